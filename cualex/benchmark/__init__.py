@@ -1,0 +1,1 @@
+"""Speed against a yardstick: the same network, in rounds that alternate with PyTorch."""

@@ -1,0 +1,1 @@
+"""Pictures on disk become batches: decoding, packing, cropping and mirroring."""

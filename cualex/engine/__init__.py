@@ -1,0 +1,1 @@
+"""The arithmetic, for one kind of device each; host is NumPy."""

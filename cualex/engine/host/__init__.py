@@ -1,0 +1,1 @@
+"""The engine for CPUs, in NumPy: a file an operation."""

@@ -1,0 +1,78 @@
+"""What the user can put right: each error is one line that says what, expected and got, and the way out.
+
+    CualexError             1
+    ├── DataError           1   a data set: missing, empty, an unknown class
+    │   └── PictureError    1   one picture that cannot be read
+    ├── WeightsError        1   a weights file: damaged, or of another network
+    ├── DeviceError         1   a device that is not there
+    ├── OutputError         1   a place that cannot be written: full, or not permitted
+    ├── UsageError          2   an argument that cannot be
+    ├── Unreadable          3   finished, but some inputs could not be read; the results are written
+    ├── Diverged            4   training left the finite numbers
+    ├── OutOfMemory         5   the device has too little memory for this batch
+    └── RunLocked           6   another process trains in this run directory
+
+The number is the exit code of the command that meets the error. Every other exception is a fault of cualex
+itself and keeps its traceback.
+"""
+
+
+class CualexError(Exception):
+    """Say in one line what is wrong and what to do about it."""
+
+    exit_code = 1
+
+
+class DataError(CualexError):
+    """Report a data set that cannot be used as it is."""
+
+
+class PictureError(DataError):
+    """Report a picture that cannot be read: its name, and why."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class WeightsError(CualexError):
+    """Report a weights file that is damaged or belongs to another network."""
+
+
+class DeviceError(CualexError):
+    """Report a device that was asked for and is not there."""
+
+
+class OutputError(CualexError):
+    """Report a file or directory that cannot be written."""
+
+
+class UsageError(CualexError):
+    """Report an argument that cannot be."""
+
+    exit_code = 2
+
+
+class Unreadable(CualexError):
+    """Report that the work is done but for inputs that could not be read."""
+
+    exit_code = 3
+
+
+class Diverged(CualexError):
+    """Report that the loss or the weights are no longer finite."""
+
+    exit_code = 4
+
+
+class OutOfMemory(CualexError):
+    """Report that the device has too little memory for what was asked."""
+
+    exit_code = 5
+
+
+class RunLocked(CualexError):
+    """Report that another process holds the run directory."""
+
+    exit_code = 6
