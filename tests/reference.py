@@ -1,0 +1,169 @@
+"""The formulas in float64, each as the paper or a textbook has it: what every engine is held against.
+
+Arrays are (picture, channel, row, column), or (picture, feature) behind the dense layers. Nothing here knows
+of towers, chunks, packed weights or float32: a tower is a group of a convolution, or a call of its own.
+Only one gradient is written out, that of max-pooling, whose ties no difference can see; every other gradient
+is `gradient`, so that there is no second derivation by hand to get wrong.
+"""
+
+import math
+
+import numpy as np
+
+UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}  # half the spacing of floats at 1
+
+
+def gradient(f, x, dy, step=1e-5, apart=False):
+    """Differentiate sum(f(x) * dy) by each element of x: central differences, at step=1 exact for a linear f.
+
+    With `apart` f treats the pictures (the first axis of x and of f(x)) one by one, and the same element of
+    every picture is moved at once: as many times fewer calls of f as there are pictures.
+    """
+    x, dy = np.array(x, np.float64), np.asarray(dy, np.float64)
+    dx = np.empty_like(x)
+    for place in np.ndindex(x.shape[1:] if apart else x.shape):
+        here = (slice(None), *place) if apart else place
+        value = np.copy(x[here])
+        x[here] = value + step
+        after = f(x)
+        x[here] = value - step
+        change = (after - f(x)) * dy
+        x[here] = value
+        dx[here] = (change.reshape(len(change), -1).sum(1) if apart else change.sum()) / (2 * step)
+    return dx
+
+
+def bound(terms, magnitude, result, dtype=np.float32):
+    """Bound the error of a sum of products: 4 u sqrt(K) sum|ab|, and the result's own rounding.
+
+    `terms` is K, `magnitude` is sum|ab| of each result, u is half a unit in the last place of `dtype`.
+    The rounding errors of K additions are taken as independent (hence the root), and 4 of their standard
+    deviations are allowed.
+    """
+    unit = UNIT[np.dtype(dtype)]
+    return 4 * unit * math.sqrt(terms) * np.abs(magnitude) + unit * np.abs(result)
+
+
+def conv(x, weight, bias=None, stride=1, pad=0, groups=1):
+    """Slide the filters over the maps: y[o,r,c] = bias[o] + sum x[i, r*stride+a, c*stride+b] * w[o,i,a,b].
+
+    x (n, in, h, w), weight (out, in/groups, k, k), bias (out,) -> (n, out, oh, ow). The filters of group g
+    see the g-th part of the maps and no other. Not flipped, as in every network library.
+    """
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    n, channels, height, width = x.shape
+    filters, depth, size, _ = weight.shape
+    assert channels == depth * groups
+    assert filters % groups == 0
+    y = np.zeros((n, filters, (height - size) // stride + 1, (width - size) // stride + 1))
+    for g in range(groups):
+        mine = slice(g * filters // groups, (g + 1) * filters // groups)
+        maps = x[:, g * depth : (g + 1) * depth]
+        for row, column in np.ndindex(y.shape[2:]):
+            window = maps[:, :, row * stride : row * stride + size, column * stride : column * stride + size]
+            y[:, mine, row, column] = window.reshape(n, -1) @ weight[mine].reshape(filters // groups, -1).T
+    return y if bias is None else y + np.asarray(bias, np.float64)[:, None, None]
+
+
+def dense(x, weight, bias=None):
+    """Multiply: y = x @ weight.T + bias; x (n, in), weight (out, in), bias (out,) -> (n, out)."""
+    y = np.asarray(x, np.float64) @ np.asarray(weight, np.float64).T
+    return y if bias is None else y + np.asarray(bias, np.float64)
+
+
+def relu(x):
+    """Keep what is above zero."""
+    return np.where(np.asarray(x, np.float64) > 0, x, 0.0)
+
+
+def lrn(x, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    """Divide by the strength of the neighbours: y[c] = x[c] / (k + alpha * sum x[j]**2)**beta, section 3.3.
+
+    j runs over c - n//2 ... c + n//2 (so an even n means n + 1 channels); those that do not exist are left
+    out. The sum is not divided by n. x (n, channels, h, w).
+    """
+    x = np.asarray(x, np.float64)
+    return x / lrn_base(x, n, k, alpha) ** beta
+
+
+def lrn_base(x, n, k, alpha):
+    """Sum what LRN divides by, before the power: k + alpha * sum of x[j]**2."""
+    base = np.empty_like(x)
+    for c in range(x.shape[1]):
+        base[:, c] = k + alpha * (x[:, max(c - n // 2, 0) : c + n // 2 + 1] ** 2).sum(1)
+    return base
+
+
+def maxpool(x, size=3, stride=2):
+    """Take the largest of every window that fits: x (n, c, h, w) -> (n, c, (h-size)//stride+1, ...)."""
+    x = np.asarray(x, np.float64)
+    n, c, height, width = x.shape
+    y = np.empty((n, c, (height - size) // stride + 1, (width - size) // stride + 1))
+    for row, column in np.ndindex(y.shape[2:]):
+        top, left = row * stride, column * stride
+        y[:, :, row, column] = x[:, :, top : top + size, left : left + size].max((2, 3))
+    return y
+
+
+def maxpool_gradient(x, dy, size=3, stride=2):
+    """Hand each dy to the first of its window's largest values, rows from the top and each from the left."""
+    x, dy = np.asarray(x, np.float64), np.asarray(dy, np.float64)
+    dx = np.zeros_like(x)
+    for picture, c, row, column in np.ndindex(dy.shape):
+        top, left = row * stride, column * stride
+        window = x[picture, c, top : top + size, left : left + size]
+        a, b = np.unravel_index(np.argmax(window), window.shape)  # argmax names the first in this very order
+        dx[picture, c, top + a, left + b] += dy[picture, c, row, column]
+    return dx
+
+
+def dropout(x, mask, keep=0.5, inverted=False):
+    """Drop in training: x * mask; inverted dropout also divides by the share kept."""
+    x = np.asarray(x, np.float64) * mask
+    return x / keep if inverted else x
+
+
+def dropout_at_test(x, keep=0.5, inverted=False):
+    """Drop nothing: classic dropout multiplies by the share kept, inverted dropout changes nothing."""
+    return np.asarray(x, np.float64) * (1.0 if inverted else keep)
+
+
+def softmax(scores):
+    """Turn scores into probabilities: exp(s) / sum exp(s), (n, classes) -> (n, classes)."""
+    scores = np.asarray(scores, np.float64)
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    return raised / raised.sum(1, keepdims=True)
+
+
+def losses(scores, labels):
+    """Say how unlikely each true class was: -log softmax[label], 0 for a picture that is not counted (-1)."""
+    scores = np.asarray(scores, np.float64)
+    highest = scores.max(1)
+    total = np.log(np.exp(scores - highest[:, None]).sum(1)) + highest
+    return np.array([0.0 if y < 0 else total[i] - scores[i, y] for i, y in enumerate(labels)])
+
+
+def cross_entropy(scores, labels):
+    """Average the losses over the pictures that count."""
+    return losses(scores, labels).sum() / max(sum(y >= 0 for y in labels), 1)
+
+
+def right(scores, labels, top=1):
+    """Count the pictures whose class would be among the `top` named.
+
+    The highest score is named first; of equal scores the lower class. With a NaN among its scores a picture
+    is never right, and label -1 is not counted.
+    """
+    count = 0
+    for row, label in zip(scores, labels, strict=True):
+        if label >= 0 and not np.isnan(row).any():
+            named = sorted(range(len(row)), key=lambda c: (-row[c], c))
+            count += int(label in named[:top])
+    return count
+
+
+def momentum(weight, velocity, gradient, rate, momentum=0.9, decay=0.0005):
+    """Update as section 5 prints it: v <- 0.9 v - 0.0005 rate w - rate g, w <- w + v. Returns (w, v)."""
+    velocity = momentum * velocity - decay * rate * weight - rate * gradient
+    return weight + velocity, velocity
