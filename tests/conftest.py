@@ -1,4 +1,4 @@
-"""What many tests share: numbers that never change from run to run, and the engine of this machine."""
+"""What many tests share: numbers that are the same in every run, and the engine of this machine."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,47 @@ def rng():
 
 @pytest.fixture
 def device():
-    from cualex import devices
+    """Open the CPU, with work memory that is full of NaN at the start of every task.
 
-    return devices.open_device("cpu")
+    Fresh memory is mostly zeros, and an operation that forgets to write would pass.
+    """
+    return spoiled()
+
+
+@pytest.fixture
+def teams():
+    """Open the CPU with one, two and three workers: the bits must not tell them apart."""
+    return [spoiled(workers) for workers in (1, 2, 3)]
+
+
+def spoiled(workers=None):
+    """Open a CPU device with `workers` workers, whose work memory is never clean."""
+    from cualex.devices import HostDevice
+    from cualex.workers import Scratch
+
+    class Spoiled(Scratch):
+        def __call__(self, name, shape, dtype):
+            held = self.bytes
+            array = super().__call__(name, shape, dtype)
+            if self.bytes != held:
+                self.spoil(array)
+            return array
+
+        def spoil(self, *arrays):
+            for array in arrays or [memory for key, memory in self._memory.items() if len(key) == 2]:
+                array.fill(np.nan if np.issubdtype(array.dtype, np.floating) else 1)
+
+    device = HostDevice(workers=workers)
+    device.scratch = Spoiled()
+    device.workers.scratch = [Spoiled() for _ in range(device.workers.count)]
+    run = device.workers.run
+
+    def spoil_and_run(task, count):
+        def spoil_first(i, scratch):
+            scratch.spoil()
+            task(i, scratch)
+
+        run(spoil_first, count)
+
+    device.workers.run = spoil_and_run
+    return device

@@ -16,8 +16,8 @@ UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}  # half 
 def gradient(f, x, dy, step=1e-5, apart=False):
     """Differentiate sum(f(x) * dy) by each element of x: central differences, at step=1 exact for a linear f.
 
-    With `apart` f treats the pictures (the first axis of x and of f(x)) one by one, and the same element of
-    every picture is moved at once: as many times fewer calls of f as there are pictures.
+    With `apart` f treats the entries of the first axis of x and f(x) one by one (pictures, or filters), and
+    the same element of every entry is moved at once: as many times fewer calls of f as there are entries.
     """
     x, dy = np.array(x, np.float64), np.asarray(dy, np.float64)
     dx = np.empty_like(x)
