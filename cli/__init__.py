@@ -1,8 +1,81 @@
-"""The `cualex` command. Every other file here is one command; nothing lists them."""
+"""The `cualex` command.
+
+Every other file here is one command, found by its name: train.py holds `train`, which is `cualex train`.
+Nothing lists them. A file that starts with _ is shared by commands. A command imports what is heavy inside its
+function, so that `cualex --help` loads neither NumPy nor CuPy.
+"""
+
+import difflib
+import functools
+import importlib
+import keyword
+import pkgutil
+import sys
+import traceback
 
 import click
 
+from cualex import __version__
+from cualex.cli import _exit
 
-@click.group()
-def main() -> None:
-    """Train and use the AlexNet of 2012."""
+
+class OneFileEach(click.Group):
+    """Find each command by its file, and end every one of them in the same way."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the files of this folder that are commands."""
+        return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file; a name that Python keeps for itself ends in _ there (`import_`)."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        return getattr(module, cmd_name + "_" * keyword.iskeyword(cmd_name))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        """Find the command, or name the nearest one there is."""
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(known)}."
+            ctx.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what the user can put right becomes one line, the rest keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            fault = _exit.fault(error)
+            if fault is None:
+                raise
+            if ctx.params["verbose"]:
+                traceback.print_exc()
+            raise fault from error
+
+    def main(self, *args, standalone_mode: bool = True, **extra) -> object:
+        """Run as a program: exit with the code of what happened."""
+        call = functools.partial(super().main, *args, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return call()
+        sys.exit(_exit.finish(call))
+
+
+@click.group(
+    cls=OneFileEach,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "CUALEX",
+        "max_content_width": 100,
+    },
+    epilog="The environment can give any option: CUALEX_TRAIN_BATCH_SIZE is that of `train --batch-size`.",
+)
+@click.version_option(__version__, prog_name="cualex")
+@click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Show the traceback of an error.")
+def main(verbose: bool) -> None:
+    """Train and use the AlexNet of 2012, two towers, on a CPU or on GPUs.
+
+    `cualex train` with no argument trains it on a small set of generated pictures; then
+    `cualex predict PICTURE` names what is in a picture.
+    """

@@ -1,0 +1,109 @@
+"""How a command ends: its exit code, and one line on stderr where the user can put something right.
+
+0 done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 141 nobody reads stdout any more; the others are those of
+`cualex.errors`.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import click
+
+from cualex.errors import CualexError, OutOfMemory, OutputError
+
+INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
+FULL = {errno.ENOSPC, errno.EDQUOT}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Terminated(KeyboardInterrupt):
+    """Say that SIGTERM came; whoever handles Ctrl-C (training saves a checkpoint) handles this too."""
+
+
+class Fault(click.ClickException):
+    """Carry the line and the exit code of an error that the user can put right."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def fault(error: Exception) -> Fault | None:
+    """Turn what the user can put right into its line; return None for the faults of cualex and a closed pipe."""
+    if isinstance(error, CualexError):
+        return Fault(str(error), error.exit_code)
+    if isinstance(error, MemoryError):
+        reason = f" ({error})" if str(error) else ""
+        return Fault(f"not enough memory{reason}: choose a smaller --batch-size.", OutOfMemory.exit_code)
+    if isinstance(error, OSError) and error.errno in FULL | FORBIDDEN:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        way_out = "free some space" if error.errno in FULL else "change its permissions"
+        said = f"{place}{error.strerror.lower()}: {way_out}, or choose another place."
+        return Fault(said, OutputError.exit_code)
+    return None
+
+
+def finish(call: Callable[[], object]) -> int:
+    """Run `call` and return the exit code that it earned, with its line printed."""
+    with _sigterm():
+        try:
+            code = call()
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk behind stdout shows here and not at the interpreter's end
+            return code if isinstance(code, int) else 0
+        except click.Abort as abort:
+            terminated = isinstance(abort.__cause__, Terminated)
+            click.echo("Terminated." if terminated else "Interrupted.", err=True)
+            return TERMINATED if terminated else INTERRUPTED
+        except BrokenPipeError:
+            _silence_stdout()
+            return UNREAD
+        except click.ClickException as error:
+            _silence_stdout_if_broken()
+            error.show()
+            return error.exit_code
+        except OSError as error:
+            broken = fault(error)
+            if broken is None:
+                raise
+            _silence_stdout()
+            broken.show()
+            return broken.exit_code
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM finds the program; only the main thread may set a handler."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _silence_stdout() -> None:
+    """Let what stdout still holds go nowhere, so that the interpreter's last flush does not fail."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _silence_stdout_if_broken() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _silence_stdout()

@@ -1,0 +1,180 @@
+"""What commands print: results on stdout as a table or one JSON document, all else on stderr.
+
+Rich is imported where it draws, so that a command's help does not wait for it.
+"""
+
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import click
+
+from cualex.errors import UsageError
+
+EVERY = 5.0  # seconds between plain progress lines
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def document(value: object) -> None:
+    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None  # NaN compares as false
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def table(rows: Sequence[Mapping], total: Mapping | None = None) -> None:
+    """Print rows as a table on stdout: a column for each key of the first row, numbers to the right.
+
+    Off a terminal nothing is wrapped or cut, so that other programs can read it.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_footer=total is not None,
+    )
+    for key, first in rows[0].items():
+        right = isinstance(first, int | float) or hasattr(first, "dtype")
+        footer = _cell((total or {}).get(key))
+        drawn.add_column(key, footer, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row.values()))
+    plain = {"markup": False, "highlight": False, "emoji": False}
+    console = Console(file=sys.stdout, **plain)
+    if console.is_terminal:
+        console.print(drawn)
+    else:
+        text = io.StringIO()
+        Console(file=text, width=10_000, **plain).print(drawn)
+        click.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+
+
+def _cell(value: object) -> str:
+    """Write a cell; None leaves it empty."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def say(text: str) -> None:
+    """Print a line on stderr, beside the results."""
+    click.echo(text, err=True)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Go on only if the user agrees; with --yes nobody is asked, and without a terminal the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Nobody can be asked here: add --yes to go on.")
+    if not click.confirm(question, err=True):
+        raise click.exceptions.Exit(1)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person says it: 45 s, 3 min 20 s, 2 h 05 min."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+def size(number: float) -> str:
+    """Write a number of bytes as a person says it, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
+    if number < 1000:
+        return f"{number:.0f} B"
+    power = min(int(math.log10(number)) // 3, 4)
+    number /= 1000**power
+    return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
+
+
+class Progress:
+    """Show on stderr how far a long job is, its rate, the time left and a note.
+
+        with _output.Progress("Packing train", total=5000, unit="pictures") as progress:
+            for record in ...:
+                progress(record.done, note=f"{record.skipped} left out")
+
+    On a terminal it is a bar; elsewhere a plain line every few seconds and one at the end.
+    """
+
+    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0):
+        self.label, self.total, self.unit, self.first, self.done = label, total, unit, done, done
+        self.note = ""
+        self.started = self.printed = time.monotonic()
+        self._bar = _bar(label, total) if sys.stderr is not None and sys.stderr.isatty() else None
+
+    def __enter__(self) -> "Progress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __call__(self, done: int, note: str = "") -> None:
+        """Say that `done` of the total are done; the rate is counted from the start of this Progress."""
+        self.done, self.note = done, note
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done, text=self._text())
+        elif time.monotonic() - self.printed >= EVERY:
+            self.printed = time.monotonic()
+            say(f"{self.label}: {self._text()}")
+
+    def say(self, text: str) -> None:
+        """Print a line that stays, above the bar."""
+        if self._bar:
+            self._bar.console.print(text)
+        else:
+            say(text)
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+        elif kind is None:
+            say(f"{self.label}: {self._text()}")
+
+    def _text(self) -> str:
+        elapsed = time.monotonic() - self.started
+        rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
+        parts = [f"{self.done:,}/{self.total:,} {self.unit}"]
+        if rate:
+            parts.append(f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s")
+            left = (self.total - self.done) / rate
+            parts.append(f"{duration(left)} left" if self.done < self.total else f"in {duration(elapsed)}")
+        return ", ".join([*parts, self.note] if self.note else parts)
+
+
+def _bar(label: str, total: int):
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
+    text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True))
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        text,
+        console=console,
+        refresh_per_second=4,
+    )
+    bar.add_task(label, total=total, text="")
+    return bar
