@@ -1,1 +1,27 @@
 """Layers as frozen numbers: shapes, parameters and the engine functions that make them."""
+
+from cualex.layers.conv import Conv
+from cualex.layers.dense import Dense
+from cualex.layers.dropout import Dropout
+from cualex.layers.layer import Layer, Parameter, Reading, Shape
+from cualex.layers.lrn import LRN
+from cualex.layers.maxpool import MaxPool
+from cualex.layers.relu import ReLU
+from cualex.layers.softmax import Softmax
+from cualex.layers.towers import Exchange, Join
+
+__all__ = [
+    "LRN",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Exchange",
+    "Join",
+    "Layer",
+    "MaxPool",
+    "Parameter",
+    "ReLU",
+    "Reading",
+    "Shape",
+    "Softmax",
+]

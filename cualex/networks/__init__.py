@@ -1,1 +1,37 @@
-"""Architectures as data."""
+"""Architectures as data, by name."""
+
+import difflib
+from collections.abc import Callable
+
+from cualex.errors import UsageError
+from cualex.networks.alexnet import alexnet, alexnet_one_tower
+from cualex.networks.cifar import cifar_relu
+from cualex.networks.network import Network, Stage
+
+_NETWORKS = {"alexnet": alexnet, "alexnet-one-tower": alexnet_one_tower, "cifar-relu": cifar_relu}
+
+__all__ = ["Network", "Stage", "build", "find", "names"]
+
+
+def names() -> list[str]:
+    """Return the names of all networks."""
+    return list(_NETWORKS)
+
+
+def find(name: str) -> Callable[..., Network]:
+    """Return the function that builds the network of that name."""
+    if name not in _NETWORKS:
+        close = difflib.get_close_matches(name, _NETWORKS, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UsageError(f"no network is called {name!r}; there are {', '.join(_NETWORKS)}.{hint}")
+    return _NETWORKS[name]
+
+
+def build(name: str, **arguments) -> Network:
+    """Build a network by name; say it in one line where an argument does not fit."""
+    function = find(name)
+    try:
+        return function(**arguments)
+    except (TypeError, ValueError) as error:
+        said = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise UsageError(f"network {name} with {said}: {error}") from error

@@ -1,0 +1,21 @@
+"""From stored pictures to what the first layer reads: crop, mirror, subtract the mean picture at the crop."""
+
+import numpy as np
+
+
+def forward(device, pictures, views, mean, y) -> None:
+    """Write y = crop of (picture - mean), mirrored left to right where a view says so.
+
+    pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); mean (rows, columns, 3);
+    y (n, crop, crop, 3). The mirror image is that of the difference: the mean is taken at the crop, then both
+    are turned. RGB from 0 to 255, not scaled.
+    """
+    crop = y.shape[1]
+
+    def task(n, scratch):
+        row, column, mirror = (int(number) for number in views[n])
+        place = slice(row, row + crop), slice(column, column + crop)
+        target = y[n, :, ::-1] if mirror else y[n]
+        np.subtract(pictures[n][place], mean[place], out=target)
+
+    device.grid(task, len(pictures))

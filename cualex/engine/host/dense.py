@@ -1,0 +1,94 @@
+"""Dense layers, by blocks of their large weight matrices.
+
+    y[n, o] = bias[o] + SUM over i of x[n, i] * weight[i, o]
+
+`x` is a list of (pictures, inputs). Where it is shared, every tower reads all of them, one after the other; else
+tower t reads `x[t]`. `y` is (towers, pictures, outputs), the weights (towers, inputs, outputs) with the inputs in
+the order (source, row, column, channel), the biases (towers, outputs).
+"""
+
+import numpy as np
+
+OUTPUTS = 256  # columns of a block in the forward pass
+INPUTS = 128  # rows of a block in the backward pass; with 2048 outputs, a megabyte
+
+
+def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
+    """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
+
+    `maps` is the shape (channels, rows, columns) of what one source gives.
+    """
+    parts = canonical.reshape(towers, -1, sources, *maps)
+    return np.ascontiguousarray(parts.transpose(0, 2, 4, 5, 3, 1)).reshape(towers, canonical.shape[1], -1)
+
+
+def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
+    """Turn the engine's order back into the canonical one."""
+    towers, inputs, outputs = packed.shape
+    channels, rows, columns = maps
+    parts = packed.reshape(towers, sources, rows, columns, channels, outputs)
+    return np.ascontiguousarray(parts.transpose(0, 5, 1, 4, 2, 3)).reshape(towers * outputs, inputs)
+
+
+def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
+    """Multiply, add the bias and, with `relu`, set what is negative to zero."""
+    towers, _, outputs = y.shape
+    everything = _side_by_side(device, x) if shared else None
+
+    def task(tower, block, scratch):
+        own = slice(block * OUTPUTS, (block + 1) * OUTPUTS)
+        z = scratch("product", y[tower, :, own].shape, y.dtype)
+        np.matmul(everything if shared else x[tower], weight[tower, :, own], out=z)
+        z += bias[tower, own]
+        if relu:
+            np.maximum(z, 0, out=z)
+        np.copyto(y[tower, :, own], z)
+
+    device.grid(task, towers, -(-outputs // OUTPUTS))
+
+
+def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> None:
+    """Write the input's gradient and give the sinks those of weights and biases, in one pass over the weights.
+
+    A block of weights is read once: for `dx`, from the weights as they are, and then by the sink, which may
+    update them. `dx` is a list as `x` is, or None. What several towers read gets the sum over the towers.
+    """
+    towers, _, outputs = dy.shape
+    blocks = [
+        (source, slice(first, min(first + INPUTS, maps.shape[1])))
+        for source, maps in enumerate(x)
+        for first in range(0, maps.shape[1], INPUTS)
+    ]
+    starts = np.cumsum([0] + [maps.shape[1] for maps in x])
+
+    def task(i, scratch):
+        source, rows = blocks[i]
+        offset = starts[source] if shared else 0
+        place = slice(offset + rows.start, offset + rows.stop)
+        for tower in range(towers) if shared else (source,):
+            if dx is not None:
+                _add_product(dy[tower], weight[tower, place].T, dx[source][:, rows], tower and shared, scratch)
+            block = scratch("weight gradient", (rows.stop - rows.start, outputs), dy.dtype)
+            np.matmul(x[source][:, rows].T, dy[tower], out=block)
+            sink((tower, place), block)
+
+    device.run(task, len(blocks))
+    for tower in range(towers):
+        bias_sink(tower, dy[tower].sum(0))
+
+
+def _add_product(a, b, target, more, scratch) -> None:
+    """Write a @ b to the target, or add it."""
+    product = np.matmul(a, b, out=scratch("product", target.shape, target.dtype))
+    if more:
+        target += product
+    else:
+        np.copyto(target, product)
+
+
+def _side_by_side(device, x) -> np.ndarray:
+    """Copy the inputs of all sources into one matrix."""
+    if len(x) == 1:
+        return x[0]
+    everything = device.scratch("side by side", (len(x[0]), sum(m.shape[1] for m in x)), x[0].dtype)
+    return np.concatenate(x, axis=1, out=everything)

@@ -1,0 +1,45 @@
+"""Dropout with masks from Philox; the elements are numbered (picture, tower, feature) over the whole batch.
+
+Arrays are (towers, pictures, ..., features) of the towers on this place.
+"""
+
+import numpy as np
+
+from cualex.philox import DROPOUT, words
+
+PICTURES = 16  # pictures whose mask is drawn at a time
+
+
+def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, control) -> None:
+    """Write y = x * mask * factor and the mask; a unit is kept where its word is below keep * 2^32."""
+    here, pictures = x.shape[:2]
+    features = x[0, 0].size
+    limit = np.uint32(round(keep * 2**32))
+
+    def task(part, scratch):
+        first, last = part * PICTURES, min((part + 1) * PICTURES, pictures)
+        row = towers * features
+        drawn = words(
+            control.seed, DROPOUT, layer, control.step, (last - first) * row, first=first * row
+        )
+        kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
+        for tower in range(here):
+            own = tower, slice(first, last)
+            mask[own] = kept[:, first_tower + tower]
+            np.multiply(x[own], mask[own], out=y[own])
+            if factor != 1:
+                y[own] *= factor
+
+    device.grid(task, -(-pictures // PICTURES))
+
+
+def backward(device, mask, dy, dx, *, factor) -> None:
+    """Write dx = dy * mask * factor; `dx` may be `dy`."""
+    np.multiply(dy, mask, out=dx)
+    if factor != 1:
+        dx *= factor
+
+
+def infer(device, x, y, *, factor) -> None:
+    """Write y = x * factor."""
+    np.multiply(x, factor, out=y)

@@ -1,0 +1,42 @@
+"""Softmax, cross-entropy, and the counts of top-1 and top-5."""
+
+import numpy as np
+
+
+def forward(device, x, labels, y, dx, sums, *, control) -> None:
+    """Write probabilities `y`, sums (loss, top-1, top-5, counted pictures) and, unless None, the gradient `dx`.
+
+        y = exp(x - max x) / SUM exp(x - max x)       dx = (y - 1 at the label) / counted pictures
+
+    x, y and dx are (1, pictures, classes), labels (pictures,) with -1 where a picture is not counted, sums (4,)
+    in float64. `control.finite` becomes false when the loss is not finite.
+    """
+    scores, probabilities = x[0], y[0]
+    with np.errstate(invalid="ignore"):  # inf - inf: the loss says so
+        np.subtract(scores, scores.max(axis=1, keepdims=True), out=probabilities)
+    counted = np.flatnonzero(labels >= 0)
+    own = labels[counted]
+    shifted = probabilities[counted, own].astype(np.float64)
+    np.exp(probabilities, out=probabilities)
+    total = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= total
+    place = rank(scores[counted], own)
+    sums[0] = (np.log(total[counted, 0].astype(np.float64)) - shifted).sum()
+    sums[1], sums[2], sums[3] = (place < 1).sum(), (place < 5).sum(), len(counted)
+    if dx is not None:
+        control.finite = bool(np.isfinite(sums[0]))
+        np.copyto(dx[0], probabilities)
+        dx[0, counted, own] -= 1
+        dx[0] *= (labels >= 0)[:, None] / max(len(counted), 1)
+
+
+def rank(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count the classes that are named before each label: (pictures,).
+
+    A higher score is named first, among equals the lower class; a score that is not a number is named last, and
+    its own class is never right.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    ahead = (scores > own) | ((scores == own) & before)
+    return np.where(np.isnan(own[:, 0]), scores.shape[1] + 5, ahead.sum(axis=1))

@@ -1,0 +1,115 @@
+"""Convolution, with stride, padding and groups."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.layers.layer import Layer, Parameter, windows
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Slide filters over the maps.
+
+        y[f, p, q] = bias[f] + SUM over c, r, s of x[c, p*stride + r - pad, q*stride + s - pad] * weight[f, c, r, s]
+
+    `filters` is one tower's. With `groups`, each group of filters reads its own share of the channels. Initial
+    weights have the standard deviation `std`, initial biases are `bias`. Section 3.5 of the paper. As in Caffe and
+    PyTorch the filters are not turned about.
+    """
+
+    filters: int
+    size: int
+    stride: int = 1
+    pad: int = 0
+    groups: int = 1
+    std: float = 0.01
+    bias: float = 0.0
+    kind: ClassVar[str] = "conv"
+
+    def __post_init__(self):
+        if self.filters % self.groups:
+            raise ValueError(f"conv: {self.filters} filters do not divide into {self.groups} groups")
+        if not 0 <= self.pad < self.size:
+            raise ValueError(f"conv: padding must be less than the filter's size {self.size}, got {self.pad}")
+
+    def output_shape(self, shape):
+        """Return (filters, rows, columns)."""
+        channels, rows, columns = shape
+        if channels % self.groups:
+            raise ValueError(f"conv: {channels} channels do not divide into {self.groups} groups")
+        size = (windows(length, self.size, self.stride, self.pad, "a filter") for length in (rows, columns))
+        return (self.filters, *size)
+
+    def parameters(self, shape):
+        """Return `weight` (filters, channels / groups, rows, columns) and `bias` (filters,)."""
+        weight = (self.filters, shape[0] // self.groups, self.size, self.size)
+        return {
+            "weight": Parameter(weight, std=self.std),
+            "bias": Parameter((self.filters,), value=self.bias, decay=False),
+        }
+
+    def multiply_adds(self, shape):
+        """Count output values times filter values; what falls on the padding counts too."""
+        filters, rows, columns = self.output_shape(shape)
+        return filters * rows * columns * shape[0] // self.groups * self.size**2
+
+    def neurons(self, shape):
+        """Count the output values."""
+        filters, rows, columns = self.output_shape(shape)
+        return filters * rows * columns
+
+    def pack(self, engine, name, canonical, towers, reading):
+        """Order the filters as the engine wants them."""
+        if name == "bias":
+            return super().pack(engine, name, canonical, towers, reading)
+        return engine.conv.pack(canonical, towers=towers, sources=reading.sources, groups=self.groups)
+
+    def unpack(self, engine, name, packed, reading):
+        """Order the filters canonically."""
+        if name == "bias":
+            return super().unpack(engine, name, packed, reading)
+        return engine.conv.unpack(packed, size=self.size, sources=reading.sources)
+
+    def forward(self, build, x, then):
+        """Convolve, add the bias, and take the ReLU in the same step where the engine can."""
+        y = build.maps(self.output_shape(x.shape), x.towers)
+        for place in build.places(y):
+            build.step(
+                place,
+                "conv.forward",
+                reads={"x": x.reads(place, bordered=True), **build.parameters_of(place)},
+                writes={"y": y.at(place)},
+                products=1,
+                size=self.size,
+                stride=self.stride,
+                groups=self.groups,
+                shared=x.shared,
+                relu=bool(then),
+            )
+        return y, {}
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Sink the gradients of weights and biases, and correlate `dy` with the turned filters for `dx`."""
+        dx = build.gradient(x)
+        numbers = {"size": self.size, "stride": self.stride, "groups": self.groups, "shared": x.shared}
+        for place in build.places(y):
+            if dx:
+                relu = {"relu_of": x.reads(place)} if dx.relu_taken else {}
+                build.step(
+                    place,
+                    "conv.input_gradient",
+                    reads={"dy": dy.at(place), "weight": build.parameters_of(place)["weight"], **relu},
+                    writes={"dx": dx.reads(place)},
+                    products=1,
+                    pad=self.pad,
+                    **numbers,
+                )
+            build.step(
+                place,
+                "conv.weight_gradient",
+                reads={"x": x.reads(place, bordered=True), "dy": dy.at(place)},
+                sinks={"sink": "weight", "bias_sink": "bias"},
+                products=1,
+                **numbers,
+            )
+        return dx

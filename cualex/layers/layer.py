@@ -1,0 +1,83 @@
+"""What every layer is: frozen numbers that know shapes and parameters, and that put their steps into a plan.
+
+A layer holds no arrays and knows no engine. Its `forward` and `backward` name engine functions ("conv.forward")
+and the maps that these read and write; the plan finds the functions, allocates the maps and runs the steps.
+Shapes are (channels, rows, columns) of what one tower reads or writes, without the pictures.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Describe one tower's share of a parameter: canonical shape, initial values, whether it decays.
+
+    Initial values are drawn from a normal distribution around `value` with standard deviation `std`.
+    """
+
+    shape: tuple[int, ...]
+    std: float = 0.0
+    value: float = 0.0
+    decay: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Describe what one tower reads: the shape, from how many sources, and whether all towers read the same."""
+
+    shape: Shape
+    sources: int = 1
+    shared: bool = False
+
+
+class Layer:
+    """Be a layer that changes nothing: the defaults of all the others."""
+
+    kind: ClassVar[str]
+    pad: int = 0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the output for an input of `shape`."""
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        """Return the parameters of one tower, by their last name ("weight")."""
+        return {}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Count the multiply-adds of one tower's products for one picture; 0 where there is no product."""
+        return 0
+
+    def neurons(self, shape: Shape) -> int:
+        """Count the units of one tower as the paper does: the outputs of convolution and dense layers."""
+        return 0
+
+    def pack(self, engine, name: str, canonical, towers: int, reading: Reading):
+        """Turn a canonical parameter of `towers` towers into the engine's order, with a leading tower axis."""
+        return canonical.reshape(towers, -1).copy()
+
+    def unpack(self, engine, name: str, packed, reading: Reading):
+        """Turn a parameter in the engine's order back into the canonical one."""
+        return packed.reshape(-1).copy()
+
+    def forward(self, build, x, then):
+        """Put the steps of the forward pass into the plan and return the output and what backward needs.
+
+        `then` are the layers that the engine can run in the same step.
+        """
+        raise TypeError(f"{type(self).__name__} has no forward pass of its own")
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Put the steps of the backward pass into the plan and return the gradient of the input, or None."""
+        raise TypeError(f"{type(self).__name__} has no backward pass of its own")
+
+
+def windows(length: int, size: int, stride: int, pad: int, what: str) -> int:
+    """Count the places of a window along `length` pixels; what is left over at the end is not seen."""
+    count = (length + 2 * pad - size) // stride + 1
+    if count < 1:
+        raise ValueError(f"{what} of size {size} does not fit into {length} pixels with padding {pad}")
+    return count

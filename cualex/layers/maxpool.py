@@ -1,0 +1,51 @@
+"""Max-pooling, overlapping where the stride is smaller than the window: section 3.4 of the paper."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.layers.layer import Layer, windows
+
+
+@dataclass(frozen=True)
+class MaxPool(Layer):
+    """Take the largest value of each window; the gradient goes to the first maximum in the order of reading."""
+
+    size: int = 3
+    stride: int = 2
+    kind: ClassVar[str] = "maxpool"
+
+    def window(self):
+        """Return the numbers that the engine needs."""
+        return {"size": self.size, "stride": self.stride}
+
+    def output_shape(self, shape):
+        """Return (channels, rows, columns)."""
+        channels, *lengths = shape
+        return (channels, *(windows(length, self.size, self.stride, 0, "a pool") for length in lengths))
+
+    def forward(self, build, x, then):
+        """Pool."""
+        y = build.maps(self.output_shape(x.shape), x.towers)
+        for place in build.places(y):
+            build.step(
+                place,
+                "maxpool.forward",
+                reads={"x": x.at(place)},
+                writes={"y": y.at(place)},
+                **self.window(),
+            )
+        return y, {}
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Give each maximum the gradient of its windows."""
+        dx = build.gradient(x)
+        for place in build.places(y):
+            build.step(
+                place,
+                "maxpool.backward",
+                reads={"x": x.at(place), "y": y.at(place), "dy": dy.at(place)},
+                writes={"dx": dx.at(place)},
+                relu=dx.relu_taken,
+                **self.window(),
+            )
+        return dx

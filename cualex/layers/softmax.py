@@ -1,0 +1,42 @@
+"""Softmax with cross-entropy, and the counts of top-1 and top-5."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.layers.layer import Layer
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Turn scores into probabilities, and in training into the loss and its gradient.
+
+        p[c] = exp(x[c]) / SUM over j of exp(x[j])
+        loss = mean over the counted pictures of -log p[label],    dx = (p - 1 at the label) / counted pictures
+
+    A picture with label -1 is padding and is not counted. A picture counts as right when its class would be named:
+    among equal scores the lower class is named first, and a score that is not a number never is.
+    """
+
+    kind: ClassVar[str] = "softmax"
+
+    def forward(self, build, x, then):
+        """Write probabilities, loss and counts; in training the gradient of the scores as well."""
+        y = build.maps(x.shape, x.towers, border=0)
+        dx = build.maps(x.shape, x.towers, "gradient", border=0) if build.training else None
+        (place,) = build.places(y)
+        build.step(
+            place,
+            "softmax.forward",
+            reads={"x": x.at(place, flat=True), "labels": build.labels},
+            writes={
+                "y": y.at(place, flat=True),
+                "dx": dx.at(place, flat=True) if dx else None,
+                "sums": build.sums,
+            },
+            control=build.control,
+        )
+        return y, {"dx": dx}
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Return the gradient that the forward step has written."""
+        return kept["dx"]

@@ -1,0 +1,45 @@
+"""Where the towers meet: the only layers that may cause a link between devices. Section 3.5 of the paper."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.layers.layer import Layer
+
+
+@dataclass(frozen=True)
+class Exchange(Layer):
+    """Give every tower the maps of all of them, side by side along the channels.
+
+    Between towers of one place this copies nothing: each reads both arrays. What crosses between places is copied
+    once in each direction: the maps forward, and backward the gradient of the other's maps.
+    """
+
+    towers: int = 2
+    kind: ClassVar[str] = "exchange"
+
+    def readers(self, towers):
+        """Return the towers that go on: all."""
+        return towers
+
+    def output_shape(self, shape):
+        """Return the shape with the channels of all towers."""
+        return (shape[0] * self.towers, *shape[1:])
+
+    def forward(self, build, x, then):
+        """Copy what lies on another place than its reader."""
+        return build.gather(x, self.readers(x.towers)), {}
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Bring back the gradients of what others read, and add them to the tower's own."""
+        return build.scatter(x, dy)
+
+
+@dataclass(frozen=True)
+class Join(Exchange):
+    """Bring the maps of all towers to the first, which goes on alone."""
+
+    kind: ClassVar[str] = "join"
+
+    def readers(self, towers):
+        """Return the towers that go on: the first."""
+        return 1

@@ -1,0 +1,103 @@
+"""The network of Krizhevsky, Sutskever and Hinton (2012), in two towers and in one.
+
+    picture 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
+
+The paper's text says 224; maps of 55x55 need 227 pixels, or 224 and three of padding. Initial weights are as the
+2012 code had them, with 0.03 in conv3 to conv5; the text has 0.01 everywhere.
+"""
+
+from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
+from cualex.networks.network import Network
+
+SMALLEST = 67  # of the crops that leave one value a map after the last pool
+
+
+def alexnet(classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0) -> Network:
+    """Build the network of the paper: two towers that meet before conv3, fc6, fc7 and fc8.
+
+    Crops of 67, 99, 131, 163, 195 and 227 leave no pixel unread; others from 67 on fit as well. `dropout` is the
+    share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers but the last.
+    """
+    filters = _scaled(width)
+    layers = {
+        "conv1": Conv(filters(48), size=11, stride=4),
+        "relu1": ReLU(),
+        "norm1": LRN(),
+        "pool1": MaxPool(size=3, stride=2),
+        "conv2": Conv(filters(128), size=5, pad=2, bias=1.0),
+        "relu2": ReLU(),
+        "norm2": LRN(),
+        "pool2": MaxPool(size=3, stride=2),
+        "exchange3": Exchange(),
+        "conv3": Conv(filters(192), size=3, pad=1, std=0.03),
+        "relu3": ReLU(),
+        "conv4": Conv(filters(192), size=3, pad=1, std=0.03, bias=1.0),
+        "relu4": ReLU(),
+        "conv5": Conv(filters(128), size=3, pad=1, std=0.03, bias=1.0),
+        "relu5": ReLU(),
+        "pool5": MaxPool(size=3, stride=2),
+        "exchange6": Exchange(),
+        "fc6": Dense(filters(2048), bias=1.0),
+        "relu6": ReLU(),
+        "drop6": Dropout(dropout) if dropout else None,
+        "exchange7": Exchange(),
+        "fc7": Dense(filters(2048), bias=1.0),
+        "relu7": ReLU(),
+        "drop7": Dropout(dropout) if dropout else None,
+        "join8": Join(),
+        "fc8": Dense(classes),
+        "softmax": Softmax(),
+    }
+    return _network("alexnet", layers, 2, classes, crop, dropout, width)
+
+
+def alexnet_one_tower(
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0
+) -> Network:
+    """Build the same network in one tower, where every filter sees all maps of the layer below."""
+    filters = _scaled(width)
+    layers = {
+        "conv1": Conv(filters(96), size=11, stride=4),
+        "relu1": ReLU(),
+        "norm1": LRN(),
+        "pool1": MaxPool(size=3, stride=2),
+        "conv2": Conv(filters(256), size=5, pad=2, bias=1.0),
+        "relu2": ReLU(),
+        "norm2": LRN(),
+        "pool2": MaxPool(size=3, stride=2),
+        "conv3": Conv(filters(384), size=3, pad=1, std=0.03),
+        "relu3": ReLU(),
+        "conv4": Conv(filters(384), size=3, pad=1, std=0.03, bias=1.0),
+        "relu4": ReLU(),
+        "conv5": Conv(filters(256), size=3, pad=1, std=0.03, bias=1.0),
+        "relu5": ReLU(),
+        "pool5": MaxPool(size=3, stride=2),
+        "fc6": Dense(filters(4096), bias=1.0),
+        "relu6": ReLU(),
+        "drop6": Dropout(dropout) if dropout else None,
+        "fc7": Dense(filters(4096), bias=1.0),
+        "relu7": ReLU(),
+        "drop7": Dropout(dropout) if dropout else None,
+        "fc8": Dense(classes),
+        "softmax": Softmax(),
+    }
+    return _network("alexnet-one-tower", layers, 1, classes, crop, dropout, width)
+
+
+def _scaled(width):
+    return lambda count: max(1, round(count * width))
+
+
+def _network(name, layers, towers, classes, crop, dropout, width) -> Network:
+    """Leave out what is None, and check that the picture is large enough."""
+    if crop < SMALLEST:
+        raise ValueError(f"{name}: a crop must have at least {SMALLEST} pixels a side, got {crop}")
+    return Network(
+        name,
+        {layer: made for layer, made in layers.items() if made is not None},
+        towers,
+        classes,
+        crop,
+        stored=round(crop * 256 / 227),
+        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width},
+    )

@@ -1,0 +1,63 @@
+"""An architecture as data: a list of named layers, said once for all towers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cualex.layers import Exchange, Layer, Parameter, Reading, Shape
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Describe a layer at its place in the network: what one tower reads and writes, and how many towers run it."""
+
+    index: int
+    name: str
+    layer: Layer
+    reading: Reading
+    output: Shape
+    towers: int
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Return one tower's parameters by their full names ("conv1.weight")."""
+        own = self.layer.parameters(self.reading.shape)
+        return {f"{self.name}.{last}": parameter for last, parameter in own.items()}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Hold an architecture: its layers, and the pictures that it reads.
+
+    `layers` are one tower's; each of the `towers` has them all until they join. Pictures are stored with
+    `stored` pixels a side, of which the network sees a square of `crop`. `arguments` are those of the function
+    that made the network, so that a weights file can make it again.
+    """
+
+    name: str
+    layers: dict[str, Layer]
+    towers: int
+    classes: int
+    crop: int
+    stored: int
+    arguments: dict = field(default_factory=dict)
+
+    def stages(self) -> Iterator[Stage]:
+        """Walk down the network, from the picture to the probabilities."""
+        reading, towers = Reading((3, self.crop, self.crop), shared=True), self.towers
+        for index, (name, layer) in enumerate(self.layers.items()):
+            output = layer.output_shape(reading.shape)
+            yield Stage(index, name, layer, reading, output, towers)
+            if isinstance(layer, Exchange):
+                reading = Reading(output, sources=towers, shared=True)
+                towers = layer.readers(towers)
+            else:
+                reading = Reading(output)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Return the canonical shapes of all parameters, the towers side by side."""
+        shapes = {}
+        for stage in self.stages():
+            for name, parameter in stage.parameters.items():
+                first, *rest = parameter.shape
+                shapes[name] = (first * stage.towers, *rest)
+        return shapes

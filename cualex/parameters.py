@@ -1,0 +1,96 @@
+"""The weights, biases and velocities of one network on its places, in the engine's own order.
+
+Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
+"""
+
+import numpy as np
+
+from cualex import engine
+from cualex.devices import Ledger, open_device, placement
+from cualex.networks import Network, Stage
+
+PRECISIONS = {"fp32": np.float32, "fp64": np.float64}
+
+
+class Parameters:
+    """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them."""
+
+    def __init__(
+        self, network: Network, device: str = "cpu", *, precision: str = "fp32", workers: int | None = None
+    ):
+        """Open the devices and allocate the parameters, all zero."""
+        self.network = network
+        self.placement = placement(device, network.towers)
+        self.ledger = Ledger()
+        self.devices = [open_device(name, self.ledger, workers) for name in self.placement.names]
+        self.engine = engine.find(self.devices[0].engine)
+        self.dtype = np.dtype(PRECISIONS[precision])
+        self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
+        self.arrays: dict[tuple[str, int], np.ndarray] = {}
+        self.velocities: dict[tuple[str, int], np.ndarray] = {}
+        nothing = np.zeros((), np.float32)
+        for name, shape in network.parameters().items():
+            self._put(self.arrays, name, np.broadcast_to(nothing, shape))
+
+    def towers_on(self, place: int, towers: int) -> list[int]:
+        """Return which of the first `towers` towers a place has."""
+        return [tower for tower in self.placement.towers[place] if tower < towers]
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take canonical weights and biases."""
+        for name in self.stages:
+            self._put(self.arrays, name, tensors[name])
+
+    def unload(self) -> dict[str, np.ndarray]:
+        """Return canonical weights and biases, as float32."""
+        return {name: self._get(self.arrays, name) for name in self.stages}
+
+    def load_velocities(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take canonical velocities."""
+        for name in self.stages:
+            self._put(self.velocities, name, tensors[name])
+
+    def unload_velocities(self) -> dict[str, np.ndarray]:
+        """Return canonical velocities, as float32; zero where there has been no update."""
+        return {name: self._get(self.velocities, name) for name in self.stages if self.velocities}
+
+    def velocity(self, name: str, place: int) -> np.ndarray:
+        """Return a parameter's velocity on a place, zero at first."""
+        if (name, place) not in self.velocities:
+            like = self.arrays[name, place]
+            self.velocities[name, place] = self.devices[place].allocate(like.shape, like.dtype, zero=True)
+        return self.velocities[name, place]
+
+    def gather(self, arrays: dict[tuple[str, int], np.ndarray], name: str) -> np.ndarray:
+        """Return canonically what a dictionary like `arrays` holds of a parameter, on all its places."""
+        return self._get(arrays, name)
+
+    @property
+    def bytes(self) -> int:
+        """Say how much memory parameters and velocities take."""
+        return sum(array.nbytes for array in (*self.arrays.values(), *self.velocities.values()))
+
+    def _places(self, stage: Stage):
+        """Yield each place that has a share of a stage's parameters, with its towers."""
+        for place in range(len(self.devices)):
+            if towers := self.towers_on(place, stage.towers):
+                yield place, towers
+
+    def _put(self, arrays, name: str, canonical: np.ndarray) -> None:
+        stage, last = self.stages[name], name.rpartition(".")[2]
+        share = len(canonical) // stage.towers
+        for place, towers in self._places(stage):
+            part = canonical[towers[0] * share : (towers[-1] + 1) * share]
+            packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
+            if (name, place) not in arrays:
+                arrays[name, place] = self.devices[place].allocate(packed.shape, self.dtype)
+            np.copyto(arrays[name, place], packed)
+
+    def _get(self, arrays, name: str) -> np.ndarray:
+        stage, last = self.stages[name], name.rpartition(".")[2]
+        parts = [
+            stage.layer.unpack(self.engine, last, arrays[name, place], stage.reading)
+            for place, _ in self._places(stage)
+        ]
+        whole = np.concatenate(parts).astype(np.float32, copy=False)
+        return whole.reshape(self.network.parameters()[name])
