@@ -1,8 +1,8 @@
 """The `cualex` command.
 
 Every other file here is one command, found by its name: train.py holds `train`, which is `cualex train`.
-Nothing lists them. A file that starts with _ is shared by commands. A command imports what is heavy inside its
-function, so that `cualex --help` loads neither NumPy nor CuPy.
+Nothing lists them. A file that starts with _ is shared by commands. A command imports what is heavy inside
+its function, so that `cualex --help` loads neither NumPy nor CuPy.
 """
 
 import difflib

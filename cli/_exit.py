@@ -34,7 +34,7 @@ class Fault(click.ClickException):
 
 
 def fault(error: Exception) -> Fault | None:
-    """Turn what the user can put right into its line; return None for the faults of cualex and a closed pipe."""
+    """Turn what the user can put right into its line; return None for faults of cualex itself."""
     if isinstance(error, CualexError):
         return Fault(str(error), error.exit_code)
     if isinstance(error, MemoryError):

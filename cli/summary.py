@@ -15,9 +15,9 @@ from cualex.cli import _options, _output
 def summary(network: str, classes: int | None, crop: int | None, as_json: bool) -> None:
     """Print a network's layers, their sizes and what crosses.
 
-    NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is one
-    tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without the
-    picture.
+    NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is
+    one tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without
+    the picture.
 
     \b
     Examples:

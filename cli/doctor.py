@@ -1,0 +1,182 @@
+"""`cualex doctor`: what this machine has, what is wrong with it, and what to install."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from cualex.cli import _options, _output
+from cualex.errors import CualexError
+
+SMALL_DISK = 2e9  # bytes; a run of alexnet writes two weights files with momentum, 490 MB each
+SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
+
+
+@dataclass(frozen=True)
+class Check:
+    """Hold one finding; `advice` is empty where all is well, and `problem` says that it must be put right."""
+
+    what: str
+    found: str
+    advice: str = ""
+    problem: bool = False
+
+
+@click.command()
+@_options.cache
+@_options.as_json
+def doctor(cache: Path | None, as_json: bool) -> None:
+    """Say what this machine has and what it lacks.
+
+    Versions, cores, memory, disk, and whether a GPU can be used. The exit code is 1 where something must be put
+    right.
+
+    \b
+    Examples:
+        cualex doctor
+        cualex doctor --json
+    """
+    checks = [*_software(), *_machine(cache), *_gpu()]
+    problems = [check for check in checks if check.problem]
+    if as_json:
+        _output.document({"checks": [asdict(check) for check in checks], "problems": len(problems)})
+    else:
+        _output.table([{"what": check.what, "found": check.found} for check in checks])
+        for check in checks:
+            if check.advice:
+                click.echo(f"\n{'Problem' if check.problem else 'Note'}: {check.what}: {check.advice}")
+    if problems:
+        raise CualexError(f"{len(problems)} to put right: {', '.join(check.what for check in problems)}.")
+
+
+def _software() -> list[Check]:
+    import cualex
+
+    checks = [
+        Check("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Check("cualex", f"{cualex.__version__} in {Path(cualex.__file__).parent}"),
+    ]
+    for name in ("numpy", "pillow", "click", "rich", "safetensors", "matplotlib", "threadpoolctl", "torch"):
+        version = _version(name)
+        if version or name != "torch":
+            advice = "" if version else f"install it: pip install {name}"
+            checks.append(Check(name, version or "missing", advice, problem=not version))
+    return [*checks, _blas()]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _blas() -> Check:
+    """See whether NumPy's matrix products can be held to one thread, as the workers of the CPU engine need."""
+    import numpy  # noqa: F401  (threadpoolctl sees only libraries that are loaded)
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        found = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    if not found:
+        advice = "its threads cannot be held to one a worker, which makes training slow: pip install numpy"
+        return Check("BLAS", "none that threadpoolctl knows", advice)
+    said = ", ".join(f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found)
+    if any(pool["num_threads"] != 1 for pool in found):
+        return Check("BLAS", said, "its threads cannot be held to one a worker: set OMP_NUM_THREADS=1", problem=True)
+    return Check("BLAS", f"{said.strip()}, threads can be held to one")
+
+
+def _machine(cache: Path | None) -> list[Check]:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    checks = [Check("cores", f"{allowed} of {os.cpu_count()}"), _memory()]
+    for what, place in (("disk of the cache", cache or _cache()), ("disk of this directory", Path.cwd())):
+        there = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+        free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK)
+        advice = "less than a run may need" if free < SMALL_DISK else ""
+        advice = advice if writable else "cannot be written"
+        checks.append(Check(what, f"{_output.size(free)} free in {place}", advice, problem=not writable))
+    return checks
+
+
+def _cache() -> Path:
+    from cualex.data import pack
+
+    return pack.cache_directory()
+
+
+def _memory() -> Check:
+    """Read what is available: of the machine, and of the control group where one sets a limit."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    available = _number("/proc/meminfo", "MemAvailable:", 1024) or total
+    limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
+    if limit and used:
+        total, available = min(total, limit), min(available, limit - used)
+    advice = "alexnet may need a smaller --batch-size" if available < SMALL_MEMORY else ""
+    return Check("memory", f"{_output.size(available)} available of {_output.size(total)}", advice)
+
+
+def _number(path: str, field: str = "", unit: int = 1) -> int | None:
+    """Read a number of bytes from a line of the kernel's; None where there is none, or no limit."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    words = next((line.removeprefix(field).split() for line in lines if line.startswith(field)), [])
+    return int(words[0]) * unit if words and words[0].isdigit() else None
+
+
+def _gpu() -> list[Check]:
+    """See the driver without CuPy, and CuPy in a process of its own, where it may fail as it likes."""
+    driver, wheels = _driver(), _cupy_wheels()
+    extra = "cuda12" if driver and driver < 13000 else "cuda13"
+    install = f'pip install "cualex[{extra}]"'
+    checks = [Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")]
+    if len(wheels) > 1:
+        advice = f"two break each other: pip uninstall {' '.join(name for name, _ in wheels)}, then {install}"
+        return [*checks, Check("cupy", ", ".join(map(" ".join, wheels)), advice, problem=True)]
+    if not wheels:
+        advice = f"{install} (there is no ready wheel that is called cupy)" if driver else ""
+        return [*checks, Check("cupy", "none" if driver else "none, and none is needed on a CPU", advice)]
+    found = " ".join(wheels[0])
+    if not driver:
+        return [*checks, Check("cupy", found, "no driver for it here: the CPU will be used")]
+    devices, error = _ask_cupy()
+    if error:
+        return [*checks, Check("cupy", found, f"does not start ({error}): {install}", problem=True)]
+    return [*checks, Check("cupy", f"{found}, sees {devices}")]
+
+
+def _driver() -> int | None:
+    """Return the CUDA version of the driver as it counts them (13020 is 13.2); None without one."""
+    import ctypes
+
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            version, library = ctypes.c_int(), ctypes.CDLL(name)
+        except OSError:
+            continue
+        if library.cuDriverGetVersion(ctypes.byref(version)) == 0 and version.value:
+            return version.value
+    return None
+
+
+def _cupy_wheels() -> list[tuple[str, str]]:
+    """Name the distributions that bring a module `cupy`."""
+    names = importlib.metadata.packages_distributions().get("cupy", [])
+    return [(name, importlib.metadata.version(name)) for name in sorted(set(names))]
+
+
+def _ask_cupy() -> tuple[str, str]:
+    ask = (
+        "import cupy; runtime = cupy.cuda.runtime; "
+        "print(', '.join(runtime.getDeviceProperties(i)['name'].decode() for i in range(runtime.getDeviceCount())))"
+    )
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout.strip(), "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]

@@ -1,0 +1,47 @@
+"""See that an installed cualex is whole. Run it away from the checkout: `python smoke.py`, with no test library."""
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "cualex"
+
+
+def run(*arguments):
+    """Run the command as a user would, and return what it wrote to stdout."""
+    done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"cualex {' '.join(arguments)} ended with {done.returncode}: {done.stderr}"
+    return done.stdout
+
+
+def main():
+    import cualex
+
+    home = Path(cualex.__file__).parent
+    assert home.is_relative_to(sysconfig.get_path("purelib")), f"this is not the installed cualex: {home}"
+    assert (home / "py.typed").exists(), "py.typed is missing"
+
+    modules = [module.name for module in pkgutil.walk_packages([str(home)], "cualex.")]
+    for name in modules:
+        importlib.import_module(name)
+    commands = [name.removeprefix("cualex.cli.") for name in modules if name.startswith("cualex.cli.")]
+    commands = [name for name in commands if not name.startswith("_")]
+
+    assert run("--version").strip() == f"cualex, version {cualex.__version__}"
+    listed = run("--help")
+    for name in commands:
+        assert name in listed, f"{name} is not in the list of commands"
+        assert "Usage: cualex " in run(name, "--help")
+    totals = json.loads(run("summary", "alexnet", "--json"))["totals"]
+    assert totals["parameters"] == 60_965_224, totals
+    assert json.loads(run("doctor", "--json"))["problems"] == 0
+
+    print(f"smoke: {len(modules)} modules, {len(commands)} commands, {sys.executable}")
+
+
+if __name__ == "__main__":
+    main()
