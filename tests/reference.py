@@ -152,13 +152,13 @@ def cross_entropy(scores, labels):
 def right(scores, labels, top=1):
     """Count the pictures whose class would be among the `top` named.
 
-    The highest score is named first; of equal scores the lower class. With a NaN among its scores a picture
-    is never right, and label -1 is not counted.
+    The highest score is named first; of equal scores the lower class; scores that are no numbers come last,
+    and a class with such a score is never right. Label -1 is not counted.
     """
     count = 0
     for row, label in zip(scores, labels, strict=True):
-        if label >= 0 and not np.isnan(row).any():
-            named = sorted(range(len(row)), key=lambda c: (-row[c], c))
+        if label >= 0 and not np.isnan(row[label]):
+            named = sorted(range(len(row)), key=lambda c: (np.isnan(row[c]), -row[c], c))
             count += int(label in named[:top])
     return count
 

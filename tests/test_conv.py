@@ -23,8 +23,8 @@ class Case:
     stride: int = 1
     pad: int = 0
     groups: int = 1
-    height: int = 7
-    width: int = 9
+    height: int = 5
+    width: int = 7
     pictures: int = 2
     towers: int = 1
     sources: int = 1
@@ -44,10 +44,10 @@ class Case:
 
 
 CASES = {
-    "plain": Case(),
+    "plain": Case(height=7, width=9),
     "one filter of one": Case(channels=1, filters=1, size=1, pictures=1),
-    "as large as the maps": Case(size=7, width=7, filters=5),
-    "seventeen channels, padded": Case(channels=17, pad=1, height=5, width=7, pictures=5),
+    "as large as the maps": Case(size=5, width=5, filters=7),
+    "seventeen channels, padded": Case(channels=17, pad=1, pictures=5),
     "stride 2, a rest left over": Case(stride=2, height=8, pad=1, pictures=5),
     "stride 3": Case(stride=3, size=5, pad=2, height=11, pictures=1),
     "stride 4, as conv1": Case(stride=4, size=11, filters=6, height=19, width=23, pictures=5),
@@ -126,7 +126,7 @@ def expected(case, whole):
     return formula(case, draw(case, whole))
 
 
-def engine(device, case, arrays, dtype=np.float32, relu=False, relu_of=False):
+def engine(device, case, arrays, dtype=np.float32, relu=False, relu_of=False, down=True):
     """Compute the same on the host."""
     x = [inside(maps, dtype, case.pad) for maps in arrays.x]
     dy = np.stack([inside(maps, dtype) for maps in arrays.dy])
@@ -141,7 +141,8 @@ def engine(device, case, arrays, dtype=np.float32, relu=False, relu_of=False):
     with Untouched(*x, dy, weight, bias):
         conv.forward(device, x, weight, bias, y, **case.numbers, relu=relu)
         conv.weight_gradient(device, x, dy, Keep(dweight), Keep(dbias), **case.numbers)
-        conv.input_gradient(device, dy, weight, dx, **case.numbers, pad=case.pad, relu_of=values)
+        if down:
+            conv.input_gradient(device, dy, weight, dx, **case.numbers, pad=case.pad, relu_of=values)
     dweight = conv.unpack(dweight, size=case.size, sources=layout["sources"])
     return [outside(maps) for maps in y], dweight, dbias.ravel(), [outside(maps) for maps in dx]
 
@@ -236,7 +237,8 @@ FULL = {
 def test_full_size_along_a_random_direction(device, case):
     """At full width each gradient is held to one number: the change along a direction of integers."""
     arrays, rng = draw(case, True), np.random.default_rng(7)
-    y, dweight, _, dx = engine(device, case, arrays)
+    down = case is not FULL["conv1"]  # nobody asks for the gradient of a picture
+    y, dweight, _, dx = engine(device, case, arrays, down=down)
 
     def rise(x, weight):
         return sum((product(x, weight, t) * arrays.dy[t]).sum() for t in range(2))
@@ -252,7 +254,7 @@ def test_full_size_along_a_random_direction(device, case):
     along = rng.integers(-1, 2, arrays.weight.shape)
     assert (dweight.astype(np.float64) * along).sum() == rise(arrays.x, along)
     along = rng.integers(-1, 2, (len(arrays.x), *arrays.x[0].shape))
-    assert (np.float64(dx) * along).sum() == rise(along, arrays.weight)
+    assert not down or (np.float64(dx) * along).sum() == rise(along, arrays.weight)
 
 
 @pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "two groups"])

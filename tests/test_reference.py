@@ -130,11 +130,12 @@ def test_cross_entropy_gradient_is_probability_less_the_label(rng):
 
 
 def test_right_names_the_lower_of_equals_and_never_a_nan():
-    scores = np.array([[1.0, 3.0, 3.0], [0.0, np.nan, 1.0], [2.0, 1.0, 0.0], [9.0, 9.0, 9.0]])
-    assert reference.right(scores, [1, 2, 0, 0]) == 3
-    assert reference.right(scores, [2, 1, 1, 1]) == 0
-    assert reference.right(scores, [2, 1, 1, 1], top=2) == 3
-    assert reference.right(scores, [1, 2, -1, -1], top=5) == 1
+    nan = np.nan
+    scores = np.array([[1.0, 3.0, 3.0], [0.0, nan, 1.0], [2.0, 1.0, 0.0], [9.0, 9.0, 9.0], [nan, nan, nan]])
+    assert reference.right(scores, [1, 2, 0, 0, 0]) == 4
+    assert reference.right(scores, [2, 1, 1, 1, 2]) == 0
+    assert reference.right(scores, [2, 1, 1, 1, 1], top=2) == 3
+    assert reference.right(scores, [2, 1, -1, -1, 1], top=5) == 1
 
 
 def test_momentum_by_hand():
