@@ -1,0 +1,202 @@
+"""Turn the bytes of a picture file into RGB, whatever the file holds.
+
+A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and
+photographs that lie on their side. Each becomes uint8 (rows, columns, 3), 0 to 255, as a viewer would show it
+on white. What cannot be read raises PictureError with a reason in plain words; Pillow's own errors and
+warnings stay in here.
+"""
+
+import contextlib
+import io
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from cualex.errors import PictureError
+
+# Everything else Pillow can open stays shut: EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# The endings by which a picture is known in a data set.
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib"),
+    *(".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+PIXELS = 50_000_000
+# 50 million pixels of four 16-bit channels, never compressed, and room for metadata: more is no picture.
+BYTES = 500_000_000
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+
+
+def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
+    """Decode a picture file: uint8 (rows, columns, 3), RGB.
+
+    Greys are repeated over the channels, transparency is laid on white, 16-bit greys are scaled from 0-65535
+    to 0-255, the orientation noted by the camera is applied, and of an animation the first frame is taken.
+
+    The header is read first: a picture of more than `pixels` is refused before anything is decoded. Raise
+    PictureError, which carries `name`.
+    """
+    return np.array(_opened(data, name, pixels))
+
+
+def square(picture: np.ndarray, size: int) -> np.ndarray:
+    """Scale the shorter side to `size` and keep the centre: uint8 (size, size, 3).
+
+    The centre square is what gets resampled, with Pillow's antialiased bilinear filter, so a strip of 1 ×
+    5000 needs no more memory than any other. A picture of that size already comes back unchanged.
+    """
+    if picture.shape[:2] == (size, size):
+        return picture
+    return np.array(_squared(Image.fromarray(picture), size))
+
+
+def load(
+    source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS
+) -> np.ndarray:
+    """Read a file, or take its bytes, and make it square: uint8 (size, size, 3).
+
+    The same as `square(decode(...), size)`, but that a JPEG at least four times too large is decoded at a
+    half, a quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
+
+    Raise PictureError with `name`, by default the path.
+    """
+    if isinstance(source, bytes):
+        return np.array(_squared(_opened(source, name or "picture", pixels, 2 * size), size))
+    name = name or str(source)
+    return load(read(source, name), size, name, pixels=pixels)
+
+
+def read(path: str | Path, name: str) -> bytes:
+    """Read a picture file's bytes, or raise PictureError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(BYTES + 1)
+    except OSError as error:
+        raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
+    if len(data) > BYTES:
+        raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+    return data
+
+
+def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> Image.Image:
+    """Decode into a Pillow picture of mode RGB; a JPEG scaled down on the way, but never below `smallest`."""
+    if not data:
+        raise PictureError(name, "the file is empty")
+    too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
+    with _quiet():
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if image.width * image.height > pixels:
+                raise PictureError(name, too_large)
+            if smallest is not None:
+                image.draft(None, (smallest, smallest))
+            image.load()
+            turn = _turn(image)
+            image = _rgb(image, name)
+            return image if turn is None else image.transpose(turn)
+        except PictureError:
+            raise
+        except Image.DecompressionBombError:
+            raise PictureError(name, too_large) from None
+        except Image.UnidentifiedImageError:
+            kinds = "JPEG, PNG, WebP, BMP, GIF, TIFF or PPM"
+            raise PictureError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
+        # Damaged files bring out more kinds of exception than Pillow names, TypeError among them.
+        except Exception as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            if "truncated" in text.lower():
+                text = "cut short, the file ends before the picture does"
+            else:
+                text = f"damaged ({text[:100]})"
+            raise PictureError(name, text) from None
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    """Convert any mode to RGB, as a viewer would show it on white."""
+    mode = image.mode
+    if mode.startswith("I"):
+        return Image.fromarray(_grey(image, name)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if mode == "F":
+        raise PictureError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
+    if mode == "LAB":
+        transform = ImageCms.buildTransform(
+            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+        )
+        return ImageCms.applyTransform(image, transform)
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image, name: str) -> np.ndarray:
+    """Scale greys of 16 bits to uint8: round(255 v / 65535) = (v + 128) // 257. Pillow's own convert cuts at
+    255.
+
+    Pillow hands out 16-bit greys as I;16 or, where the file could hold more, as 32-bit I.
+    """
+    values = np.asarray(image).astype(np.int64)
+    if getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,):
+        return ((values * 255 + 2047) // 4095).astype(np.uint8)
+    if values.min() < 0 or values.max() > 65535:
+        found = f"{values.min()} to {values.max()}"
+        raise PictureError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
+    return ((values + 128) // 257).astype(np.uint8)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Find the turn that the camera noted (EXIF, or XMP); damaged notes count as none."""
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:
+        return None
+
+
+def _squared(image: Image.Image, size: int) -> Image.Image:
+    """Resample the centre square; its corners are whole pixels, so at scale 1 nothing is blurred."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+_guard = threading.Lock()
+_inside = 0
+_rule: tuple = ()
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Ignore the warnings of Pillow's modules while any thread decodes.
+
+    warnings.catch_warnings swaps the whole list of filters and so cannot be used by two threads at once; this
+    adds one filter with the first thread in and takes it away with the last one out.
+    """
+    global _inside, _rule
+    with _guard:
+        if _inside == 0:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            _rule = warnings.filters[0]
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _inside -= 1
+            if _inside == 0:
+                with contextlib.suppress(ValueError):
+                    warnings.filters.remove(_rule)
