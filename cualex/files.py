@@ -1,0 +1,57 @@
+"""Files that are never half written: beside first, flushed to the disk, then renamed."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cualex.errors import OutputError
+
+
+def replace(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new file and put that in the place of `path`, whole or not at all.
+
+    The file is written beside its place, flushed, renamed, and the directory flushed, so that after a kill or a
+    full disk there is the old file or the new one. Raise OutputError where the place cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        _flush(part)
+        os.replace(part, path)
+        _flush(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def replace_text(path: str | Path, text: str) -> None:
+    """Put a text in the place of `path`, whole or not at all."""
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def cannot_write(path: str | Path, error: OSError) -> OutputError:
+    """Say in one line why a file could not be written."""
+    ways = {
+        errno.ENOSPC: "the disk is full. Free some space, or name a place on another disk.",
+        errno.EDQUOT: "the quota is used up. Free some space, or name another place.",
+        errno.EFBIG: "the file would be larger than this system allows. Name another place.",
+        errno.EACCES: "not permitted. Name a place that you may write.",
+        errno.EROFS: "the file system is read-only. Name a place that you may write.",
+        errno.ENOENT: "its directory does not exist. Make it first, or name another place.",
+        errno.ENOTDIR: "a part of the path is a file, not a directory. Name another place.",
+    }
+    return OutputError(f"cannot write {path}: {ways.get(error.errno, error.strerror or str(error))}")
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,108 @@
+"""A network with weights, ready to name pictures.
+
+    model = cualex.load("best.safetensors")
+    model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cualex import weights as weights_file
+from cualex.data import pictures as picture_files
+from cualex.errors import UsageError
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+from cualex.weights import Weights
+
+BATCH = 32  # pictures in a plan; the last part of a set is padded
+
+
+def load(path: str | Path, device: str = "cpu") -> "Model":
+    """Read a weights file and put its network on a device ("cpu", or "cpu,cpu" for a place a tower)."""
+    return Model(weights_file.load(path), device)
+
+
+class Model:
+    """Hold a network with its weights, class names and preprocessing, on a device."""
+
+    def __init__(self, weights: Weights, device: str = "cpu", parameters: Parameters | None = None):
+        """Put the weights on the device; with `parameters`, use those that a training moves."""
+        self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
+        if parameters is None:
+            parameters = Parameters(weights.network, device)
+            parameters.load(weights.tensors)
+        self.parameters = parameters
+        self._plans: dict[tuple, Plan] = {}
+
+    def predict(self, sources, top: int = 5):
+        """Name what is in a picture, likeliest first: a list of (class, probability).
+
+        `sources` is a path or the bytes of a picture file, or a list of them, for which a list of such lists
+        comes back. Raise PictureError for a file that is no readable picture.
+        """
+        several = isinstance(sources, (list, tuple))
+        stored = np.stack([self.read(source) for source in (sources if several else [sources])])
+        named = [self.best(probabilities, top) for probabilities in self.probabilities(stored)]
+        return named if several else named[0]
+
+    def read(self, source: str | Path | bytes, name: str | None = None) -> np.ndarray:
+        """Read a picture as the network wants it stored: (stored, stored, 3), RGB uint8."""
+        return picture_files.load(source, self.network.stored, name)
+
+    def best(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """Return the likeliest classes with their probabilities; of equals the first class comes first."""
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.classes[index], float(probabilities[index])) for index in order]
+
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """Return (pictures, classes) for stored pictures (n, stored, stored, 3), seen at their centre."""
+        last = list(self.network.layers)[-1]
+        return self.features(pictures, last)
+
+    def features(self, pictures: np.ndarray, layer: str | None = None) -> np.ndarray:
+        """Return the output of a layer for stored pictures: (n, channels, rows, columns), or (n, features).
+
+        The towers lie side by side along the channels. By default the layer is the last hidden one: the network
+        without its output layer (relu7 of `alexnet`).
+        """
+        layer = layer or self.hidden
+        parts = [plan.output(layer)[:count] for plan, count in self._batches(pictures, layer)]
+        if not parts:
+            raise UsageError("no pictures were given")
+        features = np.concatenate(parts)
+        return features[:, :, 0, 0] if features.shape[2:] == (1, 1) else features
+
+    @property
+    def hidden(self) -> str:
+        """Name the last layer that changes what the output layer reads, but for dropout."""
+        names = list(self.network.layers)
+        output = max(i for i, name in enumerate(names) if self.network.layers[name].kind == "dense")
+        passing = ("exchange", "join", "dropout")
+        return next(n for n in reversed(names[:output]) if self.network.layers[n].kind not in passing)
+
+    def plan(self, batch: int, outputs: tuple[str, ...] = ()) -> Plan:
+        """Return the inference plan for a batch, made at its first use."""
+        key = batch, outputs
+        if key not in self._plans:
+            self._plans[key] = plan = Plan(self.parameters, batch, "infer", outputs=outputs)
+            plan.put_mean(self.mean)
+        return self._plans[key]
+
+    def centre(self) -> tuple[int, int, int]:
+        """Return the view of the centre crop: row, column, not mirrored."""
+        offset = (self.network.stored - self.network.crop) // 2
+        return offset, offset, 0
+
+    def _batches(self, pictures: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
+        """Run the network over the pictures; yield the plan after each batch, and how many of it count."""
+        batch = BATCH if len(pictures) > 1 else 1
+        for first in range(0, len(pictures), batch):
+            part = pictures[first : first + batch]
+            plan = self.plan(batch, (layer,))
+            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
+            padded[: len(part)] = part
+            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
+            plan.run()
+            yield plan, len(part)

@@ -1,0 +1,165 @@
+"""Our weights file: canonical tensors in a safetensors file that knows its network, classes and preprocessing.
+
+    <layer>.weight       (filters, channels / groups, rows, columns), or (outputs, inputs)       float32
+    <layer>.bias         (filters,) or (outputs,)                                                float32
+    preprocessing.mean   (stored, stored, 3): the mean picture, RGB from 0 to 255                float32
+    velocity.<name>      the update's velocities, in a checkpoint                                float32
+
+The metadata hold the network's name and arguments, the class names in order, the preprocessing, and a SHA-256
+over all of these and every tensor's name, shape and bytes, which is checked at every load.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save_file
+
+from cualex import files, networks
+from cualex.errors import CualexError, WeightsError
+from cualex.networks import Network
+
+FORMAT = "1"
+MEAN, VELOCITY = "preprocessing.mean", "velocity."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Hold a trained network: its canonical tensors, class names and mean picture.
+
+    `velocities` are there in a checkpoint; `notes` are whatever a run wants to keep, text by name.
+    """
+
+    network: Network
+    tensors: dict[str, np.ndarray]
+    classes: list[str]
+    mean: np.ndarray
+    velocities: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def initial(network: Network, seed: int) -> dict[str, np.ndarray]:
+    """Draw initial parameters: normal, with each layer's deviation and mean; the same for every placement.
+
+    Each parameter has a generator of its own, so a layer's weights do not depend on the other layers.
+    """
+    tensors = {}
+    for stage in network.stages():
+        for number, (name, parameter) in enumerate(stage.parameters.items()):
+            first, *rest = parameter.shape
+            shape = (first * stage.towers, *rest)
+            if parameter.std:
+                key = np.random.Philox(key=np.array([seed, stage.index * 16 + number], np.uint64))
+                values = np.random.Generator(key).standard_normal(shape, np.float32)
+                values *= np.float32(parameter.std)
+                values += np.float32(parameter.value)
+            else:
+                values = np.full(shape, parameter.value, np.float32)
+            tensors[name] = values
+    return tensors
+
+
+def save(path: str | Path, weights: Weights) -> str:
+    """Write a weights file, whole or not at all, and return its digest."""
+    tensors = {**weights.tensors, MEAN: weights.mean}
+    tensors |= {VELOCITY + name: tensor for name, tensor in weights.velocities.items()}
+    tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in tensors.items()}
+    network = weights.network
+    metadata = {
+        "cualex": FORMAT,
+        "network": json.dumps({"name": network.name, "arguments": network.arguments}),
+        "classes": json.dumps(list(weights.classes)),
+        "preprocessing": json.dumps(
+            {"stored": network.stored, "crop": network.crop, "channels": "RGB", "range": 255, "mean": MEAN}
+        ),
+        "notes": json.dumps(weights.notes),
+    }
+    metadata["digest"] = digest(metadata, tensors)
+    files.replace(path, lambda part: _write(tensors, part, metadata))
+    return metadata["digest"]
+
+
+def load(path: str | Path) -> Weights:
+    """Read a weights file; raise WeightsError unless every name, shape and byte is as it was written."""
+    path = Path(path)
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist"
+        raise WeightsError(f"{path} {kind}: name a weights file such as runs/train/best.safetensors")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            network, classes = _described(metadata)
+            _check_names(network, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except CualexError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, safetensors.SafetensorError) as error:
+        raise WeightsError(
+            f"{path} is not a whole cualex weights file ({_short(error)}). Copy it again, or train anew."
+        ) from error
+    if digest(metadata, tensors) != metadata["digest"]:
+        raise WeightsError(f"{path}: its bytes are not those that were written. Copy it again, or train anew.")
+    mean = tensors.pop(MEAN)
+    velocities = {
+        name.removeprefix(VELOCITY): tensors.pop(name) for name in list(tensors) if name.startswith(VELOCITY)
+    }
+    return Weights(network, tensors, classes, mean, velocities, json.loads(metadata["notes"]))
+
+
+def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 over metadata and tensors, in the order of their names."""
+    total = hashlib.sha256()
+    for name in sorted(metadata):
+        if name != "digest":
+            total.update(json.dumps([name, metadata[name]]).encode())
+    for name in sorted(tensors):
+        total.update(json.dumps([name, list(tensors[name].shape)]).encode())
+        total.update(memoryview(tensors[name]).cast("B") if tensors[name].size else b"")
+    return total.hexdigest()
+
+
+def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
+    """Make the network that a file says it is for, and return it with the class names."""
+    if metadata.get("cualex") != FORMAT:
+        raise WeightsError("no weights file of cualex. `cualex train` writes them as best.safetensors")
+    said = json.loads(metadata["network"])
+    network = networks.build(said["name"], **said["arguments"])
+    classes = json.loads(metadata["classes"])
+    if len(classes) != network.classes:
+        raise WeightsError(f"names {len(classes)} classes for a network with {network.classes}")
+    return network, classes
+
+
+def _check_names(network: Network, slices: dict) -> None:
+    """Refuse a file whose tensors are not exactly those of its network, before reading any."""
+    shapes = network.parameters()
+    expected = {**shapes, MEAN: (network.stored, network.stored, 3)}
+    expected |= {VELOCITY + name: shape for name, shape in shapes.items() if VELOCITY + name in slices}
+    for name in sorted(expected.keys() | slices.keys()):
+        if name not in slices:
+            raise WeightsError(f"tensor {name} is missing, so this is not a {network.name}")
+        if name not in expected:
+            raise WeightsError(f"tensor {name} does not belong to {network.name}")
+        shape, kind = tuple(slices[name].get_shape()), slices[name].get_dtype()
+        if shape != expected[name] or kind != "F32":
+            raise WeightsError(f"tensor {name} is {kind} {shape}, expected F32 {expected[name]}")
+
+
+def _write(tensors, path, metadata) -> None:
+    """Write a safetensors file; turn the library's own error on a full disk into the system's."""
+    try:
+        save_file(tensors, path, metadata)
+    except safetensors.SafetensorError as error:
+        if found := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+        raise
+
+
+def _short(error: BaseException) -> str:
+    """Return the first line of an error's own words."""
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
