@@ -107,8 +107,8 @@ EXACT = {
     "CMYK, TIFF": (encoded(INK, "TIFF"), [[204, 255, 102]] * 16),
     "BMP": (encoded(Image.new("RGB", (1, 1), (200, 30, 90)), "BMP"), [[200, 30, 90]]),
 }
-# Lossy files, and rounded colour spaces. Red of sRGB is L 54.3, a 80.8, b 69.9 under D50 (stored as 2.55 L, a,
-# b), and a step of one channel moves its colour by up to 5 levels.
+# Lossy files, and rounded colour spaces. Red of sRGB is L 54.3, a 80.8, b 69.9 under D50 (L is stored as
+# 2.55 L), and a step of one channel moves its colour by up to 5 levels.
 NEAR = {
     "CMYK, Adobe's JPEG": (encoded(INK, "JPEG", quality=100), [204, 255, 102]),
     "grey JPEG": (encoded(Image.new("L", (9, 9), 77), "JPEG"), [77, 77, 77]),

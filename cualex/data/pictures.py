@@ -8,6 +8,7 @@ warnings stay in here.
 
 import contextlib
 import io
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -84,12 +85,11 @@ def read(path: str | Path, name: str) -> bytes:
     """Read a picture file's bytes, or raise PictureError."""
     try:
         with open(path, "rb") as file:
-            data = file.read(BYTES + 1)
+            if os.fstat(file.fileno()).st_size > BYTES:
+                raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+            return file.read()
     except OSError as error:
         raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
-    if len(data) > BYTES:
-        raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
-    return data
 
 
 def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> Image.Image:
@@ -140,7 +140,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
             ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
         )
         return ImageCms.applyTransform(image, transform)
-    return image.convert("RGB")
+    return image if mode == "RGB" else image.convert("RGB")
 
 
 def _grey(image: Image.Image, name: str) -> np.ndarray:
