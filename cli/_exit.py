@@ -1,7 +1,7 @@
 """How a command ends: its exit code, and one line on stderr where the user can put something right.
 
-0 done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 141 nobody reads stdout any more; the others are those of
-`cualex.errors`.
+0 done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 1 and no word when nobody reads stdout any more (as Click has it);
+the others are those of `cualex.errors`.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import click
 
 from cualex.errors import CualexError, OutOfMemory, OutputError
 
-INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
+INTERRUPTED, TERMINATED = 130, 143
 FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -62,7 +62,7 @@ def finish(call: Callable[[], object]) -> int:
             return TERMINATED if terminated else INTERRUPTED
         except BrokenPipeError:
             _silence_stdout()
-            return UNREAD
+            return 1
         except click.ClickException as error:
             _silence_stdout_if_broken()
             error.show()

@@ -87,9 +87,13 @@ def _blas() -> Check:
     if not found:
         advice = "its threads cannot be held to one a worker, which makes training slow: pip install numpy"
         return Check("BLAS", "none that threadpoolctl knows", advice)
-    said = ", ".join(f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found)
+    said = ", ".join(
+        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found
+    )
     if any(pool["num_threads"] != 1 for pool in found):
-        return Check("BLAS", said, "its threads cannot be held to one a worker: set OMP_NUM_THREADS=1", problem=True)
+        return Check(
+            "BLAS", said, "its threads cannot be held to one a worker: set OMP_NUM_THREADS=1", problem=True
+        )
     return Check("BLAS", f"{said.strip()}, threads can be held to one")
 
 
@@ -137,7 +141,9 @@ def _gpu() -> list[Check]:
     driver, wheels = _driver(), _cupy_wheels()
     extra = "cuda12" if driver and driver < 13000 else "cuda13"
     install = f'pip install "cualex[{extra}]"'
-    checks = [Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")]
+    checks = [
+        Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")
+    ]
     if len(wheels) > 1:
         advice = f"two break each other: pip uninstall {' '.join(name for name, _ in wheels)}, then {install}"
         return [*checks, Check("cupy", ", ".join(map(" ".join, wheels)), advice, problem=True)]
@@ -178,5 +184,7 @@ def _ask_cupy() -> tuple[str, str]:
         "import cupy; runtime = cupy.cuda.runtime; "
         "print(', '.join(runtime.getDeviceProperties(i)['name'].decode() for i in range(runtime.getDeviceCount())))"
     )
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False
+    )
     return done.stdout.strip(), "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]

@@ -1,0 +1,145 @@
+"""Each part of the package may import only the parts above it in `ORDER`, and some libraries have fences."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HOMES = {"cualex": "cualex", "kernels": "cualex.kernels", "cli": "cualex.cli"}
+ORDER = [
+    "cualex.errors",
+    "cualex.files",
+    "cualex.kernels",
+    "cualex.philox",
+    "cualex.workers",
+    "cualex.devices",
+    "cualex.engine",
+    "cualex.layers",
+    "cualex.networks",
+    "cualex.parameters",
+    "cualex.buffers",
+    "cualex.plan",
+    "cualex.weights",
+    "cualex.data",
+    "cualex.model",
+    "cualex.formats",
+    "cualex.training",
+    "cualex.profiling",
+    "cualex.pictures",
+    "cualex.features",
+    "cualex.summary",
+    "cualex.benchmark",
+    "cualex.cli",
+]
+FENCES = {
+    "click": ["cualex.cli"],
+    "rich": ["cualex.cli"],
+    "PIL": ["cualex.data.pictures", "cualex.data.demo", "cualex.data.shapes", "cualex.pictures"],
+    "cupy": ["cualex.kernels", "cualex.engine.cuda"],
+    "torch": ["cualex.benchmark.torch_side"],
+}
+
+
+def modules():
+    """List every file of the package with the name that it is imported by."""
+    found = {}
+    for folder, home in HOMES.items():
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join([home, *(part for part in parts if part != "__init__")])] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree):
+    """List what a tree imports: every name that may be a module, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: say the whole name, no leading dots"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else node.module), node.lineno
+
+
+def imported(tree):
+    """List what is imported as soon as the file is: not what waits inside a function."""
+    for node in tree.body:
+        waits = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        if not isinstance(node, waits):
+            yield from imports(node)
+
+
+def inside(name, parts):
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def rank(name):
+    """Return the place of a module in the order; -1 for what is not in it."""
+    return max((place for place, part in enumerate(ORDER) if inside(name, [part])), default=-1)
+
+
+def faults(name, source):
+    """List what is wrong with the imports of a module."""
+    tree = ast.parse(source)
+    for target, line in imports(tree):
+        top = target.partition(".")[0]
+        if top in {"kernels", "cli"}:
+            yield f"{name}, line {line}: import cualex.{target}, or there will be two of them"
+        elif target.startswith("cualex.") and name != "cualex" and rank(target) > rank(name):
+            yield f"{name}, line {line}: may not import {target}, which is built on it"
+        elif top in FENCES and not inside(name, FENCES[top]):
+            yield f"{name}, line {line}: {top} stays in {', '.join(FENCES[top])}"
+    for target, line in imported(tree):
+        top = target.partition(".")[0]
+        if top == "matplotlib":
+            yield f"{name}, line {line}: import matplotlib inside the function that draws"
+        if inside(name, ["cualex.cli"]) and (
+            top in {"numpy", "rich"} or (top == "cualex" and not inside(target, LIGHT) and target != "cualex")
+        ):
+            yield f"{name}, line {line}: import {target} inside the function, so that --help stays fast"
+        if name == "cualex" and top in {"cualex", "numpy"}:
+            yield f"{name}, line {line}: names of {target} are given when asked for"
+
+
+LIGHT = ["cualex.cli", "cualex.errors"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name):
+    assert list(faults(name, MODULES[name].read_text())) == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "cualex"])
+def test_every_module_has_its_place_in_the_order(name):
+    assert rank(name) >= 0, f"{name} is in no part of ORDER: put it where what it imports is above it"
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("cualex.layers.conv", "from cualex import plan"),
+        ("cualex.layers.conv", "def f():\n    from cualex.cli import _output"),
+        ("cualex.layers.conv", "import cli.summary"),
+        ("cualex.networks.alexnet", "from kernels import launch"),
+        ("cualex.training.loop", "import rich.progress"),
+        ("cualex.training.loop", "from matplotlib import pyplot"),
+        ("cualex.data.batches", "from PIL import Image"),
+        ("cualex.model", "try:\n    import cupy\nexcept ImportError:\n    pass"),
+        ("cualex.plan", "import torch"),
+        ("cualex.cli.train", "import numpy"),
+        ("cualex.cli.train", "from cualex.model import Model"),
+        ("cualex", "from cualex.model import Model"),
+    ],
+)
+def test_a_planted_fault_is_seen(name, source):
+    assert len(list(faults(name, source))) == 1
+
+
+def test_a_leading_dot_is_refused():
+    with pytest.raises(AssertionError, match="no leading dots"):
+        list(imports(ast.parse("from . import errors")))

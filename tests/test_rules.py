@@ -1,0 +1,186 @@
+"""The repository keeps its own rules: help, README, packaging, sizes, and no trace of the machine it was made on."""
+
+import ast
+import importlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from cualex import cli, layers
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = cli.main.list_commands(None)
+LONGEST = 250  # lines; a longer file is more than one idea
+
+
+def tracked(*patterns):
+    """List the files that git knows; without git the rule cannot be checked."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("this is not a git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, check=True)
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def command(name):
+    return cli.main.get_command(None, name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_an_example(name):
+    made = command(name)
+    assert made.help, f"{name} has no help"
+    assert re.search(rf"^ +cualex {name}\b", made.help, re.M), f"the help of {name} shows no example"
+    first = made.get_short_help_str(1000)
+    assert len(first) <= 60, f"the first sentence of {name} is cut in the list of commands: {first}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help(name):
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts[0]} has no help"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_name_options_that_exist(name):
+    for words in commands_in(command(name).help):
+        check_options(words)
+
+
+def commands_in(text):
+    """List the commands in a text, each as its words: from `cualex` to the end of the line or of the code."""
+    found = re.findall(r"(?:^|[\s`/])cualex ([a-z][^`\n#]*)", text, re.M)
+    return [line.split() for line in found]
+
+
+def check_options(words):
+    """See that a command exists and has the options that a line gives it."""
+    name, *rest = words
+    assert name in COMMANDS, f"cualex {name}: there is no such command"
+    known = {option for parameter in command(name).params for option in parameter.opts} | {"--help", "-h"}
+    given = [word.partition("=")[0] for word in rest if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)]
+    for option in given:
+        assert option in known, f"cualex {name} has no {option}"
+
+
+def code_of_readme(language):
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", README, re.S))
+
+
+def test_commands_of_the_readme_exist():
+    shown = commands_in(code_of_readme("sh"))
+    assert len(shown) >= 9
+    for words in shown:
+        check_options(words)
+
+
+def test_the_readme_shows_every_command():
+    shown = {words[0] for words in commands_in(code_of_readme("sh"))}
+    assert set(COMMANDS) <= shown
+
+
+def test_files_of_the_readme_exist():
+    named = re.findall(r"`((?:cualex|cli|kernels|tests)/[\w/.]*)`", README)
+    assert len(named) > 15
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_names_of_the_readme_exist():
+    code = code_of_readme("python")
+    used = set(re.findall(r"\bcualex\.(\w+)", code))
+    assert used
+    cualex = importlib.import_module("cualex")
+    for name in used:
+        assert hasattr(cualex, name), f"cualex.{name} does not exist"
+    for method in re.findall(r"\bmodel\.(\w+)\(", code):
+        assert hasattr(cualex.Model, method), f"Model.{method} does not exist"
+
+
+def test_the_whole_check_runs_the_test_command_of_the_readme():
+    (line,) = [line for line in code_of_readme("sh").splitlines() if line.endswith("pytest")]
+    (pattern,) = re.findall(r"grep -m 1 '(.*?)' README\.md", (ROOT / ".ci/run").read_text())
+    found = [other for other in README.splitlines() if re.search(pattern, other)]
+    assert found == [line]
+    steps = [".venv/bin/python" in step or ".venv/bin/pip" in step for step in line.split(" && ")[1:]]
+    assert all(steps), "every step after the first runs in the environment of the first"
+
+
+def test_the_readme_names_the_neurons_and_parameters_that_the_networks_have():
+    from cualex import networks, summary
+
+    for name in networks.names():
+        total = summary.totals(summary.rows(networks.build(name)))
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {total.parameters:,} | {total.multiply_adds:,} |" in row
+        if name == "alexnet":
+            assert f"{total.neurons:,} neurons" in README
+
+
+@pytest.mark.parametrize("language", ["py", "cu", "cuh"])
+def test_no_file_is_too_long(language):
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text().splitlines()) for path in tracked(f"*.{language}")
+    }
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_no_path_of_this_machine_is_tracked():
+    machine = {str(ROOT.parent), str(ROOT), str(Path.home()), sys.prefix} - {"/"}
+    pattern = re.compile("|".join(rf"(?<![\w./-]){re.escape(place)}/" for place in machine))
+    found = []
+    for path in tracked():
+        text = path.read_bytes().decode(errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {hit.group()}" for hit in pattern.finditer(text)]
+    assert found == []
+
+
+def test_every_package_is_named_in_pyproject():
+    """A package that is not named works in a checkout and is missing from the wheel, silently."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    on_disk = {
+        ".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "cualex").rglob("__init__.py")
+    }
+    mapped = set(settings["package-dir"])
+    assert sorted(settings["packages"]) == sorted(on_disk | mapped)
+    for name, folder in settings["package-dir"].items():
+        assert (ROOT / folder / "__init__.py").exists(), f"{name} has no folder"
+
+
+def test_every_folder_of_python_files_is_a_package():
+    folders = {file.parent for top in ("cualex", "kernels", "cli") for file in (ROOT / top).rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_every_layer_has_a_second_opinion():
+    reference = ast.parse((ROOT / "tests/reference.py").read_text())
+    functions = {node.name for node in reference.body if isinstance(node, ast.FunctionDef)}
+    made = [getattr(layers, name) for name in layers.__all__]
+    kinds = {layer.kind for layer in made if isinstance(layer, type) and hasattr(layer, "kind")}
+    assert len(kinds) >= 9
+    assert kinds - functions == {
+        "exchange",
+        "join",
+    }  # these compute nothing; test the bits of both placements
+
+
+def test_ruff_is_content():
+    if importlib.util.find_spec("ruff") is None:
+        pytest.skip("ruff is not installed")
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--output-format=concise", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
