@@ -1,0 +1,195 @@
+"""The training loop: a generator of plain records, which a command turns into progress, JSON or silence."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex import environment, networks, weights
+from cualex.data.ahead import Ahead
+from cualex.data.batches import Stream
+from cualex.devices import Control
+from cualex.errors import Diverged
+from cualex.evaluation import Evaluation, evaluate
+from cualex.model import Model
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+from cualex.training.recipe import Recipe
+from cualex.training.run import Run
+from cualex.training.watch import Watch, dead_filters, diagnosis
+from cualex.weights import Weights
+
+LOG_EVERY = 10  # updates a line of the log
+
+
+@dataclass(frozen=True)
+class Update:
+    """Report one update: how far, what it gave, and what it took in seconds."""
+
+    update: int
+    updates: int
+    epoch: int
+    loss: float
+    top1: float
+    rate: float
+    images: int
+    seconds: float
+    waited: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Report one epoch: training loss, what validation gave, and whether it is the best so far."""
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    validation: Evaluation
+    best: bool
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Report something that a person should read: a fall of the rate, a loss that is stuck."""
+
+    text: str
+
+
+def train(
+    recipe: Recipe, pack, validation, run: Run, device: str = "cpu", description: dict | None = None
+) -> Iterator[Update | Epoch | Notice]:
+    """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
+
+    An interruption leaves last.safetensors of the state it found. Raise Diverged when the loss is not finite; the
+    weights written before stay as they are.
+    """
+    return Training(recipe, pack, validation, run, device).go(description or {})
+
+
+class Training:
+    """Hold what a training needs from update to update."""
+
+    def __init__(self, recipe: Recipe, pack, validation, run: Run, device: str):
+        """Draw the initial weights and build the plan."""
+        self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
+        arguments = {"classes": len(pack.classes), "crop": recipe.crop}
+        if recipe.network.startswith("alexnet"):
+            arguments["dropout"] = recipe.dropout
+        self.network = networks.build(recipe.network, **arguments)
+        self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
+        self.parameters = Parameters(self.network, device)
+        tensors = weights.initial(self.network, recipe.seed)
+        self.parameters.load(tensors)
+        self.mean = np.ascontiguousarray(pack.mean, np.float32)
+        self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control)
+        self.plan.put_mean(self.mean)
+        kept = Weights(self.network, tensors, list(pack.classes), self.mean)
+        self.model = Model(kept, parameters=self.parameters)
+        self.schedule, self.watch = recipe.schedule(), Watch(self.network.classes)
+        self.best, self.started = -1.0, time.monotonic()
+
+    def go(self, description: dict) -> Iterator[Update | Epoch | Notice]:
+        """Run all epochs."""
+        skipped = (*self.pack.skipped, *self.validation.skipped)
+        self.run.describe(description, environment.describe(), self.model.classes, skipped)
+        stream = Stream(self.pack, self.recipe.seed, self.network.crop, augment=self.recipe.augment)
+        ahead = Ahead(stream, self.recipe.batch)
+        try:
+            for epoch in range(1, self.recipe.epochs + 1):
+                yield from self._epoch(epoch, ahead)
+                if self.schedule.finished:
+                    break
+            self.run.finish({"epochs": epoch, "top1": self.best, "updates": self.control.step})
+        except (KeyboardInterrupt, SystemExit):
+            self._save("last")
+            raise
+        finally:
+            ahead.close()
+
+    def _epoch(self, epoch: int, ahead: Ahead) -> Iterator[Update | Epoch | Notice]:
+        """Run the updates of one epoch, validate, save and ask the schedule."""
+        size, batch, control = len(self.pack.labels), self.recipe.batch, self.control
+        updates = -(-size * self.recipe.epochs // batch)
+        losses, began, waited = [], time.monotonic(), ahead.waited
+        while control.step * batch < epoch * size:
+            before, waited_before = time.monotonic(), ahead.waited
+            self.plan.put(*ahead.take())
+            self.plan.run()
+            result = self.plan.result
+            if not result.finite:
+                raise Diverged(self._broken(result.loss))
+            control.step += 1
+            losses.append(result.loss)
+            took = time.monotonic() - before
+            yield Update(
+                control.step, updates, epoch, result.loss, result.top1 / result.count, control.rate,
+                batch, took, ahead.waited - waited_before,
+            )
+            if control.step % LOG_EVERY == 0:
+                last = losses[-LOG_EVERY:]
+                self.run.log(
+                    {
+                        "update": control.step, "epoch": epoch, "loss": sum(last) / len(last),
+                        "rate": control.rate, "time_seconds": round(time.monotonic() - self.started, 3),
+                    }
+                )
+            if self.watch.after_update(result.loss):
+                yield Notice(self._stuck())
+        rate, seconds = control.rate, time.monotonic() - began
+        found = evaluate(self.model, self.validation)
+        better = found.top1 > self.best
+        self.best = max(self.best, found.top1)
+        record = {
+            "epoch": epoch, "update": control.step, "train_loss": sum(losses) / len(losses),
+            "val_loss": found.loss, "top1": found.top1, "top5": found.top5, "rate": rate,
+            "time_total": time.monotonic() - self.started, "time_images_per_s": len(losses) * batch / seconds,
+            "time_waited": ahead.waited - waited,
+        }
+        self.run.log(record)
+        change = self.schedule.after_epoch(100 * (1 - found.top1))
+        control.rate = self.schedule.rate
+        for name in ("last", "best") if better else ("last",):
+            self._save(name)
+        yield Epoch(epoch, self.recipe.epochs, record["train_loss"], found, better, rate, seconds)
+        if change:
+            yield Notice(change)
+
+    def _save(self, name: str) -> None:
+        """Write a weights file; the last one carries what a resumed run needs."""
+        state = {"update": self.control.step, "schedule": self.schedule.state(), "best": self.best}
+        full = name == "last"
+        self.run.save(
+            name,
+            Weights(
+                self.network,
+                self.parameters.unload(),
+                self.model.classes,
+                self.mean,
+                self.parameters.unload_velocities() if full else {},
+                {"training": json.dumps(state)} if full else {},
+            ),
+        )
+
+    def _some(self) -> np.ndarray:
+        """Return a few training pictures."""
+        pictures = np.empty((min(32, len(self.pack.labels)), *self.mean.shape), np.uint8)
+        self.pack.read(np.arange(len(pictures)), pictures)
+        return pictures
+
+    def _stuck(self) -> str:
+        dead = dead_filters(self.model, self._some())
+        return diagnosis(self.network.classes, dead, self.control.rate)
+
+    def _broken(self, loss: float) -> str:
+        """Say what became of the loss, and that the weights written before are whole."""
+        dead = dead_filters(self.model, self._some())
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in dead.items())
+        return (
+            f"the loss is {loss} at update {self.control.step + 1}, so the rate {self.control.rate:g} is too large "
+            f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}. "
+            f"Weights written before are whole, in {self.run.path}"
+        )
