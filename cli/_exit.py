@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from cualex.errors import CualexError, OutOfMemory, OutputError
+from cualex import files
+from cualex.errors import CualexError, OutOfMemory
 
 INTERRUPTED, TERMINATED = 130, 143
-FULL = {errno.ENOSPC, errno.EDQUOT}
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 
 class Terminated(KeyboardInterrupt):
@@ -40,11 +41,10 @@ def fault(error: Exception) -> Fault | None:
     if isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
         return Fault(f"not enough memory{reason}: choose a smaller --batch-size.", OutOfMemory.exit_code)
-    if isinstance(error, OSError) and error.errno in FULL | FORBIDDEN:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        way_out = "free some space" if error.errno in FULL else "change its permissions"
-        said = f"{place}{error.strerror.lower()}: {way_out}, or choose another place."
-        return Fault(said, OutputError.exit_code)
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return fault(files.cannot_write(error.filename or "the output", error))
+    if isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename:
+        return Fault(f"{error.filename}: not permitted. Change its permissions, or name another place.", 1)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a network is made of, as plain rows: shapes, parameters, products, neurons, what crosses between towers."""
+"""What a network is made of, as plain rows: shapes, parameters, products, neurons, and what crosses."""
 
 import math
 from dataclasses import dataclass

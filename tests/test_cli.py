@@ -140,17 +140,18 @@ def test_a_fault_of_cualex_keeps_its_traceback(run, raising):
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/train/last.safetensors"),
             1,
-            "runs/train/last.safetensors: no space left on device: free some space, or choose another place.",
+            "cannot write runs/train/last.safetensors: the disk is full. "
+            "Free some space, or name a place on another disk.",
         ),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
             1,
-            "no space left on device: free some space, or choose another place.",
+            "cannot write the output: the disk is full. Free some space, or name a place on another disk.",
         ),
         (
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "runs"),
             1,
-            "runs: permission denied: change its permissions, or choose another place.",
+            "runs: not permitted. Change its permissions, or name another place.",
         ),
         (
             MemoryError("Unable to allocate 9 GiB"),
@@ -196,7 +197,9 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments):
     with open("/dev/full", "w") as full:
         done = program(*arguments, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert done.stderr == "Error: no space left on device: free some space, or choose another place.\n"
+    assert done.stderr == (
+        "Error: cannot write the output: the disk is full. Free some space, or name a place on another disk.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("summary", "--json")])

@@ -23,6 +23,7 @@ ORDER = [
     "cualex.weights",
     "cualex.data",
     "cualex.model",
+    "cualex.evaluation",
     "cualex.formats",
     "cualex.training",
     "cualex.profiling",
@@ -106,7 +107,7 @@ def faults(name, source):
             yield f"{name}, line {line}: names of {target} are given when asked for"
 
 
-LIGHT = ["cualex.cli", "cualex.errors"]
+LIGHT = ["cualex.cli", "cualex.errors", "cualex.files"]
 
 
 @pytest.mark.parametrize("name", MODULES)

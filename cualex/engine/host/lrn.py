@@ -87,34 +87,44 @@ def _power(saved, beta, scratch) -> np.ndarray:
     return np.power(saved, beta, out=power)
 
 
+def _bands(x) -> list[slice]:
+    """Cut a picture into bands of rows of about `PIXELS` pixels."""
+    rows = max(1, PIXELS // x.shape[1])
+    return [slice(first, first + rows) for first in range(0, len(x), rows)]
+
+
+def _windowed(values, band, scratch) -> np.ndarray:
+    """Return the sums over the window of each channel."""
+    sums = scratch("sums", values.shape, values.dtype)
+    channels = values.shape[-1]
+    np.matmul(values.reshape(-1, channels), band, out=sums.reshape(-1, channels))
+    return sums
+
+
 def _normalise(x, y, saved, band, k, beta, scratch) -> None:
-    """Normalise one picture of one tower."""
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1])
-    for first in range(0, len(x), PIXELS):
-        own = slice(first, first + PIXELS)
+    """Normalise one picture of one tower: (rows, columns, channels)."""
+    for own in _bands(x):
         squares = np.multiply(x[own], x[own], out=scratch("squares", x[own].shape, x.dtype))
-        s = np.matmul(squares, band, out=scratch("sums", squares.shape, x.dtype))
+        s = _windowed(squares, band, scratch)
         s += k
         if beta == 0.75:
             np.sqrt(s, out=s)
             np.sqrt(s, out=s)
         if saved is not None:
-            np.copyto(saved.reshape(x.shape)[own], s)
+            np.copyto(saved[own], s)
         np.divide(x[own], _power(s, beta, scratch), out=y[own])
 
 
 def _spread(x, saved, dy, dx, band, beta, relu, scratch) -> None:
     """Take one picture of one tower back through the normalisation; `band` holds 2 alpha beta."""
-    x, saved, dy, dx = (a.reshape(-1, a.shape[-1]) for a in (x, saved, dy, dx))
-    for first in range(0, len(x), PIXELS):
-        own = slice(first, first + PIXELS)
+    for own in _bands(x):
         xs, qs = x[own], saved[own]
         power = _power(qs, beta, scratch)
         direct = np.divide(dy[own], power, out=scratch("direct", xs.shape, x.dtype))
-        ratio = np.multiply(power, qs, out=power) if beta == 0.75 else qs  # s
-        ratio = np.divide(xs, ratio, out=scratch("squares", xs.shape, x.dtype))
+        s = np.multiply(power, qs, out=power) if beta == 0.75 else qs
+        ratio = np.divide(xs, s, out=scratch("squares", xs.shape, x.dtype))
         ratio *= direct
-        others = np.matmul(ratio, band, out=scratch("sums", xs.shape, x.dtype))
+        others = _windowed(ratio, band, scratch)
         others *= xs
         direct -= others
         if relu:
