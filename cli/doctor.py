@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cualex.cli import _options, _output
-from cualex.errors import CualexError
+from cualex.errors import CualexError, OutputError
 
 SMALL_DISK = 2e9  # bytes; a run of alexnet writes two weights files with momentum, 490 MB each
 SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
@@ -98,21 +98,26 @@ def _blas() -> Check:
 
 
 def _machine(cache: Path | None) -> list[Check]:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    checks = [Check("cores", f"{allowed} of {os.cpu_count()}"), _memory()]
-    for what, place in (("disk of the cache", cache or _cache()), ("disk of this directory", Path.cwd())):
-        there = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
-        free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK)
-        advice = "less than a run may need" if free < SMALL_DISK else ""
-        advice = advice if writable else "cannot be written"
-        checks.append(Check(what, f"{_output.size(free)} free in {place}", advice, problem=not writable))
-    return checks
+    from cualex import environment, workers
+    from cualex.data.cache import directory
+
+    checks = [
+        Check("processor", environment.processor() or "unknown"),
+        Check("cores", f"{workers.cores()} of {os.cpu_count()}"),
+        _memory(),
+    ]
+    try:
+        checks.append(_disk("cache", directory(cache)))
+    except OutputError as error:
+        checks.append(Check("cache", "none", str(error), problem=True))
+    return [*checks, _disk("this directory", Path.cwd())]
 
 
-def _cache() -> Path:
-    from cualex.data import pack
-
-    return pack.cache_directory()
+def _disk(what: str, place: Path) -> Check:
+    found = f"{_output.size(free := shutil.disk_usage(place).free)} free in {place}"
+    if not os.access(place, os.W_OK):
+        return Check(what, found, "cannot be written: choose another place", problem=True)
+    return Check(what, found, "less than a run of alexnet may need" if free < SMALL_DISK else "")
 
 
 def _memory() -> Check:

@@ -1,4 +1,4 @@
-"""`cualex summary`: a network as a table."""
+"""`cualex summary`: a network, or the memory of one of its steps, as a table."""
 
 from dataclasses import asdict
 
@@ -11,42 +11,66 @@ from cualex.cli import _options, _output
 @click.argument("network", default="alexnet")
 @click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
 @_options.crop
+@click.option("--memory", is_flag=True, help="Run one step and print what it keeps in memory instead.")
+@_options.batch_size(128)
+@click.option(
+    "--mode",
+    type=click.Choice(["train", "infer"]),
+    default="train",
+    show_default=True,
+    help="Which step --memory runs.",
+)
+@_options.device
 @_options.as_json
-def summary(network: str, classes: int | None, crop: int | None, as_json: bool) -> None:
-    """Print a network's layers, their sizes and what crosses.
+def summary(
+    network: str,
+    classes: int | None,
+    crop: int | None,
+    memory: bool,
+    batch_size: int,
+    mode: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print a network's layers, or the memory of a step.
 
-    NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is
-    one tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without
-    the picture.
+    NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is one
+    tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without the
+    picture. With --memory: the buffers of one step at --batch-size, and what the step takes in all.
 
     \b
     Examples:
         cualex summary
         cualex summary alexnet --classes 10 --crop 131
+        cualex summary alexnet --memory --batch-size 128
         cualex summary cifar-relu --json
     """
     from cualex import networks
-    from cualex import summary as described
 
     given = {"classes": classes, "crop": crop}
     built = networks.build(network, **{name: value for name, value in given.items() if value is not None})
-    rows = described.rows(built)
-    totals = described.totals(rows)
+    if memory:
+        _memory(built, batch_size, mode, device, as_json)
+    else:
+        _layers(built, as_json)
+
+
+def _layers(network, as_json: bool) -> None:
+    from cualex.summary import rows, totals
+
+    layers = rows(network)
+    total = totals(layers)
     if as_json:
-        _output.document(
-            {
-                "network": built.name,
-                "arguments": built.arguments,
-                "layers": [asdict(row) for row in rows],
-                "totals": asdict(totals),
-            }
-        )
+        head = {"network": network.name, "arguments": network.arguments}
+        _output.document(head | {"layers": [asdict(row) for row in layers], "totals": asdict(total)})
         return
-    _output.table([_cells(row) for row in rows], _counts(totals) | {"layer": "total"})
-    stored, crop = built.stored, built.crop
-    click.echo(f"\nPictures are stored at {stored} x {stored}; the network sees {crop} x {crop} of them.")
-    if totals.sent:
-        said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(totals.sent, 1))
+    _output.table([_cells(row) for row in layers], _counts(total) | {"layer": "total"})
+    click.echo(
+        f"\nPictures are stored at {network.stored} x {network.stored}; "
+        f"the network sees {network.crop} x {network.crop} of them."
+    )
+    if total.sent:
+        said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
         click.echo(f"Floats sent for a picture where towers lie apart, forward and backward: {said}.")
 
 
@@ -70,3 +94,29 @@ def _crosses(sent: tuple[int, ...]) -> str:
     if len(senders) > 1 and len(set(senders.values())) == 1:
         return f"{sent[0]:,} each way"
     return ", ".join(f"{floats:,} from {tower}" for tower, floats in senders.items())
+
+
+def _memory(network, batch: int, mode: str, device: str, as_json: bool) -> None:
+    from cualex.memory import measure
+
+    memory = measure(network, batch, mode, device)
+    if as_json:
+        head = {"network": network.name, "arguments": network.arguments, "batch_size": batch, "mode": mode}
+        _output.document(head | asdict(memory) | {"total": memory.total})
+        return
+    rows = [
+        {
+            "buffer": held.name if len(device.split(",")) == 1 else f"{held.name} (place {held.place})",
+            "shape": "x".join(map(str, held.shape)),
+            "bytes": held.bytes,
+            "from": "always" if held.lasting else held.first,
+            "to": "" if held.lasting else held.last,
+        }
+        for held in memory.buffers
+    ]
+    _output.table(rows)
+    click.echo(f"""
+{memory.shared:>13,} bytes of buffers; without sharing {memory.side_by_side:,}
+{memory.parameters:>13,} bytes of parameters{" and their velocities" if mode == "train" else ""}
+{memory.work:>13,} bytes of work memory
+{memory.total:>13,} bytes in all ({_output.size(memory.total)}); Python and its libraries come on top""")

@@ -13,6 +13,7 @@ ORDER = [
     "cualex.kernels",
     "cualex.philox",
     "cualex.workers",
+    "cualex.environment",
     "cualex.devices",
     "cualex.engine",
     "cualex.layers",
@@ -30,6 +31,7 @@ ORDER = [
     "cualex.pictures",
     "cualex.features",
     "cualex.summary",
+    "cualex.memory",
     "cualex.benchmark",
     "cualex.cli",
 ]
