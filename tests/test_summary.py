@@ -1,0 +1,107 @@
+"""The rows of `cualex summary`: counts against the paper and by hand, what crosses, and the memory of a step."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cualex import cli, memory, networks, summary
+
+
+def described(name, **arguments):
+    rows = summary.rows(networks.build(name, **arguments))
+    return {row.layer: row for row in rows}, summary.totals(rows)
+
+
+def test_the_network_of_the_paper_has_its_sizes():
+    rows, total = described("alexnet")
+    assert (total.parameters, total.multiply_adds, total.neurons) == (60_965_224, 724_406_816, 659_272)
+    neurons = {name: row.neurons for name, row in rows.items() if row.neurons}
+    assert list(neurons.values()) == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
+    assert (rows["fc6"].parameters, rows["fc6"].multiply_adds) == (37_752_832, 37_748_736)
+    assert (rows["conv2"].parameters, rows["conv2"].multiply_adds) == (307_456, 223_948_800)
+
+
+def test_one_tower_has_its_sizes_and_sends_nothing():
+    rows, total = described("alexnet-one-tower")
+    assert (total.parameters, total.multiply_adds, total.neurons) == (62_378_344, 1_135_256_096, 659_272)
+    assert total.sent == ()
+    assert {row.towers for row in rows.values()} == {(1,)}
+
+
+def test_each_tower_sends_58624_floats_a_picture_and_only_where_towers_meet():
+    rows, total = described("alexnet")
+    assert total.sent == (58_624, 58_624)
+    crossing = {name: (row.sent_forward, row.sent_backward) for name, row in rows.items() if row.sent_forward}
+    assert crossing == {
+        "exchange3": ((21_632, 21_632), (21_632, 21_632)),
+        "exchange6": ((4608, 4608), (4608, 4608)),
+        "exchange7": ((2048, 2048), (2048, 2048)),
+        "join8": ((0, 2048), (2048, 0)),
+    }
+    assert (rows["fc7"].towers, rows["join8"].towers, rows["fc8"].towers) == ((1, 2), (1,), (1,))
+
+
+def test_classes_and_crop_change_what_they_should():
+    rows, total = described("alexnet", classes=7, crop=67)
+    assert rows["fc8"].parameters == 7 * 4096 + 7
+    assert rows["pool5"].output == (128, 1, 1)
+    assert rows["fc6"].parameters == 4096 * 256 + 4096
+    assert total.neurons < 659_272
+
+
+def test_the_command_prints_what_the_rows_say():
+    told = json.loads(CliRunner().invoke(cli.main, ["summary", "cifar-relu", "--json"]).stdout)
+    rows, total = described("cifar-relu")
+    assert [layer["layer"] for layer in told["layers"]] == list(rows)
+    assert told["totals"]["parameters"] == total.parameters == 215_562
+    assert told["layers"][0]["output"] == [64, 27, 27]
+
+
+def test_the_table_says_where_towers_meet_and_adds_up():
+    result = CliRunner().invoke(cli.main, ["summary"])
+    lines = {words[0]: words for words in map(str.split, result.stdout.splitlines()) if words}
+    assert lines["conv1"] == ["conv1", "1+2", "48x55x55", "34,944", "105,415,200", "290,400"]
+    assert lines["exchange3"][-3:] == ["21,632", "each", "way"]
+    assert lines["join8"][-3:] == ["2,048", "from", "2"]
+    assert lines["total"] == ["total", "60,965,224", "724,406,816", "659,272"]
+    assert "58,624 (tower 1) and 58,624 (tower 2)." in result.stdout
+    assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["alexnet", "--crop", "20"], "a crop must have at least 67 pixels a side, got 20"),
+        (["alexnet", "--memory", "--device", "cuda:0"], "no CUDA engine yet. Use --device cpu."),
+        (["cifar-relu", "--memory", "--device", "cpu,cpu"], "this network has 1 tower"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments, line):
+    result = CliRunner().invoke(cli.main, ["summary", *arguments])
+    assert result.exit_code in (1, 2)
+    assert line in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_memory_names_every_buffer_and_adds_up():
+    arguments = ["summary", "cifar-relu", "--memory", "--batch-size", "3", "--json"]
+    told = json.loads(CliRunner().invoke(cli.main, arguments).stdout)
+    buffers = {buffer["name"]: buffer for buffer in told["buffers"]}
+    assert buffers["pictures"]["bytes"] == 3 * 32 * 32 * 3
+    assert buffers["pictures"]["lasting"]
+    assert buffers["relu1"]["shape"] == [1, 3, 27, 27, 64]
+    assert buffers["relu1"]["bytes"] == 3 * 27 * 27 * 64 * 4
+    assert told["side_by_side"] == sum(buffer["bytes"] for buffer in told["buffers"])
+    assert max(buffer["bytes"] for buffer in told["buffers"]) < told["shared"] <= told["side_by_side"]
+    assert told["parameters"] == 2 * 4 * 215_562
+    assert told["work"] > 0
+    assert told["total"] == told["shared"] + told["parameters"] + told["work"]
+
+
+def test_inference_holds_no_velocities_and_shares_more():
+    network = networks.build("cifar-relu")
+    train, infer = memory.measure(network, 3), memory.measure(network, 3, "infer")
+    assert train.parameters == 2 * infer.parameters
+    assert infer.shared < train.shared
+    assert not [held for held in infer.buffers if "gradient" in held.name]
