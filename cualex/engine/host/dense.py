@@ -9,8 +9,9 @@ the order (source, row, column, channel), the biases (towers, outputs).
 
 import numpy as np
 
-OUTPUTS = 256  # columns of a block in the forward pass
-INPUTS = 128  # rows of a block in the backward pass; with 2048 outputs, a megabyte
+OUTPUTS = 512  # columns of a block in the forward pass
+INPUTS = 256  # rows of a block in the backward pass: enough for the products
+UPDATED = 64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
 
 
 def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
@@ -63,27 +64,26 @@ def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> Non
 
     def task(i, scratch):
         source, rows = blocks[i]
-        offset = starts[source] if shared else 0
+        count, offset = rows.stop - rows.start, starts[source] if shared else 0
         place = slice(offset + rows.start, offset + rows.stop)
         for tower in range(towers) if shared else (source,):
             if dx is not None:
-                _add_product(dy[tower], weight[tower, place].T, dx[source][:, rows], tower and shared, scratch)
-            block = scratch("weight gradient", (rows.stop - rows.start, outputs), dy.dtype)
+                product = scratch("product", (count, len(dy[tower])), dy.dtype)
+                np.matmul(weight[tower, place], dy[tower].T, out=product)
+                if tower and shared:
+                    dx[source][:, rows] += product.T
+                else:
+                    np.copyto(dx[source][:, rows], product.T)
+            block = scratch("weight gradient", (count, outputs), dy.dtype)
             np.matmul(x[source][:, rows].T, dy[tower], out=block)
-            sink((tower, place), block)
+            for first in range(0, count, UPDATED):
+                part = block[first : first + UPDATED]
+                start = place.start + first
+                sink((tower, slice(start, start + len(part))), part)
 
     device.run(task, len(blocks))
     for tower in range(towers):
         bias_sink(tower, dy[tower].sum(0))
-
-
-def _add_product(a, b, target, more, scratch) -> None:
-    """Write a @ b to the target, or add it."""
-    product = np.matmul(a, b, out=scratch("product", target.shape, target.dtype))
-    if more:
-        target += product
-    else:
-        np.copyto(target, product)
 
 
 def _side_by_side(device, x) -> np.ndarray:
