@@ -93,13 +93,16 @@ def _tar(path: Path, opener) -> Listing:
                         files.append(File(name, f"{member.size} {member.mtime}", read))
                     else:
                         special += 1
-                whole = len(os.pread(source.number, 512, members.offset)) == 512
+                # tarfile takes a header that is cut short for the end.
+                end = len(os.pread(source.number, 512, members.offset))
+                if 0 < end < 512:
+                    raise tarfile.ReadError("the file ends inside a header")
     except (tarfile.TarError, *_DAMAGES) as error:
         what = "neither a folder nor a whole .zip or .tar"
         raise DataError(f"{path}: {what} ({error}); copy or download it again") from None
     stamp = f"{status.st_size} {status.st_mtime_ns}"
     notes = _notes(climbing, special)
-    if not whole:
+    if end == 0:
         notes.append("the tar has no end mark: it may have been cut short")
     return listed(path, stamp, files, folders, notes)
 
