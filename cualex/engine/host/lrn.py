@@ -4,87 +4,106 @@
 
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
-The window stays inside a tower's channels. Its sum is a product with a band matrix. For the backward pass
-`saved` keeps s^(1/4), whose cube is s^(3/4) at the paper's beta of 3/4, and s itself at any other beta.
+The window stays inside a tower's channels. Its sum is a product with a band matrix. `saved` keeps for the
+backward pass what makes it cheap: s^(-1/4) at the paper's beta of 3/4, of which all else is a power, and s itself
+at any other beta.
 
 Arrays are (towers, pictures, rows, columns, channels).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from cualex.engine.host import maxpool
 
-PIXELS = 2048  # pixels normalised at a time, so that the work arrays stay in the cache
+PIXELS = 1024  # pixels normalised at a time, so that the work arrays stay in the cache
+BLOCK = 32  # channels whose window sums one product makes
 
 
 def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
     """Normalise; `saved` may be None."""
-    band = alpha * _band(x.shape[-1], n, x.dtype)
+    window = _Window.over(x, n, alpha)
 
     def task(tower, picture, scratch):
-        _normalise(
-            x[tower, picture], y[tower, picture], _part(saved, tower, picture), band, k, beta, scratch
-        )
+        own = tower, picture
+        _normalise(x[own], y[own], None if saved is None else saved[own], window, k, beta, scratch)
 
     device.grid(task, *x.shape[:2])
 
 
 def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
-    band = (2 * alpha * beta) * _band(x.shape[-1], n, x.dtype).T
+    window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(tower, picture, scratch):
         own = tower, picture
-        _spread(x[own], saved[own], dy[own], dx[own], band, beta, relu, scratch)
+        _spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
 
     device.grid(task, *x.shape[:2])
 
 
 def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> None:
     """Normalise and take the maximum of windows; the normalised maps are never stored."""
-    band = alpha * _band(x.shape[-1], n, x.dtype)
+    window = _Window.over(x, n, alpha)
 
     def task(tower, picture, scratch):
+        own = tower, picture
         normalised = scratch("normalised", x.shape[2:], x.dtype)
-        _normalise(x[tower, picture], normalised, _part(saved, tower, picture), band, k, beta, scratch)
-        maxpool.pool(normalised[None], y[tower, picture][None], size, stride, scratch)
+        _normalise(x[own], normalised, None if saved is None else saved[own], window, k, beta, scratch)
+        maxpool.pool(normalised[None], y[own][None], size, stride, scratch)
 
     device.grid(task, *x.shape[:2])
 
 
 def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
     """Write the gradient of the input from that of the pooled maps, in one step."""
-    band = (2 * alpha * beta) * _band(x.shape[-1], n, x.dtype).T
+    window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(tower, picture, scratch):
         own = tower, picture
         normalised = scratch("normalised", x.shape[2:], x.dtype)
+        np.multiply(x[own], _factor(saved[own], beta, scratch), out=normalised)
         dn = scratch("normalised gradient", x.shape[2:], x.dtype)
-        np.divide(x[own], _power(saved[own], beta, scratch), out=normalised)
         maxpool.unpool(normalised[None], y[own][None], dy[own][None], dn[None], size, stride, scratch)
-        _spread(x[own], saved[own], dn, dx[own], band, beta, relu, scratch)
+        _spread(x[own], saved[own], dn, dx[own], window, beta, relu, scratch)
 
     device.grid(task, *x.shape[:2])
 
 
-def _band(channels, n, dtype) -> np.ndarray:
-    """Return ones where channel j (row) lies in the window of channel c (column)."""
-    j, c = np.ogrid[:channels, :channels]
-    return (abs(j - c) <= n // 2).astype(dtype)
+@dataclass(frozen=True)
+class _Window:
+    """Sum over the neighbours of each channel, times a number: a product with a band matrix."""
+
+    band: np.ndarray
+    reach: int
+
+    @classmethod
+    def over(cls, x: np.ndarray, n: int, times: float) -> "_Window":
+        """Make the window of n channels for maps like x."""
+        j, c = np.ogrid[: x.shape[-1], : x.shape[-1]]
+        return cls(np.where(abs(j - c) <= n // 2, times, 0).astype(x.dtype), n // 2)
+
+    def sums(self, values: np.ndarray, scratch) -> np.ndarray:
+        """Return the sums, a block of channels at a time: most of the band is zero."""
+        sums = scratch("sums", values.shape, values.dtype)
+        channels = values.shape[-1]
+        flat, target = values.reshape(-1, channels), sums.reshape(-1, channels)
+        for first in range(0, channels, BLOCK):
+            own = slice(first, first + BLOCK)
+            seen = slice(max(0, first - self.reach), first + BLOCK + self.reach)
+            np.matmul(flat[:, seen], self.band[seen, own], out=target[:, own])
+        return sums
 
 
-def _part(saved, tower, picture):
-    return None if saved is None else saved[tower, picture]
-
-
-def _power(saved, beta, scratch) -> np.ndarray:
-    """Return s^beta from what was saved."""
-    power = scratch("power", saved.shape, saved.dtype)
+def _factor(saved, beta, scratch) -> np.ndarray:
+    """Return s^-beta from what was saved."""
+    factor = scratch("factor", saved.shape, saved.dtype)
     if beta == 0.75:
-        np.multiply(saved, saved, out=power)
-        power *= saved
-        return power
-    return np.power(saved, beta, out=power)
+        np.multiply(saved, saved, out=factor)
+        factor *= saved
+        return factor
+    return np.power(saved, -beta, out=factor)
 
 
 def _bands(x) -> list[slice]:
@@ -93,40 +112,40 @@ def _bands(x) -> list[slice]:
     return [slice(first, first + rows) for first in range(0, len(x), rows)]
 
 
-def _windowed(values, band, scratch) -> np.ndarray:
-    """Return the sums over the window of each channel."""
-    sums = scratch("sums", values.shape, values.dtype)
-    channels = values.shape[-1]
-    np.matmul(values.reshape(-1, channels), band, out=sums.reshape(-1, channels))
-    return sums
-
-
-def _normalise(x, y, saved, band, k, beta, scratch) -> None:
+def _normalise(x, y, saved, window, k, beta, scratch) -> None:
     """Normalise one picture of one tower: (rows, columns, channels)."""
     for own in _bands(x):
-        squares = np.multiply(x[own], x[own], out=scratch("squares", x[own].shape, x.dtype))
-        s = _windowed(squares, band, scratch)
+        squares = np.multiply(x[own], x[own], out=scratch("values", x[own].shape, x.dtype))
+        s = window.sums(squares, scratch)
         s += k
+        kept = s if saved is None else saved[own]
         if beta == 0.75:
             np.sqrt(s, out=s)
             np.sqrt(s, out=s)
-        if saved is not None:
-            np.copyto(saved[own], s)
-        np.divide(x[own], _power(s, beta, scratch), out=y[own])
+            np.divide(1, s, out=kept)
+        else:
+            np.copyto(kept, s)
+        np.multiply(x[own], _factor(kept, beta, scratch), out=y[own])
 
 
-def _spread(x, saved, dy, dx, band, beta, relu, scratch) -> None:
-    """Take one picture of one tower back through the normalisation; `band` holds 2 alpha beta."""
+def _spread(x, saved, dy, dx, window, beta, relu, scratch) -> None:
+    """Take one picture of one tower back through the normalisation; the window holds 2 alpha beta."""
     for own in _bands(x):
-        xs, qs = x[own], saved[own]
-        power = _power(qs, beta, scratch)
-        direct = np.divide(dy[own], power, out=scratch("direct", xs.shape, x.dtype))
-        s = np.multiply(power, qs, out=power) if beta == 0.75 else qs
-        ratio = np.divide(xs, s, out=scratch("squares", xs.shape, x.dtype))
-        ratio *= direct
-        others = _windowed(ratio, band, scratch)
+        xs, kept = x[own], saved[own]
+        factor = _factor(kept, beta, scratch)
+        direct = np.multiply(dy[own], factor, out=scratch("direct", xs.shape, x.dtype))
+        inner = scratch("values", xs.shape, x.dtype)  # dy x / s^(beta + 1)
+        if beta == 0.75:
+            factor *= kept
+            np.multiply(xs, factor, out=inner)
+        else:
+            np.divide(xs, kept, out=inner)
+        inner *= direct
+        others = window.sums(inner, scratch)
         others *= xs
         direct -= others
         if relu:
-            direct *= np.greater(xs, 0, out=scratch("positive", xs.shape, bool))
-        np.copyto(dx[own], direct)
+            positive = np.greater(xs, 0, out=scratch("positive", xs.shape, bool))
+            np.multiply(direct, positive, out=dx[own])
+        else:
+            np.copyto(dx[own], direct)

@@ -69,16 +69,25 @@ def _widest(x, y, axis, size, stride) -> None:
 
 
 def _give(x, y, dy, dx, axis, size, stride, scratch) -> None:
-    """Give the gradient of windows along one axis to the first of their maxima."""
-    dx[...] = 0
+    """Give the gradient of windows along one axis to the first of their maxima.
+
+    The first `stride` places of the windows lie side by side and are written; the places after them belong to a
+    neighbour as well and are added to. The last place gets what is left: some place has the maximum.
+    """
+    count = y.shape[axis]
+    before = (slice(None),) * axis
+    dx[(*before, slice(count * stride if size >= stride else 0, None))] = 0
     left = scratch("left", dy.shape, dy.dtype)
     np.copyto(left, dy)
-    given = scratch("given", dy.shape, dy.dtype)
-    equal = scratch("equal", dy.shape, bool)
-    count = y.shape[axis]
-    taps = zip(_taps(x, axis, count, size, stride), _taps(dx, axis, count, size, stride), strict=True)
-    for tap, d_tap in taps:
-        np.equal(tap, y, out=equal)
-        np.multiply(left, equal, out=given)
-        d_tap += given
-        left -= given
+    equal, given = scratch("equal", dy.shape, bool), scratch("given", dy.shape, dy.dtype)
+    taps, d_taps = _taps(x, axis, count, size, stride), _taps(dx, axis, count, size, stride)
+    for place, (tap, d_tap) in enumerate(zip(taps, d_taps, strict=True)):
+        if place < size - 1:
+            share = np.multiply(left, np.equal(tap, y, out=equal), out=given)
+            left -= share
+        else:
+            share = left
+        if place < stride:
+            np.copyto(d_tap, share)
+        else:
+            d_tap += share
