@@ -61,17 +61,17 @@ def finish(call: Callable[[], object]) -> int:
             click.echo("Terminated." if terminated else "Interrupted.", err=True)
             return TERMINATED if terminated else INTERRUPTED
         except BrokenPipeError:
-            _silence_stdout()
+            _settle_stdout()
             return 1
         except click.ClickException as error:
-            _silence_stdout_if_broken()
+            _settle_stdout()
             error.show()
             return error.exit_code
         except OSError as error:
             broken = fault(error)
             if broken is None:
                 raise
-            _silence_stdout()
+            _settle_stdout()
             broken.show()
             return broken.exit_code
 
@@ -93,17 +93,12 @@ def _sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _silence_stdout() -> None:
-    """Let what stdout still holds go nowhere, so that the interpreter's last flush does not fail."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def _silence_stdout_if_broken() -> None:
+def _settle_stdout() -> None:
+    """Write what stdout still holds, or let it go nowhere: the interpreter's last flush must not fail."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        _silence_stdout()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

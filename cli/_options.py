@@ -38,10 +38,10 @@ cache = click.option(
 )
 val_split = click.option(
     "--val-split",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=click.FloatRange(0, 1, max_open=True),
     default=0.2,
     show_default=True,
-    help="The share of the pictures held back for validation where the set has no val/ or test/.",
+    help="The share of the pictures held back for validation where the set has no val/ or test/; 0 for none.",
 )
 names = click.option(
     "--names",

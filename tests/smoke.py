@@ -27,7 +27,10 @@ def main():
 
     modules = [module.name for module in pkgutil.walk_packages([str(home)], "cualex.")]
     for name in modules:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            assert error.name == "torch", f"{name} needs {error.name}, which was not installed with cualex"
     commands = [name.removeprefix("cualex.cli.") for name in modules if name.startswith("cualex.cli.")]
     commands = [name for name in commands if not name.startswith("_")]
 

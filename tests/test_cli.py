@@ -52,7 +52,8 @@ def raising(monkeypatch):
 def program(*arguments, code=None, **more):
     """Run the command, or a line of Python, in a process of its own."""
     start = ["-c", code] if code else ["-c", "import cualex.cli; cualex.cli.main()", *arguments]
-    return subprocess.run([sys.executable, *start], text=True, timeout=60, check=False, **more)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, *start], text=True, timeout=60, check=False, env=buffered, **more)
 
 
 def test_help_loads_nothing_heavy():
