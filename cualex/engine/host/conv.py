@@ -13,16 +13,20 @@ whether the towers are in one place or two.
 
 import numpy as np
 
+from cualex.engine.host import winograd
 from cualex.engine.host.filters import flipped, pack, unpack
+from cualex.engine.host.sums import LANES, add_in_order, add_product
 from cualex.engine.host.windows import cuts, products, tiled
 
-LANES = 8  # partial sums of a weight gradient; a fixed number, so that the order of the sum is fixed too
+MINIMAL = 8  # pictures from which Winograd's rules are faster
 
 __all__ = ["forward", "input_gradient", "pack", "unpack", "weight_gradient"]
 
 
 def forward(device, x, weight, bias, y, *, size, stride=1, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
+    if _minimal(y.shape[1], size, stride, groups):
+        return winograd.forward(device, x, weight, bias, y, size=size, shared=shared, relu=relu)
     towers, pictures, height, width, filters = y.shape
     per_group = filters // groups
     parts = cuts(pictures, height, width * weight.shape[2] * y.itemsize)
@@ -49,6 +53,8 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1,
 
     The pictures are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
     """
+    if _minimal(dy.shape[1], size, stride, groups):
+        return winograd.weight_gradient(device, x, dy, sink, bias_sink, size=size, shared=shared)
     towers, pictures, height, width, filters = dy.shape
     per_group = filters // groups
     depth = size * size * sum(maps.shape[3] for maps in (x if shared else x[:1])) // groups
@@ -68,14 +74,14 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1,
                 d = dy[tower, batch].reshape(-1, filters)
                 ones = scratch.constant("ones", (1, len(d)), d.dtype, 1)
                 block = d[:, group * per_group : (group + 1) * per_group]
-                _add_product(cols.T, block, sums[i, tower, group], batch.start == first, scratch)
+                add_product(cols.T, block, sums[i, tower, group], batch.start == first, scratch)
                 if group == 0:
-                    _add_product(ones, d, bias_sums[i, tower : tower + 1], batch.start == first, scratch)
+                    add_product(ones, d, bias_sums[i, tower : tower + 1], batch.start == first, scratch)
 
     def add_up(tower, group, scratch):
-        sink((tower, group), _add_in_order(sums[:, tower, group]))
+        sink((tower, group), add_in_order(sums[:, tower, group]))
         if group == 0:
-            bias_sink(tower, _add_in_order(bias_sums[:, tower]))
+            bias_sink(tower, add_in_order(bias_sums[:, tower]))
 
     tasks = _deal(range(lanes), towers, shared)
     device.run(lambda i, scratch: lane(*tasks[i], scratch), len(tasks))
@@ -90,6 +96,10 @@ def input_gradient(
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the
     input's own values, the derivative of the ReLU that made them is taken as well.
     """
+    if _minimal(dy.shape[1], size, stride, groups):
+        return winograd.input_gradient(
+            device, dy, weight, dx, size=size, pad=pad, shared=shared, relu_of=relu_of
+        )
     towers, pictures, rows, width, filters = dy.shape
     _, dx_rows, dx_width, _ = dx[0].shape
     turned = flipped(device, weight, size, len(dx) if shared else 1)
@@ -129,6 +139,11 @@ def input_gradient(
     device.run(lambda i, scratch: task(*tasks[i], scratch), len(tasks))
 
 
+def _minimal(pictures, size, stride, groups) -> bool:
+    """Say whether Winograd's rules are faster: enough pictures must pay for transforming the filters."""
+    return size in winograd.RULES and stride == groups == 1 and pictures >= MINIMAL
+
+
 def _deal(parts, towers, together) -> list:
     """Make the tasks: a part of the batch with all towers together, or with one tower each."""
     everyone = tuple(range(towers))
@@ -145,19 +160,3 @@ def _finish(z, bias, target, relu, scratch) -> None:
         np.maximum(z, scratch.constant("zero row", (z.shape[2],), z.dtype, 0), out=target)
     else:
         np.copyto(target, z)
-
-
-def _add_product(a, b, total, first, scratch) -> None:
-    """Add a @ b to the total, or begin it."""
-    if first:
-        np.matmul(a, b, out=total)
-    else:
-        total += np.matmul(a, b, out=scratch("addend", total.shape, total.dtype))
-
-
-def _add_in_order(parts) -> np.ndarray:
-    """Add partial sums, first to last, in place of the first."""
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
-    return total
