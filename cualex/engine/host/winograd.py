@@ -3,8 +3,8 @@
     y = A' [ (B' d B) * (G g G') ] A        for each tile d of the input, each filter g; * element by element
 
 The sums over channels become one matrix product for each of the elements of a transformed tile: 16 instead of 36
-for four outputs of a 3x3 filter, 49 instead of 100 for a 5x5 one, which is split as 3 + 2. B and A hold only
-0, 1 and -1, G also halves, so that small integers stay exact.
+for four outputs of a 3x3 filter. B and A hold only 0, 1 and -1, G also halves, so that small integers stay exact.
+A rule for 5x5 filters, 49 products instead of 100, was tried: transforming its tiles costs what it saves.
 
 The functions are those of `conv.py` and take the same arrays; `conv.py` calls them where they are faster.
 Source: Winograd, "Arithmetic complexity of computations", 1980; for networks Lavin and Gray, arXiv:1509.09308.
@@ -34,26 +34,7 @@ THREE = Rule(
     filter=np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     output=np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 )
-TWO = Rule(
-    tile=np.array([[1, -1, 0], [0, 1, 0], [0, 1, -1]]),
-    filter=np.array([[1, 0], [1, 1], [0, 1]]),
-    output=np.array([[1, 1, 0], [0, 1, -1]]),
-)
-
-
-def _after(first: Rule, second: Rule) -> Rule:
-    """Make the rule for a filter that is a first part and a second one behind it: their sums are added."""
-    taps = first.filter.shape[1]
-    tile = np.zeros((len(first.tile) + len(second.tile), taps + second.tile.shape[1]), int)
-    tile[: len(first.tile), : first.tile.shape[1]] = first.tile
-    tile[len(first.tile) :, taps:] = second.tile
-    weights = np.zeros((len(tile), taps + second.filter.shape[1]))
-    weights[: len(first.tile), :taps] = first.filter
-    weights[len(first.tile) :, taps:] = second.filter
-    return Rule(tile, weights, np.hstack([first.output, second.output]))
-
-
-RULES = {3: THREE, 5: _after(THREE, TWO)}
+RULES = {3: THREE}
 
 
 def forward(device, x, weight, bias, y, *, size, shared=False, relu=False) -> None:
