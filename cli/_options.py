@@ -49,6 +49,13 @@ names = click.option(
     metavar="FILE",
     help="For pictures that are not sorted into folders: a list with a line `picture class` for each.",
 )
+network = click.option(
+    "--network",
+    default="alexnet",
+    show_default=True,
+    metavar="NAME",
+    help="Which network: alexnet, alexnet-one-tower or cifar-relu.",
+)
 crop = click.option(
     "--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square that the network sees."
 )

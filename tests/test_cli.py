@@ -1,7 +1,6 @@
-"""The command line as a user meets it: help, errors word for word, exit codes, progress, JSON."""
+"""The command line as a user meets it: help, errors word for word, exit codes."""
 
 import errno
-import io
 import json
 import os
 import signal
@@ -10,12 +9,11 @@ import sys
 import time
 
 import click
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from cualex import cli
-from cualex.cli import _exit, _options, _output
+from cualex.cli import _exit
 from cualex.errors import CualexError, Diverged, OutOfMemory, RunLocked, Unreadable, UsageError
 
 HEAVY = ("numpy", "cupy", "rich", "PIL", "matplotlib", "threadpoolctl", "safetensors", "torch")
@@ -215,142 +213,6 @@ def test_a_reader_that_has_gone_is_met_in_silence(arguments):
 def test_options_come_from_the_environment(run):
     result = run("summary", "--json", env={"CUALEX_SUMMARY_CLASSES": "7"})
     assert json.loads(result.stdout)["arguments"]["classes"] == 7
-
-
-# --- what commands print
-
-
-def test_a_document_is_plain_json(capsys):
-    value = {"a": np.float32(0.5), "b": np.arange(3), "c": float("nan"), 4: (True, None), "é": np.inf}
-    _output.document(value)
-    out = capsys.readouterr().out
-    assert json.loads(out) == {"a": 0.5, "b": [0, 1, 2], "c": None, "4": [True, None], "é": None}
-    assert "é" in out
-
-
-def test_a_table_off_a_terminal_is_neither_wrapped_nor_cut_nor_interpreted(capsys):
-    rows = [{"class": "[red]cat[/]" + "x" * 200, "pictures": 1234}, {"class": ":dog:", "pictures": None}]
-    _output.table(rows, total={"class": "total", "pictures": 1234567})
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["class", "pictures"]
-    assert lines[2].split() == ["[red]cat[/]" + "x" * 200, "1,234"]
-    assert lines[3] == ":dog:"
-    assert lines[-1].split() == ["total", "1,234,567"]
-    assert lines[2].index("1,234") + len("1,234") == len(lines[-1])
-
-
-class Clock:
-    """Be a clock that goes on only when told."""
-
-    now = 100.0
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Put a clock of our own below the progress display."""
-    clock = Clock()
-    monkeypatch.setattr(_output, "time", clock)
-    return clock
-
-
-def test_progress_off_a_terminal_is_a_line_every_few_seconds(clock, capsys):
-    with _output.Progress("Packing train", total=5000) as progress:
-        for done, now in ((10, 101), (1000, 104), (1200, 105), (1300, 106), (2400, 110)):
-            clock.now = now
-            progress(done, "3 left out")
-        clock.now = 120
-        progress.done = 5000
-    assert capsys.readouterr().err.splitlines() == [
-        "Packing train: 1,200/5,000 pictures, 240/s, 16 s left, 3 left out",
-        "Packing train: 2,400/5,000 pictures, 240/s, 11 s left, 3 left out",
-        "Packing train: 5,000/5,000 pictures, 250/s, in 20 s, 3 left out",
-    ]
-
-
-def test_progress_that_goes_on_counts_its_rate_from_where_it_began(clock, capsys):
-    with _output.Progress("Training", total=200, unit="updates", done=100) as progress:
-        clock.now += 10
-        progress(110)
-    assert capsys.readouterr().err.splitlines()[0] == "Training: 110/200 updates, 1/s, 1 min 30 s left"
-
-
-def test_progress_that_fails_does_not_claim_an_end(clock, capsys):
-    with pytest.raises(ValueError, match="ours"), _output.Progress("Packing", total=5):
-        raise ValueError("ours")
-    assert capsys.readouterr().err == ""
-
-
-def test_progress_on_a_terminal_is_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    with _output.Progress("Packing [red]", total=4) as progress:
-        progress.say("a [line] above")
-        progress(4, "note [x]")
-    said = screen.getvalue()
-    assert "Packing [red]" in said
-    assert "4/4 pictures" in said
-    assert "note [x]" in said
-    assert "a [line] above" in said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
-)
-def test_durations(seconds, said):
-    assert _output.duration(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (243_860_896, "244 MB"),
-        (1.9e9, "1.9 GB"),
-        (3e15, "3000 TB"),
-    ],
-)
-def test_sizes(number, said):
-    assert _output.size(number) == said
-
-
-def test_nobody_is_asked_without_a_terminal():
-    with pytest.raises(UsageError, match=r"^Pack 30 GB\? Nobody can be asked here: add --yes to go on\.$"):
-        _output.confirm("Pack 30 GB?", yes=False)
-    _output.confirm("Pack 30 GB?", yes=True)
-
-
-def test_a_no_ends_with_1_and_nothing_done(monkeypatch):
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(click, "confirm", lambda *a, **k: False)
-    with pytest.raises(click.exceptions.Exit) as ended:
-        _output.confirm("Pack 30 GB?", yes=False)
-    assert ended.value.exit_code == 1
-
-
-def test_shared_options_are_what_they_say():
-    @click.command()
-    @_options.device
-    @_options.seed
-    @_options.batch_size(128)
-    @_options.yes
-    @_options.as_json
-    def command(**given):
-        click.echo(json.dumps(given))
-
-    given = json.loads(CliRunner().invoke(command, ["-b", "3"], env={"CUALEX_DEVICE": "cpu,cpu"}).stdout)
-    assert given == {"device": "cpu,cpu", "seed": 0, "batch_size": 3, "yes": False, "as_json": False}
 
 
 def test_exit_outside_the_main_thread_sets_no_handler():

@@ -1,0 +1,90 @@
+"""Packing as commands show it: what it takes before it starts, progress, and what could not be read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cualex.cli import _output
+from cualex.errors import OutputError
+
+ASK = 20e9  # bytes; above this nobody packs by accident
+LISTED = 10  # unreadable pictures named on the screen; files and JSON have them all
+
+
+def packs(
+    source,
+    splits: Iterable[str],
+    size: int,
+    *,
+    cache: Path | None = None,
+    workers: int | None = None,
+    yes: bool = False,
+    keep: bool = True,
+) -> dict:
+    """Return each split of a source ready to read, packed now if it was not; ask before more than 20 GB.
+
+    With `keep=False` (--no-pack) the splits are only looked through, and decoded each time.
+    """
+    from cualex.data.pack import existing, pack
+    from cualex.data.unpacked import unpacked
+
+    splits = list(splits)
+    if keep:
+        missing = [split for split in splits if existing(source, split, size, cache=cache) is None]
+        _announce(source, missing, size, cache, yes)
+    made = {}
+    for split in splits:
+        if keep:
+            work = pack(source, split, size, cache=cache, workers=workers)
+        else:
+            work = unpacked(source, split, size, workers=workers)
+        made[split] = _watch(work, f"{'Packing' if keep else 'Reading'} {split}", len(source.splits[split]))
+        _report(split, made[split].skipped)
+    return made
+
+
+def _announce(source, splits: list[str], size: int, cache: Path | None, yes: bool) -> None:
+    """Say how much is to be written and how much room there is, and ask where it is much."""
+    from cualex.data import pack
+
+    if not splits:
+        return
+    count = sum(len(source.splits[split]) for split in splits)
+    needed, free = sum(pack.needed(source, split, size) for split in splits), pack.free(cache)
+    said = (
+        f"{source.name}: {count:,} pictures x {size * size * 3:,} bytes are {_output.size(needed)} to pack; "
+        f"{_output.size(free)} are free"
+    )
+    if needed > free:
+        way_out = "Free some space, or set CUALEX_CACHE to a directory on another disk."
+        raise OutputError(f"{said}. {way_out}")
+    if needed > ASK:
+        _output.confirm(f"{said}. Pack them?", yes)
+    else:
+        _output.say(f"{said}.")
+
+
+def _watch(work, label: str, total: int):
+    """Run a generator of progress to its end, and return what it made."""
+    try:
+        record = next(work)
+    except StopIteration as end:  # it was there already
+        return end.value
+    with _output.Progress(label, total) as progress:
+        while True:
+            note = f"{record.skipped} left out" if record.skipped else ""
+            progress(record.done, "waiting for the process that packs it" if record.waiting else note)
+            try:
+                record = next(work)
+            except StopIteration as end:
+                return end.value
+
+
+def _report(split: str, skipped: tuple[tuple[str, str], ...]) -> None:
+    if not skipped:
+        return
+    count = "1 picture" if len(skipped) == 1 else f"{len(skipped):,} pictures"
+    _output.say(f"{split}: {count} could not be read and {'is' if len(skipped) == 1 else 'are'} left out:")
+    for name, reason in skipped[:LISTED]:
+        _output.say(f"  {name}: {reason}")
+    if len(skipped) > LISTED:
+        _output.say(f"  ... and {len(skipped) - LISTED:,} more")

@@ -1,0 +1,86 @@
+"""`cualex pack`: decode a data set now, and not at its first training."""
+
+from pathlib import Path
+
+import click
+
+from cualex.cli import _options, _output
+from cualex.errors import Unreadable
+
+
+@click.command()
+@click.argument("data")
+@_options.network
+@_options.crop
+@_options.val_split
+@_options.names
+@_options.seed
+@_options.cache
+@_options.workers
+@_options.yes
+@_options.as_json
+def pack(
+    data: str,
+    network: str,
+    crop: int | None,
+    val_split: float,
+    names: Path | None,
+    seed: int,
+    cache: Path | None,
+    workers: int | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Decode a data set now, so that training need not.
+
+    DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Training
+    finds the pack again when it is given the same --network, --crop, --val-split and --seed. A pack is made anew
+    when the pictures have changed. The exit code is 3 if some pictures could not be read.
+
+    \b
+    Examples:
+        cualex pack pictures/
+        cualex pack imagenet.tar --yes
+        cualex pack cifar10.zip --network cifar-relu --json
+    """
+    from cualex import networks
+    from cualex.cli._packing import packs
+    from cualex.data import sources
+
+    built = networks.build(network, **({"crop": crop} if crop else {}))
+    source = sources.find(data, val_split=val_split, names=names, seed=seed)
+    for note in source.notes:
+        _output.say(f"{source.name}: {note}")
+    made = packs(source, source.splits, built.stored, cache=cache, workers=workers, yes=yes)
+    if as_json:
+        splits = {
+            split: {
+                "pictures": len(packed),
+                "bytes": packed.pictures.nbytes,
+                "path": packed.path,
+                "skipped": [{"name": name, "reason": reason} for name, reason in packed.skipped],
+            }
+            for split, packed in made.items()
+        }
+        head = {"data": source.name, "classes": source.classes, "notes": source.notes, "size": built.stored}
+        _output.document(head | {"splits": splits})
+    else:
+        rows = [
+            {
+                "split": split,
+                "pictures": len(packed),
+                "left out": len(packed.skipped),
+                "classes": len(source.classes),
+                "size": _output.size(packed.pictures.nbytes),
+                "pack": str(packed.path),
+            }
+            for split, packed in made.items()
+        ]
+        _output.table(rows)
+    if skipped := sum(len(packed.skipped) for packed in made.values()):
+        said = (
+            "1 picture was left out because it"
+            if skipped == 1
+            else f"{skipped:,} pictures were left out because they"
+        )
+        raise Unreadable(f"{said} could not be read; the rest is packed.")
