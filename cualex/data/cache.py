@@ -1,4 +1,4 @@
-"""Where cualex keeps what it can make again: packed pictures and unpacked streams."""
+"""Where cualex keeps what it can make again: packed pictures, and streams while they are read."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from cualex.errors import OutputError
 
 
 def directory(cache: str | Path | None = None) -> Path:
-    """Choose the cache directory, and make it: `cache`, $CUALEX_CACHE, $XDG_CACHE_HOME/cualex or ~/.cache/cualex.
+    """Choose the cache directory and make it: `cache`, $CUALEX_CACHE, $XDG_CACHE_HOME/cualex or ~/.cache/cualex.
 
     Raise OutputError when it cannot be made.
     """
@@ -23,9 +23,9 @@ def directory(cache: str | Path | None = None) -> Path:
     return path.resolve()
 
 
-def refused(path: Path, error: OSError) -> OutputError:
+def refused(path: Path, error: OSError, details: str = "", way: str = "") -> OutputError:
     """Say that the cache cannot be written, and how to use another."""
-    reason = error.strerror or str(error)
+    reason = (error.strerror or str(error)) + details
     return OutputError(
-        f"{path}: the cache cannot be written ({reason}); set CUALEX_CACHE to another directory"
+        f"{path}: the cache cannot be written ({reason}); set CUALEX_CACHE to another directory{way}"
     )

@@ -1,0 +1,102 @@
+"""Batches as pure functions of a position: the endless training stream, and a split in order for evaluation."""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from cualex import philox
+from cualex.data.ahead import Ahead, Batch
+from cualex.errors import DataError
+
+
+class Stream:
+    """The training pictures, epoch after epoch without an end: every batch is full.
+
+    A position counts pictures from the start of training. What stands at a position follows from (seed, position)
+    alone: position // n is the epoch, which has its own order of the n pictures, and crop and mirror are drawn by
+    (epoch, picture). So a resumed run needs the position and nothing else, whatever its batch.
+
+    pack: a Pack or Unpacked.  crop: rows and columns that the network sees.
+    augment: random crops and mirror images, as in section 4.1 of the paper; without, the centre crop.
+    """
+
+    def __init__(self, pack, seed: int, crop: int, augment: bool = True):
+        """Take the numbers; nothing is read yet."""
+        self.pack, self.seed, self.crop, self.augment = pack, seed, crop, augment
+        # A batch may lie in two epochs, so the orders of two are kept.
+        self._order = functools.lru_cache(maxsize=2)(self._draw_order)
+
+    def fill(self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray) -> None:
+        """Write the batch at `position`.
+
+        pictures: uint8 (batch, size, size, 3).  views: int32 (batch, 3), row and column of the crop's corner and
+        1 for a mirror image.  labels: int32 (batch,).
+        """
+        done = 0
+        while done < len(labels):
+            epoch, start = divmod(position + done, len(self.pack))
+            chosen = self._order(epoch)[start : start + len(labels) - done]
+            part = slice(done, done + len(chosen))
+            self.pack.read(chosen, pictures[part])
+            views[part] = self._views(epoch, chosen)
+            labels[part] = self.pack.labels[chosen]
+            done += len(chosen)
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
+        """Order the n pictures by a random number of 64 bits each."""
+        words = philox.words(self.seed, philox.ORDER, 0, epoch, 2 * len(self.pack)).astype(np.uint64)
+        return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")
+
+    def _views(self, epoch: int, chosen: np.ndarray) -> np.ndarray:
+        if not self.augment:
+            return _centre(self.pack.size, self.crop)
+        words = philox.blocks(self.seed, philox.VIEWS, 0, epoch, chosen).astype(np.uint64)
+        # word * places / 2**32 reaches every place from 0 to size - crop; no place is likelier by more than 2**-32.
+        places = np.array(
+            [[self.pack.size - self.crop + 1], [self.pack.size - self.crop + 1], [2]], np.uint64
+        )
+        return (words[:3] * places >> np.uint64(32)).T
+
+
+class Sequence:
+    """A split in its own order, at the centre crop; the last batch is filled up with label -1, not counted.
+
+    Iterate to get (pictures, views, labels) as Stream.fill writes them, each valid until the next; they are read
+    ahead in a thread.
+    """
+
+    def __init__(self, pack, crop: int, batch: int):
+        """Take the numbers; nothing is read yet."""
+        self.pack, self.crop, self.batch = pack, crop, batch
+
+    def __len__(self) -> int:
+        """Count the batches."""
+        return -(-len(self.pack) // self.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go through the split once."""
+        with Ahead(self, self.batch, stop=len(self.pack)) as ahead:
+            yield from ahead
+
+    def fill(self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray) -> None:
+        """Write the batch that starts with picture `position`; arrays as in Stream.fill."""
+        chosen = np.arange(position, min(position + len(labels), len(self.pack)))
+        self.pack.read(chosen, pictures[: len(chosen)])
+        pictures[len(chosen) :] = 0
+        views[:] = _centre(self.pack.size, self.crop)
+        labels[: len(chosen)] = self.pack.labels[chosen]
+        labels[len(chosen) :] = -1
+
+
+def check_batch(pack, batch: int) -> None:
+    """Raise DataError when a batch is larger than the training set: it would hold pictures twice."""
+    if batch > len(pack):
+        raise DataError(
+            f"a batch of {batch} is larger than the {len(pack)} pictures to train on; "
+            f"use --batch-size {len(pack)} or less"
+        )
+
+
+def _centre(size: int, crop: int) -> tuple[int, int, int]:
+    return (size - crop) // 2, (size - crop) // 2, 0

@@ -1,0 +1,142 @@
+"""Decode many pictures at once: in threads, since Pillow leaves the interpreter to others while it decodes."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex.data import pictures
+from cualex.data.sources import Picture, Source
+from cualex.errors import DataError, PictureError
+from cualex.workers import cores
+
+# Pictures that a thread decodes before it hands them over; with small ones handing over would cost more.
+TASK = 32
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far decoding is: pictures done of the total, and how many of them could not be read.
+
+    waiting: another process decodes the same pictures, and this one waits for it.
+    """
+
+    done: int
+    total: int
+    skipped: int
+    waiting: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """The reading side of a split: what training and evaluation see of it.
+
+    size: rows and columns of each picture.  labels: int32 (n,).  names: n names, in the order of the labels.
+    skipped: (name, reason) of each picture that could not be read and is not among the n.
+    mean: the mean picture, float32 (size, size, 3), RGB 0-255; None but for train.
+    """
+
+    size: int
+    labels: np.ndarray
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    mean: np.ndarray | None
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.labels)
+
+
+def decode_one(picture: Picture, size: int) -> np.ndarray:
+    """Read and decode a picture: uint8 (size, size, 3). Raise PictureError that carries the picture's name."""
+    return pictures.load(picture.read(), size, picture.name)
+
+
+def decode_split(
+    source: Source, split: str, size: int, workers: int | None, keep: Callable[[np.ndarray], None]
+) -> Generator[Progress, None, tuple[Decoded, tuple[Picture, ...]]]:
+    """Decode a split in order, and call `keep` with each picture that can be read: what it holds, and those.
+
+    The mean picture of train is a sum of integers, divided once, so it is exact and no order changes it.
+
+    Raise DataError when no picture of the split, or none of a class of train, can be read.
+    """
+    wanted = source.splits[split]
+    good: list[Picture] = []
+    skipped: list[tuple[str, str]] = []
+    total = np.zeros((size, size, 3), np.int64) if split == "train" else None
+    for task in _in_order(wanted, size, workers or cores()):
+        for picture, made in task:
+            if isinstance(made, PictureError):
+                skipped.append((picture.name, made.reason))
+                continue
+            keep(made)
+            good.append(picture)
+            if total is not None:
+                total += made
+        yield Progress(len(good) + len(skipped), len(wanted), len(skipped))
+    _check(source, split, good, skipped)
+    labels = np.array([picture.label for picture in good], np.int32)
+    names = tuple(picture.name for picture in good)
+    mean = None if total is None else (total / len(good)).astype(np.float32)
+    return Decoded(size, labels, names, source.classes, tuple(skipped), mean), tuple(good)
+
+
+def finish(work: Generator):
+    """Run pack() or unpacked() to its end without a look at the progress, and return what it made."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def _in_order(
+    wanted: tuple[Picture, ...], size: int, workers: int
+) -> Iterator[list[tuple[Picture, np.ndarray | PictureError]]]:
+    """Decode in tasks of up to 32 pictures, a few tasks ahead of the reader, so that memory stays bounded."""
+    task = max(1, min(TASK, len(wanted) // (4 * workers)))
+    starts = iter(range(0, len(wanted), task))
+    threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    ahead = deque()
+    try:
+        while True:
+            while len(ahead) < 2 * workers and (start := next(starts, None)) is not None:
+                ahead.append(threads.submit(_decode_task, wanted[start : start + task], size))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _decode_task(task: tuple[Picture, ...], size: int) -> list[tuple[Picture, np.ndarray | PictureError]]:
+    done = []
+    for picture in task:
+        try:
+            done.append((picture, decode_one(picture, size)))
+        except PictureError as error:
+            done.append((picture, error))
+    return done
+
+
+def _check(source: Source, split: str, good: list[Picture], skipped: list[tuple[str, str]]) -> None:
+    if not skipped:
+        return
+    first = ": ".join(skipped[0])
+    if not good:
+        what = f"none of the {len(skipped)} pictures of {split} can be read; the first is {first}"
+        raise DataError(f"{source.name}: {what}")
+    if split == "train":
+        empty = {picture.label for picture in source.splits[split]} - {picture.label for picture in good}
+        if empty:
+            name = source.classes[min(empty)]
+            names = {picture.name for picture in source.splits[split] if picture.label == min(empty)}
+            first = next(": ".join(pair) for pair in skipped if pair[0] in names)
+            raise DataError(
+                f"{source.name}: no picture of class {name} in train can be read; the first is {first}; "
+                "repair them, or take the class out"
+            )
