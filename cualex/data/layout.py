@@ -1,8 +1,8 @@
 """Read splits and classes from the way files lie in folders."""
 
+import os
 import unicodedata
 from collections import Counter
-from pathlib import PurePosixPath
 
 from cualex.data.listing import File, Listing
 from cualex.data.pictures import ENDINGS
@@ -55,16 +55,16 @@ def some(names: list[str]) -> str:
 
 def _pictures(found: Listing) -> tuple[list[File], list[str]]:
     """Keep what is a picture by its ending and not hidden; note the rest."""
-    kept, hidden, others = [], Counter(), Counter()
+    kept, hidden, others = [], set(), Counter()
     for file in found.files:
-        path = PurePosixPath(file.name)
-        secret = next((part for part in path.parts if _hidden(part)), None)
+        secret = next(filter(_hidden, file.name.split("/")), None)
+        ending = os.path.splitext(file.name)[1].lower()
         if secret:
-            hidden[secret] += 1
-        elif path.suffix.lower() in ENDINGS:
+            hidden.add(secret)
+        elif ending in ENDINGS:
             kept.append(file)
         else:
-            others[path.suffix.lower() or "without ending"] += 1
+            others[ending or "without ending"] += 1
     rest = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
     if not kept:
         raise DataError(
@@ -80,7 +80,7 @@ def _pictures(found: Listing) -> tuple[list[File], list[str]]:
 
 
 def _hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
+    return part[0] == "." or part == "__MACOSX"
 
 
 def _deep(file: File, root: str) -> bool:

@@ -44,8 +44,8 @@ def listed(place: Path, stamp: str, files: list[File], folders: set[str], notes:
     latest = {file.name: file for file in files}
     if len(latest) < len(files):
         notes = [*notes, f"{len(files) - len(latest)} files are there twice: the later one of each counts"]
-    for name in latest:
-        folders.update(parents(name))
+    for name in {name.rpartition("/")[0] for name in latest} - {""}:
+        folders.update([*parents(name), name])
     ordered = tuple(latest[name] for name in sorted(latest, key=order))
     return Listing(str(place), stamp, ordered, tuple(sorted(folders, key=order)), tuple(notes))
 
