@@ -26,8 +26,8 @@ def drawn(split, numbers):
 
 @pytest.fixture(scope="module")
 def some():
-    """Draw 60 training and all validation pictures of each class."""
-    return drawn("train", range(60)), drawn("val", range(demo.PICTURES["val"]))
+    """Draw 40 training and all validation pictures of each class."""
+    return drawn("train", range(40)), drawn("val", range(demo.PICTURES["val"]))
 
 
 def grey(stored):
@@ -83,7 +83,7 @@ def test_a_picture_is_read_by_its_own_name():
 
 
 def test_no_picture_is_in_both_splits_or_twice():
-    read = [picture.read() for split in ("train", "val") for picture in demo.source().splits[split][::5]]
+    read = [picture.read() for split in ("train", "val") for picture in demo.source().splits[split][::10]]
     assert len(set(read)) == len(read)
 
 
