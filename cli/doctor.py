@@ -1,10 +1,8 @@
 """`cualex doctor`: what this machine has, what is wrong with it, and what to install."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,9 +69,11 @@ def _software() -> list[Check]:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
 
 
@@ -180,11 +180,16 @@ def _driver() -> int | None:
 
 def _cupy_wheels() -> list[tuple[str, str]]:
     """Name the distributions that bring a module `cupy`."""
-    names = importlib.metadata.packages_distributions().get("cupy", [])
-    return [(name, importlib.metadata.version(name)) for name in sorted(set(names))]
+    from importlib import metadata
+
+    names = metadata.packages_distributions().get("cupy", [])
+    return [(name, metadata.version(name)) for name in sorted(set(names))]
 
 
 def _ask_cupy() -> tuple[str, str]:
+    """Return the names of the GPUs that CuPy sees, and the last line of its error if there is one."""
+    import subprocess
+
     ask = (
         "import cupy; runtime = cupy.cuda.runtime; "
         "print(', '.join(runtime.getDeviceProperties(i)['name'].decode() for i in range(runtime.getDeviceCount())))"
