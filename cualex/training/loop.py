@@ -16,7 +16,7 @@ from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.training.recipe import Recipe
+from cualex.training.recipes import Recipe
 from cualex.training.run import Run
 from cualex.training.watch import Watch, dead_filters, diagnosis
 from cualex.weights import Weights
@@ -76,10 +76,7 @@ class Training:
     def __init__(self, recipe: Recipe, pack, validation, run: Run, device: str):
         """Draw the initial weights and build the plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
-        arguments = {"classes": len(pack.classes), "crop": recipe.crop}
-        if recipe.network.startswith("alexnet"):
-            arguments["dropout"] = recipe.dropout
-        self.network = networks.build(recipe.network, **arguments)
+        self.network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
         self.parameters = Parameters(self.network, device)
         tensors = weights.initial(self.network, recipe.seed)

@@ -33,6 +33,15 @@ class Recipe:
         """Return this recipe with some numbers replaced; None leaves a number as it is."""
         return replace(self, **{name: number for name, number in numbers.items() if number is not None})
 
+    def arguments(self, classes: int) -> dict:
+        """Return the arguments of the network's function."""
+        arguments = {"classes": classes, "crop": self.crop}
+        return arguments | ({"dropout": self.dropout} if self.network in DROPPING else {})
+
+    def described(self) -> dict:
+        """Return all numbers as plain values."""
+        return asdict(self)
+
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
         rows = []
@@ -67,6 +76,18 @@ def _said(name: str, value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+DROPPING = ("alexnet", "alexnet-one-tower")  # the networks that have dropout
+
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=32, rate=0.005, dropout=0.5, epochs=12, drop_epochs=(9,))
 CIFAR = Recipe(network="cifar-relu", crop=27, batch=128, rate=0.01, dropout=0.0, decay=0.001, epochs=60)
+
+
+def choose(network: str | None, data: str, paper: bool) -> Recipe:
+    """Return the recipe to begin with: the network's own, the demo's where it fits, or the paper's."""
+    network = network or PAPER.network
+    if network == CIFAR.network:
+        return CIFAR
+    if data == "demo" and network in DROPPING and not paper:
+        return DEMO.but(network=network)
+    return PAPER.but(network=network)

@@ -1,0 +1,149 @@
+"""`cualex train`: from pictures in folders to a trained network."""
+
+from pathlib import Path
+
+import click
+
+from cualex.cli import _options, _output, _packing
+
+
+@click.command()
+@click.argument("data", default="demo")
+@click.option("--network", default=None, help="Which network; `cualex summary` lists them.  [default: alexnet]")
+@_options.crop
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most.")
+@_options.batch_size()
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.")
+@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True))
+@click.option("--weight-decay", type=click.FloatRange(0))
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none.")
+@click.option(
+    "--drop-epochs",
+    metavar="N,N,...",
+    help="Divide the rate by ten after these epochs, not when validation stops improving.",
+)
+@click.option("--augment/--no-augment", default=None, help="Random crops and mirror images.")
+@click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
+@_options.seed
+@_options.device
+@click.option("--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@click.option("--name", default="train", show_default=True, help="Name of the run's directory.")
+@click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
+@_options.val_split
+@_options.names
+@_options.cache
+@_options.workers
+@_options.yes
+@_options.as_json
+def train(data, network, seed, device, output, name, paper, as_json, **options):
+    """Train a network on DATA and keep everything in a run directory.
+
+    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
+    a small set of generated pictures, for which alexnet has a quick recipe of its own.
+
+    \b
+    Examples:
+        cualex train
+        cualex train photos --epochs 30
+        cualex train photos --crop 131 -b 64 --lr 0.005
+        cualex train demo --paper
+        cualex train cifar10.zip --network cifar-relu
+    """
+    from cualex import networks
+    from cualex.data import batches, sources
+    from cualex.training import recipes
+    from cualex.training.loop import train as training
+    from cualex.training.run import Run
+
+    recipe = recipes.choose(network, data, paper).but(
+        crop=options["crop"],
+        batch=options["batch_size"],
+        rate=options["lr"],
+        momentum=options["momentum"],
+        decay=options["weight_decay"],
+        dropout=options["dropout"],
+        epochs=options["epochs"],
+        drop_epochs=_numbers(options["drop_epochs"]),
+        augment=options["augment"],
+        seed=seed,
+    )
+    source = sources.find(data, val_split=options["val_split"], names=options["names"], seed=seed)
+    stored = networks.build(recipe.network, **recipe.arguments(len(source.classes))).stored
+    _introduce(recipe, source)
+    splits = ["train", source.validation]
+    packs = _packing.packs(
+        source,
+        splits,
+        stored,
+        cache=options["cache"],
+        workers=options["workers"],
+        yes=options["yes"],
+        keep=not options["no_pack"],
+    )
+    batches.check_batch(packs["train"], recipe.batch)
+    run = Run.create(output, name)
+    _output.say(f"Run directory: {run.path}")
+    described = {"data": str(data), "device": device, "recipe": recipe.described()}
+    records = training(recipe, packs["train"], packs[source.validation], run, device, described)
+    best = _show(records, run, as_json)
+    if as_json:
+        _output.document(best)
+    else:
+        click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
+
+
+def _numbers(text):
+    """Read a list of epochs such as 6,8."""
+    from cualex.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"--drop-epochs {text}: expected whole numbers such as 6,8") from None
+
+
+def _introduce(recipe, source) -> None:
+    """Print what is about to be trained, on what, and where the recipe departs from the paper's."""
+    counts = ", ".join(f"{len(pictures):,} {split}" for split, pictures in source.splits.items())
+    _output.say(f"{source.name}: {len(source.classes)} classes; pictures: {counts}")
+    for note in source.notes:
+        _output.say(f"Note: {note}")
+    _output.say("Recipe" + " " * 26 + "here" + " " * 21 + "in the paper")
+    for what, here, paper in recipe.against_paper():
+        _output.say(f"  {what:<29} {here:<24} {paper or 'the same'}")
+
+
+def _show(records, run, as_json) -> dict:
+    """Turn the records of a training into progress, lines and pictures; return the best epoch."""
+    from cualex.pictures import curves
+    from cualex.training.loop import Epoch, Notice, Update
+
+    best, progress = {}, None
+    for record in records:
+        if isinstance(record, Update):
+            if progress is None:
+                done = (record.update - 1) * record.images
+                progress = _output.Progress("Training", record.updates * record.images, "images", done)
+                progress.__enter__()
+            progress(
+                record.update * record.images,
+                f"epoch {record.epoch}, loss {record.loss:.3f}, top-1 {record.top1:.0%}, "
+                f"waiting for data {record.waited / max(record.seconds, 1e-9):.0%}",
+            )
+        elif isinstance(record, Notice):
+            (progress.say if progress else _output.say)(record.text)
+        elif isinstance(record, Epoch):
+            found = record.validation
+            progress.say(
+                f"epoch {record.epoch:>3}/{record.epochs}  loss {record.train_loss:.3f}  "
+                f"validation: loss {found.loss:.3f}, top-1 {found.top1:.1%}, top-5 {found.top5:.1%}  "
+                f"rate {record.rate:.2g}  {_output.duration(record.seconds)}{'  best' if record.best else ''}"
+            )
+            if record.best:
+                best = {"epoch": record.epoch, "top1": found.top1, "top5": found.top5}
+            curves.draw(run)
+    if progress:
+        progress.__exit__(None)
+    return {**best, "run": str(run.path), "weights": str(run.path / "best.safetensors")}

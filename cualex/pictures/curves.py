@@ -1,0 +1,26 @@
+"""The curves of a training: loss and error, an epoch a point, with the falls of the rate marked."""
+
+from cualex.pictures.figure import BLUE, GREY, ORANGE, figure
+from cualex.training.run import Run
+
+
+def draw(run: Run) -> None:
+    """Draw a run's table of results as curves.png in its directory."""
+    rows = run.results()
+    epochs = [row["epoch"] for row in rows]
+    falls = [row["epoch"] for before, row in zip(rows, rows[1:], strict=False) if row["lr"] < before["lr"]]
+    marker = "o" if len(rows) < 30 else None
+    with figure(run.path / "curves.png", columns=2) as (_, (left, right)):
+        left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
+        left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
+        left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+        for place, colour in ((1, BLUE), (5, ORANGE)):
+            errors = [100 * (1 - row[f"metrics/accuracy_top{place}"]) for row in rows]
+            right.plot(epochs, errors, colour, marker=marker, label=f"top-{place}")
+        right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
+        for axes in (left, right):
+            for epoch in falls:
+                axes.axvline(epoch - 0.5, color=GREY, linestyle=":", linewidth=1)
+            axes.legend(frameon=False)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.xaxis.get_major_locator().set_params(integer=True)
