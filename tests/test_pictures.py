@@ -207,6 +207,7 @@ def test_an_animation_gives_its_first_frame(kind):
     assert (pictures.decode(data, "x") == (255, 0, 0)).all()
 
 
+CUT = "cut short, the file ends before the picture does"
 FULL = np.random.default_rng(1).integers(0, 256, (24, 31, 3)).astype(np.uint8)
 
 
@@ -223,7 +224,7 @@ def test_a_file_cut_anywhere_fails_or_gives_the_whole_picture(kind):
         else:
             assert (decoded == whole).all()
     assert "the file is empty" in reasons
-    assert kind == "WEBP" or "cut short, the file ends before the picture does" in reasons
+    assert kind == "WEBP" or CUT in reasons
 
 
 @pytest.mark.parametrize("kind", pictures.FORMATS)
@@ -240,6 +241,25 @@ def test_damaged_bytes_bring_only_picture_errors(kind):
         except PictureError as error:
             message = str(error)
         assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (TypeError("an odd\n  fault"), "damaged (an odd fault)"),
+        (MemoryError(), "damaged (MemoryError)"),
+        (SyntaxError("not a TIFF file"), "damaged (not a TIFF file)"),
+        (OSError("image file is truncated (9 bytes not processed)"), CUT),
+    ],
+)
+def test_whatever_pillow_raises_is_the_pictures_fault(failure, reason, monkeypatch):
+    def fail(*arguments, **options):
+        raise failure
+
+    monkeypatch.setattr(pictures.Image, "open", fail)
+    with pytest.raises(PictureError) as caught:
+        pictures.decode(b"x", "a.jpg")
+    assert str(caught.value) == f"a.jpg: {reason}"
 
 
 NOT_A_PICTURE = "not a picture, or damaged at its start (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"

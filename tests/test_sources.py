@@ -267,6 +267,19 @@ def test_a_flat_folder_with_a_list_is_divided(tmp_path):
     assert {split: len(pictures) for split, pictures in source.splits.items()} == {"train": 2, "val": 2}
 
 
+def test_splits_that_are_all_flat_with_a_list(tmp_path):
+    names = tmp_path / "list.txt"
+    names.write_text("1.jpg a\n2.jpg b\n3.jpg b\n")
+    folder = in_folder(tmp_path / "set", ["train/1.jpg", "train/2.jpg", "val/3.jpg", "extra/4.jpg"])
+    source = sources.find(folder, names=names)
+    assert contents(source) == {
+        "train": {"a": ["train/1.jpg"], "b": ["train/2.jpg"]},
+        "val": {"b": ["val/3.jpg"]},
+    }
+    names.write_text("1.jpg a\n2.jpg b\n3.jpg a\n")
+    assert sources.find(folder, names=names).identity != source.identity
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -529,6 +542,7 @@ def test_the_identity_changes_with_the_set_and_the_labels(tmp_path, form):
     assert sources.find(first).identity == identity
     assert sources.find(first, classes=["ant", "bee", "cow"]).identity == identity
     assert sources.find(first, classes=["cow", "bee", "ant"]).identity != identity
+    assert sources.find(first, classes=["ant", "bee", "cow", "gnu"]).identity != identity
     assert sources.find(more).identity != identity
 
 
