@@ -30,7 +30,8 @@ def main():
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            assert error.name == "torch", f"{name} needs {error.name}, which was not installed with cualex"
+            if error.name != "torch":  # which the yardstick alone needs
+                raise
     commands = [name.removeprefix("cualex.cli.") for name in modules if name.startswith("cualex.cli.")]
     commands = [name for name in commands if not name.startswith("_")]
 
