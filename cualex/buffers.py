@@ -122,7 +122,7 @@ def allocate(buffers: Iterable[Buffer], devices) -> int:
     for place, device in enumerate(devices):
         own = [buffer for buffer in buffers if buffer.place == place]
         for buffer in own:
-            if buffer.lasting and buffer.array is None:
+            if buffer.lasting:
                 buffer.array = device.allocate(buffer.shape, buffer.dtype, zero=True)
         total += sum(buffer.bytes for buffer in own if buffer.lasting)
         offsets = arrange([buffer for buffer in own if not buffer.lasting])

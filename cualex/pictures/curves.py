@@ -1,5 +1,7 @@
 """The curves of a training: loss and error, an epoch a point, with the falls of the rate marked."""
 
+import itertools
+
 from cualex.pictures.figure import BLUE, GREY, ORANGE, figure
 from cualex.training.run import Run
 
@@ -8,7 +10,7 @@ def draw(run: Run) -> None:
     """Draw a run's table of results as curves.png in its directory."""
     rows = run.results()
     epochs = [row["epoch"] for row in rows]
-    falls = [row["epoch"] for before, row in zip(rows, rows[1:], strict=False) if row["lr"] < before["lr"]]
+    falls = [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
     marker = "o" if len(rows) < 30 else None
     with figure(run.path / "curves.png", columns=2) as (_, (left, right)):
         left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")

@@ -26,7 +26,8 @@ __all__ = ["forward", "input_gradient", "pack", "unpack", "weight_gradient"]
 def forward(device, x, weight, bias, y, *, size, stride=1, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
     if _minimal(y.shape[1], size, stride, groups):
-        return winograd.forward(device, x, weight, bias, y, size=size, shared=shared, relu=relu)
+        winograd.forward(device, x, weight, bias, y, size=size, shared=shared, relu=relu)
+        return
     towers, pictures, height, width, filters = y.shape
     per_group = filters // groups
     parts = cuts(pictures, height, width * weight.shape[2] * y.itemsize)
@@ -54,7 +55,8 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1,
     The pictures are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
     """
     if _minimal(dy.shape[1], size, stride, groups):
-        return winograd.weight_gradient(device, x, dy, sink, bias_sink, size=size, shared=shared)
+        winograd.weight_gradient(device, x, dy, sink, bias_sink, size=size, shared=shared)
+        return
     towers, pictures, height, width, filters = dy.shape
     per_group = filters // groups
     depth = size * size * sum(maps.shape[3] for maps in (x if shared else x[:1])) // groups
@@ -97,9 +99,10 @@ def input_gradient(
     input's own values, the derivative of the ReLU that made them is taken as well.
     """
     if _minimal(dy.shape[1], size, stride, groups):
-        return winograd.input_gradient(
+        winograd.input_gradient(
             device, dy, weight, dx, size=size, pad=pad, shared=shared, relu_of=relu_of
         )
+        return
     towers, pictures, rows, width, filters = dy.shape
     _, dx_rows, dx_width, _ = dx[0].shape
     turned = flipped(device, weight, size, len(dx) if shared else 1)

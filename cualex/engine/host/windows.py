@@ -1,5 +1,6 @@
 """Windows of maps as the rows of a matrix ("im2col"), and how a batch is cut so that they fit the cache."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ def cuts(pictures: int, rows: int, row_bytes: int, *, bands: bool = True) -> lis
     return [
         Cut(slice(n, n + 1), slice(first, last))
         for n in range(pictures)
-        for first, last in zip(edges, edges[1:], strict=False)
+        for first, last in itertools.pairwise(edges)
     ]
 
 

@@ -22,7 +22,7 @@ TILE_BYTES = 4 << 20  # transformed tiles of one part of a batch
 
 @dataclass(frozen=True)
 class Rule:
-    """Hold the three matrices of a rule for two outputs: B' (elements, tile), G (elements, filter), A' (2, elements)."""
+    """Hold the matrices of a rule for two outputs: B' (elements, tile), G (elements, filter), A' (2, elements)."""
 
     tile: np.ndarray
     filter: np.ndarray
@@ -59,7 +59,7 @@ def forward(device, x, weight, bias, y, *, size, shared=False, relu=False) -> No
 
 def input_gradient(device, dy, weight, dx, *, size, pad=0, shared=False, relu_of=None) -> None:
     """Write the gradient of the input: `dy` correlated with the filters turned about."""
-    towers, pictures, rows, width, _ = dy.shape
+    towers, pictures = dy.shape[:2]
     sources = len(dx) if shared else 1
     turned = flipped(device, weight, size, sources)[:, 0]
     filters = _transformed(device, turned.reshape(towers, 1, size, size, -1, turned.shape[2]), size)

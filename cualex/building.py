@@ -1,0 +1,269 @@
+"""From a network to the steps of a plan: what the layers call while the list is made.
+
+The builder walks down the network and, in training, up again. Each layer appends its steps. It asks for maps and
+gradients on every place where it runs; where towers meet, `gather` and `scatter` put in the links.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cualex.buffers import Buffer, Maps, Operand
+from cualex.devices import Control
+from cualex.layers import Layer, Shape
+from cualex.networks import Stage
+from cualex.parameters import Parameters
+from cualex.steps import Step
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Hold a layer, and those that the engine runs in the same step."""
+
+    stage: Stage
+    then: tuple[Stage, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the layers in their order."""
+        return (self.stage, *self.then)
+
+
+class Builder:
+    """Make the steps and buffers of one plan; `wanted` are layers whose output is kept."""
+
+    def __init__(self, parameters: Parameters, batch: int, training: bool, control: Control, fuse: bool, wanted):
+        """Walk the network; `steps`, `buffers`, `inputs`, `outputs`, `labels` and `sums` are what comes of it."""
+        self.parameters, self.batch, self.training, self.control = parameters, batch, training, control
+        self.network, self.places_count = parameters.network, len(parameters.devices)
+        self.steps: list[Step] = []
+        self.buffers: list[Buffer] = []
+        self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "mean": []}
+        self.outputs: dict[str, Maps] = {}
+        self._fuse, self._wanted = fuse, {*wanted, list(self.network.layers)[-1]}
+        self.labels = Operand(self._lasting("labels", 0, (batch,), np.int32))
+        self.sums = Operand(self._lasting("sums", 0, (4,), np.float64))
+        self._walk()
+
+    # --- what layers ask for
+
+    @property
+    def index(self) -> int:
+        """Return the number of the layer whose steps are being made."""
+        return self._unit.stage.index
+
+    def places(self, maps: Maps) -> list[int]:
+        """Return the places that have a tower of these maps."""
+        return [place for place in range(self.places_count) if self._own(place, maps.towers)]
+
+    def towers_of(self, place: int) -> tuple[int, ...]:
+        """Return the towers of a place."""
+        return self.parameters.placement.towers[place]
+
+    def parameters_of(self, place: int) -> dict[str, np.ndarray]:
+        """Return the weights and biases of the layer whose steps are being made."""
+        name = self._unit.stage.name
+        return {last: self.parameters.arrays[f"{name}.{last}", place] for last in ("weight", "bias")}
+
+    def maps(self, shape: Shape, towers: int, label: str = "", border: int | None = None, dtype=None) -> Maps:
+        """Make maps for each place; a layer's output gets the border that its reader wants."""
+        border = self._border if border is None else border
+        name = f"{self._unit.stages[-1].name} {label}".rstrip()
+        owns = [len(self._own(place, towers)) for place in range(self.places_count)]
+        parts = [
+            self._maps_on(place, name, own, shape, border, dtype) if own else None
+            for place, own in enumerate(owns)
+        ]
+        return Maps(shape, towers, tuple(parts))
+
+    def gradient(self, x: Maps, *, relu: bool = True) -> Maps | None:
+        """Make the gradient of an input; None for the picture, which needs none.
+
+        Without `relu` the layer cannot take the derivative of a ReLU below it in the same step.
+        """
+        if x is self._picture:
+            return None
+        name, engine = f"{self._below} gradient", self.parameters.engine
+        if x.shared:
+            return self._shared_gradient(x, name)
+        parts = [
+            self._maps_on(place, name, part.shape[0], x.shape) if part else None
+            for place, part in enumerate(x.parts)
+        ]
+        taken = relu and self._fuse and x.positive and self._unit.stage.layer.kind in engine.TAKES_RELU
+        return Maps(x.shape, x.towers, tuple(parts), relu_taken=taken)
+
+    def gather(self, x: Maps, readers: int) -> Maps:
+        """Let every reading place have the maps of all towers: link what lies elsewhere."""
+        home = {tower: place for place in self.places(x) for tower in self.towers_of(place)}
+        sources: list[tuple[Operand, ...]] = []
+        for place in range(self.places_count):
+            own = []
+            for tower in range(x.towers if self._own(place, readers) else 0):
+                part = x.parts[home[tower]]
+                source = Operand(part, tower - self.towers_of(home[tower])[0])
+                if home[tower] != place:
+                    inbox = self._maps_on(place, f"{part.name} from tower {tower}", 1, x.shape, part.border)
+                    source = self._link(source, Operand(inbox, 0))
+                own.append(source)
+            sources.append(tuple(own))
+        shape = (x.shape[0] * x.towers, *x.shape[1:])
+        return Maps(shape, readers, sources=tuple(sources))
+
+    def scatter(self, x: Maps, dy: Maps) -> Maps:
+        """Bring the gradients of what each tower gave back to it, and add them."""
+        if self.places_count == 1:
+            return Maps(x.shape, x.towers, (dy.sources[0][0].buffer,))
+        parts = []
+        for place in self.places(x):
+            (tower,) = self.towers_of(place)
+            mine = dy.sources[place][tower] if self._own(place, dy.towers) else None
+            for other in self.places(dy):
+                if other == place:
+                    continue
+                inbox = self._maps_on(place, f"{self._below} gradient from place {other}", 1, x.shape)
+                arrived = self._link(dy.sources[other][tower], Operand(inbox, 0))
+                if mine is None:
+                    mine = arrived
+                else:
+                    self.step(place, "exchange.add", reads={"x": arrived, "y": mine}, writes={"y": mine})
+            parts.append(mine.buffer)
+        return Maps(x.shape, x.towers, tuple(parts))
+
+    def step(
+        self,
+        place: int,
+        function: str,
+        *,
+        reads: Mapping,
+        writes: Mapping | None = None,
+        sinks: Mapping | None = None,
+        products: int = 0,
+        **numbers,
+    ) -> None:
+        """Append a step: `function(device, **reads, **writes, **sinks, **numbers)` on a place.
+
+        `products` counts how often it makes the layer's product, for the number of operations.
+        """
+        stage, names = self._unit.stage, tuple(stage.name for stage in self._unit.stages)
+        towers = tuple(self._own(place, stage.towers))
+        operations = 2 * products * len(towers) * self.batch * stage.layer.multiply_adds(stage.reading.shape)
+        step = Step("+".join(names), self._kind, names, towers, place, "", function, operations=operations)
+        self._append(replace(step, reads=dict(reads), writes=writes or {}, sinks=sinks or {}, numbers=numbers))
+
+    # --- how the list is made
+
+    def _walk(self) -> None:
+        units = self._units(list(self.network.stages()))
+        x, passed = self._crop(), []
+        self._picture = x
+        for number, unit in enumerate(units):
+            self._enter("forward", units, number)
+            y, kept = unit.stage.layer.forward(self, x, tuple(stage.layer for stage in unit.then))
+            if unit.stages[-1].layer.kind == "relu":
+                y = replace(y, positive=True)
+            self._keep(unit.stages[-1].name, y)
+            passed.append((number, unit, x, y, kept))
+            x = y
+        dy = None
+        for number, unit, x, y, kept in reversed(passed) if self.training else ():
+            self._enter("backward", units, number)
+            then = [stage.layer for stage in unit.then]
+            if then and then[-1].kind == "relu":
+                dy = then.pop().backward(self, y, y, {}, dy, ())
+            dy = unit.stage.layer.backward(self, x, y, kept, dy, tuple(then))
+
+    def _units(self, stages: list[Stage]) -> list[Unit]:
+        """Group the layers that the engine runs in one step; a wanted output ends its group."""
+        units = []
+        while stages:
+            unit = Unit(stages.pop(0))
+            if self._fuse and stages and unit.stage.name not in self._wanted:
+                pair = (unit.stage.layer.kind, stages[0].layer.kind)
+                if pair in self.parameters.engine.FUSES:
+                    unit = Unit(unit.stage, (stages.pop(0),))
+            units.append(unit)
+        return units
+
+    def _enter(self, kind: str, units: list[Unit], number: int) -> None:
+        """Note whose steps come next, what reads its output, and what made its input."""
+        self._kind, self._unit = kind, units[number]
+        later = (unit.stage for unit in units[number + 1 :])
+        reader = next((stage for stage in later if stage.layer.kind not in ("exchange", "join")), None)
+        self._border, self._reader = (reader.layer.pad, reader.name) if reader else (0, "")
+        self._below = units[number - 1].stages[-1].name if number else "picture"
+
+    def _crop(self) -> Maps:
+        """Make the first step of each place: stored pictures become crops without their mean."""
+        network, first = self.network, next(iter(self.network.stages()))
+        stored, crop = (network.stored, network.stored, 3), (3, network.crop, network.crop)
+        self._kind = "data"
+        self._unit = Unit(Stage(-1, "data", Layer(), first.reading, crop, network.towers))
+        sources = []
+        for place in range(self.places_count):
+            given = {
+                "pictures": self._lasting("pictures", place, (self.batch, *stored), np.uint8),
+                "views": self._lasting("views", place, (self.batch, 3), np.int32),
+                "mean": self._lasting("mean", place, stored, np.float32),
+            }
+            for name, buffer in given.items():
+                self.inputs[name].append(buffer)
+            target = Operand(self._maps_on(place, "picture", 1, crop, first.layer.pad), 0)
+            reads = {name: Operand(buffer) for name, buffer in given.items()}
+            self.step(place, "crop.forward", reads=reads, writes={"y": target})
+            sources.append((target,))
+        return Maps(crop, network.towers, sources=tuple(sources))
+
+    def _shared_gradient(self, x: Maps, name: str) -> Maps:
+        """Make a gradient for each source that a place reads: side by side on one place, apart on several."""
+        reading = self._unit.stage.reading
+        shape = (x.shape[0] // reading.sources, *x.shape[1:])
+        sources = []
+        for place in range(self.places_count):
+            if not self._own(place, x.towers):
+                sources.append(())
+            elif self.places_count == 1:
+                whole = self._maps_on(place, name, reading.sources, shape)
+                sources.append(tuple(Operand(whole, tower) for tower in range(reading.sources)))
+            else:
+                each = [self._maps_on(place, f"{name} {tower}", 1, shape) for tower in range(reading.sources)]
+                sources.append(tuple(Operand(part, 0) for part in each))
+        return Maps(x.shape, x.towers, sources=tuple(sources))
+
+    def _keep(self, name: str, y: Maps) -> None:
+        """Keep an output that was asked for."""
+        if name in self._wanted:
+            self.outputs[name] = y
+            for part in y.parts:
+                if part:
+                    part.lasting = True
+
+    def _own(self, place: int, towers: int) -> list[int]:
+        return self.parameters.towers_on(place, towers)
+
+    def _lasting(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
+        """Make an input or result, which keeps its memory."""
+        self.buffers.append(Buffer(name, place, shape, np.dtype(dtype), lasting=True))
+        return self.buffers[-1]
+
+    def _maps_on(self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype=None) -> Buffer:
+        """Make the buffer of some maps on one place."""
+        channels, rows, columns = shape
+        full = (towers, self.batch, rows + 2 * border, columns + 2 * border, channels)
+        dtype = np.dtype(dtype or self.parameters.dtype)
+        self.buffers.append(Buffer(name, place, full, dtype, border, lasting=border > 0))
+        return self.buffers[-1]
+
+    def _link(self, source: Operand, target: Operand) -> Operand:
+        """Append a copy between places, and return its target."""
+        place, towers = target.buffer.place, self.towers_of(source.buffer.place)
+        step = Step(f"link {self._reader}", "link", (self._reader,), towers, place, "", "link")
+        self._append(replace(step, reads={"source": source}, writes={"target": target}))
+        return target
+
+    def _append(self, step: Step) -> None:
+        """Append a step, and note the life of what it touches."""
+        for operand in step.operands():
+            operand.buffer.used(len(self.steps))
+        self.steps.append(replace(step, device=self.parameters.placement.names[step.place]))
