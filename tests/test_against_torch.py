@@ -24,7 +24,7 @@ from torch_network import Twin  # noqa: E402 (it needs torch)
 UNIT = 2.0**-24
 NEAR = 1e-6  # as a share of the maps' size: several times what float32 is off there
 NETWORKS = {
-    "alexnet, an eighth": ("alexnet", {"classes": 10, "crop": 67, "dropout": 0, "width": 1 / 8}, 5),
+    "alexnet, an eighth": ("alexnet", {"classes": 10, "crop": 67, "dropout": 0, "width": 1 / 8}, 9),
     "alexnet, full width": ("alexnet", {"classes": 100, "crop": 67, "dropout": 0}, 2),
     "one tower": ("alexnet-one-tower", {"classes": 10, "crop": 67, "dropout": 0, "width": 1 / 8}, 5),
     "cifar": ("cifar-relu", {"classes": 10}, 3),

@@ -9,7 +9,7 @@ import reference
 from layout import Untouched, empty, inside, outside
 from numpy.testing import assert_array_equal
 
-from cualex.engine.host import conv, windows
+from cualex.engine.host import conv, windows, winograd
 from cualex.engine.host.update import Keep
 
 
@@ -61,6 +61,13 @@ CASES = {
     "one source for two towers": Case(towers=2, shared=True, stride=4, size=5, height=13, pictures=5),
     "two sources for two towers": Case(towers=2, sources=2, shared=True, pad=1, pictures=5),
     "two sources for one tower": Case(towers=1, sources=2, shared=True, stride=2, pad=1),
+    # From some number of pictures on, an engine may count on other rules than the sum itself.
+    "many pictures, even maps": Case(pictures=9, height=6, width=4, pad=1, channels=5),
+    "many pictures, odd and even": Case(pictures=17, height=4, width=7, filters=3),
+    "many pictures, seventeen channels": Case(pictures=9, height=3, width=4, pad=1, channels=17, filters=18),
+    "many pictures, two sources": Case(pictures=9, height=4, pad=2, towers=2, sources=2, shared=True),
+    "many pictures, 5x5": Case(pictures=9, size=5, pad=2, towers=2, sources=2),
+    "many pictures, smallest": Case(pictures=8, height=3, width=3, channels=1, filters=1),
 }
 
 
@@ -162,12 +169,18 @@ def test_equals_the_formula_on_integers(device, case, dtype):
 @pytest.mark.parametrize("pictures", [1, 2, 5, 9, 17])
 @pytest.mark.parametrize(
     "case",
-    [CASES["two groups"], CASES["two towers"], CASES["two sources for two towers"]],
-    ids=["two groups", "two towers", "two sources for two towers"],
+    [
+        CASES["two groups"],
+        CASES["two towers"],
+        CASES["two sources for two towers"],
+        Case(stride=2, pad=1, height=9, towers=2, shared=True),
+    ],
+    ids=["two groups", "two towers", "two sources for two towers", "stride 2"],
 )
 def test_the_cut_of_the_batch_does_not_show(device, case, pictures, column_bytes, monkeypatch):
     monkeypatch.setattr(windows, "COLUMN_BYTES", column_bytes)
-    case = replace(case, pictures=pictures, height=5, width=6)
+    monkeypatch.setattr(winograd, "TILE_BYTES", column_bytes)
+    case = replace(case, pictures=pictures, width=6)
     equal(engine(device, case, draw(case, True)), expected(case, True))
 
 
@@ -231,13 +244,29 @@ FULL = {
     "conv2": Case(towers=2, sources=2, channels=48, filters=128, size=5, pad=2, height=27, width=27),
     "conv3": Case(towers=2, sources=2, channels=128, filters=192, pad=1, height=13, width=13, shared=True),
 }
+FULL["conv3, eight pictures"] = replace(FULL["conv3"], pictures=8)
+
+
+@pytest.mark.parametrize("name", ["conv2", "conv3", "conv3, eight pictures"])
+def test_full_size_within_the_bound(device, name):
+    """Sums of 1200 and 2304 terms: what a faster rule may lose shows here first."""
+    case = FULL[name]
+    arrays = draw(case, False)
+    y, *_ = engine(device, case, arrays, down=False)
+    for tower in range(2):
+        parts = read_by(case, arrays.x, tower), of_tower(case, arrays.weight, tower)
+        bias = of_tower(case, arrays.bias, tower)
+        wanted = reference.conv(*parts, bias, case.stride, case.pad)
+        magnitude = reference.conv(*map(np.abs, parts), np.abs(bias), case.stride, case.pad)
+        allowed = reference.bound(case.depth * case.size**2 + 1, magnitude, wanted)
+        assert (np.abs(y[tower] - wanted) <= allowed).all()
 
 
 @pytest.mark.parametrize("case", FULL.values(), ids=FULL)
 def test_full_size_along_a_random_direction(device, case):
     """At full width each gradient is held to one number: the change along a direction of integers."""
-    arrays, rng = draw(case, True), np.random.default_rng(7)
     down = case is not FULL["conv1"]  # nobody asks for the gradient of a picture
+    arrays, rng = draw(case, True), np.random.default_rng(7)
     y, dweight, _, dx = engine(device, case, arrays, down=down)
 
     def rise(x, weight):
@@ -257,19 +286,22 @@ def test_full_size_along_a_random_direction(device, case):
     assert not down or (np.float64(dx) * along).sum() == rise(along, arrays.weight)
 
 
+@pytest.mark.parametrize("pictures", [7, 9])
 @pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "two groups"])
-def test_the_bits_do_not_depend_on_the_workers(teams, name, monkeypatch):
+def test_the_bits_do_not_depend_on_the_workers(teams, name, pictures, monkeypatch):
     monkeypatch.setattr(windows, "COLUMN_BYTES", 20_000)  # enough tasks for all
-    case = replace(CASES[name], pictures=9, height=13, width=11)
+    monkeypatch.setattr(winograd, "TILE_BYTES", 20_000)
+    case = replace(CASES[name], pictures=pictures, height=13, width=11)
     arrays = draw(case, False)
     one, *others = [engine(device, case, arrays) for device in teams]
     for other in others:
         equal(other, one)
 
 
+@pytest.mark.parametrize("pictures", [7, 9])
 @pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "one source for two towers"])
-def test_towers_together_and_apart_give_the_same_bits(device, name):
-    case = replace(CASES[name], pictures=9)
+def test_towers_together_and_apart_give_the_same_bits(device, name, pictures):
+    case = replace(CASES[name], pictures=pictures)
     arrays = draw(case, False)
     y, dweight, dbias, dx = engine(device, case, arrays)
     for tower in range(2):

@@ -24,7 +24,7 @@ SHAPES = {  # towers, pictures, rows, columns, channels
     "fewer channels than n": (1, 2, 1, 5, 3),
     "both edges and a middle": (2, 2, 3, 2, 7),
     "seventeen": (2, 5, 7, 9, 17),
-    "more pixels than go together": (1, 2, 47, 49, 6),
+    "more pixels than go together, by one row": (1, 2, 42, 49, 6),
 }
 every_constant = pytest.mark.parametrize("numbers", CONSTANTS.values(), ids=CONSTANTS)
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
