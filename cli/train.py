@@ -9,13 +9,15 @@ from cualex.cli import _options, _output, _packing
 
 @click.command()
 @click.argument("data", default="demo")
-@click.option("--network", default=None, help="Which network; `cualex summary` lists them.  [default: alexnet]")
+@_options.network
 @_options.crop
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most.")
 @_options.batch_size()
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.")
-@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True))
-@click.option("--weight-decay", type=click.FloatRange(0))
+@click.option(
+    "--momentum", type=click.FloatRange(0, 1, max_open=True), help="Share of the last update that goes on."
+)
+@click.option("--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate.")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none.")
 @click.option(
     "--drop-epochs",
@@ -36,7 +38,7 @@ from cualex.cli import _options, _output, _packing
 @_options.yes
 @_options.as_json
 def train(data, network, seed, device, output, name, paper, as_json, **options):
-    """Train a network on DATA and keep everything in a run directory.
+    """Train a network on DATA; keep all in a run directory.
 
     DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
     a small set of generated pictures, for which alexnet has a quick recipe of its own.
@@ -67,7 +69,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         augment=options["augment"],
         seed=seed,
     )
-    source = sources.find(data, val_split=options["val_split"], names=options["names"], seed=seed)
+    source = sources.find(data, val_split=options["val_split"], names=options["names"])
     stored = networks.build(recipe.network, **recipe.arguments(len(source.classes))).stored
     _introduce(recipe, source)
     splits = ["train", source.validation]

@@ -5,7 +5,7 @@ gradients on every place where it runs; where towers meet, `gather` and `scatter
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,19 +15,7 @@ from cualex.layers import Layer, Shape
 from cualex.networks import Stage
 from cualex.parameters import Parameters
 from cualex.steps import Step
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Hold a layer, and those that the engine runs in the same step."""
-
-    stage: Stage
-    then: tuple[Stage, ...] = ()
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Return the layers in their order."""
-        return (self.stage, *self.then)
+from cualex.units import Unit, units
 
 
 class Builder:
@@ -155,11 +143,12 @@ class Builder:
     # --- how the list is made
 
     def _walk(self) -> None:
-        units = self._units(list(self.network.stages()))
+        fuses = self.parameters.engine.FUSES if self._fuse else set()
+        grouped = units(self.network, fuses, self._wanted)
         x, passed = self._crop(), []
         self._picture = x
-        for number, unit in enumerate(units):
-            self._enter("forward", units, number)
+        for number, unit in enumerate(grouped):
+            self._enter("forward", grouped, number)
             y, kept = unit.stage.layer.forward(self, x, tuple(stage.layer for stage in unit.then))
             if unit.stages[-1].layer.kind == "relu":
                 y = replace(y, positive=True)
@@ -168,31 +157,19 @@ class Builder:
             x = y
         dy = None
         for number, unit, x, y, kept in reversed(passed) if self.training else ():
-            self._enter("backward", units, number)
+            self._enter("backward", grouped, number)
             then = [stage.layer for stage in unit.then]
             if then and then[-1].kind == "relu":
                 dy = then.pop().backward(self, y, y, {}, dy, ())
             dy = unit.stage.layer.backward(self, x, y, kept, dy, tuple(then))
 
-    def _units(self, stages: list[Stage]) -> list[Unit]:
-        """Group the layers that the engine runs in one step; a wanted output ends its group."""
-        units = []
-        while stages:
-            unit = Unit(stages.pop(0))
-            if self._fuse and stages and unit.stage.name not in self._wanted:
-                pair = (unit.stage.layer.kind, stages[0].layer.kind)
-                if pair in self.parameters.engine.FUSES:
-                    unit = Unit(unit.stage, (stages.pop(0),))
-            units.append(unit)
-        return units
-
-    def _enter(self, kind: str, units: list[Unit], number: int) -> None:
+    def _enter(self, kind: str, grouped: list[Unit], number: int) -> None:
         """Note whose steps come next, what reads its output, and what made its input."""
-        self._kind, self._unit = kind, units[number]
-        later = (unit.stage for unit in units[number + 1 :])
+        self._kind, self._unit = kind, grouped[number]
+        later = (unit.stage for unit in grouped[number + 1 :])
         reader = next((stage for stage in later if stage.layer.kind not in ("exchange", "join")), None)
         self._border, self._reader = (reader.layer.pad, reader.name) if reader else (0, "")
-        self._below = units[number - 1].stages[-1].name if number else "picture"
+        self._below = grouped[number - 1].stages[-1].name if number else "picture"
 
     def _crop(self) -> Maps:
         """Make the first step of each place: stored pictures become crops without their mean."""
