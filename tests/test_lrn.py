@@ -24,7 +24,8 @@ SHAPES = {  # towers, pictures, rows, columns, channels
     "fewer channels than n": (1, 2, 1, 5, 3),
     "both edges and a middle": (2, 2, 3, 2, 7),
     "seventeen": (2, 5, 7, 9, 17),
-    "more pixels than go together, by one row": (1, 2, 42, 49, 6),
+    "more pixels than go together, by one row": (1, 2, 2 * (lrn.PIXELS // 49) + 1, 49, 6),
+    "more channels than go together, by one": (1, 1, 2, 3, 2 * lrn.BLOCK + 1),
 }
 every_constant = pytest.mark.parametrize("numbers", CONSTANTS.values(), ids=CONSTANTS)
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
