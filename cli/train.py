@@ -72,10 +72,12 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     source = sources.find(data, val_split=options["val_split"], names=options["names"])
     stored = networks.build(recipe.network, **recipe.arguments(len(source.classes))).stored
     _introduce(recipe, source)
-    splits = ["train", source.validation]
+    validation = source.validation or "train"
+    if validation == "train":
+        _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
     packs = _packing.packs(
         source,
-        splits,
+        dict.fromkeys(("train", validation)),
         stored,
         cache=options["cache"],
         workers=options["workers"],
@@ -86,7 +88,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     run = Run.create(output, name)
     _output.say(f"Run directory: {run.path}")
     described = {"data": str(data), "device": device, "recipe": recipe.described()}
-    records = training(recipe, packs["train"], packs[source.validation], run, device, described)
+    records = training(recipe, packs["train"], packs[validation], run, device, described)
     best = _show(records, run, as_json)
     if as_json:
         _output.document(best)

@@ -68,9 +68,10 @@ class Plan:
             np.copyto(buffer.array, mean)
 
     def run(self) -> None:
-        """Run all steps once, on what was put in."""
-        for step in self.steps:
-            step.run()
+        """Run all steps once, on what was put in; what overflows shows in the loss."""
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step.run()
 
     @property
     def result(self) -> Result:

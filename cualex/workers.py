@@ -63,8 +63,9 @@ class Workers:
 
         def work(scratch: Scratch) -> None:
             try:
-                for i in claims:
-                    task(i, scratch)
+                with np.errstate(all="ignore"):  # what overflows shows in the loss, which is looked at
+                    for i in claims:
+                        task(i, scratch)
             except BaseException:
                 for _ in claims:  # nobody starts another task
                     pass

@@ -22,6 +22,7 @@ from cualex.training.watch import Watch, dead_filters, diagnosis
 from cualex.weights import Weights
 
 LOG_EVERY = 10  # updates a line of the log
+SAVE_EVERY = 60.0  # seconds, at the least, between two checkpoints at the ends of epochs
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Training:
         kept = Weights(self.network, tensors, list(pack.classes), self.mean)
         self.model = Model(kept, parameters=self.parameters)
         self.schedule, self.watch = recipe.schedule(), Watch(self.network.classes)
-        self.best, self.started = -1.0, time.monotonic()
+        self.best = -1.0
+        self.started = self.saved = time.monotonic()
 
     def go(self, description: dict) -> Iterator[Update | Epoch | Notice]:
         """Run all epochs."""
@@ -149,8 +151,11 @@ class Training:
         self.run.log(record)
         change = self.schedule.after_epoch(100 * (1 - found.top1))
         control.rate = self.schedule.rate
-        for name in ("last", "best") if better else ("last",):
-            self._save(name)
+        if better:
+            self._save("best")
+        if time.monotonic() - self.saved > SAVE_EVERY or epoch == self.recipe.epochs or self.schedule.finished:
+            self._save("last")
+            self.saved = time.monotonic()
         yield Epoch(epoch, self.recipe.epochs, record["train_loss"], found, better, rate, seconds)
         if change:
             yield Notice(change)

@@ -79,7 +79,7 @@ def _said(name: str, value) -> str:
 DROPPING = ("alexnet", "alexnet-one-tower")  # the networks that have dropout
 
 PAPER = Recipe()
-DEMO = Recipe(crop=67, batch=32, rate=0.005, dropout=0.5, epochs=12, drop_epochs=(9,))
+DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,))
 CIFAR = Recipe(network="cifar-relu", crop=27, batch=128, rate=0.01, dropout=0.0, decay=0.001, epochs=60)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from cualex.philox import DROPOUT, words
 
-PICTURES = 16  # pictures whose mask is drawn at a time
+PICTURES = 4  # pictures whose mask is drawn at a time
 
 
 def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, control) -> None:

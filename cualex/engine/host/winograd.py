@@ -90,7 +90,8 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, shared=False) -> No
     """Give `sink` the gradient of each tower's weights, `bias_sink` that of each tower's biases."""
     towers, pictures, height, width, filters = dy.shape
     rule = RULES[size]
-    count, channels = len(rule.tile), sum(maps.shape[3] for maps in (x if shared else x[:1]))
+    count, sources = len(rule.tile), len(x) if shared else 1
+    channels = sources * x[0].shape[3]
     lanes = min(LANES, pictures)
     sums = device.scratch("weight sums", (lanes, towers, count**2, channels, filters), dy.dtype)
     bias_sums = device.scratch("bias sums", (lanes, towers, filters), dy.dtype)
@@ -112,10 +113,10 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, shared=False) -> No
 
     def add_up(tower, scratch):
         total = add_in_order(sums[:, tower]).reshape(count, -1)
-        back = rule.filter.T.astype(dy.dtype)
-        rows = np.matmul(back, total).reshape(size, count, -1)
-        gradient = np.matmul(back, rows).reshape(size, size, len(x) if shared else 1, -1, filters)
-        sink((tower, 0), np.ascontiguousarray(gradient.transpose(2, 0, 1, 3, 4)).reshape(-1, filters))
+        gradient = _both_sides(rule.filter.T, total, scratch).reshape(size, size, sources, -1, filters)
+        ordered = scratch("weight gradient", (sources, size, size, channels // sources, filters), dy.dtype)
+        np.copyto(ordered, gradient.transpose(2, 0, 1, 3, 4))
+        sink((tower, 0), ordered.reshape(-1, filters))
         bias_sink(tower, add_in_order(bias_sums[:, tower]))
 
     everyone = tuple(range(towers))
@@ -199,18 +200,27 @@ def _spread(dy, rule: Rule, scratch) -> np.ndarray:
 def _transformed(device, parts, size) -> np.ndarray:
     """Transform filters (towers, sources, size, size, channels, outputs): (towers, elements, inputs, outputs)."""
     towers, sources, _, _, channels, outputs = parts.shape
-    matrix = RULES[size].filter.astype(parts.dtype)
+    matrix = RULES[size].filter
     count = len(matrix)
     shape = (towers, count, count, sources, channels, outputs)
     filters = device.scratch("transformed filters", shape, parts.dtype)
 
     def transform(tower, source, scratch):
-        rows = np.matmul(matrix, parts[tower, source].reshape(size, -1)).reshape(count, size, -1)
-        whole = np.matmul(matrix, rows).reshape(count, count, channels, outputs)
-        filters[tower, :, :, source] = whole
+        whole = _both_sides(matrix, parts[tower, source].reshape(size, -1), scratch)
+        filters[tower, :, :, source] = whole.reshape(count, count, channels, outputs)
 
     device.grid(transform, towers, sources)
     return filters.reshape(towers, count * count, sources * channels, outputs)
+
+
+def _both_sides(matrix, values, scratch) -> np.ndarray:
+    """Multiply (a, a * numbers) values from both sides: (b, b, numbers), the matrix being (b, a)."""
+    matrix = matrix.astype(values.dtype)
+    b, a = matrix.shape
+    rows = scratch("one side", (b, values.shape[1]), values.dtype)
+    np.matmul(matrix, values, out=rows)
+    rows = rows.reshape(b, a, -1)
+    return np.matmul(matrix, rows, out=scratch("both sides", (b, b, rows.shape[2]), values.dtype))
 
 
 def _mix(matrix, parts, out) -> None:

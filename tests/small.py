@@ -1,0 +1,67 @@
+"""An alexnet of an eighth of the width with loud weights and a lopsided batch, for tests of whole plans."""
+
+import hashlib
+import math
+
+import numpy as np
+
+from cualex import networks
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+
+BATCH = 5
+
+
+def network(**arguments):
+    """Build the network; 16 stands for 128 channels, 24 for 192 and 256 for 2048."""
+    return networks.build("alexnet", **{"classes": 10, "crop": 67, "width": 1 / 8, **arguments})
+
+
+def tensors(net, seed=0):
+    """Draw weights that keep the size of the maps, so that every layer is heard."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.normal(0, math.sqrt(2 / math.prod(shape[1:])) if shape[1:] else 0.3, shape).astype(np.float32)
+        for name, shape in net.parameters().items()
+    }
+
+
+def parameters(device="cpu", net=None, **settings):
+    """Make parameters and load the weights."""
+    net = net or network()
+    made = Parameters(net, device, **settings)
+    made.load(tensors(net))
+    return made
+
+
+def plan(made, mode="train", batch=BATCH, **settings):
+    """Make a plan with a batch in it: other crops for each picture, one of them not counted."""
+    rng = np.random.default_rng(1)
+    stored, crop = made.network.stored, made.network.crop
+    built = Plan(made, batch, mode, **settings)
+    pictures = rng.integers(0, 256, (batch, stored, stored, 3), np.uint8)
+    pictures[:, :, stored // 3 :, 0] //= 3
+    views = np.column_stack([rng.integers(0, stored - crop + 1, (batch, 2)), np.arange(batch) % 2])
+    labels = rng.integers(0, made.network.classes, batch)
+    labels[1] = -1
+    built.put(pictures, views, labels)
+    built.put_mean(rng.normal(100, 20, (stored, stored, 3)).astype(np.float32))
+    return built
+
+
+def digest(made):
+    """Return a hash of all weights and velocities."""
+    every = {**made.unload(), **{f"velocity.{name}": v for name, v in made.unload_velocities().items()}}
+    total = hashlib.sha256()
+    for name in sorted(every):
+        total.update(name.encode() + every[name].tobytes())
+    return total.hexdigest()
+
+
+def train(made, updates=3, **settings):
+    """Run a few updates on the same batch, and return the plan."""
+    built = plan(made, **settings)
+    for step in range(updates):
+        built.control.step = step
+        built.run()
+    return built
