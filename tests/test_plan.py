@@ -79,7 +79,8 @@ def test_buffers_that_live_at_the_same_time_do_not_overlap():
         for begin, end, other in spans[:i]:
             if start < end and begin < stop:
                 shared += 1
-                assert not (one.lasting or other.lasting), (one.name, other.name)
+                assert not one.lasting, one.name
+                assert not other.lasting, other.name
                 assert one.last < other.first or other.last < one.first, (one.name, other.name)
     assert shared  # else nothing is saved, and this test sees nothing
 
