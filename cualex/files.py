@@ -16,6 +16,8 @@ def replace(path: str | Path, write: Callable[[Path], None]) -> None:
     full disk there is the old file or the new one. Raise OutputError where the place cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(part)
@@ -30,8 +32,8 @@ def replace(path: str | Path, write: Callable[[Path], None]) -> None:
 
 
 def replace_text(path: str | Path, text: str) -> None:
-    """Put a text in the place of `path`, whole or not at all."""
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """Put a text in the place of `path`, whole or not at all; file names in it that are no UTF-8 keep their bytes."""
+    replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n"))
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
@@ -44,6 +46,9 @@ def cannot_write(path: str | Path, error: OSError) -> OutputError:
         errno.EROFS: "the file system is read-only. Name a place that you may write.",
         errno.ENOENT: "its directory does not exist. Make it first, or name another place.",
         errno.ENOTDIR: "a part of the path is a file, not a directory. Name another place.",
+        errno.EISDIR: "it is a directory. Name a file in it.",
+        errno.EEXIST: "there is a file of that name. Name a directory.",
+        errno.ENAMETOOLONG: "the name is too long. Name another place.",
     }
     return OutputError(f"cannot write {path}: {ways.get(error.errno, error.strerror or str(error))}")
 

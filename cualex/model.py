@@ -4,17 +4,20 @@
     model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from cualex import weights as weights_file
 from cualex.data import pictures as picture_files
-from cualex.errors import UsageError
+from cualex.errors import PictureError, UsageError
 from cualex.parameters import Parameters
 from cualex.plan import Plan
 from cualex.weights import Weights
+from cualex.workers import cores
 
 BATCH = 32  # pictures in a plan; the last part of a set is padded
 
@@ -42,14 +45,43 @@ class Model:
         `sources` is a path or the bytes of a picture file, or a list of them, for which a list of such lists
         comes back. Raise PictureError for a file that is no readable picture.
         """
-        several = isinstance(sources, (list, tuple))
-        stored = np.stack([self.read(source) for source in (sources if several else [sources])])
-        named = [self.best(probabilities, top) for probabilities in self.probabilities(stored)]
-        return named if several else named[0]
+        if not isinstance(sources, (list, tuple)):
+            return self.predict([sources], top)[0]
+        named = []
+        for probabilities in self.each([(_name(source), source) for source in sources], self.output):
+            if isinstance(probabilities, PictureError):
+                raise probabilities
+            named.append(self.best(probabilities, top))
+        return named
 
-    def read(self, source: str | Path | bytes, name: str | None = None) -> np.ndarray:
+    def each(
+        self, sources: Sequence[tuple[str, str | Path | bytes | PictureError]], layer: str | None = None
+    ) -> Iterator[np.ndarray | PictureError]:
+        """Yield the output of a layer for each (name, picture) in turn, or the PictureError of what is none.
+
+        A picture is a path, the bytes of a file, or the PictureError met in looking for it, which comes back in its
+        place. They are read in threads, a batch ahead of the network. See `features` for layers and shapes.
+        """
+        parts = [sources[first : first + BATCH] for first in range(0, len(sources), BATCH)]
+        with ThreadPoolExecutor(cores(), thread_name_prefix="read") as threads:
+            ahead = deque(threads.map(self._read, part) for part in parts[:1])
+            for number in range(len(parts)):
+                ahead.extend(threads.map(self._read, part) for part in parts[number + 1 : number + 2])
+                read = list(ahead.popleft())
+                good = [picture for picture in read if not isinstance(picture, PictureError)]
+                found = iter(self.features(np.stack(good), layer) if good else ())
+                for picture in read:
+                    yield picture if isinstance(picture, PictureError) else next(found)
+
+    def _read(self, named: tuple[str, str | Path | bytes | PictureError]) -> np.ndarray | PictureError:
         """Read a picture as the network wants it stored: (stored, stored, 3), RGB uint8."""
-        return picture_files.load(source, self.network.stored, name)
+        name, source = named
+        try:
+            if isinstance(source, PictureError):
+                raise source
+            return picture_files.load(source, self.network.stored, name)
+        except PictureError as error:
+            return error
 
     def best(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """Return the likeliest classes with their probabilities; of equals the first class comes first."""
@@ -58,8 +90,7 @@ class Model:
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Return (pictures, classes) for stored pictures (n, stored, stored, 3), seen at their centre."""
-        last = list(self.network.layers)[-1]
-        return self.features(pictures, last)
+        return self.features(pictures, self.output)
 
     def features(self, pictures: np.ndarray, layer: str | None = None) -> np.ndarray:
         """Return the output of a layer for stored pictures: (n, channels, rows, columns), or (n, features).
@@ -73,6 +104,11 @@ class Model:
             raise UsageError("no pictures were given")
         features = np.concatenate(parts)
         return features[:, :, 0, 0] if features.shape[2:] == (1, 1) else features
+
+    @property
+    def output(self) -> str:
+        """Name the layer that gives the probabilities."""
+        return list(self.network.layers)[-1]
 
     @property
     def hidden(self) -> str:
@@ -106,3 +142,8 @@ class Model:
             plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
             plan.run()
             yield plan, len(part)
+
+
+def _name(source: str | Path | bytes) -> str:
+    """Name a picture in errors: by its path where it has one."""
+    return "picture" if isinstance(source, bytes) else str(source)

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,13 @@ from cualex.networks import Network
 
 FORMAT = "1"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
+
+_OTHER = "Copy it again, or name the weights file of this network."
+
+# What bytes that are no weights file bring out: of safetensors, of JSON, and of a network with absurd arguments.
+_DAMAGES = (
+    safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+)
 
 
 @dataclass(frozen=True)
@@ -86,29 +94,41 @@ def save(path: str | Path, weights: Weights) -> str:
 
 def load(path: str | Path) -> Weights:
     """Read a weights file; raise WeightsError unless every name, shape and byte is as it was written."""
-    path = Path(path)
-    if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "does not exist"
-        raise WeightsError(f"{path} {kind}: name a weights file such as runs/train/best.safetensors")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            network, classes = _described(metadata)
-            _check_names(network, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _read(Path(path))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
     except CualexError as error:
-        raise WeightsError(f"{path}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, MemoryError, safetensors.SafetensorError) as error:
         raise WeightsError(
-            f"{path} is not a whole cualex weights file ({_short(error)}). Copy it again, or train anew."
+            f"{path}: written by another cualex ({error}). Update cualex, or train anew."
+        ) from None
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror or error}). "
+            "Name a weights file such as runs/train/best.safetensors."
+        ) from None
+    except _DAMAGES as error:
+        raise WeightsError(
+            f"{path}: not a whole weights file of cualex ({_short(error)}). Copy it again, or train anew."
         ) from error
+
+
+def _read(path: Path) -> Weights:
+    """Read a file and check everything in it."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise WeightsError("a directory or device. Name a weights file such as runs/train/best.safetensors.")
+    # Opened here as well, since the library's own errors do not say why the system refused.
+    with path.open("rb"), safetensors.safe_open(path, framework="numpy") as file:
+        metadata, names = file.metadata() or {}, list(file.keys())
+        network, classes = _described(metadata)
+        _check_names(network, {name: file.get_slice(name) for name in names})
+        tensors = {name: file.get_tensor(name) for name in names}
     if digest(metadata, tensors) != metadata["digest"]:
-        raise WeightsError(f"{path}: its bytes are not those that were written. Copy it again, or train anew.")
-    mean = tensors.pop(MEAN)
-    velocities = {
-        name.removeprefix(VELOCITY): tensors.pop(name) for name in list(tensors) if name.startswith(VELOCITY)
-    }
-    return Weights(network, tensors, classes, mean, velocities, json.loads(metadata["notes"]))
+        raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
+    notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
+    found = [name for name in tensors if name.startswith(VELOCITY)]
+    velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
+    return Weights(network, tensors, classes, mean, velocities, notes)
 
 
 def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
@@ -126,12 +146,14 @@ def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
 def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     """Make the network that a file says it is for, and return it with the class names."""
     if metadata.get("cualex") != FORMAT:
-        raise WeightsError("no weights file of cualex. `cualex train` writes them as best.safetensors")
+        raise WeightsError("no weights file of cualex. `cualex train` writes them, as best.safetensors.")
     said = json.loads(metadata["network"])
     network = networks.build(said["name"], **said["arguments"])
     classes = json.loads(metadata["classes"])
     if len(classes) != network.classes:
-        raise WeightsError(f"names {len(classes)} classes for a network with {network.classes}")
+        raise WeightsError(
+            f"names {len(classes)} classes for a network with {network.classes}. Copy it again, or train anew."
+        )
     return network, classes
 
 
@@ -142,12 +164,12 @@ def _check_names(network: Network, slices: dict) -> None:
     expected |= {VELOCITY + name: shape for name, shape in shapes.items() if VELOCITY + name in slices}
     for name in sorted(expected.keys() | slices.keys()):
         if name not in slices:
-            raise WeightsError(f"tensor {name} is missing, so this is not a {network.name}")
+            raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")
         if name not in expected:
-            raise WeightsError(f"tensor {name} does not belong to {network.name}")
+            raise WeightsError(f"has {name}, which {network.name} has not. {_OTHER}")
         shape, kind = tuple(slices[name].get_shape()), slices[name].get_dtype()
         if shape != expected[name] or kind != "F32":
-            raise WeightsError(f"tensor {name} is {kind} {shape}, expected F32 {expected[name]}")
+            raise WeightsError(f"{name} is {kind} {shape}, expected F32 {expected[name]}. {_OTHER}")
 
 
 def _write(tensors, path, metadata) -> None:

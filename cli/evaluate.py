@@ -1,0 +1,168 @@
+"""`cualex evaluate`: how often a network is right, and what it takes for what."""
+
+import json
+from pathlib import Path
+
+import click
+
+from cualex.cli import _model, _options, _output, _packing, _sources
+from cualex.errors import DataError, Unreadable
+
+FULL = 50  # classes shown in full; of more, those that are worst
+
+
+@click.command()
+@click.argument("data", required=False)
+@_options.weights
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Which pictures; validation, or all of a set that is not divided, if not given.",
+)
+@_options.batch_size(32)
+@click.option(
+    "--output",
+    type=_options.FILE,
+    metavar="DIR",
+    help="Write per_class.csv, confusion.csv, confusion.png and predictions.csv there.",
+)
+@click.option(
+    "--val-split",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Divide a set without val/ as `train --val-split` does; as the run did if not given.",
+)
+@_options.names
+@click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
+@_options.cache
+@_options.workers
+@_options.yes
+@_options.device
+@_options.as_json
+def evaluate(data, weights, split, batch_size, output, val_split, names, device, as_json, **packing):
+    """Count how often a network names the right class.
+
+    DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
+    by name with the classes of the weights file. Prints top-1, top-5, the mean cross-entropy, and each class with
+    what it was mostly taken for. The exit code is 3 if some pictures could not be read.
+
+    \b
+    Examples:
+        cualex evaluate
+        cualex evaluate photos -w runs/train/best.safetensors --split test
+        cualex evaluate photos.zip --output judged
+    """
+    from cualex import evaluation
+
+    path, model = _model.load(weights, device)
+    source = _find(data, path, model.classes, val_split, names)
+    for note in source.notes:
+        _output.say(f"Note: {note}")
+    evaluation.check_classes(model.classes, source.classes)
+    split = _choose(source, split)
+    if output is not None:
+        _make(output)
+    pack = _pack(source, split, model.network.stored, **packing)
+    found = evaluation.evaluate(model, pack, batch_size)
+    if output is not None:
+        _write(found, output)
+    head = {"weights": path, "data": source.name, "split": split, "pictures": found.count}
+    (_document if as_json else _show)(found, head, pack.skipped)
+    if output is not None:
+        _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
+    if pack.skipped:
+        total = found.count + len(pack.skipped)
+        raise Unreadable(f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted.")
+
+
+def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
+    """Find the set: the one that was named, or the run's own, divided as it was for the run."""
+    from cualex.data import sources
+
+    run = _arguments_of(weights)
+    if data is None:
+        data = run.get("data", "demo")
+        _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
+    if val_split is None:
+        val_split = run.get("val_split", 0.2) if _same(data, run.get("data")) else 0.0
+    return sources.find(data, val_split=val_split, names=names or run.get("names"), classes=classes)
+
+
+def _arguments_of(weights: Path) -> dict:
+    """Read what a run was asked for; weights that stand alone have no run."""
+    try:
+        return json.loads((weights.parent / "args.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _same(data: str, other: str | None) -> bool:
+    return other is not None and Path(data).resolve() == Path(other).resolve()
+
+
+def _choose(source, split: str | None) -> str:
+    """Return the split to judge by; say so where it is the one that the network may have learned from."""
+    chosen = split or source.validation
+    if chosen is None:
+        chosen = next(iter(source.splits))
+        _output.say(
+            f"Note: {source.name} is not divided, so all of its pictures count, "
+            "those too that the network may have been trained on."
+        )
+    if chosen not in source.splits:
+        raise DataError(f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}")
+    return chosen
+
+
+def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):
+    packs = _packing.packs(source, [split], size, cache=cache, workers=workers, yes=yes, keep=not no_pack)
+    return packs[split]
+
+
+def _make(directory: Path) -> None:
+    """Make the directory before the work, so that nobody waits for an error."""
+    from cualex import files
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.cannot_write(directory, error) from error
+
+
+def _write(found, directory: Path) -> None:
+    from cualex import files
+    from cualex.pictures import confusion
+
+    files.replace_text(directory / "per_class.csv", found.per_class_csv())
+    files.replace_text(directory / "confusion.csv", found.confusion_csv())
+    files.replace_text(directory / "predictions.csv", found.predictions_csv())
+    confusion.draw(found, directory / "confusion.png")
+
+
+def _document(found, head: dict, skipped) -> None:
+    figures = {"top1": found.top1, "top5": found.top5, "loss": found.loss}
+    matrix = {"classes": found.per_class(), "confusion": found.confusion}
+    left_out = [{"name": _sources.shown(name), "reason": reason} for name, reason in skipped]
+    _output.document(head | figures | matrix | {"skipped": left_out})
+
+
+def _show(found, head: dict, skipped) -> None:
+    click.echo(
+        f"{head['data']} {head['split']}, {found.count:,} pictures: "
+        f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}\n"
+    )
+    rows = found.per_class()
+    if len(rows) > FULL:
+        rows = sorted((row for row in rows if row["pictures"]), key=lambda row: row["share"])[:FULL]
+        click.echo(f"The {len(rows)} worst of {len(found.classes):,} classes; --output writes them all.\n")
+    _output.table(
+        [
+            {
+                "class": _sources.shown(row["class"]),
+                "pictures": row["pictures"],
+                "right": row["right"],
+                "share": "" if row["share"] is None else f"{row['share']:6.1%}",
+                "mostly taken for": _sources.shown(row["taken_for"]),
+            }
+            for row in rows
+        ]
+    )

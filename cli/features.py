@@ -1,0 +1,82 @@
+"""`cualex features`: what a layer makes of pictures, for other programs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from cualex.cli import _model, _options, _output, _sources
+from cualex.errors import DataError, PictureError
+
+
+@click.command()
+@_sources.argument
+@click.option(
+    "-o",
+    "--output",
+    type=_options.FILE,
+    required=True,
+    metavar="FILE",
+    help="Where to write: a name that ends in .npy or .csv.",
+)
+@click.option("--layer", help="Which layer; the last before the output layer if not given.")
+@_options.weights
+@_sources.recursive
+@_sources.from_list
+@_options.device
+@_options.as_json
+def features(
+    pictures: tuple[str, ...],
+    output: Path,
+    layer: str | None,
+    weights: Path | None,
+    recursive: bool,
+    from_list: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write what a layer makes of pictures.
+
+    PICTURES are files, folders, globs in quotes, or - for a picture on standard input. An .npy file holds float32
+    (pictures, channels, rows, columns), or (pictures, features), and a text file beside it the names, one a line;
+    in a .csv file a line is a picture, its name first. A picture that cannot be read is left out and listed, and
+    the exit code is then 3.
+
+    \b
+    Examples:
+        cualex features photos/ -o photos.npy
+        cualex features "photos/*.jpg" -o photos.csv --layer fc6
+        cualex features photos/ -r -o conv1.npy --layer conv1 -w runs/train/best.safetensors
+    """
+    from cualex import features as files
+
+    files.writer(output)
+    given = _sources.expand(pictures, recursive, from_list)
+    path, model = _model.load(weights, device)
+    layer, left_out = layer or model.hidden, []
+    try:
+        with _sources.progress("Computing", len(given)) as progress:
+            shape = files.write(output, _rows(given, model.each(given, layer), left_out, progress), layer)
+    except DataError:
+        _sources.finish(left_out, len(given), "")
+        raise
+    _sources.say_left_out(left_out)
+    names = files.names_beside(output) if output.suffix.lower() == ".npy" else None
+    if as_json:
+        skipped = [{"picture": _sources.shown(error.name), "error": error.reason} for error in left_out]
+        written = {"output": output, "names": names, "layer": layer, "shape": shape, "dtype": "float32"}
+        _output.document(written | {"weights": path, "skipped": skipped})
+    else:
+        beside = f"; the names are in {names}" if names else ""
+        click.echo(f"{output}: {layer} of {shape[0]:,} pictures, {'x'.join(map(str, shape[1:]))} each{beside}")
+    _sources.finish(left_out, len(given), f"{output} has the others")
+
+
+def _rows(given, outputs, left_out: list[PictureError], progress) -> Iterator[tuple]:
+    """Go on with the pictures that could be read; put the others in `left_out`."""
+    for done, ((name, _), found) in enumerate(zip(given, outputs, strict=True), 1):
+        if isinstance(found, PictureError):
+            left_out.append(found)
+        else:
+            yield name, found
+        progress(done)
