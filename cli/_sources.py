@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -78,10 +79,9 @@ def shown(name: str) -> str:
 
 
 def _stdin(most: int = -1) -> bytes:
-    stream = click.get_binary_stream("stdin")
-    if stream.isatty():
-        raise UsageError("- reads standard input, which is the keyboard here: add `< FILE`.")
-    return stream.read(most)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("- reads standard input, and nothing is sent there: add `< FILE`.")
+    return sys.stdin.buffer.read(most)
 
 
 def _picture_on_stdin() -> Given:
