@@ -58,14 +58,14 @@ def evaluate(data, weights, split, batch_size, output, val_split, names, device,
     for note in source.notes:
         _output.say(f"Note: {note}")
     evaluation.check_classes(model.classes, source.classes)
-    split = _choose(source, split)
+    split, called = _choose(source, split)
     if output is not None:
         _make(output)
     pack = _pack(source, split, model.network.stored, **packing)
     found = evaluation.evaluate(model, pack, batch_size)
     if output is not None:
         _write(found, output)
-    head = {"weights": path, "data": source.name, "split": split, "pictures": found.count}
+    head = {"weights": path, "data": source.name, "split": called, "pictures": found.count}
     (_document if as_json else _show)(found, head, pack.skipped)
     if output is not None:
         _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
@@ -99,18 +99,18 @@ def _same(data: str, other: str | None) -> bool:
     return other is not None and Path(data).resolve() == Path(other).resolve()
 
 
-def _choose(source, split: str | None) -> str:
-    """Return the split to judge by; say so where it is the one that the network may have learned from."""
+def _choose(source, split: str | None) -> tuple[str, str]:
+    """Return the split to judge by and what to call it; say so where the network may have learned from it."""
     chosen = split or source.validation
     if chosen is None:
-        chosen = next(iter(source.splits))
         _output.say(
             f"Note: {source.name} is not divided, so all of its pictures count, "
             "those too that the network may have been trained on."
         )
+        return next(iter(source.splits)), "all"
     if chosen not in source.splits:
         raise DataError(f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}")
-    return chosen
+    return chosen, chosen
 
 
 def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):

@@ -69,7 +69,7 @@ def test_equals_come_in_the_order_of_the_classes(model):
 def test_what_is_no_picture_is_named_and_not_answered(model, tmp_path):
     with pytest.raises(PictureError, match=re.escape(f"{tmp_path}/x.png: not a picture")):
         model.predict([picture(tmp_path / "r.png", "red"), broken(tmp_path / "x.png")])
-    with pytest.raises(PictureError, match="^picture: the file is empty$"):
+    with pytest.raises(PictureError, match=r"^picture: the file is empty$"):
         model.predict(b"")
 
 
