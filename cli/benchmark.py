@@ -1,0 +1,151 @@
+"""`cualex benchmark`: pictures a second, beside the machine's own rate and beside PyTorch."""
+
+import contextlib
+import shlex
+
+import click
+
+from cualex.cli import _options, _output
+
+PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one picture"}
+
+
+@click.command()
+@_options.network
+@_options.batch_size(32)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="How often each has its turn; the medians over the rounds are given.",
+)
+@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed.")
+@_options.device
+@_options.as_json
+def benchmark(
+    network: str, batch_size: int, rounds: int, against: str | None, device: str, as_json: bool
+) -> None:
+    """Measure training, inference and memory.
+
+    Training and inference of --batch-size pictures and of one picture: pictures a second, and the share of the
+    rate at which this machine multiplies large matrices, measured in the same round. Then the peak of memory of a
+    training step, in a process of its own.
+
+    With --against torch the same network runs in PyTorch, in a second process: same weights, same batch, LRN
+    inside the tower, as many threads, the faster of its memory layouts, glibc's allocator told to keep its
+    memory. The two take turns, and the ratio is the median of the ratios within a round: above 1 cualex is
+    faster. PyTorch without LRN, another network, stands beside it. A few minutes; leave the machine alone.
+
+    \b
+    Examples:
+        cualex benchmark
+        cualex benchmark --against torch
+        cualex benchmark --against torch --batch-size 128 --json
+    """
+    from cualex import networks
+    from cualex.benchmark import rounds as benchmarks
+    from cualex.benchmark.figures import Result
+
+    command = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
+    command = ["cualex", "benchmark", *map(str, command), *(["--against", against] if against else [])]
+    records = benchmarks.benchmark(networks.build(network), batch_size, rounds, device, against)
+    with contextlib.closing(records):
+        for record in records:
+            if not isinstance(record, Result):
+                _output.say(_line(record, rounds))
+    document = record.document()
+    document["conditions"]["command"] = shlex.join(command)
+    if as_json:
+        _output.document(document)
+    else:
+        _show(document)
+
+
+def _line(played, rounds: int) -> str:
+    """Write a round as a line of progress."""
+    said = f"{PARTS[played.part.name]}, round {played.number} of {rounds}: {played.images_per_s:.3g} images/s"
+    if played.ratio:
+        said += f"; PyTorch {played.torch_images_per_s:.3g}, ratio {played.ratio:.2f}"
+    return said
+
+
+ROWS = {
+    "pictures a step": ("batch_size", "{}"),
+    "cualex, images/s": ("images_per_s", "{:.1f}"),
+    "cualex, ms a step": ("milliseconds", "{:.1f}"),
+    "share of the product rate": ("share_of_product_rate", "{:.0%}"),
+    "the product rate, GFLOP/s": ("product_operations_per_s", "{:.0f}"),
+    "PyTorch, images/s": ("torch_images_per_s", "{:.1f}"),
+    "PyTorch, ms a step": ("torch_milliseconds", "{:.1f}"),
+    "ratio": ("ratio", "{:.2f}"),
+    "  lowest to highest": ("ratio_range", "{:.2f}"),
+    "PyTorch without LRN, images/s": ("torch_without_lrn_images_per_s", "{:.1f}"),
+    "ratio to that": ("ratio_without_lrn", "{:.2f}"),
+    "   lowest to highest": ("ratio_without_lrn_range", "{:.2f}"),
+}
+
+
+def _show(document: dict) -> None:
+    """Print the figures as a table, then losses, memory and conditions."""
+    rows = []
+    for label, (key, form) in ROWS.items():
+        values = {said: _write(document[part][key], form, key) for part, said in PARTS.items()}
+        if any(values.values()):
+            rows.append({"median of the rounds": label, **values})
+    _output.table(rows)
+    said, conditions = document["train"], document["conditions"]
+    click.echo(f"\n{_losses(said)}\n{_memory(document)}\n{_machine(conditions)}")
+    if conditions["torch"]:
+        click.echo(_torch(conditions["torch"]))
+    click.echo(f"Command: {conditions['command']}")
+
+
+def _write(value, form: str, key: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return " to ".join(form.format(number) for number in value)
+    return form.format(value / 1e9 if key == "product_operations_per_s" else value)
+
+
+def _losses(train: dict) -> str:
+    ours = f"Loss of the batch: {train['loss_before']:.6f} at first, {train['loss_after']:.6f}"
+    ours += f" after {train['updates']} updates"
+    if train["torch_loss_before"] is None:
+        return f"{ours}."
+    return (
+        f"{ours}; PyTorch {train['torch_loss_before']:.6f} and {train['torch_loss_after']:.6f}\n"
+        "(the weights are the same at first; each drops units of its own in training)."
+    )
+
+
+def _memory(document: dict) -> str:
+    peak, planned, interpreter = (
+        document[f"{name}_memory_bytes"] for name in ("peak", "planned", "interpreter")
+    )
+    over = peak / (planned + interpreter) - 1
+    return (
+        f"Memory of a training step, in a process of its own: {_output.size(peak)} resident at the peak. The plan "
+        f"says {_output.size(planned)},\nPython and its libraries took {_output.size(interpreter)} before: "
+        f"the peak is {abs(over):.1%} {'above' if over >= 0 else 'below'} their sum."
+    )
+
+
+def _machine(conditions: dict) -> str:
+    return (
+        f"Machine: {conditions['processor']}, {conditions['cores']} cores, load {conditions['load_average_before']}"
+        f" before; Python {conditions['python']}, NumPy {conditions['numpy']}, {', '.join(conditions['blas'])}."
+    )
+
+
+def _torch(torch: dict) -> str:
+    layouts = "; ".join(
+        f"{PARTS[part]}: {', '.join(f'{layout} {which}' for which, layout in chosen.items())}"
+        for part, chosen in torch["layouts"].items()
+    )
+    allocator = " ".join(f"{name}={value}" for name, value in torch["allocator"].items())
+    return (
+        f"PyTorch {torch['version']}, {torch['threads']} threads, eager, SGD(fused=True); {layouts}.\n"
+        f"Its allocator: {allocator}"
+    )

@@ -1,0 +1,67 @@
+"""What both sides of a comparison compute: the same weights on the same batch.
+
+Each process makes it for itself from one seed, so nothing large has to cross between them.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cualex.networks import Network
+
+RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, but for a rate at which these weights stay finite
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Hold a network, its canonical weights, and a batch: pictures (n, stored, stored, 3) with views and labels."""
+
+    network: Network
+    tensors: dict[str, np.ndarray]
+    pictures: np.ndarray
+    views: np.ndarray
+    labels: np.ndarray
+    mean: np.ndarray
+
+    def first(self, count: int) -> "Problem":
+        """Return the same with the first pictures only."""
+        return replace(
+            self, pictures=self.pictures[:count], views=self.views[:count], labels=self.labels[:count]
+        )
+
+    def crops(self) -> np.ndarray:
+        """Return what the first layer reads, as others want it: (n, 3, crop, crop), float32, without the mean."""
+        side = self.network.crop
+        crops = np.empty((len(self.pictures), 3, side, side), np.float32)
+        for crop, picture, (row, column, mirror) in zip(crops, self.pictures, self.views, strict=True):
+            place = slice(row, row + side), slice(column, column + side)
+            seen = picture[place] - self.mean[place]
+            crop[...] = (seen[:, ::-1] if mirror else seen).transpose(2, 0, 1)
+        return crops
+
+
+def make(network: Network, batch: int, seed: int = 0) -> Problem:
+    """Draw weights and a batch.
+
+    The weights keep the size of the maps from layer to layer (He and others, 2015), unlike the paper's, with
+    which every class starts with nearly the same score: the loss must tell a wrong network from the right one.
+    """
+    rng = np.random.default_rng(seed)
+    stored, spare = network.stored, network.stored - network.crop
+    tensors = {}
+    for name, shape in network.parameters().items():
+        deviation = 0.1 if len(shape) == 1 else math.sqrt(2 / math.prod(shape[1:]))
+        if shape[0] == network.classes:
+            deviation *= 0.1  # so that no score drowns the others
+        tensors[name] = rng.standard_normal(shape, np.float32) * np.float32(deviation)
+    return Problem(
+        network=network,
+        tensors=tensors,
+        pictures=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
+        views=np.column_stack(
+            [rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]
+        ).astype(np.int32),
+        labels=rng.integers(0, network.classes, batch).astype(np.int32),
+        mean=rng.uniform(96, 160, (stored, stored, 3)).astype(np.float32),
+    )

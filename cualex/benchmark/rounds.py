@@ -1,0 +1,144 @@
+"""Turn by turn: the machine's own rate, cualex, PyTorch, PyTorch without LRN, and again.
+
+A machine's speed drifts by more than what is to be seen, so only what was measured within one round is compared.
+While one has its turn the others sleep.
+"""
+
+import importlib.util
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+from cualex import environment
+from cualex.benchmark import memory, problem
+from cualex.benchmark.figures import Part, Result, Round, medians
+from cualex.benchmark.measure import SIDE, Ours, Yardstick
+from cualex.benchmark.problem import Problem
+from cualex.benchmark.second import Second
+from cualex.devices import placement
+from cualex.errors import CualexError
+from cualex.networks import Network
+from cualex.workers import cores
+
+SECONDS = 2.0  # a turn of ours, about
+MOST = 1000  # steps in a turn
+SEED = 0
+
+# With the C library's own settings PyTorch spends much of a large step in page faults: it gives memory back to the
+# system after every layer and asks for it again. These are glibc's; elsewhere they change nothing.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "1000000000",
+}
+
+MEASURED = {
+    "cualex": "stored uint8 pictures are put in, cropped, and computed; the units dropped are drawn anew",
+    "torch": "float32 crops are ready; layer by layer (eager), SGD(fused=True), the faster memory layout",
+    "operations": "of plain convolution, two a multiply-add; rules that need fewer are credited with all",
+}
+
+
+def benchmark(
+    network: Network,
+    batch: int = 32,
+    rounds: int = 5,
+    device: str = "cpu",
+    against: str | None = None,
+    seconds: float = SECONDS,
+    side: int = SIDE,
+) -> Iterator[Round | Result]:
+    """Measure training and inference at a batch, inference of one picture, and the memory of a training step.
+
+    With `against="torch"` each round has a turn of PyTorch's. Yield every round, and the result last. A turn of
+    ours takes about `seconds`; PyTorch's has as many steps. `side` is that of the yardstick's matrices.
+    """
+    place = str(placement(device, network.towers))
+    parts = (Part("train", "train", batch), Part("infer", "infer", batch), Part("infer_batch_1", "infer", 1))
+    conditions = {
+        **environment.describe(),
+        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "network": {"name": network.name, **network.arguments},
+        "device": place,
+        "batch_size": batch,
+        "rounds": rounds,
+        "seconds_a_turn": seconds,
+        "product_side": side,
+        "measured": MEASURED,
+        "torch": None,
+    }
+    found, layouts = {}, {}
+    with ExitStack() as stack:
+        torch = stack.enter_context(_open_torch()) if against == "torch" else None
+        if torch:
+            question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
+            said = torch.ask(do="open", **question, batch=batch, seed=SEED)
+            conditions["torch"] = {**said, "allocator": ALLOCATOR, "layouts": layouts}
+        given = problem.make(network, batch, SEED)
+        for part in parts:
+            match = Match(part, given, place, torch, seconds, side)
+            found[part.name] = yield from match.play(rounds)
+            layouts[part.name] = match.layouts
+    yield Result(found, memory.measure(network, batch, place), conditions)
+
+
+class Match:
+    """Hold both sides of one part, ready for their turns."""
+
+    def __init__(
+        self, part: Part, given: Problem, device: str, torch: Second | None, seconds: float, side: int
+    ):
+        """Warm both up, find how many steps fill a turn, and let PyTorch choose its memory layout."""
+        self.part, self.torch = part, torch
+        self.ours = Ours(given.first(part.batch), part.mode, device)
+        self.yardstick = Yardstick(self.ours.workers, side)
+        self.steps = min(MOST, max(1, round(seconds / self.ours.turn(1))))
+        self.ours.restart()
+        self.layouts = None
+        if torch:
+            question = {"mode": part.mode, "batch": part.batch, "steps": self.steps}
+            self.layouts = torch.ask(do="prepare", **question)["layouts"]
+
+    def play(self, rounds: int) -> Generator[Round, None, dict]:
+        """Yield every round; return their figures, with the losses before and after."""
+        before, played = self._losses(), []
+        for number in range(1, rounds + 1):
+            played.append(self._round(number))
+            yield played[-1]
+        return medians(played) | self._said(before, self._losses())
+
+    def _round(self, number: int) -> Round:
+        """Give everyone a turn."""
+        product = self.yardstick.rate()
+        seconds = self.ours.turn(self.steps)
+        torch = {}
+        if self.torch:
+            torch = {
+                "torch_images_per_s": self._torch_rate(lrn=True),
+                "torch_without_lrn_images_per_s": self._torch_rate(lrn=False),
+            }
+        share = self.ours.operations * self.steps / seconds / product
+        return Round(self.part, number, self.part.batch * self.steps / seconds, product, share, **torch)
+
+    def _torch_rate(self, lrn: bool) -> float:
+        return self.part.batch * self.steps / self.torch.ask(do="turn", lrn=lrn, steps=self.steps)["seconds"]
+
+    def _losses(self) -> tuple[float, float | None]:
+        """Return our loss of the batch with the weights as they are, and PyTorch's."""
+        return self.ours.loss(), self.torch.ask(do="loss")["loss"] if self.torch else None
+
+    def _said(self, before: tuple, after: tuple) -> dict:
+        """Name the losses: of the same weights at first, and after as many updates on either side.
+
+        Which units are dropped PyTorch draws in another way, so the last two are equal only where none is.
+        """
+        names = ("loss_before", "torch_loss_before", "loss_after", "torch_loss_after")
+        updates = self.ours.control.step if self.part.mode == "train" else 0
+        return dict(zip(names, (*before, *after), strict=True)) | {"updates": updates}
+
+
+def _open_torch() -> Second:
+    """Start PyTorch's process."""
+    if importlib.util.find_spec("torch") is None:
+        raise CualexError("--against torch: PyTorch is not installed. Install it: pip install torch")
+    return Second("cualex.benchmark.torch_side", ALLOCATOR)
