@@ -69,7 +69,7 @@ class Problem:
         crops = []
         for picture, (row, column, mirror) in zip(self.pictures, self.views, strict=True):
             place = slice(row, row + self.network.crop), slice(column, column + self.network.crop)
-            crop = picture[place].astype(np.float64) - self.mean[place]
+            crop = (picture[place].astype(np.float64) - self.mean[place]) * self.network.scale
             crops.append((crop[:, ::-1] if mirror else crop).transpose(2, 0, 1))
         return twin, torch.from_numpy(np.array(crops)), torch.from_numpy(self.labels.astype(np.int64))
 
