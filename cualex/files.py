@@ -16,8 +16,9 @@ def replace(path: str | Path, write: Callable[[Path], None]) -> None:
     full disk there is the old file or the new one. Raise OutputError where the place cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if os.path.exists(path) and not os.path.isfile(path):
+        # Refused before the work; and a rename would put a file in the place of a device.
+        raise OutputError(f"cannot write {path}: it is a directory or a device. Name a file.")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(part)
@@ -46,7 +47,6 @@ def cannot_write(path: str | Path, error: OSError) -> OutputError:
         errno.EROFS: "the file system is read-only. Name a place that you may write.",
         errno.ENOENT: "its directory does not exist. Make it first, or name another place.",
         errno.ENOTDIR: "a part of the path is a file, not a directory. Name another place.",
-        errno.EISDIR: "it is a directory. Name a file in it.",
         errno.EEXIST: "there is a file of that name. Name a directory.",
         errno.ENAMETOOLONG: "the name is too long. Name another place.",
     }

@@ -11,15 +11,13 @@ over all of these and every tensor's name, shape and bytes, which is checked at 
 
 import hashlib
 import json
-import os
-import re
 import stat
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import safetensors
-from safetensors.numpy import save_file
 
 from cualex import files, networks
 from cualex.errors import CualexError, WeightsError
@@ -83,12 +81,12 @@ def save(path: str | Path, weights: Weights) -> str:
         "network": json.dumps({"name": network.name, "arguments": network.arguments}),
         "classes": json.dumps(list(weights.classes)),
         "preprocessing": json.dumps(
-            {"stored": network.stored, "crop": network.crop, "channels": "RGB", "range": 255, "mean": MEAN}
+            {"stored": network.stored, "crop": network.crop, "channels": "RGB", "scale": network.scale, "mean": MEAN}
         ),
         "notes": json.dumps(weights.notes),
     }
     metadata["digest"] = digest(metadata, tensors)
-    files.replace(path, lambda part: _write(tensors, part, metadata))
+    files.replace(path, lambda part: _write(tensors, metadata, part))
     return metadata["digest"]
 
 
@@ -172,14 +170,21 @@ def _check_names(network: Network, slices: dict) -> None:
             raise WeightsError(f"{name} is {kind} {shape}, expected F32 {expected[name]}. {_OTHER}")
 
 
-def _write(tensors, path, metadata) -> None:
-    """Write a safetensors file; turn the library's own error on a full disk into the system's."""
-    try:
-        save_file(tensors, path, metadata)
-    except safetensors.SafetensorError as error:
-        if found := re.search(r"os error (\d+)", str(error)):
-            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-        raise
+def _write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
+    """Write the safetensors format: the length of the header, the header, and the tensors' bytes.
+
+    The library orders the metadata by chance; here the same network gives the same file.
+    """
+    header, end = {"__metadata__": metadata}, 0
+    for name in sorted(tensors):
+        begin, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": "F32", "shape": tensors[name].shape, "data_offsets": (begin, end)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in sorted(tensors):
+            file.write(tensors[name])
 
 
 def _short(error: BaseException) -> str:

@@ -122,9 +122,9 @@ def test_scores_that_are_no_numbers_are_never_right(packed):
 
 
 def test_a_set_of_other_classes_is_refused(packed):
-    model, held = packed
+    _, held = packed
     other = cualex.Model(colours.made(["red", "blue", "green"]))
-    with pytest.raises(DataError, match="classes of the pictures are green, red, blue, expected .* red, blue, green"):
+    with pytest.raises(DataError, match=r"classes of the pictures are green, red, blue, expected .* red, blue, green"):
         evaluate(other, held)
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_description_of_a_run_counts_as_none(judged, tmp_path):
 
 def test_the_files_say_what_the_figures_say(judged, data, tmp_path):
     place = tmp_path / "deep" / "judged"
-    found, said = judged("--output", place)
+    _, said = judged("--output", place)
     assert sorted(path.name for path in place.iterdir()) == [
         *("confusion.csv", "confusion.png", "per_class.csv", "predictions.csv"),
     ]
