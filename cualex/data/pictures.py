@@ -85,9 +85,12 @@ def read(path: str | Path, name: str) -> bytes:
     """Read a picture file's bytes, or raise PictureError."""
     try:
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > BYTES:
+            size = os.fstat(file.fileno()).st_size
+            # A pipe or a device says 0, and may never end.
+            data = file.read(BYTES + 1) if size == 0 else b"" if size > BYTES else file.read()
+            if max(size, len(data)) > BYTES:
                 raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
-            return file.read()
+            return data
     except OSError as error:
         raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
 
