@@ -188,7 +188,7 @@ class Builder:
                 self.inputs[name].append(buffer)
             target = Operand(self._maps_on(place, "picture", 1, crop, first.layer.pad), 0)
             reads = {name: Operand(buffer) for name, buffer in given.items()}
-            self.step(place, "crop.forward", reads=reads, writes={"y": target})
+            self.step(place, "crop.forward", reads=reads, writes={"y": target}, scale=network.scale)
             sources.append((target,))
         return Maps(crop, network.towers, sources=tuple(sources))
 

@@ -9,6 +9,7 @@ import small
 from cualex import networks, weights
 from cualex.buffers import Maps, Operand
 from cualex.building import Builder
+from cualex.layers import Conv, Reading
 from cualex.parameters import Parameters
 from cualex.plan import Plan
 
@@ -136,3 +137,9 @@ def test_initial_weights_are_as_the_2012_code_had_them():
         assert abs(weight.std() / std - 1) < 5 / math.sqrt(2 * weight.size)
         assert abs(weight.mean()) < 5 * std / math.sqrt(weight.size)
         assert (bias == (1 if layer in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0)).all()
+
+
+def test_groups_right_after_an_exchange_are_refused():
+    reading = Reading((4, 5, 5), sources=2, shared=True)
+    with pytest.raises(ValueError, match="groups right after an exchange"):
+        Conv(4, size=3, groups=2).pack(None, "weight", None, 1, reading)

@@ -8,9 +8,13 @@ from cualex.networks.network import Network
 
 
 def cifar_relu(classes: int = 10, crop: int = 27) -> Network:
-    """Build the network: crops of 27 out of 32 pixels give maps of 13, 6 and 3 with no pixel unread."""
+    """Build the network: crops of 27 out of 32 pixels give maps of 13, 6 and 3 with no pixel unread.
+
+    Pictures are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
+    bears is far too small for the others.
+    """
     layers = {
-        "conv1": Conv(64, size=5, pad=2, std=0.01),
+        "conv1": Conv(64, size=5, pad=2, std=0.1),
         "relu1": ReLU(),
         "norm1": LRN(),
         "pool1": MaxPool(size=3, stride=2),
@@ -25,4 +29,4 @@ def cifar_relu(classes: int = 10, crop: int = 27) -> Network:
         "softmax": Softmax(),
     }
     arguments = {"classes": classes, "crop": crop}
-    return Network("cifar-relu", layers, 1, classes, crop, stored=32, arguments=arguments)
+    return Network("cifar-relu", layers, 1, classes, crop, stored=32, scale=1 / 64, arguments=arguments)

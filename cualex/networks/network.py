@@ -29,8 +29,8 @@ class Network:
     """Hold an architecture: its layers, and the pictures that it reads.
 
     `layers` are one tower's; each of the `towers` has them all until they join. Pictures are stored with
-    `stored` pixels a side, of which the network sees a square of `crop`. `arguments` are those of the function
-    that made the network, so that a weights file can make it again.
+    `stored` pixels a side, of which the network sees a square of `crop`, less the mean picture and times `scale`.
+    `arguments` are those of the function that made the network, so that a weights file can make it again.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Network:
     classes: int
     crop: int
     stored: int
+    scale: float = 1.0
     arguments: dict = field(default_factory=dict)
 
     def stages(self) -> Iterator[Stage]:

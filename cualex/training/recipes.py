@@ -80,7 +80,9 @@ DROPPING = ("alexnet", "alexnet-one-tower")  # the networks that have dropout
 
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,))
-CIFAR = Recipe(network="cifar-relu", crop=27, batch=128, rate=0.01, dropout=0.0, decay=0.001, epochs=60)
+CIFAR = Recipe(
+    network="cifar-relu", crop=27, batch=32, rate=0.01, dropout=0.0, decay=0.001, epochs=15, drop_epochs=(10, 13)
+)
 
 
 def choose(network: str | None, data: str, paper: bool) -> Recipe:

@@ -143,7 +143,10 @@ def input_gradient(
 
 
 def _minimal(pictures, size, stride, groups) -> bool:
-    """Say whether Winograd's rules are faster: enough pictures must pay for transforming the filters."""
+    """Say whether Winograd's rules are faster: enough pictures must pay for transforming the filters.
+
+    So the last bits of a picture's maps may differ between a batch of fewer pictures and one of more.
+    """
     return size in winograd.RULES and stride == groups == 1 and pictures >= MINIMAL
 
 

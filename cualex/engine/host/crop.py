@@ -3,12 +3,12 @@
 import numpy as np
 
 
-def forward(device, pictures, views, mean, y) -> None:
-    """Write y = crop of (picture - mean), mirrored left to right where a view says so.
+def forward(device, pictures, views, mean, y, *, scale=1.0) -> None:
+    """Write y = scale * crop of (picture - mean), mirrored left to right where a view says so.
 
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); mean (rows, columns, 3);
     y (n, crop, crop, 3). The mirror image is that of the difference: the mean is taken at the crop, then both
-    are turned. RGB from 0 to 255, not scaled.
+    are turned. RGB from 0 to 255.
     """
     crop = y.shape[1]
 
@@ -17,5 +17,7 @@ def forward(device, pictures, views, mean, y) -> None:
         place = slice(row, row + crop), slice(column, column + crop)
         target = y[n, :, ::-1] if mirror else y[n]
         np.subtract(pictures[n][place], mean[place], out=target)
+        if scale != 1:
+            target *= scale
 
     device.grid(task, len(pictures))

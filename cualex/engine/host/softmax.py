@@ -12,7 +12,7 @@ def forward(device, x, labels, y, dx, sums, *, control) -> None:
     in float64. `control.finite` becomes false when the loss is not finite.
     """
     scores, probabilities = x[0], y[0]
-    with np.errstate(invalid="ignore"):  # inf - inf: the loss says so
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: the loss says so
         np.subtract(scores, scores.max(axis=1, keepdims=True), out=probabilities)
     counted = np.flatnonzero(labels >= 0)
     own = labels[counted]
