@@ -134,8 +134,8 @@ def _memory(document: dict) -> str:
 
 def _machine(conditions: dict) -> str:
     return (
-        f"Machine: {conditions['processor']}, {conditions['cores']} cores, load {conditions['load_average_before']}"
-        f" before; Python {conditions['python']}, NumPy {conditions['numpy']}, {', '.join(conditions['blas'])}."
+        f"Machine: {conditions['processor']}, {conditions['cores']} cores, load {conditions['load_average_before']:.1f} "
+        f"before; Python {conditions['python']}, NumPy {conditions['numpy']}, {', '.join(conditions['blas'])}."
     )
 
 
