@@ -133,9 +133,11 @@ def _memory(document: dict) -> str:
 
 
 def _machine(conditions: dict) -> str:
+    load, blas = conditions["load_average_before"], ", ".join(conditions["blas"])
     return (
-        f"Machine: {conditions['processor']}, {conditions['cores']} cores, load {conditions['load_average_before']:.1f} "
-        f"before; Python {conditions['python']}, NumPy {conditions['numpy']}, {', '.join(conditions['blas'])}."
+        f"Machine: {conditions['processor']}, {conditions['cores']} cores"
+        f"{'' if load is None else f', load {load:.1f} before'}; "
+        f"Python {conditions['python']}, NumPy {conditions['numpy']}, {blas}."
     )
 
 

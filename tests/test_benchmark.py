@@ -26,6 +26,7 @@ from cualex.plan import Plan
 from cualex.workers import Workers
 
 UNIT = 2.0**-24
+TRAIN = Part("train", "train", 6)
 NETWORK = networks.build("alexnet", classes=7, crop=67, dropout=0, width=1 / 16)
 BATCH, ROUNDS = 3, 2
 PARTS = ("train", "infer", "infer_batch_1")
@@ -101,7 +102,7 @@ def match(monkeypatch):
     monkeypatch.setattr(rounds, "Ours", FakeOurs)
     monkeypatch.setattr(rounds, "Yardstick", lambda workers, side: type("Y", (), {"rate": lambda self: 64e9})())
     given = problem.make(NETWORK, 6)
-    return lambda torch, part=Part("train", "train", 6): rounds.Match(part, given, "cpu", torch, 2.0, 64)
+    return lambda torch, part=TRAIN: rounds.Match(part, given, "cpu", torch, 2.0, 64)
 
 
 def play(match, count):
