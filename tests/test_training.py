@@ -1,0 +1,262 @@
+"""Training: the schedule, the watch, the run directory and the loop, on a network of a sixteenth of the width."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from cualex import networks, weights
+from cualex.errors import Diverged, OutputError, UsageError
+from cualex.model import Model
+from cualex.training import loop, recipes
+from cualex.training.recipes import PAPER, Recipe
+from cualex.training.run import Run, newest_weights
+from cualex.training.schedule import Fixed, Plateau
+from cualex.training.watch import Watch, dead_filters, diagnosis
+from cualex.weights import Weights
+
+TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3)
+
+
+class Pictures:
+    """A pack in memory: each class has a colour of its own, so that it can be learned."""
+
+    def __init__(self, count=24, classes=3, seed=0):
+        rng = np.random.default_rng(seed)
+        self.size, self.classes = 32, tuple(f"colour {i}" for i in range(classes))
+        self.labels = (np.arange(count) % classes).astype(np.int32)
+        self.pictures = rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
+        self.pictures[np.arange(count), :, :, self.labels % 3] += 100
+        self.mean = self.pictures.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.names, self.skipped = tuple(f"{i}.png" for i in range(count)), (("broken.jpg", "it, is"),)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def read(self, indices, out):
+        out[:] = self.pictures[indices]
+
+
+def trained(tmp_path, recipe=TINY, name="train"):
+    """Run a whole training, and return its records and its run."""
+    run = Run.create(tmp_path, name)
+    pictures = Pictures()
+    return list(loop.train(recipe, pictures, Pictures(12, seed=1), run)), run
+
+
+# --- schedule
+
+
+def test_plateau_divides_by_ten_after_five_epochs_without_a_tenth_of_a_point():
+    plateau = Plateau(0.01)
+    said = [plateau.after_epoch(error) for error in (50, 40, 39.95, 39.92, 39.91, 39.905)]
+    assert said == [None] * 6
+    assert plateau.rate == 0.01
+    assert plateau.after_epoch(39.91) == "no gain of 0.1 point in 5 epochs: rate 0.001 from now on"
+    assert plateau.rate == pytest.approx(0.001)
+
+
+def test_a_gain_of_a_tenth_starts_the_wait_anew():
+    plateau = Plateau(0.01)
+    for error in (40, 41, 41, 41, 41, 39.9, 41, 41, 41, 41):
+        assert plateau.after_epoch(error) is None
+    assert plateau.after_epoch(41)
+
+
+def test_the_fourth_plateau_ends_the_training():
+    plateau = Plateau(0.01)
+    changes = [change for _ in range(21) if (change := plateau.after_epoch(40))]
+    assert len(changes) == 4
+    assert plateau.finished
+    assert changes[-1].endswith("at the last rate: finished")
+    assert plateau.rate == pytest.approx(1e-5)
+
+
+def test_fixed_epochs():
+    fixed = Fixed(0.01, (2, 3))
+    rates = [(fixed.after_epoch(error), fixed.rate)[1] for error in (1, 2, 3, 4)]
+    assert rates == pytest.approx([0.01, 0.001, 0.0001, 0.0001])
+
+
+# --- recipe
+
+
+def test_the_papers_recipe_is_the_papers():
+    assert (PAPER.batch, PAPER.momentum, PAPER.decay, PAPER.rate) == (128, 0.9, 0.0005, 0.01)
+    assert (PAPER.dropout, PAPER.crop, PAPER.epochs, PAPER.drop_epochs) == (0.5, 227, 90, ())
+    assert all(paper == "" for _, _, paper in PAPER.against_paper())
+
+
+def test_a_recipe_says_each_number_that_is_not_the_papers():
+    rows = {what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()}
+    assert rows["pictures a batch"] == ("64", "128")
+    assert rows["rate falls by ten"] == ("after epochs 2, 3", "when validation stops improving")
+    assert sum(paper != "" for _, paper in rows.values()) == 2
+
+
+def test_the_demo_has_a_recipe_of_its_own_unless_the_papers_is_asked_for():
+    assert recipes.choose("alexnet", "demo", paper=False) == recipes.DEMO
+    assert recipes.choose("alexnet", "demo", paper=True) == PAPER
+    assert recipes.choose("alexnet", "photos", paper=False) == PAPER
+    assert recipes.choose("cifar-relu", "photos", paper=False) == recipes.CIFAR
+
+
+# --- watch
+
+
+def test_a_loss_near_chance_is_said_once_and_within_300_updates():
+    watch = Watch(10)
+    said = [update for update in range(1, 400) if watch.after_update(math.log(10) * 1.005)]
+    assert said == [100]
+
+
+@pytest.mark.parametrize("loss", [math.log(10) * 0.98, math.log(10) * 1.02, float("nan")])
+def test_other_losses_are_not_said(loss):
+    watch = Watch(10)
+    assert not any(watch.after_update(loss) for _ in range(300))
+
+
+def small_model(**changes):
+    """Make a cifar-relu with initial weights, some of them changed."""
+    net = networks.build("cifar-relu", classes=3)
+    tensors = weights.initial(net, 0) | changes
+    return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
+
+
+def test_dead_filters_are_counted():
+    bias = np.zeros(64, np.float32)
+    bias[:16] = -1e6
+    dead = dead_filters(small_model(**{"conv2.bias": bias}), Pictures().pictures)
+    assert dead["relu2"] == pytest.approx(0.25, abs=0.05)
+    assert dead["relu1"] < 0.05
+
+
+def test_the_diagnosis_names_the_dead_layer():
+    text = diagnosis(10, {"relu1": 0.0, "relu2": 0.9}, 0.01)
+    assert "ln(10) = 2.303" in text
+    assert "relu1 0%, relu2 90%" in text
+    assert "most of relu2 is zero on every picture" in text
+    assert "--lr 0.001" in text
+    assert "--lr 0.03" in diagnosis(10, {"relu1": 0.0}, 0.01)
+
+
+# --- run
+
+
+def test_runs_never_share_a_directory(tmp_path):
+    assert [Run.create(tmp_path).path.name for _ in range(3)] == ["train", "train-2", "train-3"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*train: there is a file of that name"):
+        Run.create(tmp_path / "file")
+
+
+def test_the_newest_finished_run_is_found(tmp_path):
+    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train`"):
+        newest_weights(tmp_path)
+    for _ in range(2):
+        run = Run.create(tmp_path)
+        (run.path / "best.safetensors").write_text("")
+        run.finish({})
+    Run.create(tmp_path)  # not finished
+    assert newest_weights(tmp_path) == tmp_path / "train-2" / "best.safetensors"
+
+
+# --- loop
+
+
+def test_a_training_leaves_everything_in_its_directory(tmp_path):
+    records, run = trained(tmp_path)
+    names = {file.name for file in run.path.iterdir()}
+    assert names == {
+        *("args.json", "env.json", "classes.txt", "skipped.csv", "log.jsonl", "results.csv"),
+        *("last.safetensors", "best.safetensors", "finished.json"),
+    }
+    updates = [record for record in records if isinstance(record, loop.Update)]
+    epochs = [record for record in records if isinstance(record, loop.Epoch)]
+    assert [update.update for update in updates] == list(range(1, 10))
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+    assert updates[-1].loss < updates[0].loss
+    rows = run.results()
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["val/loss"] == pytest.approx(epochs[-1].validation.loss, rel=1e-4)
+    assert (run.path / "classes.txt").read_text() == "colour 0\ncolour 1\ncolour 2\n"
+    with open(run.path / "skipped.csv", newline="") as file:
+        assert list(csv.reader(file))[1] == ["broken.jpg", "it, is"]
+
+
+def test_best_is_the_epoch_with_the_smallest_error(tmp_path):
+    records, run = trained(tmp_path)
+    best = max((r for r in records if isinstance(r, loop.Epoch)), key=lambda r: r.validation.top1)
+    assert json.loads((run.path / "finished.json").read_text())["top1"] == best.validation.top1
+    kept = weights.load(run.path / "best.safetensors")
+    assert kept.classes == ["colour 0", "colour 1", "colour 2"]
+    assert not kept.velocities
+    assert set(weights.load(run.path / "last.safetensors").velocities) == set(kept.tensors)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
+    first, second, other = (
+        weights.load(trained(tmp_path, TINY.but(seed=seed))[1].path / "last.safetensors")
+        for seed in (0, 0, 1)
+    )
+    name = "conv2.weight"
+    assert np.array_equal(first.tensors[name], second.tensors[name])
+    assert np.array_equal(first.velocities[name], second.velocities[name])
+    assert not np.array_equal(first.tensors[name], other.tensors[name])
+
+
+def test_an_interruption_leaves_the_state_it_found(tmp_path):
+    run = Run.create(tmp_path)
+    records = loop.train(TINY, Pictures(), Pictures(12), run)
+    for _ in range(2):
+        next(records)
+    with pytest.raises(KeyboardInterrupt):
+        records.throw(KeyboardInterrupt())
+    kept = weights.load(run.path / "last.safetensors")
+    assert json.loads(kept.notes["training"])["update"] == 2
+    assert not (run.path / "finished.json").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_path):
+    run = Run.create(tmp_path)
+    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at update \d+, .*try --lr 1e\+07.*Dead filters: relu1"):
+        list(loop.train(TINY.but(rate=1e8, epochs=40), Pictures(), Pictures(12), run))
+    for name in ("last", "best"):
+        if (run.path / f"{name}.safetensors").exists():
+            assert weights.load(run.path / f"{name}.safetensors")
+    assert not (run.path / "finished.json").exists()
+
+
+def test_a_stuck_loss_is_said_with_the_dead_filters(tmp_path, monkeypatch):
+    """Nothing moves at a rate of zero, so the loss stays where the weights begin: near ln 3."""
+    monkeypatch.setattr(weights, "initial", quiet_scores)
+    recipe = TINY.but(rate=1e-12, batch=4, epochs=17, drop_epochs=(99,))
+    run = Run.create(tmp_path)
+    records = loop.train(recipe, Pictures(), Pictures(12), run)
+    notices = [record for record in records if isinstance(record, loop.Notice)]
+    assert notices[0].text.startswith("the loss stays at ln(3) = 1.099")
+    assert "dead filters: relu1" in notices[0].text
+
+
+def quiet_scores(net, seed):
+    """Draw initial weights whose scores are almost all alike."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 0.01, shape).astype(np.float32) for name, shape in net.parameters().items()}
+
+
+def test_the_last_epoch_is_always_saved(tmp_path):
+    _, run = trained(tmp_path, TINY.but(epochs=2))
+    kept = weights.load(run.path / "last.safetensors")
+    assert json.loads(kept.notes["training"])["update"] == 6
+
+
+def test_the_description_is_written_first(tmp_path):
+    run = Run.create(tmp_path)
+    next(loop.train(TINY, Pictures(), Pictures(12), run, description={"data": "here"}))
+    assert json.loads((run.path / "args.json").read_text()) == {"data": "here"}
+    assert json.loads((run.path / "env.json").read_text())["cores"] >= 1
