@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 
 from cualex import files, networks
-from cualex.errors import CualexError, WeightsError
+from cualex.errors import CualexError, UsageError, WeightsError
 from cualex.networks import Network
 
 FORMAT = "1"
@@ -80,14 +80,18 @@ def save(path: str | Path, weights: Weights) -> str:
         "cualex": FORMAT,
         "network": json.dumps({"name": network.name, "arguments": network.arguments}),
         "classes": json.dumps(list(weights.classes)),
-        "preprocessing": json.dumps(
-            {"stored": network.stored, "crop": network.crop, "channels": "RGB", "scale": network.scale, "mean": MEAN}
-        ),
+        "preprocessing": json.dumps(preprocessing(network)),
         "notes": json.dumps(weights.notes),
     }
     metadata["digest"] = digest(metadata, tensors)
     files.replace(path, lambda part: _write(tensors, metadata, part))
     return metadata["digest"]
+
+
+def preprocessing(network: Network) -> dict:
+    """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it."""
+    sizes = {"stored": network.stored, "crop": network.crop}
+    return sizes | {"channels": "RGB", "scale": network.scale, "mean": MEAN}
 
 
 def load(path: str | Path) -> Weights:
@@ -147,6 +151,10 @@ def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
         raise WeightsError("no weights file of cualex. `cualex train` writes them, as best.safetensors.")
     said = json.loads(metadata["network"])
     network = networks.build(said["name"], **said["arguments"])
+    own = json.loads(metadata["preprocessing"])
+    for key, value in preprocessing(network).items():
+        if own.get(key, value) != value:
+            raise UsageError(f"its pictures have {key} {own[key]}, expected {value}")
     classes = json.loads(metadata["classes"])
     if len(classes) != network.classes:
         raise WeightsError(

@@ -21,9 +21,9 @@ def made(classes=CLASSES, loudness=0.01):
     """Make the weights: every layer passes the three channels on, the last compares their sums."""
     network = networks.build("cifar-relu", classes=len(classes))
     tensors = {name: np.zeros(shape, np.float32) for name, shape in network.parameters().items()}
-    for layer in ("conv1", "conv2", "conv3"):
+    for layer, passed in (("conv1", 1 / network.scale), ("conv2", 1), ("conv3", 1)):
         for channel in range(3):
-            tensors[f"{layer}.weight"][channel, channel, 2, 2] = 1
+            tensors[f"{layer}.weight"][channel, channel, 2, 2] = passed
     inputs = tensors["fc4.weight"].reshape(len(classes), 64, -1)
     for label, name in enumerate(classes):
         inputs[label, RGB[name]] = loudness

@@ -120,7 +120,7 @@ def test_towers_lie_side_by_side_in_the_order_of_the_filters(small, rng):
     pictures = rng.integers(0, 256, (2, 76, 76, 3), np.uint8)
     found = small.features(pictures, "conv1")
     tensors = small.parameters.unload()
-    seen = (pictures.astype(float) - small.mean)[:, 4:71, 4:71].transpose(0, 3, 1, 2)
+    seen = (small.network.scale * (pictures - small.mean.astype(float)))[:, 4:71, 4:71].transpose(0, 3, 1, 2)
     for channel in (1, 4):  # of 3 + 3
         part = seen[:, :, 8:19, 20:31]
         expected = (part * tensors["conv1.weight"][channel]).sum(axis=(1, 2, 3)) + tensors["conv1.bias"][channel]

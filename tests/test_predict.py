@@ -225,8 +225,8 @@ def test_the_table_has_a_row_a_class(weights, tmp_path, monkeypatch):
     (_, red), (_, green) = cualex.load("weights.safetensors").predict("1.png", 2)
     assert [line.rstrip() for line in result.stdout.splitlines() if "─" not in line] == [
         "picture  probability  class",
-        f"1.png          {red:.1%}  red",
-        f"                {green:.1%}  green",
+        f"1.png    {red:>11.1%}  red",
+        f"         {green:>11.1%}  green",
         "2.png                 not read: the file is empty",
         *result.stdout.splitlines()[-2:],
     ]

@@ -150,7 +150,7 @@ def test_a_flipped_byte_anywhere_is_refused(tiny, file, refused):
         refused(file, bytes(spoiled))
 
 
-@pytest.mark.parametrize("what", ["name", "shape", "classes", "notes", "order"])
+@pytest.mark.parametrize("what", ["name", "shape", "classes", "notes", "dropout"])
 def test_a_change_that_is_well_formed_is_refused(tiny, file, refused, what):
     """Each of these is a whole safetensors file of a whole network; only the digest tells."""
     tensors, metadata = load_file(file), safetensors.safe_open(file, framework="numpy").metadata()
@@ -164,7 +164,7 @@ def test_a_change_that_is_well_formed_is_refused(tiny, file, refused, what):
     elif what == "notes":
         metadata["notes"] = "{}"
     else:
-        metadata["preprocessing"] = metadata["preprocessing"].replace("RGB", "BGR")
+        metadata["network"] = metadata["network"].replace('"dropout": 0.5', '"dropout": 0.9')
     save_file(tensors, file, metadata)
     assert "its bytes are not those that were written" in refused(file)
 
@@ -238,10 +238,21 @@ def test_a_network_that_is_not_known_is_said(file, refused, said):
     assert ": written by another cualex (" in refused(file)
 
 
+def test_pictures_that_would_be_prepared_otherwise_are_said(tiny, file, refused):
+    """The weights fit, but they have learned from other numbers: the answers would be wrong in silence."""
+    own = {**weights.preprocessing(tiny.network), "scale": 0.25}
+    rewritten(file, preprocessing=json.dumps(own))
+    assert refused(file) == (
+        f"{file}: written by another cualex (its pictures have scale 0.25, expected 1.0). "
+        "Update cualex, or train anew."
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"network": "[]"},
+        {"preprocessing": None},
         {"network": '{"name": ["alexnet"], "arguments": {}}'},
         {"network": '{"name": "alexnet", "arguments": {"width": 1e999}}'},
         {"network": "[" * 100_000},
