@@ -34,8 +34,9 @@ def benchmark(
 
     With --against torch the same network runs in PyTorch, in a second process: same weights, same batch, LRN
     inside the tower, as many threads, the faster of its memory layouts, glibc's allocator told to keep its
-    memory. The two take turns, and the ratio is the median of the ratios within a round: above 1 cualex is
-    faster. PyTorch without LRN, another network, stands beside it. A few minutes; leave the machine alone.
+    memory. The two take turns, and the ratio is the median of the ratios within a round: 2 says that PyTorch takes
+    twice as long. PyTorch without LRN, another network, stands beside it. This takes some minutes; leave the
+    machine alone meanwhile.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ from cualex.errors import CualexError
 from cualex.networks import Network
 from cualex.workers import cores
 
-SECONDS = 2.0  # a turn of ours, about
+SECONDS = 3.0  # a turn of ours, about
 MOST = 1000  # steps in a turn
 SEED = 0
 
