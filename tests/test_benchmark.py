@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from cualex.benchmark.second import Second
 from cualex.engine.host import crop
 from cualex.errors import CualexError, UsageError
 from cualex.plan import Plan
-from cualex.workers import Workers
+from cualex.workers import Workers, cores
 
 UNIT = 2.0**-24
 TRAIN = Part("train", "train", 6)
@@ -315,7 +314,7 @@ def document():
 def test_the_document_is_complete_against_torch(document):
     conditions = checked(document, torch=True)["torch"]
     assert set(conditions) == {"version", "threads", "allocator", "layouts"}
-    assert conditions["threads"] == len(os.sched_getaffinity(0))
+    assert conditions["threads"] == cores()
     assert set(conditions["layouts"]) == set(PARTS)
     for chosen in conditions["layouts"].values():
         assert set(chosen) == {"with LRN", "without LRN"}
