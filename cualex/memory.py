@@ -60,7 +60,7 @@ def measure(network: Network, batch: int, mode: str = "train", device: str = "cp
         side_by_side=sum(buffer.bytes for buffer in plan.buffers),
         shared=plan.bytes,
         parameters=parameters.bytes,
-        work=sum(place.scratch_bytes for place in plan.devices),
+        work=sum(place.scratch_bytes for place in parameters.devices),
     )
 
 
