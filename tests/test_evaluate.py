@@ -282,7 +282,7 @@ def evaluation(names, counts):
 @pytest.mark.parametrize(
     "names",
     [
-        ["$x_", "a$b"],
+        ["$x_$", "a$b"],
         ["two\nlines", "x" * 300],
         ["caf\udce9", "猫"],
     ],
