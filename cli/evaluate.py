@@ -82,9 +82,12 @@ def _find(data, weights: Path, classes: list[str], val_split: float | None, name
     if data is None:
         data = run.get("data", "demo")
         _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
+    own = _same(data, run.get("data"))
     if val_split is None:
-        val_split = run.get("val_split", 0.2) if _same(data, run.get("data")) else 0.0
-    return sources.find(data, val_split=val_split, names=names or run.get("names"), classes=classes)
+        val_split = run.get("val_split", 0.2) if own else 0.0
+    if own:
+        names = names or run.get("names")
+    return sources.find(data, val_split=val_split, names=names, classes=classes)
 
 
 def _arguments_of(weights: Path) -> dict:

@@ -234,6 +234,19 @@ def test_other_data_than_the_runs_are_not_divided(judged, data, tmp_path):
     assert judged("--val-split", "0.2", using=using)[0]["split"] == "val"
 
 
+def test_the_list_of_names_is_that_of_the_runs_own_data(judged, tmp_path):
+    for place in ("own", "other"):
+        fill(tmp_path / place / "train")
+        for number, colour in enumerate(("red", "blue", "blue")):
+            picture(tmp_path / place / "val" / f"{number}.png", colour)
+    listed = broken(tmp_path / "val.txt", b"0.png red\n1.png blue\n2.png red\n")
+    using = colours.finished(tmp_path / "runs", data=str(tmp_path / "own"), names=str(listed))
+    assert judged(where=None, using=using)[0]["confusion"] == [[0, 0, 0], [0, 1, 1], [0, 0, 1]]
+    result = run("evaluate", tmp_path / "other", "-w", using)
+    assert result.exit_code == 1
+    assert "other/val: 3 pictures without classes" in result.stderr
+
+
 def test_weights_that_stand_alone_are_asked_about_the_demo_set(weights):
     assert "Data: demo, the built-in set.\n" in run("evaluate", "-w", weights).stderr
 
