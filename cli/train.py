@@ -53,6 +53,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     """
     from cualex import networks
     from cualex.data import batches, sources
+    from cualex.pictures import samples
     from cualex.training import recipes
     from cualex.training.loop import train as training
     from cualex.training.run import Run
@@ -94,6 +95,9 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         _output.document(best)
     else:
         click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
+    if data == "demo":
+        samples.write(packs[validation], run.path / "samples")
+        _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")
 
 
 def _numbers(text):

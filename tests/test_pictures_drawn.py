@@ -1,0 +1,58 @@
+"""What is drawn or written for people: curves, the confusion matrix, samples. A drawing must hold what it shows."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from cualex.evaluation import Evaluation
+from cualex.pictures import confusion, curves, samples
+from cualex.training.run import Run
+
+
+def dark(path):
+    """Read a drawing and return which pixels are not white."""
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("L")) < 250
+
+
+def test_curves_are_drawn_from_the_results(tmp_path):
+    run = Run.create(tmp_path)
+    drawn = []
+    for epoch, (loss, top1) in enumerate([(2.0, 0.1), (1.0, 0.5), (0.5, 0.8)], 1):
+        run.log(
+            {
+                "epoch": epoch, "time_total": 1.0, "train_loss": loss, "val_loss": loss + 0.1, "top1": top1,
+                "top5": 1.0, "rate": 0.01 / epoch, "time_images_per_s": 10.0,
+            }
+        )
+        curves.draw(run)
+        drawn.append(dark(run.path / "curves.png"))
+    assert drawn[0].mean() > 0.005
+    assert not np.array_equal(drawn[1], drawn[2])
+    assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png"}
+
+
+def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):
+    classes = tuple(f"class {i}" for i in range(60))
+    matrix = np.diag(np.full(60, 9))
+    matrix[7, 8] = 5
+    for count in (3, 60):
+        found = Evaluation(classes[:count], 9, 1.0, 9, 9, matrix[:count, :count])
+        confusion.draw(found, tmp_path / f"{count}.png")
+        assert dark(tmp_path / f"{count}.png").mean() > 0.01
+
+
+def test_samples_are_the_first_picture_of_each_class(tmp_path):
+    pictures = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
+
+    def read(indices, out):
+        out[:] = pictures[indices]
+
+    pack = SimpleNamespace(size=2, labels=np.array([1, 0, 1, 0]), classes=("cat", "dog"), read=read)
+    written = samples.write(pack, tmp_path / "samples")
+    assert [path.name for path in written] == ["cat.png", "dog.png"]
+    for path, index in zip(written, (1, 0), strict=True):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), pictures[index])
