@@ -88,7 +88,13 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     batches.check_batch(packs["train"], recipe.batch)
     run = Run.create(output, name)
     _output.say(f"Run directory: {run.path}")
-    described = {"data": str(data), "device": device, "recipe": recipe.described()}
+    described = {
+        "data": source.name,
+        "val_split": options["val_split"],
+        "names": options["names"] and str(options["names"].absolute()),
+        "device": device,
+        "recipe": recipe.described(),
+    }
     records = training(recipe, packs["train"], packs[validation], run, device, described)
     best = _show(records, run, as_json)
     if as_json:

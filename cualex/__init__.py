@@ -14,10 +14,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "cualex.model",
     "Model": "cualex.model",
+    "evaluate": "cualex.evaluation",
     "CualexError": "cualex.errors",
 }
 
-__all__ = ["CualexError", "Model", "__version__", "load"]
+__all__ = ["CualexError", "Model", "__version__", "evaluate", "load"]
 
 
 def __getattr__(name: str):

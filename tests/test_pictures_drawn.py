@@ -39,7 +39,10 @@ def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):
     matrix = np.diag(np.full(60, 9))
     matrix[7, 8] = 5
     for count in (3, 60):
-        found = Evaluation(classes[:count], 9, 1.0, 9, 9, matrix[:count, :count])
+        pairs = np.indices((count, count)).reshape(2, -1)
+        labels, named = (np.repeat(index, matrix[:count, :count].ravel()) for index in pairs)
+        names = tuple(map(str, range(len(labels))))
+        found = Evaluation(classes[:count], names, labels, named, np.ones(len(labels), np.float32), 9, 1.0)
         confusion.draw(found, tmp_path / f"{count}.png")
         assert dark(tmp_path / f"{count}.png").mean() > 0.01
 
