@@ -1,0 +1,69 @@
+"""Data sets in every form that users bring, for the tests of sources and archives; a file holds its own name."""
+
+import io
+import tarfile
+import zipfile
+
+PLAIN = ["cat/1.jpg", "cat/2.jpg", "cat/3.PNG", "dog/1.jpg", "dog/2.jpg", "Zebra/1.jpg", "Zebra/2.jpg"]
+SPLIT = [
+    *("train/ant/1.jpg", "train/ant/2.jpg", "train/bee/3.jpg", "train/cow/4.jpg"),
+    *("val/bee/5.jpg", "val/cow/6.jpg"),
+    *("test/bee/7.jpg", "test/bee/8.jpg", "test/ant/deeper/9.jpg"),
+]
+
+
+def in_folder(path, names):
+    for name in names:
+        file = path / name
+        if name.endswith("/"):
+            file.mkdir(parents=True)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(name.encode())
+    return path
+
+
+def in_zip(path, names, compression=zipfile.ZIP_DEFLATED):
+    path = path.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name in names:
+            archive.writestr(name, b"" if name.endswith("/") else name.encode())
+    return path
+
+
+def in_tar(path, names, kind=""):
+    path = path.with_name(f"{path.name}.tar{kind and '.' + kind}")
+    with tarfile.open(path, f"w:{kind}") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            if name.endswith("/"):
+                member.type = tarfile.DIRTYPE
+            data = b"" if name.endswith("/") else name.encode()
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def in_tar_gz(path, names):
+    return in_tar(path, names, "gz")
+
+
+def in_tar_bz2(path, names):
+    return in_tar(path, names, "bz2")
+
+
+def in_tar_xz(path, names):
+    return in_tar(path, names, "xz")
+
+
+FORMS = [in_folder, in_zip, in_tar, in_tar_gz, in_tar_bz2, in_tar_xz]
+
+
+def contents(source):
+    """Read all: {split: {class: [name]}}, and hold every picture's bytes to its name."""
+    read = {}
+    for split, pictures in source.splits.items():
+        for picture in pictures:
+            assert picture.read() == picture.name.encode()
+            read.setdefault(split, {}).setdefault(source.classes[picture.label], []).append(picture.name)
+    return read
