@@ -20,7 +20,11 @@ as_json = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table."
 )
 seed = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="What all random draws are keyed by."
+    "--seed",
+    type=click.IntRange(0, 2**40 - 1),
+    default=0,
+    show_default=True,
+    help="What all random draws are keyed by.",
 )
 weights = click.option(
     "-w",

@@ -14,7 +14,6 @@ from cualex.errors import Unreadable
 @_options.crop
 @_options.val_split
 @_options.names
-@_options.seed
 @_options.cache
 @_options.workers
 @_options.yes
@@ -25,7 +24,6 @@ def pack(
     crop: int | None,
     val_split: float,
     names: Path | None,
-    seed: int,
     cache: Path | None,
     workers: int | None,
     yes: bool,
@@ -34,8 +32,8 @@ def pack(
     """Decode a data set now, so that training need not.
 
     DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Training
-    finds the pack again when it is given the same --network, --crop, --val-split and --seed. A pack is made anew
-    when the pictures have changed. The exit code is 3 if some pictures could not be read.
+    finds the pack again when it is given the same --network, --crop and --val-split. A pack is made anew when
+    the pictures have changed. The exit code is 3 if some pictures could not be read.
 
     \b
     Examples:
@@ -48,7 +46,7 @@ def pack(
     from cualex.data import sources
 
     built = networks.build(network, **({"crop": crop} if crop else {}))
-    source = sources.find(data, val_split=val_split, names=names, seed=seed)
+    source = sources.find(data, val_split=val_split, names=names)
     for note in source.notes:
         _output.say(f"{source.name}: {note}")
     made = packs(source, source.splits, built.stored, cache=cache, workers=workers, yes=yes)

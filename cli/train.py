@@ -1,5 +1,6 @@
 """`cualex train`: from pictures in folders to a trained network."""
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -51,8 +52,9 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         cualex train demo --paper
         cualex train cifar10.zip --network cifar-relu
     """
-    from cualex import networks
+    from cualex import devices, networks
     from cualex.data import batches, sources
+    from cualex.errors import Unreadable, UsageError
     from cualex.pictures import samples
     from cualex.training import recipes
     from cualex.training.loop import train as training
@@ -70,8 +72,12 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         augment=options["augment"],
         seed=seed,
     )
+    if options["dropout"] is not None and recipe.network not in recipes.DROPPING:
+        raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
     source = sources.find(data, val_split=options["val_split"], names=options["names"])
-    stored = networks.build(recipe.network, **recipe.arguments(len(source.classes))).stored
+    built = networks.build(recipe.network, **recipe.arguments(len(source.classes)))
+    devices.placement(device, built.towers)  # refuse a device now, and not after packing
+    Run.prepare(output, name)
     _introduce(recipe, source)
     validation = source.validation or "train"
     if validation == "train":
@@ -79,7 +85,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", validation)),
-        stored,
+        built.stored,
         cache=options["cache"],
         workers=options["workers"],
         yes=options["yes"],
@@ -96,7 +102,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         "recipe": recipe.described(),
     }
     records = training(recipe, packs["train"], packs[validation], run, device, described)
-    best = _show(records, run, as_json)
+    best = _show(records, run)
     if as_json:
         _output.document(best)
     else:
@@ -104,6 +110,8 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
     if data == "demo":
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")
+    if skipped := sum(len(pack.skipped) for pack in packs.values()):
+        raise Unreadable(f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}")
 
 
 def _numbers(text):
@@ -129,35 +137,45 @@ def _introduce(recipe, source) -> None:
         _output.say(f"  {what:<29} {here:<24} {paper or 'the same'}")
 
 
-def _show(records, run, as_json) -> dict:
+def _show(records, run) -> dict:
     """Turn the records of a training into progress, lines and pictures; return the best epoch."""
-    from cualex.pictures import curves
     from cualex.training.loop import Epoch, Notice, Update
 
-    best, progress = {}, None
-    for record in records:
-        if isinstance(record, Update):
-            if progress is None:
-                done = (record.update - 1) * record.images
-                progress = _output.Progress("Training", record.updates * record.images, "images", done)
-                progress.__enter__()
-            progress(
-                record.update * record.images,
-                f"epoch {record.epoch}, loss {record.loss:.3f}, top-1 {record.top1:.0%}, "
-                f"waiting for data {record.waited / max(record.seconds, 1e-9):.0%}",
-            )
-        elif isinstance(record, Notice):
-            (progress.say if progress else _output.say)(record.text)
-        elif isinstance(record, Epoch):
-            found = record.validation
-            progress.say(
-                f"epoch {record.epoch:>3}/{record.epochs}  loss {record.train_loss:.3f}  "
-                f"validation: loss {found.loss:.3f}, top-1 {found.top1:.1%}, top-5 {found.top5:.1%}  "
-                f"rate {record.rate:.2g}  {_output.duration(record.seconds)}{'  best' if record.best else ''}"
-            )
-            if record.best:
-                best = {"epoch": record.epoch, "top1": found.top1, "top5": found.top5}
-            curves.draw(run)
-    if progress:
-        progress.__exit__(None)
+    best, progress, seconds, waited = {}, None, 0.0, 0.0
+    with contextlib.ExitStack() as stack:
+        for record in records:
+            if isinstance(record, Update):
+                if progress is None:
+                    total = record.updates * record.images
+                    progress = stack.enter_context(_output.Progress("Training", total, "images"))
+                seconds, waited = seconds + record.seconds, waited + record.waited
+                progress(
+                    record.update * record.images,
+                    f"epoch {record.epoch}, loss {record.loss:.3f}, top-1 {record.top1:.0%}, "
+                    f"waiting for data {waited / max(seconds, 1e-9):.0%}",
+                )
+            elif isinstance(record, Notice):
+                progress.say(record.text)
+            elif isinstance(record, Epoch):
+                found = record.validation
+                progress.say(
+                    f"epoch {record.epoch:>3}/{record.epochs}  loss {record.train_loss:.3f}  "
+                    f"validation: loss {found.loss:.3f}, top-1 {found.top1:.1%}, top-5 {found.top5:.1%}  "
+                    f"rate {record.rate:.2g}  {_output.duration(record.seconds)}"
+                    f"{'  best' if record.best else ''}"
+                )
+                if record.best:
+                    best = {"epoch": record.epoch, "top1": found.top1, "top5": found.top5}
+                _draw(run, progress)
     return {**best, "run": str(run.path), "weights": str(run.path / "best.safetensors")}
+
+
+def _draw(run, progress) -> None:
+    """Draw the curves; a drawing that fails does not end the training."""
+    from cualex.errors import CualexError
+    from cualex.pictures import curves
+
+    try:
+        curves.draw(run)
+    except (CualexError, OSError) as error:
+        progress.say(f"The curves were not drawn: {error}")

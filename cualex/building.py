@@ -212,7 +212,8 @@ class Builder:
         """Keep an output that was asked for."""
         if name in self._wanted:
             self.outputs[name] = y
-            for part in y.parts:
+            kept = [operand.buffer for sources in y.sources for operand in sources]
+            for part in (*y.parts, *kept):
                 if part:
                     part.lasting = True
 

@@ -86,7 +86,7 @@ class Placement:
 def placement(text: str, towers: int) -> Placement:
     """Read a placement such as `cpu` or `cpu,cpu` for a network with that many towers."""
     names = tuple(name.strip() for name in text.split(","))
-    if "auto" in names:
+    if names == ("auto",):
         names = ("cpu",)
     for name in names:
         if name.startswith("cuda"):

@@ -9,8 +9,7 @@
     ├── UsageError          2   an argument that cannot be
     ├── Unreadable          3   finished, but some inputs could not be read; the results are written
     ├── Diverged            4   training left the finite numbers
-    ├── OutOfMemory         5   the device has too little memory for this batch
-    └── RunLocked           6   another process trains in this run directory
+    └── OutOfMemory         5   the device has too little memory for this batch
 
 The number is the exit code of the command that meets the error. Every other exception is a fault of cualex
 itself and keeps its traceback.
@@ -70,9 +69,3 @@ class OutOfMemory(CualexError):
     """Report that the device has too little memory for what was asked."""
 
     exit_code = 5
-
-
-class RunLocked(CualexError):
-    """Report that another process holds the run directory."""
-
-    exit_code = 6

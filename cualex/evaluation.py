@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +96,16 @@ class Evaluation:
         return _csv([["picture", "class", "named", "probability"], *rows])
 
 
-def evaluate(model: Model, pack, batch: int = 32) -> Evaluation:
-    """Run a network over a pack, each picture at its centre crop; raise DataError for other classes than its own."""
+def evaluate(model: Model, pack, batch: int = 32, between: Callable[[], None] = lambda: None) -> Evaluation:
+    """Run a network over a pack, each picture at its centre crop; raise DataError for other classes than its own.
+
+    `between` is called before each batch.
+    """
     check_classes(model.classes, pack.classes)
     plan = model.plan(batch, (model.output,))
     named, probabilities, loss, right5 = [], [], 0.0, 0
     for pictures, views, labels in batches.Sequence(pack, model.network.crop, batch):
+        between()
         plan.put(pictures, views, labels)
         plan.run()
         result = plan.result

@@ -98,7 +98,12 @@ class Model:
         The towers lie side by side along the channels. By default the layer is the last hidden one: the network
         without its output layer (relu7 of `alexnet`).
         """
-        layer = layer or self.hidden
+        layer, side = layer or self.hidden, self.network.stored
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (side, side, 3):
+            raise UsageError(
+                f"pictures must be uint8 (n, {side}, {side}, 3), got {pictures.dtype} {pictures.shape}; "
+                "Model.read makes such a picture of a file"
+            )
         parts = [plan.output(layer)[:count] for plan, count in self._batches(pictures, layer)]
         if not parts:
             raise UsageError("no pictures were given")

@@ -13,6 +13,7 @@ import hashlib
 import json
 import stat
 import struct
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,11 +57,11 @@ def initial(network: Network, seed: int) -> dict[str, np.ndarray]:
     """
     tensors = {}
     for stage in network.stages():
-        for number, (name, parameter) in enumerate(stage.parameters.items()):
+        for name, parameter in stage.parameters.items():
             first, *rest = parameter.shape
             shape = (first * stage.towers, *rest)
             if parameter.std:
-                key = np.random.Philox(key=np.array([seed, stage.index * 16 + number], np.uint64))
+                key = np.random.Philox(key=np.array([seed, zlib.crc32(name.encode())], np.uint64))
                 values = np.random.Generator(key).standard_normal(shape, np.float32)
                 values *= np.float32(parameter.std)
                 values += np.float32(parameter.value)

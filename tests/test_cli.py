@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from cualex import cli
 from cualex.cli import _exit
-from cualex.errors import CualexError, Diverged, OutOfMemory, RunLocked, Unreadable, UsageError
+from cualex.errors import CualexError, Diverged, OutOfMemory, Unreadable, UsageError
 
 HEAVY = ("numpy", "cupy", "rich", "PIL", "matplotlib", "threadpoolctl", "safetensors", "torch")
 
@@ -111,7 +111,6 @@ def test_an_unknown_network_is_one_line(run):
         (Unreadable("3 pictures could not be read."), 3),
         (Diverged("the loss is not finite."), 4),
         (OutOfMemory("batch 1 does not fit."), 5),
-        (RunLocked("runs/train: process 12 trains there."), 6),
     ],
 )
 def test_each_kind_of_error_has_its_exit_code_and_one_line(run, raising, error, code):

@@ -129,6 +129,18 @@ def test_an_output_that_is_asked_for_is_kept():
     assert np.array_equal(usual.output("softmax"), plan.output("softmax"))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
+def test_every_output_is_that_of_a_plan_in_which_nothing_is_shared(device):
+    made = small.parameters(device)
+    names = tuple(made.network.layers)
+    everything = small.plan(made, "infer", outputs=names)
+    everything.run()
+    for name in names:
+        plan = small.plan(made, "infer", outputs=(name,), fuse=False)
+        plan.run()
+        assert np.array_equal(plan.output(name), everything.output(name)), name
+
+
 def test_an_unknown_output_is_said_with_the_layers_that_there_are():
     with pytest.raises(UsageError, match=r"alexnet has no layer 'fc9'; its layers are conv1, relu1, .*softmax"):
         Plan(small.parameters(), 1, "infer", outputs=("fc9",))

@@ -143,3 +143,8 @@ def test_groups_right_after_an_exchange_are_refused():
     reading = Reading((4, 5, 5), sources=2, shared=True)
     with pytest.raises(ValueError, match="groups right after an exchange"):
         Conv(4, size=3, groups=2).pack(None, "weight", None, 1, reading)
+
+
+def test_initial_weights_of_a_layer_do_not_depend_on_the_others():
+    with_dropout, without = (weights.initial(small.network(dropout=share), seed=0) for share in (0.5, 0))
+    assert all(np.array_equal(with_dropout[name], without[name]) for name in without)

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from cualex import networks, weights
 from cualex.errors import Diverged, OutputError, UsageError
 from cualex.model import Model
+from cualex.plan import Plan
 from cualex.training import loop, recipes
+from cualex.training.interrupts import Interrupts
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import Run, newest_weights
 from cualex.training.schedule import Fixed, Plateau
@@ -145,6 +149,11 @@ def test_the_diagnosis_names_the_dead_layer():
 # --- run
 
 
+def test_a_name_with_a_slash_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="the name of a run is one word, got 'a/b'"):
+        Run.create(tmp_path, "a/b")
+
+
 def test_runs_never_share_a_directory(tmp_path):
     assert [Run.create(tmp_path).path.name for _ in range(3)] == ["train", "train-2", "train-3"]
 
@@ -220,6 +229,69 @@ def test_an_interruption_leaves_the_state_it_found(tmp_path):
     kept = weights.load(run.path / "last.safetensors")
     assert json.loads(kept.notes["training"])["update"] == 2
     assert not (run.path / "finished.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeypatch, number):
+    """The handler that was there before is called between two updates, and what is saved is whole."""
+
+    class Stop(KeyboardInterrupt):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    before = signal.signal(number, stop)
+    try:
+        run, count, update = Run.create(tmp_path), [], Plan.run
+
+        def signalled(plan):
+            count.append(plan)
+            if len(count) == 2:
+                os.kill(os.getpid(), number)
+            update(plan)
+
+        monkeypatch.setattr(Plan, "run", signalled)
+        records = loop.train(TINY, Pictures(), Pictures(12), run)
+        with pytest.raises(Stop):
+            list(records)
+        monkeypatch.undo()
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    kept = weights.load(run.path / "last.safetensors")
+    assert json.loads(kept.notes["training"])["update"] == 2
+    other = Run.create(tmp_path)
+    undisturbed = loop.train(TINY, Pictures(), Pictures(12), other)
+    for _ in range(2):
+        next(undisturbed)
+    undisturbed.close()
+    same = weights.load(other.path / "last.safetensors")
+    assert all(np.array_equal(kept.tensors[name], same.tensors[name]) for name in kept.tensors)
+
+
+def test_a_second_signal_is_obeyed_at_once():
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.noted
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
+    """Planted: the last update of the first epoch leaves NaN, which only validation can see."""
+    run, plans, update = Run.create(tmp_path), [], Plan.run
+
+    def spoiled(plan):
+        update(plan)
+        plans.append(plan)
+        if len(plans) == 3:
+            plan.parameters.arrays["conv2.weight", 0][...] = np.nan
+
+    monkeypatch.setattr(Plan, "run", spoiled)
+    with pytest.raises(Diverged, match="the loss is nan"):
+        list(loop.train(TINY, Pictures(), Pictures(12), run))
+    assert {file.name for file in run.path.iterdir()}.isdisjoint({"best.safetensors", "finished.json"})
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_path):

@@ -42,6 +42,10 @@ class Network:
     scale: float = 1.0
     arguments: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        if self.crop > self.stored:
+            raise ValueError(f"a crop of {self.crop} does not fit into pictures stored at {self.stored}")
+
     def stages(self) -> Iterator[Stage]:
         """Walk down the network, from the picture to the probabilities."""
         reading, towers = Reading((3, self.crop, self.crop), shared=True), self.towers

@@ -1,6 +1,8 @@
 """The training loop: a generator of plain records, which a command turns into progress, JSON or silence."""
 
+import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +13,12 @@ from cualex import environment, networks, weights
 from cualex.data.ahead import Ahead
 from cualex.data.batches import Stream
 from cualex.devices import Control
-from cualex.errors import Diverged
+from cualex.errors import Diverged, OutputError
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.training.interrupts import Interrupts
 from cualex.training.recipes import Recipe
 from cualex.training.run import Run
 from cualex.training.watch import Watch, dead_filters, diagnosis
@@ -65,8 +68,8 @@ def train(
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
-    An interruption leaves last.safetensors of the state it found. Raise Diverged when the loss is not finite; the
-    weights written before stay as they are.
+    Ctrl-C, SIGTERM and whatever else ends it early leave last.safetensors of the last whole update. Raise Diverged
+    when the loss is not finite; the weights written before stay as they are.
     """
     return Training(recipe, pack, validation, run, device).go(description or {})
 
@@ -88,26 +91,28 @@ class Training:
         kept = Weights(self.network, tensors, list(pack.classes), self.mean)
         self.model = Model(kept, parameters=self.parameters)
         self.schedule, self.watch = recipe.schedule(), Watch(self.network.classes)
-        self.best = -1.0
+        self.best, self.whole = -1.0, True
         self.started = self.saved = time.monotonic()
 
     def go(self, description: dict) -> Iterator[Update | Epoch | Notice]:
         """Run all epochs."""
-        skipped = (*self.pack.skipped, *self.validation.skipped)
+        skipped = dict.fromkeys((*self.pack.skipped, *self.validation.skipped))
         self.run.describe(description, environment.describe(), self.model.classes, skipped)
         stream = Stream(self.pack, self.recipe.seed, self.network.crop, augment=self.recipe.augment)
-        ahead = Ahead(stream, self.recipe.batch)
-        try:
-            for epoch in range(1, self.recipe.epochs + 1):
-                yield from self._epoch(epoch, ahead)
-                if self.schedule.finished:
-                    break
-            self.run.finish({"epochs": epoch, "top1": self.best, "updates": self.control.step})
-        except (KeyboardInterrupt, SystemExit):
-            self._save("last")
-            raise
-        finally:
-            ahead.close()
+        with Ahead(stream, self.recipe.batch) as ahead, Interrupts() as self.interrupts:
+            try:
+                for epoch in range(1, self.recipe.epochs + 1):
+                    yield from self._epoch(epoch, ahead)
+                    if self.schedule.finished:
+                        break
+            except Diverged:
+                raise
+            except BaseException:
+                if self.whole and self.control.step:
+                    with contextlib.suppress(OutputError):  # what ended the training is said, not this
+                        self._save("last")
+                raise
+        self.run.finish({"epochs": epoch, "top1": self.best, "updates": self.control.step})
 
     def _epoch(self, epoch: int, ahead: Ahead) -> Iterator[Update | Epoch | Notice]:
         """Run the updates of one epoch, validate, save and ask the schedule."""
@@ -115,13 +120,16 @@ class Training:
         updates = -(-size * self.recipe.epochs // batch)
         losses, began, waited = [], time.monotonic(), ahead.waited
         while control.step * batch < epoch * size:
+            self.interrupts.obey()
             before, waited_before = time.monotonic(), ahead.waited
             self.plan.put(*ahead.take())
+            self.whole = False
             self.plan.run()
             result = self.plan.result
             if not result.finite:
                 raise Diverged(self._broken(result.loss))
             control.step += 1
+            self.whole = True
             losses.append(result.loss)
             took = time.monotonic() - before
             yield Update(
@@ -139,7 +147,9 @@ class Training:
             if self.watch.after_update(result.loss):
                 yield Notice(self._stuck())
         rate, seconds = control.rate, time.monotonic() - began
-        found = evaluate(self.model, self.validation)
+        found = evaluate(self.model, self.validation, between=self.interrupts.obey)
+        if not math.isfinite(found.loss):
+            raise Diverged(self._broken(found.loss))
         better = found.top1 > self.best
         self.best = max(self.best, found.top1)
         record = {
@@ -153,7 +163,8 @@ class Training:
         control.rate = self.schedule.rate
         if better:
             self._save("best")
-        if time.monotonic() - self.saved > SAVE_EVERY or epoch == self.recipe.epochs or self.schedule.finished:
+        last = epoch == self.recipe.epochs or self.schedule.finished
+        if last or time.monotonic() - self.saved > SAVE_EVERY:
             self._save("last")
             self.saved = time.monotonic()
         yield Epoch(epoch, self.recipe.epochs, record["train_loss"], found, better, rate, seconds)
@@ -162,7 +173,9 @@ class Training:
 
     def _save(self, name: str) -> None:
         """Write a weights file; the last one carries what a resumed run needs."""
-        state = {"update": self.control.step, "schedule": self.schedule.state(), "best": self.best}
+        step = self.control.step
+        state = {"update": step, "position": step * self.recipe.batch, "best": self.best}
+        state["schedule"] = self.schedule.state()
         full = name == "last"
         self.run.save(
             name,
@@ -177,9 +190,10 @@ class Training:
         )
 
     def _some(self) -> np.ndarray:
-        """Return a few training pictures."""
-        pictures = np.empty((min(32, len(self.pack.labels)), *self.mean.shape), np.uint8)
-        self.pack.read(np.arange(len(pictures)), pictures)
+        """Return a few training pictures, from all over the set."""
+        chosen = np.linspace(0, len(self.pack) - 1, min(32, len(self.pack))).astype(int)
+        pictures = np.empty((len(chosen), *self.mean.shape), np.uint8)
+        self.pack.read(chosen, pictures)
         return pictures
 
     def _stuck(self) -> str:
@@ -187,11 +201,11 @@ class Training:
         return diagnosis(self.network.classes, dead, self.control.rate)
 
     def _broken(self, loss: float) -> str:
-        """Say what became of the loss, and that the weights written before are whole."""
+        """Say what became of the loss, and where the weights written before are."""
         dead = dead_filters(self.model, self._some())
         shares = ", ".join(f"{name} {share:.0%}" for name, share in dead.items())
+        kept = f" The weights of the best epoch are in {self.run.path}." if self.best >= 0 else ""
         return (
             f"the loss is {loss} at update {self.control.step + 1}, so the rate {self.control.rate:g} is too large "
-            f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}. "
-            f"Weights written before are whole, in {self.run.path}"
+            f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}.{kept}"
         )

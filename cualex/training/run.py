@@ -7,13 +7,16 @@
     log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
     results.csv           a line an epoch
     curves.png            loss and error
-    last.safetensors      the network after the last epoch, with velocities
+    last.safetensors      the network where the training is, at most a minute or an epoch ago, with velocities
     best.safetensors      the network with the smallest validation error
     finished.json         the outcome; only there when the training has come to its end
 """
 
 import csv
+import errno
+import io
 import json
+import os
 from pathlib import Path
 
 from cualex import files, weights
@@ -45,9 +48,8 @@ class Run:
 
         Making the directory and finding it free is one act of the system, so two runs never share one.
         """
-        number, root = 1, Path(root)
+        number, root = 1, cls.prepare(root, name)
         try:
-            root.mkdir(parents=True, exist_ok=True)
             while True:
                 path = root / (name if number == 1 else f"{name}-{number}")
                 try:
@@ -58,14 +60,29 @@ class Run:
         except OSError as error:
             raise files.cannot_write(root / name, error) from error
 
+    @staticmethod
+    def prepare(root: str | Path, name: str = "train") -> Path:
+        """Make the place where runs are kept, and say now if no run of that name can be made there."""
+        root = Path(root)
+        if Path(name).name != name:
+            raise UsageError(f"the name of a run is one word, got {name!r}; --output says where runs are kept")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise files.cannot_write(root / name, error) from error
+        return root
+
     def describe(self, arguments: dict, environment: dict, classes: list[str], skipped) -> None:
         """Write what is known before the first update."""
         files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
         files.replace_text(self.path / "env.json", json.dumps(environment, indent=2) + "\n")
         files.replace_text(self.path / "classes.txt", "".join(f"{name}\n" for name in classes))
         if skipped:
-            lines = [f"{json.dumps(name)},{json.dumps(reason)}\n" for name, reason in skipped]
-            files.replace_text(self.path / "skipped.csv", "picture,reason\n" + "".join(lines))
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *skipped])
+            files.replace_text(self.path / "skipped.csv", text.getvalue())
 
     def log(self, record: dict) -> None:
         """Append a line to the log; an epoch's goes to the table of results too."""

@@ -14,7 +14,7 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
     """Write y = x * mask * factor and the mask; a unit is kept where its word is below keep * 2^32."""
     here, pictures = x.shape[:2]
     features = x[0, 0].size
-    limit = np.uint32(round(keep * 2**32))
+    limit = round(keep * 2**32)
 
     def task(part, scratch):
         first, last = part * PICTURES, min((part + 1) * PICTURES, pictures)

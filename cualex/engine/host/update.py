@@ -34,21 +34,19 @@ class Momentum:
     velocity: np.ndarray
     control: Control
     decay: bool
-    rate: float = 1.0
 
     def __call__(self, index, block: np.ndarray) -> None:
         """Take the block that stands at `index` of the parameter, and use it up."""
         if self.control.finite:
-            momentum(self.weight[index], self.velocity[index], block, self.control, self.decay, self.rate)
+            momentum(self.weight[index], self.velocity[index], block, self.control, self.decay)
 
 
-def momentum(weight, velocity, gradient, control: Control, decay: bool, rate: float = 1.0) -> None:
-    """Apply the rule to one block in place; `gradient` is used up as work space. `rate` scales the common one."""
-    step = control.rate * rate
+def momentum(weight, velocity, gradient, control: Control, decay: bool) -> None:
+    """Apply the rule to one block in place; `gradient` is used up as work space."""
     velocity *= control.momentum
-    gradient *= step
+    gradient *= control.rate
     velocity -= gradient
     if decay and control.decay:
-        np.multiply(weight, step * control.decay, out=gradient)
+        np.multiply(weight, control.rate * control.decay, out=gradient)
         velocity -= gradient
     weight += velocity
