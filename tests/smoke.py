@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "cualex"
@@ -16,6 +17,22 @@ def run(*arguments):
     done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"cualex {' '.join(arguments)} ended with {done.returncode}: {done.stderr}"
     return done.stdout
+
+
+def train_and_predict(place):
+    """Train the small network on two colours for a moment, and return what it names a green picture."""
+    from PIL import Image
+
+    for colour in ("red", "green"):
+        (place / "pictures" / colour).mkdir(parents=True)
+        for number in range(20):
+            picture = Image.new("RGB", (32, 32), colour).rotate(number)
+            picture.save(place / "pictures" / colour / f"{number}.png")
+    options = ["--network", "cifar-relu", "--epochs", "6", "-b", "8", "--cache", place / "cache"]
+    best = json.loads(run("train", place / "pictures", "--output", place / "runs", *options, "--json"))
+    picture = place / "pictures" / "green" / "3.png"
+    (answer,) = json.loads(run("predict", picture, "-w", best["weights"], "--json"))["results"]
+    return answer["predictions"][0]["class"]
 
 
 def main():
@@ -43,6 +60,10 @@ def main():
     totals = json.loads(run("summary", "alexnet", "--json"))["totals"]
     assert totals["parameters"] == 60_965_224, totals
     assert json.loads(run("doctor", "--json"))["problems"] == 0
+
+    with tempfile.TemporaryDirectory() as place:
+        named = train_and_predict(Path(place))
+    assert named == "green", named
 
     print(f"smoke: {len(modules)} modules, {len(commands)} commands, {sys.executable}")
 

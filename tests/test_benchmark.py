@@ -191,6 +191,15 @@ def test_memory_is_measured_in_a_process_of_its_own():
     assert 0 < peak.planned < peak.resident
 
 
+@pytest.mark.slow
+def test_a_step_of_alexnet_at_batch_128_stays_below_its_bound():
+    """1.9 GB resident, and within a tenth of what the plan says and the interpreter."""
+    peak = memory.measure(networks.build("alexnet"), 128)
+    expected = peak.planned + peak.interpreter
+    assert peak.resident < 1.9e9
+    assert abs(peak.resident - expected) < 0.1 * expected
+
+
 def test_memory_grows_with_what_is_planned():
     small, large = (memory.measure(NETWORK, batch) for batch in (1, 129))
     planned = large.planned - small.planned
