@@ -23,7 +23,7 @@ def test_curves_are_drawn_from_the_results(tmp_path):
     for epoch, (loss, top1) in enumerate([(2.0, 0.1), (1.0, 0.5), (0.5, 0.8)], 1):
         run.log(
             {
-                "epoch": epoch, "time_total": 1.0, "train_loss": loss, "val_loss": loss + 0.1, "top1": top1,
+                "epoch": epoch, "time_total": 1.0, "loss": loss, "val_loss": loss + 0.1, "top1": top1,
                 "top5": 1.0, "rate": 0.01 / epoch, "time_images_per_s": 10.0,
             }
         )

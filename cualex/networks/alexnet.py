@@ -18,80 +18,55 @@ def alexnet(classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: f
     Crops of 67, 99, 131, 163, 195 and 227 leave no pixel unread; others from 67 on fit as well. `dropout` is the
     share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers but the last.
     """
-    filters = _scaled(width)
-    layers = {
-        "conv1": Conv(filters(48), size=11, stride=4),
-        "relu1": ReLU(),
-        "norm1": LRN(),
-        "pool1": MaxPool(size=3, stride=2),
-        "conv2": Conv(filters(128), size=5, pad=2, bias=1.0),
-        "relu2": ReLU(),
-        "norm2": LRN(),
-        "pool2": MaxPool(size=3, stride=2),
-        "exchange3": Exchange(),
-        "conv3": Conv(filters(192), size=3, pad=1, std=0.03),
-        "relu3": ReLU(),
-        "conv4": Conv(filters(192), size=3, pad=1, std=0.03, bias=1.0),
-        "relu4": ReLU(),
-        "conv5": Conv(filters(128), size=3, pad=1, std=0.03, bias=1.0),
-        "relu5": ReLU(),
-        "pool5": MaxPool(size=3, stride=2),
-        "exchange6": Exchange(),
-        "fc6": Dense(filters(2048), bias=1.0),
-        "relu6": ReLU(),
-        "drop6": Dropout(dropout, inverted=False) if dropout else None,
-        "exchange7": Exchange(),
-        "fc7": Dense(filters(2048), bias=1.0),
-        "relu7": ReLU(),
-        "drop7": Dropout(dropout, inverted=False) if dropout else None,
-        "join8": Join(),
-        "fc8": Dense(classes),
-        "softmax": Softmax(),
-    }
-    return _network("alexnet", layers, 2, classes, crop, dropout, width)
+    return _build("alexnet", 2, classes=classes, crop=crop, dropout=dropout, width=width)
 
 
 def alexnet_one_tower(
     classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0
 ) -> Network:
     """Build the same network in one tower, where every filter sees all maps of the layer below."""
-    filters = _scaled(width)
+    return _build("alexnet-one-tower", 1, classes=classes, crop=crop, dropout=dropout, width=width)
+
+
+def _build(name: str, towers: int, classes: int, crop: int, dropout: float, width: float) -> Network:
+    """Say the list once: the counts are of all towers together, and a single tower has nothing to exchange."""
+    if crop < SMALLEST:
+        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
+
+    def each(count):
+        return max(1, round(count * width / towers))
+
+    exchange = Exchange() if towers > 1 else None
+    drop = Dropout(dropout, inverted=False) if dropout else None
     layers = {
-        "conv1": Conv(filters(96), size=11, stride=4),
+        "conv1": Conv(each(96), size=11, stride=4),
         "relu1": ReLU(),
         "norm1": LRN(),
         "pool1": MaxPool(size=3, stride=2),
-        "conv2": Conv(filters(256), size=5, pad=2, bias=1.0),
+        "conv2": Conv(each(256), size=5, pad=2, bias=1.0),
         "relu2": ReLU(),
         "norm2": LRN(),
         "pool2": MaxPool(size=3, stride=2),
-        "conv3": Conv(filters(384), size=3, pad=1, std=0.03),
+        "exchange3": exchange,
+        "conv3": Conv(each(384), size=3, pad=1, std=0.03),
         "relu3": ReLU(),
-        "conv4": Conv(filters(384), size=3, pad=1, std=0.03, bias=1.0),
+        "conv4": Conv(each(384), size=3, pad=1, std=0.03, bias=1.0),
         "relu4": ReLU(),
-        "conv5": Conv(filters(256), size=3, pad=1, std=0.03, bias=1.0),
+        "conv5": Conv(each(256), size=3, pad=1, std=0.03, bias=1.0),
         "relu5": ReLU(),
         "pool5": MaxPool(size=3, stride=2),
-        "fc6": Dense(filters(4096), bias=1.0),
+        "exchange6": exchange,
+        "fc6": Dense(each(4096), bias=1.0),
         "relu6": ReLU(),
-        "drop6": Dropout(dropout, inverted=False) if dropout else None,
-        "fc7": Dense(filters(4096), bias=1.0),
+        "drop6": drop,
+        "exchange7": exchange,
+        "fc7": Dense(each(4096), bias=1.0),
         "relu7": ReLU(),
-        "drop7": Dropout(dropout, inverted=False) if dropout else None,
+        "drop7": drop,
+        "join8": Join() if towers > 1 else None,
         "fc8": Dense(classes),
         "softmax": Softmax(),
     }
-    return _network("alexnet-one-tower", layers, 1, classes, crop, dropout, width)
-
-
-def _scaled(width):
-    return lambda count: max(1, round(count * width))
-
-
-def _network(name, layers, towers, classes, crop, dropout, width) -> Network:
-    """Leave out what is None, and check that the picture is large enough."""
-    if crop < SMALLEST:
-        raise ValueError(f"{name}: a crop must have at least {SMALLEST} pixels a side, got {crop}")
     return Network(
         name,
         {layer: made for layer, made in layers.items() if made is not None},

@@ -116,60 +116,83 @@ class Training:
 
     def _epoch(self, epoch: int, ahead: Ahead) -> Iterator[Update | Epoch | Notice]:
         """Run the updates of one epoch, validate, save and ask the schedule."""
-        size, batch, control = len(self.pack.labels), self.recipe.batch, self.control
-        updates = -(-size * self.recipe.epochs // batch)
-        losses, began, waited = [], time.monotonic(), ahead.waited
-        while control.step * batch < epoch * size:
+        losses, rate, began, waited = [], self.control.rate, time.monotonic(), ahead.waited
+        while self.control.step * self.recipe.batch < epoch * len(self.pack):
             self.interrupts.obey()
-            before, waited_before = time.monotonic(), ahead.waited
-            self.plan.put(*ahead.take())
-            self.whole = False
-            self.plan.run()
-            result = self.plan.result
-            if not result.finite:
-                raise Diverged(self._broken(result.loss))
-            control.step += 1
-            self.whole = True
-            losses.append(result.loss)
-            took = time.monotonic() - before
-            yield Update(
-                control.step, updates, epoch, result.loss, result.top1 / result.count, control.rate,
-                batch, took, ahead.waited - waited_before,
-            )
-            if control.step % LOG_EVERY == 0:
-                last = losses[-LOG_EVERY:]
-                self.run.log(
-                    {
-                        "update": control.step, "epoch": epoch, "loss": sum(last) / len(last),
-                        "rate": control.rate, "time_seconds": round(time.monotonic() - self.started, 3),
-                    }
-                )
-            if self.watch.after_update(result.loss):
+            update = self._update(epoch, ahead)
+            losses.append(update.loss)
+            if update.update % LOG_EVERY == 0:
+                self._log(epoch, losses[-LOG_EVERY:])
+            yield update
+            if self.watch.after_update(update.loss):
                 yield Notice(self._stuck())
-        rate, seconds = control.rate, time.monotonic() - began
+        seconds = time.monotonic() - began
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
         if not math.isfinite(found.loss):
             raise Diverged(self._broken(found.loss))
+        mean = sum(losses) / len(losses)
+        speed = len(losses) * self.recipe.batch / seconds
+        self._log(
+            epoch,
+            losses,
+            val_loss=found.loss,
+            top1=found.top1,
+            top5=found.top5,
+            time_images_per_s=speed,
+            time_waited=ahead.waited - waited,
+        )
+        change = self.schedule.after_epoch(100 * (1 - found.top1))
+        self.control.rate = self.schedule.rate
         better = found.top1 > self.best
         self.best = max(self.best, found.top1)
-        record = {
-            "epoch": epoch, "update": control.step, "train_loss": sum(losses) / len(losses),
-            "val_loss": found.loss, "top1": found.top1, "top5": found.top5, "rate": rate,
-            "time_total": time.monotonic() - self.started, "time_images_per_s": len(losses) * batch / seconds,
-            "time_waited": ahead.waited - waited,
-        }
-        self.run.log(record)
-        change = self.schedule.after_epoch(100 * (1 - found.top1))
-        control.rate = self.schedule.rate
+        self._keep(better, last=epoch == self.recipe.epochs or self.schedule.finished)
+        yield Epoch(epoch, self.recipe.epochs, mean, found, better, rate, seconds)
+        if change:
+            yield Notice(change)
+
+    def _update(self, epoch: int, ahead: Ahead) -> Update:
+        """Take a batch and move the weights; `whole` says that the state belongs to one update."""
+        began, waited, batch = time.monotonic(), ahead.waited, self.recipe.batch
+        self.plan.put(*ahead.take())
+        self.whole = False
+        self.plan.run()
+        result = self.plan.result
+        if not result.finite:
+            raise Diverged(self._broken(result.loss))
+        self.control.step += 1
+        self.whole = True
+        return Update(
+            update=self.control.step,
+            updates=-(-len(self.pack) * self.recipe.epochs // batch),
+            epoch=epoch,
+            loss=result.loss,
+            top1=result.top1 / result.count,
+            rate=self.control.rate,
+            images=batch,
+            seconds=time.monotonic() - began,
+            waited=ahead.waited - waited,
+        )
+
+    def _log(self, epoch: int, losses: list[float], **more) -> None:
+        """Write a line of the log about these updates, or an epoch of them."""
+        self.run.log(
+            {
+                "epoch": epoch,
+                "update": self.control.step,
+                "loss": sum(losses) / len(losses),
+                "rate": self.control.rate,
+                **more,
+                "time_total": time.monotonic() - self.started,
+            }
+        )
+
+    def _keep(self, better: bool, last: bool) -> None:
+        """Save the best, and where the training is: now and then, and at its end."""
         if better:
             self._save("best")
-        last = epoch == self.recipe.epochs or self.schedule.finished
         if last or time.monotonic() - self.saved > SAVE_EVERY:
             self._save("last")
             self.saved = time.monotonic()
-        yield Epoch(epoch, self.recipe.epochs, record["train_loss"], found, better, rate, seconds)
-        if change:
-            yield Notice(change)
 
     def _save(self, name: str) -> None:
         """Write a weights file; the last one carries what a resumed run needs."""

@@ -26,7 +26,7 @@ from cualex.weights import Weights
 COLUMNS = {
     "epoch": "epoch",
     "time": "time_total",
-    "train/loss": "train_loss",
+    "train/loss": "loss",
     "val/loss": "val_loss",
     "metrics/accuracy_top1": "top1",
     "metrics/accuracy_top5": "top5",
