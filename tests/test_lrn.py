@@ -6,7 +6,7 @@ import reference
 from layout import Untouched
 from numpy.testing import assert_array_equal
 
-from cualex.engine.host import lrn, maxpool
+from cualex.engine.host import lrn, maxpool, pieces
 
 # At the paper's alpha of 1e-4 the sum hardly moves the result, and a broken window passes. At 1 it cannot.
 CONSTANTS = {
@@ -24,7 +24,7 @@ SHAPES = {  # towers, pictures, rows, columns, channels
     "fewer channels than n": (1, 2, 1, 5, 3),
     "both edges and a middle": (2, 2, 3, 2, 7),
     "seventeen": (2, 5, 7, 9, 17),
-    "more pixels than go together, by one row": (1, 2, 2 * (lrn.PIXELS // 49) + 1, 49, 6),
+    "more pictures than go together, by one": (1, pieces.VALUES // 15_000 + 1, 50, 50, 6),
     "more channels than go together, by one": (1, 1, 2, 3, 2 * lrn.BLOCK + 1),
 }
 every_constant = pytest.mark.parametrize("numbers", CONSTANTS.values(), ids=CONSTANTS)

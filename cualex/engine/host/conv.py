@@ -13,21 +13,15 @@ whether the towers are in one place or two.
 
 import numpy as np
 
-from cualex.engine.host import winograd
-from cualex.engine.host.filters import flipped, pack, unpack
+from cualex.engine.host.filters import pack, unpack
 from cualex.engine.host.sums import LANES, add_in_order, add_product
 from cualex.engine.host.windows import cuts, products, tiled
-
-MINIMAL = 8  # pictures from which Winograd's rules are faster
 
 __all__ = ["forward", "input_gradient", "pack", "unpack", "weight_gradient"]
 
 
 def forward(device, x, weight, bias, y, *, size, stride=1, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
-    if _minimal(y.shape[1], size, stride, groups):
-        winograd.forward(device, x, weight, bias, y, size=size, shared=shared, relu=relu)
-        return
     towers, pictures, height, width, filters = y.shape
     per_group = filters // groups
     parts = cuts(pictures, height, width * weight.shape[2] * y.itemsize)
@@ -54,9 +48,6 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1,
 
     The pictures are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
     """
-    if _minimal(dy.shape[1], size, stride, groups):
-        winograd.weight_gradient(device, x, dy, sink, bias_sink, size=size, shared=shared)
-        return
     towers, pictures, height, width, filters = dy.shape
     per_group = filters // groups
     depth = size * size * sum(maps.shape[3] for maps in (x if shared else x[:1])) // groups
@@ -93,61 +84,48 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1,
 def input_gradient(
     device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None
 ) -> None:
-    """Write the gradient of the input, without its border: `dy` correlated with the filters turned about.
+    """Write the gradient of the input, without its border: what each window gives, added up where windows overlap.
 
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the
     input's own values, the derivative of the ReLU that made them is taken as well.
     """
-    if _minimal(dy.shape[1], size, stride, groups):
-        winograd.input_gradient(
-            device, dy, weight, dx, size=size, pad=pad, shared=shared, relu_of=relu_of
-        )
-        return
     towers, pictures, rows, width, filters = dy.shape
-    _, dx_rows, dx_width, _ = dx[0].shape
-    turned = flipped(device, weight, size, len(dx) if shared else 1)
-    per_group = turned.shape[3]
-    edge = size - 1 - pad
-    parts = cuts(pictures, dx_rows, dx_width * size * size * filters * dy.itemsize, bands=False)
+    depth, per_group = weight.shape[2], filters // groups
+    sources = len(dx) if shared else 1
+    _, dx_rows, dx_width, channels = dx[0].shape
+    inner = slice(pad, pad + dx_rows), slice(pad, pad + dx_width)
+    parts = cuts(pictures, rows, width * depth * dy.itemsize, bands=False)
 
     def task(cut, own, scratch):
-        n = cut.pictures.stop - cut.pictures.start
-        around = (n, dx_rows + size - 1, dx_width + size - 1, filters)
-        around = scratch.constant(f"around {edge} {stride} {rows} {width}", around, dy.dtype, 0)
-        total = scratch("input gradient", (n * dx_rows * dx_width, per_group * groups), dy.dtype)
-
-        def reads(tower):
-            last = slice(edge, edge + (rows - 1) * stride + 1, stride)
-            around[:, last, edge : edge + (width - 1) * stride + 1 : stride] = dy[tower, cut.pictures]
-            return [around]
-
+        part, n = cut.pictures, cut.pictures.stop - cut.pictures.start
+        shape = (n, dx_rows + 2 * pad, dx_width + 2 * pad, sources, groups, channels // groups)
+        around = scratch("around", shape, dy.dtype)
+        windows = scratch("columns", (n, rows, width, sources, size, size, channels // groups), dy.dtype)
         for tower in own:
-            for _, group, cols in products(reads, (tower,), groups, dx_rows, dx_width, size, 1, scratch):
-                np.matmul(
-                    cols, turned[tower, group], out=total[:, group * per_group : (group + 1) * per_group]
-                )
-            targets = range(len(dx)) if shared else (tower,)
-            for target, values in zip(targets, np.split(total, len(targets), axis=1), strict=True):
-                d = dx[target][cut.pictures]
-                values = values.reshape(d.shape)
+            around[...] = 0
+            d = dy[tower, part].reshape(-1, filters)
+            for group in range(groups):
+                block = d[:, group * per_group : (group + 1) * per_group]
+                np.matmul(block, weight[tower, group].T, out=windows.reshape(-1, depth))
+                for r, s in np.ndindex(size, size):
+                    down = slice(r, r + (rows - 1) * stride + 1, stride)
+                    across = slice(s, s + (width - 1) * stride + 1, stride)
+                    around[:, down, across, :, group] += windows[:, :, :, :, r, s]
+            for source, target in enumerate(dx if shared else dx[tower : tower + 1]):
+                target = target[part]
+                values = around[:, *inner, source].reshape(target.shape)
                 if tower == own[0]:
-                    np.copyto(d, values)
+                    np.copyto(target, values)
                 else:
-                    d += values
-                if relu_of is not None and tower == own[-1]:
-                    positive = scratch("positive", d.shape, bool)
-                    d *= np.greater(relu_of[target][cut.pictures], 0, out=positive)
+                    target += values
+        if relu_of is not None:
+            for source in range(sources) if shared else own:
+                target = dx[source][part]
+                positive = scratch("positive", target.shape, bool)
+                target *= np.greater(relu_of[source][part], 0, out=positive)
 
     tasks = _deal(parts, towers, shared)
     device.run(lambda i, scratch: task(*tasks[i], scratch), len(tasks))
-
-
-def _minimal(pictures, size, stride, groups) -> bool:
-    """Say whether Winograd's rules are faster: enough pictures must pay for transforming the filters.
-
-    So the last bits of a picture's maps may differ between a batch of fewer pictures and one of more.
-    """
-    return size in winograd.RULES and stride == groups == 1 and pictures >= MINIMAL
 
 
 def _deal(parts, towers, together) -> list:

@@ -15,9 +15,12 @@ def forward(device, pictures, views, mean, y, *, scale=1.0) -> None:
     def task(n, scratch):
         row, column, mirror = (int(number) for number in views[n])
         place = slice(row, row + crop), slice(column, column + crop)
-        target = y[n, :, ::-1] if mirror else y[n]
-        np.subtract(pictures[n][place], mean[place], out=target)
+        target = scratch("crop", y.shape[1:], y.dtype) if mirror else y[n]
+        np.copyto(target, pictures[n][place])  # in two steps: types mixed in one are slower
+        target -= mean[place]
         if scale != 1:
             target *= scale
+        for channel in range(3) if mirror else ():  # long runs of columns, not short ones of channels
+            np.copyto(y[n, :, :, channel], target[:, ::-1, channel])
 
-    device.grid(task, len(pictures))
+    device.run(task, len(pictures))

@@ -9,7 +9,7 @@ the order (source, row, column, channel), the biases (towers, outputs).
 
 import numpy as np
 
-OUTPUTS = 512  # columns of a block in the forward pass
+OUTPUTS = 1024  # columns of a block in the forward pass
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
 UPDATED = 64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
 

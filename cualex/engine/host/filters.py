@@ -24,17 +24,3 @@ def unpack(packed: np.ndarray, *, size: int, sources: int = 1) -> np.ndarray:
     return np.ascontiguousarray(parts.transpose(0, 1, 6, 2, 5, 3, 4)).reshape(
         towers * groups * filters, depth // size // size, size, size
     )
-
-
-def flipped(device, weight: np.ndarray, size: int, sources: int) -> np.ndarray:
-    """Turn the filters about and swap inputs with outputs: (towers, groups, size * size * filters, inputs)."""
-    towers, groups, depth, filters = weight.shape
-    shape = (towers, groups, size, size, filters, sources, depth // size // size // sources)
-    turned = device.scratch("flipped", shape, weight.dtype)
-
-    def turn(tower, group, scratch):
-        parts = weight[tower, group].reshape(sources, size, size, -1, filters)
-        np.copyto(turned[tower, group], parts[:, ::-1, ::-1].transpose(1, 2, 4, 0, 3))
-
-    device.grid(turn, towers, groups)
-    return turned.reshape(towers, groups, size * size * filters, -1)

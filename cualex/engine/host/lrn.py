@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.engine.host import maxpool
+from cualex.engine.host.pieces import each_piece
 
-PIXELS = 1024  # pixels normalised at a time, so that the work arrays stay in the cache
 BLOCK = 32  # channels whose window sums one product makes
 
 
@@ -25,50 +25,46 @@ def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
     """Normalise; `saved` may be None."""
     window = _Window.over(x, n, alpha)
 
-    def task(tower, picture, scratch):
-        own = tower, picture
+    def task(own, scratch):
         _normalise(x[own], y[own], None if saved is None else saved[own], window, k, beta, scratch)
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
     window = _Window.over(x, n, 2 * alpha * beta)
 
-    def task(tower, picture, scratch):
-        own = tower, picture
+    def task(own, scratch):
         _spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> None:
     """Normalise and take the maximum of windows; the normalised maps are never stored."""
     window = _Window.over(x, n, alpha)
 
-    def task(tower, picture, scratch):
-        own = tower, picture
-        normalised = scratch("normalised", x.shape[2:], x.dtype)
+    def task(own, scratch):
+        normalised = scratch("normalised", x[own].shape, x.dtype)
         _normalise(x[own], normalised, None if saved is None else saved[own], window, k, beta, scratch)
-        maxpool.pool(normalised[None], y[own][None], size, stride, scratch)
+        maxpool.pool(normalised, y[own], size, stride, scratch)
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
     """Write the gradient of the input from that of the pooled maps, in one step."""
     window = _Window.over(x, n, 2 * alpha * beta)
 
-    def task(tower, picture, scratch):
-        own = tower, picture
-        normalised = scratch("normalised", x.shape[2:], x.dtype)
+    def task(own, scratch):
+        normalised = scratch("normalised", x[own].shape, x.dtype)
         np.multiply(x[own], _factor(saved[own], beta, scratch), out=normalised)
-        dn = scratch("normalised gradient", x.shape[2:], x.dtype)
-        maxpool.unpool(normalised[None], y[own][None], dy[own][None], dn[None], size, stride, scratch)
+        dn = scratch("normalised gradient", x[own].shape, x.dtype)
+        maxpool.unpool(normalised, y[own], dy[own], dn, size, stride, scratch)
         _spread(x[own], saved[own], dn, dx[own], window, beta, relu, scratch)
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 @dataclass(frozen=True)
@@ -106,46 +102,36 @@ def _factor(saved, beta, scratch) -> np.ndarray:
     return np.power(saved, -beta, out=factor)
 
 
-def _bands(x) -> list[slice]:
-    """Cut a picture into bands of rows of about `PIXELS` pixels."""
-    rows = max(1, PIXELS // x.shape[1])
-    return [slice(first, first + rows) for first in range(0, len(x), rows)]
-
-
 def _normalise(x, y, saved, window, k, beta, scratch) -> None:
-    """Normalise one picture of one tower: (rows, columns, channels)."""
-    for own in _bands(x):
-        squares = np.multiply(x[own], x[own], out=scratch("values", x[own].shape, x.dtype))
-        s = window.sums(squares, scratch)
-        s += k
-        kept = s if saved is None else saved[own]
-        if beta == 0.75:
-            np.sqrt(s, out=s)
-            np.sqrt(s, out=s)
-            np.divide(1, s, out=kept)
-        else:
-            np.copyto(kept, s)
-        np.multiply(x[own], _factor(kept, beta, scratch), out=y[own])
+    """Normalise some pictures of one tower: (pictures, rows, columns, channels)."""
+    squares = np.multiply(x, x, out=scratch("values", x.shape, x.dtype))
+    s = window.sums(squares, scratch)
+    s += k
+    kept = s if saved is None else saved
+    if beta == 0.75:
+        np.sqrt(s, out=s)
+        np.sqrt(s, out=s)
+        np.divide(1, s, out=kept)
+    else:
+        np.copyto(kept, s)
+    np.multiply(x, _factor(kept, beta, scratch), out=y)
 
 
 def _spread(x, saved, dy, dx, window, beta, relu, scratch) -> None:
-    """Take one picture of one tower back through the normalisation; the window holds 2 alpha beta."""
-    for own in _bands(x):
-        xs, kept = x[own], saved[own]
-        factor = _factor(kept, beta, scratch)
-        direct = np.multiply(dy[own], factor, out=scratch("direct", xs.shape, x.dtype))
-        inner = scratch("values", xs.shape, x.dtype)  # dy x / s^(beta + 1)
-        if beta == 0.75:
-            factor *= kept
-            np.multiply(xs, factor, out=inner)
-        else:
-            np.divide(xs, kept, out=inner)
-        inner *= direct
-        others = window.sums(inner, scratch)
-        others *= xs
-        direct -= others
-        if relu:
-            positive = np.greater(xs, 0, out=scratch("positive", xs.shape, bool))
-            np.multiply(direct, positive, out=dx[own])
-        else:
-            np.copyto(dx[own], direct)
+    """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta."""
+    factor = _factor(saved, beta, scratch)
+    direct = np.multiply(dy, factor, out=scratch("direct", x.shape, x.dtype))
+    inner = scratch("values", x.shape, x.dtype)  # dy x / s^(beta + 1)
+    if beta == 0.75:
+        factor *= saved
+        np.multiply(x, factor, out=inner)
+    else:
+        np.divide(x, saved, out=inner)
+    inner *= direct
+    others = window.sums(inner, scratch)
+    others *= x
+    direct -= others
+    if relu:
+        np.multiply(direct, np.greater(x, 0, out=scratch("positive", x.shape, bool)), out=dx)
+    else:
+        np.copyto(dx, direct)

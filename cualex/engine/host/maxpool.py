@@ -9,26 +9,27 @@ columns of x that no window reaches get no gradient. Arrays are (towers, picture
 
 import numpy as np
 
+from cualex.engine.host.pieces import each_piece
+
 
 def forward(device, x, y, *, size, stride) -> None:
     """Take the maximum of each window."""
 
-    def task(tower, n, scratch):
-        pool(x[tower, n : n + 1], y[tower, n : n + 1], size, stride, scratch)
+    def task(own, scratch):
+        pool(x[own], y[own], size, stride, scratch)
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def backward(device, x, y, dy, dx, *, size, stride, relu=False) -> None:
     """Give each maximum the gradient of its window; with `relu`, only where x is positive."""
 
-    def task(tower, n, scratch):
-        own = tower, slice(n, n + 1)
+    def task(own, scratch):
         unpool(x[own], y[own], dy[own], dx[own], size, stride, scratch)
         if relu:
             dx[own] *= np.greater(x[own], 0, out=scratch("positive", x[own].shape, bool))
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def pool(x, y, size, stride, scratch) -> None:

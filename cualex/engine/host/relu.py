@@ -2,21 +2,23 @@
 
 import numpy as np
 
+from cualex.engine.host.pieces import each_piece
+
 
 def forward(device, x, y) -> None:
     """Set what is negative to zero; arrays are (towers, pictures, ...)."""
 
-    def task(tower, n, scratch):
-        np.maximum(x[tower, n], 0, out=y[tower, n])
+    def task(own, scratch):
+        np.maximum(x[own], 0, out=y[own])
 
-    device.grid(task, *x.shape[:2])
+    each_piece(device, task, x)
 
 
 def backward(device, y, dy, dx) -> None:
     """Pass the gradient on where the output is positive; `dx` may be `dy` itself."""
 
-    def task(tower, n, scratch):
-        positive = scratch("positive", y[tower, n].shape, bool)
-        np.multiply(dy[tower, n], np.greater(y[tower, n], 0, out=positive), out=dx[tower, n])
+    def task(own, scratch):
+        positive = np.greater(y[own], 0, out=scratch("positive", y[own].shape, bool))
+        np.multiply(dy[own], positive, out=dx[own])
 
-    device.grid(task, *y.shape[:2])
+    each_piece(device, task, y)
