@@ -21,10 +21,23 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one pictur
     help="How often each has its turn; the medians over the rounds are given.",
 )
 @click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed.")
+@click.option(
+    "--allocator",
+    type=click.Choice(["tuned", "default"]),
+    default="tuned",
+    show_default=True,
+    help="PyTorch's memory: glibc told to keep it, or as it comes, when page faults slow PyTorch down.",
+)
 @_options.device
 @_options.as_json
 def benchmark(
-    network: str, batch_size: int, rounds: int, against: str | None, device: str, as_json: bool
+    network: str,
+    batch_size: int,
+    rounds: int,
+    against: str | None,
+    allocator: str,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Measure training, inference and memory.
 
@@ -33,8 +46,8 @@ def benchmark(
     training step, in a process of its own.
 
     With --against torch the same network runs in PyTorch, in a second process: same weights, same batch, LRN
-    inside the tower, as many threads, the faster of its memory layouts, glibc's allocator told to keep its
-    memory. The two take turns, and the ratio is the median of the ratios within a round: 2 says that PyTorch takes
+    inside the tower, as many threads, the faster of its memory layouts. The two take turns, and the
+    ratio is the median of the ratios within a round: 2 says that PyTorch takes
     twice as long. PyTorch without LRN, another network, stands beside it. This takes some minutes; leave the
     machine alone meanwhile.
 
@@ -49,8 +62,9 @@ def benchmark(
     from cualex.benchmark.figures import Result
 
     command = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
-    command = ["cualex", "benchmark", *map(str, command), *(["--against", against] if against else [])]
-    records = benchmarks.benchmark(networks.build(network), batch_size, rounds, device, against)
+    extra = ["--against", against, "--allocator", allocator] if against else []
+    command = ["cualex", "benchmark", *map(str, command), *extra]
+    records = benchmarks.benchmark(networks.build(network), batch_size, rounds, device, against, allocator == "tuned")
     with contextlib.closing(records):
         for record in records:
             if not isinstance(record, Result):
@@ -147,7 +161,7 @@ def _torch(torch: dict) -> str:
         f"{PARTS[part]}: {', '.join(f'{layout} {which}' for which, layout in chosen.items())}"
         for part, chosen in torch["layouts"].items()
     )
-    allocator = " ".join(f"{name}={value}" for name, value in torch["allocator"].items())
+    allocator = " ".join(f"{name}={value}" for name, value in torch["allocator"].items()) or "as it comes"
     return (
         f"PyTorch {torch['version']}, {torch['threads']} threads, eager, SGD(fused=True); {layouts}.\n"
         f"Its allocator: {allocator}"

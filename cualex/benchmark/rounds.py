@@ -26,7 +26,7 @@ SEED = 0
 
 # With the C library's own settings PyTorch spends much of a large step in page faults: it gives memory back to the
 # system after every layer and asks for it again. These are glibc's; elsewhere they change nothing.
-ALLOCATOR = {
+TUNED = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "1000000000",
@@ -35,7 +35,7 @@ ALLOCATOR = {
 MEASURED = {
     "cualex": "stored uint8 pictures are put in, cropped, and computed; the units dropped are drawn anew",
     "torch": "float32 crops are ready; layer by layer (eager), SGD(fused=True), the faster memory layout",
-    "operations": "of plain convolution, two a multiply-add; rules that need fewer are credited with all",
+    "operations": "two a multiply-add of the layers' products",
 }
 
 
@@ -45,12 +45,14 @@ def benchmark(
     rounds: int = 5,
     device: str = "cpu",
     against: str | None = None,
+    tuned: bool = True,
     seconds: float = SECONDS,
     side: int = SIDE,
 ) -> Iterator[Round | Result]:
     """Measure training and inference at a batch, inference of one picture, and the memory of a training step.
 
-    With `against="torch"` each round has a turn of PyTorch's. Yield every round, and the result last. A turn of
+    With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes.
+    Yield every round, and the result last. A turn of
     ours takes about `seconds`; PyTorch's has as many steps. `side` is that of the yardstick's matrices.
     """
     place = str(placement(device, network.towers))
@@ -69,11 +71,11 @@ def benchmark(
     }
     found, layouts = {}, {}
     with ExitStack() as stack:
-        torch = stack.enter_context(_open_torch()) if against == "torch" else None
+        torch = stack.enter_context(_open_torch(tuned)) if against == "torch" else None
         if torch:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
             said = torch.ask(do="open", **question, batch=batch, seed=SEED)
-            conditions["torch"] = {**said, "allocator": ALLOCATOR, "layouts": layouts}
+            conditions["torch"] = {**said, "allocator": TUNED if tuned else {}, "layouts": layouts}
         given = problem.make(network, batch, SEED)
         for part in parts:
             match = Match(part, given, place, torch, seconds, side)
@@ -137,8 +139,8 @@ class Match:
         return dict(zip(names, (*before, *after), strict=True)) | {"updates": updates}
 
 
-def _open_torch() -> Second:
+def _open_torch(tuned: bool) -> Second:
     """Start PyTorch's process."""
     if importlib.util.find_spec("torch") is None:
         raise CualexError("--against torch: PyTorch is not installed. Install it: pip install torch")
-    return Second("cualex.benchmark.torch_side", ALLOCATOR)
+    return Second("cualex.benchmark.torch_side", TUNED if tuned else {})

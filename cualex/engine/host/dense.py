@@ -9,7 +9,7 @@ the order (source, row, column, channel), the biases (towers, outputs).
 
 import numpy as np
 
-OUTPUTS = 1024  # columns of a block in the forward pass
+OUTPUTS = 1024  # columns of a block in the forward pass, at most; there are at least two blocks
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
 UPDATED = 64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
 
@@ -36,8 +36,10 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     towers, _, outputs = y.shape
     everything = _side_by_side(device, x) if shared else None
 
-    def task(tower, block, scratch):
-        own = slice(block * OUTPUTS, (block + 1) * OUTPUTS)
+    parts = max(2, -(-outputs // OUTPUTS))
+
+    def task(tower, part, scratch):
+        own = slice(part * outputs // parts, (part + 1) * outputs // parts)
         z = scratch("product", y[tower, :, own].shape, y.dtype)
         np.matmul(everything if shared else x[tower], weight[tower, :, own], out=z)
         z += bias[tower, own]
@@ -45,7 +47,7 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
             np.maximum(z, 0, out=z)
         np.copyto(y[tower, :, own], z)
 
-    device.grid(task, towers, -(-outputs // OUTPUTS))
+    device.grid(task, towers, parts)
 
 
 def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> None:
