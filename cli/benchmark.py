@@ -46,9 +46,9 @@ def benchmark(
     training step, in a process of its own.
 
     With --against torch the same network runs in PyTorch, in a second process: same weights, same batch, LRN
-    inside the tower, as many threads, the faster of its memory layouts. The two take turns, and the
-    ratio is the median of the ratios within a round: 2 says that PyTorch takes
-    twice as long. PyTorch without LRN, another network, stands beside it. This takes some minutes; leave the
+    inside the tower, as many threads, the faster of its memory layouts. The two take turns, and the ratio is the
+    median of the ratios within a round: 2 says that PyTorch takes twice as long. PyTorch without LRN,
+    another network, stands beside it. This takes some minutes; leave the
     machine alone meanwhile.
 
     \b

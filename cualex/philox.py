@@ -18,7 +18,6 @@ from cualex.errors import UsageError
 
 # What a draw is for. Two purposes never share a word; a number, once used, keeps its meaning, or old runs
 # change.
-WEIGHTS = 1  # initial weights; layer: the parameter's place in the network
 DROPOUT = 2  # which units are dropped; layer: the layer's place, step: the update
 ORDER = 3  # the order of the training pictures; step: the epoch
 VIEWS = 4  # crop and mirror of a training picture; step: the epoch, block: the picture

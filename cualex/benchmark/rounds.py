@@ -51,9 +51,9 @@ def benchmark(
 ) -> Iterator[Round | Result]:
     """Measure training and inference at a batch, inference of one picture, and the memory of a training step.
 
-    With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes.
-    Yield every round, and the result last. A turn of
-    ours takes about `seconds`; PyTorch's has as many steps. `side` is that of the yardstick's matrices.
+    With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes. Yield every
+    round, and the result last. A turn of ours takes about `seconds`; PyTorch's has as many steps. `side` is that
+    of the yardstick's matrices.
     """
     place = str(placement(device, network.towers))
     parts = (Part("train", "train", batch), Part("infer", "infer", batch), Part("infer_batch_1", "infer", 1))

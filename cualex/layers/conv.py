@@ -91,7 +91,7 @@ class Conv(Layer):
         return y, {}
 
     def backward(self, build, x, y, kept, dy, then):
-        """Sink the gradients of weights and biases, and correlate `dy` with the turned filters for `dx`."""
+        """Sink the gradients of weights and biases, and add up what the windows give for `dx`."""
         dx = build.gradient(x)
         numbers = {"size": self.size, "stride": self.stride, "groups": self.groups, "shared": x.shared}
         for place in build.places(y):
