@@ -1,0 +1,65 @@
+"""What runs kernels: the interface between the CUDA engine and CuPy, or the emulator of the tests.
+
+Arrays behave like NumPy's as far as a plan needs it: shape, dtype, strides, flags, indexing by numbers and slices,
+`view` and `reshape`. Work is queued on streams; a stream keeps its order, streams are ordered by events alone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from cualex.kernels import Launch
+
+Array = Any
+Stream = Any
+Event = Any
+
+
+class Graph(Protocol):
+    """Be a captured piece of work, ready to be queued again as a whole."""
+
+    def launch(self) -> None:
+        """Queue the work on the first of the streams it was captured from."""
+
+
+class Runtime(Protocol):
+    """Run kernels and copies on one or more devices of one kind."""
+
+    name: str
+
+    def count(self) -> int:
+        """Return how many devices there are."""
+
+    def allocate(self, device: int, shape: tuple[int, ...], dtype) -> Array:
+        """Return an array on a device, its contents arbitrary."""
+
+    def stream(self, device: int) -> Stream:
+        """Make a stream on a device."""
+
+    def record(self, stream: Stream) -> Event:
+        """Return an event that happens when all that is queued on a stream so far is done."""
+
+    def wait(self, stream: Stream, event: Event) -> None:
+        """Let what is queued on a stream from here on wait for an event."""
+
+    def upload(self, stream: Stream, target: Array, values: np.ndarray) -> None:
+        """Queue a copy from the host; `values` may change as soon as this returns."""
+
+    def download(self, stream: Stream, source: Array) -> np.ndarray:
+        """Wait for a stream, and return a copy on the host."""
+
+    def copy(self, stream: Stream, source: Array, target: Array) -> None:
+        """Queue a copy of an array to one of the same shape, on the same or another device."""
+
+    def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile what these launches need and is not there yet; `progress` gets how many are done, of how many."""
+
+    def launch(self, stream: Stream, launch: Launch) -> None:
+        """Queue a kernel; compile it first where `compile` has not."""
+
+    def synchronize(self) -> None:
+        """Wait until nothing is queued anywhere."""
+
+    def capture(self, streams: Sequence[Stream], work: Callable[[], None]) -> Graph | None:
+        """Record what `work` queues, without running it; None where that cannot be done."""

@@ -1,0 +1,98 @@
+// Every instruction that CUDA C++ has no word for, as inline PTX; the only file with any.
+//
+// tests/emulator/primitives.cuh has a twin of each for the CPU; a test holds the two lists against each other, and
+// another checks each primitive's meaning on a GPU. Before sm_80 there is no asynchronous copy: it is a plain one.
+#pragma once
+
+extern __shared__ __align__(128) char cualex_shared[];
+#define SHARED(type, name) type* name = reinterpret_cast<type*>(cualex_shared)
+
+__device__ __forceinline__ unsigned shared_address(const void* place) {
+    return (unsigned)__cvta_generic_to_shared(place);
+}
+
+// Copy 16 bytes (both addresses multiples of 16), or fill with zeros what is outside; done after copy_wait.
+__device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(inside ? 16 : 0)
+                 : "memory");
+#else
+    *reinterpret_cast<uint4*>(shared) = inside ? *reinterpret_cast<const uint4*>(global) : make_uint4(0, 0, 0, 0);
+#endif
+}
+
+// Copy 4 bytes (both addresses multiples of 4), or fill them with zeros.
+__device__ __forceinline__ void copy_async_4(void* shared, const void* global, bool inside) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(inside ? 4 : 0)
+                 : "memory");
+#else
+    *reinterpret_cast<unsigned*>(shared) = inside ? *reinterpret_cast<const unsigned*>(global) : 0u;
+#endif
+}
+
+// Close the group of copies that this thread has issued since the last call.
+__device__ __forceinline__ void copy_commit() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Wait until at most `in_flight` of this thread's groups have not arrived; other threads see them after a barrier.
+template <int in_flight>
+__device__ __forceinline__ void copy_wait() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(in_flight) : "memory");
+#endif
+}
+
+#if __CUDA_ARCH__ >= 800
+
+// Load four 8x8 matrices of 16-bit values: lane l gives the address of row l % 8 of matrix l / 8 (16 bytes, a
+// multiple of 16), and gets of each matrix the values 2 * (l % 4) and the next of row l / 4.
+__device__ __forceinline__ void load_matrix_x4(unsigned (&values)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+// The same, each matrix transposed: the lane gets rows 2 * (l % 4) and the next, of column l / 4.
+__device__ __forceinline__ void load_matrix_x4_transposed(unsigned (&values)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+// Round to TF32: 10 bits behind the point, to nearest, ties away from zero.
+__device__ __forceinline__ unsigned round_tf32(float value) {
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+    return bits;
+}
+
+// d[16][8] += a[16][8] * b[8][8] in TF32. Lane l with g = l / 4, t = l % 4 holds
+//   a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4)    b: (t, g), (t + 4, g) as (k, column)
+//   d: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// d[16][8] += a[16][16] * b[16][8] in bfloat16, two values a register, the lower index in the lower half.
+//   a: (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8)    b: (2t, g), (2t + 8, g)    d: as mma_tf32
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#endif
