@@ -5,7 +5,7 @@ from pathlib import Path
 from cualex.cli import _output
 
 
-def load(weights: Path | None, device: str) -> tuple:
+def load(weights: Path | None, device: str, precision: str | None) -> tuple:
     """Return the weights file's path and its Model; say aloud which one where none was named."""
     from cualex import model
     from cualex.training.run import newest_weights
@@ -13,4 +13,4 @@ def load(weights: Path | None, device: str) -> tuple:
     if weights is None:
         weights = newest_weights()
         _output.say(f"Weights: {weights}, of the newest finished run.")
-    return weights, model.load(weights, device)
+    return weights, model.load(weights, device, precision)

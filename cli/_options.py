@@ -14,7 +14,12 @@ device = click.option(
     show_default=True,
     envvar="CUALEX_DEVICE",
     metavar="DEVICE",
-    help="Where to compute: auto, cpu, or one place for each tower (cpu,cpu).",
+    help="Where to compute: auto, cpu, cuda:0, or a place for each tower (cpu,cpu or cuda:0,cuda:1).",
+)
+precision = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    help="How products are computed: fp32 on the CPU; tf32 on GPUs if not given.",
 )
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table."

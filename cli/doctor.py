@@ -99,7 +99,7 @@ def _blas() -> Check:
 
 def _machine(cache: Path | None) -> list[Check]:
     from cualex import environment, workers
-    from cualex.data.cache import directory
+    from cualex.cache import directory
 
     checks = [
         Check("processor", environment.processor() or "unknown"),

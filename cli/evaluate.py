@@ -37,8 +37,9 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.workers
 @_options.yes
 @_options.device
+@_options.precision
 @_options.as_json
-def evaluate(data, weights, split, batch_size, output, val_split, names, device, as_json, **packing):
+def evaluate(data, weights, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
     """Count how often a network names the right class.
 
     DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
@@ -53,7 +54,7 @@ def evaluate(data, weights, split, batch_size, output, val_split, names, device,
     """
     from cualex import evaluation
 
-    path, model = _model.load(weights, device)
+    path, model = _model.load(weights, device, precision)
     source = _find(data, path, model.classes, val_split, names)
     for note in source.notes:
         _output.say(f"Note: {note}")

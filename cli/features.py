@@ -24,6 +24,7 @@ from cualex.errors import DataError, PictureError
 @_sources.recursive
 @_sources.from_list
 @_options.device
+@_options.precision
 @_options.as_json
 def features(
     pictures: tuple[str, ...],
@@ -33,6 +34,7 @@ def features(
     recursive: bool,
     from_list: bool,
     device: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Write what a layer makes of pictures.
@@ -52,7 +54,7 @@ def features(
 
     files.writer(output)
     given = _sources.expand(pictures, recursive, from_list)
-    path, model = _model.load(weights, device)
+    path, model = _model.load(weights, device, precision)
     layer, left_out = layer or model.hidden, []
     try:
         with _sources.progress("Computing", len(given)) as progress:

@@ -21,6 +21,7 @@ from cualex.errors import PictureError
 @_sources.recursive
 @_sources.from_list
 @_options.device
+@_options.precision
 @_options.as_json
 def predict(
     pictures: tuple[str, ...],
@@ -29,6 +30,7 @@ def predict(
     recursive: bool,
     from_list: bool,
     device: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Name what is in pictures, the likeliest class first.
@@ -46,7 +48,7 @@ def predict(
         find . -name "*.png" | cualex predict --from-list
     """
     given = _sources.expand(pictures, recursive, from_list)
-    path, model = _model.load(weights, device)
+    path, model = _model.load(weights, device, precision)
     answers = []
     with _sources.progress("Predicting", len(given)) as progress:
         for (name, _), found in zip(given, model.each(given, model.output), strict=True):

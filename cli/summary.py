@@ -21,6 +21,7 @@ from cualex.cli import _options, _output
     help="Which step --memory runs.",
 )
 @_options.device
+@_options.precision
 @_options.as_json
 def summary(
     network: str,
@@ -30,6 +31,7 @@ def summary(
     batch_size: int,
     mode: str,
     device: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Print a network's layers, or the memory of a step.
@@ -50,7 +52,7 @@ def summary(
     given = {"classes": classes, "crop": crop}
     built = networks.build(network, **{name: value for name, value in given.items() if value is not None})
     if memory:
-        _memory(built, batch_size, mode, device, as_json)
+        _memory(built, batch_size, mode, device, precision, as_json)
     else:
         _layers(built, as_json)
 
@@ -96,10 +98,10 @@ def _crosses(sent: tuple[int, ...]) -> str:
     return ", ".join(f"{floats:,} from {tower}" for tower, floats in senders.items())
 
 
-def _memory(network, batch: int, mode: str, device: str, as_json: bool) -> None:
+def _memory(network, batch: int, mode: str, device: str, precision: str | None, as_json: bool) -> None:
     from cualex.memory import measure
 
-    memory = measure(network, batch, mode, device)
+    memory = measure(network, batch, mode, device, precision)
     if as_json:
         head = {"network": network.name, "arguments": network.arguments, "batch_size": batch, "mode": mode}
         _output.document(head | asdict(memory) | {"total": memory.total})

@@ -29,6 +29,7 @@ from cualex.cli import _options, _output, _packing
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
 @_options.seed
 @_options.device
+@_options.precision
 @click.option("--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--name", default="train", show_default=True, help="Name of the run's directory.")
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
@@ -38,7 +39,7 @@ from cualex.cli import _options, _output, _packing
 @_options.workers
 @_options.yes
 @_options.as_json
-def train(data, network, seed, device, output, name, paper, as_json, **options):
+def train(data, network, seed, device, precision, output, name, paper, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
     DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
@@ -52,7 +53,7 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         cualex train demo --paper
         cualex train cifar10.zip --network cifar-relu
     """
-    from cualex import devices, networks
+    from cualex import networks, placements
     from cualex.data import batches, sources
     from cualex.errors import Unreadable, UsageError
     from cualex.pictures import samples
@@ -76,7 +77,8 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
     source = sources.find(data, val_split=options["val_split"], names=options["names"])
     built = networks.build(recipe.network, **recipe.arguments(len(source.classes)))
-    devices.placement(device, built.towers)  # refuse a device now, and not after packing
+    placed = placements.placement(device, built.towers)
+    placements.open_devices(placed, precision)  # refuse a device now, and not after packing
     Run.prepare(output, name)
     _introduce(recipe, source)
     validation = source.validation or "train"
@@ -98,10 +100,11 @@ def train(data, network, seed, device, output, name, paper, as_json, **options):
         "data": source.name,
         "val_split": options["val_split"],
         "names": options["names"] and str(options["names"].absolute()),
-        "device": device,
+        "device": str(placed),
+        "precision": precision,
         "recipe": recipe.described(),
     }
-    records = training(recipe, packs["train"], packs[validation], run, device, described)
+    records = training(recipe, packs["train"], packs[validation], run, device, precision, described)
     best = _show(records, run)
     if as_json:
         _output.document(best)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cualex import links
 from cualex.buffers import Buffer, Maps, Operand
 from cualex.devices import Control
 from cualex.layers import Layer, Shape
@@ -21,16 +22,18 @@ from cualex.units import Unit, units
 class Builder:
     """Make the steps and buffers of one plan; `wanted` are layers whose output is kept."""
 
-    def __init__(self, parameters: Parameters, batch: int, training: bool, control: Control, fuse: bool, wanted):
+    def __init__(
+        self, parameters: Parameters, batch: int, training: bool, control: Control, fuse: bool, wanted
+    ):
         """Walk the network; `steps`, `buffers`, `inputs`, `outputs`, `labels` and `sums` are what comes of it."""
         self.parameters, self.batch, self.training, self.control = parameters, batch, training, control
         self.network, self.places_count = parameters.network, len(parameters.devices)
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
-        self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "mean": []}
+        self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "colours": [], "mean": []}
         self.outputs: dict[str, Maps] = {}
         self._fuse, self._wanted = fuse, {*wanted, list(self.network.layers)[-1]}
-        self.labels = Operand(self._lasting("labels", 0, (batch,), np.int32))
+        self.labels = Operand(self._input("labels", 0, (batch,), np.int32))
         self.sums = Operand(self._lasting("sums", 0, (4,), np.float64))
         self._walk()
 
@@ -43,7 +46,7 @@ class Builder:
 
     def places(self, maps: Maps) -> list[int]:
         """Return the places that have a tower of these maps."""
-        return [place for place in range(self.places_count) if self._own(place, maps.towers)]
+        return [place for place in range(self.places_count) if self.own(place, maps.towers)]
 
     def towers_of(self, place: int) -> tuple[int, ...]:
         """Return the towers of a place."""
@@ -52,18 +55,27 @@ class Builder:
     def parameters_of(self, place: int) -> dict[str, np.ndarray]:
         """Return the weights and biases of the layer whose steps are being made."""
         name = self._unit.stage.name
-        return {last: self.parameters.arrays[f"{name}.{last}", place] for last in ("weight", "bias")}
+        return {last: self.parameters.read(f"{name}.{last}", place) for last in ("weight", "bias")}
 
     def maps(self, shape: Shape, towers: int, label: str = "", border: int | None = None, dtype=None) -> Maps:
         """Make maps for each place; a layer's output gets the border that its reader wants."""
         border = self._border if border is None else border
         name = f"{self._unit.stages[-1].name} {label}".rstrip()
-        owns = [len(self._own(place, towers)) for place in range(self.places_count)]
+        owns = [len(self.own(place, towers)) for place in range(self.places_count)]
         parts = [
-            self._maps_on(place, name, own, shape, border, dtype) if own else None
+            self.maps_on(place, name, own, shape, border, dtype) if own else None
             for place, own in enumerate(owns)
         ]
         return Maps(shape, towers, tuple(parts))
+
+    def saved(self, x: Maps, y: Maps) -> Maps | None:
+        """Make what the engine keeps of this step, from input x to output y, for the backward pass; or None."""
+        kinds = "+".join(stage.layer.kind for stage in self._unit.stages)
+        keeps = self.parameters.engine.SAVES.get(kinds)
+        if not (self.training and keeps):
+            return None
+        shape = {"input": x, "output": y}[keeps.like].shape
+        return self.maps(shape, x.towers, keeps.label, border=0, dtype=keeps.dtype)
 
     def gradient(self, x: Maps, *, relu: bool = True) -> Maps | None:
         """Make the gradient of an input; None for the picture, which needs none.
@@ -72,11 +84,11 @@ class Builder:
         """
         if x is self._picture:
             return None
-        name, engine = f"{self._below} gradient", self.parameters.engine
+        name, engine = f"{self.below} gradient", self.parameters.engine
         if x.shared:
             return self._shared_gradient(x, name)
         parts = [
-            self._maps_on(place, name, part.shape[0], x.shape) if part else None
+            self.maps_on(place, name, part.shape[0], x.shape) if part else None
             for place, part in enumerate(x.parts)
         ]
         taken = relu and self._fuse and x.positive and self._unit.stage.layer.kind in engine.TAKES_RELU
@@ -84,40 +96,11 @@ class Builder:
 
     def gather(self, x: Maps, readers: int) -> Maps:
         """Let every reading place have the maps of all towers: link what lies elsewhere."""
-        home = {tower: place for place in self.places(x) for tower in self.towers_of(place)}
-        sources: list[tuple[Operand, ...]] = []
-        for place in range(self.places_count):
-            own = []
-            for tower in range(x.towers if self._own(place, readers) else 0):
-                part = x.parts[home[tower]]
-                source = Operand(part, tower - self.towers_of(home[tower])[0])
-                if home[tower] != place:
-                    inbox = self._maps_on(place, f"{part.name} from tower {tower}", 1, x.shape, part.border)
-                    source = self._link(source, Operand(inbox, 0))
-                own.append(source)
-            sources.append(tuple(own))
-        shape = (x.shape[0] * x.towers, *x.shape[1:])
-        return Maps(shape, readers, sources=tuple(sources))
+        return links.gather(self, x, readers)
 
     def scatter(self, x: Maps, dy: Maps) -> Maps:
         """Bring the gradients of what each tower gave back to it, and add them."""
-        if self.places_count == 1:
-            return Maps(x.shape, x.towers, (dy.sources[0][0].buffer,))
-        parts = []
-        for place in self.places(x):
-            (tower,) = self.towers_of(place)
-            mine = dy.sources[place][tower] if self._own(place, dy.towers) else None
-            for other in self.places(dy):
-                if other == place:
-                    continue
-                inbox = self._maps_on(place, f"{self._below} gradient from place {other}", 1, x.shape)
-                arrived = self._link(dy.sources[other][tower], Operand(inbox, 0))
-                if mine is None:
-                    mine = arrived
-                else:
-                    self.step(place, "exchange.add", reads={"x": arrived, "y": mine}, writes={"y": mine})
-            parts.append(mine.buffer)
-        return Maps(x.shape, x.towers, tuple(parts))
+        return links.scatter(self, x, dy)
 
     def step(
         self,
@@ -135,10 +118,10 @@ class Builder:
         `products` counts how often it makes the layer's product, for the number of operations.
         """
         stage, names = self._unit.stage, tuple(stage.name for stage in self._unit.stages)
-        towers = tuple(self._own(place, stage.towers))
+        towers = tuple(self.own(place, stage.towers))
         operations = 2 * products * len(towers) * self.batch * stage.layer.multiply_adds(stage.reading.shape)
-        step = Step("+".join(names), self._kind, names, towers, place, "", function, operations=operations)
-        self._append(replace(step, reads=dict(reads), writes=writes or {}, sinks=sinks or {}, numbers=numbers))
+        step = Step("+".join(names), self.kind, names, towers, place, "", function, operations=operations)
+        self.append(replace(step, reads=dict(reads), writes=writes or {}, sinks=sinks or {}, numbers=numbers))
 
     # --- how the list is made
 
@@ -165,30 +148,34 @@ class Builder:
 
     def _enter(self, kind: str, grouped: list[Unit], number: int) -> None:
         """Note whose steps come next, what reads its output, and what made its input."""
-        self._kind, self._unit = kind, grouped[number]
+        self.kind, self._unit = kind, grouped[number]
         later = (unit.stage for unit in grouped[number + 1 :])
         reader = next((stage for stage in later if stage.layer.kind not in ("exchange", "join")), None)
-        self._border, self._reader = (reader.layer.pad, reader.name) if reader else (0, "")
-        self._below = grouped[number - 1].stages[-1].name if number else "picture"
+        self.reader = reader.name if reader else ""
+        self._border = reader.layer.pad if reader and self.parameters.engine.BORDERS else 0
+        self.below = grouped[number - 1].stages[-1].name if number else "picture"
 
     def _crop(self) -> Maps:
         """Make the first step of each place: stored pictures become crops without their mean."""
-        network, first = self.network, next(iter(self.network.stages()))
+        network, engine, first = self.network, self.parameters.engine, next(iter(self.network.stages()))
         stored, crop = (network.stored, network.stored, 3), (3, network.crop, network.crop)
-        self._kind = "data"
+        read, pad = first.layer.picture(engine, crop), first.layer.pad
+        self.kind = "data"
         self._unit = Unit(Stage(-1, "data", Layer(), first.reading, crop, network.towers))
         sources = []
         for place in range(self.places_count):
             given = {
-                "pictures": self._lasting("pictures", place, (self.batch, *stored), np.uint8),
-                "views": self._lasting("views", place, (self.batch, 3), np.int32),
+                "pictures": self._input("pictures", place, (self.batch, *stored), np.uint8),
+                "views": self._input("views", place, (self.batch, 3), np.int32),
+                "colours": self._input("colours", place, (self.batch, 3), np.float32),
                 "mean": self._lasting("mean", place, stored, np.float32),
             }
             for name, buffer in given.items():
                 self.inputs[name].append(buffer)
-            target = Operand(self._maps_on(place, "picture", 1, crop, first.layer.pad), 0)
+            target = Operand(self.maps_on(place, "picture", 1, read, pad if engine.BORDERS else 0), 0)
             reads = {name: Operand(buffer) for name, buffer in given.items()}
-            self.step(place, "crop.forward", reads=reads, writes={"y": target}, scale=network.scale)
+            numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": self.control}
+            self.step(place, "crop.forward", reads=reads, writes={"y": target}, **numbers)
             sources.append((target,))
         return Maps(crop, network.towers, sources=tuple(sources))
 
@@ -198,13 +185,13 @@ class Builder:
         shape = (x.shape[0] // reading.sources, *x.shape[1:])
         sources = []
         for place in range(self.places_count):
-            if not self._own(place, x.towers):
+            if not self.own(place, x.towers):
                 sources.append(())
             elif self.places_count == 1:
-                whole = self._maps_on(place, name, reading.sources, shape)
+                whole = self.maps_on(place, name, reading.sources, shape)
                 sources.append(tuple(Operand(whole, tower) for tower in range(reading.sources)))
             else:
-                each = [self._maps_on(place, f"{name} {tower}", 1, shape) for tower in range(reading.sources)]
+                each = [self.maps_on(place, f"{name} {tower}", 1, shape) for tower in range(reading.sources)]
                 sources.append(tuple(Operand(part, 0) for part in each))
         return Maps(x.shape, x.towers, sources=tuple(sources))
 
@@ -217,30 +204,30 @@ class Builder:
                 if part:
                     part.lasting = True
 
-    def _own(self, place: int, towers: int) -> list[int]:
+    def own(self, place: int, towers: int) -> list[int]:
+        """Return which of the first `towers` towers a place has."""
         return self.parameters.towers_on(place, towers)
+
+    def _input(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
+        """Make an input that changes with each batch: where the engine loads ahead, a slot for each in flight."""
+        return self._lasting(name, place, (*self.parameters.engine.SLOTS, *shape), dtype)
 
     def _lasting(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
         """Make an input or result, which keeps its memory."""
         self.buffers.append(Buffer(name, place, shape, np.dtype(dtype), lasting=True))
         return self.buffers[-1]
 
-    def _maps_on(self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype=None) -> Buffer:
+    def maps_on(
+        self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype=None
+    ) -> Buffer:
         """Make the buffer of some maps on one place."""
         channels, rows, columns = shape
         full = (towers, self.batch, rows + 2 * border, columns + 2 * border, channels)
-        dtype = np.dtype(dtype or self.parameters.dtype)
+        dtype = np.dtype(dtype or self.parameters.devices[place].dtype)
         self.buffers.append(Buffer(name, place, full, dtype, border, lasting=border > 0))
         return self.buffers[-1]
 
-    def _link(self, source: Operand, target: Operand) -> Operand:
-        """Append a copy between places, and return its target."""
-        place, towers = target.buffer.place, self.towers_of(source.buffer.place)
-        step = Step(f"link {self._reader}", "link", (self._reader,), towers, place, "", "link")
-        self._append(replace(step, reads={"source": source}, writes={"target": target}))
-        return target
-
-    def _append(self, step: Step) -> None:
+    def append(self, step: Step) -> None:
         """Append a step, and note the life of what it touches."""
         for operand in step.operands():
             operand.buffer.used(len(self.steps))

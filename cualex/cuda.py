@@ -11,10 +11,12 @@ import numpy as np
 
 from cualex import kernels
 from cualex.devices import Control, Ledger
+from cualex.errors import UsageError
 from cualex.runtime import Array, Runtime
 
 PRECISIONS = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}
 CONTROL_WORDS = 8
+FINITE = 6  # the place of that word in struct Control
 
 
 class CudaDevice:
@@ -24,8 +26,10 @@ class CudaDevice:
 
     def __init__(self, name: str, runtime: Runtime, index: int, precision: str, ledger: Ledger | None = None):
         """Make a stream on the GPU of that index."""
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision {precision!r}: GPUs have {', '.join(PRECISIONS)}")
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
-        self.dtype = np.dtype(PRECISIONS[precision])
+        self.dtype, self.master = np.dtype(PRECISIONS[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
         self.stream = runtime.stream(index)
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
@@ -47,12 +51,16 @@ class CudaDevice:
         return self._scratch[key]
 
     def upload(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy from the host."""
-        self.runtime.upload(self.stream, target, np.ascontiguousarray(values, target.dtype))
+        """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
+        if target.dtype == np.uint16:
+            values = to_bf16(np.asarray(values, np.float32))
+        values = np.broadcast_to(np.asarray(values, target.dtype), target.shape)
+        self.runtime.upload(self.stream, target, np.ascontiguousarray(values))
 
     def download(self, source: Array) -> np.ndarray:
-        """Wait for what is queued, and return a copy on the host."""
-        return self.runtime.download(self.stream, source)
+        """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
+        values = self.runtime.download(self.stream, source)
+        return from_bf16(values) if values.dtype == np.uint16 else values
 
     def launch(
         self, name: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants
@@ -74,6 +82,17 @@ class CudaDevice:
             self._recorded = None
         return partial(self._repeat, launches), launches
 
+    def compile(
+        self, launches: list[kernels.Launch], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Compile all the kernels of a plan together."""
+        self.runtime.compile(launches, progress)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Say how much memory the engine's own work arrays hold."""
+        return sum(array.nbytes for array in self._scratch.values())
+
     def _repeat(self, launches: list[kernels.Launch]) -> None:
         for each in launches:
             self.runtime.launch(self.stream, each)
@@ -82,11 +101,16 @@ class CudaDevice:
         """Hand the numbers of this step to the kernels: struct Control of kernels/control.cuh."""
         self.upload(self.control, control_words(control))
 
-    def link(self, home: "CudaDevice", source: Array, target: Array, name: str) -> None:
-        """Copy maps that lie on another device's place, in the order of both streams, and enter them in the ledger."""
+    def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, backward: bool) -> None:
+        """Copy maps that lie on another place, in the order of both streams, and enter them in the ledger.
+
+        On the way back the word goes along that says whether the loss was finite: this place's updates need it.
+        """
         runtime = self.runtime
         runtime.wait(self.stream, runtime.record(home.stream))
         runtime.copy(self.stream, source, target)
+        if backward:
+            runtime.copy(self.stream, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
         runtime.wait(home.stream, runtime.record(self.stream))  # before that place writes there again
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
 
@@ -100,6 +124,13 @@ def control_words(control: Control) -> np.ndarray:
     return words
 
 
-def grid_of(count: int, block: int, *more: int) -> tuple[int, ...]:
-    """Return a grid with enough blocks for `count` threads, and further axes."""
-    return (-(-count // block), *more)
+def to_bf16(values: np.ndarray) -> np.ndarray:
+    """Round float32 to the bits of bfloat16, to nearest, ties to even."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    near = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), (bits >> 16 | 0x40).astype(np.uint16), near)
+
+
+def from_bf16(bits: np.ndarray) -> np.ndarray:
+    """Return bfloat16 bits as float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)

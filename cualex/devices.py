@@ -1,9 +1,8 @@
-"""Devices, what they can do for a plan, and which tower goes where.
+"""The CPU as a device, and what every device shares: the numbers of a step, and the ledger of what crosses.
 
-A *device* is a place that computes: `cpu` now, `cuda:0` and `cuda:1` with the CUDA engine. A *placement* puts
-towers on devices: `cpu` puts both towers side by side on one place, `cpu,cpu` keeps them apart on two places
-with copies between them, as on two GPUs. A device allocates arrays, copies between places and runs work;
-copies between places are counted here, in the ledger, and nowhere else.
+A *device* is a place that computes: `cpu` here, `cuda:0` in cuda.py. It allocates arrays, brings values in and out,
+prepares and runs an engine's functions, and copies maps that come from another place; those copies are entered in
+the ledger, and nowhere else.
 """
 
 from collections.abc import Callable
@@ -11,8 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cualex.errors import DeviceError, UsageError
+from cualex.errors import UsageError
 from cualex.workers import Scratch, Workers
+
+PRECISIONS = {"fp32": np.float32, "fp64": np.float64}
 
 
 @dataclass
@@ -43,8 +44,17 @@ class HostDevice:
 
     engine = "host"
 
-    def __init__(self, name: str = "cpu", workers: int | None = None, ledger: Ledger | None = None) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str = "cpu",
+        workers: int | None = None,
+        ledger: Ledger | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision {precision!r}: the CPU has {', '.join(PRECISIONS)}")
+        self.name, self.precision = name, precision
+        self.dtype = self.master = np.dtype(PRECISIONS[precision])
         self.workers = Workers(workers)
         self.scratch = Scratch()
         self.ledger = ledger or Ledger()
@@ -61,8 +71,28 @@ class HostDevice:
         """Run a grid of tasks on the workers; see `Workers.grid`."""
         self.workers.grid(task, *counts)
 
-    def link(self, source: np.ndarray, target: np.ndarray, name: str) -> None:
-        """Copy maps that come from another place, and enter them in the ledger."""
+    def upload(self, target: np.ndarray, values: np.ndarray) -> None:
+        """Fill an array of this device."""
+        np.copyto(target, values)
+
+    def download(self, source: np.ndarray) -> np.ndarray:
+        """Return a copy of an array of this device."""
+        return np.array(source)
+
+    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
+        """Return what runs an engine's function, and the kernels that it launches: none here."""
+        return function, []
+
+    def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile kernels: there are none."""
+
+    def begin(self, control: Control) -> None:
+        """Start a step: its numbers are read from `control` itself."""
+
+    def link(
+        self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool
+    ) -> None:
+        """Copy maps that lie on another place, its `home`, and enter them in the ledger."""
         np.copyto(target, source)
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
 
@@ -70,43 +100,3 @@ class HostDevice:
     def scratch_bytes(self) -> int:
         """Say how much memory the engine's own work arrays hold."""
         return self.scratch.bytes + self.workers.bytes
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Say which towers each place has: `((0, 1),)` or `((0,), (1,))`, and the name of each place's device."""
-
-    names: tuple[str, ...]
-    towers: tuple[tuple[int, ...], ...]
-
-    def __str__(self) -> str:
-        return ",".join(self.names)
-
-
-def placement(text: str, towers: int) -> Placement:
-    """Read a placement such as `cpu` or `cpu,cpu` for a network with that many towers."""
-    names = tuple(name.strip() for name in text.split(","))
-    if names == ("auto",):
-        names = ("cpu",)
-    for name in names:
-        if name.startswith("cuda"):
-            raise DeviceError(
-                f"device {name!r}: this version of cualex has no CUDA engine yet. Use --device cpu."
-            )
-        if name != "cpu":
-            raise UsageError(f"device {name!r}: expected cpu, or cpu,cpu for two places, got {text!r}")
-    if len(names) == 1:
-        return Placement(names, (tuple(range(towers)),))
-    if len(names) != towers:
-        raise UsageError(
-            f"device {text!r} names {len(names)} places; this network has {towers} "
-            f"tower{'s' if towers > 1 else ''}. Name one place for all, or one a tower."
-        )
-    return Placement(names, tuple((tower,) for tower in range(towers)))
-
-
-def open_device(name: str, ledger: Ledger | None = None, workers: int | None = None) -> HostDevice:
-    """Start the device of one place."""
-    return HostDevice(name, workers, ledger)
-
-

@@ -46,12 +46,14 @@ class Memory:
         return self.shared + self.parameters + self.work
 
 
-def measure(network: Network, batch: int, mode: str = "train", device: str = "cpu") -> Memory:
+def measure(
+    network: Network, batch: int, mode: str = "train", device: str = "cpu", precision: str | None = None
+) -> Memory:
     """Make a plan, run one step on empty pictures, and say what it holds.
 
     The step is needed for the engine's work memory, which grows when an operation first runs.
     """
-    parameters = Parameters(network, device)
+    parameters = Parameters(network, device, precision=precision)
     plan = Plan(parameters, batch, mode)
     plan.run()
     steps = [f"{step.name} {step.kind}" if step.name != step.kind else step.name for step in plan.steps]

@@ -22,19 +22,28 @@ from cualex.workers import cores
 BATCH = 32  # pictures in a plan; the last part of a set is padded
 
 
-def load(path: str | Path, device: str = "cpu") -> "Model":
-    """Read a weights file and put its network on a device ("cpu", or "cpu,cpu" for a place a tower)."""
-    return Model(weights_file.load(path), device)
+def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> "Model":
+    """Read a weights file and put its network on a device: "cpu", "cuda:0", "cuda:0,cuda:1", "auto"; see `placement`.
+
+    `precision` is fp32 on the CPU; tf32, fp32 or bf16 on GPUs.
+    """
+    return Model(weights_file.load(path), device, precision)
 
 
 class Model:
     """Hold a network with its weights, class names and preprocessing, on a device."""
 
-    def __init__(self, weights: Weights, device: str = "cpu", parameters: Parameters | None = None):
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "cpu",
+        precision: str | None = None,
+        parameters: Parameters | None = None,
+    ):
         """Put the weights on the device; with `parameters`, use those that a training moves."""
         self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
         if parameters is None:
-            parameters = Parameters(weights.network, device)
+            parameters = Parameters(weights.network, device, precision=precision)
             parameters.load(weights.tensors)
         self.parameters = parameters
         self._plans: dict[tuple, Plan] = {}

@@ -6,28 +6,38 @@ Plans of several batches and modes share them: a training plan moves them, an in
 import numpy as np
 
 from cualex import engine
-from cualex.devices import Ledger, open_device, placement
+from cualex.devices import Ledger
 from cualex.networks import Network, Stage
-
-PRECISIONS = {"fp32": np.float32, "fp64": np.float64}
+from cualex.placements import open_devices, placement
+from cualex.runtime import Array, Runtime
 
 
 class Parameters:
-    """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them."""
+    """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them.
+
+    `arrays` are the parameters that an update moves. Where maps have fewer bits than these, `copies` are the weights
+    as the products read them; each update writes both.
+    """
 
     def __init__(
-        self, network: Network, device: str = "cpu", *, precision: str = "fp32", workers: int | None = None
+        self,
+        network: Network,
+        device: str = "cpu",
+        *,
+        precision: str | None = None,
+        workers: int | None = None,
+        runtime: Runtime | None = None,
     ):
-        """Open the devices and allocate the parameters, all zero."""
+        """Open the devices and allocate the parameters, all zero; see `open_devices` for the settings."""
         self.network = network
         self.placement = placement(device, network.towers)
         self.ledger = Ledger()
-        self.devices = [open_device(name, self.ledger, workers) for name in self.placement.names]
+        self.devices = open_devices(self.placement, precision, self.ledger, workers, runtime)
         self.engine = engine.find(self.devices[0].engine)
-        self.dtype = np.dtype(PRECISIONS[precision])
         self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
-        self.arrays: dict[tuple[str, int], np.ndarray] = {}
-        self.velocities: dict[tuple[str, int], np.ndarray] = {}
+        self.arrays: dict[tuple[str, int], Array] = {}
+        self.velocities: dict[tuple[str, int], Array] = {}
+        self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
         for name, shape in network.parameters().items():
             self._put(self.arrays, name, np.broadcast_to(nothing, shape))
@@ -45,6 +55,11 @@ class Parameters:
         """Return canonical weights and biases, as float32."""
         return {name: self._get(self.arrays, name) for name in self.stages}
 
+    def forget_velocities(self) -> None:
+        """Set all velocities to zero."""
+        for (_, place), velocity in self.velocities.items():
+            self.devices[place].upload(velocity, np.zeros((), np.float32))
+
     def load_velocities(self, tensors: dict[str, np.ndarray]) -> None:
         """Take canonical velocities."""
         for name in self.stages:
@@ -54,21 +69,26 @@ class Parameters:
         """Return canonical velocities, as float32; zero where there has been no update."""
         return {name: self._get(self.velocities, name) for name in self.stages if self.velocities}
 
-    def velocity(self, name: str, place: int) -> np.ndarray:
+    def read(self, name: str, place: int) -> Array:
+        """Return a parameter as the forward pass reads it."""
+        return self.copies.get((name, place), self.arrays[name, place])
+
+    def velocity(self, name: str, place: int) -> Array:
         """Return a parameter's velocity on a place, zero at first."""
         if (name, place) not in self.velocities:
             like = self.arrays[name, place]
             self.velocities[name, place] = self.devices[place].allocate(like.shape, like.dtype, zero=True)
         return self.velocities[name, place]
 
-    def gather(self, arrays: dict[tuple[str, int], np.ndarray], name: str) -> np.ndarray:
+    def gather(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
         """Return canonically what a dictionary like `arrays` holds of a parameter, on all its places."""
         return self._get(arrays, name)
 
     @property
     def bytes(self) -> int:
         """Say how much memory parameters and velocities take."""
-        return sum(array.nbytes for array in (*self.arrays.values(), *self.velocities.values()))
+        held = (*self.arrays.values(), *self.velocities.values(), *self.copies.values())
+        return sum(array.nbytes for array in held)
 
     def _places(self, stage: Stage):
         """Yield each place that has a share of a stage's parameters, with its towers."""
@@ -82,14 +102,21 @@ class Parameters:
         for place, towers in self._places(stage):
             part = canonical[towers[0] * share : (towers[-1] + 1) * share]
             packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
+            device = self.devices[place]
             if (name, place) not in arrays:
-                arrays[name, place] = self.devices[place].allocate(packed.shape, self.dtype)
-            np.copyto(arrays[name, place], packed)
+                arrays[name, place] = device.allocate(packed.shape, device.master)
+            device.upload(arrays[name, place], packed)
+            if arrays is self.arrays and last == "weight" and device.dtype.itemsize < device.master.itemsize:
+                if (name, place) not in self.copies:
+                    self.copies[name, place] = device.allocate(packed.shape, device.dtype)
+                device.upload(self.copies[name, place], packed)
 
     def _get(self, arrays, name: str) -> np.ndarray:
         stage, last = self.stages[name], name.rpartition(".")[2]
         parts = [
-            stage.layer.unpack(self.engine, last, arrays[name, place], stage.reading)
+            stage.layer.unpack(
+                self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading
+            )
             for place, _ in self._places(stage)
         ]
         whole = np.concatenate(parts).astype(np.float32, copy=False)

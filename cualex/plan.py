@@ -6,15 +6,19 @@ either side, the ledger is its links, `summary --memory` prints its buffers. In 
 nothing.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from cualex import buffers
+from cualex.buffers import Buffer
 from cualex.building import Builder
 from cualex.devices import Control
 from cualex.errors import UsageError
+from cualex.kernels import Launch
 from cualex.parameters import Parameters
+from cualex.runtime import Array
 from cualex.steps import Result, Step
 
 
@@ -23,7 +27,7 @@ class Plan:
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
     layer has steps of its own. `sink` says where weight gradients go: "momentum" updates the weights, "keep"
-    stores the gradients for `gradients`.
+    stores the gradients for `gradients`. `progress` hears how many kernels are compiled, of how many.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Plan:
         fuse: bool = True,
         sink: str = "momentum",
         control: Control | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
@@ -50,33 +55,43 @@ class Plan:
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._sink, self._gradients = sink, {}
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
-        self._labels, self._sums = built.labels.array(), built.sums.array()
-        self._labels[...] = -1
-        for step in self.steps:
-            self._bind(step)
+        self._labels, self._sums = built.labels.buffer, built.sums.buffer
+        nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
+        self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
+        launches = [launch for step in self.steps for launch in self._bind(step)]
+        parameters.devices[0].compile(launches, progress)
 
-    def put(self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray) -> None:
-        """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted)."""
-        for name, given in (("pictures", pictures), ("views", views)):
+    def put(
+        self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
+    ):
+        """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
+
+        `colours` (pictures, 3) are added to the red, green and blue of each picture.
+        """
+        colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
+        given = {"pictures": pictures, "views": views, "colours": colours}
+        for name, values in given.items():
             for buffer in self._inputs[name]:
-                np.copyto(buffer.array, given)
-        np.copyto(self._labels, labels)
+                self._fill(buffer, values)
+        self._fill(self._labels, labels)
 
     def put_mean(self, mean: np.ndarray) -> None:
         """Hand in the mean picture (stored, stored, 3)."""
         for buffer in self._inputs["mean"]:
-            np.copyto(buffer.array, mean)
+            self._fill(buffer, mean)
 
     def run(self) -> None:
         """Run all steps once, on what was put in; what overflows shows in the loss."""
         with np.errstate(all="ignore"):
+            for device in self.parameters.devices:
+                device.begin(self.control)
             for step in self.steps:
                 step.run()
 
     @property
     def result(self) -> Result:
         """Return loss and counts of the last run."""
-        loss, top1, top5, count = self._sums.tolist()
+        loss, top1, top5, count = self._take(self._sums.place, self._sums.array).tolist()
         return Result(loss / max(count, 1), int(top1), int(top5), int(count))
 
     def output(self, name: str) -> np.ndarray:
@@ -86,33 +101,47 @@ class Plan:
         """
         maps = self._outputs[name]
         if maps.shared:
-            parts = [operand.array()[None] for operand in maps.reads(0)]
+            parts = [self._take(0, operand.array())[None] for operand in maps.reads(0)]
         else:
-            parts = [maps.at(place).array() for place in self._places(maps)]
+            parts = [self._take(place, maps.at(place).array()) for place in self._places(maps)]
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the canonical gradients that the sink "keep" has stored."""
         return {name: self.parameters.gather(self._gradients, name) for name in self.parameters.stages}
 
-    def _bind(self, step: Step) -> None:
-        """Turn a step's names into a function, arrays and sinks."""
+    def _fill(self, buffer: Buffer, values: np.ndarray) -> None:
+        """Hand values to the device of a buffer."""
+        self.parameters.devices[buffer.place].upload(buffer.array, values)
+
+    def _take(self, place: int, array: Array) -> np.ndarray:
+        """Return a copy of an array on a place."""
+        return self.parameters.devices[place].download(array)
+
+    def _bind(self, step: Step) -> list[Launch]:
+        """Turn a step's names into a function, arrays and sinks; return the kernels that it launches."""
         device = self.parameters.devices[step.place]
         if step.kind == "link":  # the one step that touches two places
-            source, target = step.reads["source"].array(), step.writes["target"].resolve(step.place)
-            step.run = partial(device.link, source, target, step.layers[0])
-            return
+            source, target = step.reads["source"], step.writes["target"].resolve(step.place)
+            home = self.parameters.devices[source.buffer.place]
+            step.run = partial(device.link, home, source.array(), target, step.layers[0], **step.numbers)
+            return []
         module, _, name = step.function.partition(".")
         function = getattr(getattr(self.parameters.engine, module), name)
         sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
-        step.run = partial(function, device, **step.arrays(), **sinks, **step.numbers)
+        work = partial(function, device, **step.arrays(), **sinks, **step.numbers)
+        step.run, launches = device.prepare(work)
+        return launches
 
     def _make_sink(self, step: Step, last: str):
         """Make the sink of one of a step's parameters."""
         name, update = f"{step.layers[0]}.{last}", self.parameters.engine.update
-        weight = self.parameters.arrays[name, step.place]
+        parameters, device = self.parameters, self.parameters.devices[step.place]
+        weight = parameters.arrays[name, step.place]
         if self._sink == "keep":
-            gradient = self._gradients[name, step.place] = np.zeros_like(weight)
+            gradient = device.allocate(weight.shape, device.master, zero=True)
+            self._gradients[name, step.place] = gradient
             return update.Keep(gradient)
-        decay = self.parameters.stages[name].parameters[name].decay
-        return update.Momentum(weight, self.parameters.velocity(name, step.place), self.control, decay)
+        decay = parameters.stages[name].parameters[name].decay
+        velocity, copy = parameters.velocity(name, step.place), parameters.copies.get((name, step.place))
+        return update.Momentum(weight, velocity, self.control, decay, copy)

@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from cualex.buffers import Operand
 
 
@@ -40,7 +38,7 @@ class Step:
         """Count what is read and written, once each, without what the sinks move."""
         items = self._items()
         maps = sum(item.bytes for item in items if isinstance(item, Operand))
-        return maps + sum(item.nbytes for item in items if isinstance(item, np.ndarray))
+        return maps + sum(item.nbytes for item in items if hasattr(item, "nbytes"))
 
     def arrays(self) -> dict:
         """Return the function's arguments with arrays of this place for operands."""

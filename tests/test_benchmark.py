@@ -148,7 +148,8 @@ def test_the_crops_are_those_that_the_first_layer_reads(device):
     given = problem.make(NETWORK, 6)
     assert set(given.views[:, 2]) == {0, 1}
     y = np.empty((6, NETWORK.crop, NETWORK.crop, 3), np.float32)
-    crop.forward(device, given.pictures, given.views, given.mean, y)
+    colours = np.zeros((6, 3), np.float32)
+    crop.forward(device, given.pictures, given.views, colours, given.mean, y, crop=NETWORK.crop)
     np.testing.assert_array_equal(given.crops(), y.transpose(0, 3, 1, 2))
 
 
@@ -304,7 +305,7 @@ def test_without_pytorch_there_is_one_line(run, monkeypatch):
 def test_a_missing_gpu_is_said_before_anything_runs(run):
     result = run("--device", "cuda:0")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: device 'cuda:0'")
+    assert result.stderr.endswith("--device cpu needs none.\n")
 
 
 # --- against PyTorch

@@ -10,11 +10,16 @@ HOMES = {"cualex": "cualex", "kernels": "cualex.kernels", "cli": "cualex.cli"}
 ORDER = [
     "cualex.errors",
     "cualex.files",
+    "cualex.cache",
     "cualex.kernels",
     "cualex.philox",
     "cualex.workers",
     "cualex.environment",
+    "cualex.runtime",
+    "cualex.cupy_runtime",
     "cualex.devices",
+    "cualex.cuda",
+    "cualex.placements",
     "cualex.engine",
     "cualex.layers",
     "cualex.networks",
@@ -22,6 +27,7 @@ ORDER = [
     "cualex.buffers",
     "cualex.steps",
     "cualex.units",
+    "cualex.links",
     "cualex.building",
     "cualex.plan",
     "cualex.weights",
@@ -42,7 +48,7 @@ FENCES = {
     "click": ["cualex.cli"],
     "rich": ["cualex.cli"],
     "PIL": ["cualex.data.pictures", "cualex.data.demo", "cualex.data.shapes", "cualex.pictures"],
-    "cupy": ["cualex.kernels", "cualex.engine.cuda"],
+    "cupy": ["cualex.kernels", "cualex.cupy_runtime"],
     "torch": ["cualex.benchmark.torch_side"],
 }
 

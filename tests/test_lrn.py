@@ -140,7 +140,7 @@ def test_pooled_equals_the_two_steps(device, rng, numbers, relu):
     pooled = np.full_like(dy, np.nan)
     lrn.forward(device, x, y, saved, **numbers)
     maxpool.forward(device, y, pooled, **window)
-    maxpool.backward(device, y, pooled, dy, dn, **window)
+    maxpool.backward(device, y, None, pooled, dy, dn, **window)
     lrn.backward(device, x, saved, dn, dx, **numbers, relu=relu)
 
     again, also_saved, also_dx = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.full_like(x, np.nan)

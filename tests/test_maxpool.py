@@ -25,7 +25,7 @@ def engine(device, x, dy, size, stride, relu=False):
     with Untouched(x, dy):
         maxpool.forward(device, x, y, size=size, stride=stride)
         with Untouched(y):
-            maxpool.backward(device, x, y, dy, dx, size=size, stride=stride, relu=relu)
+            maxpool.backward(device, x, None, y, dy, dx, size=size, stride=stride, relu=relu)
     return y, dx
 
 
@@ -75,7 +75,7 @@ def test_maps_inside_borders(device, rng):
 
     (_, x), (_, dy), (y_around, y), (dx_around, dx) = map(bordered, (x, dy, wanted[0] + 1, wanted[1] + 1))
     maxpool.forward(device, x, y, size=3, stride=2)
-    maxpool.backward(device, x, y, dy, dx, size=3, stride=2)
+    maxpool.backward(device, x, None, y, dy, dx, size=3, stride=2)
     assert_array_equal(y, wanted[0])
     assert_array_equal(dx, wanted[1])
     for around, inner in ((y_around, y), (dx_around, dx)):

@@ -73,7 +73,7 @@ def test_the_table_says_where_towers_meet_and_adds_up():
     ("arguments", "line"),
     [
         (["alexnet", "--crop", "20"], "a crop must have at least 67 pixels a side, got 20"),
-        (["alexnet", "--memory", "--device", "cuda:0"], "no CUDA engine yet. Use --device cpu."),
+        (["alexnet", "--memory", "--device", "cuda:0"], "--device cpu needs none."),
         (["cifar-relu", "--memory", "--device", "cpu,cpu"], "this network has 1 tower"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from cualex import networks, weights
+from cualex import links, networks, weights
 from cualex.buffers import Maps, Operand
 from cualex.building import Builder
 from cualex.layers import Conv, Reading
@@ -76,13 +76,13 @@ def test_a_read_across_places_is_refused(monkeypatch):
 
 def test_a_second_link_is_noticed(monkeypatch):
     """Planted: everything crosses twice."""
-    link = Builder._link
+    link = links._link
 
-    def twice(self, source, target):
-        link(self, source, target)
-        return link(self, source, target)
+    def twice(build, source, target):
+        link(build, source, target)
+        return link(build, source, target)
 
-    monkeypatch.setattr(Builder, "_link", twice)
+    monkeypatch.setattr(links, "_link", twice)
     plan = Plan(Parameters(networks.build("alexnet"), "cpu,cpu"), 1, "infer")
     assert crossings(plan)["conv3"] == 2 * 2 * 21_632
 

@@ -30,8 +30,7 @@ class Ours:
     def restart(self) -> None:
         """Forget all updates."""
         self.parameters.load(self.problem.tensors)
-        for velocity in self.parameters.velocities.values():
-            velocity[...] = 0
+        self.parameters.forget_velocities()
         self.control.step = 0
 
     def turn(self, steps: int) -> float:

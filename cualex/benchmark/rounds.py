@@ -15,9 +15,9 @@ from cualex.benchmark.figures import Part, Result, Round, medians
 from cualex.benchmark.measure import SIDE, Ours, Yardstick
 from cualex.benchmark.problem import Problem
 from cualex.benchmark.second import Second
-from cualex.devices import placement
 from cualex.errors import CualexError
 from cualex.networks import Network
+from cualex.placements import open_devices, placement
 from cualex.workers import cores
 
 SECONDS = 3.0  # a turn of ours, about
@@ -55,7 +55,9 @@ def benchmark(
     round, and the result last. A turn of ours takes about `seconds`; PyTorch's has as many steps. `side` is that
     of the yardstick's matrices.
     """
-    place = str(placement(device, network.towers))
+    placed = placement(device, network.towers)
+    open_devices(placed)  # refuse a device now
+    place = str(placed)
     parts = (Part("train", "train", batch), Part("infer", "infer", batch), Part("infer_batch_1", "infer", 1))
     conditions = {
         **environment.describe(),

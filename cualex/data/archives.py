@@ -16,7 +16,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from cualex.data import cache, pictures
+from cualex import cache
+from cualex.data import pictures
 from cualex.data.listing import File, Listing, listed, parents
 from cualex.errors import DataError, PictureError
 

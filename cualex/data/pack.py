@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex.data import cache as caches
+from cualex import cache as caches
 from cualex.data.decoding import Decoded, Progress, decode_split
 from cualex.data.sources import Source
 

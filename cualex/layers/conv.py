@@ -58,19 +58,25 @@ class Conv(Layer):
         filters, rows, columns = self.output_shape(shape)
         return filters * rows * columns
 
+    def picture(self, engine, shape):
+        """Return the shape of the picture as the engine's convolution reads it."""
+        return engine.conv.picture(shape, size=self.size, stride=self.stride, pad=self.pad)
+
     def pack(self, engine, name, canonical, towers, reading):
         """Order the filters as the engine wants them."""
         if name == "bias":
             return super().pack(engine, name, canonical, towers, reading)
         if self.groups > 1 and reading.sources > 1:
             raise ValueError("conv: groups right after an exchange are not supported; leave out one of them")
-        return engine.conv.pack(canonical, towers=towers, sources=reading.sources, groups=self.groups)
+        return engine.conv.pack(
+            canonical, stride=self.stride, towers=towers, sources=reading.sources, groups=self.groups
+        )
 
     def unpack(self, engine, name, packed, reading):
         """Order the filters canonically."""
         if name == "bias":
             return super().unpack(engine, name, packed, reading)
-        return engine.conv.unpack(packed, size=self.size, sources=reading.sources)
+        return engine.conv.unpack(packed, size=self.size, stride=self.stride, sources=reading.sources)
 
     def forward(self, build, x, then):
         """Convolve, add the bias, and take the ReLU in the same step where the engine can."""
@@ -82,18 +88,15 @@ class Conv(Layer):
                 reads={"x": x.reads(place, bordered=True), **build.parameters_of(place)},
                 writes={"y": y.at(place)},
                 products=1,
-                size=self.size,
-                stride=self.stride,
-                groups=self.groups,
-                shared=x.shared,
                 relu=bool(then),
+                **self._numbers(x),
             )
         return y, {}
 
     def backward(self, build, x, y, kept, dy, then):
         """Sink the gradients of weights and biases, and add up what the windows give for `dx`."""
         dx = build.gradient(x)
-        numbers = {"size": self.size, "stride": self.stride, "groups": self.groups, "shared": x.shared}
+        numbers = self._numbers(x)
         for place in build.places(y):
             if dx:
                 relu = {"relu_of": x.reads(place)} if dx.relu_taken else {}
@@ -103,7 +106,6 @@ class Conv(Layer):
                     reads={"dy": dy.at(place), "weight": build.parameters_of(place)["weight"], **relu},
                     writes={"dx": dx.reads(place)},
                     products=1,
-                    pad=self.pad,
                     **numbers,
                 )
             build.step(
@@ -115,3 +117,13 @@ class Conv(Layer):
                 **numbers,
             )
         return dx
+
+    def _numbers(self, x):
+        """Return what all three functions need to know."""
+        return {
+            "size": self.size,
+            "stride": self.stride,
+            "pad": self.pad,
+            "groups": self.groups,
+            "shared": x.shared,
+        }

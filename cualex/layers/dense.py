@@ -44,9 +44,7 @@ class Dense(Layer):
         """Order the weights as the engine wants them."""
         if name == "bias":
             return super().pack(engine, name, canonical, towers, reading)
-        return engine.dense.pack(
-            canonical, towers=towers, maps=self._maps(reading), sources=reading.sources
-        )
+        return engine.dense.pack(canonical, towers=towers, maps=self._maps(reading), sources=reading.sources)
 
     def unpack(self, engine, name, packed, reading):
         """Order the weights canonically."""

@@ -28,7 +28,6 @@ class Dropout(Layer):
     def forward(self, build, x, then):
         """Drop units in training; scale them at test where dropout is classic."""
         y = build.maps(x.shape, x.towers)
-        keep = 1 - self.share
         if not build.training:
             for place in build.places(y):
                 build.step(
@@ -36,34 +35,42 @@ class Dropout(Layer):
                     "dropout.infer",
                     reads={"x": x.at(place)},
                     writes={"y": y.at(place)},
-                    factor=1.0 if self.inverted else keep,
+                    factor=1.0 if self.inverted else 1 - self.share,
                 )
             return y, {}
-        mask = build.maps(x.shape, x.towers, "mask", dtype=bool, border=0)
+        mask = build.saved(x, y)
         for place in build.places(y):
             build.step(
                 place,
                 "dropout.forward",
                 reads={"x": x.at(place)},
-                writes={"y": y.at(place), "mask": mask.at(place)},
-                keep=keep,
-                factor=1 / keep if self.inverted else 1.0,
-                layer=build.index,
-                towers=x.towers,
-                first_tower=build.towers_of(place)[0],
-                control=build.control,
+                writes={"y": y.at(place), "mask": mask.at(place) if mask else None},
+                **self._drawing(build, place, x.towers),
             )
         return y, {"mask": mask}
 
     def backward(self, build, x, y, kept, dy, then):
         """Pass the gradient of what was not dropped, in place."""
+        mask = kept["mask"]
         for place in build.places(y):
             own = dy.at(place)
             build.step(
                 place,
                 "dropout.backward",
-                reads={"mask": kept["mask"].at(place), "dy": own},
+                reads={"mask": mask.at(place) if mask else None, "dy": own},
                 writes={"dx": own},
-                factor=1 / (1 - self.share) if self.inverted else 1.0,
+                **self._drawing(build, place, x.towers),
             )
         return dy
+
+    def _drawing(self, build, place, towers):
+        """Say which units to keep: an engine may draw them in both passes, or keep the mask."""
+        keep = 1 - self.share
+        return {
+            "keep": keep,
+            "factor": 1 / keep if self.inverted else 1.0,
+            "layer": build.index,
+            "towers": towers,
+            "first_tower": build.towers_of(place)[0],
+            "control": build.control,
+        }

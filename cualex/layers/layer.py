@@ -55,6 +55,10 @@ class Layer:
         """Count the units of one tower as the paper does: the outputs of convolution and dense layers."""
         return 0
 
+    def picture(self, engine, shape: Shape) -> Shape:
+        """Return the shape in which this layer, as the first, wants the picture from the engine."""
+        return shape
+
     def pack(self, engine, name: str, canonical, towers: int, reading: Reading):
         """Turn a canonical parameter of `towers` towers into the engine's order, with a leading tower axis."""
         return canonical.reshape(towers, -1).copy()

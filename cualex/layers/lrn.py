@@ -29,7 +29,7 @@ class LRN(Layer):
         """Normalise, and pool in the same step where the engine can."""
         pool = then[0] if then else None
         y = build.maps(pool.output_shape(x.shape) if pool else x.shape, x.towers)
-        saved = build.maps(x.shape, x.towers, "scale", border=0) if build.training else None
+        saved = build.saved(x, y)
         function, numbers = ("lrn.forward_pooled", pool.window()) if pool else ("lrn.forward", {})
         for place in build.places(y):
             build.step(
@@ -45,14 +45,19 @@ class LRN(Layer):
     def backward(self, build, x, y, kept, dy, then):
         """Take the gradient back through the normalisation, and through the pooling above it."""
         dx = build.gradient(x)
-        pool = then[0] if then else None
+        saved, pool = kept["saved"], then[0] if then else None
         function, numbers = ("lrn.backward_pooled", pool.window()) if pool else ("lrn.backward", {})
         for place in build.places(y):
             pooled = {"y": y.at(place)} if pool else {}
             build.step(
                 place,
                 function,
-                reads={"x": x.at(place), "saved": kept["saved"].at(place), "dy": dy.at(place), **pooled},
+                reads={
+                    "x": x.at(place),
+                    "saved": saved.at(place) if saved else None,
+                    "dy": dy.at(place),
+                    **pooled,
+                },
                 writes={"dx": dx.at(place)},
                 relu=dx.relu_taken,
                 **self._numbers(),

@@ -64,25 +64,31 @@ class Notice:
 
 
 def train(
-    recipe: Recipe, pack, validation, run: Run, device: str = "cpu", description: dict | None = None
+    recipe: Recipe,
+    pack,
+    validation,
+    run: Run,
+    device: str = "cpu",
+    precision: str | None = None,
+    description: dict | None = None,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
     Ctrl-C, SIGTERM and whatever else ends it early leave last.safetensors of the last whole update. Raise Diverged
     when the loss is not finite; the weights written before stay as they are.
     """
-    return Training(recipe, pack, validation, run, device).go(description or {})
+    return Training(recipe, pack, validation, run, device, precision).go(description or {})
 
 
 class Training:
     """Hold what a training needs from update to update."""
 
-    def __init__(self, recipe: Recipe, pack, validation, run: Run, device: str):
+    def __init__(self, recipe: Recipe, pack, validation, run: Run, device: str, precision: str | None):
         """Draw the initial weights and build the plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
         self.network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
-        self.parameters = Parameters(self.network, device)
+        self.parameters = Parameters(self.network, device, precision=precision)
         tensors = weights.initial(self.network, recipe.seed)
         self.parameters.load(tensors)
         self.mean = np.ascontiguousarray(pack.mean, np.float32)

@@ -1,15 +1,30 @@
 """The engine for CPUs, in NumPy: a file an operation.
 
-`FUSES` names the neighbours that one step of this engine can do together, forward and backward.
+`FUSES` names the neighbours that one step of this engine can do together, forward and backward; `SAVES` what a
+step of these kinds keeps for its backward pass; `BORDERS` says that maps lie with the zeros of a padded convolution
+around them.
 """
 
+from cualex.engine import Saved
 from cualex.engine.host import conv, crop, dense, dropout, exchange, lrn, maxpool, relu, softmax, update
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
 TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+SAVES = {
+    "lrn": Saved("scale", like="input"),
+    "lrn+maxpool": Saved("scale", like="input"),
+    "dropout": Saved("mask", like="input", dtype=bool),
+}
+BORDERS = True
+SLOTS: tuple[
+    int, ...
+] = ()  # the axes that inputs have before their own: room for batches that are loaded ahead
 
 __all__ = [
+    "BORDERS",
     "FUSES",
+    "SAVES",
+    "SLOTS",
     "TAKES_RELU",
     "conv",
     "crop",

@@ -2,8 +2,8 @@
 
     y[n, p, q, f] = bias[f] + SUM over r, s, c of x[n, p*stride + r, q*stride + s, c] * weight[r, s, c, f]
 
-`x` is a list of maps (pictures, rows, columns, channels) with the padding already around them as a border of
-zeros. Where it is shared, every tower reads all of them, side by side along the channels; else tower t reads
+`x` is a list of maps (pictures, rows, columns, channels) with the `pad` pixels of padding already around them, as a
+border of zeros. Where it is shared, every tower reads all of them, side by side along the channels; else tower t reads
 `x[t]`. `y` is (towers, pictures, rows, columns, filters), the biases (towers, filters), the weights as
 `filters.py` has them.
 
@@ -13,14 +13,14 @@ whether the towers are in one place or two.
 
 import numpy as np
 
-from cualex.engine.host.filters import pack, unpack
+from cualex.engine.host.filters import pack, picture, unpack
 from cualex.engine.host.sums import LANES, add_in_order, add_product
 from cualex.engine.host.windows import cuts, products, tiled
 
-__all__ = ["forward", "input_gradient", "pack", "unpack", "weight_gradient"]
+__all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
 
 
-def forward(device, x, weight, bias, y, *, size, stride=1, groups=1, shared=False, relu=False) -> None:
+def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
     towers, pictures, height, width, filters = y.shape
     per_group = filters // groups
@@ -43,7 +43,7 @@ def forward(device, x, weight, bias, y, *, size, stride=1, groups=1, shared=Fals
     device.run(lambda i, scratch: task(*tasks[i], scratch), len(tasks))
 
 
-def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, groups=1, shared=False) -> None:
+def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, groups=1, shared=False) -> None:
     """Give `sink` the gradient of each tower's and group's weights, `bias_sink` that of each tower's biases.
 
     The pictures are dealt to `LANES` partial sums, neighbours together, which are then added in their order.

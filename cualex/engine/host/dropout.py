@@ -19,9 +19,7 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
     def task(part, scratch):
         first, last = part * PICTURES, min((part + 1) * PICTURES, pictures)
         row = towers * features
-        drawn = words(
-            control.seed, DROPOUT, layer, control.step, (last - first) * row, first=first * row
-        )
+        drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=first * row)
         kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
         for tower in range(here):
             own = tower, slice(first, last)
@@ -33,8 +31,10 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
     device.grid(task, -(-pictures // PICTURES))
 
 
-def backward(device, mask, dy, dx, *, factor) -> None:
-    """Write dx = dy * mask * factor; `dx` may be `dy`."""
+def backward(
+    device, mask, dy, dx, *, factor, keep=None, layer=None, towers=None, first_tower=None, control=None
+) -> None:
+    """Write dx = dy * mask * factor; `dx` may be `dy`. The mask is kept, so nothing is drawn again."""
     np.multiply(dy, mask, out=dx)
     if factor != 1:
         dx *= factor

@@ -6,7 +6,9 @@ K runs over (source, row, column, channel), as the columns of windows do. Going 
 import numpy as np
 
 
-def pack(canonical: np.ndarray, *, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:
+def pack(
+    canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1
+) -> np.ndarray:
     """Turn (towers * filters, sources * channels / groups, rows, columns) into the engine's order."""
     filters, channels, size, _ = canonical.shape
     parts = canonical.reshape(
@@ -17,7 +19,12 @@ def pack(canonical: np.ndarray, *, towers: int = 1, sources: int = 1, groups: in
     )
 
 
-def unpack(packed: np.ndarray, *, size: int, sources: int = 1) -> np.ndarray:
+def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> tuple[int, int, int]:
+    """Return (channels, rows, columns) in which the first layer reads the picture: as it is."""
+    return shape
+
+
+def unpack(packed: np.ndarray, *, size: int, stride: int = 1, sources: int = 1) -> np.ndarray:
     """Turn the engine's order back into the canonical one."""
     towers, groups, depth, filters = packed.shape
     parts = packed.reshape(towers, groups, sources, size, size, -1, filters)

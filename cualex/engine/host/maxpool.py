@@ -12,8 +12,8 @@ import numpy as np
 from cualex.engine.host.pieces import each_piece
 
 
-def forward(device, x, y, *, size, stride) -> None:
-    """Take the maximum of each window."""
+def forward(device, x, y, saved=None, *, size, stride) -> None:
+    """Take the maximum of each window; this engine saves nothing for the backward pass."""
 
     def task(own, scratch):
         pool(x[own], y[own], size, stride, scratch)
@@ -21,7 +21,7 @@ def forward(device, x, y, *, size, stride) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, x, y, dy, dx, *, size, stride, relu=False) -> None:
+def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
     """Give each maximum the gradient of its window; with `relu`, only where x is positive."""
 
     def task(own, scratch):

@@ -28,12 +28,16 @@ class Keep:
 
 @dataclass(frozen=True)
 class Momentum:
-    """Update the weights; leave them alone when the loss was not finite."""
+    """Update the weights; leave them alone when the loss was not finite.
+
+    `copy` is for engines whose products read other weights than these; here there is none.
+    """
 
     weight: np.ndarray
     velocity: np.ndarray
     control: Control
     decay: bool
+    copy: None = None
 
     def __call__(self, index, block: np.ndarray) -> None:
         """Take the block that stands at `index` of the parameter, and use it up."""
