@@ -4,10 +4,18 @@ Names and signatures are those of the host engine. The functions describe launch
 no border here: a convolution is told its padding.
 """
 
+import numpy as np
+
+from cualex.engine import Saved
 from cualex.engine.cuda import update
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
 TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+SAVES = {
+    "maxpool": Saved("choice", like="output", dtype=np.uint8),
+    "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
+}
 BORDERS = False  # whether maps are stored inside a border of zeros
+SLOTS = (2,)  # the axes that inputs have before their own: a batch is loaded while another is computed
 
-__all__ = ["BORDERS", "FUSES", "TAKES_RELU", "update"]
+__all__ = ["BORDERS", "FUSES", "SAVES", "SLOTS", "TAKES_RELU", "update"]

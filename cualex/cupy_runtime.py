@@ -1,0 +1,241 @@
+"""The runtime on real GPUs: CuPy's arrays, streams, events, copies and graphs. Only this file and kernels/ know CuPy.
+
+Without CuPy, a driver or a GPU, whatever asks for one gets a DeviceError that says what is missing.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
+
+import numpy as np
+
+from cualex.cache import place
+from cualex.errors import CualexError, DeviceError, OutOfMemory
+from cualex.kernels import STATIC_SHARED, Launch
+from cualex.kernels.binaries import Binaries
+
+OLDEST = 75  # sm_75, the oldest that CUDA 13 compiles for
+WAYS = {
+    "cudaErrorInsufficientDriver": "there is no NVIDIA driver, or it is older than CuPy's CUDA: install a newer "
+    "driver, or the wheel for its CUDA (pip install 'cualex[cuda12]')",
+    "cudaErrorNoDevice": "the driver sees no GPU",
+    "cudaErrorSystemDriverMismatch": "driver and CUDA do not belong together: restart the machine",
+}
+
+
+class CupyRuntime:
+    """Run kernels on the GPUs that CuPy sees."""
+
+    name = "cupy"
+
+    def __init__(self):
+        """Load CuPy; raise DeviceError where it cannot be used."""
+        self.cupy = _cupy()
+        self.uncaptured = ""  # why the last capture failed
+        self._binaries = Binaries(place() / "kernels")
+        self._functions: dict[tuple, object] = {}
+        self._flying: deque = deque()  # pinned memory of copies that may not have arrived, with their events
+
+    @staticmethod
+    def usable() -> bool:
+        """Say whether there is a GPU that can be used."""
+        try:
+            return CupyRuntime().count() > 0
+        except DeviceError:
+            return False
+
+    def count(self) -> int:
+        """Return how many GPUs there are; raise DeviceError where CUDA does not start."""
+        try:
+            return self.cupy.cuda.runtime.getDeviceCount()
+        except self.cupy.cuda.runtime.CUDARuntimeError as error:
+            raise _broken(error) from error
+
+    def architecture(self, device: int) -> int:
+        """Return a GPU's compute capability, 90 for sm_90; raise DeviceError for one that is too old."""
+        found = int(self.cupy.cuda.Device(device).compute_capability)
+        if found < OLDEST:
+            raise DeviceError(f"device cuda:{device} is sm_{found}; the kernels need sm_{OLDEST} or newer")
+        return found
+
+    def free(self, device: int) -> int:
+        """Return how many bytes of a GPU's memory can be allocated."""
+        with self.cupy.cuda.Device(device) as here:
+            return here.mem_info[0] + self.cupy.get_default_memory_pool().free_bytes()
+
+    def allocate(self, device: int, shape: tuple[int, ...], dtype):
+        """Return an array on a GPU; raise OutOfMemory."""
+        try:
+            with self.cupy.cuda.Device(device):
+                return self.cupy.empty(shape, dtype)
+        except self.cupy.cuda.memory.OutOfMemoryError as error:
+            wanted = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+            raise OutOfMemory(
+                f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB more are wanted"
+            ) from error
+
+    def stream(self, device: int):
+        """Make a stream that does not wait for the default one."""
+        with self.cupy.cuda.Device(device):
+            return self.cupy.cuda.Stream(non_blocking=True)
+
+    def record(self, stream):
+        """Return an event after what is queued on a stream."""
+        with self.cupy.cuda.Device(stream.device_id):
+            event = self.cupy.cuda.Event(block=False, disable_timing=True)
+            event.record(stream)
+            return event
+
+    def wait(self, stream, event) -> None:
+        """Let a stream wait for an event."""
+        with self.cupy.cuda.Device(stream.device_id):
+            stream.wait_event(event)
+
+    def upload(self, stream, target, values: np.ndarray) -> None:
+        """Copy through pinned memory, which is kept until the copy has arrived."""
+        runtime, nbytes = self.cupy.cuda.runtime, values.nbytes
+        with self.cupy.cuda.Device(stream.device_id):
+            pinned = self.cupy.cuda.alloc_pinned_memory(nbytes)
+            np.frombuffer(pinned, np.uint8, nbytes)[:] = values.reshape(-1).view(np.uint8)
+            runtime.memcpyAsync(target.data.ptr, pinned.ptr, nbytes, runtime.memcpyHostToDevice, stream.ptr)
+        self._flying.append((self.record(stream), pinned))
+        while self._flying and self._flying[0][0].done:
+            self._flying.popleft()
+
+    def download(self, stream, source) -> np.ndarray:
+        """Wait for a stream, and copy to the host."""
+        with self.cupy.cuda.Device(stream.device_id):
+            return source.get(stream=stream)
+
+    def copy(self, stream, source, target) -> None:
+        """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host."""
+        runtime = self.cupy.cuda.runtime
+        here, there = source.device.id, target.device.id
+        with self.cupy.cuda.Device(stream.device_id):
+            if here == there:
+                runtime.memcpyAsync(
+                    target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDeviceToDevice, stream.ptr
+                )
+            else:
+                self._befriend(here, there)
+                runtime.memcpyPeerAsync(
+                    target.data.ptr, there, source.data.ptr, here, source.nbytes, stream.ptr
+                )
+
+    def peers(self, one: int, other: int) -> bool:
+        """Say whether one GPU can read another's memory."""
+        return bool(self.cupy.cuda.runtime.deviceCanAccessPeer(one, other))
+
+    def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile in a thread a core what is not in the cache, then load it on each GPU that it is for."""
+        wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
+        missing = {key: launch for key, launch in wanted.items() if key not in self._functions}
+        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
+            jobs = {threads.submit(self._compile, key, launch): key for key, launch in missing.items()}
+            for done, job in enumerate(as_completed(jobs), 1):
+                job.result()
+                if progress:
+                    progress(done, len(jobs))
+        for key, launch in missing.items():
+            self._load(key, launch)
+
+    def launch(self, stream, launch: Launch) -> None:
+        """Queue a kernel on a stream."""
+        key = self._key(launch, stream.device_id)
+        function = self._functions.get(key) or self._load(key, launch)
+        arguments = tuple(0 if argument is None else argument for argument in launch.arguments)
+        with self.cupy.cuda.Device(stream.device_id):
+            function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
+
+    def synchronize(self) -> None:
+        """Wait for all GPUs."""
+        for device in range(self.count()):
+            self.cupy.cuda.Device(device).synchronize()
+
+    def capture(self, streams: Sequence, work: Callable[[], None]):
+        """Record work into a graph that starts on the first stream; where CUDA refuses, None: see `uncaptured`."""
+        origin, others = streams[0], streams[1:]
+        try:
+            with self.cupy.cuda.Device(origin.device_id), origin:
+                origin.begin_capture()
+                try:
+                    for stream in others:
+                        self.wait(stream, self.record(origin))
+                    work()
+                    for stream in others:
+                        self.wait(origin, self.record(stream))
+                finally:
+                    graph = origin.end_capture()
+        except (RuntimeError, NotImplementedError) as error:
+            self.uncaptured = str(error)
+            return None
+        return CupyGraph(self, graph, streams)
+
+    def _key(self, launch: Launch, device: int) -> tuple:
+        return device, launch.kernel.name, launch.defines
+
+    def _compile(self, key: tuple, launch: Launch) -> None:
+        self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
+
+    def _load(self, key: tuple, launch: Launch):
+        """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
+        path = self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
+        with self.cupy.cuda.Device(key[0]):
+            raw = self.cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
+            if launch.shared > STATIC_SHARED:
+                raw.max_dynamic_shared_size_bytes = launch.shared
+            self._functions[key] = raw.kernel
+        return raw.kernel
+
+    @cache  # noqa: B019  (a runtime lives as long as the process)
+    def _befriend(self, here: int, there: int) -> None:
+        """Let two GPUs read each other's memory, once, where they can."""
+        for one, other in ((here, there), (there, here)):
+            if self.peers(one, other):
+                with self.cupy.cuda.Device(one):
+                    self.cupy.cuda.runtime._deviceEnsurePeerAccess(other)
+
+
+class CupyGraph:
+    """Be a captured step; what the other streams queue before and after it keeps its order."""
+
+    def __init__(self, runtime: CupyRuntime, graph, streams: Sequence):
+        """Keep the graph with the streams it was captured from."""
+        self.runtime, self.graph, self.streams = runtime, graph, streams
+
+    def launch(self) -> None:
+        """Queue the whole step."""
+        origin, others = self.streams[0], self.streams[1:]
+        for stream in others:
+            self.runtime.wait(origin, self.runtime.record(stream))
+        with self.runtime.cupy.cuda.Device(origin.device_id):
+            self.graph.launch(origin)
+        for stream in others:
+            self.runtime.wait(stream, self.runtime.record(origin))
+
+
+def _device_of(launch: Launch) -> int:
+    """Return the GPU that a launch's arrays lie on."""
+    return next(argument.device.id for argument in launch.arguments if hasattr(argument, "device"))
+
+
+def _cupy():
+    """Import CuPy, or say how to get it."""
+    try:
+        import cupy
+    except ImportError as error:
+        said = str(error).strip().splitlines()[0]
+        raise DeviceError(
+            f"GPUs need CuPy ({said}): pip install 'cualex[cuda13]' (or cuda12, as the driver wants; there is no "
+            "ready wheel that is called cupy). --device cpu needs none."
+        ) from error
+    return cupy
+
+
+def _broken(error: Exception) -> CualexError:
+    """Say in one line why CUDA does not start."""
+    name, _, text = str(error).partition(":")
+    way = WAYS.get(name, f"{name}: {text.strip()}")
+    return DeviceError(f"no GPU can be used: {way}. `cualex doctor` says more; --device cpu needs none.")

@@ -1,0 +1,124 @@
+"""Kernels compiled by NVRTC, kept on disk: one binary for each text, set of constants, architecture and compiler.
+
+The headers are part of the text (CuPy's own cache does not see an `#include`), so an edited header gives another
+key. Where the cache cannot be written, a folder of this process takes its place.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from cualex.errors import DeviceError, OutputError
+from cualex.files import replace
+from cualex.kernels.source import Kernel, assemble
+
+OPTIONS = ("-std=c++17", "-lineinfo")
+MESSAGE = re.compile(r"^(\S+\.cuh?)\((\d+)\): (?:catastrophic )?error:? *(.*)$", re.MULTILINE)
+
+
+class Binaries:
+    """Find or make the binaries of kernels; `folder` keeps them."""
+
+    def __init__(self, folder: Path):
+        """Use a folder for the cache; it is made at the first write."""
+        self.folder, self._own = folder, None
+
+    def path(self, kernel: Kernel, defines: Iterable[str], architecture: int) -> Path | None:
+        """Return the file of a binary that is there already, or None."""
+        name = self._name(kernel, tuple(defines), architecture)
+        return next((path for path in self._places(name) if path.is_file()), None)
+
+    def make(self, kernel: Kernel, defines: Iterable[str], architecture: int) -> Path:
+        """Return the file of a binary, compiled first where it is not there; from any thread."""
+        defines = tuple(defines)
+        if found := self.path(kernel, defines, architecture):
+            return found
+        binary = compile_kernel(kernel, defines, architecture)
+        path = self.folder / self._name(kernel, defines, architecture)
+        try:
+            return self._write(path, binary)
+        except (OSError, OutputError):
+            self._own = self._own or tempfile.TemporaryDirectory(prefix="cualex-kernels-")
+            return self._write(Path(self._own.name) / path.name, binary)
+
+    @property
+    def writable(self) -> bool:
+        """Say whether binaries outlive this process."""
+        parent = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        return os.access(parent, os.W_OK)
+
+    def _places(self, name: str) -> list[Path]:
+        return [self.folder / name, *([Path(self._own.name) / name] if self._own else [])]
+
+    def _name(self, kernel: Kernel, defines: tuple[str, ...], architecture: int) -> str:
+        text = "\0".join([assemble(kernel.name), *OPTIONS, *defines, str(compiler_version())])
+        return f"{kernel.name}-sm{architecture}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.cubin"
+
+    def _write(self, path: Path, binary: bytes) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, lambda part: part.write_bytes(binary))
+        return path
+
+
+def compiler_version() -> tuple[int, int]:
+    """Return NVRTC's version; raise DeviceError where it is not installed."""
+    nvrtc = _nvrtc()
+    try:
+        return nvrtc.getVersion()
+    except (RuntimeError, OSError, ImportError) as error:
+        raise DeviceError(
+            f"NVRTC, CUDA's compiler, is not there ({_first_line(error)}). Install it with CuPy: "
+            "pip install 'cualex[cuda13]' (or cuda12, as the driver wants)."
+        ) from error
+
+
+def compile_kernel(kernel: Kernel, defines: Iterable[str], architecture: int) -> bytes:
+    """Compile one kernel to the binary of an architecture (90 for sm_90), without a GPU.
+
+    Raise DeviceError with the .cu file, the line and the compiler's message.
+    """
+    nvrtc = _nvrtc()
+    options = (*OPTIONS, f"-arch=sm_{architecture}", *defines)
+    program = nvrtc.createProgram(assemble(kernel.name), f"{kernel.name}.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, options)
+        return nvrtc.getCUBIN(program) + b"\0"  # CuPy takes the last byte for the end of a string
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise DeviceError(_said(kernel, architecture, log or str(error))) from error
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def _said(kernel: Kernel, architecture: int, log: str) -> str:
+    """Put a compiler's log into one line: where, and the first message."""
+    version = ".".join(map(str, compiler_version()))
+    found = MESSAGE.search(log)
+    where, what = (
+        (f"{found[1]}, line {found[2]}", found[3]) if found else (f"{kernel.name}.cu", _first_line(log))
+    )
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"cualex-{kernel.name}-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(log)
+    return (
+        f"{where} does not compile for sm_{architecture} with NVRTC {version}: {what}. Whole log: {file.name}"
+    )
+
+
+def _first_line(problem) -> str:
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+
+
+def _nvrtc():
+    """Return CuPy's door to the compiler."""
+    try:
+        from cupy.cuda import nvrtc
+    except ImportError as error:
+        raise DeviceError(
+            f"GPUs need CuPy ({_first_line(error)}): pip install 'cualex[cuda13]' (or cuda12, as the driver wants)."
+        ) from error
+    return nvrtc
