@@ -12,7 +12,7 @@ import numpy as np
 from cualex import kernels
 from cualex.devices import Control, Ledger
 from cualex.errors import UsageError
-from cualex.runtime import Array, Runtime
+from cualex.runtime import Array, Event, Runtime
 
 PRECISIONS = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}
 CONTROL_WORDS = 8
@@ -31,7 +31,8 @@ class CudaDevice:
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
         self.dtype, self.master = np.dtype(PRECISIONS[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
-        self.stream = runtime.stream(index)
+        self.stream, self.loading = runtime.stream(index), runtime.stream(index)
+        self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._recorded: list[kernels.Launch] | None = None
@@ -52,10 +53,16 @@ class CudaDevice:
 
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
-        if target.dtype == np.uint16:
-            values = to_bf16(np.asarray(values, np.float32))
-        values = np.broadcast_to(np.asarray(values, target.dtype), target.shape)
-        self.runtime.upload(self.stream, target, np.ascontiguousarray(values))
+        self.runtime.upload(self.stream, target, _as_stored(values, target))
+
+    def begin_loading(self, slot: int) -> None:
+        """Let what is loaded from here on wait until the last step that read this input slot is over."""
+        if slot in self._read:
+            self.runtime.wait(self.loading, self._read[slot])
+
+    def load(self, target: Array, values: np.ndarray) -> None:
+        """Queue a copy of an input beside the step that runs; the next step waits for it."""
+        self.runtime.upload(self.loading, target, _as_stored(values, target))
 
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
@@ -98,8 +105,21 @@ class CudaDevice:
             self.runtime.launch(self.stream, each)
 
     def begin(self, control: Control) -> None:
-        """Hand the numbers of this step to the kernels: struct Control of kernels/control.cuh."""
+        """Wait for the inputs, and hand the numbers of this step to the kernels: struct Control of control.cuh."""
+        self.runtime.wait(self.stream, self.runtime.record(self.loading))
         self.upload(self.control, control_words(control))
+
+    def end(self, control: Control) -> None:
+        """Note that the step is queued that reads this input slot."""
+        self._read[control.slot] = self.runtime.record(self.stream)
+
+    def fetch(self, source: Array) -> Callable[[], np.ndarray]:
+        """Queue a copy to the host; return what waits for it and gives it."""
+        return self.runtime.fetch(self.stream, source)
+
+    def capture(self, devices: Sequence["CudaDevice"], work: Callable[[], None]):
+        """Record what `work` queues on these devices as one graph; None where that cannot be."""
+        return self.runtime.capture([device.stream for device in devices], work)
 
     def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, backward: bool) -> None:
         """Copy maps that lie on another place, in the order of both streams, and enter them in the ledger.
@@ -115,12 +135,19 @@ class CudaDevice:
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
 
 
+def _as_stored(values: np.ndarray, target: Array) -> np.ndarray:
+    """Return values in the type and shape of a device's array."""
+    if target.dtype == np.uint16:
+        values = to_bf16(np.asarray(values, np.float32))
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, target.dtype), target.shape))
+
+
 def control_words(control: Control) -> np.ndarray:
     """Return the bits of struct Control."""
     words = np.zeros(CONTROL_WORDS, np.uint32)
     shrink = control.rate * control.decay
     words[:3] = np.array([control.rate, control.momentum, shrink], np.float32).view(np.uint32)
-    words[3:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, 1, 0
+    words[3:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, 1, control.slot
     return words
 
 

@@ -3,20 +3,18 @@
 Without CuPy, a driver or a GPU, whatever asks for one gets a DeviceError that says what is missing.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 
 import numpy as np
 
 from cualex.cache import place
 from cualex.errors import CualexError, DeviceError, OutOfMemory
-from cualex.kernels import STATIC_SHARED, Launch
+from cualex.kernels import Launch
 from cualex.kernels.binaries import Binaries
+from cualex.kernels.functions import Functions
 
-OLDEST = 75  # sm_75, the oldest that CUDA 13 compiles for
 WAYS = {
     "cudaErrorInsufficientDriver": "there is no NVIDIA driver, or it is older than CuPy's CUDA: install a newer "
     "driver, or the wheel for its CUDA (pip install 'cualex[cuda12]')",
@@ -34,8 +32,8 @@ class CupyRuntime:
         """Load CuPy; raise DeviceError where it cannot be used."""
         self.cupy = _cupy()
         self.uncaptured = ""  # why the last capture failed
-        self._binaries = Binaries(place() / "kernels")
-        self._functions: dict[tuple, object] = {}
+        self.binaries = Binaries(place() / "kernels")
+        self._functions = Functions(self.cupy, self.binaries)
         self._flying: deque = deque()  # pinned memory of copies that may not have arrived, with their events
 
     @staticmethod
@@ -52,13 +50,6 @@ class CupyRuntime:
             return self.cupy.cuda.runtime.getDeviceCount()
         except self.cupy.cuda.runtime.CUDARuntimeError as error:
             raise _broken(error) from error
-
-    def architecture(self, device: int) -> int:
-        """Return a GPU's compute capability, 90 for sm_90; raise DeviceError for one that is too old."""
-        found = int(self.cupy.cuda.Device(device).compute_capability)
-        if found < OLDEST:
-            raise DeviceError(f"device cuda:{device} is sm_{found}; the kernels need sm_{OLDEST} or newer")
-        return found
 
     def free(self, device: int) -> int:
         """Return how many bytes of a GPU's memory can be allocated."""
@@ -109,6 +100,20 @@ class CupyRuntime:
         with self.cupy.cuda.Device(stream.device_id):
             return source.get(stream=stream)
 
+    def fetch(self, stream, source) -> Callable[[], np.ndarray]:
+        """Copy a few words to pinned memory; return what waits for them and gives them."""
+        runtime, nbytes = self.cupy.cuda.runtime, source.nbytes
+        with self.cupy.cuda.Device(stream.device_id):
+            pinned = self.cupy.cuda.alloc_pinned_memory(nbytes)
+            runtime.memcpyAsync(pinned.ptr, source.data.ptr, nbytes, runtime.memcpyDeviceToHost, stream.ptr)
+        arrived, shape, dtype = self.record(stream), source.shape, source.dtype
+
+        def values() -> np.ndarray:
+            arrived.synchronize()
+            return np.frombuffer(pinned, np.uint8, nbytes).view(dtype).reshape(shape).copy()
+
+        return values
+
     def copy(self, stream, source, target) -> None:
         """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host."""
         runtime = self.cupy.cuda.runtime
@@ -129,25 +134,12 @@ class CupyRuntime:
         return bool(self.cupy.cuda.runtime.deviceCanAccessPeer(one, other))
 
     def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
-        """Compile in a thread a core what is not in the cache, then load it on each GPU that it is for."""
-        wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
-        missing = {key: launch for key, launch in wanted.items() if key not in self._functions}
-        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
-            jobs = {threads.submit(self._compile, key, launch): key for key, launch in missing.items()}
-            for done, job in enumerate(as_completed(jobs), 1):
-                job.result()
-                if progress:
-                    progress(done, len(jobs))
-        for key, launch in missing.items():
-            self._load(key, launch)
+        """Compile and load all that these launches need."""
+        self._functions.compile(launches, progress)
 
     def launch(self, stream, launch: Launch) -> None:
         """Queue a kernel on a stream."""
-        key = self._key(launch, stream.device_id)
-        function = self._functions.get(key) or self._load(key, launch)
-        arguments = tuple(0 if argument is None else argument for argument in launch.arguments)
-        with self.cupy.cuda.Device(stream.device_id):
-            function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
+        self._functions.launch(launch, stream.device_id, stream)
 
     def synchronize(self) -> None:
         """Wait for all GPUs."""
@@ -172,22 +164,6 @@ class CupyRuntime:
             self.uncaptured = str(error)
             return None
         return CupyGraph(self, graph, streams)
-
-    def _key(self, launch: Launch, device: int) -> tuple:
-        return device, launch.kernel.name, launch.defines
-
-    def _compile(self, key: tuple, launch: Launch) -> None:
-        self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
-
-    def _load(self, key: tuple, launch: Launch):
-        """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
-        path = self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
-        with self.cupy.cuda.Device(key[0]):
-            raw = self.cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
-            if launch.shared > STATIC_SHARED:
-                raw.max_dynamic_shared_size_bytes = launch.shared
-            self._functions[key] = raw.kernel
-        return raw.kernel
 
     @cache  # noqa: B019  (a runtime lives as long as the process)
     def _befriend(self, here: int, there: int) -> None:
@@ -214,11 +190,6 @@ class CupyGraph:
             self.graph.launch(origin)
         for stream in others:
             self.runtime.wait(stream, self.runtime.record(origin))
-
-
-def _device_of(launch: Launch) -> int:
-    """Return the GPU that a launch's arrays lie on."""
-    return next(argument.device.id for argument in launch.arguments if hasattr(argument, "device"))
 
 
 def _cupy():

@@ -26,6 +26,7 @@ class Control:
     step: int = 0
     seed: int = 0
     finite: bool = True
+    slot: int = 0
 
 
 @dataclass
@@ -79,6 +80,20 @@ class HostDevice:
         """Return a copy of an array of this device."""
         return np.array(source)
 
+    def begin_loading(self, slot: int) -> None:
+        """Wait until an input slot may be written: there is one, and no step runs meanwhile."""
+
+    def load(self, target: np.ndarray, values: np.ndarray) -> None:
+        """Fill an input."""
+        np.copyto(target, values)
+
+    def fetch(self, source: np.ndarray) -> Callable[[], np.ndarray]:
+        """Return what gives the values that an array has now."""
+        return source.copy().view
+
+    def capture(self, devices: list["HostDevice"], work: Callable[[], None]) -> None:
+        """Record steps as one graph: there is no such thing here."""
+
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
         """Return what runs an engine's function, and the kernels that it launches: none here."""
         return function, []
@@ -88,6 +103,9 @@ class HostDevice:
 
     def begin(self, control: Control) -> None:
         """Start a step: its numbers are read from `control` itself."""
+
+    def end(self, control: Control) -> None:
+        """End a step."""
 
     def link(
         self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool

@@ -6,7 +6,9 @@ either side, the ledger is its links, `summary --memory` prints its buffers. In 
 nothing.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,12 +24,26 @@ from cualex.runtime import Array
 from cualex.steps import Result, Step
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Hold what a run will have given; asking for it waits for the run."""
+
+    sums: Callable[[], np.ndarray]
+
+    @property
+    def result(self) -> Result:
+        """Return loss and counts."""
+        loss, top1, top5, count = self.sums().tolist()
+        return Result(loss / max(count, 1), int(top1), int(top5), int(count))
+
+
 class Plan:
     """Be the list of steps for one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
     layer has steps of its own. `sink` says where weight gradients go: "momentum" updates the weights, "keep"
-    stores the gradients for `gradients`. `progress` hears how many kernels are compiled, of how many.
+    stores the gradients for `gradients`. With `graph` the second run is captured, where the
+    device can, and from then on replayed as a whole. `progress` hears how many kernels are compiled, of how many.
     """
 
     def __init__(
@@ -40,6 +56,7 @@ class Plan:
         fuse: bool = True,
         sink: str = "momentum",
         control: Control | None = None,
+        graph: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ):
         """Build the steps, allocate their buffers and bind both."""
@@ -54,6 +71,7 @@ class Plan:
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._sink, self._gradients = sink, {}
+        self._graph, self._wants_graph, self._runs, self._slot, self._crossing = None, graph, 0, 0, {}
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
@@ -70,29 +88,70 @@ class Plan:
         """
         colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
         given = {"pictures": pictures, "views": views, "colours": colours}
+        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.SLOTS)
+        for device in self.parameters.devices:
+            device.begin_loading(self._slot)
         for name, values in given.items():
             for buffer in self._inputs[name]:
-                self._fill(buffer, values)
-        self._fill(self._labels, labels)
+                self._load(buffer, values)
+        self._load(self._labels, labels)
 
     def put_mean(self, mean: np.ndarray) -> None:
         """Hand in the mean picture (stored, stored, 3)."""
         for buffer in self._inputs["mean"]:
-            self._fill(buffer, mean)
+            self.parameters.devices[buffer.place].upload(buffer.array, mean)
 
-    def run(self) -> None:
-        """Run all steps once, on what was put in; what overflows shows in the loss."""
+    def run(self) -> "Outcome":
+        """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
+
+        What overflows shows in the loss.
+        """
+        devices, self.control.slot = self.parameters.devices, self._slot
         with np.errstate(all="ignore"):
-            for device in self.parameters.devices:
+            for device in devices:
                 device.begin(self.control)
-            for step in self.steps:
-                step.run()
+            self._replay()
+            for device in devices:
+                device.end(self.control)
+        self._runs += 1
+        self._outcome = Outcome(devices[self._sums.place].fetch(self._sums.array))
+        return self._outcome
 
     @property
     def result(self) -> Result:
-        """Return loss and counts of the last run."""
-        loss, top1, top5, count = self._take(self._sums.place, self._sums.array).tolist()
-        return Result(loss / max(count, 1), int(top1), int(top5), int(count))
+        """Return loss and counts of the last run, and wait for them."""
+        return self._outcome.result
+
+    @property
+    def captured(self) -> bool:
+        """Say whether runs replay a graph."""
+        return self._graph is not None
+
+    def _replay(self) -> None:
+        """Run the steps: the first time one by one, so that all is loaded, then as a graph where there is one."""
+        if self._wants_graph and self._runs == 1:
+            self._capture()
+        if self._graph is None:
+            self._run_steps()
+            return
+        floats = self.parameters.ledger.floats
+        for name, count in self._crossing.items():
+            floats[name] = floats.get(name, 0) + count
+        self._graph.launch()
+
+    def _run_steps(self) -> None:
+        for step in self.steps:
+            step.run()
+
+    def _capture(self) -> None:
+        """Record the steps; what they entered in the ledger is entered again at every launch."""
+        ledger, devices = self.parameters.ledger, self.parameters.devices
+        before = dict(ledger.floats)
+        ledger.clear()
+        self._graph = devices[0].capture(devices, self._run_steps)
+        self._crossing = dict(ledger.floats)
+        ledger.floats.clear()
+        ledger.floats.update(before)
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
@@ -110,9 +169,10 @@ class Plan:
         """Return the canonical gradients that the sink "keep" has stored."""
         return {name: self.parameters.gather(self._gradients, name) for name in self.parameters.stages}
 
-    def _fill(self, buffer: Buffer, values: np.ndarray) -> None:
-        """Hand values to the device of a buffer."""
-        self.parameters.devices[buffer.place].upload(buffer.array, values)
+    def _load(self, buffer: Buffer, values: np.ndarray) -> None:
+        """Hand an input to its device, in the slot whose turn it is."""
+        slots = self.parameters.engine.SLOTS
+        self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a place."""

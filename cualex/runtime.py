@@ -31,6 +31,9 @@ class Runtime(Protocol):
     def count(self) -> int:
         """Return how many devices there are."""
 
+    def free(self, device: int) -> int:
+        """Return how many bytes can still be allocated on a device."""
+
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> Array:
         """Return an array on a device, its contents arbitrary."""
 
@@ -48,6 +51,9 @@ class Runtime(Protocol):
 
     def download(self, stream: Stream, source: Array) -> np.ndarray:
         """Wait for a stream, and return a copy on the host."""
+
+    def fetch(self, stream: Stream, source: Array) -> Callable[[], np.ndarray]:
+        """Queue a copy to the host; return what waits for it and gives it. Nothing else is waited for."""
 
     def copy(self, stream: Stream, source: Array, target: Array) -> None:
         """Queue a copy of an array to one of the same shape, on the same or another device."""

@@ -1,0 +1,71 @@
+"""Compiled kernels on real GPUs: all of a plan's compiled together, each loaded once a GPU, and launched."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from cualex.errors import DeviceError
+from cualex.kernels import STATIC_SHARED, Launch
+from cualex.kernels.binaries import Binaries
+
+OLDEST = 75  # sm_75, the oldest that CUDA 13 compiles for
+
+
+class Functions:
+    """Hold the functions that CuPy has loaded, by GPU, kernel and constants."""
+
+    def __init__(self, cupy, binaries: Binaries):
+        """Load with this CuPy, from these binaries."""
+        self._cupy, self._binaries = cupy, binaries
+        self._loaded: dict[tuple, object] = {}
+
+    def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile in a thread a core what is not in the cache, then load it on each GPU that it is for."""
+        wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
+        missing = {key: launch for key, launch in wanted.items() if key not in self._loaded}
+        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
+            jobs = [threads.submit(self._binary, key, launch) for key, launch in missing.items()]
+            for done, job in enumerate(as_completed(jobs), 1):
+                job.result()
+                if progress:
+                    progress(done, len(jobs))
+        for key, launch in missing.items():
+            self._load(key, launch)
+
+    def launch(self, launch: Launch, device: int, stream) -> None:
+        """Queue a kernel on a stream of a GPU."""
+        key = self._key(launch, device)
+        function = self._loaded.get(key) or self._load(key, launch)
+        arguments = tuple(0 if argument is None else argument for argument in launch.arguments)
+        with self._cupy.cuda.Device(device):
+            function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
+
+    def architecture(self, device: int) -> int:
+        """Return a GPU's compute capability, 90 for sm_90; raise DeviceError for one that is too old."""
+        found = int(self._cupy.cuda.Device(device).compute_capability)
+        if found < OLDEST:
+            raise DeviceError(
+                f"device cuda:{device} is sm_{found}; the kernels need sm_{OLDEST} or newer. Use --device cpu."
+            )
+        return found
+
+    def _key(self, launch: Launch, device: int) -> tuple:
+        return device, launch.kernel.name, launch.defines
+
+    def _binary(self, key: tuple, launch: Launch):
+        return self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
+
+    def _load(self, key: tuple, launch: Launch):
+        """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
+        path = self._binary(key, launch)
+        with self._cupy.cuda.Device(key[0]):
+            raw = self._cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
+            if launch.shared > STATIC_SHARED:
+                raw.max_dynamic_shared_size_bytes = launch.shared
+            self._loaded[key] = raw.kernel
+        return raw.kernel
+
+
+def _device_of(launch: Launch) -> int:
+    """Return the GPU that a launch's arrays lie on."""
+    return next(argument.device.id for argument in launch.arguments if hasattr(argument, "device"))
