@@ -7,7 +7,7 @@ no border here: a convolution is told its padding.
 import numpy as np
 
 from cualex.engine import Saved
-from cualex.engine.cuda import update
+from cualex.engine.cuda import crop, dropout, exchange, lrn, maxpool, relu, softmax, update
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
 TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
@@ -18,4 +18,18 @@ SAVES = {
 BORDERS = False  # whether maps are stored inside a border of zeros
 SLOTS = (2,)  # the axes that inputs have before their own: a batch is loaded while another is computed
 
-__all__ = ["BORDERS", "FUSES", "SAVES", "SLOTS", "TAKES_RELU", "update"]
+__all__ = [
+    "BORDERS",
+    "FUSES",
+    "SAVES",
+    "SLOTS",
+    "TAKES_RELU",
+    "crop",
+    "dropout",
+    "exchange",
+    "lrn",
+    "maxpool",
+    "relu",
+    "softmax",
+    "update",
+]

@@ -4,16 +4,16 @@
     w  <-  w + v                                            (section 5 of the paper; decay is multiplied by rate)
 
 The kernels that give gradients have a choice SINK: KEEP stores them, MOMENTUM updates in the same kernel. `Momentum`
-is `Keep` followed by `momentum`, to the bit. Rates are read from the control in device memory; when the last loss was
-not finite, nothing moves.
+is `Keep` followed by `momentum`, to the bit. Kernels read the rates from `device.control`, the copy of the control in
+device memory that `device.begin` makes; when the last loss was not finite, nothing moves.
 """
 
 from dataclasses import dataclass
 
 from cualex.cuda import grid_of
+from cualex.devices import Control
+from cualex.engine.cuda.maps import THREADS
 from cualex.runtime import Array
-
-THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,25 @@ class Keep:
 
 @dataclass(frozen=True)
 class Momentum:
-    """Update the weights, and the copy in bfloat16 that the other kernels read, where there is one."""
+    """Update the weights, and the copy in bfloat16 that the other kernels read, where there is one.
+
+    All arrays have one shape; `control` is the host's, whose numbers the device has its own copy of.
+    """
 
     weight: Array
     velocity: Array
-    control: Array
+    control: Control
     decay: bool
     copy: Array | None = None
 
 
-def momentum(device, weight, velocity, gradient, control, decay, copy=None) -> None:
-    """Apply the rule to a parameter in place; all are float32 of one shape, `copy` its rounding to bfloat16 or None.
-
-    The gradient stays as it is.
-    """
+def momentum(device, gradient, sink: Momentum) -> None:
+    """Apply the rule to a parameter whose gradient was kept."""
     device.launch(
         "momentum",
-        (gradient, control, weight, velocity, copy),
-        grid=grid_of(weight.size, THREADS),
+        (gradient, device.control, sink.weight, sink.velocity, sink.copy),
+        grid=grid_of(gradient.size, THREADS),
         block=THREADS,
-        COUNT=weight.size,
-        DECAY=int(decay),
+        COUNT=gradient.size,
+        DECAY=int(sink.decay),
     )

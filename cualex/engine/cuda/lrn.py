@@ -1,0 +1,103 @@
+"""Local response normalisation across channels, alone and together with the max-pooling above it.
+
+    y[c] = x[c] / s[c]^beta,    s[c] = k + alpha * SUM over j of x[j]^2,    c - n//2 <= j <= c + n//2
+
+    dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
+
+The window stays inside a tower's channels. Nothing is saved of the normalisation: the backward pass has x, and makes s
+anew. `saved` of the pooled functions is the choice (maxpool.py). The pooled functions give the bits of the two steps.
+
+Arrays are (towers, pictures, rows, columns, channels).
+"""
+
+from cualex.cuda import grid_of
+from cualex.engine.cuda.maps import THREADS, sizes, storage, vector
+from cualex.engine.cuda.maxpool import window
+from cualex.kernels import STATIC_SHARED
+
+TILE = 24 * 1024  # bytes of shared memory for a ring of rows, so that a GPU holds several blocks at a time
+BLOCKS = 1024  # that keep a large GPU busy
+
+
+def forward(device, x, y, saved=None, *, n, k, alpha, beta) -> None:
+    """Normalise."""
+    values, channels = vector(device, x.shape[-1]), x.shape[-1]
+    device.launch(
+        "lrn_forward",
+        (x, y),
+        grid=grid_of(x.size // values, THREADS),
+        block=THREADS,
+        PIXELS=x.size // channels,
+        CHANNELS=channels,
+        **_numbers(device, values, n, k, alpha, beta),
+    )
+
+
+def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
+    """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
+    numbers = _numbers(device, vector(device, x.shape[-1]), n, k, alpha, beta)
+    _back(device, "lrn_backward", (x, dy, dx), x, relu, numbers | sizes(x))
+
+
+def forward_pooled(device, x, y, saved=None, *, n, k, alpha, beta, size, stride) -> None:
+    """Normalise and take the maximum of windows; the normalised maps are never stored."""
+    values = vector(device, x.shape[-1])
+    (segment, chunk), pixel = _tile(x, y, size, stride, values), size * device.dtype.itemsize
+    constants = sizes(x, y)
+    blocks = constants.pop("IMAGES") * -(-y.shape[3] // segment) * -(-x.shape[-1] // chunk)
+    band = -(-y.shape[2] // min(y.shape[2], -(-BLOCKS // blocks)))
+    device.launch(
+        "lrn_maxpool_forward",
+        (x, y, saved),
+        grid=(blocks * -(-y.shape[2] // band),),
+        block=THREADS,
+        shared=((segment - 1) * stride + size) * chunk * pixel,
+        BAND=band,
+        SEGMENT=segment,
+        CHUNK=chunk,
+        **constants,
+        **window(size, stride),
+        **_numbers(device, values, n, k, alpha, beta),
+    )
+
+
+def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
+    """Write the gradient of the input from that of the pooled maps, in one step."""
+    numbers = _numbers(device, vector(device, x.shape[-1]), n, k, alpha, beta)
+    constants = numbers | sizes(x, y) | window(size, stride)
+    _back(device, "lrn_maxpool_backward", (x, saved, dy, dx), x, relu, constants)
+
+
+def _numbers(device, values, n, k, alpha, beta) -> dict:
+    """Return the constants that all these kernels want."""
+    reals = {"K": k, "ALPHA": alpha, "BETA": beta}
+    return {"WINDOW": n, "VECTOR": values, "PRECISION": storage(device), **reals}
+
+
+def _back(device, name, arguments, x, relu, constants) -> None:
+    """Launch a backward kernel, about as many pixels a block as its threads hold at once."""
+    channels = x.shape[-1]
+    pixels = max(1, THREADS * constants["VECTOR"] // channels)
+    device.launch(
+        name,
+        arguments,
+        grid=grid_of(x.size // channels, pixels),
+        block=THREADS,
+        shared=2 * 4 * pixels * channels,
+        PIXELS=pixels,
+        RELU=int(relu),
+        **constants,
+    )
+
+
+def _tile(x, y, size, stride, values) -> tuple[int, int]:
+    """Choose how many windows side by side and how many channels a block has: (segment, chunk).
+
+    All channels where `size` rows of one window fit in shared memory; then as many windows as fit in TILE, dealt out
+    evenly.
+    """
+    most = STATIC_SHARED // (size * size * x.dtype.itemsize * values) * values
+    chunk = min(x.shape[-1], most)
+    columns = TILE // (size * chunk * x.dtype.itemsize)
+    segments = -(-y.shape[3] // max(1, (columns - size) // stride + 1))
+    return -(-y.shape[3] // segments), chunk

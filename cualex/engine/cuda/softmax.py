@@ -1,0 +1,39 @@
+"""Softmax, cross-entropy, and the counts of top-1 and top-5."""
+
+import numpy as np
+
+from cualex.engine.cuda.maps import THREADS, storage
+
+FIGURES = 4  # of a picture: loss, top-1, top-5, counted
+SHARED = 8 * THREADS
+
+
+def forward(device, x, labels, y, dx, sums, *, control) -> None:
+    """Write probabilities `y`, sums (loss, top-1, top-5, counted pictures) and, unless None, the gradient `dx`.
+
+        y = exp(x - max x) / SUM exp(x - max x)       dx = (y - 1 at the label) / counted pictures
+
+    x, y and dx are (1, pictures, classes), labels int32 (2, pictures), a row for each input slot, with -1 where a
+    picture is not counted, sums float64 (4,). With `dx`, the device's copy of `control`
+    notes whether the loss is finite.
+    """
+    pictures, classes = x.shape[-2:]
+    figures = device.scratch("softmax figures", (pictures, FIGURES), np.float64)
+    device.launch(
+        "softmax",
+        (x, labels, device.control, y, dx, figures),
+        grid=(pictures,),
+        block=THREADS,
+        shared=SHARED,
+        PICTURES=pictures,
+        CLASSES=classes,
+        PRECISION=storage(device),
+    )
+    device.launch(
+        "softmax_sums",
+        (figures, sums, None if dx is None else device.control),
+        grid=(1,),
+        block=THREADS,
+        shared=SHARED,
+        PICTURES=pictures,
+    )

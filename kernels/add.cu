@@ -1,0 +1,20 @@
+// Add: y = y + x, the gradients of shared maps from several towers.
+//
+//     x, y: COUNT values; a thread has VECTOR of them
+//
+// Cost: reads x and y and writes y once. Checked in tests/test_exchange.py.
+//
+// dimensions: COUNT
+// choices: PRECISION VECTOR
+#include "vectors.cuh"
+
+extern "C" __global__ void __launch_bounds__(256) add(const Value* __restrict__ x, Value* __restrict__ y) {
+    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (place >= COUNT) return;
+    float values[VECTOR], others[VECTOR];
+    load_vector(values, y + place);
+    load_vector(others, x + place);
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) values[i] += others[i];
+    store_vector(y + place, values);
+}

@@ -1,0 +1,45 @@
+// Cut the crop out of stored pictures, as the first layer reads it: space to depth where its stride asks for it.
+//
+//     value = SCALE * (picture - mean + colour), the mean taken at the crop, then mirrored left to right
+//     y[n, h, w, (r * BLOCK + s) * 3 + colour channel] = value at row h * BLOCK + r - PAD, column w * BLOCK + s - PAD
+//     of the crop, or zero outside of it
+//
+//     pictures: 2 x PICTURES x ROWS x COLUMNS x 3 bytes; views: 2 x PICTURES x (row, column, mirror)
+//     colours: 2 x PICTURES x 3; of these the first axis is the input slot; mean: ROWS x COLUMNS x 3
+//     y: PICTURES x OUT_ROWS x OUT_COLUMNS x (3 * BLOCK^2)
+//
+// A thread has VECTOR values of y in a row. Each operation rounds once, as on the host: the bits are the same.
+// Cost: reads the crop's bytes and writes y once from memory; the mean comes out of the L2 cache; 3 operations a value.
+// Checked in tests/test_crop.py.
+//
+// dimensions: PICTURES ROWS COLUMNS OUT_ROWS OUT_COLUMNS CROP PAD BLOCK
+// reals: SCALE
+// choices: PRECISION VECTOR
+#include "vectors.cuh"
+#include "control.cuh"
+
+extern "C" __global__ void __launch_bounds__(256)
+    crop(const unsigned char* __restrict__ pictures, const int* __restrict__ views, const float* __restrict__ colours,
+         const float* __restrict__ mean, const Control* __restrict__ control, Value* __restrict__ y) {
+    const unsigned depth = 3 * BLOCK * BLOCK, vectors = depth / VECTOR;
+    const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, pixel = item / vectors, line = pixel / OUT_COLUMNS;
+    const unsigned n = line / OUT_ROWS;
+    if (n >= (unsigned)PICTURES) return;
+    const size_t picture = (size_t)control->slot * PICTURES + n;
+    const unsigned char* source = pictures + picture * ROWS * COLUMNS * 3;
+    const int* view = views + picture * 3;
+    const int top = line % OUT_ROWS * BLOCK - PAD, left = pixel % OUT_COLUMNS * BLOCK - PAD;
+    float values[VECTOR];
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) {
+        const int k = item % vectors * VECTOR + i, channel = k % 3;
+        const int row = top + k / (3 * BLOCK), column = left + k / 3 % BLOCK;
+        values[i] = 0;
+        if (row < 0 || row >= CROP || column < 0 || column >= CROP) continue;
+        const int seen = view[2] ? CROP - 1 - column : column;
+        const size_t place = ((size_t)(view[0] + row) * COLUMNS + view[1] + seen) * 3 + channel;
+        const float difference = __fsub_rn((float)source[place], mean[place]);
+        values[i] = __fmul_rn(SCALE, __fadd_rn(difference, colours[picture * 3 + channel]));
+    }
+    store_vector(y + (size_t)pixel * depth + item % vectors * VECTOR, values);
+}

@@ -1,0 +1,57 @@
+// Normalise across channels and take the maximum of windows; the normalised maps stay in shared memory.
+//
+//     x: IMAGES x ROWS x COLUMNS x CHANNELS; y, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
+//     choice: the place of the window's first maximum, or null in inference; an image is a picture of one tower
+//
+// A block walks down BAND rows of windows, SEGMENT of them side by side, CHUNK channels wide. The last SIZE rows of x
+// that it needs lie normalised in a ring in shared memory, rounded as if they were stored, so that ties are those of
+// the two steps. A value is normalised once, but for the edges of bands and segments.
+// Cost: reads x once, writes y and choice once; WINDOW + 6 operations and two reciprocal roots a value of x, and
+// 2 * SIZE^2 a value of y. Shared memory: SIZE * ((SEGMENT - 1) * STRIDE + SIZE) * CHUNK values.
+// Checked in tests/test_lrn.py.
+//
+// dimensions: ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW BAND SEGMENT CHUNK
+// reals: K ALPHA BETA
+// choices: PRECISION VECTOR
+#include "primitives.cuh"
+#include "lrn.cuh"
+#include "maxpool.cuh"
+
+extern "C" __global__ void __launch_bounds__(256)
+    lrn_maxpool_forward(const Value* __restrict__ x, Value* __restrict__ y, unsigned char* __restrict__ choice) {
+    SHARED(Value, ring);
+    const int chunks = (CHANNELS + CHUNK - 1) / CHUNK, segments = (OUT_COLUMNS + SEGMENT - 1) / SEGMENT;
+    const int bands = (OUT_ROWS + BAND - 1) / BAND, vectors = CHUNK / VECTOR;
+    const int width = (SEGMENT - 1) * STRIDE + SIZE, line = width * CHUNK;
+    const int first_channel = blockIdx.x % chunks * CHUNK, part = blockIdx.x / chunks;
+    const int first_q = part % segments * SEGMENT, first_p = part / segments % bands * BAND;
+    const size_t image = part / segments / bands;
+    const Value* source = x + image * ROWS * COLUMNS * CHANNELS;
+    int ready = 0;  // the first row of x that is not in the ring yet
+
+    for (int p = first_p; p < first_p + BAND && p < OUT_ROWS; ++p) {
+        const int top = p * STRIDE, from = top > ready ? top : ready;
+        for (int item = threadIdx.x; item < (top + SIZE - from) * width * vectors; item += blockDim.x) {
+            const int place = item / vectors, row = from + place / width;
+            const int column = first_q * STRIDE + place % width, channel = first_channel + item % vectors * VECTOR;
+            if (column >= COLUMNS || channel >= CHANNELS) continue;
+            float normalised[VECTOR];
+            lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS, channel);
+            store_vector(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
+        }
+        ready = top + SIZE;
+        __syncthreads();
+        for (int item = threadIdx.x; item < SEGMENT * vectors; item += blockDim.x) {
+            const int q = item / vectors, channel = first_channel + item % vectors * VECTOR;
+            if (first_q + q >= OUT_COLUMNS || channel >= CHANNELS) continue;
+            float best[VECTOR];
+            unsigned chosen[VECTOR];
+            const Value* corner = ring + q * STRIDE * CHUNK + channel - first_channel;
+            pool_window(best, chosen, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
+            const size_t place = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
+            store_vector(y + place, best);
+            if (choice) store_bytes(choice + place, chosen);
+        }
+        __syncthreads();  // before the next rows take the place of the oldest
+    }
+}

@@ -1,0 +1,65 @@
+// What the kernels of max-pooling share: the first maximum of a window, and the way back by gathering.
+//
+// A window's places are numbered row by row, 0 to SIZE * SIZE - 1 (at most 255, so that one byte holds the choice).
+// Wants VECTOR, and for gather the dimensions SIZE, STRIDE, OUT_ROWS, OUT_COLUMNS and CHANNELS.
+#pragma once
+#include "vectors.cuh"
+
+// Take the values of the next place. Of equal values the first stays; what is not a number wins, and stays.
+__device__ __forceinline__ void keep_first_maximum(float (&best)[VECTOR], unsigned (&choice)[VECTOR],
+                                                   const float (&values)[VECTOR], unsigned place) {
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) {
+        if (best[i] == best[i] && !(values[i] <= best[i])) {
+            best[i] = values[i];
+            choice[i] = place;
+        }
+    }
+}
+
+// Take the maximum of a window; `row(r)` is where its row r begins, `pixel` values lie from column to column.
+template <class Row>
+__device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&choice)[VECTOR], int pixel, Row row) {
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) best[i] = MINUS_INFINITY, choice[i] = 0;
+#pragma unroll 3
+    for (int r = 0; r < SIZE; ++r) {
+        const Value* place = row(r);
+#pragma unroll 3
+        for (int s = 0; s < SIZE; ++s) {
+            float values[VECTOR];
+            load_vector(values, place + s * pixel);
+            keep_first_maximum(best, choice, values, r * SIZE + s);
+        }
+    }
+}
+
+// Sum dy over the windows whose maximum is the pixel at (row, column) of an image (a picture of one tower): at most
+// ceil(SIZE / STRIDE)^2, lower rows and columns of windows first. With y, only those whose maximum is positive.
+__device__ __forceinline__ void gather(float (&sum)[VECTOR], const unsigned char* choice, const Value* dy,
+                                       const Value* y, unsigned image, int row, int column, int channel) {
+    const int reach = (SIZE - 1) / STRIDE;
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) sum[i] = 0;
+#pragma unroll 3
+    for (int up = reach; up >= 0; --up) {
+        const int p = row / STRIDE - up, r = row - p * STRIDE;
+        if (p < 0 || p >= OUT_ROWS || r >= SIZE) continue;
+#pragma unroll 3
+        for (int left = reach; left >= 0; --left) {
+            const int q = column / STRIDE - left, s = column - q * STRIDE;
+            if (q < 0 || q >= OUT_COLUMNS || s >= SIZE) continue;
+            const size_t place = (((size_t)image * OUT_ROWS + p) * OUT_COLUMNS + q) * CHANNELS + channel;
+            unsigned chosen[VECTOR];
+            float given[VECTOR], pooled[VECTOR];
+            load_bytes(chosen, choice + place);
+            load_vector(given, dy + place);
+            if (y) load_vector(pooled, y + place);
+#pragma unroll
+            for (int i = 0; i < VECTOR; ++i) {
+                const bool here = chosen[i] == (unsigned)(r * SIZE + s) && (!y || pooled[i] > 0);
+                if (here) sum[i] += given[i];
+            }
+        }
+    }
+}

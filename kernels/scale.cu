@@ -1,0 +1,20 @@
+// Multiply by a number: y = x * FACTOR, as dropout does at test time.
+//
+//     x, y: COUNT values; a thread has VECTOR of them
+//
+// Cost: reads x and writes y once. Checked in tests/test_dropout.py.
+//
+// dimensions: COUNT
+// reals: FACTOR
+// choices: PRECISION VECTOR
+#include "vectors.cuh"
+
+extern "C" __global__ void __launch_bounds__(256) scale(const Value* __restrict__ x, Value* __restrict__ y) {
+    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (place >= COUNT) return;
+    float values[VECTOR];
+    load_vector(values, x + place);
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) values[i] *= FACTOR;
+    store_vector(y + place, values);
+}
