@@ -7,7 +7,9 @@ key. Where the cache cannot be written, a folder of this process takes its place
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Binaries:
 
     def __init__(self, folder: Path):
         """Use a folder for the cache; it is made at the first write."""
-        self.folder, self._own = folder, None
+        self.folder, self._own = folder, None  # a folder of this process, where that cannot be written
 
     def path(self, kernel: Kernel, defines: Iterable[str], architecture: int) -> Path | None:
         """Return the file of a binary that is there already, or None."""
@@ -41,17 +43,19 @@ class Binaries:
         try:
             return self._write(path, binary)
         except (OSError, OutputError):
-            self._own = self._own or tempfile.TemporaryDirectory(prefix="cualex-kernels-")
-            return self._write(Path(self._own.name) / path.name, binary)
+            if self._own is None:
+                self._own = Path(tempfile.mkdtemp(prefix="cualex-kernels-"))
+                weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
+            return self._write(self._own / path.name, binary)
 
     @property
     def writable(self) -> bool:
         """Say whether binaries outlive this process."""
         parent = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
-        return os.access(parent, os.W_OK)
+        return parent.is_dir() and os.access(parent, os.W_OK)
 
     def _places(self, name: str) -> list[Path]:
-        return [self.folder / name, *([Path(self._own.name) / name] if self._own else [])]
+        return [folder / name for folder in (self.folder, self._own) if folder]
 
     def _name(self, kernel: Kernel, defines: tuple[str, ...], architecture: int) -> str:
         text = "\0".join([assemble(kernel.name), *OPTIONS, *defines, str(compiler_version())])

@@ -1,0 +1,120 @@
+"""The door to CUDA without a GPU: what a .cu says of itself, and the checks before a launch."""
+
+import numpy as np
+import pytest
+
+from cualex import kernels
+from cualex.kernels import source
+
+TOY = """// toy: y[i] = factor * x[i].
+//
+// dimensions: COUNT ROWS
+// dimensions: COLUMNS
+// reals: FACTOR
+// choices: PRECISION
+#include "a.cuh"
+#include "b.cuh"
+extern "C" __global__ void __launch_bounds__(128) toy(const Value* __restrict__ x, Value* y, const Control* control,
+                                                      unsigned first) {
+}
+"""
+A = '#pragma once\n// a\n#include "b.cuh"\nint a;\n'
+B = "#pragma once\nint b;\n"
+CONSTANTS = {"COUNT": 3, "ROWS": 1, "COLUMNS": 2, "FACTOR": 1e-4, "PRECISION": "BF16"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name, text in (("toy.cu", TOY), ("a.cuh", A), ("b.cuh", B)):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(source, "FOLDER", tmp_path)
+    kernels.find.cache_clear()
+    yield tmp_path
+    kernels.find.cache_clear()
+
+
+def launch(x=None, y=None, control=None, first=np.uint32(1), constants=CONSTANTS, **shape):
+    x = np.zeros((2, 3), np.uint16) if x is None else x
+    y = np.zeros((2, 3), np.uint16) if y is None else y
+    shape = {"grid": (4,), "block": 128, **shape}
+    return kernels.launch("toy", (x, y, control, first), constants=constants, **shape)
+
+
+def test_a_kernel_is_read_out_of_its_file(folder):
+    toy = kernels.find("toy")
+    assert [(a.type, a.name, a.pointer) for a in toy.arguments] == [
+        ("Value", "x", True),
+        ("Value", "y", True),
+        ("Control", "control", True),
+        ("unsigned", "first", False),
+    ]
+    assert (toy.dimensions, toy.reals, toy.choices) == (("COUNT", "ROWS", "COLUMNS"), ("FACTOR",), ("PRECISION",))
+
+
+def test_headers_are_put_in_once_with_the_lines_that_they_came_from(folder):
+    text = kernels.assemble("toy")
+    assert text.count("int a;") == text.count("int b;") == 1
+    assert text.index("int b;") < text.index("int a;") < text.index("toy(const")
+    after = text[text.index("int a;") :].split("\n", 3)
+    assert after[1] == '#line 8 "toy.cu"'  # where the next include stands
+    assert "#pragma once" not in text
+
+
+def test_a_header_can_be_replaced(folder):
+    text = kernels.assemble("toy", {"b.cuh": "int other;\n"})
+    assert "int other;" in text
+    assert "int b;" not in text
+
+
+def test_constants_become_the_compilers_options(folder):
+    assert launch().defines == ("-DCOUNT=3", "-DROWS=1", "-DCOLUMNS=2", "-DFACTOR=0.0001f", "-DPRECISION=BF16")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"x": np.zeros(3, np.float32)}, "argument x: expected uint16, got float32"),
+        ({"y": np.zeros((4, 4), np.uint16)[:, 1:]}, r"argument y: not contiguous: shape \(4, 3\)"),
+        ({"control": np.zeros(8, np.float32)}, "argument control: expected uint32, got float32"),
+        ({"first": 3}, "argument first: expected a NumPy uint32 scalar, got int"),
+        ({"first": np.int64(3)}, "argument first: expected a NumPy uint32 scalar, got int64"),
+        ({"x": 3}, "argument x: expected an array, got int"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_refused(folder, changed, words):
+    with pytest.raises(TypeError, match=words):
+        launch(**changed)
+
+
+def test_the_type_of_a_value_follows_the_precision(folder):
+    floats = {"x": np.zeros(3, np.float32), "y": np.zeros(3, np.float32)}
+    launch(**floats, constants={**CONSTANTS, "PRECISION": "TF32"})
+    with pytest.raises(TypeError, match="argument x: expected float32, got uint16"):
+        launch(constants={**CONSTANTS, "PRECISION": "TF32"})
+
+
+def test_the_number_of_arguments_is_checked(folder):
+    with pytest.raises(TypeError, match="expected 4 arguments, got 1"):
+        kernels.launch("toy", (np.zeros(3, np.uint16),), grid=(1,), block=32, constants=CONSTANTS)
+
+
+@pytest.mark.parametrize("shape", [{"grid": (0,)}, {"block": 1025}, {"block": 0}])
+def test_a_launch_of_nothing_or_too_much_is_refused(folder, shape):
+    with pytest.raises(ValueError, match="cannot be launched"):
+        launch(**shape)
+
+
+def test_constants_must_be_those_that_the_kernel_wants(folder):
+    with pytest.raises(TypeError, match=r"constants missing \['COUNT'\], unknown \['OTHER'\]"):
+        launch(constants={**{k: v for k, v in CONSTANTS.items() if k != "COUNT"}, "OTHER": 1})
+
+
+def test_a_kernel_that_is_not_there_is_said(folder):
+    with pytest.raises(LookupError, match="there is no kernel 'other'; there are toy"):
+        kernels.find("other")
+
+
+def test_a_file_must_hold_the_kernel_of_its_name(folder):
+    (folder / "second.cu").write_text(TOY)
+    with pytest.raises(ValueError, match="must hold one kernel, of the name second"):
+        kernels.find("second")
