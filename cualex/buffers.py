@@ -73,8 +73,8 @@ class Operand:
 
     @property
     def bytes(self) -> int:
-        """Say how much memory a step moves that reads or writes this once."""
-        return self.buffer.bytes // (1 if self.tower is None else self.buffer.shape[0])
+        """Say how much memory a step moves that reads or writes this once; a border only where it is asked for."""
+        return self.array().nbytes
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cualex.clocks import HostClock
 from cualex.errors import UsageError
 from cualex.workers import Scratch, Workers
 
@@ -44,6 +45,7 @@ class HostDevice:
     """Compute on the CPU with NumPy, a worker a core."""
 
     engine = "host"
+    lag = 0  # updates queued before the result of the first is asked for
 
     def __init__(
         self,
@@ -106,6 +108,10 @@ class HostDevice:
 
     def end(self, control: Control) -> None:
         """End a step."""
+
+    def clock(self) -> HostClock:
+        """Make a clock for work of this device."""
+        return HostClock()
 
     def link(
         self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool

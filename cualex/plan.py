@@ -101,19 +101,22 @@ class Plan:
         for buffer in self._inputs["mean"]:
             self.parameters.devices[buffer.place].upload(buffer.array, mean)
 
-    def run(self) -> "Outcome":
+    def run(self, each: Callable[[Step], None] | None = None) -> "Outcome":
         """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
 
-        What overflows shows in the loss.
+        With `each`, hand every step to it instead, which runs it: never as a graph. What overflows shows in the loss.
         """
         devices, self.control.slot = self.parameters.devices, self._slot
         with np.errstate(all="ignore"):
             for device in devices:
                 device.begin(self.control)
-            self._replay()
+            if each is None:
+                self._replay()
+            else:
+                for step in self.steps:
+                    each(step)
             for device in devices:
                 device.end(self.control)
-        self._runs += 1
         self._outcome = Outcome(devices[self._sums.place].fetch(self._sums.array))
         return self._outcome
 
@@ -131,6 +134,7 @@ class Plan:
         """Run the steps: the first time one by one, so that all is loaded, then as a graph where there is one."""
         if self._wants_graph and self._runs == 1:
             self._capture()
+        self._runs += 1
         if self._graph is None:
             self._run_steps()
             return

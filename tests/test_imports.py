@@ -16,6 +16,7 @@ ORDER = [
     "cualex.workers",
     "cualex.environment",
     "cualex.runtime",
+    "cualex.clocks",
     "cualex.cupy_runtime",
     "cualex.devices",
     "cualex.cuda",
@@ -36,12 +37,12 @@ ORDER = [
     "cualex.evaluation",
     "cualex.formats",
     "cualex.training",
-    "cualex.profiling",
     "cualex.pictures",
     "cualex.features",
     "cualex.summary",
     "cualex.memory",
     "cualex.benchmark",
+    "cualex.profiling",
     "cualex.cli",
 ]
 FENCES = {

@@ -18,10 +18,10 @@ PRODUCTS = 5  # of which the median counts
 class Ours:
     """Run the plan of a network on a batch: stored pictures are put in, cropped and computed."""
 
-    def __init__(self, problem: Problem, mode: str, device: str):
+    def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None):
         """Build the plan for "train" or "infer" and put the problem's weights in."""
         self.problem, self.mode = problem, mode
-        self.parameters = Parameters(problem.network, device)
+        self.parameters = Parameters(problem.network, device, precision=precision)
         self.control = Control(RATE, MOMENTUM, DECAY)
         self.plan = Plan(self.parameters, len(problem.labels), mode, control=self.control)
         self.plan.put_mean(problem.mean)

@@ -73,7 +73,7 @@ def benchmark(
     }
     found, layouts = {}, {}
     with ExitStack() as stack:
-        torch = stack.enter_context(_open_torch(tuned)) if against == "torch" else None
+        torch = stack.enter_context(open_torch(tuned)) if against == "torch" else None
         if torch:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
             said = torch.ask(do="open", **question, batch=batch, seed=SEED)
@@ -141,8 +141,8 @@ class Match:
         return dict(zip(names, (*before, *after), strict=True)) | {"updates": updates}
 
 
-def _open_torch(tuned: bool) -> Second:
-    """Start PyTorch's process."""
+def open_torch(tuned: bool) -> Second:
+    """Start PyTorch's process; raise CualexError where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise CualexError("--against torch: PyTorch is not installed. Install it: pip install torch")
     return Second("cualex.benchmark.torch_side", TUNED if tuned else {})

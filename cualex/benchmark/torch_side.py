@@ -4,11 +4,13 @@
     {"do": "prepare", "mode": "train", "batch": 32, "steps": 2}     choose the memory layout, then start anew
     {"do": "turn", "lrn": true, "steps": 2}                         -> {"seconds": 3.1}
     {"do": "loss"}                                                  -> {"loss": 6.9}
+    {"do": "layers"}                                                -> a step's seconds, module by module
 
 Towers are groups of convolutions, and normalisation inside a tower sees the maps as twice as many pictures with
 half the channels. Layers run one by one, as PyTorch does unless told otherwise.
 """
 
+import functools
 import time
 
 import torch
@@ -103,6 +105,7 @@ class Contender:
             for last, decay in ((".weight", DECAY), (".bias", 0.0))
         ]
         self.optimizer = torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, fused=True)
+        self._last, self._spans = 0.0, {}
 
     def turn(self, steps: int) -> float:
         """Run a step that warms the caches and then `steps` more; return the seconds of these."""
@@ -113,6 +116,17 @@ class Contender:
         for _ in range(steps):
             step()
         return time.perf_counter() - began
+
+    def layers(self) -> dict:
+        """Run a step that warms the caches and another; return the seconds of its modules each way and the update's."""
+        self.turn(0)
+        self._spans = {"forward": {}, "backward": {}, "update": {}}
+        self._last = began = time.perf_counter()
+        if self.training:
+            self._train_by_layer()
+        else:
+            self._infer_by_layer()
+        return {**self._spans, "seconds": self._last - began}
 
     @torch.inference_mode()
     def loss(self) -> float:
@@ -128,13 +142,60 @@ class Contender:
     def _infer(self) -> torch.Tensor:
         return functional.softmax(self.model(self.crops), dim=1)
 
+    @torch.inference_mode()
+    def _infer_by_layer(self) -> None:
+        functional.softmax(self._forward_by_layer(), dim=1)
+        self._end("forward", "softmax")
+
+    def _train_by_layer(self) -> None:
+        """Run a training step.
+
+        A module's backward lasts from the moment when the gradient of its output is there until that of its input is;
+        autograd has put the gradients of its parameters in place by then.
+        """
+        self.optimizer.zero_grad()
+        self._end("update", "update")
+        loss = functional.cross_entropy(self._forward_by_layer(), self.labels)
+        self._end("forward", "softmax")
+        loss.backward()
+        self._end("backward", next(self.model.named_children())[0])
+        self.optimizer.step()
+        self._end("update", "update")
+
+    def _forward_by_layer(self) -> torch.Tensor:
+        """Run the modules one by one, and note when the gradient of each one's input will be there."""
+        x = self.crops
+        for name, module in self.model.named_children():
+            self._end_with_gradient(x, name)
+            x = module(x)
+            self._end("forward", name)
+        self._end_with_gradient(x, "softmax")
+        return x
+
+    def _end_with_gradient(self, x: torch.Tensor, name: str) -> None:
+        if x.requires_grad:
+            x.register_hook(functools.partial(self._end, "backward", name))
+
+    def _end(self, way: str, name: str, gradient: torch.Tensor | None = None) -> None:
+        """Note that something has just ended, which began when the last thing did."""
+        now = time.perf_counter()
+        spans = self._spans[way]
+        spans[name] = spans.get(name, 0) + now - self._last
+        self._last = now
+
 
 class Side:
     """Answer the questions of the first process."""
 
     def answer(self, do: str, **question: object) -> dict:
         """Do what is asked for, by name."""
-        asked = {"open": self.open, "prepare": self.prepare, "turn": self.turn, "loss": self.loss}
+        asked = {
+            "open": self.open,
+            "prepare": self.prepare,
+            "turn": self.turn,
+            "loss": self.loss,
+            "layers": self.layers,
+        }
         return asked[do](**question)
 
     def open(self, network: str, arguments: dict, batch: int, seed: int, threads: int) -> dict:
@@ -144,11 +205,11 @@ class Side:
         self.problem = problems.make(networks.build(network, **arguments), batch, seed)
         return {"version": torch.__version__, "threads": torch.get_num_threads()}
 
-    def prepare(self, mode: str, batch: int, steps: int) -> dict:
+    def prepare(self, mode: str, batch: int, steps: int, without_lrn: bool = True) -> dict:
         """Choose the faster layout, with LRN and without; keep a contender of each with the first weights."""
         self.contenders, layouts = {}, {}
         problem, short = self.problem.first(batch), max(1, steps // SHORTER)
-        for lrn in (True, False):
+        for lrn in (True, False) if without_lrn else (True,):
             seconds = {}
             for layout in LAYOUTS:
                 contender = Contender(problem, mode, lrn, layout)
@@ -164,6 +225,10 @@ class Side:
     def loss(self) -> dict:
         """Return the loss of the network with LRN."""
         return {"loss": self.contenders[True].loss()}
+
+    def layers(self) -> dict:
+        """Run a step of the network with LRN, module by module."""
+        return self.contenders[True].layers()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""Pass after pass: the steps one by one, the real step, PyTorch's layers where they are asked for; then the figures."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from cualex import environment
+from cualex.benchmark.measure import SIDE, Ours
+from cualex.benchmark.problem import Problem
+from cualex.parameters import Parameters
+from cualex.profiling import measuring, roofline, waiting
+from cualex.profiling.against import TorchLayers
+from cualex.profiling.figures import Profile, summarise
+from cualex.profiling.measuring import Pass
+from cualex.profiling.roofline import Roofline
+
+WARM_UP = 2  # passes that are not counted
+
+MEASURED = {
+    "milliseconds": "median of the passes; p95: the shortest that at most 5 % of them exceed",
+    "operations": "two a multiply-add of the layers' products; none are counted for other layers",
+    "bytes": "what a step reads and writes, once each, with the weights and velocities that it updates",
+    "serial": "from the first step's start to the last one's end, one step at a time",
+    "real": "the plan as training and inference run it",
+    "share_of_roofline": "the larger of operations and bytes over the device's rates, over the step's time",
+    "pictures": "random ones, the same in every pass",
+}
+
+
+def profile(
+    problem: Problem,
+    mode: str = "train",
+    device: str = "cpu",
+    repeat: int = 20,
+    *,
+    precision: str | None = None,
+    against: str | None = None,
+    pack=None,
+    data: str | None = None,
+    side: int = SIDE,
+    copied: int = roofline.COPIED,
+) -> Iterator[Pass | Profile]:
+    """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
+
+    With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
+    many steps run on its pictures, to see how long they wait. `side` and `copied` are those of the roofline's matrices
+    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there.
+    """
+    conditions = {
+        **environment.describe(),
+        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "network": {"name": problem.network.name, **problem.network.arguments},
+        "mode": mode,
+        "batch_size": len(problem.labels),
+        "repeat": repeat,
+        "warm_up": WARM_UP,
+        "measured": MEASURED,
+    }
+    with ExitStack() as stack:
+        torch = stack.enter_context(TorchLayers(problem, mode)) if against == "torch" else None
+        ours = Ours(problem, mode, device, precision)
+        plan, parameters = ours.plan, ours.parameters
+        conditions |= {
+            "device": str(parameters.placement),
+            "precision": parameters.devices[0].precision,
+            "torch": torch and torch.conditions,
+        }
+        roofs = _rooflines(parameters, side, copied)
+        plan.put(problem.pictures, problem.views, problem.labels)
+        passes = []
+        for number in range(-WARM_UP, repeat):
+            if torch:
+                torch.run(counted=number >= 0)
+                plan.run()  # PyTorch has used the caches
+            made = measuring.measure(plan)
+            if number >= 0:
+                passes.append(made)
+                yield made
+        again = _rooflines(parameters, side, copied)
+        roofs = {name: roof.or_better(again[name]) for name, roof in roofs.items()}
+        layers = torch and torch.document(plan.steps, passes)
+    more = {"torch": layers, "waiting": None}
+    if pack is not None:
+        more["waiting"] = waiting.measure(plan, pack, data, repeat, augment=mode == "train")
+    yield summarise(plan.steps, passes, parameters, roofs, conditions, **more)
+
+
+def _rooflines(parameters: Parameters, side: int, copied: int) -> dict[str, Roofline]:
+    """Measure each device once, however many places it has."""
+    devices = {device.name: device for device in parameters.devices}
+    return {name: roofline.measure(device, side, copied) for name, device in devices.items()}

@@ -1,0 +1,89 @@
+"""What a device can do at most, measured on it, and how near a step comes to that.
+
+    attainable seconds = max(operations / (operations a second), bytes / (bytes a second))
+
+A step whose first term is the larger is bound by its operations, else by memory (Williams, Waterman and Patterson,
+2009). A share above 1 says that its maps came from a cache.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex.benchmark.measure import SIDE, Yardstick
+from cualex.devices import HostDevice
+from cualex.parameters import Parameters
+from cualex.steps import Step
+
+COPIED = 2**28  # bytes of the array that is copied: more than most caches hold
+COPIES = 5  # of which the median counts
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Hold the two rates of a device, and in words how they were measured."""
+
+    operations_per_s: float
+    bytes_per_s: float
+    measured: str
+
+    def attainable(self, operations: int, moved: int) -> float:
+        """Return the seconds below which a step of so many operations and bytes cannot come."""
+        return max(operations / self.operations_per_s, moved / self.bytes_per_s)
+
+    def bound(self, operations: int, moved: int) -> str:
+        """Say what bounds a step: "operations" or "bytes"."""
+        return "operations" if operations / self.operations_per_s > moved / self.bytes_per_s else "bytes"
+
+    def or_better(self, other: "Roofline") -> "Roofline":
+        """Return the larger rates of two measurements of one device: a roof is the most that was reached."""
+        rates = max(self.operations_per_s, other.operations_per_s), max(self.bytes_per_s, other.bytes_per_s)
+        return Roofline(*rates, self.measured)
+
+
+def measure(device, side: int = SIDE, copied: int = COPIED) -> Roofline:
+    """Measure a device's rates as its engine runs."""
+    return MEASURES[device.engine](device, side, copied)
+
+
+def moved(step: Step, parameters: Parameters) -> int:
+    """Count the bytes that a step must move: what it reads and writes, once each, with what its sinks update.
+
+    The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision
+    where there is one; weights that the step reads in any case are counted once.
+    """
+    total = step.bytes
+    for last in step.sinks.values():
+        key = f"{step.layers[0]}.{last}", step.place
+        weight, copy = parameters.arrays[key], parameters.copies.get(key)
+        read = any(array is weight for array in step.reads.values())
+        total += (3 if read else 4) * weight.nbytes + (0 if copy is None else copy.nbytes)
+    return total
+
+
+def _host(device: HostDevice, side: int, copied: int) -> Roofline:
+    """Multiply two float32 matrices, and copy an array, on all workers."""
+    source, target = (np.ones(copied // 4, np.float32) for _ in range(2))
+    count = device.workers.count
+    edges = [len(source) * part // count for part in range(count + 1)]
+
+    def copy(part: int, scratch: object) -> None:
+        own = slice(edges[part], edges[part + 1])
+        np.copyto(target[own], source[own])
+
+    def seconds() -> float:
+        clock = device.clock()
+        clock.start()
+        device.run(copy, count)
+        clock.stop()
+        return clock.seconds
+
+    seconds()
+    copying = 2 * source.nbytes / statistics.median(seconds() for _ in range(COPIES))
+    workers = f"{count} worker{'s' if count > 1 else ''}"
+    said = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
+    return Roofline(Yardstick(device.workers, side).rate(), copying, said)
+
+
+MEASURES = {"host": _host}
