@@ -1,4 +1,4 @@
-// Take a gradient back through the normalisation across channels (kernels/lrn.cuh has the formula).
+// Take a gradient back through the normalisation across channels (kernels/lrn_back.cuh has the formula).
 //
 //     x, dy, dx: IMAGES x ROWS x COLUMNS x CHANNELS; dx may be dy; an image is a picture of one tower
 //
@@ -11,7 +11,7 @@
 // reals: K ALPHA BETA
 // choices: PRECISION VECTOR RELU
 #include "primitives.cuh"
-#include "lrn.cuh"
+#include "lrn_back.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) lrn_backward(const Value* x, const Value* dy, Value* dx) {
     SHARED(float, work);

@@ -12,7 +12,7 @@
 // reals: K ALPHA BETA
 // choices: PRECISION VECTOR RELU
 #include "primitives.cuh"
-#include "lrn.cuh"
+#include "lrn_back.cuh"
 #include "maxpool.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -7,7 +7,7 @@
 // Checked in tests/test_cuda_update.py: equal to the host engine, bit for bit.
 //
 // dimensions: COUNT
-// choices: DECAY
+// choices: PRECISION DECAY
 #include "momentum.cuh"
 #include "values.cuh"
 

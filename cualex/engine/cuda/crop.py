@@ -2,8 +2,7 @@
 
 from math import isqrt
 
-from cualex.cuda import grid_of
-from cualex.engine.cuda.maps import THREADS, storage, vector
+from cualex.engine.cuda.maps import THREADS, grid, storage, vector
 
 
 def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, control=None) -> None:
@@ -23,7 +22,7 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
     device.launch(
         "crop",
         (pictures, views, colours, mean, device.control, y),
-        grid=grid_of(n * height * width * depth // values, THREADS),
+        grid=grid(n * height * width * depth // values),
         block=THREADS,
         PICTURES=n,
         ROWS=rows,

@@ -8,8 +8,7 @@ from math import prod
 
 import numpy as np
 
-from cualex.cuda import grid_of
-from cualex.engine.cuda.maps import THREADS, elementwise, storage, vector
+from cualex.engine.cuda.maps import THREADS, elementwise, grid, storage, vector
 
 WORDS = 4  # that Philox gives at a time
 
@@ -26,7 +25,7 @@ def forward(device, x, y, mask=None, *, keep, factor, layer, towers, first_tower
     device.launch(
         "dropout",
         (x, y, device.control, np.uint32(limit), np.uint32(layer), np.uint32(first_tower)),
-        grid=grid_of(pictures * features // values, THREADS, here),
+        grid=grid(pictures * features // values, here),
         block=THREADS,
         PICTURES=pictures,
         FEATURES=features,

@@ -10,8 +10,7 @@ anew. `saved` of the pooled functions is the choice (maxpool.py). The pooled fun
 Arrays are (towers, pictures, rows, columns, channels).
 """
 
-from cualex.cuda import grid_of
-from cualex.engine.cuda.maps import THREADS, sizes, storage, vector
+from cualex.engine.cuda.maps import THREADS, grid, sizes, storage, vector
 from cualex.engine.cuda.maxpool import window
 from cualex.kernels import STATIC_SHARED
 
@@ -25,7 +24,7 @@ def forward(device, x, y, saved=None, *, n, k, alpha, beta) -> None:
     device.launch(
         "lrn_forward",
         (x, y),
-        grid=grid_of(x.size // values, THREADS),
+        grid=grid(x.size // values),
         block=THREADS,
         PIXELS=x.size // channels,
         CHANNELS=channels,
@@ -81,7 +80,7 @@ def _back(device, name, arguments, x, relu, constants) -> None:
     device.launch(
         name,
         arguments,
-        grid=grid_of(x.size // channels, pixels),
+        grid=(-(-x.size // (channels * pixels)),),
         block=THREADS,
         shared=2 * 4 * pixels * channels,
         PIXELS=pixels,

@@ -2,8 +2,6 @@
 
 from math import prod
 
-from cualex.cuda import grid_of
-
 THREADS = 256
 ACCESS = 16  # bytes that a thread reads or writes at once, where the sizes allow
 
@@ -22,6 +20,11 @@ def vector(device, length: int, most: int = ACCESS) -> int:
     return values if length % values == 0 else 1
 
 
+def grid(threads: int, *more: int) -> tuple[int, ...]:
+    """Return a grid with enough blocks of THREADS, and its further axes."""
+    return (-(-threads // THREADS), *more)
+
+
 def elementwise(device, name: str, arguments, **constants) -> None:
     """Launch a kernel that treats every value alike; the arrays of one tower may be part of a larger array."""
     count = arguments[0].size
@@ -29,7 +32,7 @@ def elementwise(device, name: str, arguments, **constants) -> None:
     device.launch(
         name,
         arguments,
-        grid=grid_of(count // here, THREADS),
+        grid=grid(count // here),
         block=THREADS,
         COUNT=count,
         VECTOR=here,

@@ -7,8 +7,7 @@ gradient is gathered: a pixel sums those of the windows that chose it. Rows and 
 gradient. What is not a number counts as the largest. Arrays are (towers, pictures, rows, columns, channels).
 """
 
-from cualex.cuda import grid_of
-from cualex.engine.cuda.maps import THREADS, sizes, storage, vector
+from cualex.engine.cuda.maps import THREADS, grid, sizes, storage, vector
 
 PLACES = 255  # of a window: what fits in a byte
 
@@ -35,7 +34,7 @@ def _launch(device, name, arguments, count, x, y, size, stride) -> None:
     device.launch(
         name,
         arguments,
-        grid=grid_of(count // values, THREADS),
+        grid=grid(count // values),
         block=THREADS,
         VECTOR=values,
         PRECISION=storage(device),

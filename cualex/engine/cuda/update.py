@@ -10,9 +10,8 @@ device memory that `device.begin` makes; when the last loss was not finite, noth
 
 from dataclasses import dataclass
 
-from cualex.cuda import grid_of
 from cualex.devices import Control
-from cualex.engine.cuda.maps import THREADS
+from cualex.engine.cuda.maps import THREADS, grid, storage
 from cualex.runtime import Array
 
 
@@ -42,8 +41,9 @@ def momentum(device, gradient, sink: Momentum) -> None:
     device.launch(
         "momentum",
         (gradient, device.control, sink.weight, sink.velocity, sink.copy),
-        grid=grid_of(gradient.size, THREADS),
+        grid=grid(gradient.size),
         block=THREADS,
         COUNT=gradient.size,
         DECAY=int(sink.decay),
+        PRECISION=storage(device),
     )
