@@ -55,13 +55,19 @@ def find(name: str) -> Kernel:
     path = FOLDER / f"{name}.cu"
     if not path.is_file():
         raise LookupError(f"there is no kernel {name!r}; there are {', '.join(names())}")
-    text = path.read_text()
+    return parse(name, path.read_text())
+
+
+def parse(name: str, text: str) -> Kernel:
+    """Read a kernel's signature and constants out of the text of its file."""
     found = SIGNATURE.findall(text)
     if [entry for entry, _ in found] != [name]:
         raise ValueError(
             f"{name}.cu must hold one kernel, of the name {name}; it holds {[e for e, _ in found]}"
         )
-    listed = {kind: tuple(words.split()) for kind, words in CONSTANTS.findall(text)}
+    listed: dict[str, tuple[str, ...]] = {}
+    for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
+        listed[kind] = (*listed.get(kind, ()), *words.split())
     arguments = tuple(_argument(part) for part in found[0][1].split(","))
     return Kernel(name, arguments, *(listed.get(kind, ()) for kind in ("dimensions", "reals", "choices")))
 

@@ -31,6 +31,16 @@ def teams():
     return [spoiled(workers) for workers in (1, 2, 3)]
 
 
+@pytest.fixture
+def emulated():
+    """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++."""
+    from emulator import EmulatedRuntime, available
+
+    if not available():
+        pytest.skip("the emulator needs g++, which is not here")
+    return EmulatedRuntime
+
+
 def spoiled(workers=None):
     """Open a CPU device with `workers` workers, whose work memory is never clean."""
     from cualex.devices import HostDevice

@@ -1,0 +1,27 @@
+"""Run the kernels of kernels/*.cu on the CPU, thread by thread, as hostile as CUDA allows. Only g++ is needed.
+
+    runtime = EmulatedRuntime(devices=2)                # a runtime of the CUDA engine: cualex/runtime.py
+    device = CudaDevice("cuda:0", runtime, 0, "tf32")   # device.launch(...) runs a .cu here
+
+Options: `schedule` "ascending", "descending" or a seed: which thread and block goes first; `checked=True` watches
+every access (races, uninitialised shared memory, bounds, alignment), about ten times slower; `streams` "eager", "late"
+or "random" with `seed`: when what is queued runs (streams.py).
+
+A kernel that has no file: `launch_text(TEXT, arguments, grid=, block=, shared=, **constants)` describes its launch,
+`runtime.launch(runtime.stream(0), launch)` runs it. Arrays are NumPy's, `runtime.allocate(0, shape, dtype)`, full of
+0xFF at first; look into them after `runtime.synchronize()`, and write them freely before a launch.
+EmulationError says what a kernel does wrong, BuildError what g++ says. Without g++, `EmulatedRuntime` cannot run:
+tests take the class from the fixture `emulated`, which skips them (or ask `available()`).
+"""
+
+from emulator.build import BuildError, compiler
+from emulator.library import EmulationError
+from emulator.runtime import EmulatedRuntime
+from emulator.texts import launch_text
+
+__all__ = ["BuildError", "EmulatedRuntime", "EmulationError", "available", "launch_text"]
+
+
+def available() -> bool:
+    """Say whether there is a g++."""
+    return bool(compiler())

@@ -1,0 +1,158 @@
+"""Build kernels for the CPU with g++: once for each text and choice; what is built stays in cualex's cache.
+
+A kernel's library needs no header but the emulator's and takes a tenth of a second. The machine that it runs on
+(the .cpp files here) is a library of its own, built once.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cualex import cache as caches
+from cualex import kernels
+from cualex.kernels import Kernel
+
+FOLDER = Path(__file__).parent
+PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
+COMMON = ["-std=c++17", "-g1", "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
+MACHINE = [*COMMON, "-O2", "-ftree-vectorize"]
+# CUDA C++ as NVRTC has it: no library, types may be punned, whole numbers wrap, every operation rounds.
+KERNEL = [
+    *COMMON,
+    *("-nostartfiles", "-nodefaultlibs", "-fno-exceptions", "-fno-rtti", "-fno-builtin", "-fvisibility=hidden"),
+    *("-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno"),
+    *("-w", "-Wundef", "-Werror=undef", "-Wreturn-type", "-Werror=return-type", f"-I{FOLDER}"),
+]
+FAST = [*KERNEL, "-O2"]
+# g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
+# vector is read and written whole.
+CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]
+AT_ONCE = 2  # processes of g++
+
+
+class BuildError(Exception):
+    """Report what g++ says about a kernel; files and lines are those of the .cu."""
+
+
+@dataclass(frozen=True)
+class TextKernel(Kernel):
+    """Describe a kernel that has no file in kernels/, with its text."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Name what a library holds: a kernel with its text, its choices as options of the compiler, and the build."""
+
+    kernel: Kernel
+    text: str
+    choices: tuple[str, ...]
+    checked: bool
+
+    @property
+    def flags(self) -> list[str]:
+        """Return the options of g++."""
+        return [*(CHECKED if self.checked else FAST), *self.choices]
+
+
+@cache
+def compiler() -> str:
+    """Say which g++ there is and for which machine; empty without one."""
+    if shutil.which("g++") is None:
+        return ""
+    words = ["g++", "-dumpfullversion", "-dumpmachine"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def program(kernel: Kernel, constants, checked: bool = False) -> Program:
+    """Describe the build of a kernel with some constants, of which only the choices matter."""
+    replaced = {"primitives.cuh": PRIMITIVES}
+    if isinstance(kernel, TextKernel):
+        replaced[f"{kernel.name}.cu"] = kernel.text
+    choices = {name: constants[name] for name in kernel.choices}
+    return Program(kernel, _assemble(kernel.name, tuple(replaced.items())), _options(choices), checked)
+
+
+def path(wanted: Program) -> Path:
+    """Return the library of a program; build it where it is missing."""
+    source = _source(wanted)
+    made = _place(wanted.kernel.name, source, wanted.flags, machine().name)
+    if not made.exists():
+        _run([*wanted.flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
+    return made
+
+
+def build(programs, progress=None) -> None:
+    """Build what is missing, several at once; `progress` gets how many are done, of how many."""
+    programs = list(programs)
+    machine()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done, _ in enumerate(pool.map(path, programs), 1):
+            if progress is not None:
+                progress(done, len(programs))
+
+
+@cache
+def machine() -> Path:
+    """Return the library of the emulated machine."""
+    sources = sorted(FOLDER.glob("*.cpp"))
+    texts = "".join(file.read_text() for file in [*sources, *sorted(FOLDER.glob("*.h"))])
+    made = _place("machine", texts, MACHINE)
+    if not made.exists():
+        _run([*MACHINE, f"-Wl,-soname,{made.name}", *map(str, sources)], made)
+    return made
+
+
+@cache
+def _assemble(name: str, replaced: tuple[tuple[str, str], ...]) -> str:
+    return kernels.assemble(name, dict(replaced))
+
+
+def _options(choices: dict) -> tuple[str, ...]:
+    return tuple(f"-D{name}={int(v) if isinstance(v, bool) else v}" for name, v in choices.items())
+
+
+def _place(name: str, *parts) -> Path:
+    digest = hashlib.sha256(repr((compiler(), parts)).encode()).hexdigest()[:24]
+    return caches.directory() / "emulator" / f"{name}-{digest}.so"
+
+
+def _run(words: list[str], made: Path, source: str | None = None) -> None:
+    """Run g++; its output takes its place when it is whole, so that several processes may build the same."""
+    made.parent.mkdir(exist_ok=True)
+    part = made.with_name(f".{made.name}.{os.getpid()}.{id(words)}.part")
+    done = subprocess.run(["g++", *words, "-o", str(part)], input=source, capture_output=True, text=True)
+    if done.returncode:
+        part.unlink(missing_ok=True)
+        raise BuildError(done.stderr)
+    os.replace(part, made)
+
+
+def _source(wanted: Program) -> str:
+    """Return the whole text for g++: the builtins, the constants, the kernel, and how the machine enters it.
+
+    Dimensions and reals are variables that the kernel cannot write and g++ knows nothing about: their memory is
+    laid out in assembler, one after the other, for Python to fill before a launch.
+    """
+    kernel = wanted.kernel
+    types = [("int", name) for name in kernel.dimensions] + [("float", name) for name in kernel.reals]
+    declared = "".join(f"extern const {kind} {name};\n" for kind, name in types)
+    placed = "".join(f".hidden {name}\\n.globl {name}\\n{name}: .long 0\\n" for _, name in types)
+    arguments = ", ".join(
+        f"*({argument.type}{'*' if argument.pointer else ''}*)arguments[{i}]"
+        for i, argument in enumerate(kernel.arguments)
+    )
+    bound = re.search(r"__launch_bounds__\(([^()]*)\)", wanted.text)
+    return (
+        f'#include "cuda.h"\n{declared}{wanted.text}\n#line 1 "entry"\n#pragma GCC visibility push(default)\n'
+        f'asm(".data\\n.balign 4\\n.globl cualex_constants\\ncualex_constants:\\n{placed}.long 0\\n.text");\n'
+        f'extern "C" const int cualex_threads = {bound.group(1) if bound else 1024};\n'
+        f'extern "C" void cualex_enter(void** arguments) {{ {kernel.name}({arguments}); }}\n'
+    )

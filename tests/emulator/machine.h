@@ -1,0 +1,58 @@
+// What the emulated machine offers to a kernel: cuda.h and primitives.cuh give these CUDA's and our names.
+//
+// Operands and results go by value, in registers: no variable of a kernel has its address taken for them, so the
+// compiler may keep it in a register and the checked build does not watch it.
+#pragma once
+
+namespace emulator {
+
+struct Index {
+    unsigned x, y, z;
+};
+struct Accumulator {
+    float value[4];
+};
+struct Four {
+    unsigned value[4];
+};
+struct Two {
+    unsigned value[2];
+};
+typedef unsigned long long Bits;
+
+// These never change while a thread runs, and the compiler may know it.
+__attribute__((const)) Index thread_index();
+__attribute__((const)) Index block_index();
+__attribute__((const)) Index block_size();
+__attribute__((const)) Index grid_size();
+__attribute__((const)) unsigned lane();
+__attribute__((const)) char* shared_memory();
+
+enum BarrierKind { PLAIN, COUNT, AND, OR };
+
+// Wait for all threads of the block; return what the kind makes of their predicates. `line` tells barriers apart.
+int block_barrier(BarrierKind kind, int predicate, int line);
+
+// Wait for the lanes of the mask, and see what they have written before.
+void warp_barrier(unsigned mask, int line);
+
+// Get the value that lane `source` gives; it is poison where that lane takes no part.
+Bits exchange(unsigned mask, Bits value, unsigned source, int line);
+
+// Get the lanes of the mask whose predicate is true.
+unsigned ballot(unsigned mask, int predicate, int line);
+
+Accumulator mma_tf32(Accumulator d, Four a, Two b);
+Accumulator mma_bf16(Accumulator d, Four a, Two b);
+Four load_matrix(const void* row, bool transposed);
+
+// Asynchronous copies at their most hostile: the target is poison from the issue on, and the bytes arrive in the
+// wait that asks for them, no earlier.
+void copy_issue(void* shared, const void* global, int bytes, bool inside);
+void copy_commit();
+void copy_wait(int in_flight);
+
+// End the launch with an error.
+[[noreturn]] void fail(const char* message);
+
+}  // namespace emulator

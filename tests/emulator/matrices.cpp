@@ -1,0 +1,125 @@
+// Matrix instructions of a warp: mma.sync in TF32 and bfloat16, and ldmatrix. Lane l has g = l / 4 and t = l % 4.
+#include <cstring>
+
+#include "checker.h"
+#include "state.h"
+
+namespace emulator {
+
+static float number(unsigned bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void need_all(unsigned arrived) {
+    if (arrived != ~0u) abandon("a matrix instruction needs all 32 lanes of its warp");
+}
+
+// d += a * b, the products of a row added one after the other.
+template <int K>
+static void multiply(Thread* lanes, const float (&a)[16][K], const float (&b)[K][8]) {
+    float d[16][8];
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const unsigned g = lane / 4, t = lane % 4;
+        memcpy(&d[g][2 * t], &lanes[lane].d.value[0], 8);
+        memcpy(&d[g + 8][2 * t], &lanes[lane].d.value[2], 8);
+    }
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < K; ++k)
+            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const unsigned g = lane / 4, t = lane % 4;
+        memcpy(&lanes[lane].d.value[0], &d[g][2 * t], 8);
+        memcpy(&lanes[lane].d.value[2], &d[g + 8][2 * t], 8);
+    }
+}
+
+// The hardware does not look at the low 13 bits of an operand.
+static float tf32(unsigned bits) { return number(bits & 0xffffe000u); }
+
+static void multiply_tf32(Thread* lanes, unsigned arrived) {
+    need_all(arrived);
+    float a[16][8], b[8][8];
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const Thread& thread = lanes[lane];
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = tf32(thread.a.value[i]);
+        for (unsigned i = 0; i < 2; ++i) b[t + i * 4][g] = tf32(thread.b.value[i]);
+    }
+    multiply(lanes, a, b);
+}
+
+static void multiply_bf16(Thread* lanes, unsigned arrived) {
+    need_all(arrived);
+    float a[16][16], b[16][8];
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const Thread& thread = lanes[lane];
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 4; ++i) {
+            float* pair = &a[g + i % 2 * 8][2 * t + i / 2 * 8];
+            pair[0] = number(thread.a.value[i] << 16);
+            pair[1] = number(thread.a.value[i] & 0xffff0000u);
+        }
+        for (unsigned i = 0; i < 2; ++i) {
+            b[2 * t + i * 8][g] = number(thread.b.value[i] << 16);
+            b[2 * t + i * 8 + 1][g] = number(thread.b.value[i] & 0xffff0000u);
+        }
+    }
+    multiply(lanes, a, b);
+}
+
+static Accumulator give(Accumulator d, Four a, Two b, Work work) {
+    running->d = d;
+    running->a = a;
+    running->b = b;
+    meet_all(work);
+    return running->d;
+}
+
+Accumulator mma_tf32(Accumulator d, Four a, Two b) {
+    called_from = __builtin_return_address(0);
+    return give(d, a, b, multiply_tf32);
+}
+
+Accumulator mma_bf16(Accumulator d, Four a, Two b) {
+    called_from = __builtin_return_address(0);
+    return give(d, a, b, multiply_bf16);
+}
+
+// Read one value of 16 bits for a lane, out of the row that another lane has named.
+static unsigned half(const Thread& lane, const void* row, unsigned column) {
+    const char* place = static_cast<const char*>(row) + 2 * column;
+    if (launch.checked) checker::access_by(lane, place, 2, false, called_from);
+    uint16_t value;
+    memcpy(&value, place, sizeof value);
+    return value;
+}
+
+template <bool transposed>
+static void load(Thread* lanes, unsigned arrived) {
+    need_all(arrived);
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        if (reinterpret_cast<uintptr_t>(lanes[lane].row) % 16) abandon("the address of a matrix row is misaligned");
+    }
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 4; ++i) {
+            const Thread* rows = lanes + i * 8;
+            const unsigned low = transposed ? half(lanes[lane], rows[2 * t].row, g)
+                                            : half(lanes[lane], rows[g].row, 2 * t);
+            const unsigned high = transposed ? half(lanes[lane], rows[2 * t + 1].row, g)
+                                             : half(lanes[lane], rows[g].row, 2 * t + 1);
+            lanes[lane].a.value[i] = low | high << 16;
+        }
+    }
+}
+
+Four load_matrix(const void* row, bool transposed) {
+    called_from = __builtin_return_address(0);
+    running->row = row;
+    meet_all(transposed ? load<true> : load<false>);
+    return running->a;
+}
+
+}  // namespace emulator

@@ -1,0 +1,52 @@
+// The twin of kernels/primitives.cuh for the emulator: the same names, with the meaning that the instruction has.
+#pragma once
+
+#define SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory())
+
+__device__ __forceinline__ unsigned shared_address(const void* place) {
+    return (unsigned)((const char*)place - emulator::shared_memory());
+}
+
+__device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {
+    emulator::copy_issue(shared, global, 16, inside);
+}
+
+__device__ __forceinline__ void copy_async_4(void* shared, const void* global, bool inside) {
+    emulator::copy_issue(shared, global, 4, inside);
+}
+
+__device__ __forceinline__ void copy_commit() { emulator::copy_commit(); }
+
+template <int in_flight>
+__device__ __forceinline__ void copy_wait() {
+    emulator::copy_wait(in_flight);
+}
+
+__device__ __forceinline__ void load_matrix_x4(unsigned (&values)[4], const void* row) {
+    const emulator::Four got = emulator::load_matrix(row, false);
+    for (int i = 0; i < 4; ++i) values[i] = got.value[i];
+}
+
+__device__ __forceinline__ void load_matrix_x4_transposed(unsigned (&values)[4], const void* row) {
+    const emulator::Four got = emulator::load_matrix(row, true);
+    for (int i = 0; i < 4; ++i) values[i] = got.value[i];
+}
+
+// Half of the last kept place is added to the magnitude and the rest cut off; what is not finite stays.
+__device__ __forceinline__ unsigned round_tf32(float value) {
+    const unsigned bits = __float_as_uint(value);
+    if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+    return (bits + 0x1000u) & 0xffffe000u;
+}
+
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    const emulator::Accumulator sum =
+        emulator::mma_tf32({d[0], d[1], d[2], d[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]});
+    for (int i = 0; i < 4; ++i) d[i] = sum.value[i];
+}
+
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    const emulator::Accumulator sum =
+        emulator::mma_bf16({d[0], d[1], d[2], d[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]});
+    for (int i = 0; i < 4; ++i) d[i] = sum.value[i];
+}

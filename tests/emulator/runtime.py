@@ -1,0 +1,140 @@
+"""The emulator as a runtime of the CUDA engine (cualex/runtime.py)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import numpy as np
+
+from cualex.kernels import Launch
+from emulator import build, library, streams
+from emulator.graphs import Capture, CaptureError, EmulatedGraph
+from emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
+
+
+class EmulatedRuntime:
+    """Run kernels on emulated devices; see the package for what the options mean."""
+
+    name = "emulator"
+
+    def __init__(
+        self,
+        devices: int = 2,
+        schedule: str | int = "ascending",
+        checked: bool = False,
+        streams: str = "eager",
+        seed: int = 0,
+    ):
+        self.devices, self.schedule, self.checked = devices, schedule, checked
+        self.order = _order(streams, seed)
+        self._streams: list[Stream] = []
+        self._branches: list[Stream] = []  # of graphs that have been launched
+        self._libraries: dict[tuple, library.Library] = {}
+        self._capture: Capture | None = None
+        self._launched = 0
+
+    def count(self) -> int:
+        """Return how many devices there are."""
+        return self.devices
+
+    def allocate(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return an array full of poison."""
+        if not 0 <= device < self.devices:
+            raise ValueError(f"there is no device {device}")
+        return library.allocate(device, tuple(shape), dtype)
+
+    def stream(self, device: int) -> Stream:
+        """Make a stream on a device."""
+        made = Stream(device)
+        self._streams.append(made)
+        return made
+
+    def record(self, stream: Stream) -> Event:
+        """Return an event that happens when all that is queued on a stream so far is done."""
+        event = Event(stream, self._capture)
+        self._queue(stream, Record(event))
+        return event
+
+    def wait(self, stream: Stream, event: Event) -> None:
+        """Let what is queued on a stream from here on wait for an event."""
+        if self._capture is None and event.capture is not None:
+            raise CaptureError("an event that was captured never happens outside of its graph")
+        self._queue(stream, Wait(event))
+
+    def upload(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
+        """Queue a copy of the values that are there now."""
+        self._transfer(stream, np.array(values, target.dtype), target)
+
+    def download(self, stream: Stream, source: np.ndarray) -> np.ndarray:
+        """Wait for a stream, and return a copy on the host."""
+        self._finish([stream])
+        return source.copy()
+
+    def copy(self, stream: Stream, source: np.ndarray, target: np.ndarray) -> None:
+        """Queue a copy of an array."""
+        self._transfer(stream, source, target)
+
+    def compile(
+        self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Build what these launches need and is not there yet."""
+        build.build(dict.fromkeys(self._program(launch) for launch in launches), progress)
+
+    def launch(self, stream: Stream, launch: Launch) -> None:
+        """Queue a kernel."""
+        self._library(launch)
+        self._queue(stream, Work(partial(self._run, launch)))
+
+    def synchronize(self) -> None:
+        """Wait until nothing is queued anywhere."""
+        self._finish(self._streams)
+
+    def capture(self, streams: Sequence[Stream], work: Callable[[], None]) -> EmulatedGraph:
+        """Record what `work` queues, without running it."""
+        self._capture = capture = Capture(streams)
+        try:
+            work()
+        finally:
+            self._capture = None
+        capture.check()
+        return EmulatedGraph(capture, self._queue)
+
+    def _transfer(self, stream: Stream, source: np.ndarray, target: np.ndarray) -> None:
+        if source.shape != target.shape or source.dtype != target.dtype:
+            raise ValueError(f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}")
+        self._queue(stream, Transfer(source, target, self.order.early))
+
+    def _queue(self, stream: Stream, item: Item) -> None:
+        if self._capture is not None:
+            self._capture.add(stream, item)
+            return
+        if stream not in self._streams and stream not in self._branches:
+            self._branches.append(stream)
+        stream.queue.append(item)
+        self.order.queued(stream)
+
+    def _finish(self, needed: list[Stream]) -> None:
+        if self._capture is not None:
+            raise CaptureError("nobody can wait for work that is captured")
+        for stream in needed:
+            self.order.finish(stream, [*self._streams, *self._branches])
+        self._branches = [stream for stream in self._branches if stream.queue]
+
+    def _run(self, launch: Launch, device: int) -> None:
+        """Run a kernel now; with a seed, every launch has a schedule of its own."""
+        self._launched += 1
+        schedule = self.schedule
+        if not isinstance(schedule, str):
+            schedule = schedule * 1_000_003 + self._launched
+        self._library(launch).run(launch, device, schedule)
+
+    def _program(self, launch: Launch) -> build.Program:
+        return build.program(launch.kernel, launch.constants, self.checked)
+
+    def _library(self, launch: Launch) -> library.Library:
+        program = self._program(launch)
+        if program not in self._libraries:
+            self._libraries[program] = library.Library(program)
+        return self._libraries[program]
+
+
+_order = streams.order  # the class has an argument of that name

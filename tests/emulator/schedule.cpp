@@ -1,0 +1,109 @@
+// The schedule: which thread of a block runs until it waits, and which goes on then.
+//
+// Threads that can run are on a list; the next is the last of the list, or any of it when the order is random.
+// A thread begins on the stack of one that has just ended, where there is one: threads that never wait cost a call.
+#include <algorithm>
+
+#include "state.h"
+
+namespace emulator {
+
+static std::vector<unsigned> ready;
+static Order order;
+static uint64_t random_bits;
+static unsigned alive;
+static void* outside;  // the stack that run_block was called on
+
+void order_by(Order wanted, uint64_t seed) {
+    order = wanted;
+    random_bits = (seed + 1) * 0x9e3779b97f4a7c15u;
+}
+
+// Return a number below `count` (xorshift64*).
+size_t any_of(size_t count) {
+    random_bits ^= random_bits >> 12;
+    random_bits ^= random_bits << 25;
+    random_bits ^= random_bits >> 27;
+    return ((random_bits * 0x2545f4914f6cdd1du) >> 32) * count >> 32;
+}
+
+// Put those of `count` <= 32 threads whose bit is set on the list.
+void make_ready(unsigned first, unsigned count, unsigned lanes) {
+    if (order == DESCENDING) {
+        for (unsigned i = 0; i < count; ++i)
+            if (lanes >> i & 1u) ready.push_back(first + i);
+    } else {
+        for (unsigned i = count; i-- > 0;)
+            if (lanes >> i & 1u) ready.push_back(first + i);
+    }
+}
+
+static Thread* next() {
+    if (order == RANDOM) std::swap(ready[any_of(ready.size())], ready.back());
+    Thread* chosen = &threads[ready.back()];
+    ready.pop_back();
+    return chosen;
+}
+
+static void run_threads();
+
+static void no_deadlock() {
+    if (ready.empty()) abandon("deadlock: " + waiting_at_barrier() + waiting_at_warps() + "and nobody else is left");
+}
+
+// Let other threads run until somebody has made this one ready again.
+void pause() {
+    no_deadlock();
+    Thread* self = running;
+    running = next();
+    if (running == self) return;
+    if (running->stack)
+        switch_to(&self->stack, running->stack);
+    else
+        begin_on_new_stack(&self->stack, run_threads);
+}
+
+static void finish() {
+    if (!running->copies.empty()) abandon("a thread ends with asynchronous copies that it has not waited for");
+    running->alive = false;
+    --alive;
+    leave_warp();
+    leave_barrier();
+}
+
+// What every stack does: run threads from their beginning, as long as the next is one that has not begun.
+static void run_threads() {
+    for (;;) {
+        launch.kernel(launch.arguments);
+        finish();
+        if (!alive) leave_stack_for(outside);
+        no_deadlock();
+        running = next();
+        if (running->stack) leave_stack_for(running->stack);
+    }
+}
+
+void run_block() {
+    const Index size = launch.block;
+    alive = size.x * size.y * size.z;
+    ready.clear();
+    for (unsigned i = 0; i < alive; ++i) {
+        Thread& thread = threads[i];
+        thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+        thread.number = i;
+        thread.warp = i / WARP;
+        thread.lane = i % WARP;
+        thread.stack = nullptr;
+        thread.alive = true;
+        thread.copies.clear();
+        thread.group = 0;
+    }
+    begin_warps();
+    begin_barrier();
+    for (unsigned i = 0; i < alive; ++i) ready.push_back(order == ASCENDING ? alive - 1 - i : i);
+    running = next();
+    begin_on_new_stack(&outside, run_threads);
+    running = nullptr;
+}
+
+}  // namespace emulator

@@ -1,0 +1,103 @@
+// The state of the emulated machine: one launch at a time, one thread of it running.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "machine.h"
+
+namespace emulator {
+
+constexpr unsigned WARP = 32;
+constexpr size_t PAGE = 4096;
+constexpr unsigned char POISON = 0xff;  // four of them are a NaN
+
+struct Copy {
+    char* target;
+    const char* source;
+    int bytes;
+    bool inside;
+    unsigned group;
+    const void* code;  // where it was issued
+};
+
+struct Thread {
+    Index index;
+    unsigned number, warp, lane;
+    void* stack;  // where it goes on; null before it begins
+    bool alive;
+    std::vector<Copy> copies;  // in flight
+    unsigned group;            // of copies: the one being filled
+    // What it gives to, and gets from, a warp operation:
+    Bits value;
+    unsigned source;
+    const void* row;
+    Four a;
+    Two b;
+    Accumulator d;
+};
+
+enum Order { ASCENDING, DESCENDING, RANDOM };
+
+struct Launch {
+    void (*kernel)(void**);
+    void** arguments;
+    Index grid, block;
+    size_t shared_bytes;
+    Order order;
+    bool checked;
+    int device;
+};
+
+extern Launch launch;
+extern Index block;     // the block that runs
+extern Thread* running;
+extern std::vector<Thread> threads;  // of that block
+extern char* shared;
+extern const void* called_from;      // the place in the kernel that called the machine last
+
+// fibers.cpp: stacks, and switching between them.
+void reserve_stacks(size_t count);
+bool on_stack(uintptr_t address);
+void begin_on_new_stack(void** save, void (*function)());
+void switch_to(void** save, void* stack);
+void leave_stack_for(void* stack);
+void check_stacks();
+
+// schedule.cpp: which thread runs next.
+void order_by(Order order, uint64_t seed);
+size_t any_of(size_t count);
+void make_ready(unsigned first, unsigned count, unsigned lanes);
+void pause();
+void run_block();
+
+// warps.cpp and barriers.cpp: who waits for whom.
+void begin_warps();
+void leave_warp();
+std::string waiting_at_warps();
+typedef void (*Work)(Thread* lanes, unsigned arrived);
+void meet_all(Work work);
+void begin_barrier();
+void leave_barrier();
+std::string waiting_at_barrier();
+
+// memory.cpp: arrays, shared memory, faults.
+struct Array {
+    char* start;
+    size_t bytes;
+    char* mapped;
+    size_t mapped_bytes;
+    int device, number;
+};
+const Array* array_near(uintptr_t address);
+void set_shared(size_t bytes);
+void poison_shared();
+void check_shared();
+void close_devices(bool closed);
+std::string place(uintptr_t address);
+
+// launch.cpp: end a launch before its time.
+[[noreturn]] void abandon(const std::string& message);
+
+}  // namespace emulator
