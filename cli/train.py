@@ -142,7 +142,7 @@ def _introduce(recipe, source) -> None:
 
 def _show(records, run) -> dict:
     """Turn the records of a training into progress, lines and pictures; return the best epoch."""
-    from cualex.training.loop import Epoch, Notice, Update
+    from cualex.training.records import Epoch, Notice, Update
 
     best, progress, seconds, waited = {}, None, 0.0, 0.0
     with contextlib.ExitStack() as stack:

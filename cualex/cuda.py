@@ -23,6 +23,7 @@ class CudaDevice:
     """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh)."""
 
     engine = "cuda"
+    lag = 4  # updates queued before the result of the first is asked for, so that the GPU never waits
 
     def __init__(self, name: str, runtime: Runtime, index: int, precision: str, ledger: Ledger | None = None):
         """Make a stream on the GPU of that index."""

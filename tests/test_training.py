@@ -249,7 +249,7 @@ def test_a_signal_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeyp
             count.append(plan)
             if len(count) == 2:
                 os.kill(os.getpid(), number)
-            update(plan)
+            return update(plan)
 
         monkeypatch.setattr(Plan, "run", signalled)
         records = loop.train(TINY, Pictures(), Pictures(12), run)
@@ -283,10 +283,11 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
     run, plans, update = Run.create(tmp_path), [], Plan.run
 
     def spoiled(plan):
-        update(plan)
+        outcome = update(plan)
         plans.append(plan)
         if len(plans) == 3:
             plan.parameters.arrays["conv2.weight", 0][...] = np.nan
+        return outcome
 
     monkeypatch.setattr(Plan, "run", spoiled)
     with pytest.raises(Diverged, match="the loss is nan"):

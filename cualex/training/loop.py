@@ -4,8 +4,8 @@ import contextlib
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,53 +14,19 @@ from cualex.data.ahead import Ahead
 from cualex.data.batches import Stream
 from cualex.devices import Control
 from cualex.errors import Diverged, OutputError
-from cualex.evaluation import Evaluation, evaluate
+from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
-from cualex.plan import Plan
+from cualex.plan import Outcome, Plan
 from cualex.training.interrupts import Interrupts
 from cualex.training.recipes import Recipe
+from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.watch import Watch, dead_filters, diagnosis
 from cualex.weights import Weights
 
 LOG_EVERY = 10  # updates a line of the log
 SAVE_EVERY = 60.0  # seconds, at the least, between two checkpoints at the ends of epochs
-
-
-@dataclass(frozen=True)
-class Update:
-    """Report one update: how far, what it gave, and what it took in seconds."""
-
-    update: int
-    updates: int
-    epoch: int
-    loss: float
-    top1: float
-    rate: float
-    images: int
-    seconds: float
-    waited: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Report one epoch: training loss, what validation gave, and whether it is the best so far."""
-
-    epoch: int
-    epochs: int
-    train_loss: float
-    validation: Evaluation
-    best: bool
-    rate: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Report something that a person should read: a fall of the rate, a loss that is stuck."""
-
-    text: str
 
 
 def train(
@@ -123,24 +89,23 @@ class Training:
     def _epoch(self, epoch: int, ahead: Ahead) -> Iterator[Update | Epoch | Notice]:
         """Run the updates of one epoch, validate, save and ask the schedule."""
         losses, rate, began, waited = [], self.control.rate, time.monotonic(), ahead.waited
-        while self.control.step * self.recipe.batch < epoch * len(self.pack):
-            self.interrupts.obey()
-            update = self._update(epoch, ahead)
+        for update in self._updates(epoch, ahead):
             losses.append(update.loss)
             if update.update % LOG_EVERY == 0:
-                self._log(epoch, losses[-LOG_EVERY:])
+                self._log(epoch, losses[-LOG_EVERY:], update.update)
             yield update
             if self.watch.after_update(update.loss):
                 yield Notice(self._stuck())
         seconds = time.monotonic() - began
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
         if not math.isfinite(found.loss):
-            raise Diverged(self._broken(found.loss))
+            raise Diverged(self._broken(found.loss, self.control.step))
         mean = sum(losses) / len(losses)
         speed = len(losses) * self.recipe.batch / seconds
         self._log(
             epoch,
             losses,
+            self.control.step,
             val_loss=found.loss,
             top1=found.top1,
             top5=found.top5,
@@ -156,35 +121,48 @@ class Training:
         if change:
             yield Notice(change)
 
-    def _update(self, epoch: int, ahead: Ahead) -> Update:
+    def _updates(self, epoch: int, ahead: Ahead) -> Iterator[Update]:
+        """Queue the updates of one epoch; report each when it is known, which a GPU says some updates later."""
+        flying, lag, began, waited = deque(), self.parameters.devices[0].lag, time.monotonic(), ahead.waited
+        while self.control.step * self.recipe.batch < epoch * len(self.pack) or flying:
+            self.interrupts.obey()
+            if self.control.step * self.recipe.batch < epoch * len(self.pack):
+                flying.append(self._queue(ahead))
+                if len(flying) <= lag:
+                    continue
+            update, outcome = flying.popleft()
+            result = outcome.result
+            if not result.finite:
+                raise Diverged(self._broken(result.loss, update))
+            now = time.monotonic()
+            yield Update(
+                update=update,
+                updates=-(-len(self.pack) * self.recipe.epochs // self.recipe.batch),
+                epoch=epoch,
+                loss=result.loss,
+                top1=result.top1 / result.count,
+                rate=self.control.rate,
+                images=self.recipe.batch,
+                seconds=now - began,
+                waited=ahead.waited - waited,
+            )
+            began, waited = time.monotonic(), ahead.waited
+
+    def _queue(self, ahead: Ahead) -> tuple[int, Outcome]:
         """Take a batch and move the weights; `whole` says that the state belongs to one update."""
-        began, waited, batch = time.monotonic(), ahead.waited, self.recipe.batch
         self.plan.put(*ahead.take())
         self.whole = False
-        self.plan.run()
-        result = self.plan.result
-        if not result.finite:
-            raise Diverged(self._broken(result.loss))
+        outcome = self.plan.run()
         self.control.step += 1
         self.whole = True
-        return Update(
-            update=self.control.step,
-            updates=-(-len(self.pack) * self.recipe.epochs // batch),
-            epoch=epoch,
-            loss=result.loss,
-            top1=result.top1 / result.count,
-            rate=self.control.rate,
-            images=batch,
-            seconds=time.monotonic() - began,
-            waited=ahead.waited - waited,
-        )
+        return self.control.step, outcome
 
-    def _log(self, epoch: int, losses: list[float], **more) -> None:
+    def _log(self, epoch: int, losses: list[float], update: int, **more) -> None:
         """Write a line of the log about these updates, or an epoch of them."""
         self.run.log(
             {
                 "epoch": epoch,
-                "update": self.control.step,
+                "update": update,
                 "loss": sum(losses) / len(losses),
                 "rate": self.control.rate,
                 **more,
@@ -229,12 +207,12 @@ class Training:
         dead = dead_filters(self.model, self._some())
         return diagnosis(self.network.classes, dead, self.control.rate)
 
-    def _broken(self, loss: float) -> str:
+    def _broken(self, loss: float, update: int) -> str:
         """Say what became of the loss, and where the weights written before are."""
         dead = dead_filters(self.model, self._some())
         shares = ", ".join(f"{name} {share:.0%}" for name, share in dead.items())
         kept = f" The weights of the best epoch are in {self.run.path}." if self.best >= 0 else ""
         return (
-            f"the loss is {loss} at update {self.control.step + 1}, so the rate {self.control.rate:g} is too large "
+            f"the loss is {loss} at update {update}, so the rate {self.control.rate:g} is too large "
             f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}.{kept}"
         )

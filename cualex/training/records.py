@@ -1,0 +1,40 @@
+"""What a training reports while it runs: updates, epochs, and notices for a person."""
+
+from dataclasses import dataclass
+
+from cualex.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Update:
+    """Report one update: how far, what it gave, and what it took in seconds."""
+
+    update: int
+    updates: int
+    epoch: int
+    loss: float
+    top1: float
+    rate: float
+    images: int
+    seconds: float
+    waited: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Report one epoch: training loss, what validation gave, and whether it is the best so far."""
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    validation: Evaluation
+    best: bool
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Report something that a person should read: a fall of the rate, a loss that is stuck."""
+
+    text: str
