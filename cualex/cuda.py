@@ -12,7 +12,7 @@ import numpy as np
 from cualex import kernels
 from cualex.devices import Control, Ledger
 from cualex.errors import UsageError
-from cualex.runtime import Array, Event, Runtime
+from cualex.runtime import Array, Event, Runtime, Stream
 
 PRECISIONS = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}
 CONTROL_WORDS = 8
@@ -118,9 +118,37 @@ class CudaDevice:
         """Queue a copy to the host; return what waits for it and gives it."""
         return self.runtime.fetch(self.stream, source)
 
-    def capture(self, devices: Sequence["CudaDevice"], work: Callable[[], None]):
-        """Record what `work` queues on these devices as one graph; None where that cannot be."""
-        return self.runtime.capture([device.stream for device in devices], work)
+    def capture(
+        self, devices: Sequence["CudaDevice"], work: Callable[[], None]
+    ) -> Callable[[], None] | None:
+        """Record what `work` queues on these devices as one graph; return what queues it, None where that cannot be.
+
+        The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
+        is recorded and again around each launch, so that what they do before and after keeps its order.
+        """
+        first, *others = streams = [device.stream for device in devices]
+
+        def forked() -> None:
+            self._order([first], others)
+            work()
+            self._order(others, [first])
+
+        graph = self.runtime.capture(streams, forked)
+        if graph is None:
+            return None
+
+        def replay() -> None:
+            self._order(others, [first])
+            graph.launch()
+            self._order([first], others)
+
+        return replay
+
+    def _order(self, before: list[Stream], after: list[Stream]) -> None:
+        """Let what is queued on some streams from here on wait for what is queued on others."""
+        for one in before:
+            for other in after:
+                self.runtime.wait(other, self.runtime.record(one))
 
     def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, backward: bool) -> None:
         """Copy maps that lie on another place, in the order of both streams, and enter them in the ledger.

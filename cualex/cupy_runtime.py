@@ -147,23 +147,19 @@ class CupyRuntime:
             self.cupy.cuda.Device(device).synchronize()
 
     def capture(self, streams: Sequence, work: Callable[[], None]):
-        """Record work into a graph that starts on the first stream; where CUDA refuses, None: see `uncaptured`."""
-        origin, others = streams[0], streams[1:]
+        """Record work into a graph of the first stream; where CUDA refuses, None: `uncaptured` says why."""
+        origin = streams[0]
         try:
             with self.cupy.cuda.Device(origin.device_id), origin:
                 origin.begin_capture()
                 try:
-                    for stream in others:
-                        self.wait(stream, self.record(origin))
                     work()
-                    for stream in others:
-                        self.wait(origin, self.record(stream))
                 finally:
                     graph = origin.end_capture()
         except (RuntimeError, NotImplementedError) as error:
             self.uncaptured = str(error)
             return None
-        return CupyGraph(self, graph, streams)
+        return CupyGraph(self.cupy, graph, origin)
 
     @cache  # noqa: B019  (a runtime lives as long as the process)
     def _befriend(self, here: int, there: int) -> None:
@@ -175,21 +171,16 @@ class CupyRuntime:
 
 
 class CupyGraph:
-    """Be a captured step; what the other streams queue before and after it keeps its order."""
+    """Be a captured step, ready to be queued on the stream it belongs to."""
 
-    def __init__(self, runtime: CupyRuntime, graph, streams: Sequence):
-        """Keep the graph with the streams it was captured from."""
-        self.runtime, self.graph, self.streams = runtime, graph, streams
+    def __init__(self, cupy, graph, stream):
+        """Keep the graph with its stream."""
+        self.cupy, self.graph, self.stream = cupy, graph, stream
 
     def launch(self) -> None:
         """Queue the whole step."""
-        origin, others = self.streams[0], self.streams[1:]
-        for stream in others:
-            self.runtime.wait(origin, self.runtime.record(stream))
-        with self.runtime.cupy.cuda.Device(origin.device_id):
-            self.graph.launch(origin)
-        for stream in others:
-            self.runtime.wait(stream, self.runtime.record(origin))
+        with self.cupy.cuda.Device(self.stream.device_id):
+            self.graph.launch(self.stream)
 
 
 def _cupy():

@@ -141,7 +141,7 @@ class Plan:
         floats = self.parameters.ledger.floats
         for name, count in self._crossing.items():
             floats[name] = floats.get(name, 0) + count
-        self._graph.launch()
+        self._graph()
 
     def _run_steps(self) -> None:
         for step in self.steps:

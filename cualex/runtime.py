@@ -68,4 +68,7 @@ class Runtime(Protocol):
         """Wait until nothing is queued anywhere."""
 
     def capture(self, streams: Sequence[Stream], work: Callable[[], None]) -> Graph | None:
-        """Record what `work` queues, without running it; None where that cannot be done."""
+        """Record what `work` queues, without running it, as a graph of the first stream; None where that cannot be.
+
+        `work` forks the other streams from the first by events, and joins them again.
+        """

@@ -25,7 +25,7 @@ def dotted(node):
 
 def names_of_cupy(source):
     """List the names below `cupy` that a source uses, by the names that it goes by."""
-    own = dict.fromkeys(("self.cupy.", "self._cupy.", "self.runtime.cupy."), "")
+    own = dict.fromkeys(("self.cupy.", "self._cupy."), "")
     prefixes = {**own, "runtime.": "cuda.runtime.", "nvrtc.": "cuda.nvrtc."}
     for node in ast.walk(ast.parse(source)):
         name = dotted(node) if isinstance(node, ast.Attribute) else None

@@ -36,6 +36,10 @@ class EmulatedRuntime:
         """Return how many devices there are."""
         return self.devices
 
+    def free(self, device: int) -> int:
+        """Return how many bytes can still be allocated on a device: as many as on a large GPU."""
+        return 80 << 30
+
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array full of poison."""
         if not 0 <= device < self.devices:
@@ -68,6 +72,19 @@ class EmulatedRuntime:
         """Wait for a stream, and return a copy on the host."""
         self._finish([stream])
         return source.copy()
+
+    def fetch(self, stream: Stream, source: np.ndarray) -> Callable[[], np.ndarray]:
+        """Queue a copy to the host; return what waits for it and gives it."""
+        arrived = np.empty(source.shape, source.dtype)
+        self._transfer(stream, source, arrived)
+        event = self.record(stream)
+
+        def values() -> np.ndarray:
+            if not event.happened:
+                self._finish([stream])
+            return arrived
+
+        return values
 
     def copy(self, stream: Stream, source: np.ndarray, target: np.ndarray) -> None:
         """Queue a copy of an array."""
