@@ -1,0 +1,46 @@
+"""Dense layers: convolutions over maps of one pixel.
+
+    y[n, o] = bias[o] + SUM over i of x[n, i] * weight[o, i]
+
+`x` is a list of (pictures, inputs). Where it is shared, every tower reads all of them, one after the other; else
+tower t reads `x[t]`. `y` is (towers, pictures, outputs), the weights (towers, outputs, inputs) with the inputs in the
+order (source, row, column, channel), the biases (towers, outputs); in bf16 the argument `weight` is their copy.
+"""
+
+import numpy as np
+
+from cualex.engine.cuda import product
+from cualex.engine.cuda.product import Shape
+
+
+def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
+    """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
+
+    `maps` is the shape (channels, rows, columns) of what one source gives.
+    """
+    parts = canonical.reshape(towers, -1, sources, *maps)
+    return np.ascontiguousarray(parts.transpose(0, 1, 2, 4, 5, 3)).reshape(towers, -1, canonical.shape[1])
+
+
+def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
+    """Turn the engine's order back into the canonical one."""
+    towers, outputs, inputs = packed.shape
+    channels, rows, columns = maps
+    parts = packed.reshape(towers, outputs, sources, rows, columns, channels)
+    return np.ascontiguousarray(parts.transpose(0, 1, 2, 5, 3, 4)).reshape(towers * outputs, inputs)
+
+
+def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
+    """Multiply, add the bias and, with `relu`, set what is negative to zero."""
+    product.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
+
+
+def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> None:
+    """Write the input's gradient and give the sinks those of weights and biases, which they may update.
+
+    `dx` is a list as `x` is, or None. What several towers read gets the sum over the towers.
+    """
+    shape = Shape.of(x, dy, shared)
+    if dx is not None:
+        product.input_gradient(device, shape, dy, weight, dx)
+    product.weight_gradient(device, shape, x, dy, sink, bias_sink)

@@ -1,0 +1,52 @@
+"""Convolution filters in the CUDA engine's order: (towers, filters, sources, rows, columns, channels of a group).
+
+Kernels copy 16 bytes at a time, so a picture's three channels are few. Where a convolution jumps over the picture by
+a stride, the picture is laid out in blocks of stride x stride pixels, each block one pixel with 3 * stride^2 channels
+(row in block, column in block, colour). The filters become smaller ones, of stride 1, over these; what of their
+blocks reaches beyond the size of the filter is zero and stays zero.
+"""
+
+import numpy as np
+
+COLOURS = 3
+
+
+def block(size: int, stride: int, channels: int) -> int:
+    """Return the side of the blocks of pixels in which a convolution reads its maps: `stride`, or 1 for none."""
+    return stride if channels == COLOURS and stride > 1 and size > 1 else 1
+
+
+def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> tuple[int, int, int]:
+    """Return (channels, rows, columns) in which the first layer reads the picture, the padding around it included."""
+    channels, *sides = shape
+    side = block(size, stride, channels)
+    if side == 1:
+        return shape
+    return (channels * side**2, *(-(-(length + 2 * pad) // side) for length in sides))
+
+
+def pack(
+    canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1
+) -> np.ndarray:
+    """Turn (towers * filters, sources * channels / groups, rows, columns) into the engine's order.
+
+    Groups need no order of their own: the first filters of a tower read the first channels.
+    """
+    filters, channels, size, _ = canonical.shape
+    side = block(size, stride, channels * groups)
+    blocks = -(-size // side)
+    around = side * blocks - size
+    wide = np.pad(canonical, ((0, 0), (0, 0), (0, around), (0, around)))
+    parts = wide.reshape(towers, filters // towers, sources, -1, blocks, side, blocks, side)
+    ordered = np.ascontiguousarray(parts.transpose(0, 1, 2, 4, 6, 5, 7, 3))
+    return ordered.reshape(*ordered.shape[:5], -1)
+
+
+def unpack(packed: np.ndarray, *, size: int, stride: int = 1, sources: int = 1) -> np.ndarray:
+    """Turn the engine's order back into the canonical one."""
+    towers, filters, _, blocks = packed.shape[:4]
+    side = 1 if blocks == size else stride
+    parts = packed.reshape(towers, filters, sources, blocks, blocks, side, side, -1)
+    ordered = parts.transpose(0, 1, 2, 7, 3, 5, 4, 6)
+    wide = ordered.reshape(towers * filters, -1, blocks * side, blocks * side)
+    return np.ascontiguousarray(wide[:, :, :size, :size])

@@ -1,0 +1,58 @@
+// The product of two matrices, tile by tile: what convolution and dense layers, and all their gradients, are.
+//
+//     y[row][column] = SUM over depth of a[row][depth] * b[column][depth]
+//
+// A block computes TILE_ROWS x TILE_COLUMNS of y, a warp WARP_ROWS x WARP_COLUMNS of these, in registers. Tiles of
+// both operands, TILE_DEPTH deep, come through a ring of STAGES in shared memory, by asynchronous copies that run
+// STAGES - 1 steps ahead; one barrier a step says both that a stage has arrived and that the oldest may be refilled.
+// The order in which a sum is added up depends on nothing but the depth and TILE_DEPTH.
+#pragma once
+#include "tile.cuh"
+#include "plain_sums.cuh"
+#include "tensor_sums.cuh"
+
+// Add steps first .. last - 1 of the depth to the sums. `look(tile)` sees each of a's tiles while it is there. WHOLE_A
+// and WHOLE_B: the operand's chunks of 16 bytes are contiguous and aligned.
+template <bool a_along, bool b_along, class A, class B, class Look>
+__device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int first, int last, const Look& look) {
+    typedef Tile<TILE_ROWS, a_along> TileA;
+    typedef Tile<TILE_COLUMNS, b_along> TileB;
+    SHARED(Value, ring);
+    auto fetch = [&](int step, int stage) {
+        Value* tile = ring + stage * (TileA::size + TileB::size);
+        if (step < last) {
+            TileA::fetch(tile, a, step * TILE_DEPTH, WHOLE_A);
+            TileB::fetch(tile + TileA::size, b, step * TILE_DEPTH, WHOLE_B);
+        }
+        copy_commit();
+    };
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; ++stage) fetch(first + stage, stage);
+    int full = 0, empty = STAGES - 1;
+    for (int step = first; step < last; ++step) {
+        copy_wait<STAGES - 2>();
+        __syncthreads();
+        fetch(step + STAGES - 1, empty);
+        const Value* tile = ring + full * (TileA::size + TileB::size);
+        sums.template add<a_along, b_along>(tile, tile + TileA::size);
+        look(tile);
+        full = full + 1 == STAGES ? 0 : full + 1;
+        empty = empty + 1 == STAGES ? 0 : empty + 1;
+    }
+}
+
+template <bool a_along, bool b_along, class A, class B>
+__device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int first, int last) {
+    multiply<a_along, b_along>(sums, a, b, first, last, [](const Value*) {});
+}
+
+// Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.
+struct Part {
+    int first, last;
+
+    __device__ __forceinline__ Part(int split, int depth) {
+        int steps = (depth + TILE_DEPTH - 1) / TILE_DEPTH;
+        first = split * steps / SPLITS;
+        last = (split + 1) * steps / SPLITS;
+    }
+};

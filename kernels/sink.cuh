@@ -1,0 +1,52 @@
+// Where weight gradients go, as cualex/engine/cuda/update.py has it: KEEP stores them in `values`, MOMENTUM updates the
+// weights `values`, and their copy in bfloat16 where there is one. After a loss that was not finite MOMENTUM does nothing.
+#pragma once
+#include "momentum.cuh"
+#include "runs.cuh"
+
+#define KEEP 0
+#define MOMENTUM 1
+
+struct Sink {
+    int kind;
+    bool decays;
+    const Control* control;
+    float* velocity;
+    unsigned short* copy;
+
+    __device__ __forceinline__ bool idle() const { return kind == MOMENTUM && !control->finite; }
+
+    // Take runs of four values each, `spread` apart, of which `count` values are there from the first on. All that is
+    // needed is read before anything is written: this is where the update waits for memory.
+    template <int runs>
+    __device__ __forceinline__ void take(float* values, size_t place, const float (&gradient)[runs][4], int spread,
+                                         int count, bool aligned) const {
+        if (kind == KEEP) {
+#pragma unroll
+            for (int j = 0; j < runs; ++j)
+                if (j * spread < count)
+                    store_float_run(values + place + j * spread, gradient[j], count - j * spread, aligned);
+            return;
+        }
+        float weight[runs][4], speed[runs][4];
+#pragma unroll
+        for (int j = 0; j < runs; ++j)
+            if (j * spread < count) {
+                load_float_run(weight[j], values + place + j * spread, count - j * spread, aligned);
+                load_float_run(speed[j], velocity + place + j * spread, count - j * spread, aligned);
+            }
+#pragma unroll
+        for (int j = 0; j < runs; ++j)
+            if (j * spread < count) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) momentum_update(weight[j][e], speed[j][e], gradient[j][e], control, decays);
+                store_float_run(values + place + j * spread, weight[j], count - j * spread, aligned);
+                store_float_run(velocity + place + j * spread, speed[j], count - j * spread, aligned);
+                if (copy) {
+#if PRECISION == BF16
+                    store_run(copy + place + j * spread, weight[j], count - j * spread, aligned);
+#endif
+                }
+            }
+    }
+};
