@@ -41,7 +41,33 @@ def emulated():
     return EmulatedRuntime
 
 
-def spoiled(workers=None):
+@pytest.fixture(params=["host fp32", "host fp64", "cuda fp32", "cuda bf16"])
+def bench(request):
+    """Open each engine in each precision that its maps can have."""
+    from benches import Bench
+
+    engine, precision = request.param.split()
+    if engine == "cuda":
+        return Bench(cuda_device(request, precision))
+    return Bench(spoiled(precision=precision))
+
+
+@pytest.fixture(params=["fp32", "bf16"])
+def cuda_bench(request):
+    """Open the CUDA engine in each precision that its maps can have."""
+    from benches import Bench
+
+    return Bench(cuda_device(request, request.param))
+
+
+def cuda_device(request, precision):
+    """Open a GPU that is emulated."""
+    from cualex.cuda import CudaDevice
+
+    return CudaDevice("cuda:0", request.getfixturevalue("emulated")(), 0, precision)
+
+
+def spoiled(workers=None, precision="fp32"):
     """Open a CPU device with `workers` workers, whose work memory is never clean."""
     from cualex.devices import HostDevice
     from cualex.workers import Scratch
@@ -58,7 +84,7 @@ def spoiled(workers=None):
             for array in arrays or [memory for key, memory in self._memory.items() if len(key) == 2]:
                 array.fill(np.nan if np.issubdtype(array.dtype, np.floating) else 1)
 
-    device = HostDevice(workers=workers)
+    device = HostDevice(workers=workers, precision=precision)
     device.scratch = Spoiled()
     device.workers.scratch = [Spoiled() for _ in range(device.workers.count)]
     run = device.workers.run
