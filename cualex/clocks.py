@@ -3,6 +3,8 @@
 import time
 from typing import Protocol
 
+from cualex.runtime import Event, Runtime, Stream
+
 
 class Clock(Protocol):
     """Time one piece of a device's work.
@@ -28,6 +30,37 @@ class Clock(Protocol):
     @property
     def seconds(self) -> float:
         """Say how long the work took."""
+
+
+class CudaClock:
+    """Time work on a stream of a GPU, by events before and after it.
+
+    `origin` is a mark of the same device, and `moment` what the host's clock said when that mark had happened.
+    """
+
+    def __init__(self, runtime: Runtime, stream: Stream, origin: Event, moment: float):
+        """Time what is queued on a stream."""
+        self._runtime, self._stream, self._origin, self._moment = runtime, stream, origin, moment
+
+    def start(self, after: Clock | None = None) -> None:
+        """Queue the first mark."""
+        if after is not None:
+            self._runtime.wait(self._stream, after.end)
+        self._begin = self._runtime.mark(self._stream)
+
+    def stop(self) -> None:
+        """Queue the last mark."""
+        self.end = self._runtime.mark(self._stream)
+
+    @property
+    def began(self) -> float:
+        """Return when the first mark happened."""
+        return self._moment + self._runtime.elapsed(self._origin, self._begin)
+
+    @property
+    def seconds(self) -> float:
+        """Return the time between the marks."""
+        return self._runtime.elapsed(self._begin, self.end)
 
 
 class HostClock:

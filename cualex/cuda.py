@@ -4,38 +4,51 @@ The functions describe launches; they do not wait for anything. A plan lets each
 records (`prepare`), has all their kernels compiled together, and from then on repeats what was recorded.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from cualex import kernels
+from cualex.clocks import CudaClock
 from cualex.devices import Control, Ledger
 from cualex.errors import UsageError
+from cualex.kernels.architectures import precisions
 from cualex.runtime import Array, Event, Runtime, Stream
 
-PRECISIONS = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}
+STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
 CONTROL_WORDS = 8
 FINITE = 6  # the place of that word in struct Control
 
 
 class CudaDevice:
-    """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh)."""
+    """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
     lag = 4  # updates queued before the result of the first is asked for, so that the GPU never waits
 
-    def __init__(self, name: str, runtime: Runtime, index: int, precision: str, ledger: Ledger | None = None):
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        index: int,
+        precision: str | None = None,
+        ledger: Ledger | None = None,
+    ):
         """Make a stream on the GPU of that index."""
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r}: GPUs have {', '.join(PRECISIONS)}")
+        has = precisions(runtime.architecture(index))
+        precision = precision or has[0]
+        if precision not in has:
+            raise UsageError(f"precision {precision!r}: device {name} has {', '.join(has)}")
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
-        self.dtype, self.master = np.dtype(PRECISIONS[precision]), np.dtype(np.float32)
+        self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
         self.stream, self.loading = runtime.stream(index), runtime.stream(index)
         self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
+        self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[kernels.Launch] | None = None
 
     def allocate(self, shape: tuple[int, ...], dtype=np.float32, zero: bool = False) -> Array:
@@ -114,13 +127,19 @@ class CudaDevice:
         """Note that the step is queued that reads this input slot."""
         self._read[control.slot] = self.runtime.record(self.stream)
 
+    def clock(self) -> CudaClock:
+        """Make a clock for work of this device."""
+        if self._origin is None:
+            mark = self.runtime.mark(self.stream)
+            self.runtime.synchronize()
+            self._origin = mark, time.perf_counter()
+        return CudaClock(self.runtime, self.stream, *self._origin)
+
     def fetch(self, source: Array) -> Callable[[], np.ndarray]:
         """Queue a copy to the host; return what waits for it and gives it."""
         return self.runtime.fetch(self.stream, source)
 
-    def capture(
-        self, devices: Sequence["CudaDevice"], work: Callable[[], None]
-    ) -> Callable[[], None] | None:
+    def capture(self, devices: Sequence["CudaDevice"], work: Callable[[], None]) -> Callable[[], None] | None:
         """Record what `work` queues on these devices as one graph; return what queues it, None where that cannot be.
 
         The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph

@@ -13,7 +13,7 @@ from cualex.cache import place
 from cualex.errors import CualexError, DeviceError, OutOfMemory
 from cualex.kernels import Launch
 from cualex.kernels.binaries import Binaries
-from cualex.kernels.functions import Functions
+from cualex.kernels.functions import Functions, architecture
 
 WAYS = {
     "cudaErrorInsufficientDriver": "there is no NVIDIA driver, or it is older than CuPy's CUDA: install a newer "
@@ -51,6 +51,10 @@ class CupyRuntime:
         except self.cupy.cuda.runtime.CUDARuntimeError as error:
             raise _broken(error) from error
 
+    def architecture(self, device: int) -> int:
+        """Return a GPU's compute capability, 90 for sm_90."""
+        return architecture(self.cupy, device)
+
     def free(self, device: int) -> int:
         """Return how many bytes of a GPU's memory can be allocated."""
         with self.cupy.cuda.Device(device) as here:
@@ -78,6 +82,18 @@ class CupyRuntime:
             event = self.cupy.cuda.Event(block=False, disable_timing=True)
             event.record(stream)
             return event
+
+    def mark(self, stream):
+        """Return an event that remembers when it happened."""
+        with self.cupy.cuda.Device(stream.device_id):
+            event = self.cupy.cuda.Event(block=False, disable_timing=False)
+            event.record(stream)
+            return event
+
+    def elapsed(self, first, last) -> float:
+        """Return the seconds between two marks of one GPU."""
+        last.synchronize()
+        return self.cupy.cuda.get_elapsed_time(first, last) / 1000
 
     def wait(self, stream, event) -> None:
         """Let a stream wait for an event."""

@@ -55,7 +55,7 @@ def open_devices(
     workers: int | None = None,
     runtime: Runtime | None = None,
 ) -> list[HostDevice] | list[CudaDevice]:
-    """Start the device of each place; precision is by default fp32 on the CPU and tf32 on GPUs.
+    """Start the device of each place; precision is by default fp32 on the CPU, and on GPUs tf32 where they have it.
 
     Raise DeviceError where a GPU cannot be had. `runtime` runs the kernels in place of CuPy.
     """
@@ -70,7 +70,7 @@ def open_devices(
                 "--device cpu needs none."
             )
     return [
-        CudaDevice(name, runtime, index, precision or "tf32", ledger)
+        CudaDevice(name, runtime, index, precision, ledger)
         for name, index in zip(placed.names, indices, strict=True)
     ]
 

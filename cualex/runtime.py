@@ -31,6 +31,9 @@ class Runtime(Protocol):
     def count(self) -> int:
         """Return how many devices there are."""
 
+    def architecture(self, device: int) -> int:
+        """Return a device's compute capability, 90 for sm_90."""
+
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device."""
 
@@ -45,6 +48,12 @@ class Runtime(Protocol):
 
     def wait(self, stream: Stream, event: Event) -> None:
         """Let what is queued on a stream from here on wait for an event."""
+
+    def mark(self, stream: Stream) -> Event:
+        """Return an event that remembers when it happened."""
+
+    def elapsed(self, first: Event, last: Event) -> float:
+        """Return the seconds between two marks of one device, and wait for the last."""
 
     def upload(self, stream: Stream, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; `values` may change as soon as this returns."""

@@ -4,11 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from cualex.errors import DeviceError
 from cualex.kernels import STATIC_SHARED, Launch
 from cualex.kernels.binaries import Binaries
-
-OLDEST = 75  # sm_75, the oldest that CUDA 13 compiles for
 
 
 class Functions:
@@ -40,20 +37,11 @@ class Functions:
         with self._cupy.cuda.Device(device):
             function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
 
-    def architecture(self, device: int) -> int:
-        """Return a GPU's compute capability, 90 for sm_90; raise DeviceError for one that is too old."""
-        found = int(self._cupy.cuda.Device(device).compute_capability)
-        if found < OLDEST:
-            raise DeviceError(
-                f"device cuda:{device} is sm_{found}; the kernels need sm_{OLDEST} or newer. Use --device cpu."
-            )
-        return found
-
     def _key(self, launch: Launch, device: int) -> tuple:
         return device, launch.kernel.name, launch.defines
 
     def _binary(self, key: tuple, launch: Launch):
-        return self._binaries.make(launch.kernel, launch.defines, self.architecture(key[0]))
+        return self._binaries.make(launch.kernel, launch.defines, architecture(self._cupy, key[0]))
 
     def _load(self, key: tuple, launch: Launch):
         """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
@@ -64,6 +52,11 @@ class Functions:
                 raw.max_dynamic_shared_size_bytes = launch.shared
             self._loaded[key] = raw.kernel
         return raw.kernel
+
+
+def architecture(cupy, device: int) -> int:
+    """Return a GPU's compute capability, 90 for sm_90."""
+    return int(cupy.cuda.Device(device).compute_capability)
 
 
 def _device_of(launch: Launch) -> int:

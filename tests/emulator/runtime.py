@@ -1,5 +1,6 @@
 """The emulator as a runtime of the CUDA engine (cualex/runtime.py)."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -31,10 +32,15 @@ class EmulatedRuntime:
         self._libraries: dict[tuple, library.Library] = {}
         self._capture: Capture | None = None
         self._launched = 0
+        self._moments: dict[Event, float] = {}  # of marks
 
     def count(self) -> int:
         """Return how many devices there are."""
         return self.devices
+
+    def architecture(self, device: int) -> int:
+        """Return the compute capability whose kernels it runs."""
+        return 90
 
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device: as many as on a large GPU."""
@@ -63,6 +69,17 @@ class EmulatedRuntime:
         if self._capture is None and event.capture is not None:
             raise CaptureError("an event that was captured never happens outside of its graph")
         self._queue(stream, Wait(event))
+
+    def mark(self, stream: Stream) -> Event:
+        """Return an event that remembers when it happened."""
+        event = self.record(stream)
+        self._queue(stream, Work(lambda device: self._moments.__setitem__(event, time.perf_counter())))
+        return event
+
+    def elapsed(self, first: Event, last: Event) -> float:
+        """Return the seconds between two marks of one device."""
+        self._finish([first.stream, last.stream])
+        return self._moments[last] - self._moments[first]
 
     def upload(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
         """Queue a copy of the values that are there now."""
