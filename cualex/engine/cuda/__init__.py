@@ -7,7 +7,7 @@ no border here: a convolution is told its padding.
 import numpy as np
 
 from cualex.engine import Saved
-from cualex.engine.cuda import crop, dropout, exchange, lrn, maxpool, relu, softmax, update
+from cualex.engine.cuda import conv, crop, dense, dropout, exchange, lrn, maxpool, relu, softmax, update
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
 TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
@@ -24,7 +24,9 @@ __all__ = [
     "SAVES",
     "SLOTS",
     "TAKES_RELU",
+    "conv",
     "crop",
+    "dense",
     "dropout",
     "exchange",
     "lrn",

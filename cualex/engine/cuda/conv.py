@@ -14,9 +14,7 @@ from cualex.engine.cuda.product import Shape
 __all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
 
 
-def forward(
-    device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False
-) -> None:
+def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
     shape = Shape.of(x, y, shared, groups, **_over_blocks(weight, size, stride, pad))
     product.forward(device, shape, x, weight, bias, y, relu)

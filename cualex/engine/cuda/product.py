@@ -40,7 +40,9 @@ class Shape:
         pictures, *maps, channels = x[0].shape
         towers, _, *out, filters = y.shape
         if max(prod(x[0].shape), prod(y.shape)) > LARGEST:
-            raise UsageError(f"a batch of {pictures} is too large for the kernels' offsets; use a smaller one")
+            raise UsageError(
+                f"a batch of {pictures} is too large for the kernels' offsets; use a smaller one"
+            )
         rows, columns = maps or (1, 1)
         out_rows, out_columns = out or (1, 1)
         sources = len(x) if shared else 1
@@ -129,9 +131,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
         _sum_splits(device, slabs, None, relu_of, dx, add=add)
 
 
-def weight_gradient(
-    device, shape: Shape, x, dy, sink, bias_sink, block: int = 1, size: int = 0
-) -> None:
+def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1, size: int = 0) -> None:
     """Launch a product of output gradients and windows, whose sums go to the sinks.
 
     `block` and `size` say which weights are beyond a filter that lies over blocks of pixels (kernels/mask.cuh).
@@ -142,7 +142,7 @@ def weight_gradient(
     slabs = [_slabs(device, name, cut.splits, target(each).shape) for each, name in parameters]
     device.launch(
         "conv_weight_gradient",
-        (*_pair(x), dy, _control(sink, bias_sink), *_arrays(device, sink), *_arrays(device, bias_sink)[:2], *slabs),
+        (*_pair(x), dy, device.control, *_arrays(device, sink), *_arrays(device, bias_sink)[:2], *slabs),
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(False, False, chunk),
@@ -164,7 +164,7 @@ def weight_gradient(
         count = target(each).size
         device.launch(
             "weight_update",
-            (slab, _control(each), *_arrays(device, each)),
+            (slab, device.control, *_arrays(device, each)),
             grid=(-(-count // (4 * UPDATED)),),
             block=UPDATED,
             PRECISION=device.precision.upper(),
@@ -215,10 +215,6 @@ def _arrays(device, sink):
     if isinstance(sink, Keep):
         return sink.gradient, None, None
     return sink.weight, sink.velocity, sink.copy
-
-
-def _control(*sinks):
-    return next((sink.control for sink in sinks if isinstance(sink, Momentum)), None)
 
 
 def _kind(sink) -> int:
