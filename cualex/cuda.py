@@ -70,9 +70,11 @@ class CudaDevice:
         self.runtime.upload(self.stream, target, _as_stored(values, target))
 
     def begin_loading(self, slot: int) -> None:
-        """Let what is loaded from here on wait until the last step that read this input slot is over."""
-        if slot in self._read:
-            self.runtime.wait(self.loading, self._read[slot])
+        """Let what is loaded from here on wait until the last step that read this input slot is over.
+
+        Before the first step, that is until the slot's memory has been cleared.
+        """
+        self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))
 
     def load(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy of an input beside the step that runs; the next step waits for it."""
