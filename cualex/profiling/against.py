@@ -24,7 +24,9 @@ class TorchLayers:
         try:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
             said = self._second.ask(do="open", **question, batch=batch, seed=rounds.SEED)
-            layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)["layouts"]
+            layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)[
+                "layouts"
+            ]
         except BaseException:
             self._second.__exit__(None, None, None)
             raise
@@ -56,7 +58,9 @@ class TorchLayers:
         for (name, *layers), found in ours.items():
             row = {"layers": name, **{f"{way}_milliseconds": found[way] for way in found}}
             for way in found:
-                row[f"torch_{way}_milliseconds"] = None if name.startswith("link") else self._median(way, layers)
+                row[f"torch_{way}_milliseconds"] = (
+                    None if name.startswith("link") else self._median(way, layers)
+                )
             rows.append(row)
         return {
             "rows": rows,

@@ -4,13 +4,28 @@ Trace Event Format: an event "X" has a begin `ts` and a length `dur` in microsec
 lie inside each other or apart. Here a row is a place, which has a device and a stream of its own.
 """
 
+import errno
 import json
+import os
 from pathlib import Path
 
 from cualex import files
 from cualex.profiling.figures import Profile
 
 PROCESS = 1
+
+
+def check(path: Path) -> None:
+    """Raise OutputError where a file cannot be written, before anyone has waited for what should be in it."""
+    code = None
+    if path.is_dir():
+        code = errno.EISDIR
+    elif not path.parent.is_dir():
+        code = errno.ENOENT
+    elif not os.access(path.parent, os.W_OK):
+        code = errno.EACCES
+    if code is not None:
+        raise files.cannot_write(path, OSError(code, os.strerror(code)))
 
 
 def document(profile: Profile) -> dict:

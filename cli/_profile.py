@@ -1,0 +1,127 @@
+"""How a profile is printed: the table, its sum beside the step, links, data and PyTorch."""
+
+import click
+
+from cualex.cli import _output
+
+
+def show(measured) -> None:
+    """Print the table, its sum beside the step, links, data and PyTorch, and the conditions."""
+    said, form = measured.conditions, "{:9.2f}" if measured.serial > 0.1 else "{:9.3f}"
+
+    def ms(seconds: float) -> str:
+        return form.format(1000 * seconds)
+
+    click.echo(
+        f"{said['network']['name']}, {said['mode']}, {said['batch_size']} pictures a step on {said['device']} "
+        f"({said['precision']}); {said['repeat']} passes."
+    )
+    for name, roof in measured.rooflines.items():
+        click.echo(
+            f"Roofline of {name}: {roof.operations_per_s / 1e9:.4g} GFLOP/s and {roof.bytes_per_s / 1e9:.4g} GB/s, "
+            f"measured in this run by\n{roof.measured}."
+        )
+    click.echo()
+    _output.table([_cells(row, ms) for row in measured.rows])
+    click.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
+    if not measured.attributed:
+        click.echo(
+            f"The rest is above 3 %; {measured.between / measured.serial:.1%} lies between steps, the other part comes "
+            "of medians,\nwhich do not add up on a busy machine: leave it alone, or take more --repeat."
+        )
+    click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
+    if measured.torch:
+        _against(measured, ms)
+    load = said["load_average_before"]
+    click.echo(
+        f"\nMachine: {said['processor']}, {said['cores']} cores{'' if load is None else f', load {load:.1f} before'}; "
+        f"Python {said['python']}, NumPy {said['numpy']}, {', '.join(said['blas'])}.\nCommand: {said['command']}"
+    )
+
+
+def _cells(row, ms) -> dict:
+    """Write a row for the table, in columns that fit a terminal of 100."""
+    rate = row.operations / row.seconds / 1e9
+    return {
+        "layer": row.name,
+        "tower": "+".join(map(str, row.towers)),
+        "pass": " ".join([row.direction, *row.gives]),
+        "       ms": ms(row.seconds),
+        "      p95": ms(row.p95),
+        " share": f"{row.share:6.1%}",
+        "GFLOP/s": f"{rate:7.1f}" if rate else "",
+        "  GB/s": f"{row.bytes / row.seconds / 1e9:6.1f}",
+        "roof": f"{row.roofline:4.0%}",
+        "bound by": row.bound,
+    }
+
+
+def _sums(measured) -> list[tuple[float, str]]:
+    """List what the rows come to, and the real step beside it."""
+    serial, images = measured.serial, measured.conditions["batch_size"] / measured.real
+    gained = measured.gained / serial
+    return [
+        (measured.sum, "the rows"),
+        (measured.rest, f"in no row: {measured.rest / serial:.1%} of the serial step"),
+        (serial, "the serial step: one thing at a time"),
+        (measured.gained, f"gained by overlap and graph: {gained:.1%}"),
+        (measured.real, f"the real step: {images:.4g} images/s"),
+    ]
+
+
+def _links(rows) -> str:
+    """Say what crosses between places: half of what a copy moves, which reads as much as it writes."""
+    links = [row for row in rows if row.kind == "link"]
+    if not links:
+        return "Links: none; all towers are on one place."
+    seconds, crossed = sum(row.seconds for row in links), sum(row.bytes // 2 for row in links)
+    lines = [
+        f"  {row.name} {row.direction}, from tower {'+'.join(map(str, row.towers))}: "
+        f"{row.bytes // 2:,} bytes, {row.bytes / 2 / row.seconds / 1e9:.3g} GB/s"
+        for row in links
+    ]
+    total = f"{crossed:,} bytes in {1000 * seconds:.4g} ms, {crossed / seconds / 1e9:.3g} GB/s"
+    return "\n".join(["Links between places:", *lines, f"  all: {total}"])
+
+
+def _waiting(waiting) -> str:
+    if waiting is None:
+        return "Waiting for data: not measured, no set was given (--data DATA)."
+    step, waited, handed = (
+        1000 * seconds / waiting.steps for seconds in (waiting.seconds, waiting.waited, waiting.handed)
+    )
+    return (
+        f"Waiting for data ({waiting.data}): {waited:.3g} ms of a step of {step:.4g} ms, "
+        f"{waiting.waited / waiting.seconds:.1%}; handing it in: {handed:.3g} ms."
+    )
+
+
+def _against(measured, ms) -> None:
+    """Print PyTorch's time beside ours: a row for what we run in one step."""
+    torch, said = measured.torch, measured.conditions["torch"]
+    rows = [_beside(row, ms) for row in torch["rows"]]
+    update = torch["torch_update_milliseconds"]
+    if update is not None:
+        rows.append(
+            {"layer": "update", **dict.fromkeys(list(rows[0])[1:], ""), "  PyTorch ": ms(update / 1000)}
+        )
+    click.echo(
+        "\nPyTorch, layer by layer; ratio 2: it takes twice as long. Our update is part of backward.\n"
+    )
+    _output.table(rows)
+    whole = torch["torch_milliseconds"] / 1000
+    click.echo(
+        f"\n{ms(measured.serial)} ms  the serial step\n{ms(whole)} ms  PyTorch's, ratio {whole / measured.serial:.2f}\n"
+        f"PyTorch {said['version']}, {said['threads']} threads, eager, SGD(fused=True), {said['layout']}; "
+        f"its allocator: {' '.join(f'{name}={value}' for name, value in said['allocator'].items())}"
+    )
+
+
+def _beside(row: dict, ms) -> dict:
+    cells = {"layer": row["layers"]}
+    for way, mark in (("forward", ""), ("backward", " ")):
+        ours, torch = row[f"{way}_milliseconds"], row[f"torch_{way}_milliseconds"]
+        cells[f"{way:>9}"] = ms(ours / 1000) if ours else ""
+        cells[f"  PyTorch{mark}"] = "" if torch is None else ms(torch / 1000)
+        cells[f"ratio{mark}"] = f"{torch / ours:5.2f}" if torch and ours else ""
+    return cells
