@@ -23,7 +23,7 @@ class Bench:
         self.device, self.engine = device, engine.find(device.engine)
         self.host = device.engine == "host"
         self.sums = reference.UNIT[device.master]
-        self.unit = 2.0**-9 if device.dtype == np.uint16 else self.sums
+        self.unit = 2.0**-8 if device.dtype == np.uint16 else self.sums
         self.approximate = 0 if self.host else 4
 
     def put(self, values, dtype=None):
@@ -44,7 +44,7 @@ class Bench:
     def empty(self, shape, dtype=None):
         """Return an array that shows what was never written."""
         whole = dtype is not None and not np.issubdtype(dtype, np.floating)
-        return self.put(np.full(shape, 1 if whole else np.nan), dtype)
+        return self.put(np.full(shape, 1 if whole else np.nan, dtype), dtype)
 
     def saved(self, kind, x, y):
         """Return room for what a step of this kind keeps for its backward pass, or None."""
