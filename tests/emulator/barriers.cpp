@@ -19,6 +19,7 @@ static void release() {
     result = kind == COUNT ? int(count) : kind == AND ? count == arrived : count != 0;
     arrived = 0;
     if (launch.checked) checker::block_is_ordered();
+    if (launch.counted) requests::end_of_interval();
     // The order on the list is that of the threads: see make_ready.
     const unsigned warps = waiting.size();
     for (unsigned i = 0; i < warps; ++i) {

@@ -25,7 +25,14 @@ MACHINE = [*COMMON, "-O2", "-ftree-vectorize"]
 # CUDA C++ as NVRTC has it: no library, types may be punned, whole numbers wrap, every operation rounds.
 KERNEL = [
     *COMMON,
-    *("-nostartfiles", "-nodefaultlibs", "-fno-exceptions", "-fno-rtti", "-fno-builtin", "-fvisibility=hidden"),
+    *(
+        "-nostartfiles",
+        "-nodefaultlibs",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fno-builtin",
+        "-fvisibility=hidden",
+    ),
     *("-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno"),
     *("-w", "-Wundef", "-Werror=undef", "-Wreturn-type", "-Werror=return-type", f"-I{FOLDER}"),
 ]

@@ -11,9 +11,26 @@ void begin_block();
 void block_is_ordered();
 void warp_is_ordered(unsigned warp, unsigned lanes);
 
-void access_by(const Thread& thread, const void* address, size_t bytes, bool write, const void* code);
+// What a thread does to memory: an asynchronous copy writes from its issue until it arrives.
+enum Access { READ, WRITE, ISSUE, ARRIVE };
+
+// Check an access; `code` is where it is made.
+void access_by(const Thread& thread, const void* address, size_t bytes, Access access, const void* code);
+
+// Note a fault that does not end the launch.
+void find(const char* what, const std::string& where, const Thread& thread, const void* code);
 
 // An array is freed.
 void forget(const Array& array);
 
 }  // namespace emulator::checker
+
+namespace emulator::requests {
+
+// A thread asks for memory in one piece; requests.cpp counts what the warp's pieces together cost.
+void note(const Thread& thread, const void* address, size_t bytes, bool write, const void* code);
+
+void begin_launch();
+void end_of_interval();
+
+}  // namespace emulator::requests

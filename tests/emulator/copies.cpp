@@ -11,8 +11,12 @@ void copy_issue(void* target, const void* source, int bytes, bool inside) {
     if ((reinterpret_cast<uintptr_t>(target) | reinterpret_cast<uintptr_t>(source)) & (bytes - 1))
         abandon("an address of an asynchronous copy is no multiple of its " + std::to_string(bytes) + " bytes");
     if (launch.checked) {
-        checker::access_by(*running, target, bytes, true, called_from);
-        if (inside) checker::access_by(*running, source, bytes, false, called_from);
+        checker::access_by(*running, target, bytes, checker::ISSUE, called_from);
+        if (inside) checker::access_by(*running, source, bytes, checker::READ, called_from);
+    }
+    if (launch.counted) {
+        requests::note(*running, target, bytes, true, called_from);
+        if (inside) requests::note(*running, source, bytes, false, called_from);
     }
     memset(target, POISON, bytes);
     running->copies.push_back({static_cast<char*>(target), static_cast<const char*>(source), bytes, inside,
@@ -30,7 +34,7 @@ void copy_wait(int in_flight) {
             copies[kept++] = copy;
             continue;
         }
-        if (launch.checked) checker::access_by(*running, copy.target, copy.bytes, true, copy.code);
+        if (launch.checked) checker::access_by(*running, copy.target, copy.bytes, checker::ARRIVE, copy.code);
         if (copy.inside)
             memcpy(copy.target, copy.source, copy.bytes);
         else

@@ -95,6 +95,7 @@ static void run_blocks() {
         if (launch.checked) checker::begin_block();
         run_block();
         check_shared();
+        if (launch.counted) requests::end_of_interval();
     }
     check_stacks();
 }
@@ -113,6 +114,7 @@ extern "C" const char* emulator_launch(const Launch* wanted, uint64_t seed, cons
         set_shared(launch.shared_bytes);
         order_by(launch.order, seed);
         if (launch.checked) checker::begin_launch();
+        if (launch.counted) requests::begin_launch();
         run_blocks();
     }
     running = nullptr;

@@ -4,6 +4,7 @@ import ctypes
 import re
 import subprocess
 import weakref
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,19 @@ class Extent(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint) for name in "xyz"]
 
 
+class Total(ctypes.Structure):
+    """Be struct Total of requests.cpp."""
+
+    _fields_ = [
+        ("code", ctypes.c_void_p),
+        ("in_shared", ctypes.c_int),
+        ("write", ctypes.c_int),
+        ("requests", ctypes.c_uint64),
+        ("cost", ctypes.c_uint64),
+        ("ideal", ctypes.c_uint64),
+    ]
+
+
 class Launched(ctypes.Structure):
     """Be struct Launch of state.h."""
 
@@ -37,6 +51,7 @@ class Launched(ctypes.Structure):
         ("shared_bytes", ctypes.c_size_t),
         ("order", ctypes.c_int),
         ("checked", ctypes.c_bool),
+        ("counted", ctypes.c_bool),
         ("device", ctypes.c_int),
     ]
 
@@ -55,6 +70,10 @@ def machine() -> ctypes.CDLL:
         ctypes.c_uint64,
         ctypes.POINTER(ctypes.c_void_p),
     ]
+    library.emulator_finding.restype = ctypes.c_char_p
+    library.emulator_finding.argtypes = [ctypes.POINTER(ctypes.c_void_p)]
+    library.emulator_requests.restype = ctypes.c_bool
+    library.emulator_requests.argtypes = [ctypes.POINTER(Total)]
     return library
 
 
@@ -95,35 +114,45 @@ class Library:
         count = len(self.kernel.dimensions) + len(self.kernel.reals)
         self.constants = (ctypes.c_uint32 * count).in_dll(library, "cualex_constants")
 
-    def run(self, launch: Launch, device: int, schedule: str | int) -> None:
+    def run(self, launch: Launch, device: int, schedule: str | int, count: bool = False) -> None:
         """Run all threads of a launch; `schedule` is "ascending", "descending" or a seed.
 
-        Raise EmulationError when the kernel does what it must not.
+        With `count`, `requests` tells what its requests to memory cost. Raise EmulationError when the kernel does
+        what it must not.
         """
-        kernel = self.kernel
         if launch.block > self.threads:
             raise EmulationError(
-                f"{kernel.name}: {launch.block} threads a block, and its bound is {self.threads}"
+                f"{self.kernel.name}: {launch.block} threads a block, and its bound is {self.threads}"
             )
         self._set_constants(launch)
-        held, numbers = self._arguments(launch)
+        held, names = self._arguments(launch)
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(value) for value in held))
-        order = ORDERS.get(schedule, RANDOM)
         wanted = Launched(
-            self.entry,
-            ctypes.addressof(pointers),
-            Extent(*launch.grid),
-            Extent(launch.block, 1, 1),
-            launch.shared,
-            order,
-            self.checked,
-            device,
+            kernel=self.entry,
+            arguments=ctypes.addressof(pointers),
+            grid=Extent(*launch.grid),
+            block=Extent(launch.block, 1, 1),
+            shared_bytes=launch.shared,
+            order=ORDERS.get(schedule, RANDOM),
+            checked=self.checked,
+            counted=count,
+            device=device,
         )
+        seed = 0 if schedule in ORDERS else schedule
         code = ctypes.c_void_p()
-        seed = schedule if order == RANDOM else 0
         fault = machine().emulator_launch(ctypes.byref(wanted), seed, ctypes.byref(code))
-        if fault is not None:
-            self._raise(fault.decode(), [code.value], numbers)
+        faults = [] if fault is None else [(fault, code.value)]
+        while self.checked and (found := machine().emulator_finding(ctypes.byref(code))) is not None:
+            faults.append((found, code.value))
+        if faults:
+            raise EmulationError("\n".join(self._described(faults, names)))
+
+    def requests(self) -> list[tuple[str, Total]]:
+        """Return the totals of the last launch that counted, each with its line."""
+        totals = []
+        while machine().emulator_requests(ctypes.byref(total := Total())):
+            totals.append(total)
+        return list(zip(self.lines([total.code for total in totals]), totals, strict=True))
 
     def _set_constants(self, launch: Launch) -> None:
         kernel, given = self.kernel, launch.constants
@@ -133,7 +162,7 @@ class Library:
 
     def _arguments(self, launch: Launch) -> tuple[list, dict[int, str]]:
         """Return the arguments as ctypes values, and the names of the arrays by their numbers."""
-        held, numbers = [], {}
+        held, names = [], {}
         for argument, given in zip(self.kernel.arguments, launch.arguments, strict=True):
             if not argument.pointer:
                 held.append(np.ctypeslib.as_ctypes_type(given.dtype)(given.item()))
@@ -144,18 +173,21 @@ class Library:
                 number = machine().emulator_array_at(address)
                 if not number:
                     raise EmulationError(f"{self.kernel.name}: {argument.name} is not in a device's memory")
-                numbers[number] = argument.name
-        return held, numbers
+                names[number] = argument.name
+        return held, names
 
-    def _raise(self, fault: str, codes: list, numbers: dict[int, str]) -> None:
+    def _described(self, faults: list[tuple[bytes, int | None]], names: dict[int, str]) -> Iterator[str]:
+        """Say what is wrong, with arrays by the names of the arguments, and the line."""
+
         def describe(found: re.Match) -> str:
             number = int(found.group(1))
             described = _described.get(number, "an array that is gone")
-            return f"{numbers[number]} ({described})" if number in numbers else described
+            return f"{names[number]} ({described})" if number in names else described
 
-        fault = re.sub(r"array (\d+)", describe, fault)
-        lines = ", ".join(filter(None, self.lines(codes)))
-        raise EmulationError(f"{self.kernel.name}: {fault}{' at ' if lines else ''}{lines}")
+        lines = self.lines([code for _, code in faults])
+        for (fault, _), line in zip(faults, lines, strict=True):
+            text = re.sub(r"\barray (\d+)", describe, fault.decode())
+            yield f"{self.kernel.name}: {text}{' at ' if line else ''}{line}"
 
     def lines(self, codes: list) -> list[str]:
         """Say for each address in this library which line of which file it comes from: the .cu before its headers."""

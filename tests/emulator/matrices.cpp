@@ -90,7 +90,7 @@ Accumulator mma_bf16(Accumulator d, Four a, Two b) {
 // Read one value of 16 bits for a lane, out of the row that another lane has named.
 static unsigned half(const Thread& lane, const void* row, unsigned column) {
     const char* place = static_cast<const char*>(row) + 2 * column;
-    if (launch.checked) checker::access_by(lane, place, 2, false, called_from);
+    if (launch.checked) checker::access_by(lane, place, 2, checker::READ, called_from);
     uint16_t value;
     memcpy(&value, place, sizeof value);
     return value;
@@ -117,6 +117,7 @@ static void load(Thread* lanes, unsigned arrived) {
 
 Four load_matrix(const void* row, bool transposed) {
     called_from = __builtin_return_address(0);
+    if (launch.counted) requests::note(*running, row, 16, false, called_from);
     running->row = row;
     meet_all(transposed ? load<true> : load<false>);
     return running->a;

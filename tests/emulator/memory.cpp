@@ -87,6 +87,11 @@ void set_shared(size_t bytes) {
     shared = shared_end - rounded;
 }
 
+bool is_shared(uintptr_t address) {
+    const uintptr_t end = reinterpret_cast<uintptr_t>(shared_end);
+    return address >= end - SHARED_BYTES - GUARD && address < end + GUARD;
+}
+
 void poison_shared() { memset(shared, POISON, shared_end - shared); }
 
 // What lies between the end of shared memory and the guard page must be as it was.
@@ -103,9 +108,8 @@ static std::string distance(uintptr_t address, uintptr_t start, size_t bytes) {
 
 // Describe where an address lies: Python knows the arrays by their numbers.
 std::string place(uintptr_t address) {
-    const uintptr_t start = reinterpret_cast<uintptr_t>(shared), end = reinterpret_cast<uintptr_t>(shared_end);
-    if (address >= end - SHARED_BYTES - GUARD && address < end + GUARD)
-        return distance(address, start, launch.shared_bytes) + "shared memory";
+    if (is_shared(address))
+        return distance(address, reinterpret_cast<uintptr_t>(shared), launch.shared_bytes) + "shared memory";
     if (const Array* array = array_near(address)) {
         std::string text = distance(address, reinterpret_cast<uintptr_t>(array->start), array->bytes) + "array " +
                            std::to_string(array->number);

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,21 @@ from cualex.kernels import Launch
 from emulator import build, library, streams
 from emulator.graphs import Capture, CaptureError, EmulatedGraph
 from emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Count the requests that warps make to memory at one line: what they cost, and what they would at best.
+
+    The unit is the wavefront in shared memory (bank conflicts make more of them) and the sector in global memory.
+    """
+
+    requests: int = 0
+    cost: int = 0
+    ideal: int = 0
+
+    def __add__(self, other) -> "Requests":
+        return Requests(self.requests + other.requests, self.cost + other.cost, self.ideal + other.ideal)
 
 
 class EmulatedRuntime:
@@ -24,8 +40,11 @@ class EmulatedRuntime:
         checked: bool = False,
         streams: str = "eager",
         seed: int = 0,
+        lint: bool = False,
     ):
-        self.devices, self.schedule, self.checked = devices, schedule, checked
+        self.lint = lint
+        self.requests: dict[tuple[str, str, str], Requests] = {}
+        self.devices, self.schedule, self.checked = devices, schedule, checked or lint
         self.order = _order(streams, seed)
         self._streams: list[Stream] = []
         self._branches: list[Stream] = []  # of graphs that have been launched
@@ -107,9 +126,7 @@ class EmulatedRuntime:
         """Queue a copy of an array."""
         self._transfer(stream, source, target)
 
-    def compile(
-        self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
         """Build what these launches need and is not there yet."""
         build.build(dict.fromkeys(self._program(launch) for launch in launches), progress)
 
@@ -134,7 +151,9 @@ class EmulatedRuntime:
 
     def _transfer(self, stream: Stream, source: np.ndarray, target: np.ndarray) -> None:
         if source.shape != target.shape or source.dtype != target.dtype:
-            raise ValueError(f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}")
+            raise ValueError(
+                f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}"
+            )
         self._queue(stream, Transfer(source, target, self.order.early))
 
     def _queue(self, stream: Stream, item: Item) -> None:
@@ -159,7 +178,12 @@ class EmulatedRuntime:
         schedule = self.schedule
         if not isinstance(schedule, str):
             schedule = schedule * 1_000_003 + self._launched
-        self._library(launch).run(launch, device, schedule)
+        library = self._library(launch)
+        library.run(launch, device, schedule, count=self.lint)
+        if self.lint:
+            for line, total in library.requests():
+                key = line, "shared" if total.in_shared else "global", "write" if total.write else "read"
+                self.requests[key] = self.requests.get(key, Requests()) + total
 
     def _program(self, launch: Launch) -> build.Program:
         return build.program(launch.kernel, launch.constants, self.checked)

@@ -46,7 +46,7 @@ struct Launch {
     Index grid, block;
     size_t shared_bytes;
     Order order;
-    bool checked;
+    bool checked, counted;  // watched for faults; requests to memory counted
     int device;
 };
 
@@ -91,6 +91,7 @@ struct Array {
     int device, number;
 };
 const Array* array_near(uintptr_t address);
+bool is_shared(uintptr_t address);  // or in its guard pages
 void set_shared(size_t bytes);
 void poison_shared();
 void check_shared();

@@ -9,7 +9,9 @@ from cualex.kernels.source import SIGNATURE, parse
 from emulator.build import TextKernel
 
 
-def launch_text(text: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants):
+def launch_text(
+    text: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants
+):
     """Describe a launch of the kernel that a text holds, as kernels.launch does for a file; headers may be included."""
     name = re.search(SIGNATURE, text).group(1)
     parsed = parse(name, text)
