@@ -7,9 +7,10 @@ Options: `schedule` "ascending", "descending" or a seed: which thread and block 
 every access (races, uninitialised shared memory, bounds, alignment), about ten times slower; `streams` "eager", "late"
 or "random" with `seed`: when what is queued runs (streams.py).
 
-A kernel that has no file: `launch_text(TEXT, arguments, grid=, block=, shared=, **constants)` describes its launch,
-`runtime.launch(runtime.stream(0), launch)` runs it. Arrays are NumPy's, `runtime.allocate(0, shape, dtype)`, full of
-0xFF at first; look into them after `runtime.synchronize()`, and write them freely before a launch.
+A kernel that has no file: `run_text(runtime, TEXT, array, number, grid=, block=, shared=, **constants)` runs it and
+returns its arrays; `launch_text` only describes the launch. Arrays are NumPy's, `runtime.allocate(0, shape, dtype)`,
+full of 0xFF at first; look into them after `runtime.synchronize()`, and write them freely before a launch.
+`lint=True` fills `runtime.requests`: bank conflicts and sectors by line.
 EmulationError says what a kernel does wrong, BuildError what g++ says. Without g++, `EmulatedRuntime` cannot run:
 tests take the class from the fixture `emulated`, which skips them (or ask `available()`).
 """
@@ -17,9 +18,9 @@ tests take the class from the fixture `emulated`, which skips them (or ask `avai
 from emulator.build import BuildError, compiler
 from emulator.library import EmulationError
 from emulator.runtime import EmulatedRuntime
-from emulator.texts import launch_text
+from emulator.texts import launch_text, run_text
 
-__all__ = ["BuildError", "EmulatedRuntime", "EmulationError", "available", "launch_text"]
+__all__ = ["BuildError", "EmulatedRuntime", "EmulationError", "available", "launch_text", "run_text"]
 
 
 def available() -> bool:

@@ -34,7 +34,7 @@ KERNEL = [
         "-fvisibility=hidden",
     ),
     *("-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno"),
-    *("-w", "-Wundef", "-Werror=undef", "-Wreturn-type", "-Werror=return-type", f"-I{FOLDER}"),
+    *("-Werror=undef", "-Werror=return-type", "-Werror=uninitialized", f"-I{FOLDER}"),
 ]
 FAST = [*KERNEL, "-O2"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a

@@ -73,6 +73,7 @@ namespace emulator {
 
 // Not a multiple of 4096: the tops of the stacks would fall into the same few sets of the cache.
 constexpr size_t STACK = 64 * 1024 + 1088;
+constexpr size_t GUARD = 256 * PAGE;
 constexpr uint64_t CANARY = 0x2012201220122012;
 
 static char* stacks;
@@ -81,17 +82,16 @@ static std::vector<size_t> unused;  // stacks that no thread stands on
 
 static uint64_t* canary(size_t stack) { return reinterpret_cast<uint64_t*>(stacks + stack * STACK); }
 
-// Make all stacks unused, at least `count` of them.
+// Make all stacks unused, at least `count` of them. Below the first is memory that nobody may touch.
 void reserve_stacks(size_t count) {
     if (count > reserved) {
-        if (stacks) munmap(stacks, reserved * STACK);
-        stacks = static_cast<char*>(mmap(nullptr, count * STACK, PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        if (stacks == MAP_FAILED) {
-            stacks = nullptr;
-            reserved = 0;
-            abandon("no memory for the stacks");
-        }
+        if (reserved) munmap(stacks - GUARD, GUARD + reserved * STACK);
+        reserved = 0;
+        void* place = mmap(nullptr, GUARD + count * STACK, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (place == MAP_FAILED) abandon("no memory for the stacks");
+        mprotect(place, GUARD, PROT_NONE);
+        stacks = static_cast<char*>(place) + GUARD;
         reserved = count;
         for (size_t i = 0; i < count; ++i) *canary(i) = CANARY;
     }
@@ -103,12 +103,14 @@ bool on_stack(uintptr_t address) {
     return address - reinterpret_cast<uintptr_t>(stacks) < reserved * STACK;
 }
 
-void check_stacks() {
+// Say whether a thread has left its stack, the last to touch `address`; heal the traces.
+bool overflown(uintptr_t address) {
+    bool found = reinterpret_cast<uintptr_t>(stacks) - address - 1 < GUARD;
     for (size_t i = 0; i < reserved; ++i) {
-        if (*canary(i) == CANARY) continue;
+        found = found || *canary(i) != CANARY;
         *canary(i) = CANARY;
-        abandon("a thread needs more than 64 KB of stack for its local variables");
     }
+    return found;
 }
 
 // Lay out a stack so that a switch to it enters the function.

@@ -19,6 +19,7 @@ std::vector<Thread> threads;
 char* shared;
 const void* called_from;
 
+static const char* const OVERFLOWN = "a thread needs more than 64 KB of stack for its local variables";
 static std::string error;
 static sigjmp_buf outside;
 
@@ -52,9 +53,10 @@ static void on_signal(int number, siginfo_t* info, void* context) {
 #endif
     if (number == SIGFPE) abandon("integer division by zero");
     // x86 gives no address for an instruction that wants its operand aligned.
-    const bool aligned = info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR;
+    const bool known = info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR;
     const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
-    abandon(aligned ? "touches " + place(address) : "touches a misaligned address, or one far from any memory");
+    if (overflown(known ? address : 0)) abandon(OVERFLOWN);
+    abandon(known ? "touches " + place(address) : "touches a misaligned address, or one far from any memory");
 }
 
 // Let faults of this process end the launch, until this goes out of scope.
@@ -97,7 +99,7 @@ static void run_blocks() {
         check_shared();
         if (launch.counted) requests::end_of_interval();
     }
-    check_stacks();
+    if (overflown()) abandon(OVERFLOWN);
 }
 
 // Run a kernel; return what went wrong, or null. `code` gets the address in the kernel's library where it did.

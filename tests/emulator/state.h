@@ -63,7 +63,7 @@ bool on_stack(uintptr_t address);
 void begin_on_new_stack(void** save, void (*function)());
 void switch_to(void** save, void* stack);
 void leave_stack_for(void* stack);
-void check_stacks();
+bool overflown(uintptr_t address = 0);
 
 // schedule.cpp: which thread runs next.
 void order_by(Order order, uint64_t seed);

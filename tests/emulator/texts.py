@@ -4,16 +4,43 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 
+import numpy as np
+
 from cualex.kernels import Kernel, Launch
 from cualex.kernels.source import SIGNATURE, parse
 from emulator.build import TextKernel
+from emulator.runtime import EmulatedRuntime
 
 
 def launch_text(
-    text: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants
-):
-    """Describe a launch of the kernel that a text holds, as kernels.launch does for a file; headers may be included."""
-    name = re.search(SIGNATURE, text).group(1)
-    parsed = parse(name, text)
+    text: str,
+    arguments: Sequence,
+    *,
+    grid: Sequence[int] = (1,),
+    block: int = 32,
+    shared: int = 0,
+    **constants,
+) -> Launch:
+    """Describe a launch of the kernel in a text, as kernels.launch does for a file; it may include headers."""
+    found = re.search(SIGNATURE, text)
+    if found is None:
+        raise ValueError("the text holds no kernel")
+    parsed = parse(found.group(1), text)
     kernel = TextKernel(**{each.name: getattr(parsed, each.name) for each in fields(Kernel)}, text=text)
     return Launch(kernel, tuple(arguments), (*grid, 1, 1)[:3], block, shared, constants)
+
+
+def run_text(runtime: EmulatedRuntime, text: str, *arguments, **options) -> list[np.ndarray]:
+    """Run the kernel in a text on device 0; arrays among the arguments go there, and come back in the end."""
+    stream = runtime.stream(0)
+    placed = [_placed(runtime, argument) for argument in arguments]
+    runtime.launch(stream, launch_text(text, placed, **options))
+    return [runtime.download(stream, each) for each in placed if isinstance(each, np.ndarray)]
+
+
+def _placed(runtime: EmulatedRuntime, argument):
+    if not isinstance(argument, np.ndarray):
+        return argument
+    array = runtime.allocate(0, argument.shape, argument.dtype)
+    array[...] = argument
+    return array
