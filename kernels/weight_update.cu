@@ -11,7 +11,7 @@
 // choices: PRECISION
 #include "sink.cuh"
 
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(256)
     weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
                   float* __restrict__ velocity, unsigned short* __restrict__ copy) {
     const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4;

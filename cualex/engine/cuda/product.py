@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from math import prod
 
 from cualex.engine.cuda import tiles
+from cualex.engine.cuda.maps import THREADS, grid, storage
 from cualex.engine.cuda.update import Keep, Momentum
 from cualex.errors import UsageError
 
 LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
-SUMMED, UPDATED = 256, 128  # threads of a block of sum_splits.cu and weight_update.cu; each has four values
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     slabs = [_slabs(device, name, cut.splits, target(each).shape) for each, name in parameters]
     device.launch(
         "conv_weight_gradient",
-        (*_pair(x), dy, device.control, *_arrays(device, sink), *_arrays(device, bias_sink)[:2], *slabs),
+        (*_pair(x), dy, device.control, *_arrays(sink), *_arrays(bias_sink)[:2], *slabs),
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(False, False, chunk),
@@ -164,10 +164,10 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         count = target(each).size
         device.launch(
             "weight_update",
-            (slab, device.control, *_arrays(device, each)),
-            grid=(-(-count // (4 * UPDATED)),),
-            block=UPDATED,
-            PRECISION=device.precision.upper(),
+            (slab, device.control, *_arrays(each)),
+            grid=grid(-(-count // 4)),
+            block=THREADS,
+            PRECISION=storage(device),
             COUNT=count,
             SPLITS=cut.splits,
             SINK=_kind(each),
@@ -184,9 +184,9 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
     device.launch(
         "sum_splits",
         (slabs, bias, *_pair(relu_of), *_pair(y)),
-        grid=(-(-y[0].size // (4 * SUMMED)), len(y)),
-        block=SUMMED,
-        PRECISION=device.precision.upper(),
+        grid=grid(-(-y[0].size // 4), len(y)),
+        block=THREADS,
+        PRECISION=storage(device),
         COUNT=y[0].size,
         CHANNELS=y[0].shape[-1],
         SPLITS=len(slabs),
@@ -210,7 +210,7 @@ def _pair(arrays):
     return (*(arrays or ()), None, None)[:2]
 
 
-def _arrays(device, sink):
+def _arrays(sink):
     """Return what a kernel writes of a parameter: values, velocity, copy."""
     if isinstance(sink, Keep):
         return sink.gradient, None, None

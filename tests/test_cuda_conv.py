@@ -1,0 +1,264 @@
+"""Convolution and its gradients by the CUDA kernels, in the emulator: against the formula, and against the host."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import reference
+from cuda_arrays import UNITS, Convolution, cut_into, in_precision, open_bench
+from numpy.testing import assert_array_equal
+from test_conv import CASES, Arrays, Case, draw, equal, formula, of_tower
+from test_conv import engine as on_the_host
+
+from cualex.engine.cuda import conv, tiles
+from cualex.engine.cuda.update import Keep, Momentum, momentum
+
+PRECISIONS = ["fp32", "tf32", "bf16"]
+KINDS = {"fp32": tiles.PLAIN, "tf32": tiles.TENSOR, "bf16": tiles.TENSOR}
+CUDA = {
+    "three groups": Case(channels=12, filters=9, groups=3, pad=1, height=6),
+    "48 channels": Case(channels=48, filters=20, size=5, pad=2, height=4, width=3, pictures=1),
+    "wide": Case(channels=8, filters=72, pad=1, pictures=3, height=6),
+}
+# More than one tile in every direction, tails in all; the ring wraps six times or more.
+LARGE = Case(channels=64, filters=136, size=3, pad=1, height=10, width=15, pictures=1)
+ROUNDED = ["seventeen channels, padded", "two groups, stride 2", "two sources for two towers", "48 channels"]
+
+
+@pytest.fixture(params=PRECISIONS)
+def bench(request, emulated):
+    return open_bench(emulated, request.param)
+
+
+@cache
+def small(case):
+    """Draw whole numbers whose sums bfloat16 can hold: all of -1, 0 and 1."""
+    arrays = draw(case, True)
+    return Arrays(*(np.clip(getattr(arrays, name), -1, 1) for name in ("x", "weight", "bias", "dy")))
+
+
+@cache
+def wanted(case):
+    return formula(case, small(case))
+
+
+@pytest.mark.parametrize("case", [*CASES.values(), *CUDA.values()], ids=[*CASES, *CUDA])
+def test_equals_the_formula_on_integers(bench, case):
+    equal(Convolution(bench, case, small(case)).all(), wanted(case))
+
+
+@pytest.mark.parametrize("name", ["two sources for two towers", "two groups, stride 2", "two towers"])
+def test_with_relu(bench, name):
+    case, arrays = CASES[name], small(CASES[name])
+    y, dweight, dbias, dx = wanted(case)
+    dx = [d * (x > 0) for d, x in zip(dx, arrays.x, strict=True)]
+    equal(
+        Convolution(bench, case, arrays).all(relu=True), ([reference.relu(m) for m in y], dweight, dbias, dx)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "splits", "stages"), [(0, 2, 3), (1, 1, 2), (2, 3, 4), (3, 1, 3), (4, 5, 3), (5, 4, 4)]
+)
+def test_every_kind_of_tile(bench, kind, splits, stages, monkeypatch):
+    """Whatever the tiles, the splits and the stages of the ring: the same sums.
+
+    Each gradient is held to a few numbers: the change along directions of whole numbers.
+    """
+    arrays, rng = small(LARGE), np.random.default_rng(7)
+    with cut_into(monkeypatch, KINDS[bench.device.precision][kind], splits=splits, stages=stages):
+        y, dweight, dbias, dx = Convolution(bench, LARGE, arrays).all()
+    (x,), (dy,) = arrays.x, arrays.dy
+    assert_array_equal(y[0], reference.conv(x, arrays.weight, arrays.bias, pad=1))
+    assert_array_equal(dbias, dy.sum((0, 2, 3)))
+    for _ in range(3):
+        along = rng.integers(-3, 4, arrays.weight.shape)
+        assert (dweight.astype(np.float64) * along).sum() == (reference.conv(x, along, pad=1) * dy).sum()
+        along = rng.integers(-3, 4, x.shape)
+        assert (dx[0] * along).sum() == (reference.conv(along, arrays.weight, pad=1) * dy).sum()
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize(
+    "name", ["two sources for two towers", "two groups", "seventeen channels, padded", "wide"]
+)
+def test_splits_are_added_up_with_all_that_follows(bench, name, splits, monkeypatch):
+    """Bias, ReLU, the second tower's part and the mask come after the sum, once."""
+    case = {**CASES, **CUDA}[name]
+    y, dweight, dbias, dx = wanted(case)
+    dx = [d * (x > 0) for d, x in zip(dx, small(case).x, strict=True)]
+    with cut_into(monkeypatch, (16, 64, 16, 32), splits=splits):
+        found = Convolution(bench, case, small(case)).all(relu=True)
+    equal(found, ([reference.relu(maps) for maps in y], dweight, dbias, dx))
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_real_numbers_within_the_bound(bench, name):
+    """Inputs are rounded to the precision first; what is left are the sums' roundings and the result's own."""
+    case, precision = {**CASES, **CUDA}[name], bench.device.precision
+    exact = draw(case, False)
+    arrays = Arrays(
+        *(in_precision(getattr(exact, name), precision) for name in ("x", "weight", "bias", "dy"))
+    )
+    magnitudes = formula(
+        case, Arrays(*(np.abs(getattr(arrays, name)) for name in ("x", "weight", "bias", "dy")))
+    )
+    places = case.pictures * case.out[0] * case.out[1]
+    terms = (
+        case.depth * case.size**2 + 1,
+        places,
+        places,
+        case.filters // case.groups * case.size**2 * (case.towers if case.shared else 1),
+    )
+    unit = UNITS[precision]
+    stored = (unit, UNITS["fp32"], UNITS["fp32"], 3 * unit if case.shared and case.towers > 1 else unit)
+    results = zip(
+        Convolution(bench, case, arrays).all(), formula(case, arrays), magnitudes, terms, stored, strict=True
+    )
+    for found, right, magnitude, count, rounding in results:
+        magnitude = np.asarray(magnitude)
+        # A sum over two towers is rounded as its first part, its second part and itself: each at most `magnitude`.
+        own = rounding * (np.abs(np.asarray(right)) if rounding <= unit else magnitude)
+        allowed = reference.bound(count, magnitude, np.asarray(right)) + own
+        assert (np.abs(np.asarray(found) - np.asarray(right)) <= allowed).all()
+
+
+@pytest.mark.parametrize("crop", [(19, 23), (16, 13)])
+@pytest.mark.parametrize("pad", [0, 2])
+def test_a_picture_in_blocks_of_pixels(bench, pad, crop):
+    """conv1 over blocks of 4 x 4 pixels: the same filters; weights beyond the filter stay zero."""
+    case = Case(towers=2, shared=True, filters=6, size=11, stride=4, pad=pad, height=crop[0], width=crop[1])
+    arrays = small(case)
+    channels, rows, columns = conv.picture((3, *crop), size=11, stride=4, pad=pad)
+    below, right = 4 * rows - crop[0] - pad, 4 * columns - crop[1] - pad
+    wide = np.pad(arrays.x[0], ((0, 0), (0, 0), (pad, below), (pad, right)))
+    blocks = (
+        wide.reshape(-1, 3, rows, 4, columns, 4)
+        .transpose(0, 3, 5, 1, 2, 4)
+        .reshape(-1, channels, rows, columns)
+    )
+    run = Convolution(bench, case, Arrays([blocks], arrays.weight, arrays.bias, arrays.dy), stride=4)
+    y, dweight, dbias, _ = wanted(case)
+    equal((run.forward(), *run.weight_gradient(), 0), (y, dweight, dbias, 0))
+    packed = bench.empty(run.weight.shape, np.float32)
+    run.sink(Keep(packed), Keep(bench.empty(run.bias.shape, np.float32)))
+    again = conv.pack(run.canonical(bench.get(packed)), stride=4, towers=2)
+    assert_array_equal(bench.get(packed), again)
+
+
+def test_packing_only_permutes_and_pads():
+    canonical = np.arange(1, 8 * 3 * 121 + 1, dtype=np.float32).reshape(8, 3, 11, 11)
+    packed = conv.pack(canonical, stride=4, towers=2)
+    assert packed.shape == (2, 4, 1, 3, 3, 48)
+    assert_array_equal(np.sort(packed[packed > 0]), canonical.ravel())
+    assert_array_equal(conv.unpack(packed, size=11, stride=4), canonical)
+
+
+@pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "one source for two towers"])
+def test_towers_together_and_apart_give_the_same_bits(bench, name, monkeypatch):
+    case = replace(CASES[name], pictures=7)
+    arrays = draw(case, False)
+    with cut_into(monkeypatch, (16, 64, 16, 32), splits=2):
+        y, dweight, dbias, dx = Convolution(bench, case, arrays).all()
+        for tower in range(2):
+            own = slice(tower, tower + 1)
+            alone = replace(case, towers=1, sources=case.sources if case.shared else 1)
+            part = Arrays(
+                arrays.x if case.shared else arrays.x[own],
+                of_tower(case, arrays.weight, tower),
+                of_tower(case, arrays.bias, tower),
+                arrays.dy[own],
+            )
+            found = Convolution(bench, alone, part).all()
+            assert_array_equal(found[0][0], y[tower])
+            assert_array_equal(found[1], of_tower(case, dweight, tower))
+            assert_array_equal(found[2], of_tower(case, dbias, tower))
+            if not case.shared:
+                assert_array_equal(found[3][0], dx[tower])
+
+
+def test_the_sum_over_towers_is_that_of_two_places(bench):
+    """Each tower's part is rounded as it would be stored on a place of its own, and then their sum."""
+    case = CASES["two sources for two towers"]
+    arrays = draw(case, False)
+    parts = []
+    for tower in range(2):
+        own = Arrays(
+            arrays.x, *(of_tower(case, p, tower) for p in (arrays.weight, arrays.bias)), arrays.dy[tower:][:1]
+        )
+        parts.append(Convolution(bench, replace(case, towers=1), own).input_gradient())
+    together = Convolution(bench, case, arrays).input_gradient()
+    for source in range(2):
+        assert_array_equal(together[source], bench.rounded(parts[0][source] + parts[1][source]))
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("finite", [True, False])
+def test_momentum_is_keep_and_then_the_update(bench, splits, finite, monkeypatch):
+    case = Case(towers=2, shared=True, filters=5, size=5, stride=2, height=9, width=8)
+    arrays, device = draw(case, False), bench.device
+    control = bench.begin(rate=0.5, momentum=0.75, decay=0.25)
+    if not finite:
+        words = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32).view(np.uint32)
+        device.upload(device.control, words)
+    blocks = draw(replace(case, channels=12, size=3, stride=1, height=6, width=5), False).x
+    run = Convolution(bench, case, replace(arrays, x=blocks), stride=2)
+    before = [bench.get(run.master), bench.get(run.bias)]
+    speeds = [each * 0.5 for each in before]
+
+    def parameters():
+        made = []
+        for values, speed, decay in zip(before, speeds, (True, False), strict=True):
+            copy = bench.put(values) if decay and device.precision == "bf16" else None
+            arrays = bench.put(values, np.float32), bench.put(speed, np.float32)
+            made.append(Momentum(*arrays, control, decay, copy))
+        return made
+
+    with cut_into(monkeypatch, (16, 64, 16, 32), splits=splits):
+        kept = [bench.empty(each.shape, np.float32) for each in before]
+        run.sink(*map(Keep, kept))
+        apart, fused = parameters(), parameters()
+        for gradient, sink in zip(kept, apart, strict=True):
+            momentum(device, gradient, sink)
+        run.sink(*fused)
+    for one, other in zip(apart, fused, strict=True):
+        for name in ("weight", "velocity", "copy"):
+            a, b = getattr(one, name), getattr(other, name)
+            if a is not None:
+                assert_array_equal(bench.get(a), bench.get(b), name)
+    weight = bench.get(fused[0].weight)
+    assert finite != np.array_equal(weight, before[0])
+    beyond = conv.pack(np.ones_like(arrays.weight), stride=2, towers=2) == 0
+    assert beyond.any()
+    assert not weight[beyond].any()
+
+
+@pytest.mark.parametrize("schedule", ["descending", 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_any_schedule_gives_the_same_bits(emulated, precision, schedule, monkeypatch):
+    arrays = draw(LARGE, False)
+    with cut_into(monkeypatch, (64, 64, 32, 32), splits=2):
+        first, other = (
+            Convolution(open_bench(emulated, precision, schedule=order), LARGE, arrays).all()
+            for order in ("ascending", schedule)
+        )
+    equal(other, first)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", [CASES["two towers"], CUDA["wide"]], ids=["scalar", "whole"])
+def test_the_checked_build_finds_nothing(emulated, precision, case, monkeypatch):
+    bench = open_bench(emulated, precision, checked=True)
+    with cut_into(monkeypatch, (64, 64, 32, 32), splits=2):
+        equal(Convolution(bench, case, small(case)).all(), wanted(case))
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "two groups", "two sources for two towers", "stride 2, a rest left over"]
+)
+def test_agrees_with_the_host_engine(device, emulated, name):
+    """Two engines, one meaning: the same numbers but for the order of the sums."""
+    case = CASES[name]
+    found = Convolution(open_bench(emulated, "fp32"), case, small(case)).all(relu=True)
+    equal(found, on_the_host(device, case, small(case), relu=True, relu_of=True))
