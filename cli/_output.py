@@ -79,6 +79,16 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def machine(conditions: Mapping) -> str:
+    """Write what a figure was measured with as a line."""
+    load, blas = conditions["load_average_before"], ", ".join(conditions["blas"])
+    return (
+        f"Machine: {conditions['processor']}, {conditions['cores']} cores"
+        f"{'' if load is None else f', load {load:.1f} before'}; "
+        f"Python {conditions['python']}, NumPy {conditions['numpy']}, {blas}."
+    )
+
+
 def confirm(question: str, yes: bool) -> None:
     """Go on only if the user agrees; with --yes nobody is asked, and without a terminal the answer is no."""
     if yes:

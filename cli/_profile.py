@@ -32,11 +32,7 @@ def show(measured) -> None:
     click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
     if measured.torch:
         _against(measured, ms)
-    load = said["load_average_before"]
-    click.echo(
-        f"\nMachine: {said['processor']}, {said['cores']} cores{'' if load is None else f', load {load:.1f} before'}; "
-        f"Python {said['python']}, NumPy {said['numpy']}, {', '.join(said['blas'])}.\nCommand: {said['command']}"
-    )
+    click.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
 
 
 def _cells(row, ms) -> dict:

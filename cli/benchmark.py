@@ -110,7 +110,7 @@ def _show(document: dict) -> None:
             rows.append({"median of the rounds": label, **values})
     _output.table(rows)
     said, conditions = document["train"], document["conditions"]
-    click.echo(f"\n{_losses(said)}\n{_memory(document)}\n{_machine(conditions)}")
+    click.echo(f"\n{_losses(said)}\n{_memory(document)}\n{_output.machine(conditions)}")
     if conditions["torch"]:
         click.echo(_torch(conditions["torch"]))
     click.echo(f"Command: {conditions['command']}")
@@ -144,15 +144,6 @@ def _memory(document: dict) -> str:
         f"Memory of a training step, in a process of its own: {_output.size(peak)} resident at the peak. The plan "
         f"says {_output.size(planned)},\nPython and its libraries took {_output.size(interpreter)} before: "
         f"the peak is {abs(over):.1%} {'above' if over >= 0 else 'below'} their sum."
-    )
-
-
-def _machine(conditions: dict) -> str:
-    load, blas = conditions["load_average_before"], ", ".join(conditions["blas"])
-    return (
-        f"Machine: {conditions['processor']}, {conditions['cores']} cores"
-        f"{'' if load is None else f', load {load:.1f} before'}; "
-        f"Python {conditions['python']}, NumPy {conditions['numpy']}, {blas}."
     )
 
 

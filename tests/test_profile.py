@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import small
 
+from cualex import placements
 from cualex.benchmark import problem
 from cualex.clocks import HostClock
 from cualex.devices import Control, HostDevice
+from cualex.errors import UsageError
 from cualex.plan import Plan
 from cualex.profiling import figures, measuring, roofline, trace, waiting
 from cualex.profiling import profile as profiles
@@ -22,6 +25,7 @@ from cualex.profiling.roofline import Roofline
 from cualex.steps import Step
 
 BATCH = 3
+HOST = SimpleNamespace(SLOTS=())
 ROOF = Roofline(16e9, 2e9, "by hand")
 fast = functools.partial(profiles.profile, side=32, copied=2**12)
 
@@ -60,7 +64,7 @@ class FakePlan:
 
     def __init__(self, steps, seconds, real, time):
         self.steps, self.time, self.control = steps, time, Control()
-        self.parameters = SimpleNamespace(devices=[time, time], arrays={}, copies={})
+        self.parameters = SimpleNamespace(devices=[time, time], arrays={}, copies={}, engine=HOST)
         self.real, self.clocks = real, []
         for each, own in zip(steps, seconds, strict=True):
             each.run = functools.partial(self.take, own)
@@ -81,7 +85,7 @@ STEPS = [step("conv1", operations=8_000_000_000), step("link conv3", "link", 1),
 
 def profiled(steps, passes, parameters=None, **conditions):
     given = {"batch_size": 4, "device": "fake,fake", "mode": "train", "network": {"name": "x"}} | conditions
-    parameters = parameters or SimpleNamespace(arrays={}, copies={})
+    parameters = parameters or SimpleNamespace(arrays={}, copies={}, engine=HOST)
     return summarise(steps, passes, parameters, {"fake": ROOF}, given)
 
 
@@ -185,7 +189,9 @@ def test_bytes_are_those_of_maps_weights_and_updates():
 
 
 def test_a_copy_of_the_weights_in_fewer_bits_is_written_too():
-    parameters = SimpleNamespace(arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={})
+    parameters = SimpleNamespace(
+        arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={}, engine=HOST
+    )
     update = step("fc8", "backward", sinks={"sink": "weight"})
     assert roofline.moved(update, parameters) == 1600
     parameters.copies = {("fc8.weight", 0): SimpleNamespace(nbytes=200)}
@@ -199,7 +205,7 @@ def test_the_roof_counts_what_is_read_and_written(workers, monkeypatch):
     monkeypatch.setattr(np, "copyto", lambda y, x: copied.append(y.size) or copyto(y, x))
     found = roofline.measure(device, side=16, copied=4000)
     assert found.bytes_per_s == 2 * 4000 / 0.5
-    assert sum(copied) == 1000 * (1 + roofline.COPIES)
+    assert sum(copied) == 1000 * (1 + roofline.TIMES)
     assert found.operations_per_s > 0
     assert f"on {workers} worker" in found.measured
 
@@ -277,6 +283,35 @@ def test_inference_has_no_row_backward():
     *_, found = fast(problem.make(small.network(), BATCH), "infer", "cpu", 2)
     assert {row.direction for row in found.rows} == {"forward"}
     assert found.conditions["mode"] == "infer"
+
+
+def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
+    """In the emulator, whose clocks tell its own time: as many operations, a row a step, links that lie in the sum."""
+    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    given = problem.make(small.network(width=1 / 16), 2)
+    *_, ours = fast(given, "train", "cpu,cpu", 1)
+    *passes, found = fast(given, "train", "cuda:0,cuda:1", 1, precision="fp32")
+    assert [row.operations for row in found.rows] == [row.operations for row in ours.rows]
+    assert [(row.name, row.direction, row.place) for row in found.rows] == [
+        (row.name, row.direction, row.place) for row in ours.rows
+    ]
+    assert [row.device for row in found.rows[:2]] == ["cuda:0", "cuda:1"]
+    assert set(found.rooflines) == {"cuda:0", "cuda:1"}
+    assert "a fp32 product of 32 x 32 with our own kernel" in found.rooflines["cuda:1"].measured
+    links = [[row.bytes for row in made.rows if row.kind == "link"] for made in (found, ours)]
+    assert links[0] == links[1]
+    data = next(row for row in found.rows if row.name == "data")
+    stored, crop = given.network.stored, given.network.crop
+    side = 4 * math.ceil(crop / 4)  # the picture in blocks of the first layer's stride
+    inputs, numbers = 2 * stored * stored * 3, 2 * 3 * 4 + 2 * 3 * 4
+    assert data.bytes == inputs + numbers + 4 * stored * stored * 3 + 4 * 2 * side * side * 3
+    assert 0 <= passes[0].between < passes[0].serial
+
+
+def test_pytorch_is_not_set_beside_a_gpu():
+    said = "--against torch: PyTorch is timed on the CPU, and not beside cuda:0. Add --device cpu."
+    with pytest.raises(UsageError, match=re.escape(said)):
+        next(fast(problem.make(small.network(width=1 / 16), 2), device="cuda:0", against="torch"))
 
 
 class FakePack:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from cualex.benchmark import rounds
 from cualex.benchmark.problem import Problem
-from cualex.profiling.measuring import Pass
-from cualex.steps import Step
+from cualex.profiling.figures import Row
 from cualex.workers import cores
 
 
@@ -45,25 +44,21 @@ class TorchLayers:
         if counted:
             self._passes.append(found)
 
-    def document(self, steps: Sequence[Step], passes: Sequence[Pass]) -> dict:
+    def document(self, rows: Sequence[Row]) -> dict:
         """Return medians in milliseconds: a row for each group of layers that we run in one step, then the sums."""
         ours: dict[tuple[str, ...], dict[str, float]] = {}
-        direction = "forward"
-        for step, seconds in zip(steps, zip(*(each.seconds for each in passes), strict=True), strict=True):
-            if step.kind == "backward":
-                direction = "backward"
-            row = ours.setdefault((step.name, *step.layers), {"forward": 0.0, "backward": 0.0})
-            row[direction] += 1000 * statistics.median(seconds)
-        rows = []
+        for row in rows:
+            found = ours.setdefault((row.name, *row.layers), {"forward": 0.0, "backward": 0.0})
+            found[row.direction] += 1000 * row.seconds
+        beside = []
         for (name, *layers), found in ours.items():
-            row = {"layers": name, **{f"{way}_milliseconds": found[way] for way in found}}
+            made = {"layers": name, **{f"{way}_milliseconds": found[way] for way in found}}
             for way in found:
-                row[f"torch_{way}_milliseconds"] = (
-                    None if name.startswith("link") else self._median(way, layers)
-                )
-            rows.append(row)
+                linked = name.startswith("link")
+                made[f"torch_{way}_milliseconds"] = None if linked else self._median(way, layers)
+            beside.append(made)
         return {
-            "rows": rows,
+            "rows": beside,
             "torch_update_milliseconds": self._median("update", ["update"]),
             "torch_milliseconds": 1000 * statistics.median(each["seconds"] for each in self._passes),
         }

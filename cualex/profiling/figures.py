@@ -122,7 +122,6 @@ def summarise(
     parameters: Parameters,
     rooflines: dict[str, Roofline],
     conditions: dict,
-    **more,
 ) -> Profile:
     """Make a row of every step; raise ValueError where a pass has not timed them all."""
     serial = statistics.median(each.serial for each in passes)
@@ -140,7 +139,6 @@ def summarise(
         example=min(passes, key=lambda each: abs(each.serial - serial)),
         rooflines=rooflines,
         conditions=conditions,
-        **more,
     )
 
 

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from cualex import environment
-from cualex.benchmark.measure import SIDE, Ours
+from cualex.benchmark.measure import Ours
 from cualex.benchmark.problem import Problem
+from cualex.errors import UsageError
 from cualex.parameters import Parameters
+from cualex.placements import placement
 from cualex.profiling import measuring, roofline, waiting
 from cualex.profiling.against import TorchLayers
 from cualex.profiling.figures import Profile, summarise
@@ -37,14 +40,15 @@ def profile(
     against: str | None = None,
     pack=None,
     data: str | None = None,
-    side: int = SIDE,
+    side: int | None = None,
     copied: int = roofline.COPIED,
 ) -> Iterator[Pass | Profile]:
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
     With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
     many steps run on its pictures, to see how long they wait. `side` and `copied` are those of the roofline's matrices
-    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there.
+    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there, UsageError
+    where the plan is on a GPU and PyTorch would not be.
     """
     conditions = {
         **environment.describe(),
@@ -56,12 +60,17 @@ def profile(
         "warm_up": WARM_UP,
         "measured": MEASURED,
     }
+    placed = placement(device, problem.network.towers)
+    if against == "torch" and placed.cuda:
+        raise UsageError(
+            f"--against torch: PyTorch is timed on the CPU, and not beside {placed}. Add --device cpu."
+        )
+    ours = Ours(problem, mode, device, precision)
     with ExitStack() as stack:
         torch = stack.enter_context(TorchLayers(problem, mode)) if against == "torch" else None
-        ours = Ours(problem, mode, device, precision)
         plan, parameters = ours.plan, ours.parameters
         conditions |= {
-            "device": str(parameters.placement),
+            "device": str(placed),
             "precision": parameters.devices[0].precision,
             "torch": torch and torch.conditions,
         }
@@ -78,14 +87,14 @@ def profile(
                 yield made
         again = _rooflines(parameters, side, copied)
         roofs = {name: roof.or_better(again[name]) for name, roof in roofs.items()}
-        layers = torch and torch.document(plan.steps, passes)
-    more = {"torch": layers, "waiting": None}
+    waited = None
     if pack is not None:
-        more["waiting"] = waiting.measure(plan, pack, data, repeat, augment=mode == "train")
-    yield summarise(plan.steps, passes, parameters, roofs, conditions, **more)
+        waited = waiting.measure(plan, pack, data, repeat, augment=mode == "train")
+    found = summarise(plan.steps, passes, parameters, roofs, conditions)
+    yield replace(found, waiting=waited, torch=torch and torch.document(found.rows))
 
 
-def _rooflines(parameters: Parameters, side: int, copied: int) -> dict[str, Roofline]:
+def _rooflines(parameters: Parameters, side: int | None, copied: int) -> dict[str, Roofline]:
     """Measure each device once, however many places it has."""
     devices = {device.name: device for device in parameters.devices}
     return {name: roofline.measure(device, side, copied) for name, device in devices.items()}

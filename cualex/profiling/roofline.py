@@ -6,18 +6,25 @@ A step whose first term is the larger is bound by its operations, else by memory
 2009). A share above 1 says that its maps came from a cache.
 """
 
+import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from cualex import engine
 from cualex.benchmark.measure import SIDE, Yardstick
+from cualex.cuda import CudaDevice
 from cualex.devices import HostDevice
 from cualex.parameters import Parameters
 from cualex.steps import Step
 
+SIDES = {"host": SIDE, "cuda": 8192}  # of the square matrices that are multiplied
 COPIED = 2**28  # bytes of the array that is copied: more than most caches hold
-COPIES = 5  # of which the median counts
+TIMES = 5  # of which the median counts
+SLOTTED = {"pictures", "views", "colours", "labels"}  # what lies in memory once for every batch in flight
 
 
 @dataclass(frozen=True)
@@ -42,18 +49,20 @@ class Roofline:
         return Roofline(*rates, self.measured)
 
 
-def measure(device, side: int = SIDE, copied: int = COPIED) -> Roofline:
-    """Measure a device's rates as its engine runs."""
-    return MEASURES[device.engine](device, side, copied)
+def measure(device, side: int | None = None, copied: int = COPIED) -> Roofline:
+    """Measure a device's rates as its engine runs; `side` is that of the matrices, `copied` the bytes of the copy."""
+    return MEASURES[device.engine](device, side or SIDES[device.engine], copied)
 
 
 def moved(step: Step, parameters: Parameters) -> int:
     """Count the bytes that a step must move: what it reads and writes, once each, with what its sinks update.
 
     The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision
-    where there is one; weights that the step reads in any case are counted once.
+    where there is one; weights that the step reads in any case are counted once. Of an input's slots one is read.
     """
-    total = step.bytes
+    slots = math.prod(parameters.engine.SLOTS)
+    inputs = sum(operand.bytes for name, operand in step.reads.items() if name in SLOTTED)
+    total = step.bytes - inputs + inputs // slots
     for last in step.sinks.values():
         key = f"{step.layers[0]}.{last}", step.place
         weight, copy = parameters.arrays[key], parameters.copies.get(key)
@@ -72,18 +81,37 @@ def _host(device: HostDevice, side: int, copied: int) -> Roofline:
         own = slice(edges[part], edges[part + 1])
         np.copyto(target[own], source[own])
 
-    def seconds() -> float:
-        clock = device.clock()
-        clock.start()
-        device.run(copy, count)
-        clock.stop()
-        return clock.seconds
-
-    seconds()
-    copying = 2 * source.nbytes / statistics.median(seconds() for _ in range(COPIES))
+    seconds = _seconds(device, lambda: device.run(copy, count))
     workers = f"{count} worker{'s' if count > 1 else ''}"
     said = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
-    return Roofline(Yardstick(device.workers, side).rate(), copying, said)
+    return Roofline(Yardstick(device.workers, side).rate(), 2 * source.nbytes / seconds, said)
 
 
-MEASURES = {"host": _host}
+def _cuda(device: CudaDevice, side: int, copied: int) -> Roofline:
+    """Multiply two matrices with the engine's own kernel, and copy an array inside the device."""
+    rng, dense = np.random.default_rng(0), engine.find("cuda").dense
+    x, weight, y = (device.allocate(shape, device.dtype) for shape in ((side, side), *2 * ((1, side, side),)))
+    bias = device.allocate((1, side), device.master, zero=True)
+    for array in (x, weight):
+        device.upload(array, rng.standard_normal(array.shape, np.float32))
+    multiply, launches = device.prepare(partial(dense.forward, device, [x], weight, bias, y))
+    device.compile(launches)
+    source, target = (device.allocate((copied // 4,), np.float32, zero=True) for _ in range(2))
+    copying = _seconds(device, lambda: device.runtime.copy(device.stream, source, target))
+    said = f"a {device.precision} product of {side} x {side} with our own kernel and a copy of {source.nbytes:,} bytes"
+    return Roofline(2 * side**3 / _seconds(device, multiply), 2 * source.nbytes / copying, said)
+
+
+def _seconds(device, work: Callable[[], None]) -> float:
+    """Return the median time of some work on a device, after once that does not count."""
+    times = []
+    for _ in range(1 + TIMES):
+        clock = device.clock()
+        clock.start()
+        work()
+        clock.stop()
+        times.append(clock.seconds)
+    return statistics.median(times[1:])
+
+
+MEASURES = {"host": _host, "cuda": _cuda}
