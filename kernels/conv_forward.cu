@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
                 if (e < count) runs[j][e] += bias[tower * FILTERS + channel + own + e];
-                if (RELU) runs[j][e] = fmaxf(runs[j][e], 0.f);
+                if (RELU && runs[j][e] < 0) runs[j][e] = 0;  // what is not a number stays
             }
             store_run(y + place + own, runs[j], count, aligned);
         }

@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
         if (bias) sums[e] += bias[target * CHANNELS + (place + e) % CHANNELS];
-        if (RELU) sums[e] = fmaxf(sums[e], 0.f);
+        if (RELU && sums[e] < 0) sums[e] = 0;  // what is not a number stays
     }
     accumulate_run(target ? y1 : y0, target ? relu1 : relu0, place, sums, COUNT - place, aligned);
 }
