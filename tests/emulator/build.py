@@ -20,7 +20,8 @@ from cualex.kernels import Kernel
 
 FOLDER = Path(__file__).parent
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
-COMMON = ["-std=c++17", "-g1", "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
+# Of DWARF 5, addr2line does not find the names that #line gives.
+COMMON = ["-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
 MACHINE = [*COMMON, "-O2", "-ftree-vectorize"]
 # CUDA C++ as NVRTC has it: no library, types may be punned, whole numbers wrap, every operation rounds.
 KERNEL = [
