@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -149,10 +150,15 @@ class Late(Eager):
 
 
 class Random(Late):
-    """Run anything that can run until what is needed has."""
+    """Run anything that can run until what is needed has.
+
+    Streams have ranks, drawn anew now and then, and the first of those that can go on does: so one of them is often
+    far behind the others, which a fair draw would hardly ever show.
+    """
 
     def __init__(self, seed: int):
         self.random = random.Random(seed)
+        self.ranks: WeakKeyDictionary[Stream, float] = WeakKeyDictionary()
 
     def early(self) -> bool:
         """Say when a copy reads its source."""
@@ -161,8 +167,13 @@ class Random(Late):
     def finish(self, stream: Stream, streams: Iterable[Stream]) -> None:
         """Run what a stream holds, and what that needs."""
         while stream.queue:
-            self.random.choice([each for each in streams if each.ready]).advance()
+            max((each for each in streams if each.ready), key=self._rank).advance()
         stream.arrive()
+
+    def _rank(self, stream: Stream) -> float:
+        if stream not in self.ranks or self.random.random() < 0.1:
+            self.ranks[stream] = self.random.random()
+        return self.ranks[stream]
 
 
 def order(name: str, seed: int) -> Eager:
