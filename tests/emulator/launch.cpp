@@ -111,10 +111,10 @@ extern "C" const char* emulator_launch(const Launch* wanted, uint64_t seed, cons
     Faults faults;
     close_devices(true);
     if (!sigsetjmp(outside, 1)) {
-        threads.resize(size_t(launch.block.x) * launch.block.y * launch.block.z);
+        begin_threads();
         reserve_stacks(threads.size() + 1);
         set_shared(launch.shared_bytes);
-        order_by(launch.order, seed);
+        draw_from(seed);
         if (launch.checked) checker::begin_launch();
         if (launch.counted) requests::begin_launch();
         run_blocks();

@@ -8,16 +8,12 @@
 
 namespace emulator {
 
-static std::vector<unsigned> ready;
-static Order order;
+static std::vector<unsigned> ready, all;  // all: what the list is when a block begins
 static uint64_t random_bits;
 static unsigned alive;
 static void* outside;  // the stack that run_block was called on
 
-void order_by(Order wanted, uint64_t seed) {
-    order = wanted;
-    random_bits = (seed + 1) * 0x9e3779b97f4a7c15u;
-}
+void draw_from(uint64_t seed) { random_bits = (seed + 1) * 0x9e3779b97f4a7c15u; }
 
 // Return a number below `count` (xorshift64*).
 size_t any_of(size_t count) {
@@ -29,7 +25,7 @@ size_t any_of(size_t count) {
 
 // Put those of `count` <= 32 threads whose bit is set on the list.
 void make_ready(unsigned first, unsigned count, unsigned lanes) {
-    if (order == DESCENDING) {
+    if (launch.order == DESCENDING) {
         for (unsigned i = 0; i < count; ++i)
             if (lanes >> i & 1u) ready.push_back(first + i);
     } else {
@@ -39,7 +35,7 @@ void make_ready(unsigned first, unsigned count, unsigned lanes) {
 }
 
 static Thread* next() {
-    if (order == RANDOM) std::swap(ready[any_of(ready.size())], ready.back());
+    if (launch.order == RANDOM) std::swap(ready[any_of(ready.size())], ready.back());
     Thread* chosen = &threads[ready.back()];
     ready.pop_back();
     return chosen;
@@ -65,7 +61,8 @@ void pause() {
 
 static void finish() {
     if (!running->copies.empty()) abandon("a thread ends with asynchronous copies that it has not waited for");
-    running->alive = false;
+    running->stack = nullptr;  // for the thread of that number in the next block
+    running->group = 0;
     --alive;
     leave_warp();
     leave_barrier();
@@ -83,24 +80,26 @@ static void run_threads() {
     }
 }
 
-void run_block() {
+// Number the threads of the launch's blocks.
+void begin_threads() {
     const Index size = launch.block;
-    alive = size.x * size.y * size.z;
-    ready.clear();
-    for (unsigned i = 0; i < alive; ++i) {
-        Thread& thread = threads[i];
-        thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
-        thread.number = i;
-        thread.warp = i / WARP;
-        thread.lane = i % WARP;
-        thread.stack = nullptr;
-        thread.alive = true;
-        thread.copies.clear();
-        thread.group = 0;
+    const unsigned count = size.x * size.y * size.z;
+    threads.assign(count, Thread{});
+    all.clear();
+    for (unsigned i = 0; i < count; ++i) {
+        threads[i].index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+        threads[i].number = i;
+        threads[i].warp = i / WARP;
+        threads[i].lane = i % WARP;
+        all.push_back(launch.order == ASCENDING ? count - 1 - i : i);
     }
+}
+
+void run_block() {
+    alive = threads.size();
+    ready = all;
     begin_warps();
     begin_barrier();
-    for (unsigned i = 0; i < alive; ++i) ready.push_back(order == ASCENDING ? alive - 1 - i : i);
     running = next();
     begin_on_new_stack(&outside, run_threads);
     running = nullptr;

@@ -25,8 +25,7 @@ struct Copy {
 struct Thread {
     Index index;
     unsigned number, warp, lane;
-    void* stack;  // where it goes on; null before it begins
-    bool alive;
+    void* stack;               // where it goes on; null before it begins
     std::vector<Copy> copies;  // in flight
     unsigned group;            // of copies: the one being filled
     // What it gives to, and gets from, a warp operation:
@@ -66,10 +65,11 @@ void leave_stack_for(void* stack);
 bool overflown(uintptr_t address = 0);
 
 // schedule.cpp: which thread runs next.
-void order_by(Order order, uint64_t seed);
+void draw_from(uint64_t seed);
 size_t any_of(size_t count);
 void make_ready(unsigned first, unsigned count, unsigned lanes);
 void pause();
+void begin_threads();
 void run_block();
 
 // warps.cpp and barriers.cpp: who waits for whom.
