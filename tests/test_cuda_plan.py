@@ -8,12 +8,17 @@ from cualex import buffers
 from cualex.cuda import CudaDevice, control_words, from_bf16, to_bf16
 from cualex.plan import Plan
 
-PLACEMENTS = {"cuda:0": "late", "cuda:0,cuda:1": "random", "cuda:0,cuda:0": "late"}  # and the order of streams
-# How far a tensor may be from the host's, in relative norm. fp32: sums in another order (DESIGN: 1e-4). TF32 rounds both
-# operands of each product by up to 2^-11 of themselves; a gradient of conv1 has come through 8 products up and 8 down,
-# whose errors are independent: sqrt(16) times two of these. In bfloat16 every map is rounded, and where two values of
-# a window become equal the gradient goes to another place, 17 % of conv1's in norm: so the host rounds as well, after
-# each step; what is left are sums that fall to the other side of a rounding, less than one rounding a product.
+PLACEMENTS = {
+    "cuda:0": "late",
+    "cuda:0,cuda:1": "random",
+    "cuda:0,cuda:0": "late",
+}  # and the order of streams
+# How far a tensor may be from the host's, in relative norm. fp32: sums in another order (DESIGN: 1e-4). TF32 rounds
+# both operands of each product by up to 2^-11 of themselves; a gradient of conv1 has come through 8 products up and 8
+# down, whose errors are independent: sqrt(16) times two of these (here no value changes sides; test_cuda_whole.py).
+# In bfloat16 every map is rounded, and where two values of a window become equal the gradient goes to another place,
+# 17 % of conv1's in norm: so the host rounds as well, after each step; what is left are sums that fall to the other
+# side of a rounding, less than one rounding a product.
 NEAR = {"fp32": 1e-4, "tf32": 2 * 4 * 2.0**-11, "bf16": 4 * 2.0**-8}
 
 
@@ -77,7 +82,7 @@ def bf16(values):
 
 
 def host_like(precision, mode, **settings):
-    """Run a plan of the host that rounds as the precision stores: weights, and every map after the step that makes it."""
+    """Run a plan of the host that rounds as the precision stores: weights, and every map after its step."""
     made = small.parameters()
     if precision != "bf16":
         plan = small.plan(made, mode, **settings)
@@ -90,7 +95,9 @@ def host_like(precision, mode, **settings):
     def rounded(step):
         step.run()
         for operand in step.operands():
-            if operand.buffer.array.dtype == np.float32 and not operand.buffer.name.endswith(("scale", "mean")):
+            if operand.buffer.array.dtype == np.float32 and not operand.buffer.name.endswith(
+                ("scale", "mean")
+            ):
                 operand.array()[...] = bf16(operand.array())
 
     plan.run(rounded)
@@ -284,5 +291,7 @@ def test_a_touch_of_the_other_gpus_memory_is_noticed(emulated, monkeypatch):
     run, _ = made.devices[0].prepare(
         lambda: made.engine.conv.forward(made.devices[0], **arguments, **relu.numbers)
     )
-    with pytest.raises(EmulationError, match="conv_forward: touches .* memory of device 1 while device 0 runs"):
+    with pytest.raises(
+        EmulationError, match=r"conv_forward: touches .* memory of device 1 while device 0 runs"
+    ):
         run()

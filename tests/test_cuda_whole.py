@@ -1,5 +1,7 @@
 """The whole network of 2012, its real sizes, one training step at batch 2 in the emulator, against the host engine."""
 
+import math
+
 import numpy as np
 import pytest
 import small
@@ -7,11 +9,21 @@ from test_cuda_plan import NEAR
 
 from cualex import networks
 
+# How far an update may be from the host's, in relative norm. Where a value is near to changing sides at a ReLU, or near
+# to its rival in a window, rounding by u sends its gradient elsewhere: about 4 u of the values (the share within u of
+# a rival, of up to nine) at each of the 7 ReLUs and 3 pools; what goes elsewhere adds in squares: sqrt(10 * 4 * u).
+ELSEWHERE = {"fp32": 1e-4, "tf32": math.sqrt(40 * 2.0**-11), "bf16": math.sqrt(40 * 2.0**-8)}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "device", "checked"),
-    [("fp32", "cuda:0", False), ("tf32", "cuda:0,cuda:1", False), ("bf16", "cuda:0", False), ("tf32", "cuda:0", True)],
+    [
+        ("fp32", "cuda:0", False),
+        ("tf32", "cuda:0,cuda:1", False),
+        ("bf16", "cuda:0", False),
+        ("tf32", "cuda:0", True),
+    ],
 )
 def test_a_training_step_of_the_whole_network(emulated, precision, device, checked):
     net = networks.build("alexnet")
@@ -24,6 +36,5 @@ def test_a_training_step_of_the_whole_network(emulated, precision, device, check
     before, found, expected = small.tensors(net), ours.unload(), host.unload()
     for name, start in before.items():
         moved = np.linalg.norm(expected[name] - start)
-        if precision != "bf16":  # where gradients go other ways: see test_cuda_plan.py
-            assert np.linalg.norm(found[name] - expected[name]) < 2 * NEAR[precision] * moved, name
+        assert np.linalg.norm(found[name] - expected[name]) < ELSEWHERE[precision] * moved, name
         assert moved > 0, name
