@@ -35,7 +35,13 @@ KERNEL = [
         "-fvisibility=hidden",
     ),
     *("-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno"),
-    *("-Werror=undef", "-Werror=return-type", "-Werror=uninitialized", f"-I{FOLDER}"),
+    *(
+        "-Werror=undef",
+        "-Werror=return-type",
+        "-Werror=uninitialized",
+        "-Wno-maybe-uninitialized",
+        f"-I{FOLDER}",
+    ),
 ]
 FAST = [*KERNEL, "-O2"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
