@@ -6,11 +6,11 @@
 // stored; then all is as in kernels/lrn_backward.cu. A block has PIXELS pixels in a row.
 // Cost: reads x, dy and choice and writes dx once each from memory (dy and choice up to three times out of the L2
 // cache at windows of 3 x 3 every 2); 2 * WINDOW + 40 operations and two reciprocal roots a value.
-// Shared memory: 8 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
+// Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW PIXELS
 // reals: K ALPHA BETA
-// choices: PRECISION VECTOR RELU
+// choices: PRECISION VECTOR RELU ROUNDS
 #include "primitives.cuh"
 #include "lrn_back.cuh"
 #include "maxpool.cuh"
@@ -18,8 +18,8 @@
 extern "C" __global__ void __launch_bounds__(256)
     lrn_maxpool_backward(const Value* __restrict__ x, const unsigned char* __restrict__ choice,
                          const Value* __restrict__ dy, Value* __restrict__ dx) {
-    SHARED(float, work);
-    lrn_back(x, dx, work, RELU, [&](float (&values)[VECTOR], unsigned pixel, int channel) {
+    SHARED(float, inner);
+    lrn_back(x, dx, inner, RELU, [&](float (&values)[VECTOR], unsigned pixel, int channel) {
         const unsigned line = pixel / COLUMNS;
         gather(values, choice, dy, nullptr, line / ROWS, line % ROWS, pixel % COLUMNS, channel);
 #pragma unroll

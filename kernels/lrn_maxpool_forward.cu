@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(256)
             const int column = first_q * STRIDE + place % width, channel = first_channel + item % vectors * VECTOR;
             if (column >= COLUMNS || channel >= CHANNELS) continue;
             float normalised[VECTOR];
-            lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS, channel);
+            lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS + channel, channel);
             store_vector(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
         }
         ready = top + SIZE;
