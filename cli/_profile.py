@@ -25,9 +25,11 @@ def show(measured) -> None:
     _output.table([_cells(row, ms) for row in measured.rows])
     click.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
     if not measured.attributed:
+        click.echo("More than 3 % is in no row: the table does not say where the time goes.")
+    if measured.disturbed:
         click.echo(
-            f"The rest is above 3 %; {measured.between / measured.serial:.1%} lies between steps, the other part comes "
-            "of medians,\nwhich do not add up on a busy machine: leave it alone, or take more --repeat."
+            "Something else used the machine: the medians are more than 3 % from adding up, and what is gained is as "
+            "uncertain.\nLeave the machine alone, or take more --repeat."
         )
     click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
     if measured.torch:
@@ -59,6 +61,7 @@ def _sums(measured) -> list[tuple[float, str]]:
     return [
         (measured.sum, "the rows"),
         (measured.rest, f"in no row: {measured.rest / serial:.1%} of the serial step"),
+        (measured.spread, "by which medians do not add up"),
         (serial, "the serial step: one thing at a time"),
         (measured.gained, f"gained by overlap and graph: {gained:.1%}"),
         (measured.real, f"the real step: {images:.4g} images/s"),

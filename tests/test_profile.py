@@ -93,7 +93,6 @@ def test_a_pass_times_every_step_and_then_the_real_step():
     plan = FakePlan(STEPS, [0.5, 0.25, 2.0], 1.5, Time(gap=0.125))
     made = measuring.measure(plan)
     assert made == Pass((0.0, 0.625, 1.0), (0.5, 0.25, 2.0), serial=3.0, real=1.625)
-    assert made.between == 0.25  # two gaps
     assert plan.control.step == 2  # other units are dropped in each
 
 
@@ -117,12 +116,23 @@ def test_the_rows_add_up_to_the_serial_step():
     assert found.attributed
 
 
+def test_medians_that_do_not_add_up_are_said_apart():
+    """A neighbour that disturbs one step in each pass, another one each time, is in the passes and in no median."""
+    times = [(1.0, 1.0, 9.0), (1.0, 9.0, 1.0), (9.0, 1.0, 1.0)]
+    passes = [Pass((0, 1, 2), each, sum(each) + 0.125, real=12.0) for each in times]
+    found = profiled(STEPS, passes)
+    assert (found.sum, found.rest, found.spread, found.serial, found.gained) == (3, 0.125, 8, 11.125, -0.875)
+    assert found.attributed
+    assert found.disturbed
+    assert found.example == passes[0]
+
+
 @pytest.mark.parametrize(("gap", "attributed"), [(0.04, True), (0.05, False)])
 def test_more_than_three_percent_between_the_steps_is_noticed(gap, attributed):
     found = profiled(STEPS, [measuring.measure(FakePlan(STEPS, [0.5, 0.25, 2.0], 2.5, Time(gap)))])
     assert found.rest == pytest.approx(2 * gap)
-    assert found.between == pytest.approx(2 * gap)
     assert found.attributed is attributed
+    assert found.spread == pytest.approx(0)
 
 
 def test_a_step_that_is_left_out_is_noticed():
@@ -131,7 +141,9 @@ def test_a_step_that_is_left_out_is_noticed():
     for left_out in range(3):
         whole = profiled(STEPS, passes)
         rows = whole.rows[:left_out] + whole.rows[left_out + 1 :]
-        assert not replace(whole, rows=rows).attributed
+        short = replace(whole, rows=rows)
+        assert short.rest == whole.rows[left_out].seconds
+        assert not short.attributed
         with pytest.raises(ValueError, match="longer"):
             profiled(STEPS[:left_out] + STEPS[left_out + 1 :], passes)
 
@@ -305,7 +317,8 @@ def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     side = 4 * math.ceil(crop / 4)  # the picture in blocks of the first layer's stride
     inputs, numbers = 2 * stored * stored * 3, 2 * 3 * 4 + 2 * 3 * 4
     assert data.bytes == inputs + numbers + 4 * stored * stored * 3 + 4 * 2 * side * side * 3
-    assert 0 <= passes[0].between < passes[0].serial
+    assert 0 <= found.rest < found.serial
+    assert len(passes) == 1
 
 
 def test_pytorch_is_not_set_beside_a_gpu():

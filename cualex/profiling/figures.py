@@ -11,12 +11,12 @@ from cualex.profiling.roofline import Roofline, moved
 from cualex.profiling.waiting import Waiting
 from cualex.steps import Step
 
-UNATTRIBUTED = 0.03  # of the serial step; with more in no row the table does not say where the time goes
+UNATTRIBUTED = 0.03  # of the serial step; with more the table does not say where the time goes
 
 
 @dataclass(frozen=True)
 class Row:
-    """Describe a step: what it is, what it took in the median and in all but 5 % of the passes, and its rates.
+    """Describe a step: what it is, what it took in each pass, in the median and in all but 5 % of them, and its rates.
 
     `direction` is "forward" or "backward", `gives` names the gradients that it makes: dx of the maps, dw of the
     parameters. `towers` count from 1. `roofline` is the share of what the device could do at most, and `bound` says
@@ -34,6 +34,7 @@ class Row:
     function: str
     operations: int
     bytes: int
+    times: tuple[float, ...]
     seconds: float
     p95: float
     share: float
@@ -43,6 +44,7 @@ class Row:
     def document(self) -> dict:
         """Return plain values, their units in their names."""
         values = asdict(self)
+        del values["times"]
         seconds, p95 = values.pop("seconds"), values.pop("p95")
         share, roofline, bound = (values.pop(name) for name in ("share", "roofline", "bound"))
         return {
@@ -59,22 +61,32 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """Hold the rows of a step, what they add up to, and the conditions without which they say nothing.
+    """Hold the rows of a step, the passes that they come from, and the conditions without which they say nothing.
 
-    `serial` is the median of the steps run one by one, `between` that of what lay between them, and `real` that of the
-    step as it is in training or inference, in seconds. `rooflines` go by the device's name; `example` is the pass whose
-    serial time is nearest to the median.
+    Seconds are medians of the passes. Within a pass the steps and the `rest` add up to the serial time;
+    medians do not quite: `spread` is what they are short of.
+
+        serial = sum + rest + spread = real + gained
+
+    `rooflines` go by the device's name.
     """
 
     rows: tuple[Row, ...]
-    serial: float
-    between: float
-    real: float
-    example: Pass
+    passes: tuple[Pass, ...]
     rooflines: dict[str, Roofline]
     conditions: dict
     waiting: Waiting | None = None
     torch: dict | None = None
+
+    @property
+    def serial(self) -> float:
+        """Return the time of the steps run one by one."""
+        return statistics.median(each.serial for each in self.passes)
+
+    @property
+    def real(self) -> float:
+        """Return the time of the step as training and inference run it."""
+        return statistics.median(each.real for each in self.passes)
 
     @property
     def sum(self) -> float:
@@ -83,18 +95,36 @@ class Profile:
 
     @property
     def rest(self) -> float:
-        """Return what of the serial step is in no row: what lies between steps, and what medians do not add up to."""
-        return self.serial - self.sum
+        """Return what of a serial pass is in no row."""
+        attributed = map(sum, zip(*(row.times for row in self.rows), strict=True))
+        return statistics.median(
+            each.serial - rows for each, rows in zip(self.passes, attributed, strict=True)
+        )
+
+    @property
+    def spread(self) -> float:
+        """Return by how much the rows' medians do not add up to the median pass: little where nothing disturbs."""
+        return self.serial - self.sum - self.rest
 
     @property
     def attributed(self) -> bool:
-        """Say whether the rows add up to the serial step, but for less than 3 %."""
-        return abs(self.rest) < UNATTRIBUTED * self.serial
+        """Say whether less than 3 % of the serial step is in no row."""
+        return self.rest < UNATTRIBUTED * self.serial
+
+    @property
+    def disturbed(self) -> bool:
+        """Say whether the passes differ so much that their medians are 3 % from adding up."""
+        return abs(self.spread) >= UNATTRIBUTED * self.serial
 
     @property
     def gained(self) -> float:
         """Return what the real step saves by overlap and graph; negative where it takes longer."""
         return self.serial - self.real
+
+    @property
+    def example(self) -> Pass:
+        """Return the pass whose serial time is nearest to the median."""
+        return min(self.passes, key=lambda each: abs(each.serial - self.serial))
 
     def document(self) -> dict:
         """Return plain values, their units in their names."""
@@ -103,12 +133,13 @@ class Profile:
             "sum_milliseconds": 1000 * self.sum,
             "unattributed_milliseconds": 1000 * self.rest,
             "unattributed_share": self.rest / self.serial,
-            "between_milliseconds": 1000 * self.between,
-            "attributed": self.attributed,
+            "spread_milliseconds": 1000 * self.spread,
             "serial_milliseconds": 1000 * self.serial,
-            "real_milliseconds": 1000 * self.real,
             "gained_milliseconds": 1000 * self.gained,
+            "real_milliseconds": 1000 * self.real,
             "images_per_s": self.conditions["batch_size"] / self.real,
+            "attributed": self.attributed,
+            "disturbed": self.disturbed,
             "rooflines": {name: asdict(roof) for name, roof in self.rooflines.items()},
             "waiting": self.waiting and self.waiting.document(),
             "torch": self.torch,
@@ -131,15 +162,7 @@ def summarise(
         if step.kind == "backward":
             direction = "backward"  # and that of every link from here on
         rows.append(_row(step, direction, seconds, serial, moved(step, parameters), rooflines[step.device]))
-    return Profile(
-        rows=tuple(rows),
-        serial=serial,
-        between=statistics.median(each.between for each in passes),
-        real=statistics.median(each.real for each in passes),
-        example=min(passes, key=lambda each: abs(each.serial - serial)),
-        rooflines=rooflines,
-        conditions=conditions,
-    )
+    return Profile(tuple(rows), tuple(passes), rooflines, conditions)
 
 
 def p95(times: Sequence[float]) -> float:
@@ -166,6 +189,7 @@ def _row(
         function=step.function,
         operations=step.operations,
         bytes=moves,
+        times=tuple(times),
         seconds=seconds,
         p95=p95(times),
         share=seconds / serial,

@@ -20,11 +20,6 @@ class Pass:
     serial: float
     real: float
 
-    @property
-    def between(self) -> float:
-        """Return what lies in no step."""
-        return self.serial - sum(self.seconds)
-
 
 def measure(plan: Plan) -> Pass:
     """Run the steps one by one, then the plan as it is; in training both move the weights.
