@@ -154,11 +154,7 @@ def planted(runtime, fault, into):
 
 
 FAULTS = {  # what is replaced, by what, and where it shows
-    "no barrier before the sums of a gradient": (
-        "    __syncthreads();\n    for (int item",
-        "    for (int item",
-        both,
-    ),
+    "no barrier before the sums of a gradient": ("    __syncthreads();\n#pragma", "#pragma", both),
     "no barrier after the rows of a ring": (
         "ready = top + SIZE;\n        __syncthreads();",
         "ready = top + SIZE;",
@@ -179,9 +175,9 @@ FAULTS = {  # what is replaced, by what, and where it shows
         "if (threadIdx.x < half)",
         softmax,
     ),
-    "a window that reaches too far": ("distance <= half", "distance <= half + 1", normalisation),
-    "a window that ends too soon": ("distance >= -half", "distance > -half", normalisation),
-    "a window beyond the channels": ("first < 0 || first >= CHANNELS", "false", normalisation),
+    "a window that reaches too far": ("<= WINDOW / 2", "<= WINDOW / 2 + 1", normalisation),
+    "a window that ends too soon": (">= -(WINDOW / 2)", "> -(WINDOW / 2)", normalisation),
+    "a window beyond the channels": ("if (channel + offset >= CHANNELS) break;", "", normalisation),
     "a tie to the last maximum": ("!(values[i] <= best[i])", "!(values[i] < best[i])", pooling),
     "a window left out on the way back": ("up >= 0", "up > 0", pooling),
     "the other slot": ("control->slot", "0", crop),

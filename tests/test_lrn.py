@@ -6,6 +6,7 @@ import reference
 from benches import Bench
 from numpy.testing import assert_array_equal
 
+from cualex.devices import HostDevice
 from cualex.engine.host import lrn, pieces
 
 # At the paper's alpha of 1e-4 the sum hardly moves the result, and a broken window passes. At 1 it cannot.
@@ -86,6 +87,18 @@ def test_without_a_constant(bench, rng, channels):
     """Near a pixel of zeros nothing is certain then: these keep away from it."""
     x, dy = draw(bench, rng, (2, 2, 3, 4, channels))
     check(bench, bench.rounded(x + np.copysign(1, x)), dy, {"n": 5, "k": 0.0, "alpha": 1.0, "beta": 0.75})
+
+
+@pytest.mark.parametrize("channels", [301, 2064])
+def test_more_channels_than_a_block_has_threads(cuda_bench, rng, channels):
+    """The differences would take long: the host's gradient in float64 stands for them."""
+    x, dy = draw(cuda_bench, rng, (1, 2, 1, 2, channels))
+    found, wanted = (
+        run(b, x, dy, CONSTANTS["loud"]) for b in (cuda_bench, Bench(HostDevice(precision="fp64")))
+    )
+    bounds = allowed(cuda_bench, *map(pixels, (x, dy)), **CONSTANTS["loud"])
+    for got, right, bound in zip(found, wanted, bounds, strict=True):
+        assert (np.abs(pixels(got) - pixels(right)) <= bound).all()
 
 
 def check(bench, x, dy, numbers):

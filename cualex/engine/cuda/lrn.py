@@ -82,8 +82,9 @@ def _back(device, name, arguments, x, relu, constants) -> None:
         arguments,
         grid=(-(-x.size // (channels * pixels)),),
         block=THREADS,
-        shared=2 * 4 * pixels * channels,
+        shared=4 * pixels * channels,
         PIXELS=pixels,
+        ROUNDS=-(-pixels * channels // (THREADS * constants["VECTOR"])),
         RELU=int(relu),
         **constants,
     )
