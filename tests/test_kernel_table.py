@@ -1,0 +1,175 @@
+"""Every kernel of alexnet's plans, compiled for every architecture in its row of the table: no GPU is needed.
+
+The launches are those of real plans at batch 128 and 1, in every precision. What differs in its choices is compiled for
+every architecture; for sm_90 every launch is, with all its constants. NVRTC and cuobjdump come as wheels: the extra
+`nvrtc`.
+"""
+
+import re
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+from dry import DryRuntime
+
+from cualex import kernels, networks
+from cualex.engine.cuda import update as momentum
+from cualex.errors import DeviceError
+from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
+from cualex.kernels.binaries import compile_kernel, compiler_version
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+from cualex.workers import cores
+
+# Device, batch, mode, fused; the last for the kernels that only plain plans, two GPUs and kept gradients launch.
+PLANS = (
+    ("cuda:0", 128, "train", True),
+    ("cuda:0", 128, "infer", True),
+    ("cuda:0", 1, "infer", True),
+    ("cuda:0,cuda:1", 2, "train", False),
+)
+USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
+WHOLE = 90  # the architecture that every launch is compiled for
+
+
+@cache
+def launches():
+    """Return the launches of all plans, one for each kernel and set of constants."""
+    found = {}
+    for precision in PRECISIONS:
+        for device, batch, mode, fuse in PLANS:
+            runtime = DryRuntime()
+            made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
+            plan = Plan(made, batch, mode, fuse=fuse)
+            if mode == "train":
+                made.devices[0].compile(made.devices[0].prepare(partial(update, made, plan))[1])
+            found |= {(launch.kernel.name, launch.defines): launch for launch in runtime.launches}
+    return list(found.values())
+
+
+def update(made, plan):
+    """Launch the momentum update of a gradient that was kept."""
+    weight, velocity = made.arrays["conv1.weight", 0], made.velocity("conv1.weight", 0)
+    sink = momentum.Momentum(weight, velocity, plan.control, True, made.copies.get(("conv1.weight", 0)))
+    momentum.momentum(made.devices[0], weight, sink)
+
+
+@cache
+def variants():
+    """Return one launch for each kernel and set of choices."""
+    found = {}
+    for launch in launches():
+        choices = tuple(launch.constants[name] for name in launch.kernel.choices)
+        found.setdefault((launch.kernel.name, choices), launch)
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def cuobjdump():
+    """Find the disassembler, and NVRTC; skip where either is missing."""
+    pytest.importorskip("cupy", reason="CuPy is not installed, the door to NVRTC")
+    try:
+        compiler_version()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    found = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/**/bin/cuobjdump"))
+    if not found:
+        pytest.skip("cuobjdump is not here: pip install 'cualex[nvrtc]'")
+    return found[0]
+
+
+@pytest.fixture
+def compiled(cuobjdump, tmp_path):
+    """Return a function that compiles launches, and gives each with its figures and its instructions."""
+
+    def disassemble(option, path):
+        return subprocess.run([cuobjdump, option, path], capture_output=True, text=True, check=True).stdout
+
+    def one(launch, architecture):
+        path = tmp_path / f"{launch.kernel.name}-{abs(hash(launch.defines))}-{architecture}.cubin"
+        path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
+        found = USED.search(disassemble("-res-usage", path))
+        figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
+        return launch, figures, disassemble("-sass", path)
+
+    def all_of(wanted, architecture):
+        with ThreadPoolExecutor(cores()) as threads:
+            return list(threads.map(lambda launch: one(launch, architecture), wanted))
+
+    return all_of
+
+
+def check(launch, figures, sass, architecture):
+    """See that a kernel keeps to its registers, and has the instructions that the plan of it names."""
+    what = f"{launch.kernel.name} {launch.defines} sm_{architecture}: {figures}"
+    assert figures["stack"] == figures["local"] == 0, what
+    assert not re.search(r"\b(LDL|STL)\b", sass), what
+    assert figures["registers"] * launch.block <= 65536, what
+    if "TILE_DEPTH" not in launch.kernel.constants:
+        return
+    tensor = launch.constants["PRECISION"] != "FP32"
+    assert bool(re.search(r"\bHMMA\.", sass)) == tensor, what
+    assert tensor or "FFMA" in sass, what
+    if architecture >= TENSOR_CORES:
+        assert re.search(r"\bLDGSTS\.E\.BYPASS\.(LTC128B\.)?128\b", sass), what
+    if launch.constants["PRECISION"] == "BF16":
+        assert "LDSM" in sass, what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles_without_spills(compiled, architecture):
+    wanted = [launch for launch in variants() if architecture in row(launch.kernel, launch.constants)]
+    for launch, figures, sass in compiled(wanted, architecture):
+        check(launch, figures, sass, architecture)
+
+
+@pytest.mark.slow
+def test_every_launch_of_the_plans_compiles_with_all_its_constants(compiled):
+    for launch, figures, sass in compiled(launches(), WHOLE):
+        check(launch, figures, sass, WHOLE)
+
+
+def test_one_kernel_of_each_precision_compiles(compiled):
+    """The fast part: the largest tile of each precision, and a kernel over maps."""
+    tiles = {
+        launch.constants["PRECISION"]: launch for launch in variants() if launch.kernel.name == "conv_weight_gradient"
+    }
+    assert set(tiles) == {"FP32", "TF32", "BF16"}
+    for launch, figures, sass in compiled([*tiles.values()], WHOLE):
+        check(launch, figures, sass, WHOLE)
+
+
+# --- the table itself
+
+
+def test_the_plans_use_every_kernel():
+    """So that every .cu is compiled above."""
+    assert {launch.kernel.name for launch in launches()} == set(kernels.names())
+
+
+def test_every_architecture_has_a_kernel_for_every_precision_promised_there():
+    for architecture in ARCHITECTURES:
+        for precision in precisions(architecture):
+            words = {"FP32"} if precision == "fp32" else {precision.upper()}
+            there = {
+                launch.kernel.name
+                for launch in launches()
+                if launch.constants.get("PRECISION") in words and architecture in row(launch.kernel, launch.constants)
+            }
+            assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient"} <= there, (architecture, precision)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has"), [(75, ("fp32",)), (80, ("tf32", "fp32", "bf16")), (120, ("tf32", "fp32", "bf16"))]
+)
+def test_the_precisions_of_a_gpu(architecture, has):
+    assert precisions(architecture) == has
+
+
+def test_a_gpu_that_is_too_old_is_said():
+    with pytest.raises(DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"):
+        precisions(70)
