@@ -20,30 +20,21 @@ from cualex.kernels import Kernel
 
 FOLDER = Path(__file__).parent
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
+# fma and vectors of 8 floats where the processor has them: g++ would call a function for each fma.
+V3 = {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"}
+CPUINFO = Path("/proc/cpuinfo")
+HAS_V3 = CPUINFO.exists() and set(CPUINFO.read_text().split()) >= V3
 # Of DWARF 5, addr2line does not find the names that #line gives.
-COMMON = ["-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
-MACHINE = [*COMMON, "-O2", "-ftree-vectorize"]
+DEBUG = ["-g1", "-gdwarf-4"]
+COMMON = ["-std=c++17", *DEBUG, "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
+COMMON += ["-march=x86-64-v3"] if HAS_V3 else []
+MACHINE = [*COMMON, "-O3"]
 # CUDA C++ as NVRTC has it: no library, types may be punned, whole numbers wrap, every operation rounds.
-KERNEL = [
-    *COMMON,
-    *(
-        "-nostartfiles",
-        "-nodefaultlibs",
-        "-fno-exceptions",
-        "-fno-rtti",
-        "-fno-builtin",
-        "-fvisibility=hidden",
-    ),
-    *("-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno"),
-    *(
-        "-Werror=undef",
-        "-Werror=return-type",
-        "-Werror=uninitialized",
-        "-Wno-maybe-uninitialized",
-        f"-I{FOLDER}",
-    ),
-]
-FAST = [*KERNEL, "-O2"]
+KERNEL = [*COMMON, "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-builtin"]
+KERNEL += ["-nostartfiles", "-nodefaultlibs", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden"]
+KERNEL += ["-Werror=undef", "-Werror=return-type", "-Werror=uninitialized", "-Wno-maybe-uninitialized"]
+KERNEL += [f"-I{FOLDER}"]
+FAST = [*KERNEL, "-O3"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
 # vector is read and written whole.
 CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]

@@ -1,5 +1,6 @@
 // The twin of kernels/primitives.cuh for the emulator: the same names, with the meaning that the instruction has.
 #pragma once
+#include "bf16.cuh"
 
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory())
 
@@ -20,6 +21,14 @@ __device__ __forceinline__ void copy_commit() { emulator::copy_commit(); }
 template <int in_flight>
 __device__ __forceinline__ void copy_wait() {
     emulator::copy_wait(in_flight);
+}
+
+__device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {
+    return (unsigned)to_bf16(low) | (unsigned)to_bf16(high) << 16;
+}
+
+__device__ __forceinline__ float reciprocal_root(float value) {
+    return rsqrtf(fabsf(value) < 0x1p-126f ? copysignf(0.0f, value) : value);
 }
 
 __device__ __forceinline__ void load_matrix_x4(unsigned (&values)[4], const void* row) {
