@@ -3,27 +3,17 @@
 import os
 import platform
 import shutil
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _gpus, _options, _output
+from cualex.cli._gpus import Check
 from cualex.errors import CualexError, OutputError
 
 SMALL_DISK = 2e9  # bytes; a run of alexnet writes two weights files with momentum, 490 MB each
 SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
-
-
-@dataclass(frozen=True)
-class Check:
-    """Hold one finding; `advice` is empty where all is well, and `problem` says that it must be put right."""
-
-    what: str
-    found: str
-    advice: str = ""
-    problem: bool = False
 
 
 @click.command()
@@ -40,7 +30,7 @@ def doctor(cache: Path | None, as_json: bool) -> None:
         cualex doctor
         cualex doctor --json
     """
-    checks = [*_software(), *_machine(cache), *_gpu()]
+    checks = [*_software(), *_machine(cache), *_gpus.checks()]
     problems = [check for check in checks if check.problem]
     if as_json:
         _output.document({"checks": [asdict(check) for check in checks], "problems": len(problems)})
@@ -139,62 +129,3 @@ def _number(path: str, field: str = "", unit: int = 1) -> int | None:
         return None
     words = next((line.removeprefix(field).split() for line in lines if line.startswith(field)), [])
     return int(words[0]) * unit if words and words[0].isdigit() else None
-
-
-def _gpu() -> list[Check]:
-    """See the driver without CuPy, and CuPy in a process of its own, where it may fail as it likes."""
-    driver, wheels = _driver(), _cupy_wheels()
-    extra = "cuda12" if driver and driver < 13000 else "cuda13"
-    install = f'pip install "cualex[{extra}]"'
-    checks = [
-        Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")
-    ]
-    if len(wheels) > 1:
-        advice = f"two break each other: pip uninstall {' '.join(name for name, _ in wheels)}, then {install}"
-        return [*checks, Check("cupy", ", ".join(map(" ".join, wheels)), advice, problem=True)]
-    if not wheels:
-        advice = f"{install} (there is no ready wheel that is called cupy)" if driver else ""
-        return [*checks, Check("cupy", "none" if driver else "none, and none is needed on a CPU", advice)]
-    found = " ".join(wheels[0])
-    if not driver:
-        return [*checks, Check("cupy", found, "no driver for it here: the CPU will be used")]
-    devices, error = _ask_cupy()
-    if error:
-        return [*checks, Check("cupy", found, f"does not start ({error}): {install}", problem=True)]
-    return [*checks, Check("cupy", f"{found}, sees {devices}")]
-
-
-def _driver() -> int | None:
-    """Return the CUDA version of the driver as it counts them (13020 is 13.2); None without one."""
-    import ctypes
-
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            version, library = ctypes.c_int(), ctypes.CDLL(name)
-        except OSError:
-            continue
-        if library.cuDriverGetVersion(ctypes.byref(version)) == 0 and version.value:
-            return version.value
-    return None
-
-
-def _cupy_wheels() -> list[tuple[str, str]]:
-    """Name the distributions that bring a module `cupy`."""
-    from importlib import metadata
-
-    names = metadata.packages_distributions().get("cupy", [])
-    return [(name, metadata.version(name)) for name in sorted(set(names))]
-
-
-def _ask_cupy() -> tuple[str, str]:
-    """Return the names of the GPUs that CuPy sees, and the last line of its error if there is one."""
-    import subprocess
-
-    ask = (
-        "import cupy; runtime = cupy.cuda.runtime; "
-        "print(', '.join(runtime.getDeviceProperties(i)['name'].decode() for i in range(runtime.getDeviceCount())))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False
-    )
-    return done.stdout.strip(), "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]

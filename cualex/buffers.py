@@ -112,6 +112,12 @@ class Maps:
         return [Operand(part, tower, bordered, flat) for tower in range(part.shape[0])]
 
 
+def measure(buffers: Iterable[Buffer], place: int) -> int:
+    """Return how many bytes `allocate` takes on one place."""
+    own = [buffer for buffer in buffers if buffer.place == place]
+    return sum(buffer.bytes for buffer in own if buffer.lasting) + _extent(arrange(_passing(own)))
+
+
 def allocate(buffers: Iterable[Buffer], devices) -> int:
     """Give every buffer its memory, and return how many bytes that takes.
 
@@ -125,14 +131,23 @@ def allocate(buffers: Iterable[Buffer], devices) -> int:
             if buffer.lasting:
                 buffer.array = device.allocate(buffer.shape, buffer.dtype, zero=True)
         total += sum(buffer.bytes for buffer in own if buffer.lasting)
-        offsets = arrange([buffer for buffer in own if not buffer.lasting])
-        size = max((offset + buffer.bytes for buffer, offset in offsets.items()), default=0)
-        block = device.allocate((size,), np.uint8)
+        offsets = arrange(_passing(own))
+        block = device.allocate((_extent(offsets),), np.uint8)
         for buffer, offset in offsets.items():
             memory = block[offset : offset + buffer.bytes]
             buffer.array = memory.view(buffer.dtype).reshape(buffer.shape)
-        total += size
+        total += _extent(offsets)
     return total
+
+
+def _passing(buffers: list[Buffer]) -> list[Buffer]:
+    """Return the buffers that share memory."""
+    return [buffer for buffer in buffers if not buffer.lasting]
+
+
+def _extent(offsets: dict[Buffer, int]) -> int:
+    """Return how long the block must be that they share."""
+    return max((offset + buffer.bytes for buffer, offset in offsets.items()), default=0)
 
 
 def arrange(buffers: list[Buffer]) -> dict[Buffer, int]:

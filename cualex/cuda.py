@@ -51,6 +51,10 @@ class CudaDevice:
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[kernels.Launch] | None = None
 
+    def free(self) -> int | None:
+        """Return how many bytes can be allocated."""
+        return self.runtime.free(self.index)
+
     def allocate(self, shape: tuple[int, ...], dtype=np.float32, zero: bool = False) -> Array:
         """Return a new array on this device; with `zero`, of zeros."""
         array = self.runtime.allocate(self.index, shape, np.dtype(dtype))

@@ -55,6 +55,10 @@ class CupyRuntime:
         """Return a GPU's compute capability, 90 for sm_90."""
         return architecture(self.cupy, device)
 
+    def title(self, device: int) -> str:
+        """Return the name that a GPU was sold by."""
+        return self.cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
+
     def free(self, device: int) -> int:
         """Return how many bytes of a GPU's memory can be allocated."""
         with self.cupy.cuda.Device(device) as here:

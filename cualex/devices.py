@@ -74,6 +74,10 @@ class HostDevice:
         """Run a grid of tasks on the workers; see `Workers.grid`."""
         self.workers.grid(task, *counts)
 
+    def free(self) -> int | None:
+        """Return how many bytes can be allocated; None where only trying tells."""
+        return None
+
     def upload(self, target: np.ndarray, values: np.ndarray) -> None:
         """Fill an array of this device."""
         np.copyto(target, values)

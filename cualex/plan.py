@@ -17,7 +17,7 @@ from cualex import buffers
 from cualex.buffers import Buffer
 from cualex.building import Builder
 from cualex.devices import Control
-from cualex.errors import UsageError
+from cualex.errors import OutOfMemory, UsageError
 from cualex.kernels import Launch
 from cualex.parameters import Parameters
 from cualex.runtime import Array
@@ -72,7 +72,7 @@ class Plan:
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._sink, self._gradients = sink, {}
         self._graph, self._wants_graph, self._runs, self._slot, self._crossing = None, graph, 0, 0, {}
-        self.bytes = buffers.allocate(self.buffers, parameters.devices)
+        self.bytes = self._allocate()
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
@@ -172,6 +172,19 @@ class Plan:
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the canonical gradients that the sink "keep" has stored."""
         return {name: self.parameters.gather(self._gradients, name) for name in self.parameters.stages}
+
+    def _allocate(self) -> int:
+        """Allocate all buffers; where they do not fit, raise OutOfMemory with the batch that would."""
+        for place, device in enumerate(self.parameters.devices):
+            free, wanted = device.free(), buffers.measure(self.buffers, place)
+            if free is not None and wanted > free:
+                fits = int(self.batch * free / wanted)
+                way = f"about {fits} would fit: --batch-size {fits}" if fits else "not even one picture fits"
+                raise OutOfMemory(
+                    f"a batch of {self.batch} needs {wanted / 1e9:.2f} GB on {device.name}, which has "
+                    f"{free / 1e9:.2f} GB free; {way}"
+                )
+        return buffers.allocate(self.buffers, self.parameters.devices)
 
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
         """Hand an input to its device, in the slot whose turn it is."""

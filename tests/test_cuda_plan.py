@@ -6,6 +6,7 @@ import small
 
 from cualex import buffers
 from cualex.cuda import CudaDevice, control_words, from_bf16, to_bf16
+from cualex.errors import OutOfMemory
 from cualex.plan import Plan
 
 PLACEMENTS = {
@@ -192,6 +193,19 @@ def test_what_was_queued_is_known_later(emulated):
     plan = small.plan(again)
     assert losses == [plan.run().result.loss for _ in range(3)]
     assert len(set(losses)) == 3
+
+
+def test_a_batch_that_does_not_fit_is_said_with_one_that_does(emulated):
+    runtime = emulated()
+    made = parameters(runtime)
+    wanted = small.plan(made, batch=16).bytes
+    runtime.free = lambda device: wanted // 2
+    with pytest.raises(OutOfMemory, match=r"a batch of 16 needs \d\.\d\d GB on cuda:0, .*; about (7|8) would fit: "):
+        small.plan(made, batch=16)
+    small.plan(made, batch=7)
+    runtime.free = lambda device: 1000
+    with pytest.raises(OutOfMemory, match="not even one picture fits"):
+        small.plan(made, batch=16)
 
 
 # --- planted faults

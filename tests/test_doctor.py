@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from cualex import cli
 
-doctor = importlib.import_module("cualex.cli.doctor")  # the file, not its command of the same name
+gpus = importlib.import_module("cualex.cli._gpus")
 
 INSTALL = 'pip install "cualex[cuda13]"'
 
@@ -17,11 +17,11 @@ INSTALL = 'pip install "cualex[cuda13]"'
 def machine(monkeypatch):
     """Pretend to be a machine with this driver, these distributions of CuPy, and this answer of theirs."""
 
-    def pretend(driver=None, wheels=(), answer=("", "")):
-        monkeypatch.setattr(doctor, "_driver", lambda: driver)
-        monkeypatch.setattr(doctor, "_cupy_wheels", lambda: list(wheels))
-        monkeypatch.setattr(doctor, "_ask_cupy", lambda: answer)
-        return {check.what: check for check in doctor._gpu()}
+    def pretend(driver=None, wheels=(), answer=({}, "")):
+        monkeypatch.setattr(gpus, "_driver", lambda: driver)
+        monkeypatch.setattr(gpus, "_cupy_wheels", lambda: list(wheels))
+        monkeypatch.setattr(gpus, "_ask", lambda: answer)
+        return {check.what: check for check in gpus.checks()}
 
     return pretend
 
@@ -57,14 +57,47 @@ def test_cupy_without_a_driver_is_a_note(machine):
 
 
 def test_cupy_that_does_not_start_is_a_problem(machine):
-    cupy = machine(13000, [("cupy-cuda13x", "14.2.0")], ("", "ImportError: libnvrtc"))["cupy"]
+    cupy = machine(13000, [("cupy-cuda13x", "14.2.0")], ({}, "NVRTC, CUDA's compiler, is not there."))["cupy"]
     assert cupy.problem
-    assert cupy.advice == f"does not start (ImportError: libnvrtc): {INSTALL}"
+    assert cupy.advice == f"NVRTC, CUDA's compiler, is not there. ({INSTALL})"
 
 
-def test_cupy_that_works_is_named_with_its_gpus(machine):
-    cupy = machine(13000, [("cupy-cuda13x", "14.2.0")], ("NVIDIA H200", ""))["cupy"]
-    assert (cupy.found, cupy.advice) == ("cupy-cuda13x 14.2.0, sees NVIDIA H200", "")
+ONE = {
+    "name": "NVIDIA H200",
+    "architecture": 90,
+    "precisions": ["tf32", "fp32", "bf16"],
+    "free": 139e9,
+    "peers": [],
+}
+SAID = {"nvrtc": "13.5", "cache": "/c", "cache_writable": True, "graphs": "", "gpus": [ONE]}
+WHEEL = [("cupy-cuda13x", "14.2.0")]
+
+
+def test_a_gpu_that_works_is_described(machine):
+    found = machine(13000, WHEEL, (SAID, ""))
+    assert found["cuda:0"].found == "NVIDIA H200, sm_90, 139 GB free, tf32 fp32 bf16"
+    assert (found["NVRTC"].found, found["compile cache"].found) == ("13.5", "/c")
+    assert found["CUDA graphs"].found == "a step can be captured"
+    assert not any(check.problem or check.advice for check in found.values())
+
+
+def test_gpus_that_are_peers_are_said(machine):
+    two = [{**ONE, "peers": [1]}, {**ONE, "peers": [0]}]
+    found = machine(13000, WHEEL, ({**SAID, "gpus": two}, ""))
+    assert found["cuda:1"].found.endswith("; reads the memory of cuda:0")
+    assert not found["cuda:1"].advice
+
+
+def test_gpus_that_are_no_peers_are_told_what_that_costs(machine):
+    found = machine(13000, WHEEL, ({**SAID, "gpus": [ONE, ONE]}, ""))
+    assert found["cuda:0"].advice.startswith("what crosses to another GPU goes through the host")
+
+
+def test_steps_that_cannot_be_captured_and_a_cache_that_cannot_be_written_are_notes(machine):
+    found = machine(13000, WHEEL, ({**SAID, "graphs": "cudaErrorX", "cache_writable": False}, ""))
+    assert found["CUDA graphs"].advice == "steps run kernel by kernel, slower: cudaErrorX"
+    assert found["compile cache"].advice.endswith("set CUALEX_CACHE")
+    assert not any(check.problem for check in found.values())
 
 
 def test_the_command_knows_this_machine(tmp_path):
@@ -85,3 +118,24 @@ def test_a_cache_that_cannot_be_made_is_a_problem_with_exit_code_1(tmp_path):
         in result.stdout
     )
     assert result.stderr == "Error: 1 to put right: cache.\n"
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_what_gpus_can_do_is_tried(emulated, monkeypatch, spoiled):
+    """A kernel is captured and its result looked at: here in the emulator, of which two devices are peers."""
+    from types import SimpleNamespace
+
+    from cualex import gpus as library
+
+    runtime = emulated()
+    runtime.binaries = SimpleNamespace(folder="/c", writable=True)
+    runtime.title, runtime.peers = lambda device: "emulated", lambda one, other: True
+    if spoiled:
+        runtime.capture, runtime.uncaptured = lambda streams, work: None, "cudaErrorX"
+    monkeypatch.setattr(library, "CupyRuntime", lambda: runtime)
+    monkeypatch.setattr(library, "compiler_version", lambda: (13, 5))
+    said = library.describe()
+    assert said["graphs"] == ("cudaErrorX" if spoiled else "")
+    assert (said["nvrtc"], said["cache_writable"], len(said["gpus"])) == ("13.5", True, 2)
+    assert said["gpus"][1]["peers"] == [0]
+    assert said["gpus"][0]["precisions"] == ("tf32", "fp32", "bf16")

@@ -22,6 +22,7 @@ ORDER = [
     "cualex.cuda",
     "cualex.placements",
     "cualex.engine",
+    "cualex.gpus",
     "cualex.layers",
     "cualex.networks",
     "cualex.parameters",
