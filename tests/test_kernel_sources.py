@@ -33,9 +33,10 @@ def folder(tmp_path, monkeypatch):
     kernels.find.cache_clear()
 
 
-def launch(x=None, y=None, control=None, first=np.uint32(1), constants=CONSTANTS, **shape):
+def launch(x=None, y=None, control=None, first=None, constants=CONSTANTS, **shape):
     x = np.zeros((2, 3), np.uint16) if x is None else x
     y = np.zeros((2, 3), np.uint16) if y is None else y
+    first = np.uint32(1) if first is None else first
     shape = {"grid": (4,), "block": 128, **shape}
     return kernels.launch("toy", (x, y, control, first), constants=constants, **shape)
 
