@@ -9,16 +9,10 @@ namespace emulator {
 struct Index {
     unsigned x, y, z;
 };
-struct Accumulator {
-    float value[4];
-};
-struct Four {
-    unsigned value[4];
-};
-struct Two {
-    unsigned value[2];
-};
 typedef unsigned long long Bits;
+struct Pair {
+    Bits low, high;
+};
 
 // These never change while a thread runs, and the compiler may know it.
 __attribute__((const)) Index thread_index();
@@ -42,9 +36,17 @@ Bits exchange(unsigned mask, Bits value, unsigned source, int line);
 // Get the lanes of the mask whose predicate is true.
 unsigned ballot(unsigned mask, int predicate, int line);
 
-Accumulator mma_tf32(Accumulator d, Four a, Two b);
-Accumulator mma_bf16(Accumulator d, Four a, Two b);
-Four load_matrix(const void* row, bool transposed);
+// Put two values of a fragment into one word, as matrix instructions take them.
+template <class T>
+inline __attribute__((always_inline)) Bits pair(const T* values) {
+    Bits bits;
+    __builtin_memcpy(&bits, values, sizeof bits);
+    return bits;
+}
+
+Pair mma_tf32(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b);
+Pair mma_bf16(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b);
+Pair load_matrix(const void* row, bool transposed);
 
 // Asynchronous copies at their most hostile: the target is poison from the issue on, and the bytes arrive in the
 // wait that asks for them, no earlier.

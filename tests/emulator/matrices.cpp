@@ -16,22 +16,26 @@ static void need_all(unsigned arrived) {
     if (arrived != ~0u) abandon("a matrix instruction needs all 32 lanes of its warp");
 }
 
+typedef float Row __attribute__((vector_size(32)));  // of b and d: 8 columns
+
 // d += a * b, the products of a row added one after the other.
 template <int K>
-static void multiply(Thread* lanes, const float (&a)[16][K], const float (&b)[K][8]) {
-    float d[16][8];
+static void multiply(Thread* lanes, const float (&a)[16][K], const Row (&b)[K]) {
+    Row d[16];
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const unsigned g = lane / 4, t = lane % 4;
-        memcpy(&d[g][2 * t], &lanes[lane].d.value[0], 8);
-        memcpy(&d[g + 8][2 * t], &lanes[lane].d.value[2], 8);
+        memcpy(reinterpret_cast<float*>(&d[g]) + 2 * t, &lanes[lane].d[0], 8);
+        memcpy(reinterpret_cast<float*>(&d[g + 8]) + 2 * t, &lanes[lane].d[2], 8);
     }
-    for (int row = 0; row < 16; ++row)
-        for (int k = 0; k < K; ++k)
-            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    for (int row = 0; row < 16; ++row) {
+        Row sum = d[row];
+        for (int k = 0; k < K; ++k) sum += a[row][k] * b[k];
+        d[row] = sum;
+    }
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const unsigned g = lane / 4, t = lane % 4;
-        memcpy(&lanes[lane].d.value[0], &d[g][2 * t], 8);
-        memcpy(&lanes[lane].d.value[2], &d[g + 8][2 * t], 8);
+        memcpy(&lanes[lane].d[0], reinterpret_cast<float*>(&d[g]) + 2 * t, 8);
+        memcpy(&lanes[lane].d[2], reinterpret_cast<float*>(&d[g + 8]) + 2 * t, 8);
     }
 }
 
@@ -40,51 +44,54 @@ static float tf32(unsigned bits) { return number(bits & 0xffffe000u); }
 
 static void multiply_tf32(Thread* lanes, unsigned arrived) {
     need_all(arrived);
-    float a[16][8], b[8][8];
+    float a[16][8];
+    Row b[8];
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const Thread& thread = lanes[lane];
         const unsigned g = lane / 4, t = lane % 4;
-        for (unsigned i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = tf32(thread.a.value[i]);
-        for (unsigned i = 0; i < 2; ++i) b[t + i * 4][g] = tf32(thread.b.value[i]);
+        for (unsigned i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = tf32(thread.a[i]);
+        for (unsigned i = 0; i < 2; ++i) b[t + i * 4][g] = tf32(thread.b[i]);
     }
     multiply(lanes, a, b);
 }
 
 static void multiply_bf16(Thread* lanes, unsigned arrived) {
     need_all(arrived);
-    float a[16][16], b[16][8];
+    float a[16][16];
+    Row b[16];
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const Thread& thread = lanes[lane];
         const unsigned g = lane / 4, t = lane % 4;
         for (unsigned i = 0; i < 4; ++i) {
             float* pair = &a[g + i % 2 * 8][2 * t + i / 2 * 8];
-            pair[0] = number(thread.a.value[i] << 16);
-            pair[1] = number(thread.a.value[i] & 0xffff0000u);
+            pair[0] = number(thread.a[i] << 16);
+            pair[1] = number(thread.a[i] & 0xffff0000u);
         }
         for (unsigned i = 0; i < 2; ++i) {
-            b[2 * t + i * 8][g] = number(thread.b.value[i] << 16);
-            b[2 * t + i * 8 + 1][g] = number(thread.b.value[i] & 0xffff0000u);
+            b[2 * t + i * 8][g] = number(thread.b[i] << 16);
+            b[2 * t + i * 8 + 1][g] = number(thread.b[i] & 0xffff0000u);
         }
     }
     multiply(lanes, a, b);
 }
 
-static Accumulator give(Accumulator d, Four a, Two b, Work work) {
-    running->d = d;
-    running->a = a;
-    running->b = b;
+static Pair give(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b, Work work) {
+    running->d_words = {d_low, d_high};
+    running->a_words[0] = a_low;
+    running->a_words[1] = a_high;
+    running->b_word = b;
     meet_all(work);
-    return running->d;
+    return running->d_words;
 }
 
-Accumulator mma_tf32(Accumulator d, Four a, Two b) {
+Pair mma_tf32(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b) {
     called_from = __builtin_return_address(0);
-    return give(d, a, b, multiply_tf32);
+    return give(d_low, d_high, a_low, a_high, b, multiply_tf32);
 }
 
-Accumulator mma_bf16(Accumulator d, Four a, Two b) {
+Pair mma_bf16(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b) {
     called_from = __builtin_return_address(0);
-    return give(d, a, b, multiply_bf16);
+    return give(d_low, d_high, a_low, a_high, b, multiply_bf16);
 }
 
 // Read one value of 16 bits for a lane, out of the row that another lane has named.
@@ -110,17 +117,17 @@ static void load(Thread* lanes, unsigned arrived) {
                                             : half(lanes[lane], rows[g].row, 2 * t);
             const unsigned high = transposed ? half(lanes[lane], rows[2 * t + 1].row, g)
                                              : half(lanes[lane], rows[g].row, 2 * t + 1);
-            lanes[lane].a.value[i] = low | high << 16;
+            lanes[lane].a[i] = low | high << 16;
         }
     }
 }
 
-Four load_matrix(const void* row, bool transposed) {
+Pair load_matrix(const void* row, bool transposed) {
     called_from = __builtin_return_address(0);
     if (launch.counted) requests::note(*running, row, 16, false, called_from);
     running->row = row;
     meet_all(transposed ? load<true> : load<false>);
-    return running->a;
+    return {running->a_words[0], running->a_words[1]};
 }
 
 }  // namespace emulator

@@ -32,13 +32,13 @@ __device__ __forceinline__ float reciprocal_root(float value) {
 }
 
 __device__ __forceinline__ void load_matrix_x4(unsigned (&values)[4], const void* row) {
-    const emulator::Four got = emulator::load_matrix(row, false);
-    for (int i = 0; i < 4; ++i) values[i] = got.value[i];
+    const emulator::Pair got = emulator::load_matrix(row, false);
+    __builtin_memcpy(values, &got, sizeof got);
 }
 
 __device__ __forceinline__ void load_matrix_x4_transposed(unsigned (&values)[4], const void* row) {
-    const emulator::Four got = emulator::load_matrix(row, true);
-    for (int i = 0; i < 4; ++i) values[i] = got.value[i];
+    const emulator::Pair got = emulator::load_matrix(row, true);
+    __builtin_memcpy(values, &got, sizeof got);
 }
 
 // Half of the last kept place is added to the magnitude and the rest cut off; what is not finite stays.
@@ -49,13 +49,13 @@ __device__ __forceinline__ unsigned round_tf32(float value) {
 }
 
 __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    const emulator::Accumulator sum =
-        emulator::mma_tf32({d[0], d[1], d[2], d[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]});
-    for (int i = 0; i < 4; ++i) d[i] = sum.value[i];
+    const emulator::Pair sum = emulator::mma_tf32(emulator::pair(d), emulator::pair(d + 2), emulator::pair(a),
+                                                  emulator::pair(a + 2), emulator::pair(b));
+    __builtin_memcpy(d, &sum, sizeof sum);
 }
 
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    const emulator::Accumulator sum =
-        emulator::mma_bf16({d[0], d[1], d[2], d[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]});
-    for (int i = 0; i < 4; ++i) d[i] = sum.value[i];
+    const emulator::Pair sum = emulator::mma_bf16(emulator::pair(d), emulator::pair(d + 2), emulator::pair(a),
+                                                  emulator::pair(a + 2), emulator::pair(b));
+    __builtin_memcpy(d, &sum, sizeof sum);
 }

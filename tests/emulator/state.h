@@ -32,9 +32,18 @@ struct Thread {
     Bits value;
     unsigned source;
     const void* row;
-    Four a;
-    Two b;
-    Accumulator d;
+    union {
+        Bits a_words[2];
+        unsigned a[4];
+    };
+    union {
+        Bits b_word;
+        unsigned b[2];
+    };
+    union {
+        Pair d_words;
+        float d[4];
+    };
 };
 
 enum Order { ASCENDING, DESCENDING, RANDOM };
