@@ -47,20 +47,21 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_filter = blockIdx.x % tiles * TILE_COLUMNS;
     const int channel = group * GROUP_FILTERS + first_filter;  // of y
 
-    Sums sums;
+    typedef Sums<true, true> Results;
+    Results sums;
     const Windows a(Maps(x0, x1, tower, group), first_pixel);
     const Rows b = {weight + (size_t)(tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter, WINDOW, WINDOW};
     const Part part(split, WINDOW);
-    multiply<true, true>(sums, a, b, part.first, part.last);
+    multiply(sums, a, b, part.first, part.last);
 
-    sums.each([&](int row, int column, float (&runs)[Sums::runs][4]) {
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
         const int pixel = first_pixel + row;
         if (pixel >= PIXELS) return;
         const size_t place = ((size_t)tower * PIXELS + pixel) * FILTERS + channel;
         const bool aligned = GROUP_FILTERS % 4 == 0;
 #pragma unroll
-        for (int j = 0; j < Sums::runs; ++j) {
-            const int own = column + j * Sums::spread, count = GROUP_FILTERS - first_filter - own;
+        for (int j = 0; j < Results::runs; ++j) {
+            const int own = column + j * Results::spread, count = GROUP_FILTERS - first_filter - own;
             if (count <= 0) continue;
             if (SPLITS > 1) {
                 float* slab = slabs + (size_t)split * TOWERS * PIXELS * FILTERS;

@@ -71,11 +71,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_column = blockIdx.x % tiles * TILE_COLUMNS;
     const int first_filter = tower * FILTERS + group * GROUP_FILTERS;
 
-    Sums sums;
+    typedef Sums<true, false> Results;
+    Results sums;
     const Seen a(dy + (size_t)tower * PICTURES * OUT_ROWS * OUT_COLUMNS * FILTERS + group * GROUP_FILTERS, first_pixel);
     const Filters b = {weight + (size_t)first_filter * WINDOW, first_column};
     const Part part(split, DEPTH);
-    multiply<true, false>(sums, a, b, part.first, part.last);
+    multiply(sums, a, b, part.first, part.last);
 
     // Write `count` values from a column on, all of one source.
     auto write = [&](int pixel, int column, float (&values)[4], int count, bool aligned) {
@@ -89,12 +90,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             accumulate_run(target ? dx1 : dx0, target ? relu1 : relu0, place, values, count, aligned);
         }
     };
-    sums.each([&](int row, int column, float (&runs)[Sums::runs][4]) {
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
         const int pixel = first_pixel + row;
         if (pixel >= INPUTS) return;
 #pragma unroll
-        for (int j = 0; j < Sums::runs; ++j) {
-            const int own = first_column + column + j * Sums::spread;
+        for (int j = 0; j < Results::runs; ++j) {
+            const int own = first_column + column + j * Results::spread;
             if (GROUP_CHANNELS % 4 == 0) {
                 if (own < wide) write(pixel, own, runs[j], 4, true);
             } else {

@@ -68,14 +68,15 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll 4
         for (int k = 0; k < TILE_DEPTH; ++k) bias_sum += load(tile + Tile<TILE_ROWS, false>::at(threadIdx.x, k));
     };
-    Sums sums;
+    typedef Sums<false, false> Results;
+    Results sums;
     const Gradients a = {dy + (size_t)tower * PIXELS * FILTERS + group * GROUP_FILTERS + first_row, rows};
     const Shifted b = {Maps(x0, x1, tower, group), first_column};
     const Part part(split, PIXELS);
-    multiply<false, false>(sums, a, b, part.first, part.last, look);
+    multiply(sums, a, b, part.first, part.last, look);
 
-    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY, control, velocity, copy};
-    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY, control, bias_velocity, nullptr};
+    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, control, velocity, copy};
+    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, control, bias_velocity, nullptr};
     float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
     float* bias_slab = bias_slabs + (size_t)split * TOWERS * FILTERS;
     if (adds_bias && threadIdx.x < rows && !bias_sink.idle()) {
@@ -83,12 +84,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + threadIdx.x, run, 4, 1, false);
     }
     if (sink.idle()) return;
-    sums.each([&](int row, int column, float (&runs)[Sums::runs][4]) {
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
         const int own = first_column + column;
         if (row >= rows) return;
 #pragma unroll
-        for (int j = 0; j < Sums::runs; ++j) mask_run(runs[j], own + j * Sums::spread);
-        sink.take(SPLITS > 1 ? slab : weight, (size_t)(filter + row) * WINDOW + own, runs, Sums::spread, WINDOW - own,
+        for (int j = 0; j < Results::runs; ++j) mask_run(runs[j], own + j * Results::spread);
+        sink.take(SPLITS > 1 ? slab : weight, (size_t)(filter + row) * WINDOW + own, runs, Results::spread, WINDOW - own,
                   WINDOW % 4 == 0);
     });
 }

@@ -6,6 +6,7 @@
 #include "tile.cuh"
 
 #if PRECISION == FP32
+template <bool a_along, bool b_along>
 struct Sums {
     static constexpr int across = WARP_COLUMNS % 32 == 0 ? 8 : 4, down = 32 / across;  // the warp's lanes
     static constexpr int rows = WARP_ROWS / down, columns = WARP_COLUMNS / across;
@@ -44,7 +45,6 @@ struct Sums {
     }
 
     // Add the product of two tiles.
-    template <bool a_along, bool b_along>
     __device__ __forceinline__ void add(const Value* a_tile, const Value* b_tile) {
 #pragma unroll
         for (int depth = 0; depth < TILE_DEPTH; depth += 4) {

@@ -14,7 +14,8 @@
 // Add steps first .. last - 1 of the depth to the sums. `look(tile)` sees each of a's tiles while it is there. WHOLE_A
 // and WHOLE_B: the operand's chunks of 16 bytes are contiguous and aligned.
 template <bool a_along, bool b_along, class A, class B, class Look>
-__device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int first, int last, const Look& look) {
+__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& a, const B& b, int first, int last,
+                                         const Look& look) {
     typedef Tile<TILE_ROWS, a_along> TileA;
     typedef Tile<TILE_COLUMNS, b_along> TileB;
     SHARED(Value, ring);
@@ -34,7 +35,7 @@ __device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int
         __syncthreads();
         fetch(step + STAGES - 1, empty);
         const Value* tile = ring + full * (TileA::size + TileB::size);
-        sums.template add<a_along, b_along>(tile, tile + TileA::size);
+        sums.add(tile, tile + TileA::size);
         look(tile);
         full = full + 1 == STAGES ? 0 : full + 1;
         empty = empty + 1 == STAGES ? 0 : empty + 1;
@@ -42,8 +43,8 @@ __device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int
 }
 
 template <bool a_along, bool b_along, class A, class B>
-__device__ __forceinline__ void multiply(Sums& sums, const A& a, const B& b, int first, int last) {
-    multiply<a_along, b_along>(sums, a, b, first, last, [](const Value*) {});
+__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& a, const B& b, int first, int last) {
+    multiply(sums, a, b, first, last, [](const Value*) {});
 }
 
 // Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.

@@ -1,7 +1,6 @@
 // Runs of four neighbouring values: one access where all four are wanted, on a multiple of their size ("aligned"); else
 // the first `count` one by one.
 #pragma once
-#define VECTOR 4
 #include "vectors.cuh"
 
 __device__ __forceinline__ void store_run(Value* place, const float (&values)[4], int count, bool aligned) {

@@ -28,7 +28,7 @@ struct Sink {
                     store_float_run(values + place + j * spread, gradient[j], count - j * spread, aligned);
             return;
         }
-        float weight[runs][4], speed[runs][4];
+        float weight[runs][4] = {}, speed[runs][4] = {};
 #pragma unroll
         for (int j = 0; j < runs; ++j)
             if (j * spread < count) {

@@ -15,7 +15,7 @@ extern "C" __global__ void __launch_bounds__(256)
     weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
                   float* __restrict__ velocity, unsigned short* __restrict__ copy) {
     const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
-    const Sink sink = {SINK, DECAY, control, velocity, copy};
+    const Sink sink = {SINK, DECAY != 0, control, velocity, copy};
     if (place >= COUNT || sink.idle()) return;
     const bool aligned = COUNT % 4 == 0;
     float sums[1][4] = {};

@@ -14,8 +14,8 @@
 struct Pixel {
     int origin, top, left;
 
-    __device__ __forceinline__ void find(int pixel) {
-        int picture = pixel / (OUT_ROWS * OUT_COLUMNS), place = pixel % (OUT_ROWS * OUT_COLUMNS);
+    __device__ __forceinline__ void find(unsigned pixel) {
+        unsigned picture = pixel / (OUT_ROWS * OUT_COLUMNS), place = pixel % (OUT_ROWS * OUT_COLUMNS);
         top = pixel < PIXELS ? place / OUT_COLUMNS * STRIDE - PAD : -0x10000;  // above all maps
         left = place % OUT_COLUMNS * STRIDE - PAD;
         origin = ((picture * ROWS + top) * COLUMNS + left) * CHANNELS;

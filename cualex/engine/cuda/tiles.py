@@ -5,10 +5,11 @@ launch: splits decide in which order sums are added, and the bits must not depen
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BLOCKS = 132  # at least so many of one tower: two towers then fill a large GPU (132 multiprocessors) twice
 SHORTEST = 8  # steps of the depth that a split is worth
+SLAB = 40  # writing and reading one sum of a split takes as long as so many steps of its depth
 STAGES = 3
 LINE = 64  # bytes of depth that one step takes; 128 where a thin product streams its weights
 
@@ -72,22 +73,22 @@ def choose(rows: int, columns: int, depth: int, groups: int, precision: str) -> 
 
 
 def _candidates(rows, columns, depth, groups, precision) -> Iterable[tuple[float, Tiles]]:
-    """Yield scores and tiles, for each kind the smallest number of splits that fills the GPU, and some around it."""
+    """Yield scores and tiles: for each kind as many splits as fill the GPU, or about so many."""
     chunk = 8 if precision == "bf16" else 4
     for kind in PLAIN if precision == "fp32" else TENSOR:
         thin = kind[0] == 16
         step = (2 * LINE if thin else LINE) // 16 * chunk
-        reuse = kind[0] * kind[1] / (kind[0] + kind[1])
         whole = Tiles(*kind, step, STAGES + thin)
-        tiles = whole.count(rows, columns)
-        useful = rows * columns / (tiles * kind[0] * kind[1])
+        blocks = whole.count(rows, columns) * groups
         most = max(1, -(-depth // step) // SHORTEST)
-        enough = min(most, -(-BLOCKS // (tiles * groups)))
-        for splits in range(max(1, enough // 2), min(most, enough + 2) + 1):
-            blocks = tiles * groups * splits
-            full = blocks / (-(-blocks // BLOCKS) * BLOCKS)
-            score = reuse / (reuse + 16) * useful * full * 0.998**splits
-            yield score, Tiles(*kind, step, STAGES + thin, splits)
+        wanted = -(-BLOCKS // blocks)
+        useful = rows * columns * groups / (blocks * kind[0] * kind[1])
+        reuse = kind[0] * kind[1] / (kind[0] + kind[1])
+        for splits in {min(most, each) for each in range(-(-wanted // 2), wanted + 3)} if wanted > 1 else {1}:
+            rounds = -(-blocks * splits // BLOCKS)
+            full = blocks * splits / (rounds * BLOCKS)
+            added = 1 + (splits > 1) * splits * SLAB / depth
+            yield reuse / (reuse + 16) * useful * full / added, replace(whole, splits=splits)
 
 
 # Tiles and warps of them: rows, columns, the warp's rows, the warp's columns.
