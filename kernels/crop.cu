@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (n >= (unsigned)PICTURES) return;
     const size_t picture = (size_t)control->slot * PICTURES + n;
     const unsigned char* source = pictures + picture * ROWS * COLUMNS * 3;
-    const int* view = views + picture * 3;
+    const int first_row = views[picture * 3], first_column = views[picture * 3 + 1], mirror = views[picture * 3 + 2];
     const int top = line % OUT_ROWS * BLOCK - PAD, left = pixel % OUT_COLUMNS * BLOCK - PAD;
     float values[VECTOR];
 #pragma unroll
@@ -36,8 +36,8 @@ extern "C" __global__ void __launch_bounds__(256)
         const int row = top + k / (3 * BLOCK), column = left + k / 3 % BLOCK;
         values[i] = 0;
         if (row < 0 || row >= CROP || column < 0 || column >= CROP) continue;
-        const int seen = view[2] ? CROP - 1 - column : column;
-        const size_t place = ((size_t)(view[0] + row) * COLUMNS + view[1] + seen) * 3 + channel;
+        const int seen = mirror ? CROP - 1 - column : column;
+        const size_t place = ((size_t)(first_row + row) * COLUMNS + first_column + seen) * 3 + channel;
         const float difference = __fsub_rn((float)source[place], mean[place]);
         values[i] = __fmul_rn(SCALE, __fadd_rn(difference, colours[picture * 3 + channel]));
     }

@@ -21,7 +21,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (picture >= (unsigned)PICTURES) return;
     const unsigned long long row = (unsigned long long)picture * TOWERS + first_tower + blockIdx.y;
     const unsigned long long number = row * FEATURES + feature;
-    const size_t place = ((size_t)blockIdx.y * PICTURES + picture) * FEATURES + feature;
+    const size_t place = (size_t)blockIdx.y * PICTURES * FEATURES + (size_t)item * VECTOR;
     unsigned words[4];
     philox(words, number / 4, control, PHILOX_DROPOUT, layer);
     float values[VECTOR];
@@ -30,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int i = 0; i < VECTOR; ++i) {
         const unsigned lane = (unsigned)number % 4 + i;
         const unsigned word = lane < 2 ? words[lane < 1 ? 0 : 1] : words[lane < 3 ? 2 : 3];
-        values[i] = word < limit ? values[i] * FACTOR : 0;
+        values[i] *= word < limit ? FACTOR : 0.0f;
     }
     store_vector(y + place, values);
 }

@@ -9,7 +9,7 @@
 
 #define PART (VECTOR == 1 ? 1 : 4)
 
-// Add PART neighbours, of which the first is `offset` channels from the thread's first, to the sums that they belong to.
+// Add PART neighbours, the first of them `offset` channels from the thread's first, to the sums that they belong to.
 template <class Add>
 __device__ __forceinline__ void add_near(float (&sums)[VECTOR], const float* near, int offset, Add add) {
 #pragma unroll
@@ -59,12 +59,12 @@ __device__ __forceinline__ void lrn_base(float (&base)[VECTOR], float (&own)[VEC
 }
 
 // s^-BETA and 1 / s. At the paper's 3/4 two reciprocal roots do it: with r = s^-1/2, s^-3/4 = r^2 * r^-1/2. An infinite
-// sum of squares gives what is not a number, which the loss then shows.
+// sum of squares gives what is not a number, which the loss then shows; so does one below 2^-126, which takes K = 0.
 __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
     if (BETA == 0.75f) {
-        const float root = rsqrtf(base);
+        const float root = reciprocal_root(base);
         inverse = __fmul_rn(root, root);
-        return __fmul_rn(inverse, rsqrtf(root));
+        return __fmul_rn(inverse, reciprocal_root(root));
     }
     inverse = 1.0f / base;
     return powf(base, -BETA);

@@ -22,7 +22,6 @@ extern "C" __global__ void __launch_bounds__(256)
     lrn_back(x, dx, inner, RELU, [&](float (&values)[VECTOR], unsigned pixel, int channel) {
         const unsigned line = pixel / COLUMNS;
         gather(values, choice, dy, nullptr, line / ROWS, line % ROWS, pixel % COLUMNS, channel);
-#pragma unroll
-        for (int i = 0; i < VECTOR; ++i) values[i] = rounded(values[i]);
+        round_vector(values);
     });
 }

@@ -1,7 +1,8 @@
 // Normalise across channels and take the maximum of windows; the normalised maps stay in shared memory.
 //
 //     x: IMAGES x ROWS x COLUMNS x CHANNELS; y, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
-//     choice: the place of the window's first maximum, or null in inference; an image is a picture of one tower
+//     choice: the place of the window's first maximum, or null without CHOOSE, in inference
+//     An image is a picture of one tower.
 //
 // A block walks down BAND rows of windows, SEGMENT of them side by side, CHUNK channels wide. The last SIZE rows of x
 // that it needs lie normalised in a ring in shared memory, rounded as if they were stored, so that ties are those of
@@ -12,7 +13,7 @@
 //
 // dimensions: ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW BAND SEGMENT CHUNK
 // reals: K ALPHA BETA
-// choices: PRECISION VECTOR
+// choices: PRECISION VECTOR CHOOSE
 #include "primitives.cuh"
 #include "lrn.cuh"
 #include "maxpool.cuh"
@@ -50,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(256)
             pool_window(best, chosen, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
             const size_t place = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
             store_vector(y + place, best);
-            if (choice) store_bytes(choice + place, chosen);
+            if (CHOOSE) store_bytes(choice + place, chosen);
         }
         __syncthreads();  // before the next rows take the place of the oldest
     }

@@ -5,32 +5,36 @@
 #pragma once
 #include "vectors.cuh"
 
-// Take the values of the next place. Of equal values the first stays; what is not a number wins, and stays.
-__device__ __forceinline__ void keep_first_maximum(float (&best)[VECTOR], unsigned (&choice)[VECTOR],
-                                                   const float (&values)[VECTOR], unsigned place) {
-#pragma unroll
-    for (int i = 0; i < VECTOR; ++i) {
-        if (best[i] == best[i] && !(values[i] <= best[i])) {
-            best[i] = values[i];
-            choice[i] = place;
-        }
-    }
-}
-
-// Take the maximum of a window; `row(r)` is where its row r begins, `pixel` values lie from column to column.
+// Take the maximum of a window; `row(r)` is where its row r begins, `pixel` values lie from column to column. Of equal
+// values the first is chosen. What is not a number is the largest: it shows in the sum, and is looked for only then.
 template <class Row>
 __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&choice)[VECTOR], int pixel, Row row) {
+    float values[VECTOR], sums[VECTOR];
 #pragma unroll
-    for (int i = 0; i < VECTOR; ++i) best[i] = MINUS_INFINITY, choice[i] = 0;
-#pragma unroll 3
+    for (int i = 0; i < VECTOR; ++i) best[i] = MINUS_INFINITY, choice[i] = 0, sums[i] = 0;
+#pragma unroll 1  // a whole window at once would take too many registers
     for (int r = 0; r < SIZE; ++r) {
         const Value* place = row(r);
 #pragma unroll 3
         for (int s = 0; s < SIZE; ++s) {
-            float values[VECTOR];
             load_vector(values, place + s * pixel);
-            keep_first_maximum(best, choice, values, r * SIZE + s);
+#pragma unroll
+            for (int i = 0; i < VECTOR; ++i) {
+                choice[i] = values[i] > best[i] ? r * SIZE + s : choice[i];
+                best[i] = fmaxf(best[i], values[i]);
+                sums[i] += values[i];
+            }
         }
+    }
+    bool numbers = true;
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) numbers = numbers && sums[i] == sums[i];
+    if (numbers) return;
+#pragma unroll 1
+    for (int place = 0; place < SIZE * SIZE; ++place) {
+        load_vector(values, row(place / SIZE) + place % SIZE * pixel);
+#pragma unroll
+        for (int i = 0; i < VECTOR; ++i) best[i] = values[i] == values[i] ? best[i] : values[i];
     }
 }
 

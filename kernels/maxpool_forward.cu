@@ -1,14 +1,15 @@
 // Take the maximum of windows: y[p, q] = max over r, s < SIZE of x[p * STRIDE + r, q * STRIDE + s].
 //
 //     x: IMAGES x ROWS x COLUMNS x CHANNELS; y, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
-//     choice: the place of the window's first maximum, or null in inference; an image is a picture of one tower
+//     choice: the place of the window's first maximum, or null without CHOOSE, in inference
+//     An image is a picture of one tower.
 //
 // A thread has VECTOR channels of one window. What windows share comes out of the caches.
 // Cost: reads x once from memory, writes y and choice once; 2 * SIZE^2 operations a value of y.
 // Checked in tests/test_maxpool.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
-// choices: PRECISION VECTOR
+// choices: PRECISION VECTOR CHOOSE
 #include "maxpool.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -24,5 +25,5 @@ extern "C" __global__ void __launch_bounds__(256)
     pool_window(best, chosen, CHANNELS, [&](int r) { return corner + (size_t)r * COLUMNS * CHANNELS; });
     const size_t place = (size_t)pixel * CHANNELS + channel;
     store_vector(y + place, best);
-    if (choice) store_bytes(choice + place, chosen);
+    if (CHOOSE) store_bytes(choice + place, chosen);
 }

@@ -3,6 +3,7 @@
 // tests/emulator/primitives.cuh has a twin of each for the CPU; a test holds the two lists against each other, and
 // another checks each primitive's meaning on a GPU. Before sm_80 there is no asynchronous copy: it is a plain one.
 #pragma once
+#include "bf16.cuh"
 
 extern __shared__ __align__(128) char cualex_shared[];
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(cualex_shared)
@@ -46,6 +47,24 @@ __device__ __forceinline__ void copy_wait() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(in_flight) : "memory");
 #endif
+}
+
+// Round two floats to bfloat16, to nearest, ties to even; the first goes into the lower half.
+__device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+#else
+    return (unsigned)to_bf16(low) | (unsigned)to_bf16(high) << 16;
+#endif
+}
+
+// 1 / sqrt(value) to two units in the last place; what is smaller than a normal number counts as zero.
+__device__ __forceinline__ float reciprocal_root(float value) {
+    float root;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(value));
+    return root;
 }
 
 #if __CUDA_ARCH__ >= 800

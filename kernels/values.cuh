@@ -7,6 +7,7 @@
 // Every kernel that touches maps has the choice PRECISION. Rounding is to nearest, ties to even; what is not a
 // number stays one.
 #pragma once
+#include "bf16.cuh"
 
 #define FP32 0
 #define TF32 1
@@ -19,14 +20,6 @@ typedef float Value;
 #endif
 
 #define MINUS_INFINITY __uint_as_float(0xff800000u)
-
-__device__ __forceinline__ float from_bf16(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
-
-__device__ __forceinline__ unsigned short to_bf16(float value) {
-    unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (unsigned short)(bits >> 16 | 0x40u);
-    return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
 
 #if PRECISION == BF16
 __device__ __forceinline__ float load(const Value* place) { return from_bf16(*place); }

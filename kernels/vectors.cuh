@@ -3,6 +3,7 @@
 // The length of the array says how many. Addresses are multiples of the access: the engine chooses VECTOR, the values
 // that a thread has, so that it divides the length of every row.
 #pragma once
+#include "primitives.cuh"
 #include "values.cuh"
 
 __device__ __forceinline__ void load_floats(float (&values)[1], const float* place) { values[0] = *place; }
@@ -25,10 +26,6 @@ __device__ __forceinline__ void unpack_pair(float& low, float& high, unsigned pa
     high = __uint_as_float(pair & 0xffff0000u);
 }
 
-__device__ __forceinline__ unsigned pack_pair(float low, float high) {
-    return (unsigned)to_bf16(low) | (unsigned)to_bf16(high) << 16;
-}
-
 __device__ __forceinline__ void load_vector(float (&values)[1], const Value* place) { values[0] = load(place); }
 
 __device__ __forceinline__ void load_vector(float (&values)[4], const Value* place) {
@@ -48,15 +45,29 @@ __device__ __forceinline__ void load_vector(float (&values)[8], const Value* pla
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[1]) { store(place, values[0]); }
 
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[4]) {
-    *reinterpret_cast<uint2*>(place) = make_uint2(pack_pair(values[0], values[1]), pack_pair(values[2], values[3]));
+    *reinterpret_cast<uint2*>(place) =
+        make_uint2(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]));
 }
 
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[8]) {
-    *reinterpret_cast<uint4*>(place) = make_uint4(pack_pair(values[0], values[1]), pack_pair(values[2], values[3]),
-                                                  pack_pair(values[4], values[5]), pack_pair(values[6], values[7]));
+    *reinterpret_cast<uint4*>(place) =
+        make_uint4(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]),
+                   round_bf16_pair(values[4], values[5]), round_bf16_pair(values[6], values[7]));
+}
+
+// Round numbers as if they were stored and read again.
+template <int count>
+__device__ __forceinline__ void round_vector(float (&values)[count]) {
+    if (count == 1) values[0] = rounded(values[0]);
+#pragma unroll
+    for (int i = 0; i + 1 < count; i += 2)
+        unpack_pair(values[i], values[i + 1], round_bf16_pair(values[i], values[i + 1]));
 }
 
 #else
+
+template <int count>
+__device__ __forceinline__ void round_vector(float (&values)[count]) {}
 
 template <int count>
 __device__ __forceinline__ void load_vector(float (&values)[count], const Value* place) {

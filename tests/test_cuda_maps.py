@@ -178,7 +178,7 @@ FAULTS = {  # what is replaced, by what, and where it shows
     "a window that reaches too far": ("<= WINDOW / 2", "<= WINDOW / 2 + 1", normalisation),
     "a window that ends too soon": (">= -(WINDOW / 2)", "> -(WINDOW / 2)", normalisation),
     "a window beyond the channels": ("if (channel + offset >= CHANNELS) break;", "", normalisation),
-    "a tie to the last maximum": ("!(values[i] <= best[i])", "!(values[i] < best[i])", pooling),
+    "a tie to the last maximum": ("values[i] > best[i]", "values[i] >= best[i]", pooling),
     "a window left out on the way back": ("up >= 0", "up > 0", pooling),
     "the other slot": ("control->slot", "0", crop),
 }

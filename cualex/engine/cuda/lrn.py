@@ -51,6 +51,7 @@ def forward_pooled(device, x, y, saved=None, *, n, k, alpha, beta, size, stride)
         grid=(blocks * -(-y.shape[2] // band),),
         block=THREADS,
         shared=((segment - 1) * stride + size) * chunk * pixel,
+        CHOOSE=int(saved is not None),
         BAND=band,
         SEGMENT=segment,
         CHUNK=chunk,

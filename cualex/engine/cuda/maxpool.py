@@ -14,7 +14,8 @@ PLACES = 255  # of a window: what fits in a byte
 
 def forward(device, x, y, saved=None, *, size, stride) -> None:
     """Take the maximum of each window; `saved` may be None in inference."""
-    _launch(device, "maxpool_forward", (x, y, saved), y.size, x, y, size, stride)
+    choose = int(saved is not None)
+    _launch(device, "maxpool_forward", (x, y, saved), y.size, x, y, size, stride, CHOOSE=choose)
 
 
 def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
@@ -29,7 +30,7 @@ def window(size: int, stride: int) -> dict[str, int]:
     return {"SIZE": size, "STRIDE": stride}
 
 
-def _launch(device, name, arguments, count, x, y, size, stride) -> None:
+def _launch(device, name, arguments, count, x, y, size, stride, **choices) -> None:
     values = vector(device, x.shape[-1])
     device.launch(
         name,
@@ -40,4 +41,5 @@ def _launch(device, name, arguments, count, x, y, size, stride) -> None:
         PRECISION=storage(device),
         **sizes(x, y),
         **window(size, stride),
+        **choices,
     )
