@@ -16,7 +16,6 @@
 // dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS TOWERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD RELU SPLITS WHOLE_A WHOLE_B
 // choices: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS STAGES
-#include "matrices.cuh"
 #include "product.cuh"
 #include "runs.cuh"
 #include "windows.cuh"
@@ -39,7 +38,17 @@ struct Windows {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+// Columns are filters, as they lie.
+struct Filters {
+    const Value* weight;
+    int count;
+
+    __device__ __forceinline__ Place at(int, int filter, int depth) const {
+        return {weight + ((size_t)filter * WINDOW + depth), filter < count && depth < WINDOW};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_forward(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ weight,
                  const float* __restrict__ bias, Value* __restrict__ y, float* __restrict__ slabs) {
     const int tiles = (GROUP_FILTERS + TILE_COLUMNS - 1) / TILE_COLUMNS;
@@ -50,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     typedef Sums<true, true> Results;
     Results sums;
     const Windows a(Maps(x0, x1, tower, group), first_pixel);
-    const Rows b = {weight + (size_t)(tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter, WINDOW, WINDOW};
+    const Filters b = {weight + (size_t)(tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter};
     const Part part(split, WINDOW);
     multiply(sums, a, b, part.first, part.last);
 

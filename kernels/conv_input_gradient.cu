@@ -62,7 +62,7 @@ struct Filters {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_input_gradient(const Value* __restrict__ dy, const Value* __restrict__ weight,
                         const Value* __restrict__ relu0, const Value* __restrict__ relu1, Value* __restrict__ dx0,
                         Value* __restrict__ dx1, float* __restrict__ slabs) {

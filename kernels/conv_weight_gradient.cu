@@ -49,7 +49,7 @@ struct Shifted {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_weight_gradient(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ dy,
                          const Control* __restrict__ control, float* __restrict__ weight,
                          float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
@@ -89,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         if (row >= rows) return;
 #pragma unroll
         for (int j = 0; j < Results::runs; ++j) mask_run(runs[j], own + j * Results::spread);
-        sink.take(SPLITS > 1 ? slab : weight, (size_t)(filter + row) * WINDOW + own, runs, Results::spread, WINDOW - own,
-                  WINDOW % 4 == 0);
+        const size_t place = (size_t)(filter + row) * WINDOW + own;
+        sink.take(SPLITS > 1 ? slab : weight, place, runs, Results::spread, WINDOW - own, WINDOW % 4 == 0);
     });
 }

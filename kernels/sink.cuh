@@ -1,5 +1,5 @@
 // Where weight gradients go, as cualex/engine/cuda/update.py has it: KEEP stores them in `values`, MOMENTUM updates the
-// weights `values`, and their copy in bfloat16 where there is one. After a loss that was not finite MOMENTUM does nothing.
+// weights `values`, and their copy in bfloat16 where there is one; after a loss that was not finite it does nothing.
 #pragma once
 #include "momentum.cuh"
 #include "runs.cuh"

@@ -70,8 +70,8 @@ FAULTS = {
     "a stage refilled too early": ("fetch(step + STAGES - 1, empty)", "fetch(step + STAGES - 1, full)"),
     "no bound on the rows of maps": ("(unsigned)(pixel.top + tap.row) < (unsigned)ROWS", "true"),
     "no bound on the columns of maps": ("(unsigned)(pixel.left + tap.column) < (unsigned)COLUMNS", "true"),
-    "no bound on the filters": ("row < count && k < depth", "k < depth"),
-    "no bound on the depth": ("row < count && k < depth", "row < count"),
+    "no bound on the filters": ("filter < count && depth < WINDOW", "depth < WINDOW"),
+    "no bound on the depth": ("filter < count && depth < WINDOW", "filter < count"),
 }
 
 
