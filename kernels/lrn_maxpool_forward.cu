@@ -51,7 +51,10 @@ extern "C" __global__ void __launch_bounds__(256)
             pool_window(best, chosen, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
             const size_t place = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
             store_vector(y + place, best);
-            if (CHOOSE) store_bytes(choice + place, chosen);
+            if (!CHOOSE) continue;
+            Bytes<VECTOR> packed;
+            packed.pack(chosen);
+            packed.store(choice + place);
         }
         __syncthreads();  // before the next rows take the place of the oldest
     }

@@ -43,27 +43,28 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
 __device__ __forceinline__ void gather(float (&sum)[VECTOR], const unsigned char* choice, const Value* dy,
                                        const Value* y, unsigned image, int row, int column, int channel) {
     const int reach = (SIZE - 1) / STRIDE;
+    const int p = row / STRIDE, q = column / STRIDE, r = row % STRIDE, s = column % STRIDE;  // the last window's
+    const size_t last = (((size_t)image * OUT_ROWS + p) * OUT_COLUMNS + q) * CHANNELS + channel;
+    choice += last, dy += last;
+    if (y) y += last;
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) sum[i] = 0;
 #pragma unroll 3
     for (int up = reach; up >= 0; --up) {
-        const int p = row / STRIDE - up, r = row - p * STRIDE;
-        if (p < 0 || p >= OUT_ROWS || r >= SIZE) continue;
+        if (p - up < 0 || p - up >= OUT_ROWS || r + up * STRIDE >= SIZE) continue;
 #pragma unroll 3
         for (int left = reach; left >= 0; --left) {
-            const int q = column / STRIDE - left, s = column - q * STRIDE;
-            if (q < 0 || q >= OUT_COLUMNS || s >= SIZE) continue;
-            const size_t place = (((size_t)image * OUT_ROWS + p) * OUT_COLUMNS + q) * CHANNELS + channel;
-            unsigned chosen[VECTOR];
+            if (q - left < 0 || q - left >= OUT_COLUMNS || s + left * STRIDE >= SIZE) continue;
+            const int back = (up * OUT_COLUMNS + left) * CHANNELS;
+            Bytes<VECTOR> chosen;
             float given[VECTOR], pooled[VECTOR];
-            load_bytes(chosen, choice + place);
-            load_vector(given, dy + place);
-            if (y) load_vector(pooled, y + place);
+            chosen.load(choice - back);
+            load_vector(given, dy - back);
+            if (y) load_vector(pooled, y - back);
+            chosen.compare((r + up * STRIDE) * SIZE + s + left * STRIDE);
 #pragma unroll
-            for (int i = 0; i < VECTOR; ++i) {
-                const bool here = chosen[i] == (unsigned)(r * SIZE + s) && (!y || pooled[i] > 0);
-                if (here) sum[i] += given[i];
-            }
+            for (int i = 0; i < VECTOR; ++i)
+                if (chosen.equal(i) && (!y || pooled[i] > 0)) sum[i] += given[i];
         }
     }
 }

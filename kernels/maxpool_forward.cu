@@ -25,5 +25,8 @@ extern "C" __global__ void __launch_bounds__(256)
     pool_window(best, chosen, CHANNELS, [&](int r) { return corner + (size_t)r * COLUMNS * CHANNELS; });
     const size_t place = (size_t)pixel * CHANNELS + channel;
     store_vector(y + place, best);
-    if (CHOOSE) store_bytes(choice + place, chosen);
+    if (!CHOOSE) return;
+    Bytes<VECTOR> packed;
+    packed.pack(chosen);
+    packed.store(choice + place);
 }

@@ -81,36 +81,36 @@ __device__ __forceinline__ void store_vector(Value* place, const float (&values)
 
 #endif
 
-// Bytes in a row: the choices of max-pooling.
-__device__ __forceinline__ void unpack_bytes(unsigned* bytes, unsigned word) {
+// Bytes in a row, four to a word: the choices of max-pooling.
+template <int count>
+struct Bytes {
+    unsigned words[(count + 3) / 4];
+
+    __device__ __forceinline__ void load(const unsigned char* place) {
+        if (count == 1) words[0] = *place;
+        if (count == 4) words[0] = *reinterpret_cast<const unsigned*>(place);
+        if (count == 8) {
+            const uint2 both = *reinterpret_cast<const uint2*>(place);
+            words[0] = both.x, words[(count - 1) / 4] = both.y;
+        }
+    }
+
+    __device__ __forceinline__ void store(unsigned char* place) const {
+        if (count == 1) *place = (unsigned char)words[0];
+        if (count == 4) *reinterpret_cast<unsigned*>(place) = words[0];
+        if (count == 8) *reinterpret_cast<uint2*>(place) = make_uint2(words[0], words[(count - 1) / 4]);
+    }
+
+    __device__ __forceinline__ void pack(const unsigned (&bytes)[count]) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) bytes[i] = word >> 8 * i & 255u;
-}
+        for (int i = 0; i < count; ++i) words[i / 4] = i % 4 == 0 ? bytes[i] : words[i / 4] | bytes[i] << i % 4 * 8;
+    }
 
-__device__ __forceinline__ unsigned pack_bytes(const unsigned* bytes) {
-    return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | bytes[3] << 24;
-}
+    // Compare all bytes with one; `equal` tells how that ended.
+    __device__ __forceinline__ void compare(unsigned byte) {
+#pragma unroll
+        for (int i = 0; i < (count + 3) / 4; ++i) words[i] ^= byte * 0x01010101u;
+    }
 
-__device__ __forceinline__ void load_bytes(unsigned (&bytes)[1], const unsigned char* place) { bytes[0] = *place; }
-
-__device__ __forceinline__ void load_bytes(unsigned (&bytes)[4], const unsigned char* place) {
-    unpack_bytes(bytes, *reinterpret_cast<const unsigned*>(place));
-}
-
-__device__ __forceinline__ void load_bytes(unsigned (&bytes)[8], const unsigned char* place) {
-    const uint2 words = *reinterpret_cast<const uint2*>(place);
-    unpack_bytes(bytes, words.x);
-    unpack_bytes(bytes + 4, words.y);
-}
-
-__device__ __forceinline__ void store_bytes(unsigned char* place, const unsigned (&bytes)[1]) {
-    *place = (unsigned char)bytes[0];
-}
-
-__device__ __forceinline__ void store_bytes(unsigned char* place, const unsigned (&bytes)[4]) {
-    *reinterpret_cast<unsigned*>(place) = pack_bytes(bytes);
-}
-
-__device__ __forceinline__ void store_bytes(unsigned char* place, const unsigned (&bytes)[8]) {
-    *reinterpret_cast<uint2*>(place) = make_uint2(pack_bytes(bytes), pack_bytes(bytes + 4));
-}
+    __device__ __forceinline__ bool equal(int i) const { return (words[i / 4] & 255u << i % 4 * 8) == 0; }
+};
