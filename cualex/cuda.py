@@ -60,6 +60,7 @@ class CudaDevice:
         array = self.runtime.allocate(self.index, shape, np.dtype(dtype))
         if zero:
             self.upload(array, np.zeros(shape, dtype))
+            self._read.clear()  # what is loaded next comes after this, and not only after earlier steps
         return array
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype=np.float32) -> Array:

@@ -1,0 +1,65 @@
+"""Training, saving, naming and evaluating with the CUDA engine, end to end in the emulator."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from test_training import TINY, Pictures
+
+from cualex import model, placements, weights
+from cualex.evaluation import evaluate
+from cualex.model import Model
+from cualex.training import loop
+from cualex.training.records import Epoch, Update
+from cualex.training.run import Run
+
+RECIPE = TINY.but(batch=4, epochs=2)
+
+
+@pytest.fixture
+def gpus(emulated, monkeypatch):
+    """Let the machine have GPUs: emulated, their streams in a random order."""
+    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
+    monkeypatch.setattr(model, "BATCH", 4)  # pictures are many threads here
+    monkeypatch.setattr(loop, "evaluate", partial(evaluate, batch=4))
+
+
+def trained(place, device, precision=None):
+    run = Run.create(place, device.replace(":", ""))
+    records = list(loop.train(RECIPE, Pictures(12), Pictures(4, seed=1), run, device, precision))
+    return records, weights.load(run.path / "last.safetensors")
+
+
+def test_a_training_is_that_of_the_cpu(gpus, tmp_path):
+    ours, kept = trained(tmp_path, "cuda:0", "fp32")
+    host, expected = trained(tmp_path, "cpu")
+    assert [type(record) for record in ours] == [type(record) for record in host]
+    for one, other in zip(ours, host, strict=True):
+        if isinstance(one, Update):
+            assert (one.update, one.epoch, one.rate) == (other.update, other.epoch, other.rate)
+            assert one.loss == pytest.approx(other.loss, rel=1e-4)
+        if isinstance(one, Epoch):
+            assert one.validation.loss == pytest.approx(other.validation.loss, rel=1e-4)
+    for name, tensor in expected.tensors.items():
+        assert np.linalg.norm(kept.tensors[name] - tensor) < 1e-4 * np.linalg.norm(tensor), name
+    assert set(kept.velocities) == set(expected.velocities)
+
+
+@pytest.mark.parametrize("precision", [pytest.param("tf32", marks=pytest.mark.slow), "bf16"])
+def test_weights_that_a_gpu_has_trained_name_pictures_on_the_cpu(gpus, tmp_path, precision):
+    _, kept = trained(tmp_path, "cuda:0", precision)
+    pictures, models = Pictures(4, seed=1), [Model(kept, "cuda:0", precision), Model(kept, "cpu")]
+    found, expected = (each.probabilities(pictures.pictures) for each in models)
+    assert np.abs(found - expected).max() < {"tf32": 5e-3, "bf16": 5e-2}[precision]
+    ours, host = (evaluate(each, pictures, batch=4) for each in models)
+    assert ours.loss == pytest.approx(host.loss, rel={"tf32": 1e-2, "bf16": 5e-2}[precision])
+
+
+def test_features_come_in_the_same_order_as_on_the_cpu(gpus, tmp_path):
+    _, kept = trained(tmp_path, "cpu")
+    pictures = Pictures(5).pictures
+    ours, host = Model(kept, "cuda:0", "fp32"), Model(kept, "cpu")
+    for layer in ("pool1", "relu2", "fc4"):
+        found, expected = ours.features(pictures, layer), host.features(pictures, layer)
+        assert found.shape == expected.shape
+        assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
