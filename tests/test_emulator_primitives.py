@@ -163,6 +163,35 @@ def test_round_tf32_is_to_nearest_with_ties_away_from_zero(emulated, rng):
     assert np.array_equal(y.view(np.float32).astype(np.float64), wanted)
 
 
+def test_round_bf16_pair_is_to_nearest_even(emulated, rng):
+    text = INCLUDE + (
+        'extern "C" __global__ void pairs(const float* x, unsigned* y) {\n'
+        "    y[threadIdx.x] = round_bf16_pair(x[2 * threadIdx.x], x[2 * threadIdx.x + 1]);\n}"
+    )
+    tie = 1 + 2**-8
+    x = np.array([tie, -tie, 1 + 3 * 2**-8, tie + 2**-23, np.inf, 3.4e38], np.float32)
+    x = np.concatenate([x, rng.standard_normal(58).astype(np.float32)])
+    _, y = run_text(emulated(), text, x, np.zeros(32, np.uint32))
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    wanted = np.rint(mantissa * 2**8) * 2.0 ** (exponent - 8.0)
+    wanted[4:6] = np.inf
+    assert np.array_equal(
+        (y.view(np.uint16).astype(np.uint32) << 16).view(np.float32), wanted.astype(np.float32)
+    )
+
+
+def test_reciprocal_root(emulated):
+    text = INCLUDE + (
+        'extern "C" __global__ void root(const float* x, float* y) {\n'
+        "    y[threadIdx.x] = reciprocal_root(x[threadIdx.x]);\n}"
+    )
+    x = np.array([1, 2, 1e-30, 1e30, np.inf, 0, 1e-40, -1], np.float32)
+    _, y = run_text(emulated(), text, x, np.zeros(8, np.float32), block=8)
+    assert np.allclose(y[:5], 1 / np.sqrt(x[:5].astype(np.float64)), rtol=2.0**-22, atol=0)
+    assert np.isposinf(y[5:7]).all()  # what is smaller than a normal number counts as zero
+    assert np.isnan(y[7])
+
+
 COPIES = (
     INCLUDE
     + """// choices: WAIT

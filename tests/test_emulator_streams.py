@@ -1,10 +1,11 @@
 """Devices, streams, events and graphs of the emulator: any order that CUDA allows, and what it refuses."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from emulator import EmulationError, launch_text
+from emulator import EmulationError, HazardError, launch_text
 from emulator.graphs import CaptureError
 
 ADD = """extern "C" __global__ void add(const float* x, float* y, float number, const float* rate) {
@@ -105,6 +106,39 @@ def test_a_forgotten_wait(emulated, forgotten):
     assert not all(right[1:]), "no order shows it"
 
 
+@pytest.mark.parametrize(
+    ("forgotten", "said"),
+    [
+        (1, "a copy reads its source on a stream of device 1, add writes y on a stream of device 0"),
+        (2, "add writes y on a stream of device 0, a copy reads its source on a stream of device 1"),
+        (3, "add reads x on a stream of device 1, a copy writes its target on a stream of device 1"),
+        (4, "a copy writes its target on a stream of device 1, add reads x on a stream of device 1"),
+    ],
+)
+def test_a_forgotten_wait_is_an_error_where_events_are_watched(emulated, forgotten, said):
+    assert (pass_on(emulated(events=True)) == 12).all()
+    with pytest.raises(HazardError, match=rf"^{said}: no event says which comes first$"):
+        pass_on(emulated(events=True), [forgotten])
+    if forgotten in (3, 4):
+        assert (pass_on(emulated(events=True, partly=["add.x"]), [forgotten]) == 12).all()
+
+
+def test_what_the_host_has_waited_for_is_in_order(emulated):
+    runtime = emulated(events=True)
+    first, second = two_devices(runtime)
+    x, y = first.x[:4], first.x[4:]
+    runtime.upload(first.stream, x, np.zeros(4, np.float32))
+    runtime.upload(second.stream, y, np.zeros(4, np.float32))  # the other half
+    runtime.copy(first.stream, x, second.x[:4])
+    runtime.copy(second.stream, first.z, second.y)
+    runtime.copy(first.stream, first.z, second.z)  # both read
+    with pytest.raises(HazardError, match=r"^add writes y on a stream of device 1, a copy reads its source"):
+        runtime.launch(second.stream, add(second.y, first.z))
+    runtime.download(first.stream, x)
+    runtime.upload(second.stream, x, np.ones(4, np.float32))
+    assert (runtime.download(second.stream, first.x) == [1, 1, 1, 1, 0, 0, 0, 0]).all()
+
+
 def test_a_copy_has_arrived_only_when_an_event_says_so(emulated):
     for order in ORDERS[1:]:
         runtime = emulated(**order)
@@ -144,7 +178,7 @@ def test_an_upload_takes_the_values_of_its_call(emulated, order):
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_graph_repeats_what_was_queued(emulated, order):
     """Numbers and pointers are those of the capture; what lies in memory is read anew each time."""
-    runtime = emulated(**order)
+    runtime = emulated(**order, events=True)
     first, second = two_devices(runtime)
     rate = runtime.allocate(0, (1,), np.float32)
 
@@ -174,23 +208,29 @@ def test_a_graph_repeats_what_was_queued(emulated, order):
 
 def test_a_graph_is_not_in_the_order_of_its_other_streams(emulated):
     """A wait that only the queue of the second stream gave is not part of the graph."""
+
+    def work(runtime, first, second):
+        runtime.wait(second.stream, runtime.record(first.stream))
+        runtime.launch(second.stream, add(second.x, second.y))
+        runtime.wait(first.stream, runtime.record(second.stream))
+
     seen = []
     for order in ORDERS:
         runtime = emulated(**order)
         first, second = two_devices(runtime)
-
-        def work(runtime=runtime, first=first, second=second):
-            runtime.wait(second.stream, runtime.record(first.stream))
-            runtime.launch(second.stream, add(second.x, second.y))
-            runtime.wait(first.stream, runtime.record(second.stream))
-
-        graph = runtime.capture([first.stream, second.stream], work)
-        runtime.launch(second.stream, add(second.x, second.x, 5.0))
+        graph = runtime.capture([first.stream, second.stream], partial(work, runtime, first, second))
+        runtime.launch(second.stream, add(second.z, second.x, 5.0))
         graph.launch()
         runtime.synchronize()
         seen.append(second.y[0])
     assert seen[0] == 5
     assert 0 in seen
+    runtime = emulated(events=True)
+    first, second = two_devices(runtime)
+    graph = runtime.capture([first.stream, second.stream], partial(work, runtime, first, second))
+    runtime.launch(second.stream, add(second.z, second.x, 5.0))
+    with pytest.raises(HazardError, match=r"^add reads x on a stream of device 1, add writes y"):
+        graph.launch()
 
 
 def test_what_cannot_be_captured(emulated):

@@ -154,7 +154,7 @@ def _source(wanted: Program) -> str:
         f"*({argument.type}{'*' if argument.pointer else ''}*)arguments[{i}]"
         for i, argument in enumerate(kernel.arguments)
     )
-    bound = re.search(r"__launch_bounds__\(([^()]*)\)", wanted.text)
+    bound = re.search(r"__global__ void\s+__launch_bounds__\(([^(),]*)", wanted.text)
     return (
         f'#include "cuda.h"\n{declared}{wanted.text}\n#line 1 "entry"\n#pragma GCC visibility push(default)\n'
         f'asm(".data\\n.balign 4\\n.globl cualex_constants\\ncualex_constants:\\n{placed}.long 0\\n.text");\n'

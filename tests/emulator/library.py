@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cualex.kernels import Kernel, Launch
+from cualex.kernels.source import SIGNATURE
 from emulator import build
 
 ORDERS = {"ascending": 0, "descending": 1}
@@ -57,9 +58,9 @@ class Launched(ctypes.Structure):
 
 
 @cache
-def machine() -> ctypes.CDLL:
-    """Load the emulated machine."""
-    library = ctypes.CDLL(str(build.machine()))
+def machine() -> ctypes.PyDLL:
+    """Load the emulated machine. It has one state: no other thread of Python runs while it does (PyDLL)."""
+    library = ctypes.PyDLL(str(build.machine()))
     library.emulator_allocate.restype = ctypes.c_void_p
     library.emulator_allocate.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)]
     library.emulator_free.argtypes = [ctypes.c_void_p]
@@ -90,7 +91,7 @@ def allocate(device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         raise MemoryError(f"device {device}: no memory for {dtype} {shape}")
     memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(start)
     _described[number.value] = f"{dtype} {tuple(shape)} of device {device}"
-    weakref.finalize(memory, _free, start, number.value)
+    weakref.finalize(memory, _free, start, number.value).atexit = False
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
@@ -108,6 +109,9 @@ class Library:
         self.kernel: Kernel = program.kernel
         self.checked = program.checked
         self.path: Path = build.path(program)
+        parts = re.search(SIGNATURE, program.text).group(2).split(",")
+        names = [argument.name for argument in self.kernel.arguments]
+        self.arguments = [(name, "const" in part) for name, part in zip(names, parts, strict=True)]
         library = ctypes.CDLL(str(self.path))
         self.entry = ctypes.cast(library.cualex_enter, ctypes.c_void_p)
         self.threads = ctypes.c_int.in_dll(library, "cualex_threads").value

@@ -18,25 +18,27 @@ static void need_all(unsigned arrived) {
 
 typedef float Row __attribute__((vector_size(32)));  // of b and d: 8 columns
 
+// Move the halves of all lanes' d from or to their places in the matrix.
+template <class Move>
+static void each_half(Thread* lanes, Row (&d)[16], Move move) {
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const unsigned g = lane / 4, t = lane % 4;
+        move(&lanes[lane].d[0], reinterpret_cast<float*>(&d[g]) + 2 * t);
+        move(&lanes[lane].d[2], reinterpret_cast<float*>(&d[g + 8]) + 2 * t);
+    }
+}
+
 // d += a * b, the products of a row added one after the other.
 template <int K>
 static void multiply(Thread* lanes, const float (&a)[16][K], const Row (&b)[K]) {
     Row d[16];
-    for (unsigned lane = 0; lane < WARP; ++lane) {
-        const unsigned g = lane / 4, t = lane % 4;
-        memcpy(reinterpret_cast<float*>(&d[g]) + 2 * t, &lanes[lane].d[0], 8);
-        memcpy(reinterpret_cast<float*>(&d[g + 8]) + 2 * t, &lanes[lane].d[2], 8);
-    }
+    each_half(lanes, d, [](float* half, float* place) { memcpy(place, half, 8); });
     for (int row = 0; row < 16; ++row) {
         Row sum = d[row];
         for (int k = 0; k < K; ++k) sum += a[row][k] * b[k];
         d[row] = sum;
     }
-    for (unsigned lane = 0; lane < WARP; ++lane) {
-        const unsigned g = lane / 4, t = lane % 4;
-        memcpy(&lanes[lane].d[0], reinterpret_cast<float*>(&d[g]) + 2 * t, 8);
-        memcpy(&lanes[lane].d[2], reinterpret_cast<float*>(&d[g + 8]) + 2 * t, 8);
-    }
+    each_half(lanes, d, [](float* half, float* place) { memcpy(half, place, 8); });
 }
 
 // The hardware does not look at the low 13 bits of an operand.

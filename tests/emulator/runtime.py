@@ -10,6 +10,7 @@ import numpy as np
 from cualex.kernels import Launch
 from emulator import build, library, streams
 from emulator.graphs import Capture, CaptureError, EmulatedGraph
+from emulator.hazards import Hazards, Touch
 from emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
 
 
@@ -41,7 +42,11 @@ class EmulatedRuntime:
         streams: str = "eager",
         seed: int = 0,
         lint: bool = False,
+        events: bool = False,
+        partly: Iterable[str] = (),
     ):
+        self.partly = frozenset(partly)
+        self.hazards = Hazards() if events else None
         self.lint = lint
         self.requests: dict[tuple[str, str, str], Requests] = {}
         self.devices, self.schedule, self.checked = devices, schedule, checked or lint
@@ -132,8 +137,16 @@ class EmulatedRuntime:
 
     def launch(self, stream: Stream, launch: Launch) -> None:
         """Queue a kernel."""
-        self._library(launch)
-        self._queue(stream, Work(partial(self._run, launch)))
+        library = self._library(launch)
+        touches = []
+        if self.hazards is not None:
+            arguments = zip(library.arguments, launch.arguments, strict=True)
+            touches = [
+                Touch(given, not constant, f"{launch.kernel.name} {'reads' if constant else 'writes'} {name}")
+                for (name, constant), given in arguments
+                if isinstance(given, np.ndarray) and f"{launch.kernel.name}.{name}" not in self.partly
+            ]
+        self._queue(stream, Work(partial(self._run, launch), touches))
 
     def synchronize(self) -> None:
         """Wait until nothing is queued anywhere."""
@@ -154,7 +167,11 @@ class EmulatedRuntime:
             raise ValueError(
                 f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}"
             )
-        self._queue(stream, Transfer(source, target, self.order.early))
+        touches = (
+            Touch(source, False, "a copy reads its source"),
+            Touch(target, True, "a copy writes its target"),
+        )
+        self._queue(stream, Transfer(source, target, self.order.early, touches))
 
     def _queue(self, stream: Stream, item: Item) -> None:
         if self._capture is not None:
@@ -162,6 +179,8 @@ class EmulatedRuntime:
             return
         if stream not in self._streams and stream not in self._branches:
             self._branches.append(stream)
+        if self.hazards is not None:
+            self.hazards.queued(stream, item)
         stream.queue.append(item)
         self.order.queued(stream)
 
@@ -170,6 +189,8 @@ class EmulatedRuntime:
             raise CaptureError("nobody can wait for work that is captured")
         for stream in needed:
             self.order.finish(stream, [*self._streams, *self._branches])
+            if self.hazards is not None:
+                self.hazards.waited(stream)
         self._branches = [stream for stream in self._branches if stream.queue]
 
     def _run(self, launch: Launch, device: int) -> None:

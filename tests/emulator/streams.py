@@ -10,7 +10,7 @@ an event behind it happens. The source is read at the end of that time (with "ra
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -61,9 +61,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Work:
-    """Run a kernel."""
+    """Run a kernel; `touches` tells what it does to which arrays."""
 
     function: Callable[[int], None]
+    touches: Sequence = ()
 
     def run(self, stream: Stream) -> None:
         """Run it on the device of the stream."""
@@ -77,6 +78,7 @@ class Transfer:
     source: np.ndarray
     target: np.ndarray
     early: Callable[[], bool]
+    touches: Sequence = ()
 
     def run(self, stream: Stream) -> None:
         """Start the copy."""
