@@ -7,11 +7,12 @@
 //     x0, x1 (PICTURES, ROWS, COLUMNS, CHANNELS); dy (TOWERS, PICTURES, OUT_ROWS, OUT_COLUMNS, FILTERS)
 //     weight, velocity, copy (TOWERS, FILTERS, SOURCES, r, s, CHANNELS / GROUPS) and bias, bias_velocity (TOWERS,
 //     FILTERS): what SINK and BIAS_SINK make of the gradients (sink.cuh)
-//     slabs (SPLITS, then as weight), bias_slabs (SPLITS, TOWERS, FILTERS) instead where SPLITS > 1: sums of a part of
-//     the pixels, for weight_update.cu
+//     slabs (SPLITS, then as weight), bias_slabs (SPLITS, tiles of columns, TOWERS, FILTERS) instead where SPLITS > 1:
+//     sums of a part of the pixels, for weight_update.cu
 //
 // A product (product.cuh): its rows are a group's filters, its columns (source, r, s, c), its depth runs over output
-// pixels; both operands lie across the depth. The blocks of the first columns add up the biases as dy passes by.
+// pixels; both operands lie across the depth. The biases are added up as dy passes by: by the blocks of the first
+// columns, or, where SPLITS > 1, by all blocks of the same rows in turn, since the slowest block decides.
 // Where READS_ALL, every tower reads x0 and, with two SOURCES, x1; else tower t reads x0 or x1. MASKED: see mask.cuh.
 // Blocks: x a tile, its columns first, z (tower, group, split). Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower;
 // for a dense layer, a convolution of maps of one pixel, the 16 or 18 bytes that MOMENTUM moves a weight are more.
@@ -49,7 +50,13 @@ struct Shifted {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+#if PRECISION == FP32
+#define BLOCKS 2  // of a multiprocessor: the registers suffice
+#else
+#define BLOCKS 1
+#endif
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     conv_weight_gradient(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ dy,
                          const Control* __restrict__ control, float* __restrict__ weight,
                          float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
@@ -57,16 +64,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                          float* __restrict__ bias_slabs) {
     const int tiles = (WINDOW + TILE_COLUMNS - 1) / TILE_COLUMNS;
     const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
-    const int first_row = blockIdx.x / tiles * TILE_ROWS, first_column = blockIdx.x % tiles * TILE_COLUMNS;
+    const int tile = blockIdx.x % tiles, first_column = tile * TILE_COLUMNS, first_row = blockIdx.x / tiles * TILE_ROWS;
     const int filter = tower * FILTERS + group * GROUP_FILTERS + first_row;
     const int rows = GROUP_FILTERS - first_row;
 
-    const bool adds_bias = first_column == 0 && threadIdx.x < TILE_ROWS;
+    const bool adds_bias = (SPLITS > 1 || tile == 0) && threadIdx.x < TILE_ROWS;
     float bias_sum = 0;
-    auto look = [&](const Value* tile) {
-        if (!adds_bias) return;
+    auto look = [&](const Value* dy_tile, int step) {
+        if (!adds_bias || SPLITS > 1 && step % tiles != tile) return;
 #pragma unroll 4
-        for (int k = 0; k < TILE_DEPTH; ++k) bias_sum += load(tile + Tile<TILE_ROWS, false>::at(threadIdx.x, k));
+        for (int k = 0; k < TILE_DEPTH; ++k) bias_sum += load(dy_tile + Tile<TILE_ROWS, false>::at(threadIdx.x, k));
     };
     typedef Sums<false, false> Results;
     Results sums;
@@ -78,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, control, velocity, copy};
     const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, control, bias_velocity, nullptr};
     float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
-    float* bias_slab = bias_slabs + (size_t)split * TOWERS * FILTERS;
+    float* bias_slab = bias_slabs + (size_t)(split * tiles + tile) * TOWERS * FILTERS;
     if (adds_bias && threadIdx.x < rows && !bias_sink.idle()) {
         const float run[1][4] = {{bias_sum}};
         bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + threadIdx.x, run, 4, 1, false);

@@ -11,7 +11,7 @@
 #include "plain_sums.cuh"
 #include "tensor_sums.cuh"
 
-// Add steps first .. last - 1 of the depth to the sums. `look(tile)` sees each of a's tiles while it is there. WHOLE_A
+// Add steps first .. last - 1 of the depth to the sums. `look(tile, step)` sees each of a's tiles while it is there. WHOLE_A
 // and WHOLE_B: the operand's chunks of 16 bytes are contiguous and aligned.
 template <bool a_along, bool b_along, class A, class B, class Look>
 __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& a, const B& b, int first, int last,
@@ -36,7 +36,7 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& 
         fetch(step + STAGES - 1, empty);
         const Value* tile = ring + full * (TileA::size + TileB::size);
         sums.add(tile, tile + TileA::size);
-        look(tile);
+        look(tile, step);
         full = full + 1 == STAGES ? 0 : full + 1;
         empty = empty + 1 == STAGES ? 0 : empty + 1;
     }
@@ -44,7 +44,7 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& 
 
 template <bool a_along, bool b_along, class A, class B>
 __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const A& a, const B& b, int first, int last) {
-    multiply(sums, a, b, first, last, [](const Value*) {});
+    multiply(sums, a, b, first, last, [](const Value*, int) {});
 }
 
 // Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.

@@ -80,7 +80,7 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
     """Launch a product of windows and filters, with the bias and, with `relu`, the ReLU."""
     chunk = _chunk(device)
     cut = tiles.choose(shape.pixels, shape.made, shape.window, shape.groups, device.precision)
-    slabs = _slabs(device, "slabs", cut.splits, y.shape)
+    slabs = _slabs(device, cut.splits, y.shape)
     device.launch(
         "conv_forward",
         (*_pair(x), weight, bias, y, slabs),
@@ -113,7 +113,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
     chunk, pixels = _chunk(device), shape.pictures * shape.rows * shape.columns
     columns, depth = shape.sources * shape.read, shape.filter_size**2 * shape.made
     cut = tiles.choose(pixels, columns, depth, shape.groups, device.precision)
-    slabs = _slabs(device, "slabs", cut.splits, (len(dx), pixels, shape.channels))
+    slabs = _slabs(device, cut.splits, (len(dx), pixels, shape.channels))
     device.launch(
         "conv_input_gradient",
         (dy, weight, *_pair(relu_of), *_pair(dx), slabs),
@@ -138,11 +138,13 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     """
     chunk = _chunk(device)
     cut = tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
-    parameters = (sink, "slabs"), (bias_sink, "bias slabs")
-    slabs = [_slabs(device, name, cut.splits, target(each).shape) for each, name in parameters]
+    slabs, bias_slabs = _slabs(device, cut.splits, target(sink).shape), None
+    if cut.splits > 1:
+        parts = cut.splits * -(-shape.window // cut.columns)
+        bias_slabs = device.scratch("bias slabs", (parts, *target(bias_sink).shape))
     device.launch(
         "conv_weight_gradient",
-        (*_pair(x), dy, device.control, *_arrays(sink), *_arrays(bias_sink)[:2], *slabs),
+        (*_pair(x), dy, device.control, *_arrays(sink), *_arrays(bias_sink)[:2], slabs, bias_slabs),
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(False, False, chunk),
@@ -160,16 +162,16 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     )
     if cut.splits == 1:
         return
-    for each, slab in zip((sink, bias_sink), slabs, strict=True):
+    for each, parts in ((sink, slabs), (bias_sink, bias_slabs)):
         count = target(each).size
         device.launch(
             "weight_update",
-            (slab, device.control, *_arrays(each)),
+            (parts, device.control, *_arrays(each)),
             grid=grid(-(-count // 4)),
             block=THREADS,
             PRECISION=storage(device),
             COUNT=count,
-            SPLITS=cut.splits,
+            SPLITS=len(parts),
             SINK=_kind(each),
             DECAY=_decay(each),
         )
@@ -195,9 +197,9 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
     )
 
 
-def _slabs(device, name, splits, shape):
+def _slabs(device, splits, shape):
     """Return work memory for the parts of a sum, or None where there is one part."""
-    return device.scratch(name, (splits, *shape)) if splits > 1 else None
+    return device.scratch("slabs", (splits, *shape)) if splits > 1 else None
 
 
 def _chunk(device) -> int:
