@@ -50,13 +50,7 @@ struct Shifted {
     }
 };
 
-#if PRECISION == FP32
-#define BLOCKS 2  // of a multiprocessor: the registers suffice
-#else
-#define BLOCKS 1
-#endif
-
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_weight_gradient(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ dy,
                          const Control* __restrict__ control, float* __restrict__ weight,
                          float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
