@@ -195,7 +195,9 @@ class Library:
 
     def lines(self, codes: list) -> list[str]:
         """Say for each address in this library which line of which file it comes from: the .cu before its headers."""
-        starts = re.findall(rf"^([0-9a-f]+)-.* {re.escape(str(self.path))}$", _mapped(), re.MULTILINE)
+        # Another process that builds the same may have put its file, byte for byte the same, in the place of this.
+        mapped = rf"^([0-9a-f]+)-.* {re.escape(str(self.path))}(?: \(deleted\))?$"
+        starts = re.findall(mapped, Path("/proc/self/maps").read_text(), re.MULTILINE)
         start = min(int(each, 16) for each in starts)
         offsets = [hex((code or start + 1) - start - 1) for code in codes]
         words = ["addr2line", "-a", "-i", "-e", str(self.path), *offsets]
@@ -203,17 +205,11 @@ class Library:
         return [_own_line(frames.split("\n")[1:]) for frames in re.split(r"^0x", listed, flags=re.M)[1:]]
 
 
-def _mapped() -> str:
-    return Path("/proc/self/maps").read_text()
-
-
 def _own_line(frames: list[str]) -> str:
-    """Choose from a place and those that it is inlined in: the .cu's, else the first of a header of the kernel's."""
+    """Choose from a place and those that it is inlined in: the innermost of the kernel's files, and its .cu's."""
     known = [re.sub(r" \(.*", "", frame.rpartition("/")[2]) for frame in frames]
     own = [frame for frame in known if re.match(r"\w+\.cuh?:[1-9]", frame)]
-    whole = [frame for frame in own if ".cu:" in frame]
     if not own:
         return ""
-    if whole and own[0] != whole[0]:
-        return f"{own[0]} (from {whole[0]})"
-    return own[0]
+    outer = next((frame for frame in own if ".cu:" in frame), own[-1])
+    return own[0] if own[0] == outer else f"{own[0]} (from {outer})"
