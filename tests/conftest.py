@@ -33,11 +33,11 @@ def teams():
 
 @pytest.fixture
 def emulated():
-    """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++."""
+    """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++, on Linux."""
     from emulator import EmulatedRuntime, available
 
     if not available():
-        pytest.skip("the emulator needs g++, which is not here")
+        pytest.skip("the emulator needs Linux and g++")
     return EmulatedRuntime
 
 

@@ -34,5 +34,5 @@ __all__ = [
 
 
 def available() -> bool:
-    """Say whether there is a g++."""
+    """Say whether it can run here."""
     return bool(compiler())

@@ -3,12 +3,19 @@
 // Fast versions (__expf, __logf, ...) have the value of the exact ones: on a GPU they differ in the last bits.
 #pragma once
 
-__forceinline__ unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigned, value); }
-__forceinline__ int __float_as_int(float value) { return __builtin_bit_cast(int, value); }
-__forceinline__ float __uint_as_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
-__forceinline__ float __int_as_float(int bits) { return __builtin_bit_cast(float, bits); }
-__forceinline__ long long __double_as_longlong(double value) { return __builtin_bit_cast(long long, value); }
-__forceinline__ double __longlong_as_double(long long bits) { return __builtin_bit_cast(double, bits); }
+template <class To, class From>
+__forceinline__ To bits_as(From value) {
+    static_assert(sizeof(To) == sizeof(From), "the same bits");
+    To bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+__forceinline__ unsigned __float_as_uint(float value) { return bits_as<unsigned>(value); }
+__forceinline__ int __float_as_int(float value) { return bits_as<int>(value); }
+__forceinline__ float __uint_as_float(unsigned bits) { return bits_as<float>(bits); }
+__forceinline__ float __int_as_float(int bits) { return bits_as<float>(bits); }
+__forceinline__ long long __double_as_longlong(double value) { return bits_as<long long>(value); }
+__forceinline__ double __longlong_as_double(long long bits) { return bits_as<double>(bits); }
 
 __forceinline__ float __fadd_rn(float a, float b) { return a + b; }
 __forceinline__ float __fsub_rn(float a, float b) { return a - b; }

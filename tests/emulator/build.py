@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -21,13 +22,13 @@ from cualex.kernels import Kernel
 FOLDER = Path(__file__).parent
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
 # fma and vectors of 8 floats where the processor has them: g++ would call a function for each fma.
-V3 = {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"}
+VECTORS = {"avx2", "fma"}
 CPUINFO = Path("/proc/cpuinfo")
-HAS_V3 = CPUINFO.exists() and set(CPUINFO.read_text().split()) >= V3
+HAS_VECTORS = CPUINFO.exists() and set(CPUINFO.read_text().split()) >= VECTORS
 # Of DWARF 5, addr2line does not find the names that #line gives.
 DEBUG = ["-g1", "-gdwarf-4"]
 COMMON = ["-std=c++17", *DEBUG, "-fPIC", "-shared", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
-COMMON += ["-march=x86-64-v3"] if HAS_V3 else []
+COMMON += ["-mavx2", "-mfma"] if HAS_VECTORS else []
 MACHINE = [*COMMON, "-O3"]
 # CUDA C++ as NVRTC has it: no library, types may be punned, whole numbers wrap, every operation rounds.
 KERNEL = [*COMMON, "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-builtin"]
@@ -69,8 +70,8 @@ class Program:
 
 @cache
 def compiler() -> str:
-    """Say which g++ there is and for which machine; empty without one."""
-    if shutil.which("g++") is None:
+    """Say which g++ there is and for which machine; empty without one, or not on Linux."""
+    if sys.platform != "linux" or shutil.which("g++") is None:
         return ""
     words = ["g++", "-dumpfullversion", "-dumpmachine"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout

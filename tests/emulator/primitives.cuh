@@ -27,6 +27,10 @@ __device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {
     return (unsigned)to_bf16(low) | (unsigned)to_bf16(high) << 16;
 }
 
+__device__ __forceinline__ void store_global_8(void* global, uint2 words) { *(uint2*)global = words; }
+
+__device__ __forceinline__ void store_global_16(void* global, uint4 words) { *(uint4*)global = words; }
+
 __device__ __forceinline__ float reciprocal_root(float value) {
     return rsqrtf(fabsf(value) < 0x1p-126f ? copysignf(0.0f, value) : value);
 }
