@@ -38,7 +38,7 @@ __device__ __forceinline__ void lrn_back(const Value* x, Value* dx, float* inner
             float some[PART];
 #pragma unroll
             for (int i = 0; i < PART; ++i) some[i] = share[round][part * PART + i];
-            store_floats(inner_part(inner, item, part), some);
+            store_shared(inner_part(inner, item, part), some);
         }
     }
     __syncthreads();

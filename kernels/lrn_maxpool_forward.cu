@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(256)
             if (column >= COLUMNS || channel >= CHANNELS) continue;
             float normalised[VECTOR];
             lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS + channel, channel);
-            store_vector(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
+            store_shared(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
         }
         ready = top + SIZE;
         __syncthreads();

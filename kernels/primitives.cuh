@@ -60,6 +60,17 @@ __device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {
 #endif
 }
 
+// Store 8 or 16 bytes to global memory (the address a multiple of as many) at once: a store in C++ NVRTC may cut up.
+__device__ __forceinline__ void store_global_8(void* global, uint2 words) {
+    asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(global), "r"(words.x), "r"(words.y) : "memory");
+}
+
+__device__ __forceinline__ void store_global_16(void* global, uint4 words) {
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(global), "r"(words.x), "r"(words.y), "r"(words.z),
+                 "r"(words.w)
+                 : "memory");
+}
+
 // 1 / sqrt(value) to two units in the last place; what is smaller than a normal number counts as zero.
 __device__ __forceinline__ float reciprocal_root(float value) {
     float root;

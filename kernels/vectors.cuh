@@ -1,7 +1,8 @@
 // Values that lie in a row, 1, 4 or 8 of them, read and written at once: up to 16 bytes an access.
 //
 // The length of the array says how many. Addresses are multiples of the access: the engine chooses VECTOR, the values
-// that a thread has, so that it divides the length of every row.
+// that a thread has, so that it divides the length of every row. `store_shared` writes to shared memory, every other
+// store to global memory.
 #pragma once
 #include "primitives.cuh"
 #include "values.cuh"
@@ -16,6 +17,13 @@ __device__ __forceinline__ void load_floats(float (&values)[4], const float* pla
 __device__ __forceinline__ void store_floats(float* place, const float (&values)[1]) { *place = values[0]; }
 
 __device__ __forceinline__ void store_floats(float* place, const float (&values)[4]) {
+    store_global_16(place, make_uint4(__float_as_uint(values[0]), __float_as_uint(values[1]),
+                                      __float_as_uint(values[2]), __float_as_uint(values[3])));
+}
+
+__device__ __forceinline__ void store_shared(float* place, const float (&values)[1]) { place[0] = values[0]; }
+
+__device__ __forceinline__ void store_shared(float* place, const float (&values)[4]) {
     *reinterpret_cast<float4*>(place) = make_float4(values[0], values[1], values[2], values[3]);
 }
 
@@ -42,17 +50,29 @@ __device__ __forceinline__ void load_vector(float (&values)[8], const Value* pla
     unpack_pair(values[6], values[7], words.w);
 }
 
+__device__ __forceinline__ uint2 rounded_words(const float (&values)[4]) {
+    return make_uint2(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]));
+}
+
+__device__ __forceinline__ uint4 rounded_words(const float (&values)[8]) {
+    return make_uint4(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]),
+                      round_bf16_pair(values[4], values[5]), round_bf16_pair(values[6], values[7]));
+}
+
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[1]) { store(place, values[0]); }
 
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[4]) {
-    *reinterpret_cast<uint2*>(place) =
-        make_uint2(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]));
+    store_global_8(place, rounded_words(values));
 }
 
 __device__ __forceinline__ void store_vector(Value* place, const float (&values)[8]) {
-    *reinterpret_cast<uint4*>(place) =
-        make_uint4(round_bf16_pair(values[0], values[1]), round_bf16_pair(values[2], values[3]),
-                   round_bf16_pair(values[4], values[5]), round_bf16_pair(values[6], values[7]));
+    store_global_16(place, rounded_words(values));
+}
+
+__device__ __forceinline__ void store_shared(Value* place, const float (&values)[1]) { store(place, values[0]); }
+
+__device__ __forceinline__ void store_shared(Value* place, const float (&values)[8]) {
+    *reinterpret_cast<uint4*>(place) = rounded_words(values);
 }
 
 // Round numbers as if they were stored and read again.
@@ -98,7 +118,7 @@ struct Bytes {
     __device__ __forceinline__ void store(unsigned char* place) const {
         if (count == 1) *place = (unsigned char)words[0];
         if (count == 4) *reinterpret_cast<unsigned*>(place) = words[0];
-        if (count == 8) *reinterpret_cast<uint2*>(place) = make_uint2(words[0], words[(count - 1) / 4]);
+        if (count == 8) store_global_8(place, make_uint2(words[0], words[(count - 1) / 4]));
     }
 
     __device__ __forceinline__ void pack(const unsigned (&bytes)[count]) {

@@ -32,6 +32,7 @@ PLANS = (
     ("cuda:0,cuda:1", 2, "train", False),
 )
 USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
+WIDE = {8: "STG.E.64", 16: "STG.E.128"}  # the store of so many bytes: NVRTC cuts some into pieces
 WHOLE = 90  # the architecture that every launch is compiled for
 
 
@@ -92,7 +93,9 @@ def compiled(cuobjdump, tmp_path):
         path = tmp_path / f"{launch.kernel.name}-{abs(hash(launch.defines))}-{architecture}.cubin"
         path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
         found = USED.search(disassemble("-res-usage", path))
-        figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
+        figures = dict(
+            zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True)
+        )
         return launch, figures, disassemble("-sass", path)
 
     def all_of(wanted, architecture):
@@ -108,6 +111,10 @@ def check(launch, figures, sass, architecture):
     assert figures["stack"] == figures["local"] == 0, what
     assert not re.search(r"\b(LDL|STL)\b", sass), what
     assert figures["registers"] * launch.block <= 65536, what
+    if wide := WIDE.get(
+        launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)
+    ):
+        assert wide in sass, f"{what}: maps are not written {wide}"
     if "TILE_DEPTH" not in launch.kernel.constants:
         return
     tensor = launch.constants["PRECISION"] != "FP32"
@@ -136,7 +143,9 @@ def test_every_launch_of_the_plans_compiles_with_all_its_constants(compiled):
 def test_one_kernel_of_each_precision_compiles(compiled):
     """The fast part: the largest tile of each precision, and a kernel over maps."""
     tiles = {
-        launch.constants["PRECISION"]: launch for launch in variants() if launch.kernel.name == "conv_weight_gradient"
+        launch.constants["PRECISION"]: launch
+        for launch in variants()
+        if launch.kernel.name == "conv_weight_gradient"
     }
     assert set(tiles) == {"FP32", "TF32", "BF16"}
     for launch, figures, sass in compiled([*tiles.values()], WHOLE):
@@ -158,18 +167,25 @@ def test_every_architecture_has_a_kernel_for_every_precision_promised_there():
             there = {
                 launch.kernel.name
                 for launch in launches()
-                if launch.constants.get("PRECISION") in words and architecture in row(launch.kernel, launch.constants)
+                if launch.constants.get("PRECISION") in words
+                and architecture in row(launch.kernel, launch.constants)
             }
-            assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient"} <= there, (architecture, precision)
+            assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient"} <= there, (
+                architecture,
+                precision,
+            )
 
 
 @pytest.mark.parametrize(
-    ("architecture", "has"), [(75, ("fp32",)), (80, ("tf32", "fp32", "bf16")), (120, ("tf32", "fp32", "bf16"))]
+    ("architecture", "has"),
+    [(75, ("fp32",)), (80, ("tf32", "fp32", "bf16")), (120, ("tf32", "fp32", "bf16"))],
 )
 def test_the_precisions_of_a_gpu(architecture, has):
     assert precisions(architecture) == has
 
 
 def test_a_gpu_that_is_too_old_is_said():
-    with pytest.raises(DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"):
+    with pytest.raises(
+        DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"
+    ):
         precisions(70)

@@ -71,6 +71,8 @@ def test_what_is_no_number_is_the_largest(bench):
     x[0, 0, 1, 1], x[0, 0, 2, 2], x[0, 0, 0, 3:] = 7, np.nan, -np.inf
     pooled = run(bench, x, np.ones((1, 1, 1, 2, 1), np.float32), 3, 2)[0]
     assert_array_equal(pooled[0, 0, 0, :, 0], [np.nan, np.nan])
+    x[0, 0, 1:, :3, 0] = [[np.inf, -np.inf, 1], [2, 3, 4]]
+    assert_array_equal(run(bench, x, np.ones((1, 1, 1, 2, 1)), 3, 2)[0][0, 0, 0, :, 0], [np.inf, 4])
     assert run(bench, np.full((1, 1, 2, 2, 1), -np.inf), np.ones((1, 1, 1, 1, 1)), 2, 2)[0] == -np.inf
 
 
