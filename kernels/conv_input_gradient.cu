@@ -27,14 +27,15 @@
 struct Seen {
     typedef Tile<TILE_ROWS, true> Tiles;
     const Value* dy;
-    int origin[Tiles::loads], bottom[Tiles::loads], right[Tiles::loads];
+    unsigned origin[Tiles::loads];
+    int bottom[Tiles::loads], right[Tiles::loads];
 
     __device__ __forceinline__ Seen(const Value* dy, int first) : dy(dy) {
 #pragma unroll
         for (int i = 0; i < Tiles::loads; ++i) {
             int pixel = first + Tiles::line_of(i), place = pixel % (ROWS * COLUMNS);
             origin[i] = pixel / (ROWS * COLUMNS) * (OUT_ROWS * OUT_COLUMNS);
-            bottom[i] = pixel < INPUTS ? place / COLUMNS + PAD : -0x10000;  // no window
+            bottom[i] = pixel < INPUTS ? place / COLUMNS + PAD : -1;  // no window
             right[i] = place % COLUMNS + PAD;
         }
     }
@@ -45,7 +46,7 @@ struct Seen {
         unsigned row = down / STRIDE, column = across / STRIDE;  // huge where negative
         bool inside = depth < DEPTH && row < (unsigned)OUT_ROWS && column < (unsigned)OUT_COLUMNS &&
                       down % STRIDE == 0 && across % STRIDE == 0;
-        return {dy + ((origin[i] + (int)(row * OUT_COLUMNS + column)) * FILTERS + (int)filter), inside};
+        return {dy + (int)((origin[i] + row * OUT_COLUMNS + column) * FILTERS + filter), inside};
     }
 };
 

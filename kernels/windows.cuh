@@ -16,7 +16,7 @@ struct Pixel {
 
     __device__ __forceinline__ void find(unsigned pixel) {
         unsigned picture = pixel / (OUT_ROWS * OUT_COLUMNS), place = pixel % (OUT_ROWS * OUT_COLUMNS);
-        top = pixel < PIXELS ? place / OUT_COLUMNS * STRIDE - PAD : -0x10000;  // above all maps
+        top = pixel < PIXELS ? place / OUT_COLUMNS * STRIDE - PAD : -FILTER_SIZE;  // its window is above all maps
         left = place % OUT_COLUMNS * STRIDE - PAD;
         origin = ((picture * ROWS + top) * COLUMNS + left) * CHANNELS;
     }
