@@ -23,16 +23,17 @@ def bench(request, emulated):
     return open_bench(emulated, request.param)
 
 
-@pytest.mark.parametrize(
-    ("kind", "splits", "stages"), [(0, 2, 3), (1, 1, 2), (2, 3, 4), (3, 1, 3), (4, 5, 3), (5, 4, 4)]
-)
-def test_every_kind_of_tile(bench, kind, splits, stages, monkeypatch):
+@pytest.mark.parametrize("kind", range(max(map(len, KINDS.values()))))
+def test_every_kind_of_tile(bench, kind, monkeypatch):
     """Whatever the tiles, the splits and the stages of the ring: the same sums.
 
     Each gradient is held to a few numbers: the change along directions of whole numbers.
     """
     arrays, rng = small(LARGE), np.random.default_rng(7)
-    with cut_into(monkeypatch, KINDS[bench.device.precision][kind], splits=splits, stages=stages):
+    kinds, splits, stages = KINDS[bench.device.precision], 1 + kind * 2 % 5, 2 + kind % 3
+    if kind >= len(kinds):
+        pytest.skip("there are not so many")
+    with cut_into(monkeypatch, kinds[kind], splits=splits, stages=stages):
         y, dweight, dbias, dx = Convolution(bench, LARGE, arrays).all()
     (x,), (dy,) = arrays.x, arrays.dy
     assert_array_equal(y[0], reference.conv(x, arrays.weight, arrays.bias, pad=1))
@@ -104,7 +105,7 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
 def test_no_bank_conflicts(emulated, precision, part, monkeypatch):
     """Copies into the tiles and reads of the fragments take as few turns at the banks as their bytes allow."""
     bench = open_bench(emulated, precision, lint=True)
-    with cut_into(monkeypatch, KINDS[precision][1]):
+    with cut_into(monkeypatch, KINDS[precision][0]):
         getattr(Convolution(bench, CUDA["wide"], small(CUDA["wide"])), part)()
     counted = {key: made for key, made in bench.device.runtime.requests.items() if key[1] == "shared"}
     assert {key[2] for key in counted} == {"read", "write"}

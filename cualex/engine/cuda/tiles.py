@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 BLOCKS = 132  # at least so many of one tower: two towers then fill a large GPU (132 multiprocessors) twice
-SHORTEST = 8  # steps of the depth that a split is worth
+SHORTEST = 4  # steps of the depth that a split is worth
 SLAB = 40  # writing and reading one sum of a split takes as long as so many steps of its depth
+MIDDLE = 32  # uses of a value, in a warp or a block, at which half of the time goes to multiplications
 STAGES = 3
 LINE = 64  # bytes of depth that one step takes; 128 where a thin product streams its weights
 
@@ -67,7 +68,8 @@ def choose(rows: int, columns: int, depth: int, groups: int, precision: str) -> 
     """Choose tiles and splits for `groups` products of these shapes in each tower.
 
     The score of a candidate is the share of its time that is likely to be of use: how often a value is used once it
-    is in shared memory, how much of the tiles lies within the result, and how full the last round of blocks is.
+    is in shared memory, or in registers; how much of the tiles lies within the result; how full the last round of
+    blocks is; what the sums of splits cost. Figures are estimates, to be corrected where a GPU says otherwise.
     """
     return max(_candidates(rows, columns, depth, groups, precision), key=lambda each: each[0])[1]
 
@@ -83,20 +85,28 @@ def _candidates(rows, columns, depth, groups, precision) -> Iterable[tuple[float
         most = max(1, -(-depth // step) // SHORTEST)
         wanted = -(-BLOCKS // blocks)
         useful = rows * columns * groups / (blocks * kind[0] * kind[1])
-        reuse = kind[0] * kind[1] / (kind[0] + kind[1])
+        reuse = _reuse(whole.rows, whole.columns) * _reuse(whole.warp_rows, whole.warp_columns)
         for splits in {min(most, each) for each in range(-(-wanted // 2), wanted + 3)} if wanted > 1 else {1}:
             rounds = -(-blocks * splits // BLOCKS)
             full = blocks * splits / (rounds * BLOCKS)
             added = 1 + (splits > 1) * splits * SLAB / depth
-            yield reuse / (reuse + 16) * useful * full / added, replace(whole, splits=splits)
+            yield reuse * useful * full / added, replace(whole, splits=splits)
+
+
+def _reuse(rows: int, columns: int) -> float:
+    """Return what share of the time may go to multiplications, from how often a value is used once it is there."""
+    uses = rows * columns / (rows + columns)
+    return uses / (uses + MIDDLE)
 
 
 # Tiles and warps of them: rows, columns, the warp's rows, the warp's columns.
 TENSOR = (
     (128, 128, 64, 64),
+    (128, 96, 64, 48),
+    (96, 128, 48, 64),
     (128, 64, 64, 32),
     (64, 128, 32, 64),
-    (128, 48, 32, 48),
+    (256, 48, 64, 48),
     (64, 64, 32, 32),
     (16, 64, 16, 32),
 )
