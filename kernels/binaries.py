@@ -58,7 +58,7 @@ class Binaries:
         return [folder / name for folder in (self.folder, self._own) if folder]
 
     def _name(self, kernel: Kernel, defines: tuple[str, ...], architecture: int) -> str:
-        text = "\0".join([assemble(kernel.name), *OPTIONS, *defines, str(compiler_version())])
+        text = "\0".join([assemble(kernel), *OPTIONS, *defines, str(compiler_version())])
         return f"{kernel.name}-sm{architecture}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.cubin"
 
     def _write(self, path: Path, binary: bytes) -> Path:
@@ -86,7 +86,7 @@ def compile_kernel(kernel: Kernel, defines: Iterable[str], architecture: int) ->
     """
     nvrtc = _nvrtc()
     options = (*OPTIONS, f"-arch=sm_{architecture}", *defines)
-    program = nvrtc.createProgram(assemble(kernel.name), f"{kernel.name}.cu", (), ())
+    program = nvrtc.createProgram(assemble(kernel), f"{kernel.name}.cu", (), ())
     try:
         nvrtc.compileProgram(program, options)
         return nvrtc.getCUBIN(program) + b"\0"  # CuPy takes the last byte for the end of a string

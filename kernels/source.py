@@ -9,7 +9,7 @@ A `.cu` file holds one kernel of the file's own name. Lines of its opening comme
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -30,13 +30,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Describe a kernel: its arguments in order, and the constants to compile it with."""
+    """Describe a kernel: its arguments in order, the constants to compile it with, and the text of its file."""
 
     name: str
     arguments: tuple[Argument, ...]
     dimensions: tuple[str, ...]
     reals: tuple[str, ...]
     choices: tuple[str, ...]
+    text: str = field(repr=False)
 
     @property
     def constants(self) -> tuple[str, ...]:
@@ -69,15 +70,17 @@ def parse(name: str, text: str) -> Kernel:
     for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
         listed[kind] = (*listed.get(kind, ()), *words.split())
     arguments = tuple(_argument(part) for part in found[0][1].split(","))
-    return Kernel(name, arguments, *(listed.get(kind, ()) for kind in ("dimensions", "reals", "choices")))
+    constants = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
+    return Kernel(name, arguments, *constants, text)
 
 
-def assemble(name: str, replaced: Mapping[str, str] | None = None) -> str:
+def assemble(kernel: Kernel, replaced: Mapping[str, str] | None = None) -> str:
     """Return a kernel's text with its headers in place of their `#include`, each once, with `#line` marks.
 
     `replaced` gives other texts for some headers: the emulator's primitives.
     """
-    return _with_headers(f"{name}.cu", dict(replaced or {}), set())
+    file = f"{kernel.name}.cu"
+    return _with_headers(file, {**(replaced or {}), file: kernel.text}, set())
 
 
 def defines(kernel: Kernel, constants: Mapping) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def test_a_kernel_is_read_out_of_its_file(folder):
 
 
 def test_headers_are_put_in_once_with_the_lines_that_they_came_from(folder):
-    text = kernels.assemble("toy")
+    text = kernels.assemble(kernels.find("toy"))
     assert text.count("int a;") == text.count("int b;") == 1
     assert text.index("int b;") < text.index("int a;") < text.index("toy(const")
     after = text[text.index("int a;") :].split("\n", 3)
@@ -62,7 +62,7 @@ def test_headers_are_put_in_once_with_the_lines_that_they_came_from(folder):
 
 
 def test_a_header_can_be_replaced(folder):
-    text = kernels.assemble("toy", {"b.cuh": "int other;\n"})
+    text = kernels.assemble(kernels.find("toy"), {"b.cuh": "int other;\n"})
     assert "int other;" in text
     assert "int b;" not in text
 

@@ -47,13 +47,6 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
-class TextKernel(Kernel):
-    """Describe a kernel that has no file in kernels/, with its text."""
-
-    text: str = ""
-
-
-@dataclass(frozen=True)
 class Program:
     """Name what a library holds: a kernel with its text, its choices as options of the compiler, and the build."""
 
@@ -79,11 +72,8 @@ def compiler() -> str:
 
 def program(kernel: Kernel, constants, checked: bool = False) -> Program:
     """Describe the build of a kernel with some constants, of which only the choices matter."""
-    replaced = {"primitives.cuh": PRIMITIVES}
-    if isinstance(kernel, TextKernel):
-        replaced[f"{kernel.name}.cu"] = kernel.text
     choices = {name: constants[name] for name in kernel.choices}
-    return Program(kernel, _assemble(kernel.name, tuple(replaced.items())), _options(choices), checked)
+    return Program(kernel, _assemble(kernel), _options(choices), checked)
 
 
 def path(wanted: Program) -> Path:
@@ -117,8 +107,8 @@ def machine() -> Path:
 
 
 @cache
-def _assemble(name: str, replaced: tuple[tuple[str, str], ...]) -> str:
-    return kernels.assemble(name, dict(replaced))
+def _assemble(kernel: Kernel) -> str:
+    return kernels.assemble(kernel, {"primitives.cuh": PRIMITIVES})
 
 
 def _options(choices: dict) -> tuple[str, ...]:

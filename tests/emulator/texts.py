@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 
-from cualex.kernels import Kernel, Launch
+from cualex.kernels import Launch
 from cualex.kernels.source import SIGNATURE, parse
-from emulator.build import TextKernel
-from emulator.runtime import EmulatedRuntime
+from cualex.runtime import Runtime
 
 
 def launch_text(
@@ -25,22 +23,25 @@ def launch_text(
     found = re.search(SIGNATURE, text)
     if found is None:
         raise ValueError("the text holds no kernel")
-    parsed = parse(found.group(1), text)
-    kernel = TextKernel(**{each.name: getattr(parsed, each.name) for each in fields(Kernel)}, text=text)
+    kernel = parse(found.group(1), text)
     return Launch(kernel, tuple(arguments), (*grid, 1, 1)[:3], block, shared, constants)
 
 
-def run_text(runtime: EmulatedRuntime, text: str, *arguments, **options) -> list[np.ndarray]:
+def run_text(runtime: Runtime, text: str, *arguments, **options) -> list[np.ndarray]:
     """Run the kernel in a text on device 0; arrays among the arguments go there, and come back in the end."""
     stream = runtime.stream(0)
-    placed = [_placed(runtime, argument) for argument in arguments]
+    placed = [_placed(runtime, stream, argument) for argument in arguments]
     runtime.launch(stream, launch_text(text, placed, **options))
-    return [runtime.download(stream, each) for each in placed if isinstance(each, np.ndarray)]
+    return [
+        runtime.download(stream, there)
+        for given, there in zip(arguments, placed, strict=True)
+        if isinstance(given, np.ndarray)
+    ]
 
 
-def _placed(runtime: EmulatedRuntime, argument):
+def _placed(runtime: Runtime, stream, argument):
     if not isinstance(argument, np.ndarray):
         return argument
     array = runtime.allocate(0, argument.shape, argument.dtype)
-    array[...] = argument
+    runtime.upload(stream, array, argument)
     return array
