@@ -126,6 +126,26 @@ def test_the_checked_build_finds_nothing(emulated, work, precision):
     assert bits(emulated(checked=True), precision, work) == bits(emulated(), precision, work)
 
 
+@every_precision
+@pytest.mark.parametrize(
+    "work", [relu, normalisation, pooling, both, dropout], ids=lambda work: work.__name__
+)
+def test_maps_are_written_in_whole_sectors_and_few_banks_are_asked_twice(emulated, work, precision):
+    """Where channels go together: the ends of rows and pixels may cost a little more than the ideal."""
+    runtime = emulated(lint=True)
+    bench = Bench(CudaDevice("cuda:0", runtime, 0, precision))
+    bench.begin()
+    work(bench, np.random.default_rng(2012), (1, 2, 19, 23, 48))
+    runtime.synchronize()
+    assert runtime.requests
+    for place, found in runtime.requests.items():
+        allowed = {("global", "write"): 1.15, ("shared", "write"): 1.15, ("shared", "read"): 2}.get(
+            place[1:], np.inf
+        )
+        assert found.cost <= allowed * found.ideal, (place, found)
+
+
+@pytest.mark.emulator
 def test_all_kernels_over_maps_are_among_them(emulated):
     ran = set()
 
@@ -184,6 +204,7 @@ FAULTS = {  # what is replaced, by what, and where it shows
 }
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
 def test_planted_faults_are_caught(emulated, into, fault, work):
     """By other bits, or by an exception: of the emulator, or of its checked build."""
