@@ -104,7 +104,7 @@ def evaluate(model: Model, pack, batch: int = 32, between: Callable[[], None] = 
     check_classes(model.classes, pack.classes)
     plan = model.plan(batch, (model.output,))
     named, probabilities, loss, right5 = [], [], 0.0, 0
-    for pictures, views, labels in batches.Sequence(pack, model.network.crop, batch):
+    for pictures, views, labels, _ in batches.Sequence(pack, model.network.crop, batch):
         between()
         plan.put(pictures, views, labels)
         plan.run()

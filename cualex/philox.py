@@ -22,6 +22,7 @@ DROPOUT = 2  # which units are dropped; layer: the layer's place, step: the upda
 ORDER = 3  # the order of the training pictures; step: the epoch
 VIEWS = 4  # crop and mirror of a training picture; step: the epoch, block: the picture
 DEMO = 5  # the pictures of the built-in demo set
+COLOURS = 6  # colour noise of a training picture; step: the epoch, block: the picture
 
 SEEDS = 1 << 40
 

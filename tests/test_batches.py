@@ -35,13 +35,14 @@ def filled(stream, position, batch, size=9):
         np.full((batch, size, size, 3), 255, np.uint8),
         np.full((batch, 3), -9, np.int32),
         np.full((batch,), -9, np.int32),
+        np.full((batch, 3), -9, np.float32),
     )
     stream.fill(position, *arrays)
     return arrays
 
 
 def indices(batch):
-    pictures, _, labels = batch
+    pictures, _, labels, _ = batch
     found = pictures[:, 4, 4, 1].astype(int)
     assert (pictures == found.reshape(-1, 1, 1, 1)).all()
     assert (labels == found * 7 % 5).all()
@@ -110,7 +111,7 @@ def test_every_crop_and_mirror_is_drawn_as_often(size, crop):
 
 def test_views_follow_a_plain_loop_over_the_random_words():
     stream = Stream(Stub(11), seed=(1 << 39) + 5, crop=6)
-    _, views, _ = filled(stream, 11 * 3, 11)
+    views = filled(stream, 11 * 3, 11)[1]
     order = indices(filled(stream, 11 * 3, 11))
     for index, view in zip(order, views.tolist(), strict=True):
         a, b, c, _ = philox.words((1 << 39) + 5, philox.VIEWS, 0, 3, 4, first=4 * index).tolist()
@@ -152,14 +153,15 @@ def test_a_sequence_goes_through_once_and_marks_what_fills_up(count, batch, batc
     assert len(sequence) == batches
     for _ in range(2):
         seen = []
-        for pictures, views, labels in sequence:
+        for pictures, views, labels, colours in sequence:
             assert pictures.shape == (batch, 9, 9, 3)
             assert views.dtype == labels.dtype == np.int32
             assert (views == (1, 1, 0)).all()
             counted = labels >= 0
             assert (labels[~counted] == -1).all()
             assert (pictures[~counted] == 0).all()
-            seen += indices((pictures[counted], views[counted], labels[counted]))
+            assert (colours == 0).all()
+            seen += indices((pictures[counted], views[counted], labels[counted], colours))
         assert seen == list(range(count))
 
 
@@ -180,7 +182,7 @@ class Gate:
         self.open = threading.Semaphore(0)
         self.filled = []
 
-    def fill(self, position, pictures, views, labels):
+    def fill(self, position, pictures, *_):
         assert self.open.acquire(timeout=20)
         pictures[:] = position
         self.filled.append(position)

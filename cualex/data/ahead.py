@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Ahead:
-    """Keep up to `depth` batches ready: (pictures, views, labels), as Stream.fill and Sequence.fill write them.
+    """Keep up to `depth` batches ready: (pictures, views, labels, colours), as Stream.fill and Sequence.fill write
+    them.
 
     start: the position of the first batch, in pictures.  stop: the position at which to end; None for never.
     waited: the seconds that `take` has waited for data so far.
@@ -28,6 +29,7 @@ class Ahead:
                 np.empty((batch, size, size, 3), np.uint8),
                 np.empty((batch, 3), np.int32),
                 np.empty((batch,), np.int32),
+                np.empty((batch, 3), np.float32),
             )
             for _ in range(depth + 1)
         ]

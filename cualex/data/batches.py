@@ -7,6 +7,7 @@ import numpy as np
 
 from cualex import philox
 from cualex.data.ahead import Ahead, Batch
+from cualex.data.colours import Noise
 from cualex.errors import DataError
 
 
@@ -14,24 +15,27 @@ class Stream:
     """The training pictures, epoch after epoch without an end: every batch is full.
 
     A position counts pictures from the start of training. What stands at a position follows from (seed, position)
-    alone: position // n is the epoch, which has its own order of the n pictures, and crop and mirror are drawn by
-    (epoch, picture). So a resumed run needs the position and nothing else, whatever its batch.
+    alone: position // n is the epoch, which has its own order of the n pictures, and crop, mirror and colour noise
+    are drawn by (epoch, picture). So a resumed run needs the position and nothing else, whatever its batch.
 
     pack: a Pack or Unpacked.  crop: rows and columns that the network sees.
     augment: random crops and mirror images, as in section 4.1 of the paper; without, the centre crop.
+    noise: the colour noise, or None.
     """
 
-    def __init__(self, pack, seed: int, crop: int, augment: bool = True):
+    def __init__(self, pack, seed: int, crop: int, augment: bool = True, noise: Noise | None = None):
         """Take the numbers; nothing is read yet."""
-        self.pack, self.seed, self.crop, self.augment = pack, seed, crop, augment
+        self.pack, self.seed, self.crop, self.augment, self.noise = pack, seed, crop, augment, noise
         # A batch may lie in two epochs, so the orders of two are kept.
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
-    def fill(self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray) -> None:
+    def fill(
+        self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
+    ) -> None:
         """Write the batch at `position`.
 
         pictures: uint8 (batch, size, size, 3).  views: int32 (batch, 3), row and column of the crop's corner and
-        1 for a mirror image.  labels: int32 (batch,).
+        1 for a mirror image.  labels: int32 (batch,).  colours: float32 (batch, 3), added to red, green and blue.
         """
         done = 0
         while done < len(labels):
@@ -41,6 +45,7 @@ class Stream:
             self.pack.read(chosen, pictures[part])
             views[part] = self._views(epoch, chosen)
             labels[part] = self.pack.labels[chosen]
+            colours[part] = 0 if self.noise is None else self.noise.draw(self.seed, epoch, chosen)
             done += len(chosen)
 
     def _draw_order(self, epoch: int) -> np.ndarray:
@@ -62,8 +67,8 @@ class Stream:
 class Sequence:
     """A split in its own order, at the centre crop; the last batch is filled up with label -1, not counted.
 
-    Iterate to get (pictures, views, labels) as Stream.fill writes them, each valid until the next; they are read
-    ahead in a thread.
+    Iterate to get (pictures, views, labels, colours) as Stream.fill writes them, each valid until the next; they are
+    read ahead in a thread.
     """
 
     def __init__(self, pack, crop: int, batch: int):
@@ -79,7 +84,9 @@ class Sequence:
         with Ahead(self, self.batch, stop=len(self.pack)) as ahead:
             yield from ahead
 
-    def fill(self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray) -> None:
+    def fill(
+        self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
+    ) -> None:
         """Write the batch that starts with picture `position`; arrays as in Stream.fill."""
         chosen = np.arange(position, min(position + len(labels), len(self.pack)))
         self.pack.read(chosen, pictures[: len(chosen)])
@@ -87,6 +94,7 @@ class Sequence:
         views[:] = _centre(self.pack.size, self.crop)
         labels[: len(chosen)] = self.pack.labels[chosen]
         labels[len(chosen) :] = -1
+        colours[:] = 0
 
 
 def check_batch(pack, batch: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.data import pictures
+from cualex.data import colours, pictures
+from cualex.data.colours import Components
 from cualex.data.sources import Picture, Source
 from cualex.errors import DataError, PictureError
 from cualex.workers import cores
@@ -35,7 +36,8 @@ class Decoded:
 
     size: rows and columns of each picture.  labels: int32 (n,).  names: n names, in the order of the labels.
     skipped: (name, reason) of each picture that could not be read and is not among the n.
-    mean: the mean picture, float32 (size, size, 3), RGB 0-255; None but for train.
+    mean: the mean picture, float32 (size, size, 3), RGB 0-255.  covariance: that of red, green and blue over all
+    pixels of all pictures, (3, 3).  components: its principal components.  These three are None but for train.
     """
 
     size: int
@@ -44,6 +46,8 @@ class Decoded:
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     mean: np.ndarray | None
+    covariance: colours.Matrix | None
+    components: Components | None
 
     def __len__(self) -> int:
         """Count the pictures."""
@@ -60,29 +64,36 @@ def decode_split(
 ) -> Generator[Progress, None, tuple[Decoded, tuple[Picture, ...]]]:
     """Decode a split in order, and call `keep` with each picture that can be read: what it holds, and those.
 
-    The mean picture of train is a sum of integers, divided once, so it is exact and no order changes it.
+    The mean picture and the covariance of train come of sums of integers, so they are exact and no order changes them.
 
     Raise DataError when no picture of the split, or none of a class of train, can be read.
     """
     wanted = source.splits[split]
     good: list[Picture] = []
     skipped: list[tuple[str, str]] = []
-    total = np.zeros((size, size, 3), np.int64) if split == "train" else None
-    for task in _in_order(wanted, size, workers or cores()):
-        for picture, made in task:
+    train = split == "train"
+    total, squares = np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64)
+    for task in _in_order(wanted, size, workers or cores(), measure=train):
+        for picture, made, products in task:
             if isinstance(made, PictureError):
                 skipped.append((picture.name, made.reason))
                 continue
             keep(made)
             good.append(picture)
-            if total is not None:
+            if train:
                 total += made
+                squares += products
         yield Progress(len(good) + len(skipped), len(wanted), len(skipped))
     _check(source, split, good, skipped)
     labels = np.array([picture.label for picture in good], np.int32)
     names = tuple(picture.name for picture in good)
-    mean = None if total is None else (total / len(good)).astype(np.float32)
-    return Decoded(size, labels, names, source.classes, tuple(skipped), mean), tuple(good)
+    mean = covariance = components = None
+    if train:
+        mean = (total / len(good)).astype(np.float32)
+        covariance = colours.covariance(len(good) * size * size, total.sum(axis=(0, 1)), squares)
+        components = colours.components(covariance)
+    made = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
+    return made, tuple(good)
 
 
 def finish(work: Generator):
@@ -94,9 +105,13 @@ def finish(work: Generator):
             return end.value
 
 
+# A picture, its pixels or why there are none, and the sums of the products of its colours where they are wanted.
+_Made = tuple[Picture, np.ndarray | PictureError, np.ndarray | None]
+
+
 def _in_order(
-    wanted: tuple[Picture, ...], size: int, workers: int
-) -> Iterator[list[tuple[Picture, np.ndarray | PictureError]]]:
+    wanted: tuple[Picture, ...], size: int, workers: int, measure: bool
+) -> Iterator[list[_Made]]:
     """Decode in tasks of up to 32 pictures, a few tasks ahead of the reader, so that memory stays bounded."""
     task = max(1, min(TASK, len(wanted) // (4 * workers)))
     starts = iter(range(0, len(wanted), task))
@@ -105,7 +120,7 @@ def _in_order(
     try:
         while True:
             while len(ahead) < 2 * workers and (start := next(starts, None)) is not None:
-                ahead.append(threads.submit(_decode_task, wanted[start : start + task], size))
+                ahead.append(threads.submit(_decode_task, wanted[start : start + task], size, measure))
             if not ahead:
                 return
             yield ahead.popleft().result()
@@ -113,13 +128,14 @@ def _in_order(
         threads.shutdown(cancel_futures=True)
 
 
-def _decode_task(task: tuple[Picture, ...], size: int) -> list[tuple[Picture, np.ndarray | PictureError]]:
+def _decode_task(task: tuple[Picture, ...], size: int, measure: bool) -> list[_Made]:
     done = []
     for picture in task:
         try:
-            done.append((picture, decode_one(picture, size)))
+            made = decode_one(picture, size)
+            done.append((picture, made, colours.products(made) if measure else None))
         except PictureError as error:
-            done.append((picture, error))
+            done.append((picture, error, None))
     return done
 
 

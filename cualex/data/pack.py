@@ -1,9 +1,9 @@
 """Decode a split once and keep it: a pack, from which a batch is copied as fast as memory allows.
 
 A pack is a directory in the cache: `pictures.uint8` (n, size, size, 3) and `mean.float32` (size, size, 3), both
-without a header, and `index.json` with names, labels, classes and what could not be read. It is written under
-another name and renamed when it is whole. The directory's name follows from where the set is, so a changed set
-replaces its old pack.
+without a header, and `index.json` with names, labels, classes, what could not be read, and how the colours of train
+vary. It is written under another name and renamed when it is whole. The directory's name follows from where the set
+is, so a changed set replaces its old pack.
 
 Where there is no room for one, unpacked.py decodes each time.
 """
@@ -25,11 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from cualex import cache as caches
+from cualex.data.colours import Components, Matrix
 from cualex.data.decoding import Decoded, Progress, decode_split
 from cualex.data.sources import Source
 
 # Counts up when the same file is decoded to other pixels, or a pack is laid out otherwise: older packs are rebuilt.
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +74,7 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
             names=tuple(index["names"]),
             classes=tuple(index["classes"]),
             skipped=tuple((name, reason) for name, reason in index["skipped"]),
-            mean=np.fromfile(place / "mean.float32", np.float32).reshape(shape[1:])
-            if split == "train"
-            else None,
+            **(_measures(place, index, size) if split == "train" else _NO_MEASURES),
             # A plain array over the mapping: a memmap costs microseconds each time that it is indexed.
             pictures=np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray),
             path=place,
@@ -84,6 +83,23 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
         return held if place.stat().st_ino == directory else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+_NO_MEASURES = dict.fromkeys(("mean", "covariance", "components"))
+
+
+def _measures(place: Path, index: dict, size: int) -> dict:
+    """Read what is known of train alone."""
+    colours = index["colours"]
+    return {
+        "mean": np.fromfile(place / "mean.float32", np.float32).reshape(size, size, 3),
+        "covariance": _rows(colours["covariance"]),
+        "components": Components(tuple(colours["variances"]), _rows(colours["directions"])),
+    }
+
+
+def _rows(matrix: list[list[float]]) -> Matrix:
+    return tuple(tuple(row) for row in matrix)
 
 
 def pack(
@@ -167,6 +183,7 @@ def _write(
             "skipped": decoded.skipped,
             "labels": decoded.labels.tolist(),
             "names": decoded.names,
+            "colours": decoded.components and {"covariance": decoded.covariance, **vars(decoded.components)},
         }
         with _flushed(part / "index.json") as file:
             file.write(json.dumps(index).encode("ascii"))
