@@ -25,7 +25,21 @@ from cualex.cli import _options, _output, _packing
     metavar="N,N,...",
     help="Divide the rate by ten after these epochs, not when validation stops improving.",
 )
-@click.option("--augment/--no-augment", default=None, help="Random crops and mirror images.")
+@click.option(
+    "--augment/--no-augment", default=None, help="Random crops, mirror images and colour noise, or none of these."
+)
+@click.option(
+    "--colour-noise",
+    type=click.FloatRange(0),
+    metavar="DEVIATION",
+    help="Shift the colours of a picture by this share of what they vary in the set: 0.1 in the paper, 0 for none.",
+)
+@click.option(
+    "--colour-components",
+    type=click.Choice(["data", "2012"]),
+    help="Whose principal components the noise is along: the training pictures', or those of ILSVRC-2012.",
+)
+@click.option("--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise.")
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
 @_options.seed
 @_options.device
@@ -71,10 +85,15 @@ def train(data, network, seed, device, precision, output, name, paper, as_json, 
         epochs=options["epochs"],
         drop_epochs=_numbers(options["drop_epochs"]),
         augment=options["augment"],
+        colour_noise=options["colour_noise"],
+        colour_components=options["colour_components"],
+        plain_epochs=options["plain_epochs"],
         seed=seed,
     )
     if options["dropout"] is not None and recipe.network not in recipes.DROPPING:
         raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
+    if options["colour_noise"] and not recipe.augment:
+        raise UsageError("--colour-noise with --no-augment, which switches it off: leave one of them out")
     source = sources.find(data, val_split=options["val_split"], names=options["names"])
     built = networks.build(recipe.network, **recipe.arguments(len(source.classes)))
     placed = placements.placement(device, built.towers)
@@ -103,6 +122,7 @@ def train(data, network, seed, device, precision, output, name, paper, as_json, 
         "device": str(placed),
         "precision": precision,
         "recipe": recipe.described(),
+        "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
     records = training(recipe, packs["train"], packs[validation], run, device, precision, described)
     best = _show(records, run)

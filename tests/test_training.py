@@ -21,7 +21,9 @@ from cualex.training.schedule import Fixed, Plateau
 from cualex.training.watch import Watch, dead_filters, diagnosis
 from cualex.weights import Weights
 
-TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3)
+TINY = Recipe(
+    network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0
+)
 
 
 class Pictures:
@@ -90,14 +92,15 @@ def test_fixed_epochs():
 def test_the_papers_recipe_is_the_papers():
     assert (PAPER.batch, PAPER.momentum, PAPER.decay, PAPER.rate) == (128, 0.9, 0.0005, 0.01)
     assert (PAPER.dropout, PAPER.crop, PAPER.epochs, PAPER.drop_epochs) == (0.5, 227, 90, ())
-    assert all(paper == "" for _, _, paper in PAPER.against_paper())
+    assert (PAPER.augment, PAPER.colour_noise, PAPER.colour_components) == (True, 0.1, "data")
+    assert [row for row in PAPER.against_paper() if row[2]] == [("views of a picture", "1,800", "2,048")]
 
 
 def test_a_recipe_says_each_number_that_is_not_the_papers():
     rows = {what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()}
     assert rows["pictures a batch"] == ("64", "128")
     assert rows["rate falls by ten"] == ("after epochs 2, 3", "when validation stops improving")
-    assert sum(paper != "" for _, paper in rows.values()) == 2
+    assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
 
 
 def test_the_demo_has_a_recipe_of_its_own_unless_the_papers_is_asked_for():

@@ -11,7 +11,6 @@ import numpy as np
 
 from cualex import environment, networks, weights
 from cualex.data.ahead import Ahead
-from cualex.data.batches import Stream
 from cualex.devices import Control
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import evaluate
@@ -70,7 +69,7 @@ class Training:
         """Run all epochs."""
         skipped = dict.fromkeys((*self.pack.skipped, *self.validation.skipped))
         self.run.describe(description, environment.describe(), self.model.classes, skipped)
-        stream = Stream(self.pack, self.recipe.seed, self.network.crop, augment=self.recipe.augment)
+        stream = self.recipe.stream(self.pack, self.network.crop)
         with Ahead(stream, self.recipe.batch) as ahead, Interrupts() as self.interrupts:
             try:
                 for epoch in range(1, self.recipe.epochs + 1):

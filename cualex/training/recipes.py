@@ -2,7 +2,13 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from cualex import networks
+from cualex.data import colours
+from cualex.data.batches import Stream, views
+from cualex.errors import UsageError
 from cualex.training.schedule import Fixed, Plateau
+
+COMPONENTS = {"data": "of the training pictures", "2012": "of ILSVRC-2012"}
 
 
 @dataclass(frozen=True)
@@ -11,6 +17,10 @@ class Recipe:
 
     `drop_epochs` are the epochs after which the rate falls by ten; without any, it falls when the validation
     error stops improving, as in the paper. `dropout` is the share dropped.
+
+    Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
+    the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
+    components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
     """
 
     network: str = "alexnet"
@@ -23,11 +33,25 @@ class Recipe:
     epochs: int = 90
     drop_epochs: tuple[int, ...] = ()
     augment: bool = True
+    colour_noise: float = colours.DEVIATION
+    colour_components: str = "data"
+    plain_epochs: int = 0
     seed: int = 0
 
     def schedule(self) -> Plateau | Fixed:
         """Return the schedule of the rate, at its start."""
         return Fixed(self.rate, self.drop_epochs) if self.drop_epochs else Plateau(self.rate)
+
+    def stream(self, pack, crop: int) -> Stream:
+        """Return the endless training pictures of a pack, varied as this recipe says."""
+        if self.colour_components not in COMPONENTS:
+            expected = " or ".join(COMPONENTS)
+            raise UsageError(f"components of colour {self.colour_components!r}: expected {expected}")
+        noise = None
+        if self.augment and self.colour_noise:
+            components = colours.ILSVRC2012 if self.colour_components == "2012" else pack.components
+            noise = colours.Noise(components, self.colour_noise, self.epochs - self.plain_epochs)
+        return Stream(pack, self.seed, crop, self.augment, noise)
 
     def but(self, **numbers) -> "Recipe":
         """Return this recipe with some numbers replaced; None leaves a number as it is."""
@@ -44,13 +68,18 @@ class Recipe:
 
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
-        rows = []
-        for name, own in asdict(self).items():
-            if name == "seed":
-                continue
-            paper = asdict(PAPER)[name]
-            rows.append((_WORDS[name], _said(name, own), "" if own == paper else _said(name, paper)))
-        return rows
+        own, paper = self._said(), PAPER._said() | {"views": "2,048"}
+        return [(_WORDS[name], own[name], "" if own[name] == paper[name] else paper[name]) for name in _WORDS]
+
+    def _said(self) -> dict[str, str]:
+        """Return all numbers as a reader expects them, and those that follow from them."""
+        said = {name: _word(name, value) for name, value in asdict(self).items()}
+        if not self.augment:
+            said["colour_noise"] = _word("colour_noise", 0)
+        if said["colour_noise"] == _NONE:
+            said["colour_components"] = said["plain_epochs"] = _NONE
+        stored = networks.build(self.network, **self.arguments(classes=2)).stored
+        return said | {"views": f"{views(stored, self.crop) if self.augment else 1:,}"}
 
 
 _WORDS = {
@@ -64,24 +93,41 @@ _WORDS = {
     "epochs": "epochs, at most",
     "drop_epochs": "rate falls by ten",
     "augment": "random crops and mirror images",
+    "views": "views of a picture",
+    "colour_noise": "colour noise, deviation",
+    "colour_components": "components of colour",
+    "plain_epochs": "last epochs without noise",
 }
+_NONE = "none"
 
 
-def _said(name: str, value) -> str:
+def _word(name: str, value) -> str:
     """Write a number as a reader expects it."""
     if name == "drop_epochs":
         return "after epochs " + ", ".join(map(str, value)) if value else "when validation stops improving"
     if name == "augment":
         return "yes" if value else "no"
+    if name == "colour_components":
+        return COMPONENTS[value]
+    if name in ("colour_noise", "plain_epochs") and not value:
+        return _NONE
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 DROPPING = ("alexnet", "alexnet-one-tower")  # the networks that have dropout
 
 PAPER = Recipe()
-DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,))
+DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
 CIFAR = Recipe(
-    network="cifar-relu", crop=27, batch=32, rate=0.01, dropout=0.0, decay=0.001, epochs=15, drop_epochs=(10, 13)
+    network="cifar-relu",
+    crop=27,
+    batch=32,
+    rate=0.01,
+    dropout=0.0,
+    decay=0.001,
+    epochs=15,
+    drop_epochs=(10, 13),
+    colour_noise=0.0,
 )
 
 
