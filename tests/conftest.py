@@ -6,8 +6,19 @@ import os
 # make them a hundred times slower. The engine takes one thread a worker in any case.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import hardware
 import numpy as np
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--gpu", action="store_true", help="test the CUDA engine on this machine's GPUs")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--gpu"):
+        items[:], others = hardware.keep(items)
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture
@@ -31,11 +42,13 @@ def teams():
     return [spoiled(workers) for workers in (1, 2, 3)]
 
 
-@pytest.fixture
-def emulated():
-    """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++, on Linux."""
+@pytest.fixture(scope="session")
+def emulated(request):
+    """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++, on Linux; with --gpu, CuPy's."""
     from emulator import EmulatedRuntime, available
 
+    if request.config.getoption("--gpu"):
+        return hardware.runtime
     if not available():
         pytest.skip("the emulator needs Linux and g++")
     return EmulatedRuntime

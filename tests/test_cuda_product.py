@@ -76,6 +76,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
@@ -100,6 +101,7 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
             check()
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("part", ["forward", "input_gradient", "weight_gradient"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_no_bank_conflicts(emulated, precision, part, monkeypatch):

@@ -120,6 +120,7 @@ def test_a_cache_that_cannot_be_made_is_a_problem_with_exit_code_1(tmp_path):
     assert result.stderr == "Error: 1 to put right: cache.\n"
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("spoiled", [False, True])
 def test_what_gpus_can_do_is_tried(emulated, monkeypatch, spoiled):
     """A kernel is captured and its result looked at: here in the emulator, of which two devices are peers."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from emulator import BuildError, EmulationError, available, build, launch_text, run_text
 
+pytestmark = pytest.mark.emulator
+
 ENTRY = 'extern "C" __global__ void '
 
 

@@ -93,6 +93,7 @@ def test_mma_bf16(emulated, rng):
     assert np.array_equal(multiply(emulated, "mma_bf16", packed_a, packed_b, d), d + 2 * a @ b)
 
 
+@pytest.mark.emulator
 def test_mma_needs_a_whole_warp(emulated):
     with pytest.raises(EmulationError, match="a matrix instruction needs all 32 lanes"):
         run_text(
@@ -131,6 +132,7 @@ def test_load_matrix(emulated, rng, checked):
         assert np.array_equal(y, low | high.astype(np.uint32) << 16)
 
 
+@pytest.mark.emulator
 def test_rows_of_matrices_must_be_aligned(emulated):
     text = MATRICES.replace("tile + lane * 16)", "tile + lane * 15)")
     with pytest.raises(EmulationError, match="address of a matrix row is misaligned") as error:
@@ -211,6 +213,7 @@ extern "C" __global__ void copies(const float* x, float* y) {
 )
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("schedule", ["ascending", "descending", 5])
 def test_copies_arrive_only_when_they_are_waited_for(emulated, rng, schedule):
     x = rng.standard_normal(160).astype(np.float32)
@@ -221,3 +224,11 @@ def test_copies_arrive_only_when_they_are_waited_for(emulated, rng, schedule):
         _, y = run_text(runtime, COPIES, x, np.zeros(160, np.float32), WAIT=wait, shared=640)
         assert np.array_equal(y[:arrived], wanted[:arrived])
         assert np.isnan(y[arrived:]).all()
+
+
+def test_copies_bring_what_is_inside_and_zeros_for_the_rest(emulated, rng):
+    x = rng.standard_normal(160).astype(np.float32)
+    wanted = x.copy()
+    wanted[12:16] = wanted[133] = 0
+    _, y = run_text(emulated(), COPIES, x, np.full(160, np.nan, np.float32), WAIT=0, shared=640)
+    assert np.array_equal(y, wanted)

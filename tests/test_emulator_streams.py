@@ -8,6 +8,8 @@ import pytest
 from emulator import EmulationError, HazardError, launch_text
 from emulator.graphs import CaptureError
 
+pytestmark = pytest.mark.emulator
+
 ADD = """extern "C" __global__ void add(const float* x, float* y, float number, const float* rate) {
     y[threadIdx.x] += x[threadIdx.x] * (rate ? rate[0] : 1) + number;
 }"""
