@@ -8,7 +8,7 @@
 //     colours: 2 x PICTURES x 3; of these the first axis is the input slot; mean: ROWS x COLUMNS x 3
 //     y: PICTURES x OUT_ROWS x OUT_COLUMNS x (3 * BLOCK^2)
 //
-// A thread has VECTOR values of y in a row. Each operation rounds once, as on the host: the bits are the same.
+// A thread has VECTOR values of y that come from one row. Each operation rounds once, as on the host: the bits are the same.
 // Cost: reads the crop's bytes and writes y once from memory; the mean comes out of the L2 cache; 3 operations a value.
 // Checked in tests/test_crop.py.
 //
@@ -26,20 +26,20 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned n = line / OUT_ROWS;
     if (n >= (unsigned)PICTURES) return;
     const size_t picture = (size_t)control->slot * PICTURES + n;
-    const unsigned char* source = pictures + picture * ROWS * COLUMNS * 3;
     const int first_row = views[picture * 3], first_column = views[picture * 3 + 1], mirror = views[picture * 3 + 2];
-    const int top = line % OUT_ROWS * BLOCK - PAD, left = pixel % OUT_COLUMNS * BLOCK - PAD;
+    const int first = item % vectors * VECTOR, within = first % (3 * BLOCK);
+    const int row = line % OUT_ROWS * BLOCK - PAD + first / (3 * BLOCK), left = pixel % OUT_COLUMNS * BLOCK - PAD;
+    const int start = ((first_row + row) * COLUMNS + first_column) * 3;  // of this row of the crop
+    const unsigned char* source = pictures + picture * ROWS * COLUMNS * 3;
     float values[VECTOR];
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {
-        const int k = item % vectors * VECTOR + i, channel = k % 3;
-        const int row = top + k / (3 * BLOCK), column = left + k / 3 % BLOCK;
+        const int column = left + (within + i) / 3, channel = (within + i) % 3;
         values[i] = 0;
         if (row < 0 || row >= CROP || column < 0 || column >= CROP) continue;
-        const int seen = mirror ? CROP - 1 - column : column;
-        const size_t place = ((size_t)(first_row + row) * COLUMNS + first_column + seen) * 3 + channel;
+        const int place = start + (mirror ? CROP - 1 - column : column) * 3 + channel;
         const float difference = __fsub_rn((float)source[place], mean[place]);
         values[i] = __fmul_rn(SCALE, __fadd_rn(difference, colours[picture * 3 + channel]));
     }
-    store_vector(y + (size_t)pixel * depth + item % vectors * VECTOR, values);
+    store_vector(y + (size_t)item * VECTOR, values);
 }

@@ -18,7 +18,7 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
     _, n, rows, columns, _ = pictures.shape
     height, width, depth = y.shape[-3:]
     block = isqrt(depth // 3)
-    values = vector(device, depth)
+    values = vector(device, 3 * block, most=4)  # of one row of the picture
     device.launch(
         "crop",
         (pictures, views, colours, mean, device.control, y),
