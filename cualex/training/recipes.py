@@ -92,7 +92,7 @@ _WORDS = {
     "dropout": "dropout after fc6, fc7",
     "epochs": "epochs, at most",
     "drop_epochs": "rate falls by ten",
-    "augment": "random crops and mirror images",
+    "augment": "random crops, mirror images",
     "views": "views of a picture",
     "colour_noise": "colour noise, deviation",
     "colour_components": "components of colour",
