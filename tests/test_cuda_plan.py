@@ -9,6 +9,7 @@ from cualex.cuda import CudaDevice, control_words, from_bf16, to_bf16
 from cualex.errors import OutOfMemory
 from cualex.plan import Plan
 
+BATCH = 3
 PLACEMENTS = {
     "cuda:0": "late",
     "cuda:0,cuda:1": "random",
@@ -31,14 +32,14 @@ def parameters(runtime, device="cuda:0", precision="fp32", **settings):
 
 def train(made, updates=3, **settings):
     """Train with another rate, seed and batch in every update; return the losses."""
-    plan = small.plan(made, **settings)
+    plan = small.plan(made, **settings, batch=BATCH)
     rng, losses, network = np.random.default_rng(5), [], made.network
     for step in range(updates):
         plan.control.rate, plan.control.seed, plan.control.step = 1e-3 / (step + 1), 7 + step, step
-        pictures = rng.integers(0, 256, (small.BATCH, network.stored, network.stored, 3), np.uint8)
-        views = np.column_stack([rng.integers(0, 5, (small.BATCH, 2)), rng.integers(0, 2, small.BATCH)])
-        colours = rng.normal(0, 20, (small.BATCH, 3)).astype(np.float32)
-        plan.put(pictures, views, rng.integers(0, network.classes, small.BATCH), colours)
+        pictures = rng.integers(0, 256, (BATCH, network.stored, network.stored, 3), np.uint8)
+        views = np.column_stack([rng.integers(0, 5, (BATCH, 2)), rng.integers(0, 2, BATCH)])
+        colours = rng.normal(0, 20, (BATCH, 3)).astype(np.float32)
+        plan.put(pictures, views, rng.integers(0, network.classes, BATCH), colours)
         plan.run()
         losses.append(plan.result.loss)
     return losses
@@ -84,12 +85,12 @@ def host_like(precision, mode, **settings):
     """Run a plan of the host that rounds as the precision stores: weights, and every map after its step."""
     made = small.parameters()
     if precision != "bf16":
-        plan = small.plan(made, mode, **settings)
+        plan = small.plan(made, mode, **settings, batch=BATCH)
         plan.run()
         return plan
     tensors = small.tensors(made.network)
     made.load({name: bf16(each) if name.endswith("weight") else each for name, each in tensors.items()})
-    plan = small.plan(made, mode, fuse=False, **settings)
+    plan = small.plan(made, mode, fuse=False, **settings, batch=BATCH)
 
     def rounded(step):
         step.run()
@@ -105,7 +106,7 @@ def host_like(precision, mode, **settings):
 
 @pytest.mark.parametrize("precision", NEAR)
 def test_gradients_are_the_hosts(emulated, precision):
-    plans = [small.plan(parameters(emulated(), "cuda:0,cuda:1", precision), sink="keep")]
+    plans = [small.plan(parameters(emulated(), "cuda:0,cuda:1", precision), sink="keep", batch=BATCH)]
     plans.append(host_like(precision, "train", sink="keep"))
     plans[0].run()
     found, expected = (plan.gradients() for plan in plans)
@@ -120,7 +121,7 @@ def test_gradients_are_the_hosts(emulated, precision):
 def test_every_layers_output_is_the_hosts(emulated, precision):
     ours = parameters(emulated(), precision=precision)
     names = tuple(ours.network.layers)
-    plans = [small.plan(ours, "infer", outputs=names), host_like(precision, "infer", outputs=names)]
+    plans = [small.plan(ours, "infer", outputs=names, batch=BATCH), host_like(precision, "infer", outputs=names)]
     plans[0].run()
     for name in names:
         found, expected = (plan.output(name) for plan in plans)
@@ -133,8 +134,8 @@ def test_momentum_is_keep_and_then_the_update(emulated, precision):
 
     moved = parameters(emulated(), "cuda:0,cuda:1", precision)
     kept = parameters(emulated(), "cuda:0,cuda:1", precision)
-    small.train(moved, updates=2)
-    plan = small.plan(kept, sink="keep")
+    small.train(moved, updates=2, batch=BATCH)
+    plan = small.plan(kept, sink="keep", batch=BATCH)
     for step in range(2):
         plan.control.step = step
         plan.run()
@@ -148,7 +149,7 @@ def test_momentum_is_keep_and_then_the_update(emulated, precision):
 @pytest.mark.parametrize("device", PLACEMENTS)
 def test_a_loss_that_is_no_number_leaves_the_weights_alone_on_every_gpu(emulated, device):
     made = parameters(emulated(streams="random"), device)
-    plan = small.plan(made)
+    plan = small.plan(made, batch=BATCH)
     before = small.digest(made)
     mean = np.zeros((made.network.stored, made.network.stored, 3), np.float32)
     plan.put_mean(np.full_like(mean, np.nan))
@@ -165,7 +166,7 @@ def test_a_loss_that_is_no_number_leaves_the_weights_alone_on_every_gpu(emulated
 def test_links_are_counted_at_every_launch_of_a_graph(emulated):
     made, host = parameters(emulated(), "cuda:0,cuda:1"), small.parameters("cpu,cpu")
     for each in (made, host):
-        small.train(each, updates=4)
+        small.train(each, updates=4, batch=BATCH)
     assert made.ledger.floats == host.ledger.floats
     assert set(made.ledger.floats) == {"conv3", "fc6", "fc7", "fc8"}
 
@@ -173,7 +174,7 @@ def test_links_are_counted_at_every_launch_of_a_graph(emulated):
 def test_a_steady_step_allocates_nothing(emulated):
     runtime = emulated()
     made = parameters(runtime, "cuda:0,cuda:1")
-    plan = small.plan(made)
+    plan = small.plan(made, batch=BATCH)
     plan.run()
     runtime.allocate = None  # would fail
     plan.run()
@@ -183,13 +184,15 @@ def test_a_steady_step_allocates_nothing(emulated):
 
 
 def test_what_was_queued_is_known_later(emulated):
-    made = parameters(emulated(streams="late"))
-    plan = small.plan(made)
-    outcomes = [plan.run() for _ in range(3)]
+    def plan(**options):
+        made = small.plan(parameters(emulated(**options)), batch=BATCH)
+        made.control.rate = 1e-4
+        return made
+
+    late, eager = plan(streams="late"), plan()
+    outcomes = [late.run() for _ in range(3)]
     losses = [outcome.result.loss for outcome in outcomes]
-    again = parameters(emulated())
-    plan = small.plan(again)
-    assert losses == [plan.run().result.loss for _ in range(3)]
+    assert losses == [eager.run().result.loss for _ in range(3)]
     assert len(set(losses)) == 3
 
 
@@ -308,7 +311,7 @@ def test_a_touch_of_the_other_gpus_memory_is_noticed(emulated, monkeypatch):
     made = parameters(emulated(), "cuda:0,cuda:1")
     resolve = Operand.resolve
     monkeypatch.setattr(Operand, "resolve", lambda self, place: self.array())
-    plan = small.plan(made, graph=False)
+    plan = small.plan(made, graph=False, batch=BATCH)
     monkeypatch.setattr(Operand, "resolve", resolve)
     relu = next(step for step in plan.steps if step.name == "conv5+relu5" and step.place == 0)
     other = next(step for step in plan.steps if step.name == "conv5+relu5" and step.place == 1)
