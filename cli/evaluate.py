@@ -13,7 +13,22 @@ FULL = 50  # classes shown in full; of more, those that are worst
 
 @click.command()
 @click.argument("data", required=False)
-@_options.weights
+@click.option(
+    "-w",
+    "--weights",
+    multiple=True,
+    type=_options.FILE,
+    metavar="FILE",
+    help="A weights file that `cualex train` wrote; the newest finished run below ./runs if not given. "
+    "The probabilities of several are averaged.",
+)
+@click.option(
+    "--crops",
+    type=click.Choice(["1", "10"]),
+    default="1",
+    show_default=True,
+    help="How a picture is seen: at its centre, or at corners and centre with their mirror images, averaged.",
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -39,7 +54,9 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.device
 @_options.precision
 @_options.as_json
-def evaluate(data, weights, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
+def evaluate(
+    data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing
+):
     """Count how often a network names the right class.
 
     DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
@@ -51,11 +68,14 @@ def evaluate(data, weights, split, batch_size, output, val_split, names, device,
         cualex evaluate
         cualex evaluate photos -w runs/train/best.safetensors --split test
         cualex evaluate photos.zip --output judged
+        cualex evaluate photos --crops 10 -w runs/train/best.safetensors -w runs/train-2/best.safetensors
     """
     from cualex import evaluation
 
-    path, model = _model.load(weights, device, precision)
-    source = _find(data, path, model.classes, val_split, names)
+    paths, models = zip(*(_model.load(path, device, precision) for path in weights or [None]), strict=True)
+    evaluation.check_together(models, paths)
+    model = models[0]
+    source = _find(data, paths[0], model.classes, val_split, names)
     for note in source.notes:
         _output.say(f"Note: {note}")
     evaluation.check_classes(model.classes, source.classes)
@@ -63,10 +83,10 @@ def evaluate(data, weights, split, batch_size, output, val_split, names, device,
     if output is not None:
         _make(output)
     pack = _pack(source, split, model.network.stored, **packing)
-    found = evaluation.evaluate(model, pack, batch_size)
+    found = evaluation.evaluate(models, pack, batch_size, crops=int(crops))
     if output is not None:
         _write(found, output)
-    head = {"weights": path, "data": source.name, "split": called, "pictures": found.count}
+    head = {"weights": paths, "crops": int(crops), "data": source.name, "split": called, "pictures": found.count}
     (_document if as_json else _show)(found, head, pack.skipped)
     if output is not None:
         _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
@@ -150,8 +170,10 @@ def _document(found, head: dict, skipped) -> None:
 
 
 def _show(found, head: dict, skipped) -> None:
+    averaged = [f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))]
+    averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
     click.echo(
-        f"{head['data']} {head['split']}, {found.count:,} pictures: "
+        f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
         f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}\n"
     )
     rows = found.per_class()

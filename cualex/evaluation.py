@@ -2,13 +2,15 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cualex.data import batches
-from cualex.errors import DataError
+from cualex.engine.host.softmax import rank
+from cualex.errors import DataError, UsageError
 from cualex.model import Model
 
 
@@ -96,26 +98,41 @@ class Evaluation:
         return _csv([["picture", "class", "named", "probability"], *rows])
 
 
-def evaluate(model: Model, pack, batch: int = 32, between: Callable[[], None] = lambda: None) -> Evaluation:
-    """Run a network over a pack, each picture at its centre crop; raise DataError for other classes than its own.
+def evaluate(
+    models: Model | Sequence[Model],
+    pack,
+    batch: int = 32,
+    between: Callable[[], None] = lambda: None,
+    *,
+    crops: int = 1,
+) -> Evaluation:
+    """Run a network over a pack, or several whose probabilities are averaged; say how right they are.
 
-    `between` is called before each batch.
+    crops: 1, each picture at its centre, or 10, at its corners and centre with their mirror images, whose
+    probabilities are averaged as well.  `between` is called before each run of a network.
+
+    Raise DataError when the classes of the pack are not those of the networks.
     """
-    check_classes(model.classes, pack.classes)
-    plan = model.plan(batch, (model.output,))
+    models = [models] if isinstance(models, Model) else list(models)
+    check_together(models, [f"network {number}" for number in range(1, len(models) + 1)])
+    check_classes(models[0].classes, pack.classes)
     named, probabilities, loss, right5 = [], [], 0.0, 0
-    for pictures, views, labels, _ in batches.Sequence(pack, model.network.crop, batch):
-        between()
-        plan.put(pictures, views, labels)
-        plan.run()
-        result = plan.result
-        loss, right5 = loss + result.loss * result.count, right5 + result.top5
-        scores = plan.output(model.output)[labels >= 0, :, 0, 0]
-        best = scores.argmax(axis=1)
-        named.append(np.where(np.isnan(scores).any(axis=1), -1, best))
-        probabilities.append(np.take_along_axis(scores, best[:, None], 1)[:, 0])
+    for pictures, labels in batches.Sequence(pack, batch):
+        own = labels[labels >= 0]
+        average, logarithms = 0.0, -np.inf
+        for scores in _scores(models, pictures, labels, crops, between):
+            with np.errstate(invalid="ignore"):  # inf - inf: not a number, as the loss will say
+                some, logarithm = _softmax(scores, own)
+                average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
+        count = crops * len(models)
+        average /= count
+        loss += float((math.log(count) - logarithms).sum())
+        right5 += int((rank(average, own) < 5).sum())
+        best = average.argmax(axis=1)
+        named.append(np.where(np.isnan(average).any(axis=1), -1, best))
+        probabilities.append(np.take_along_axis(average, best[:, None], 1)[:, 0].astype(np.float32))
     return Evaluation(
-        tuple(model.classes),
+        tuple(models[0].classes),
         tuple(pack.names),
         pack.labels,
         np.concatenate(named),
@@ -123,6 +140,48 @@ def evaluate(model: Model, pack, batch: int = 32, between: Callable[[], None] = 
         right5,
         loss / len(pack),
     )
+
+
+def _scores(
+    models: Sequence[Model], pictures: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
+) -> Iterator[np.ndarray]:
+    """Yield what each network scores each view of the counted pictures: (counted, classes)."""
+    for model in models:
+        *_, scores, _ = model.network.layers  # the layer before softmax
+        plan = model.plan(len(labels), (scores,))
+        for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
+            between()
+            plan.put(pictures, np.tile(view, (len(labels), 1)), labels)
+            plan.run()
+            yield plan.output(scores)[labels >= 0, :, 0, 0]
+
+
+def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities (n, classes) of scores in float64, and the logarithms (n,) of those of the labels.
+
+    From the scores, since the engine's probabilities have the engine's precision, and those below its smallest are 0.
+    """
+    shifted = scores - scores.max(axis=1, keepdims=True).astype(np.float64)
+    own = np.take_along_axis(shifted, labels[:, None], 1)[:, 0]
+    np.exp(shifted, out=shifted)
+    total = shifted.sum(axis=1, keepdims=True)
+    return np.divide(shifted, total, out=shifted), own - np.log(total[:, 0])
+
+
+def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
+    """Raise UsageError unless networks can be averaged: the same classes, pictures stored at the same size."""
+    first, *others = zip(models, names, strict=True)
+    for model, name in others:
+        if model.classes != first[0].classes:
+            raise UsageError(
+                f"only networks of the same classes can be averaged: {first[1]} has {_some(first[0].classes)}, "
+                f"{name} has {_some(model.classes)}. Leave one of them out."
+            )
+        if model.network.stored != first[0].network.stored:
+            raise UsageError(
+                f"only networks that read pictures of one size can be averaged: {first[1]} reads "
+                f"{first[0].network.stored} pixels a side, {name} {model.network.stored}. Leave one of them out."
+            )
 
 
 def check_classes(expected: Sequence[str], got: Sequence[str]) -> None:

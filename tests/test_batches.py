@@ -149,19 +149,17 @@ def test_a_user_is_told_of_a_batch_larger_than_the_set():
 
 @pytest.mark.parametrize(("count", "batch", "batches"), [(12, 5, 3), (10, 5, 2), (3, 5, 1), (1, 1, 1)])
 def test_a_sequence_goes_through_once_and_marks_what_fills_up(count, batch, batches):
-    sequence = Sequence(Stub(count), crop=6, batch=batch)
+    sequence = Sequence(Stub(count), batch=batch)
     assert len(sequence) == batches
     for _ in range(2):
         seen = []
-        for pictures, views, labels, colours in sequence:
+        for pictures, labels in sequence:
             assert pictures.shape == (batch, 9, 9, 3)
-            assert views.dtype == labels.dtype == np.int32
-            assert (views == (1, 1, 0)).all()
+            assert labels.dtype == np.int32
             counted = labels >= 0
             assert (labels[~counted] == -1).all()
             assert (pictures[~counted] == 0).all()
-            assert (colours == 0).all()
-            seen += indices((pictures[counted], views[counted], labels[counted], colours))
+            seen += indices((pictures[counted], None, labels[counted], None))
         assert seen == list(range(count))
 
 
@@ -264,6 +262,6 @@ def test_close_ends_the_thread(taken):
 
 def test_leaving_an_evaluation_early_ends_the_thread():
     before = threading.active_count()
-    for _ in Sequence(Stub(50), crop=6, batch=5):
+    for _ in Sequence(Stub(50), batch=5):
         break
     wait_for(lambda: threading.active_count() == before)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from cualex import philox
-from cualex.data.ahead import Ahead, Batch
+from cualex.data.ahead import Ahead
 from cualex.data.colours import Noise
-from cualex.errors import DataError
+from cualex.errors import DataError, UsageError
+
+CROPS = (1, 10)  # that can be averaged at test time
 
 
 class Stream:
@@ -55,7 +57,7 @@ class Stream:
 
     def _views(self, epoch: int, chosen: np.ndarray) -> np.ndarray:
         if not self.augment:
-            return _centre(self.pack.size, self.crop)
+            return fixed_views(self.pack.size, self.crop, 1)
         words = philox.blocks(self.seed, philox.VIEWS, 0, epoch, chosen).astype(np.uint64)
         # word * places / 2**32 reaches every place from 0 to size - crop; no place is likelier by more than 2**-32.
         offsets = self.pack.size - self.crop + 1
@@ -64,36 +66,33 @@ class Stream:
 
 
 class Sequence:
-    """A split in its own order, at the centre crop; the last batch is filled up with label -1, not counted.
+    """A split in its own order; the last batch is filled up with label -1, not counted.
 
-    Iterate to get (pictures, views, labels, colours) as Stream.fill writes them, each valid until the next; they are
-    read ahead in a thread.
+    Iterate to get (pictures, labels) as Stream.fill writes them, each valid until the next; they are read ahead in a
+    thread.
     """
 
-    def __init__(self, pack, crop: int, batch: int):
+    def __init__(self, pack, batch: int):
         """Take the numbers; nothing is read yet."""
-        self.pack, self.crop, self.batch = pack, crop, batch
+        self.pack, self.batch = pack, batch
 
     def __len__(self) -> int:
         """Count the batches."""
         return -(-len(self.pack) // self.batch)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Go through the split once."""
         with Ahead(self, self.batch, stop=len(self.pack)) as ahead:
-            yield from ahead
+            for pictures, _, labels, _ in ahead:
+                yield pictures, labels
 
-    def fill(
-        self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
-    ) -> None:
-        """Write the batch that starts with picture `position`; arrays as in Stream.fill."""
+    def fill(self, position: int, pictures: np.ndarray, views, labels: np.ndarray, colours) -> None:
+        """Write the batch that starts with picture `position`; how it is seen is for the reader to say."""
         chosen = np.arange(position, min(position + len(labels), len(self.pack)))
         self.pack.read(chosen, pictures[: len(chosen)])
         pictures[len(chosen) :] = 0
-        views[:] = _centre(self.pack.size, self.crop)
         labels[: len(chosen)] = self.pack.labels[chosen]
         labels[len(chosen) :] = -1
-        colours[:] = 0
 
 
 def check_batch(pack, batch: int) -> None:
@@ -113,5 +112,16 @@ def views(size: int, crop: int) -> int:
     return 2 * (size - crop + 1) ** 2
 
 
-def _centre(size: int, crop: int) -> tuple[int, int, int]:
-    return (size - crop) // 2, (size - crop) // 2, 0
+def fixed_views(size: int, crop: int, crops: int) -> np.ndarray:
+    """Return the views at test time, int32 (crops, 3): one crop, at the centre, or ten.
+
+    Ten are those of section 4.1 of the paper, in the order of the 2012 code: upper left, upper right, centre, lower
+    left, lower right, and then their mirror images. A centre that falls between two pixels is the one above and left.
+    """
+    if crops not in CROPS:
+        raise UsageError(f"{crops} crops: expected {' or '.join(map(str, CROPS))}")
+    middle, last = (size - crop) // 2, size - crop
+    centre = (middle, middle)
+    corners = ((0, 0), (0, last), centre, (last, 0), (last, last))
+    seen = [(*centre, 0)] if crops == 1 else [(*corner, mirror) for mirror in (0, 1) for corner in corners]
+    return np.array(seen, np.int32)
