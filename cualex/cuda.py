@@ -51,9 +51,19 @@ class CudaDevice:
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[kernels.Launch] | None = None
 
+    @property
+    def title(self) -> str:
+        """Say what kind of GPU it is."""
+        return self.runtime.title(self.index)
+
     def free(self) -> int | None:
         """Return how many bytes can be allocated."""
         return self.runtime.free(self.index)
+
+    @property
+    def held(self) -> int | None:
+        """Say how many bytes of the GPU's memory this process holds."""
+        return self.runtime.held(self.index)
 
     def allocate(self, shape: tuple[int, ...], dtype=np.float32, zero: bool = False) -> Array:
         """Return a new array on this device; with `zero`, of zeros."""

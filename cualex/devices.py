@@ -46,6 +46,7 @@ class HostDevice:
 
     engine = "host"
     lag = 0  # updates queued before the result of the first is asked for
+    title = "CPU"  # what kind of machine it is
 
     def __init__(
         self,
@@ -76,6 +77,11 @@ class HostDevice:
 
     def free(self) -> int | None:
         """Return how many bytes can be allocated; None where only trying tells."""
+        return None
+
+    @property
+    def held(self) -> int | None:
+        """Say how many bytes of the device's own memory this process holds; None: it has none of its own."""
         return None
 
     def upload(self, target: np.ndarray, values: np.ndarray) -> None:

@@ -9,7 +9,8 @@
     ├── UsageError          2   an argument that cannot be
     ├── Unreadable          3   finished, but some inputs could not be read; the results are written
     ├── Diverged            4   training left the finite numbers
-    └── OutOfMemory         5   the device has too little memory for this batch
+    ├── OutOfMemory         5   the device has too little memory for this batch
+    └── RunLocked           6   another process trains in this run
 
 The number is the exit code of the command that meets the error. Every other exception is a fault of cualex
 itself and keeps its traceback.
@@ -69,3 +70,9 @@ class OutOfMemory(CualexError):
     """Report that the device has too little memory for what was asked."""
 
     exit_code = 5
+
+
+class RunLocked(CualexError):
+    """Report that another process trains in a run."""
+
+    exit_code = 6

@@ -8,23 +8,35 @@ from pathlib import Path
 
 from cualex.errors import OutputError
 
+PART = ".part"  # the end of the name of a file that is being written
 
-def replace(path: str | Path, write: Callable[[Path], None]) -> None:
+
+def replace(
+    path: str | Path,
+    write: Callable[[Path], None],
+    check: Callable[[Path], None] = lambda part: None,
+    previous: str | Path | None = None,
+) -> None:
     """Let `write` fill a new file and put that in the place of `path`, whole or not at all.
 
-    The file is written beside its place, flushed, renamed, and the directory flushed, so that after a kill or a
-    full disk there is the old file or the new one. Raise OutputError where the place cannot be written.
+    The file is written beside its place, flushed, handed to `check`, which raises if it is not what it should be,
+    renamed, and the directory flushed, so that after a kill or a full disk there is the old file or the new one.
+    With `previous` the old file is kept under that name: after a kill there may be it alone, and it is whole.
+    Raise OutputError where the place cannot be written.
     """
     path = Path(path)
     if os.path.exists(path) and not os.path.isfile(path):
         # Refused before the work; and a rename would put a file in the place of a device.
         raise OutputError(f"cannot write {path}: it is a directory or a device. Name a file.")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         write(part)
-        _flush(part)
+        flush(part)
+        check(part)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(part, path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -34,7 +46,16 @@ def replace(path: str | Path, write: Callable[[Path], None]) -> None:
 
 def replace_text(path: str | Path, text: str) -> None:
     """Put a text in the place of `path`, whole or not at all; file names in it that are no UTF-8 keep their bytes."""
-    replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n"))
+    replace(
+        path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+    )
+
+
+def sweep(directory: str | Path) -> None:
+    """Remove what writers that were killed left in a directory; nobody may be writing there now."""
+    for part in Path(directory).glob(f".*{PART}"):
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
@@ -53,7 +74,7 @@ def cannot_write(path: str | Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {ways.get(error.errno, error.strerror or str(error))}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file, or the names in a directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

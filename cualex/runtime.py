@@ -34,8 +34,14 @@ class Runtime(Protocol):
     def architecture(self, device: int) -> int:
         """Return a device's compute capability, 90 for sm_90."""
 
+    def title(self, device: int) -> str:
+        """Return the name of a device's kind."""
+
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device."""
+
+    def held(self, device: int) -> int:
+        """Return how many bytes of a device this process holds, in use or not."""
 
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> Array:
         """Return an array on a device, its contents arbitrary."""

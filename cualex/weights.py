@@ -21,7 +21,7 @@ import numpy as np
 import safetensors
 
 from cualex import files, networks
-from cualex.errors import CualexError, UsageError, WeightsError
+from cualex.errors import CualexError, OutputError, UsageError, WeightsError
 from cualex.networks import Network
 
 FORMAT = "1"
@@ -31,7 +31,13 @@ _OTHER = "Copy it again, or name the weights file of this network."
 
 # What bytes that are no weights file bring out: of safetensors, of JSON, and of a network with absurd arguments.
 _DAMAGES = (
-    safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    safetensors.SafetensorError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
 )
 
 
@@ -71,8 +77,11 @@ def initial(network: Network, seed: int) -> dict[str, np.ndarray]:
     return tensors
 
 
-def save(path: str | Path, weights: Weights) -> str:
-    """Write a weights file, whole or not at all, and return its digest."""
+def save(path: str | Path, weights: Weights, previous: str | Path | None = None) -> str:
+    """Write a weights file, whole or not at all, read it back, and return its digest.
+
+    With `previous`, the file that was there before is kept under that name.
+    """
     tensors = {**weights.tensors, MEAN: weights.mean}
     tensors |= {VELOCITY + name: tensor for name, tensor in weights.velocities.items()}
     tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in tensors.items()}
@@ -85,7 +94,16 @@ def save(path: str | Path, weights: Weights) -> str:
         "notes": json.dumps(weights.notes),
     }
     metadata["digest"] = digest(metadata, tensors)
-    files.replace(path, lambda part: _write(tensors, metadata, part))
+
+    def check(part: Path) -> None:
+        try:
+            load(part)
+        except WeightsError as error:
+            raise OutputError(
+                f"cannot write {path}: it does not read back as it was written. The disk may be failing. ({error})"
+            ) from error
+
+    files.replace(path, lambda part: _write(tensors, metadata, part), check, previous)
     return metadata["digest"]
 
 

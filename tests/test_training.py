@@ -186,7 +186,7 @@ def test_a_training_leaves_everything_in_its_directory(tmp_path):
     names = {file.name for file in run.path.iterdir()}
     assert names == {
         *("args.json", "env.json", "classes.txt", "skipped.csv", "log.jsonl", "results.csv"),
-        *("last.safetensors", "best.safetensors", "finished.json"),
+        *("last.safetensors", "best.safetensors", "finished.json", "run.lock"),
     }
     updates = [record for record in records if isinstance(record, loop.Update)]
     epochs = [record for record in records if isinstance(record, loop.Epoch)]
@@ -334,5 +334,7 @@ def test_the_last_epoch_is_always_saved(tmp_path):
 def test_the_description_is_written_first(tmp_path):
     run = Run.create(tmp_path)
     next(loop.train(TINY, Pictures(), Pictures(12), run, description={"data": "here"}))
-    assert json.loads((run.path / "args.json").read_text()) == {"data": "here"}
+    written = json.loads((run.path / "args.json").read_text())
+    assert written["data"] == "here"
+    assert Recipe(**written["recipe"] | {"drop_epochs": ()}) == TINY
     assert json.loads((run.path / "env.json").read_text())["cores"] >= 1

@@ -1,7 +1,6 @@
 """The training loop: a generator of plain records, which a command turns into progress, JSON or silence."""
 
 import contextlib
-import json
 import math
 import time
 from collections import deque
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cualex import environment, networks, weights
+from cualex import networks, weights
 from cualex.data.ahead import Ahead
 from cualex.devices import Control
 from cualex.errors import Diverged, OutputError
@@ -17,15 +16,15 @@ from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Outcome, Plan
+from cualex.training import resuming
 from cualex.training.interrupts import Interrupts
+from cualex.training.keeping import Keeper
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
-from cualex.training.watch import Watch, dead_filters, diagnosis
+from cualex.training.state import RECENT, Losses
+from cualex.training.watch import Watch, dead_filters, diagnosis, some
 from cualex.weights import Weights
-
-LOG_EVERY = 10  # updates a line of the log
-SAVE_EVERY = 60.0  # seconds, at the least, between two checkpoints at the ends of epochs
 
 
 def train(
@@ -36,181 +35,192 @@ def train(
     device: str = "cpu",
     precision: str | None = None,
     description: dict | None = None,
+    save_every: float = 600.0,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
-    Ctrl-C, SIGTERM and whatever else ends it early leave last.safetensors of the last whole update. Raise Diverged
-    when the loss is not finite; the weights written before stay as they are.
+    A run that was stopped goes on from its last checkpoint, in the middle of an epoch too, to the same weights,
+    velocities and log as if it had never been stopped; where the recipe is another than before, it holds from there
+    on. A checkpoint is written every `save_every` seconds and at the ends of epochs; Ctrl-C, SIGTERM and whatever
+    else ends the training leave one of the last whole update.
+
+    Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
+    another process trains in that run, and DataError where the pictures are not those that it began with.
     """
-    return Training(recipe, pack, validation, run, device, precision).go(description or {})
+    run.lock()
+    try:
+        return Training(recipe, pack, validation, run, device, precision, description, save_every).go()
+    except BaseException:
+        run.unlock()
+        raise
 
 
 class Training:
     """Hold what a training needs from update to update."""
 
-    def __init__(self, recipe: Recipe, pack, validation, run: Run, device: str, precision: str | None):
-        """Draw the initial weights and build the plan."""
+    def __init__(
+        self, recipe: Recipe, pack, validation, run: Run, device, precision, description, save_every
+    ):
+        """Take the weights of the last checkpoint, or draw initial ones, and build the plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
-        self.network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
+        kept = resuming.open_run(run, recipe, pack, validation, description)
+        network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
+        tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
+        mean = np.ascontiguousarray(pack.mean, np.float32)
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
-        self.parameters = Parameters(self.network, device, precision=precision)
-        tensors = weights.initial(self.network, recipe.seed)
+        self.parameters = Parameters(network, device, precision=precision)
         self.parameters.load(tensors)
-        self.mean = np.ascontiguousarray(pack.mean, np.float32)
         self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control)
-        self.plan.put_mean(self.mean)
-        kept = Weights(self.network, tensors, list(pack.classes), self.mean)
-        self.model = Model(kept, parameters=self.parameters)
-        self.schedule, self.watch = recipe.schedule(), Watch(self.network.classes)
-        self.best, self.whole = -1.0, True
-        self.started = self.saved = time.monotonic()
+        self.plan.put_mean(mean)
+        self.model = Model(Weights(network, tensors, list(pack.classes), mean), parameters=self.parameters)
+        self.schedule, self.watch = recipe.schedule(), Watch(network.classes)
+        self.keeper = Keeper(run, recipe, self.model, self.schedule, self.watch, save_every)
+        self.keeper.restore(kept)
+        self.state = self.keeper.state
+        self.control.rate, self.control.step = self.schedule.rate, self.state.update
+        self.flying = deque[tuple[Outcome, float]]()  # updates that are queued, and their rates
+        self.whole = True  # the state is that between two updates
 
-    def go(self, description: dict) -> Iterator[Update | Epoch | Notice]:
-        """Run all epochs."""
-        skipped = dict.fromkeys((*self.pack.skipped, *self.validation.skipped))
-        self.run.describe(description, environment.describe(), self.model.classes, skipped)
-        stream = self.recipe.stream(self.pack, self.network.crop)
-        with Ahead(stream, self.recipe.batch) as ahead, Interrupts() as self.interrupts:
-            try:
-                for epoch in range(1, self.recipe.epochs + 1):
-                    yield from self._epoch(epoch, ahead)
-                    if self.schedule.finished:
-                        break
-            except Diverged:
-                raise
-            except BaseException:
-                if self.whole and self.control.step:
-                    with contextlib.suppress(OutputError):  # what ended the training is said, not this
-                        self._save("last")
-                raise
-        self.run.finish({"epochs": epoch, "top1": self.best, "updates": self.control.step})
+    def go(self) -> Iterator[Update | Epoch | Notice]:
+        """Run the epochs that are left."""
+        try:
+            with Interrupts() as self.interrupts:
+                try:
+                    while self.state.epoch <= self.recipe.epochs and not self.schedule.finished:
+                        yield from self._updates()
+                        yield self._end_epoch()
+                    yield from self.keeper.told()
+                    self.keeper.finish()
+                except Diverged:
+                    raise
+                except BaseException:
+                    self._leave()
+                    raise
+        finally:
+            self.run.unlock()
 
-    def _epoch(self, epoch: int, ahead: Ahead) -> Iterator[Update | Epoch | Notice]:
-        """Run the updates of one epoch, validate, save and ask the schedule."""
-        losses, rate, began, waited = [], self.control.rate, time.monotonic(), ahead.waited
-        for update in self._updates(epoch, ahead):
-            losses.append(update.loss)
-            if update.update % LOG_EVERY == 0:
-                self._log(epoch, losses[-LOG_EVERY:], update.update)
-            yield update
-            if self.watch.after_update(update.loss):
-                yield Notice(self._stuck())
-        seconds = time.monotonic() - began
+    def _updates(self) -> Iterator[Update | Notice]:
+        """Queue the updates that the epoch still has; report each when it is known, which a GPU says some later.
+
+        A signal is obeyed and a checkpoint written when nothing is queued any more.
+        """
+        state, batch, lag = self.state, self.recipe.batch, self.parameters.devices[0].lag
+        end = state.epoch * len(self.pack)
+        self.now, self.waited = time.monotonic(), 0.0
+        if state.position >= end:  # it was stopped in validation
+            return
+        stream = self.recipe.stream(self.pack, self.model.network.crop)
+        # Read ahead anew each epoch: what changes between epochs is then in the first batch already.
+        with Ahead(stream, batch, start=state.position) as ahead:
+            while state.position < end or self.flying:
+                yield from self.keeper.told()
+                pause = self.interrupts.noted or self.keeper.saver.due()
+                if not pause and state.position + len(self.flying) * batch < end:
+                    self._queue(ahead)
+                    if len(self.flying) <= lag:
+                        continue
+                if self.flying:
+                    update = self._account(ahead.waited)
+                    yield update
+                if not self.flying:
+                    self.interrupts.obey()
+                    self.keeper.save_if_due()
+
+    def _queue(self, ahead: Ahead) -> None:
+        """Take a batch and move the weights."""
+        self.plan.put(*ahead.take())
+        with self._moving():
+            self.flying.append((self.plan.run(), self.control.rate))
+            self.control.step += 1
+
+    def _account(self, waited: float = 0.0) -> Update:
+        """Take what the first queued update gave into the state, the log and the watch."""
+        state, (outcome, rate) = self.state, self.flying[0]
+        result = outcome.result
+        if not result.finite:
+            raise Diverged(self._broken(result.loss, state.update + 1))
+        with self._moving():
+            self.flying.popleft()
+            before, self.now = self.now, time.monotonic()
+            state.update, state.position = state.update + 1, state.position + self.recipe.batch
+            state.losses.add(result.loss, self.recipe.batch, self.now - before)
+            if state.update % RECENT == 0:
+                recent = state.losses.recent
+                self.keeper.write(loss=sum(recent) / len(recent), rate=rate)
+            stuck = self.watch.after_update(result.loss)
+        if stuck:
+            self.keeper.tell(diagnosis(self.model.network.classes, self._dead(), rate))
+        before, self.waited = self.waited, waited
+        left = self.recipe.epochs * len(self.pack) - state.position
+        return Update(
+            update=state.update,
+            updates=state.update - (-left // self.recipe.batch),
+            epoch=state.epoch,
+            loss=result.loss,
+            top1=result.top1 / result.count,
+            rate=rate,
+            images=self.recipe.batch,
+            seconds=state.losses.last,
+            waited=waited - before,
+        )
+
+    def _end_epoch(self) -> Epoch:
+        """Validate, keep the best, ask the schedule, and save."""
+        state, waited = self.state, self.waited
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
         if not math.isfinite(found.loss):
-            raise Diverged(self._broken(found.loss, self.control.step))
-        mean = sum(losses) / len(losses)
-        speed = len(losses) * self.recipe.batch / seconds
-        self._log(
-            epoch,
-            losses,
-            self.control.step,
-            val_loss=found.loss,
-            top1=found.top1,
-            top5=found.top5,
-            time_images_per_s=speed,
-            time_waited=ahead.waited - waited,
+            raise Diverged(self._broken(found.loss, state.update))
+        done, rate, better = (
+            state.losses,
+            self.control.rate,
+            found.top1 > (state.best or {"top1": -1})["top1"],
         )
-        change = self.schedule.after_epoch(100 * (1 - found.top1))
-        self.control.rate = self.schedule.rate
-        better = found.top1 > self.best
-        self.best = max(self.best, found.top1)
-        self._keep(better, last=epoch == self.recipe.epochs or self.schedule.finished)
-        yield Epoch(epoch, self.recipe.epochs, mean, found, better, rate, seconds)
-        if change:
-            yield Notice(change)
-
-    def _updates(self, epoch: int, ahead: Ahead) -> Iterator[Update]:
-        """Queue the updates of one epoch; report each when it is known, which a GPU says some updates later."""
-        flying, lag, began, waited = deque(), self.parameters.devices[0].lag, time.monotonic(), ahead.waited
-        while self.control.step * self.recipe.batch < epoch * len(self.pack) or flying:
-            self.interrupts.obey()
-            if self.control.step * self.recipe.batch < epoch * len(self.pack):
-                flying.append(self._queue(ahead))
-                if len(flying) <= lag:
-                    continue
-            update, outcome = flying.popleft()
-            result = outcome.result
-            if not result.finite:
-                raise Diverged(self._broken(result.loss, update))
-            now = time.monotonic()
-            yield Update(
-                update=update,
-                updates=-(-len(self.pack) * self.recipe.epochs // self.recipe.batch),
-                epoch=epoch,
-                loss=result.loss,
-                top1=result.top1 / result.count,
-                rate=self.control.rate,
-                images=self.recipe.batch,
-                seconds=now - began,
-                waited=ahead.waited - waited,
+        with self._moving():
+            self.keeper.write(
+                loss=done.mean,
+                rate=rate,
+                val_loss=found.loss,
+                top1=found.top1,
+                top5=found.top5,
+                time_images_per_s=done.speed,
+                time_waited=waited,
             )
-            began, waited = time.monotonic(), ahead.waited
+            if better and self.keeper.save_best():
+                state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
+            change = self.schedule.after_epoch(100 * (1 - found.top1))
+            self.control.rate = self.schedule.rate
+            report = Epoch(state.epoch, self.recipe.epochs, done.mean, found, better, rate, done.seconds)
+            state.epoch, state.losses = state.epoch + 1, Losses()
+        self.keeper.write_results()
+        self.keeper.tell(change)
+        self.keeper.save_if_due(between_epochs=True)
+        return report
 
-    def _queue(self, ahead: Ahead) -> tuple[int, Outcome]:
-        """Take a batch and move the weights; `whole` says that the state belongs to one update."""
-        self.plan.put(*ahead.take())
+    def _leave(self) -> None:
+        """Save where the training is, when something ends it early; a second signal leaves at once."""
+        if self.interrupts.urgent:
+            return
+        with contextlib.suppress(OutputError, Diverged):  # what ended the training is said, not this
+            while self.whole and self.flying:
+                self._account()
+            if self.whole:
+                self.keeper.save_now()
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Say that the state belongs to no update until the end of this, and never again if it fails."""
         self.whole = False
-        outcome = self.plan.run()
-        self.control.step += 1
+        yield
         self.whole = True
-        return self.control.step, outcome
 
-    def _log(self, epoch: int, losses: list[float], update: int, **more) -> None:
-        """Write a line of the log about these updates, or an epoch of them."""
-        self.run.log(
-            {
-                "epoch": epoch,
-                "update": update,
-                "loss": sum(losses) / len(losses),
-                "rate": self.control.rate,
-                **more,
-                "time_total": time.monotonic() - self.started,
-            }
-        )
-
-    def _keep(self, better: bool, last: bool) -> None:
-        """Save the best, and where the training is: now and then, and at its end."""
-        if better:
-            self._save("best")
-        if last or time.monotonic() - self.saved > SAVE_EVERY:
-            self._save("last")
-            self.saved = time.monotonic()
-
-    def _save(self, name: str) -> None:
-        """Write a weights file; the last one carries what a resumed run needs."""
-        step = self.control.step
-        state = {"update": step, "position": step * self.recipe.batch, "best": self.best}
-        state["schedule"] = self.schedule.state()
-        full = name == "last"
-        self.run.save(
-            name,
-            Weights(
-                self.network,
-                self.parameters.unload(),
-                self.model.classes,
-                self.mean,
-                self.parameters.unload_velocities() if full else {},
-                {"training": json.dumps(state)} if full else {},
-            ),
-        )
-
-    def _some(self) -> np.ndarray:
-        """Return a few training pictures, from all over the set."""
-        chosen = np.linspace(0, len(self.pack) - 1, min(32, len(self.pack))).astype(int)
-        pictures = np.empty((len(chosen), *self.mean.shape), np.uint8)
-        self.pack.read(chosen, pictures)
-        return pictures
-
-    def _stuck(self) -> str:
-        dead = dead_filters(self.model, self._some())
-        return diagnosis(self.network.classes, dead, self.control.rate)
+    def _dead(self) -> dict[str, float]:
+        """Return the share of dead filters by layer, on a few training pictures."""
+        return dead_filters(self.model, some(self.pack, self.pack.size))
 
     def _broken(self, loss: float, update: int) -> str:
         """Say what became of the loss, and where the weights written before are."""
-        dead = dead_filters(self.model, self._some())
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in dead.items())
-        kept = f" The weights of the best epoch are in {self.run.path}." if self.best >= 0 else ""
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in self._dead().items())
+        kept = f" The weights of the best epoch are in {self.run.path}." if self.state.best else ""
         return (
             f"the loss is {loss} at update {update}, so the rate {self.control.rate:g} is too large "
             f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}.{kept}"

@@ -1,26 +1,33 @@
 """A run: one training, and the directory that holds all there is to know about it.
 
-    args.json             the recipe and the data set
-    env.json              machine and versions
-    classes.txt           the class names, in order
-    skipped.csv           pictures that could not be read, and why
-    log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
-    results.csv           a line an epoch
-    curves.png            loss and error
-    last.safetensors      the network where the training is, at most a minute or an epoch ago, with velocities
-    best.safetensors      the network with the smallest validation error
-    finished.json         the outcome; only there when the training has come to its end
+args.json             the recipe and the data set
+env.json              machine and versions
+classes.txt           the class names, in order
+skipped.csv           pictures that could not be read, and why
+log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
+results.csv           a line an epoch, made of the log
+curves.png            loss and error
+last.safetensors      a checkpoint: the network where the training is, with velocities and all that it goes on from
+previous.safetensors  the checkpoint before that one
+best.safetensors      the network with the smallest validation error
+finished.json         the outcome; only there when the training has come to its end
+run.lock              held by the process that trains, which it names; the system frees it however that ends
 """
 
+import contextlib
 import csv
 import errno
+import fcntl
 import io
 import json
 import os
+import platform
+import weakref
 from pathlib import Path
 
 from cualex import files, weights
-from cualex.errors import UsageError
+from cualex.errors import OutputError, RunLocked, UsageError, WeightsError
+from cualex.training.log import Log
 from cualex.weights import Weights
 
 COLUMNS = {
@@ -41,10 +48,11 @@ class Run:
     def __init__(self, path: str | Path):
         """Name the directory; it is not touched."""
         self.path = Path(path)
+        self._free = None
 
     @classmethod
     def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
-        """Make a new directory below `root`: the name, or the name with the first free number behind it.
+        """Make a new directory below `root`: the name, or the name with the first free number behind it; lock it.
 
         Making the directory and finding it free is one act of the system, so two runs never share one.
         """
@@ -54,18 +62,43 @@ class Run:
                 path = root / (name if number == 1 else f"{name}-{number}")
                 try:
                     path.mkdir()
-                    return cls(path)
+                    break
                 except FileExistsError:
                     number += 1
         except OSError as error:
             raise files.cannot_write(root / name, error) from error
+        run = cls(path)
+        run.lock()
+        return run
+
+    @classmethod
+    def reopen(cls, path: str | Path) -> "Run":
+        """Lock a run that was stopped; raise RunLocked while a process trains in it."""
+        run = cls(path)
+        if not run.begun:
+            raise UsageError(
+                f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/."
+            )
+        run.lock()
+        return run
+
+    @classmethod
+    def unfinished(cls, root: str | Path = "runs") -> Path:
+        """Return the run below `root` that was started last, of those that have not come to their end."""
+        begun = sorted(Path(root).glob("*/args.json"), key=lambda file: file.stat().st_mtime_ns)
+        for file in reversed(begun):
+            if not (file.parent / "finished.json").exists():
+                return file.parent
+        raise UsageError(f"no unfinished run below {Path(root)}. `cualex train` starts one.")
 
     @staticmethod
     def prepare(root: str | Path, name: str = "train") -> Path:
         """Make the place where runs are kept, and say now if no run of that name can be made there."""
         root = Path(root)
         if Path(name).name != name:
-            raise UsageError(f"the name of a run is one word, got {name!r}; --output says where runs are kept")
+            raise UsageError(
+                f"the name of a run is one word, got {name!r}; --output says where runs are kept"
+            )
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
@@ -74,46 +107,114 @@ class Run:
             raise files.cannot_write(root / name, error) from error
         return root
 
+    @property
+    def begun(self) -> bool:
+        """Say whether there is all that a training needs to go on, from its start at the least."""
+        return (self.path / "args.json").is_file()
+
+    def lock(self) -> None:
+        """Make sure that no other process trains here, until `unlock` or this process's end."""
+        if self._free:
+            return
+        path = self.path / "run.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._free = weakref.finalize(self, os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text(errors="replace").strip()
+            self.unlock()
+            raise RunLocked(
+                f"{self.path}: {holder or 'another process'} trains in it. Wait for it, or stop it."
+            ) from None
+        except OSError as error:
+            self.unlock()
+            raise files.cannot_write(path, error) from error
+        with contextlib.suppress(OSError):  # it is locked, though a full disk takes no name
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._free:
+            self._free()
+            self._free = None
+
     def describe(self, arguments: dict, environment: dict, classes: list[str], skipped) -> None:
-        """Write what is known before the first update."""
-        files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
+        """Write what is known before the first update; the arguments last, since with them a run has begun."""
         files.replace_text(self.path / "env.json", json.dumps(environment, indent=2) + "\n")
         files.replace_text(self.path / "classes.txt", "".join(f"{name}\n" for name in classes))
         if skipped:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *skipped])
             files.replace_text(self.path / "skipped.csv", text.getvalue())
+        files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
 
-    def log(self, record: dict) -> None:
-        """Append a line to the log; an epoch's goes to the table of results too."""
-        self._append("log.jsonl", json.dumps(record) + "\n")
-        if "val_loss" in record:
-            if not (self.path / "results.csv").exists():
-                self._append("results.csv", ",".join(COLUMNS) + "\n")
-            row = [record[field] for field in COLUMNS.values()]
-            self._append("results.csv", ",".join(f"{value:.6g}" for value in row) + "\n")
+    def arguments(self) -> dict:
+        """Return what `describe` was given."""
+        return self._read("args.json")
 
-    def save(self, name: str, kept: Weights) -> Path:
-        """Write a weights file of the run, whole or not at all."""
-        path = self.path / f"{name}.safetensors"
-        weights.save(path, kept)
-        return path
+    def log(self) -> Log:
+        """Open the log."""
+        return Log(self.path / "log.jsonl")
+
+    def write_results(self, log: Log) -> None:
+        """Make the table of results from the log."""
+        epochs = [record for record in log.records() if "val_loss" in record]
+        rows = [",".join(f"{epoch[field]:.6g}" for field in COLUMNS.values()) for epoch in epochs]
+        files.replace_text(
+            self.path / "results.csv", "".join(f"{row}\n" for row in (",".join(COLUMNS), *rows))
+        )
+
+    def save_best(self, kept: Weights) -> None:
+        """Write best.safetensors, whole or not at all."""
+        weights.save(self.path / "best.safetensors", kept)
+
+    def save(self, kept: Weights) -> None:
+        """Write a checkpoint, whole or not at all, and keep the one before it."""
+        weights.save(self._last, kept, self._previous)
+
+    def checkpoint(self) -> Weights | None:
+        """Read the last checkpoint, or where that is missing or damaged the one before; None where there is neither."""
+        if not self._last.exists():
+            return weights.load(self._previous) if self._previous.exists() else None
+        try:
+            return weights.load(self._last)
+        except WeightsError:
+            if not self._previous.exists():
+                raise
+            return weights.load(self._previous)
 
     def finish(self, outcome: dict) -> None:
         """Mark the run as finished."""
         files.replace_text(self.path / "finished.json", json.dumps(outcome, indent=2) + "\n")
+
+    def outcome(self) -> dict | None:
+        """Return what `finish` was given, or None for a run that has not come to its end."""
+        return self._read("finished.json") if (self.path / "finished.json").exists() else None
+
+    def go_on(self) -> None:
+        """Take the mark of a finished run away."""
+        (self.path / "finished.json").unlink(missing_ok=True)
 
     def results(self) -> list[dict[str, float]]:
         """Return the table of results, a row an epoch."""
         with open(self.path / "results.csv", newline="", encoding="utf-8") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
-    def _append(self, name: str, text: str) -> None:
+    @property
+    def _last(self) -> Path:
+        return self.path / "last.safetensors"
+
+    @property
+    def _previous(self) -> Path:
+        return self.path / "previous.safetensors"
+
+    def _read(self, name: str) -> dict:
         try:
-            with open(self.path / name, "a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise files.cannot_write(self.path / name, error) from error
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.path / name}: cannot be read ({error}). Start a new run.") from error
 
 
 def newest_weights(root: str | Path = "runs") -> Path:

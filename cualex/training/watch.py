@@ -28,6 +28,15 @@ class Watch:
         self._said = abs(sum(self._losses) / WINDOW - self.chance) < NEAR * self.chance
         return self._said
 
+    def state(self) -> dict:
+        """Return what it has seen, for a checkpoint."""
+        return {"losses": list(self._losses), "said": self._said}
+
+    def restore(self, losses: list[float], said: bool) -> None:
+        """Take what `state` returned."""
+        self._losses.extend(losses)
+        self._said = said
+
 
 def dead_filters(model: Model, pictures: np.ndarray) -> dict[str, float]:
     """Return, for each ReLU, the share of filters or units that are zero everywhere on these pictures."""
@@ -36,6 +45,14 @@ def dead_filters(model: Model, pictures: np.ndarray) -> dict[str, float]:
     plan.put(pictures, np.tile(model.centre(), (len(pictures), 1)), np.full(len(pictures), -1))
     plan.run()
     return {name: float((plan.output(name).max(axis=(0, 2, 3)) <= 0).mean()) for name in names}
+
+
+def some(pack, size: int) -> np.ndarray:
+    """Return a few pictures from all over a pack: (32 or fewer, size, size, 3)."""
+    chosen = np.linspace(0, len(pack) - 1, min(32, len(pack))).astype(int)
+    pictures = np.empty((len(chosen), size, size, 3), np.uint8)
+    pack.read(chosen, pictures)
+    return pictures
 
 
 def diagnosis(classes: int, dead: dict[str, float], rate: float) -> str:

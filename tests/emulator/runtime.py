@@ -66,9 +66,17 @@ class EmulatedRuntime:
         """Return the compute capability whose kernels it runs."""
         return 90
 
+    def title(self, device: int) -> str:
+        """Return the name of a device's kind."""
+        return "emulated"
+
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device: as many as on a large GPU."""
         return 80 << 30
+
+    def held(self, device: int) -> int:
+        """Return how many bytes of a device are allocated: this is not counted here."""
+        return 0
 
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array full of poison."""

@@ -1,0 +1,127 @@
+"""What a training leaves in its run while it goes, and how a resumed one takes that up again."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from cualex.errors import OutputError, WeightsError
+from cualex.model import Model
+from cualex.training import conditions, resuming
+from cualex.training.recipes import Recipe
+from cualex.training.records import Notice
+from cualex.training.run import Run
+from cualex.training.saving import Saver
+from cualex.training.state import State, changes
+from cualex.training.watch import Watch
+from cualex.weights import Weights
+
+
+class Keeper:
+    """Write log, checkpoints and best weights of a training, and go on where the disk is full.
+
+    state: where the training is, which the loop moves.
+    """
+
+    def __init__(self, run: Run, recipe: Recipe, model: Model, schedule, watch: Watch, save_every: float):
+        """Start with nothing done."""
+        self.run, self.recipe, self.model, self.schedule, self.watch = run, recipe, model, schedule, watch
+        self.state, self.log = State(), run.log()
+        self.started = time.monotonic()
+        self.saver = Saver(self._save, lambda: self.state, save_every)
+        self._notices = deque[Notice]()
+
+    def restore(self, kept: Weights | None) -> None:
+        """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
+        if kept is not None:
+            if kept.velocities.keys() != kept.tensors.keys():
+                raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
+            self.model.parameters.load_velocities(kept.velocities)
+            self.state = State.of(kept)
+            self.watch.restore(**self.state.watch)
+            resuming.restore(self.schedule, self.state.schedule, resuming.recipe(self.state.recipe))
+            self.started -= self.state.seconds
+            self.saver.skip()
+        self.log.cut(self.state.log)
+        self._compare()
+
+    def _compare(self) -> None:
+        """Note with what the training goes on: what has changed is said, and is a line of the log."""
+        state, own = self.state, self.recipe.described()
+        machine = conditions.machine(self.model.parameters)
+        if state.recipe and (different := changes(state.recipe, own)):
+            self.write(changed=different)
+            self.tell(f"Goes on with {resuming.said(different)}.")
+        if state.machine and (different := changes(state.machine, machine)):
+            self.write(machine=different)
+            self.tell(f"On another type of machine the bits may differ: {resuming.said(different)}.")
+        state.recipe, state.machine = own, machine
+
+    def write(self, **record) -> None:
+        """Add a line to the log, which keeps what a full disk refuses until there is room."""
+        line = {"epoch": self.state.epoch, "update": self.state.update, **record}
+        with contextlib.suppress(OutputError):
+            self.log.append(line | {"time_total": time.monotonic() - self.started})
+
+    def tell(self, text: str | None) -> None:
+        """Put down what a person should read."""
+        if text:
+            self._notices.append(Notice(text))
+
+    def told(self) -> Iterator[Notice]:
+        """Hand out what was put down."""
+        while self._notices:
+            yield self._notices.popleft()
+
+    def save_if_due(self, between_epochs: bool = False) -> None:
+        """Write a checkpoint when it is time; where that fails, say so and go on."""
+        if self.saver.due(between_epochs):
+            self.tell(self.saver.attempt())
+
+    def save_now(self) -> None:
+        """Write a checkpoint if anything has happened since the last; raise OutputError where that fails."""
+        if self.saver.unsaved:
+            self.saver.save()
+
+    def save_best(self) -> bool:
+        """Keep these weights as the best; where the disk is full, say that the best before them stay."""
+        try:
+            self.run.save_best(self._weights())
+        except OutputError as error:
+            self.tell(f"{error} The best weights before these stay.")
+            return False
+        return True
+
+    def write_results(self) -> None:
+        """Make the table of results; where the disk is full, the next epoch makes it anew."""
+        with contextlib.suppress(OutputError):
+            self.run.write_results(self.log)
+
+    def finish(self) -> None:
+        """Write all that is not written yet, and mark the run as finished; now a full disk is an error."""
+        self.save_now()
+        self.log.flush()
+        self.run.write_results(self.log)
+        best = self.state.best or {}
+        self.run.finish(
+            {
+                "epochs": self.state.epoch - 1,
+                "updates": self.state.update,
+                "best_epoch": best.get("epoch"),
+                "top1": best.get("top1"),
+                "top5": best.get("top5"),
+            }
+        )
+
+    def _save(self) -> None:
+        """Write a checkpoint, and before it the log that belongs to it."""
+        self.log.flush()
+        state = self.state
+        state.seconds, state.log = time.monotonic() - self.started, self.log.size
+        state.schedule, state.watch = self.schedule.state(), self.watch.state()
+        self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
+
+    def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:
+        model = self.model
+        tensors = model.parameters.unload()
+        return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})

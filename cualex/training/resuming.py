@@ -1,0 +1,84 @@
+"""What a resumed training goes on from: the run's own arguments, checked, and the schedule where it was."""
+
+import json
+from dataclasses import fields
+
+from cualex import environment, files
+from cualex.errors import UsageError
+from cualex.training import conditions
+from cualex.training.recipes import Recipe
+from cualex.training.run import Run
+from cualex.weights import Weights
+
+FIXED = ("network", "crop", "seed")  # of a recipe; what else there is may change
+
+
+def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | None) -> Weights | None:
+    """Write what is known before the first update; return the checkpoint of a run that has begun.
+
+    Raise DataError or UsageError where the pictures or the recipe are of another run.
+    """
+    found, before, kept = conditions.pictures(pack, validation), {}, None
+    if run.begun:
+        files.sweep(run.path)
+        before = run.arguments()
+        _check(run, recipe)
+        conditions.check_pictures(before.get("pictures"), found)
+        kept = run.checkpoint()
+        run.go_on()
+    arguments = {
+        **(before if description is None else description),
+        "recipe": recipe.described(),
+        "pictures": found,
+    }
+    skipped = dict.fromkeys((*pack.skipped, *validation.skipped))
+    run.describe(arguments, environment.describe(), pack.classes, skipped)
+    return kept
+
+
+def recipe(said: dict | None) -> Recipe:
+    """Make a recipe of what `Recipe.described` returned, read from a file."""
+    unknown = sorted(set(said or {}) - {field.name for field in fields(Recipe)})
+    if unknown or not said:
+        raise UsageError(
+            f"this run has {'the recipe of another' if said else 'no recipe of this'} cualex. Start a new run."
+        )
+    return Recipe(**{name: _plain(value) for name, value in said.items()})
+
+
+def _check(run: Run, wanted: Recipe) -> None:
+    """Refuse a run that has come to its end, or whose recipe is for another network or other draws."""
+    before, outcome = recipe(run.arguments().get("recipe")), run.outcome()
+    for name in FIXED:
+        if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
+            raise UsageError(
+                f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
+            )
+    if outcome and wanted.epochs <= before.epochs:
+        raise UsageError(
+            f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."
+        )
+
+
+def restore(schedule, state: dict, before: Recipe) -> None:
+    """Set a schedule to where it was, but for numbers that another recipe than before gives it.
+
+    Another kind of schedule has other numbers, and begins at its start.
+    """
+    new, old = schedule.state(), before.schedule().state()
+    if new.keys() == state.keys():
+        for name, value in state.items():
+            if new[name] == old[name]:
+                setattr(schedule, name, _plain(value))
+
+
+def said(different: dict[str, list]) -> str:
+    """Say what has changed in a line."""
+    return ", ".join(
+        f"{name} {json.dumps(now)} (was {json.dumps(was)})" for name, (was, now) in different.items()
+    )
+
+
+def _plain(value):
+    """Make a tuple of a list, which is what JSON has for it."""
+    return tuple(value) if isinstance(value, list) else value
