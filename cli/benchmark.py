@@ -29,6 +29,7 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one pictur
     help="PyTorch's memory: glibc told to keep it, or as it comes, when page faults slow PyTorch down.",
 )
 @_options.device
+@_options.precision
 @_options.as_json
 def benchmark(
     network: str,
@@ -37,6 +38,7 @@ def benchmark(
     against: str | None,
     allocator: str,
     device: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Measure training, inference and memory.
@@ -63,8 +65,11 @@ def benchmark(
 
     command = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
     extra = ["--against", against, "--allocator", allocator] if against else []
+    extra += ["--precision", precision] if precision else []
     command = ["cualex", "benchmark", *map(str, command), *extra]
-    records = benchmarks.benchmark(networks.build(network), batch_size, rounds, device, against, allocator == "tuned")
+    records = benchmarks.benchmark(
+        networks.build(network), batch_size, rounds, device, against, allocator == "tuned", precision=precision
+    )
     with contextlib.closing(records):
         for record in records:
             if not isinstance(record, Result):

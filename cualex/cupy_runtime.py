@@ -64,6 +64,11 @@ class CupyRuntime:
         with self.cupy.cuda.Device(device) as here:
             return here.mem_info[0] + self.cupy.get_default_memory_pool().free_bytes()
 
+    def held(self, device: int) -> int:
+        """Return how many bytes of a GPU CuPy's pool holds."""
+        with self.cupy.cuda.Device(device):
+            return self.cupy.get_default_memory_pool().total_bytes()
+
     def allocate(self, device: int, shape: tuple[int, ...], dtype):
         """Return an array on a GPU; raise OutOfMemory."""
         try:

@@ -30,6 +30,10 @@ class Outcome:
 
     sums: Callable[[], np.ndarray]
 
+    def wait(self) -> None:
+        """Wait until the last run is over."""
+        self._outcome.sums()
+
     @property
     def result(self) -> Result:
         """Return loss and counts."""
@@ -119,6 +123,10 @@ class Plan:
                 device.end(self.control)
         self._outcome = Outcome(devices[self._sums.place].fetch(self._sums.array))
         return self._outcome
+
+    def wait(self) -> None:
+        """Wait until the last run is over."""
+        self._outcome.sums()
 
     @property
     def result(self) -> Result:

@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from cualex import cli, networks
 from cualex.benchmark import figures, memory, problem, rounds
 from cualex.benchmark.figures import Part, Result, Round
-from cualex.benchmark.measure import Ours, Yardstick
+from cualex.benchmark.measure import Ours
 from cualex.benchmark.second import Second
 from cualex.engine.host import crop
 from cualex.errors import CualexError, UsageError
 from cualex.plan import Plan
-from cualex.workers import Workers, cores
+from cualex.workers import cores
 
 UNIT = 2.0**-24
 TRAIN = Part("train", "train", 6)
@@ -64,9 +64,9 @@ def test_without_torch_there_is_no_ratio():
 class FakeOurs:
     """Take 0.25 s a step, of 4e9 operations."""
 
-    workers, operations = None, 4_000_000_000
+    device, operations = None, 4_000_000_000
 
-    def __init__(self, given, mode, device):
+    def __init__(self, given, mode, device, precision):
         self.pictures, self.control, self.turns = len(given.labels), self, []
         self.step = 0
 
@@ -99,9 +99,9 @@ class FakeTorch:
 def match(monkeypatch):
     """Make a match of known times; the yardstick reaches 64 GFLOP/s."""
     monkeypatch.setattr(rounds, "Ours", FakeOurs)
-    monkeypatch.setattr(rounds, "Yardstick", lambda workers, side: type("Y", (), {"rate": lambda self: 64e9})())
+    monkeypatch.setattr(rounds, "yardstick", lambda device, side: type("Y", (), {"rate": lambda self: 64e9})())
     given = problem.make(NETWORK, 6)
-    return lambda torch, part=TRAIN: rounds.Match(part, given, "cpu", torch, 2.0, 64)
+    return lambda torch, part=TRAIN: rounds.Match(part, given, ("cpu", "fp32"), torch, 2.0, 64)
 
 
 def play(match, count):
@@ -151,14 +151,6 @@ def test_the_crops_are_those_that_the_first_layer_reads(device):
     colours = np.zeros((6, 3), np.float32)
     crop.forward(device, given.pictures, given.views, colours, given.mean, y, crop=NETWORK.crop)
     np.testing.assert_array_equal(given.crops(), y.transpose(0, 3, 1, 2))
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_yardstick_computes_the_whole_product(count):
-    yardstick = Yardstick(Workers(count), side=50)
-    yardstick.product[...] = np.nan
-    assert yardstick.rate() > 0
-    np.testing.assert_allclose(yardstick.product, yardstick.left @ yardstick.right, atol=50 * UNIT * 100)
 
 
 def test_a_restart_forgets_every_update():
@@ -237,7 +229,7 @@ def test_the_second_process_ends_with_the_block():
 
 def test_an_error_of_the_second_process_keeps_its_kind():
     with Second("cualex.benchmark.memory") as process, pytest.raises(UsageError, match="no network is called 'x'"):
-        process.ask(network="x", arguments={}, batch=1, device="cpu")
+        process.ask(network="x", arguments={}, batch=1, device="cpu", precision=None)
 
 
 def test_a_second_process_that_ends_early_is_one_line(capfd):
@@ -323,7 +315,7 @@ def document():
 
 def test_the_document_is_complete_against_torch(document):
     conditions = checked(document, torch=True)["torch"]
-    assert set(conditions) == {"version", "threads", "allocator", "layouts"}
+    assert set(conditions) == {"version", "threads", "device", "allocator", "layouts"}
     assert conditions["threads"] == cores()
     assert set(conditions["layouts"]) == set(PARTS)
     for chosen in conditions["layouts"].values():

@@ -51,7 +51,7 @@ FENCES = {
     "rich": ["cualex.cli"],
     "PIL": ["cualex.data.pictures", "cualex.data.demo", "cualex.data.shapes", "cualex.pictures"],
     "cupy": ["cualex.kernels", "cualex.cupy_runtime"],
-    "torch": ["cualex.benchmark.torch_side"],
+    "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }
 
 

@@ -175,7 +175,7 @@ def contenders():
     from cualex.benchmark.torch_side import Contender
 
     given = problem.make(small.network(dropout=0, width=1 / 16), BATCH)
-    return [Contender(given, "train", True, "NCHW") for _ in range(2)]
+    return [Contender(given, "train", True) for _ in range(2)]
 
 
 def test_pytorch_s_layers_are_all_timed_and_add_up(contenders):

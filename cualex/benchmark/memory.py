@@ -19,6 +19,8 @@ STEPS = 2  # the second finds all work memory in place
 class Peak:
     """Hold bytes: the most that was ever resident, what the plan says, and the interpreter before any plan.
 
+    On GPUs `resident` is what CuPy's pools hold there.
+
     `planned` are the buffers, parameters, velocities and work memory that `cualex summary --memory` adds up.
     """
 
@@ -27,17 +29,17 @@ class Peak:
     interpreter: int
 
 
-def measure(network: Network, batch: int, device: str = "cpu") -> Peak:
+def measure(network: Network, batch: int, device: str = "cpu", precision: str | None = None) -> Peak:
     """Run training steps in a new process and say how much memory it had."""
     with Second(__name__) as process:
-        question = {"network": network.name, "arguments": network.arguments, "batch": batch, "device": device}
-        return Peak(**process.ask(**question))
+        question = {"network": network.name, "arguments": network.arguments, "batch": batch}
+        return Peak(**process.ask(**question, device=device, precision=precision))
 
 
-def _answer(network: str, arguments: dict, batch: int, device: str) -> dict:
+def _answer(network: str, arguments: dict, batch: int, device: str, precision: str | None) -> dict:
     """Train on one picture of noise, with all weights zero: what they are changes no buffer."""
     interpreter = _peak()
-    parameters = Parameters(networks.build(network, **arguments), device)
+    parameters = Parameters(networks.build(network, **arguments), device, precision=precision)
     plan = Plan(parameters, batch)
     stored = parameters.network.stored
     picture = np.random.default_rng(0).integers(0, 256, (stored, stored, 3), np.uint8)
@@ -46,8 +48,9 @@ def _answer(network: str, arguments: dict, batch: int, device: str) -> dict:
         plan.put(picture, np.zeros(3, np.int32), np.zeros(batch, np.int32))
         plan.run()
     work = sum(place.scratch_bytes for place in parameters.devices)
+    held = [place.held for place in {place.name: place for place in parameters.devices}.values()]
     return {
-        "resident": _peak(),
+        "resident": _peak() if None in held else sum(held),
         "planned": plan.bytes + parameters.bytes + work,
         "interpreter": interpreter,
     }

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from cualex import environment
 from cualex.benchmark import memory, problem
 from cualex.benchmark.figures import Part, Result, Round, medians
-from cualex.benchmark.measure import SIDE, Ours, Yardstick
+from cualex.benchmark.measure import Ours
 from cualex.benchmark.problem import Problem
 from cualex.benchmark.second import Second
+from cualex.benchmark.yardstick import SIDES, yardstick
 from cualex.errors import CualexError
 from cualex.networks import Network
 from cualex.placements import open_devices, placement
@@ -33,8 +34,10 @@ TUNED = {
 }
 
 MEASURED = {
-    "cualex": "stored uint8 pictures are put in, cropped, and computed; the units dropped are drawn anew",
-    "torch": "float32 crops are ready; layer by layer (eager), SGD(fused=True), the faster memory layout",
+    "cualex": "stored uint8 pictures are put in (on a GPU once, before the turn), cropped, and computed; the units "
+    "dropped are drawn anew",
+    "torch": "float32 crops are ready on the device; SGD(fused=True); the fastest of its ways: layer by layer (eager) "
+    "in either memory layout, and on a GPU compiled with graphs",
     "operations": "two a multiply-add of the layers' products",
 }
 
@@ -47,27 +50,29 @@ def benchmark(
     against: str | None = None,
     tuned: bool = True,
     seconds: float = SECONDS,
-    side: int = SIDE,
+    side: int | None = None,
+    precision: str | None = None,
 ) -> Iterator[Round | Result]:
     """Measure training and inference at a batch, inference of one picture, and the memory of a training step.
 
     With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes. Yield every
     round, and the result last. A turn of ours takes about `seconds`; PyTorch's has as many steps. `side` is that
-    of the yardstick's matrices.
+    of the yardstick's matrices. On a GPU PyTorch computes in the same precision (bf16 by autocast), on the first GPU.
     """
     placed = placement(device, network.towers)
-    open_devices(placed)  # refuse a device now
-    place = str(placed)
+    first, place = open_devices(placed, precision)[0], str(placed)  # refuse a device now
+    precision = first.precision
     parts = (Part("train", "train", batch), Part("infer", "infer", batch), Part("infer_batch_1", "infer", 1))
     conditions = {
         **environment.describe(),
         "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "network": {"name": network.name, **network.arguments},
         "device": place,
+        "precision": precision,
         "batch_size": batch,
         "rounds": rounds,
         "seconds_a_turn": seconds,
-        "product_side": side,
+        "product_side": side or SIDES[first.engine],
         "measured": MEASURED,
         "torch": None,
     }
@@ -76,26 +81,36 @@ def benchmark(
         torch = stack.enter_context(open_torch(tuned)) if against == "torch" else None
         if torch:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
-            said = torch.ask(do="open", **question, batch=batch, seed=SEED)
+            there = {"device": "cuda" if placed.cuda else "cpu", "precision": precision}
+            said = torch.ask(do="open", **question, **there, batch=batch, seed=SEED)
             conditions["torch"] = {**said, "allocator": TUNED if tuned else {}, "layouts": layouts}
         given = problem.make(network, batch, SEED)
         for part in parts:
-            match = Match(part, given, place, torch, seconds, side)
+            match = Match(part, given, (place, precision), torch, seconds, side)
             found[part.name] = yield from match.play(rounds)
             layouts[part.name] = match.layouts
-    yield Result(found, memory.measure(network, batch, place), conditions)
+    yield Result(found, memory.measure(network, batch, place, precision), conditions)
 
 
 class Match:
     """Hold both sides of one part, ready for their turns."""
 
     def __init__(
-        self, part: Part, given: Problem, device: str, torch: Second | None, seconds: float, side: int
+        self,
+        part: Part,
+        given: Problem,
+        where: tuple[str, str],
+        torch: Second | None,
+        seconds: float,
+        side: int | None,
     ):
-        """Warm both up, find how many steps fill a turn, and let PyTorch choose its memory layout."""
+        """Warm both up and find how many steps fill a turn; PyTorch chooses its fastest way.
+
+        `where` is a placement and a precision.
+        """
         self.part, self.torch = part, torch
-        self.ours = Ours(given.first(part.batch), part.mode, device)
-        self.yardstick = Yardstick(self.ours.workers, side)
+        self.ours = Ours(given.first(part.batch), part.mode, *where)
+        self.yardstick = yardstick(self.ours.device, side)
         self.steps = min(MOST, max(1, round(seconds / self.ours.turn(1))))
         self.ours.restart()
         self.layouts = None

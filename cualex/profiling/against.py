@@ -22,6 +22,7 @@ class TorchLayers:
         self._second = rounds.open_torch(tuned=True)
         try:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
+            question |= {"device": "cpu", "precision": "fp32"}
             said = self._second.ask(do="open", **question, batch=batch, seed=rounds.SEED)
             layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)[
                 "layouts"

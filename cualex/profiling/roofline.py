@@ -10,18 +10,15 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from cualex import engine
-from cualex.benchmark.measure import SIDE, Yardstick
+from cualex.benchmark.yardstick import SIDES, yardstick
 from cualex.cuda import CudaDevice
 from cualex.devices import HostDevice
 from cualex.parameters import Parameters
 from cualex.steps import Step
 
-SIDES = {"host": SIDE, "cuda": 8192}  # of the square matrices that are multiplied
 COPIED = 2**28  # bytes of the array that is copied: more than most caches hold
 TIMES = 5  # of which the median counts
 SLOTTED = {"pictures", "views", "colours", "labels"}  # what lies in memory once for every batch in flight
@@ -84,22 +81,15 @@ def _host(device: HostDevice, side: int, copied: int) -> Roofline:
     seconds = _seconds(device, lambda: device.run(copy, count))
     workers = f"{count} worker{'s' if count > 1 else ''}"
     said = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
-    return Roofline(Yardstick(device.workers, side).rate(), 2 * source.nbytes / seconds, said)
+    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / seconds, said)
 
 
 def _cuda(device: CudaDevice, side: int, copied: int) -> Roofline:
     """Multiply two matrices with the engine's own kernel, and copy an array inside the device."""
-    rng, dense = np.random.default_rng(0), engine.find("cuda").dense
-    x, weight, y = (device.allocate(shape, device.dtype) for shape in ((side, side), *2 * ((1, side, side),)))
-    bias = device.allocate((1, side), device.master, zero=True)
-    for array in (x, weight):
-        device.upload(array, rng.standard_normal(array.shape, np.float32))
-    multiply, launches = device.prepare(partial(dense.forward, device, [x], weight, bias, y))
-    device.compile(launches)
     source, target = (device.allocate((copied // 4,), np.float32, zero=True) for _ in range(2))
     copying = _seconds(device, lambda: device.runtime.copy(device.stream, source, target))
     said = f"a {device.precision} product of {side} x {side} with our own kernel and a copy of {source.nbytes:,} bytes"
-    return Roofline(2 * side**3 / _seconds(device, multiply), 2 * source.nbytes / copying, said)
+    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / copying, said)
 
 
 def _seconds(device, work: Callable[[], None]) -> float:
