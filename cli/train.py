@@ -1,15 +1,15 @@
 """`cualex train`: from pictures in folders to a trained network."""
 
-import contextlib
 from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing
+from cualex.cli import _options, _output, _packing, _resume, _training
 
 
 @click.command()
 @click.argument("data", default="demo")
+@_resume.option
 @_options.network
 @_options.crop
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most.")
@@ -26,7 +26,9 @@ from cualex.cli import _options, _output, _packing
     help="Divide the rate by ten after these epochs, not when validation stops improving.",
 )
 @click.option(
-    "--augment/--no-augment", default=None, help="Random crops, mirror images and colour noise, or none of these."
+    "--augment/--no-augment",
+    default=None,
+    help="Random crops, mirror images and colour noise, or none of these.",
 )
 @click.option(
     "--colour-noise",
@@ -39,13 +41,25 @@ from cualex.cli import _options, _output, _packing
     type=click.Choice(["data", "2012"]),
     help="Whose principal components the noise is along: the training pictures', or those of ILSVRC-2012.",
 )
-@click.option("--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise.")
+@click.option(
+    "--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise."
+)
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
 @_options.seed
 @_options.device
 @_options.precision
-@click.option("--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@click.option(
+    "--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept."
+)
 @click.option("--name", default="train", show_default=True, help="Name of the run's directory.")
+@click.option(
+    "--save-every",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="How often to write a checkpoint; one is written at the ends of epochs too.",
+)
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
 @_options.names
@@ -53,11 +67,14 @@ from cualex.cli import _options, _output, _packing
 @_options.workers
 @_options.yes
 @_options.as_json
-def train(data, network, seed, device, precision, output, name, paper, as_json, **options):
+def train(resume, network, seed, output, name, paper, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
     DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
     a small set of generated pictures, for which alexnet has a quick recipe of its own.
+
+    Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
+    own options, but for those that are given; the weights become those of a run never stopped, to the bit.
 
     \b
     Examples:
@@ -66,16 +83,23 @@ def train(data, network, seed, device, precision, output, name, paper, as_json, 
         cualex train photos --crop 131 -b 64 --lr 0.005
         cualex train demo --paper
         cualex train cifar10.zip --network cifar-relu
+        cualex train --resume
+        cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
     from cualex.data import batches, sources
     from cualex.errors import Unreadable, UsageError
     from cualex.pictures import samples
-    from cualex.training import recipes
+    from cualex.training import recipes, resuming
     from cualex.training.loop import train as training
     from cualex.training.run import Run
 
-    recipe = recipes.choose(network, data, paper).but(
+    run = _resume.find(resume, output)
+    if run is None:
+        recipe = recipes.choose(network, options["data"], paper).but(seed=seed)
+    else:
+        recipe, options = _resume.begin(run, network, seed, options)
+    recipe = recipe.but(
         crop=options["crop"],
         batch=options["batch_size"],
         rate=options["lr"],
@@ -88,17 +112,19 @@ def train(data, network, seed, device, precision, output, name, paper, as_json, 
         colour_noise=options["colour_noise"],
         colour_components=options["colour_components"],
         plain_epochs=options["plain_epochs"],
-        seed=seed,
     )
+    if run is not None:
+        resuming.check(run, recipe)
     if options["dropout"] is not None and recipe.network not in recipes.DROPPING:
         raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
     if options["colour_noise"] and not recipe.augment:
         raise UsageError("--colour-noise with --no-augment, which switches it off: leave one of them out")
-    source = sources.find(data, val_split=options["val_split"], names=options["names"])
+    source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
     built = networks.build(recipe.network, **recipe.arguments(len(source.classes)))
-    placed = placements.placement(device, built.towers)
-    placements.open_devices(placed, precision)  # refuse a device now, and not after packing
-    Run.prepare(output, name)
+    placed = placements.placement(options["device"], built.towers)
+    placements.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
+    if run is None:
+        Run.prepare(output, name)
     _introduce(recipe, source)
     validation = source.validation or "train"
     if validation == "train":
@@ -113,28 +139,47 @@ def train(data, network, seed, device, precision, output, name, paper, as_json, 
         keep=not options["no_pack"],
     )
     batches.check_batch(packs["train"], recipe.batch)
-    run = Run.create(output, name)
-    _output.say(f"Run directory: {run.path}")
+    if run is None:
+        run = Run.create(output, name)
+        _output.say(f"Run directory: {run.path}")
     described = {
         "data": source.name,
         "val_split": options["val_split"],
-        "names": options["names"] and str(options["names"].absolute()),
+        "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
-        "precision": precision,
+        "precision": options["precision"],
+        "save_every": options["save_every"],
+        "no_pack": options["no_pack"],
         "recipe": recipe.described(),
         "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
-    records = training(recipe, packs["train"], packs[validation], run, device, precision, described)
-    best = _show(records, run)
+    records = training(
+        recipe,
+        packs["train"],
+        packs[validation],
+        run,
+        str(placed),
+        options["precision"],
+        described,
+        60 * options["save_every"],
+    )
+    try:
+        _training.show(records, run)
+    except KeyboardInterrupt:
+        _output.say(f"Go on with: cualex train --resume {run.path}")
+        raise
+    best = _training.best(run)
     if as_json:
         _output.document(best)
     else:
         click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
-    if data == "demo":
+    if source.name == "demo":
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")
     if skipped := sum(len(pack.skipped) for pack in packs.values()):
-        raise Unreadable(f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}")
+        raise Unreadable(
+            f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}"
+        )
 
 
 def _numbers(text):
@@ -158,47 +203,3 @@ def _introduce(recipe, source) -> None:
     _output.say("Recipe" + " " * 26 + "here" + " " * 21 + "in the paper")
     for what, here, paper in recipe.against_paper():
         _output.say(f"  {what:<29} {here:<24} {paper or 'the same'}")
-
-
-def _show(records, run) -> dict:
-    """Turn the records of a training into progress, lines and pictures; return the best epoch."""
-    from cualex.training.records import Epoch, Notice, Update
-
-    best, progress, seconds, waited = {}, None, 0.0, 0.0
-    with contextlib.ExitStack() as stack:
-        for record in records:
-            if isinstance(record, Update):
-                if progress is None:
-                    total = record.updates * record.images
-                    progress = stack.enter_context(_output.Progress("Training", total, "images"))
-                seconds, waited = seconds + record.seconds, waited + record.waited
-                progress(
-                    record.update * record.images,
-                    f"epoch {record.epoch}, loss {record.loss:.3f}, top-1 {record.top1:.0%}, "
-                    f"waiting for data {waited / max(seconds, 1e-9):.0%}",
-                )
-            elif isinstance(record, Notice):
-                progress.say(record.text)
-            elif isinstance(record, Epoch):
-                found = record.validation
-                progress.say(
-                    f"epoch {record.epoch:>3}/{record.epochs}  loss {record.train_loss:.3f}  "
-                    f"validation: loss {found.loss:.3f}, top-1 {found.top1:.1%}, top-5 {found.top5:.1%}  "
-                    f"rate {record.rate:.2g}  {_output.duration(record.seconds)}"
-                    f"{'  best' if record.best else ''}"
-                )
-                if record.best:
-                    best = {"epoch": record.epoch, "top1": found.top1, "top5": found.top5}
-                _draw(run, progress)
-    return {**best, "run": str(run.path), "weights": str(run.path / "best.safetensors")}
-
-
-def _draw(run, progress) -> None:
-    """Draw the curves; a drawing that fails does not end the training."""
-    from cualex.errors import CualexError
-    from cualex.pictures import curves
-
-    try:
-        curves.draw(run)
-    except (CualexError, OSError) as error:
-        progress.say(f"The curves were not drawn: {error}")

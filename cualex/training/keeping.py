@@ -42,6 +42,9 @@ class Keeper:
             resuming.restore(self.schedule, self.state.schedule, resuming.recipe(self.state.recipe))
             self.started -= self.state.seconds
             self.saver.skip()
+            self.tell(
+                f"Goes on after update {self.state.update:,}, in epoch {self.state.epoch} of {self.recipe.epochs}."
+            )
         self.log.cut(self.state.log)
         self._compare()
 

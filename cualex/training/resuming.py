@@ -22,7 +22,7 @@ def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | Non
     if run.begun:
         files.sweep(run.path)
         before = run.arguments()
-        _check(run, recipe)
+        check(run, recipe)
         conditions.check_pictures(before.get("pictures"), found)
         kept = run.checkpoint()
         run.go_on()
@@ -46,7 +46,7 @@ def recipe(said: dict | None) -> Recipe:
     return Recipe(**{name: _plain(value) for name, value in said.items()})
 
 
-def _check(run: Run, wanted: Recipe) -> None:
+def check(run: Run, wanted: Recipe) -> None:
     """Refuse a run that has come to its end, or whose recipe is for another network or other draws."""
     before, outcome = recipe(run.arguments().get("recipe")), run.outcome()
     for name in FIXED:
