@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,10 +11,10 @@ import pytest
 import small
 
 from cualex import placements
-from cualex.benchmark import problem
+from cualex.benchmark import problem, rounds
 from cualex.clocks import HostClock
 from cualex.devices import Control, HostDevice
-from cualex.errors import UsageError
+from cualex.errors import CualexError
 from cualex.plan import Plan
 from cualex.profiling import figures, measuring, roofline, trace, waiting
 from cualex.profiling import profile as profiles
@@ -321,10 +320,22 @@ def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     assert len(passes) == 1
 
 
-def test_pytorch_is_not_set_beside_a_gpu():
-    said = "--against torch: PyTorch is timed on the CPU, and not beside cuda:0. Add --device cpu."
-    with pytest.raises(UsageError, match=re.escape(said)):
-        next(fast(problem.make(small.network(width=1 / 16), 2), device="cuda:0", against="torch"))
+def test_beside_a_gpu_pytorch_computes_there_in_the_same_precision(emulated, monkeypatch):
+    asked = []
+
+    class Noted:
+        def ask(self, **question):
+            asked.append(question)
+            raise CualexError("far enough")
+
+        def __exit__(self, *exception):
+            pass
+
+    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(rounds, "open_torch", lambda tuned: Noted())
+    with pytest.raises(CualexError, match="far enough"):
+        next(fast(problem.make(small.network(width=1 / 16), 2), device="cuda:0", precision="bf16", against="torch"))
+    assert (asked[0]["do"], asked[0]["device"], asked[0]["precision"]) == ("open", "cuda", "bf16")
 
 
 class FakePack:

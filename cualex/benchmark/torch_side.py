@@ -111,7 +111,8 @@ class Contender:
 
     @torch.inference_mode()
     def _infer_by_layer(self) -> None:
-        functional.softmax(self._forward_by_layer(), dim=1)
+        with self.cast():
+            functional.softmax(self._forward_by_layer(), dim=1)
         self._end("forward", "softmax")
 
     def _train_by_layer(self) -> None:
@@ -122,7 +123,8 @@ class Contender:
         """
         self.optimizer.zero_grad()
         self._end("update", "update")
-        loss = functional.cross_entropy(self._forward_by_layer(), self.labels)
+        with self.cast():
+            loss = functional.cross_entropy(self._forward_by_layer(), self.labels)
         self._end("forward", "softmax")
         loss.backward()
         self._end("backward", next(self.model.named_children())[0])

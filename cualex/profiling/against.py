@@ -1,5 +1,7 @@
 """PyTorch's time for each layer beside ours: the same network in a second process, which sleeps between its passes.
 
+On a GPU each of its layers is waited for, so that what its launches cost is in its times.
+
 Where one of our steps does several layers, theirs are added up; PyTorch's update has a line of its own, ours is part
 of each layer's backward steps.
 """
@@ -16,13 +18,13 @@ from cualex.workers import cores
 class TorchLayers:
     """Hold PyTorch's process, and what each of its passes took."""
 
-    def __init__(self, problem: Problem, mode: str):
-        """Start the process and let it choose its faster memory layout; its weights are drawn anew."""
+    def __init__(self, problem: Problem, mode: str, device: str = "cpu", precision: str = "fp32"):
+        """Start the process on "cpu" or "cuda" and let it choose its faster way; its weights are drawn anew."""
         network, batch = problem.network, len(problem.labels)
         self._second = rounds.open_torch(tuned=True)
         try:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
-            question |= {"device": "cpu", "precision": "fp32"}
+            question |= {"device": device, "precision": precision}
             said = self._second.ask(do="open", **question, batch=batch, seed=rounds.SEED)
             layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)[
                 "layouts"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from cualex import environment
 from cualex.benchmark.measure import Ours
 from cualex.benchmark.problem import Problem
-from cualex.errors import UsageError
 from cualex.parameters import Parameters
 from cualex.placements import placement
 from cualex.profiling import measuring, roofline, waiting
@@ -47,8 +46,7 @@ def profile(
 
     With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
     many steps run on its pictures, to see how long they wait. `side` and `copied` are those of the roofline's matrices
-    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there, UsageError
-    where the plan is on a GPU and PyTorch would not be.
+    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there.
     """
     conditions = {
         **environment.describe(),
@@ -61,17 +59,14 @@ def profile(
         "measured": MEASURED,
     }
     placed = placement(device, problem.network.towers)
-    if against == "torch" and placed.cuda:
-        raise UsageError(
-            f"--against torch: PyTorch is timed on the CPU, and not beside {placed}. Add --device cpu."
-        )
     ours = Ours(problem, mode, device, precision)
     with ExitStack() as stack:
-        torch = stack.enter_context(TorchLayers(problem, mode)) if against == "torch" else None
+        kind, used = "cuda" if placed.cuda else "cpu", ours.device.precision
+        torch = stack.enter_context(TorchLayers(problem, mode, kind, used)) if against == "torch" else None
         plan, parameters = ours.plan, ours.parameters
         conditions |= {
             "device": str(placed),
-            "precision": parameters.devices[0].precision,
+            "precision": used,
             "torch": torch and torch.conditions,
         }
         roofs = _rooflines(parameters, side, copied)
