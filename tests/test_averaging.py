@@ -9,7 +9,7 @@ import pytest
 from colours import run
 from test_evaluate import fill
 
-from cualex import networks
+from cualex import evaluation, networks
 from cualex.data.batches import fixed_views
 from cualex.errors import UsageError
 from cualex.evaluation import evaluate
@@ -148,7 +148,7 @@ def test_each_network_subtracts_its_own_mean(rng):
 
 
 def test_of_one_network_that_gives_no_numbers_the_mean_is_none():
-    found = evaluate([fixed(SURE), fixed([np.nan, 0, 0])], Pack(BLACK, [0, 1, 2, 2]), crops=10)
+    found = evaluate([fixed(SURE), fixed([np.nan, 0, 0])], Pack(BLACK, [0, 1, 2, 2]), batch=4, crops=10)
     assert (found.right1, found.right5, found.named.tolist()) == (0, 0, [-1] * 4)
     assert math.isnan(found.loss)
 
@@ -164,9 +164,10 @@ def test_a_loss_beyond_the_smallest_number_is_counted():
 def test_top_five_is_of_the_mean():
     classes = list("abcdefg")
     first, second = fixed([9, 8, 7, 6, 5, 4, 0], classes), fixed([0, 8, 7, 6, 5, 4, 20], classes)
-    pack = Pack(BLACK, [5, 6, 0, 4], classes)
-    # In order: g, a, b, c, d, e, f.
-    assert [evaluate(models, pack).right5 for models in (first, [first, second])] == [2, 2]
+    pack = Pack(BLACK, [0, 0, 6, 4], classes)
+    # Among the first five are a b c d e, then g b c d e, and of the mean g a b c d.
+    assert [evaluate(models, pack).right5 for models in (first, second, [first, second])] == [3, 2, 3]
+    assert evaluate([first, second], Pack(BLACK, [0] * 4, classes)).right5 == 4
     assert evaluate([first, second], Pack(BLACK, [6] * 4, classes)).right1 == 4
 
 
@@ -208,10 +209,12 @@ def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypa
 # --- the command
 
 
-def test_the_command_says_what_it_averaged(tmp_path):
+def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluation, "evaluate", lambda *given, **more: asked.append(more) or evaluate(*given, **more))
     files = [colours.saved(tmp_path / name, loudness=loud) for name, loud in (("x.st", 0.01), ("y.st", 0.02))]
-    data = fill(tmp_path / "set")
-    fixed_words = ["evaluate", data, "--cache", tmp_path / "cache", "-w", files[0]]
+    data = fill(tmp_path / "set", {"green": ["green", "red"], "red": ["red"] * 2, "blue": ["blue"]})
+    fixed_words = ["evaluate", data, "--cache", tmp_path / "cache", "--batch-size", 5, "-w", files[0]]
     single = json.loads(run(*fixed_words, "--json").stdout)
     assert (single["weights"], single["crops"]) == ([str(files[0])], 1)
     found = json.loads(run(*fixed_words, "-w", files[1], "--crops", "10", "--json").stdout)
@@ -221,7 +224,8 @@ def test_the_command_says_what_it_averaged(tmp_path):
     starts = {(): ":", ("--crops", "10"): ", mean of 10 crops:", ("-w", files[1]): ", mean of 2 networks:"}
     starts["--crops", "10", "-w", files[1]] = ", mean of 10 crops x 2 networks:"
     for more, said in starts.items():
-        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 37 pictures{said} top-1 75.7%, top-5 100.0%")
+        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 5 pictures{said} top-1 80.0%, top-5 100.0%")
+    assert [more["crops"] for more in asked] == [1, 10, 1, 10, 1, 10]
 
 
 def test_the_command_names_the_file_that_does_not_fit(tmp_path):

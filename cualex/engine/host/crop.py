@@ -18,7 +18,7 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
         np.copyto(target, pictures[n][place])  # in two steps: types mixed in one are slower
         target -= mean[place]
         if colours[n].any():
-            target += colours[n]
+            target += np.tile(colours[n], (crop, 1))  # a row of them: runs of three are slow
         if scale != 1:
             target *= scale
         for channel in range(3) if mirror else ():  # long runs of columns, not short ones of channels
