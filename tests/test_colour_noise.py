@@ -6,11 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
+from test_training import small_model
 
 from cualex import philox
 from cualex.data import colours, decoding, sources
 from cualex.data import pack as packs
-from cualex.data.batches import Stream, views
+from cualex.data.ahead import Ahead
+from cualex.data.batches import Stream, fixed_views, views
 from cualex.data.colours import ILSVRC2012, Components, Noise
 from cualex.data.decoding import finish
 from cualex.data.normals import normals
@@ -280,3 +282,26 @@ def test_every_view_is_drawn():
     assert (seen.min(axis=0).tolist(), seen.max(axis=0).tolist()) == ([0, 0, 0], [4, 4, 1])
     # Chi-square with 49 degrees of freedom: beyond 98 once in thirty thousand.
     assert ((counts - 40) ** 2 / 40).sum() < 98
+
+
+def test_what_is_read_ahead_has_the_shifts():
+    with Ahead(Stream(Stub(), 3, 6, noise=Noise(LOUD, epochs=1)), 10) as ahead:
+        for turn in range(4):
+            shifts = ahead.take()[3]
+            assert (shifts == filled(Stream(Stub(), 3, 6, noise=Noise(LOUD, epochs=1)), 10 * turn, 10)[2]).all()
+            assert (shifts != 0).any() == (turn < 3)
+
+
+def test_a_shifted_picture_is_the_picture_in_other_colours(rng):
+    """Whole levels and a whole mean, so that nothing rounds: equal to the bit in what the network says."""
+    model = small_model()
+    pictures = rng.integers(50, 200, (4, 32, 32, 3)).astype(np.uint8)
+    shifts = rng.integers(-50, 50, (4, 3))
+    plan, seen = model.plan(4, ("fc4",)), np.tile(fixed_views(32, 27, 10)[9], (4, 1))
+    found = []
+    for given, colours_given in ((pictures, shifts), (pictures + shifts[:, None, None], None), (pictures, None)):
+        plan.put(given.astype(np.uint8), seen, np.full(4, -1), colours_given)
+        plan.run()
+        found.append(plan.output("fc4"))
+    assert (found[0] == found[1]).all()
+    assert (found[0] != found[2]).all()
