@@ -1,9 +1,11 @@
 """Decode many pictures at once: in threads, since Pillow leaves the interpreter to others while it decodes."""
 
+import functools
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from cualex.workers import cores
 
 # Pictures that a thread decodes before it hands them over; with small ones handing over would cost more.
 TASK = 32
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ def decode_split(
     skipped: list[tuple[str, str]] = []
     train = split == "train"
     total, squares = np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64)
-    for task in _in_order(wanted, size, workers or cores(), measure=train):
-        for picture, made, products in task:
+    for task in in_order(wanted, workers or cores(), functools.partial(_decode, size=size, measure=train)):
+        for picture, (made, products) in task:
             if isinstance(made, PictureError):
                 skipped.append((picture.name, made.reason))
                 continue
@@ -84,7 +88,7 @@ def decode_split(
                 total += made
                 squares += products
         yield Progress(len(good) + len(skipped), len(wanted), len(skipped))
-    _check(source, split, good, skipped)
+    require(source, split, good, skipped)
     labels = np.array([picture.label for picture in good], np.int32)
     names = tuple(picture.name for picture in good)
     mean = covariance = components = None
@@ -105,14 +109,13 @@ def finish(work: Generator):
             return end.value
 
 
-# A picture, its pixels or why there are none, and the sums of the products of its colours where they are wanted.
-_Made = tuple[Picture, np.ndarray | PictureError, np.ndarray | None]
+def in_order(
+    wanted: Sequence[Picture], workers: int, work: Callable[[Picture], Made]
+) -> Iterator[list[tuple[Picture, Made]]]:
+    """Call `work` on each picture in threads; give the pictures with what it returns, in order, up to 32 at once.
 
-
-def _in_order(
-    wanted: tuple[Picture, ...], size: int, workers: int, measure: bool
-) -> Iterator[list[_Made]]:
-    """Decode in tasks of up to 32 pictures, a few tasks ahead of the reader, so that memory stays bounded."""
+    The threads are a few lists ahead of the reader, so that memory stays bounded.
+    """
     task = max(1, min(TASK, len(wanted) // (4 * workers)))
     starts = iter(range(0, len(wanted), task))
     threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
@@ -120,7 +123,7 @@ def _in_order(
     try:
         while True:
             while len(ahead) < 2 * workers and (start := next(starts, None)) is not None:
-                ahead.append(threads.submit(_decode_task, wanted[start : start + task], size, measure))
+                ahead.append(threads.submit(_each, work, wanted[start : start + task]))
             if not ahead:
                 return
             yield ahead.popleft().result()
@@ -128,18 +131,26 @@ def _in_order(
         threads.shutdown(cancel_futures=True)
 
 
-def _decode_task(task: tuple[Picture, ...], size: int, measure: bool) -> list[_Made]:
-    done = []
-    for picture in task:
-        try:
-            made = decode_one(picture, size)
-            done.append((picture, made, colours.products(made) if measure else None))
-        except PictureError as error:
-            done.append((picture, error, None))
-    return done
+def _each(work: Callable[[Picture], Made], task: Sequence[Picture]) -> list[tuple[Picture, Made]]:
+    return [(picture, work(picture)) for picture in task]
 
 
-def _check(source: Source, split: str, good: list[Picture], skipped: list[tuple[str, str]]) -> None:
+def _decode(
+    picture: Picture, size: int, measure: bool
+) -> tuple[np.ndarray | PictureError, np.ndarray | None]:
+    """Return the pixels or why there are none, and the sums of the products of the colours where they are wanted."""
+    try:
+        made = decode_one(picture, size)
+    except PictureError as error:
+        return error, None
+    return made, colours.products(made) if measure else None
+
+
+def require(source: Source, split: str, good: list[Picture], skipped: list[tuple[str, str]]) -> None:
+    """Raise DataError when no picture of the split, or none of a class of train, can be read.
+
+    skipped: name and reason of each picture that could not be.
+    """
     if not skipped:
         return
     first = ": ".join(skipped[0])

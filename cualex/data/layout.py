@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 
 from cualex.data.listing import File, Listing
 from cualex.data.pictures import ENDINGS
@@ -14,8 +15,21 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 Arranged = dict[str, dict[str, list[File]]]
 
 
-def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, list[str]]:
-    """Sort the pictures of a listing into splits and classes; return them with the notes.
+@dataclass(frozen=True)
+class LeftOut:
+    """Files or folders that are no part of the set, for one reason.
+
+    kind: "hidden", "stray" (no picture by its ending), "outside" (a picture in no split or class) or "empty"
+    (a class folder).  names: all of them, as in the listing.  text: a sentence that names a few.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    text: str
+
+
+def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, list[LeftOut]]:
+    """Sort the pictures of a listing into splits and classes; return them with what is left out.
 
     A single folder around everything, as archives have it, is stepped into. `train`, `val` and `test` at the top
     are splits when they hold class folders, when they are all there is, or when `names` gives the classes of the
@@ -25,15 +39,16 @@ def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, lis
 
     Raise DataError when there is no picture, or pictures without a class.
     """
-    pictures, notes = _pictures(found)
+    pictures, left_out = _pictures(found)
     top = _top(pictures)
     inside = _by_first(pictures, top)
     splits = {name: SPLITS[name.lower()] for name in inside if name.lower() in SPLITS}
     nested = any(_deep(file, f"{top}{name}/") for name in splits for file in inside[name])
     if splits and (nested or names is not None or len(splits) == len(inside)):
-        others = [name or "pictures in no folder" for name in inside if name not in splits]
+        others = {name or "pictures in no folder": inside[name] for name in inside if name not in splits}
         if others:
-            notes.append(f"left out beside the splits: {some(others)}")
+            files = tuple(file.name for files in others.values() for file in files)
+            left_out.append(LeftOut("outside", files, f"left out beside the splits: {some(list(others))}"))
         roots = {split: [] for split in SPLITS.values() if split in splits.values()}
         for name, split in splits.items():
             roots[split].append(f"{top}{name}/")
@@ -42,10 +57,10 @@ def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, lis
     arranged: Arranged = {split: {} for split in roots}
     for split, folders in roots.items():
         for root in folders:
-            for name, files in _classes(found, root, pictures, names, notes).items():
+            for name, files in _classes(found, root, pictures, names, left_out).items():
                 # macOS writes é as two letters, others as one: the same class.
                 arranged[split].setdefault(unicodedata.normalize("NFC", name), []).extend(files)
-    return arranged, [*found.notes, *notes]
+    return arranged, left_out
 
 
 def some(names: list[str]) -> str:
@@ -53,30 +68,33 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _pictures(found: Listing) -> tuple[list[File], list[str]]:
+def _pictures(found: Listing) -> tuple[list[File], list[LeftOut]]:
     """Keep what is a picture by its ending and not hidden; note the rest."""
-    kept, hidden, others = [], set(), Counter()
+    kept, hidden, stray = [], {}, {}
     for file in found.files:
-        secret = next(filter(_hidden, file.name.split("/")), None)
+        parts = file.name.split("/")
+        depth = next((depth for depth, part in enumerate(parts) if _hidden(part)), None)
         ending = os.path.splitext(file.name)[1].lower()
-        if secret:
-            hidden.add(secret)
+        if depth is not None:
+            hidden["/".join(parts[: depth + 1])] = parts[depth]
         elif ending in ENDINGS:
             kept.append(file)
         else:
-            others[ending or "without ending"] += 1
-    rest = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
+            stray[file.name] = ending or "without ending"
+    endings = Counter(stray.values()).most_common(5)
+    rest = ", ".join(f"{count} {ending}" for ending, count in endings)
     if not kept:
         raise DataError(
             f"{found.place}: no pictures inside (found: {rest or 'no files'}); expected .jpg, .png, .webp, .bmp, "
             f".gif, .tif or .ppm files in a folder for each class, as {_example(found.place)}"
         )
-    notes = []
+    left_out = []
     if hidden:
-        notes.append(f"left out, hidden: {some(sorted(hidden))}")
-    if rest:
-        notes.append(f"left out, no pictures by their ending: {rest}")
-    return kept, notes
+        text = f"left out, hidden: {some(sorted(set(hidden.values())))}"
+        left_out.append(LeftOut("hidden", tuple(hidden), text))
+    if stray:
+        left_out.append(LeftOut("stray", tuple(stray), f"left out, no pictures by their ending: {rest}"))
+    return kept, left_out
 
 
 def _hidden(part: str) -> bool:
@@ -115,7 +133,7 @@ def _by_first(pictures: list[File], root: str) -> dict[str, list[File]]:
 
 
 def _classes(
-    found: Listing, root: str, pictures: list[File], names: dict[str, str] | None, notes: list[str]
+    found: Listing, root: str, pictures: list[File], names: dict[str, str] | None, left_out: list[LeftOut]
 ) -> dict[str, list[File]]:
     """Group the pictures below `root` by class folder, or by the list when they lie in none."""
     groups = _by_first(pictures, root)
@@ -124,11 +142,12 @@ def _classes(
     if not groups:
         return _listed_classes(where, root, loose, names)
     if loose:
-        notes.append(f"left out, in no class folder: {some([file.name for file in loose])}")
+        outside = [file.name for file in loose]
+        left_out.append(LeftOut("outside", tuple(outside), f"left out, in no class folder: {some(outside)}"))
     below = [folder[len(root) :] for folder in found.folders if folder.startswith(root)]
-    empty = [name for name in below if "/" not in name and name not in groups and not _hidden(name)]
+    empty = [root + name for name in below if "/" not in name and name not in groups and not _hidden(name)]
     if empty:
-        notes.append(f"left out, no pictures inside: {some([root + name for name in empty])}")
+        left_out.append(LeftOut("empty", tuple(empty), f"left out, no pictures inside: {some(empty)}"))
     return groups
 
 

@@ -11,6 +11,7 @@ import io
 import os
 import threading
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ PIXELS = 50_000_000
 # 50 million pixels of four 16-bit channels, never compressed, and room for metadata: more is no picture.
 BYTES = 500_000_000
 
+# The reason of a picture whose end is missing.
+TRUNCATED = "cut short, the file ends before the picture does"
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,6 +46,16 @@ _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture file says of itself: its format and mode in Pillow's words, and its size before any turn."""
+
+    format: str
+    mode: str
+    rows: int
+    columns: int
+
+
 def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
     """Decode a picture file: uint8 (rows, columns, 3), RGB.
 
@@ -51,7 +65,7 @@ def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
     The header is read first: a picture of more than `pixels` is refused before anything is decoded. Raise
     PictureError, which carries `name`.
     """
-    return np.array(_opened(data, name, pixels))
+    return np.array(_opened(data, name, pixels)[0])
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
@@ -76,9 +90,15 @@ def load(
     Raise PictureError with `name`, by default the path.
     """
     if isinstance(source, bytes):
-        return np.array(_squared(_opened(source, name or "picture", pixels, 2 * size), size))
+        return inspect(source, size, name or "picture", pixels=pixels)[0]
     name = name or str(source)
     return load(read(source, name), size, name, pixels=pixels)
+
+
+def inspect(data: bytes, size: int, name: str, *, pixels: int = PIXELS) -> tuple[np.ndarray, Header]:
+    """Decode a picture file as `load` does, and return what its header says beside the pixels."""
+    image, header = _opened(data, name, pixels, 2 * size)
+    return np.array(_squared(image, size)), header
 
 
 def read(path: str | Path, name: str) -> bytes:
@@ -95,8 +115,11 @@ def read(path: str | Path, name: str) -> bytes:
         raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
 
 
-def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> Image.Image:
-    """Decode into a Pillow picture of mode RGB; a JPEG scaled down on the way, but never below `smallest`."""
+def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> tuple[Image.Image, Header]:
+    """Decode into a Pillow picture of mode RGB; a JPEG scaled down on the way, but never below `smallest`.
+
+    The header is what the file says before that.
+    """
     if not data:
         raise PictureError(name, "the file is empty")
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
@@ -105,12 +128,13 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > pixels:
                 raise PictureError(name, too_large)
+            header = Header(image.format, image.mode, image.height, image.width)
             if smallest is not None:
                 image.draft(None, (smallest, smallest))
             image.load()
             turn = _turn(image)
             image = _rgb(image, name)
-            return image if turn is None else image.transpose(turn)
+            return (image if turn is None else image.transpose(turn)), header
         except PictureError:
             raise
         except Image.DecompressionBombError:
@@ -121,10 +145,7 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
         # Damaged files bring out more kinds of exception than Pillow names, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
-            if "truncated" in text.lower():
-                text = "cut short, the file ends before the picture does"
-            else:
-                text = f"damaged ({text[:100]})"
+            text = TRUNCATED if "truncated" in text.lower() else f"damaged ({text[:100]})"
             raise PictureError(name, text) from None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cualex.data import labels, layout
 from cualex.data.archives import archive
+from cualex.data.layout import LeftOut
 from cualex.data.listing import Listing, folder, order
 from cualex.errors import DataError, UsageError
 
@@ -47,6 +48,19 @@ class Source:
         return next((split for split in ("val", "test") if split in self.splits), None)
 
 
+@dataclass(frozen=True)
+class Survey:
+    """A data set as it lies there, whatever is wrong with its folders.
+
+    source: the set; where it is refused, its classes are those of all splits together.  left_out: what is no part
+    of it; the notes of `source` say it too.  refusal: why the set cannot be used as it is, or None.
+    """
+
+    source: Source
+    left_out: tuple[LeftOut, ...]
+    refusal: str | None
+
+
 def find(
     data: str | Path,
     *,
@@ -70,22 +84,43 @@ def find(
     Raise DataError when there is no picture, no class folder or only one class, when val or test hold a class
     that train lacks, or when a folder is none of `classes`.
     """
+    found = survey(data, val_split=val_split, names=names, classes=classes, seed=seed)
+    if found.refusal is not None:
+        raise DataError(found.refusal)
+    return found.source
+
+
+def survey(
+    data: str | Path,
+    *,
+    val_split: float = 0.2,
+    names: str | Path | None = None,
+    classes: list[str] | tuple[str, ...] | None = None,
+    seed: int = 0,
+) -> Survey:
+    """Find a data set as `find` does, but return it where its classes do not fit together, with the reason."""
     if not 0 <= val_split < 1:
         raise UsageError(f"validation share {val_split:g}: expected 0 or more, and less than 1")
     if str(data) == "demo":
         from cualex.data import demo
 
-        return demo.source(seed)
+        return Survey(demo.source(seed), (), None)
     found = _listing(data)
-    arranged, notes = layout.arrange(found, labels.read_names(names) if names else None)
+    arranged, left_out = layout.arrange(found, labels.read_names(names) if names else None)
+    notes = [*found.notes, *(left.text for left in left_out)]
     if set(arranged) == {"train"} and val_split:
         arranged, taken = labels.divide(arranged, val_split, seed)
         if taken:
             notes.append(f"val is taken from train: {val_split:.0%} of each class, {taken} pictures")
-    if classes is None:
-        classes = labels.own_classes(found.place, arranged)
-    else:
-        notes += labels.check_known(found.place, arranged, classes)
+    refusal = None
+    try:
+        if classes is None:
+            classes = labels.own_classes(found.place, arranged)
+        else:
+            notes += labels.check_known(found.place, arranged, classes)
+    except DataError as error:
+        refusal = str(error)
+        classes = sorted({name for groups in arranged.values() for name in groups}, key=order)
     index = {name: label for label, name in enumerate(classes)}
     digest = hashlib.sha256(repr((found.stamp, *classes)).encode())
     splits = {}
@@ -94,7 +129,8 @@ def find(
         for file, label in files:
             digest.update(repr((split, file.name, file.stamp, label)).encode())
         splits[split] = tuple(Picture(file.name, label, file.read) for file, label in files)
-    return Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes))
+    source = Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes))
+    return Survey(source, tuple(left_out), refusal)
 
 
 def _listing(data: str | Path) -> Listing:
