@@ -111,3 +111,12 @@ def spoiled(workers=None, precision="fp32"):
 
     device.workers.run = spoil_and_run
     return device
+
+
+@pytest.fixture(scope="module")
+def speck():
+    """Let the network of that name be known, which trains in no time."""
+    from runs import known
+
+    with known():
+        yield
