@@ -42,6 +42,11 @@ from cualex.cli import _options, _output, _packing, _resume, _training
     help="Whose principal components the noise is along: the training pictures', or those of ILSVRC-2012.",
 )
 @click.option(
+    "--mean-at",
+    type=click.Choice(["crop", "centre"]),
+    help="Where the mean picture is taken: at the crop, or at its centre for every crop, as in 2012.",
+)
+@click.option(
     "--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise."
 )
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
@@ -112,6 +117,7 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         colour_noise=options["colour_noise"],
         colour_components=options["colour_components"],
         plain_epochs=options["plain_epochs"],
+        mean_at=options["mean_at"],
     )
     if run is not None:
         resuming.check(run, recipe)

@@ -175,6 +175,7 @@ class Builder:
             target = Operand(self.maps_on(place, "picture", 1, read, pad if engine.BORDERS else 0), 0)
             reads = {name: Operand(buffer) for name, buffer in given.items()}
             numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": self.control}
+            numbers["centred"] = network.mean_at == "centre"
             self.step(place, "crop.forward", reads=reads, writes={"y": target}, **numbers)
             sources.append((target,))
         return Maps(crop, network.towers, sources=tuple(sources))

@@ -108,9 +108,12 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None)
 
 
 def preprocessing(network: Network) -> dict:
-    """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it."""
+    """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it.
+
+    mean_at: whether the mean is taken at the crop, or at its own centre whatever the crop.
+    """
     sizes = {"stored": network.stored, "crop": network.crop}
-    return sizes | {"channels": "RGB", "scale": network.scale, "mean": MEAN}
+    return sizes | {"channels": "RGB", "scale": network.scale, "mean": MEAN, "mean_at": network.mean_at}
 
 
 def load(path: str | Path) -> Weights:

@@ -17,24 +17,29 @@ def draw(bench, rng):
     return pictures, mean, (*given, bench.put_input(COLOURS, np.float32), bench.put(mean, np.float32))
 
 
-def formula(pictures, mean):
+def formula(pictures, mean, centred=False):
     """Cut out each view; (pictures, rows, columns, colours)."""
+    middle = (ROWS - CROP) // 2, (COLUMNS - CROP) // 2
     y = np.empty((len(VIEWS), CROP, CROP, 3))
     for n, (row, column, mirror) in enumerate(VIEWS):
         for r, c, channel in np.ndindex(CROP, CROP, 3):
             place = row + r, column + (CROP - 1 - c if mirror else c), channel
-            y[n, r, c, channel] = 0.5 * (float(pictures[(n, *place)]) + COLOURS[n][channel] - mean[place])
+            own = (middle[0] + r, middle[1] + c, channel) if centred else place
+            y[n, r, c, channel] = 0.5 * (float(pictures[(n, *place)]) + COLOURS[n][channel] - mean[own])
     return y
 
 
-def test_crop_mirror_colour_mean_and_scale(bench, rng):
+@pytest.mark.parametrize("centred", [False, True])
+def test_crop_mirror_colour_mean_and_scale(bench, rng, centred):
     pictures, mean, given = draw(bench, rng)
     y = bench.empty((1, len(VIEWS), CROP, CROP, 3))
     control = bench.begin()
     with bench.untouched(*given):
         target = y[0] if bench.host else y
-        bench.engine.crop.forward(bench.device, *given, target, crop=CROP, scale=0.5, control=control)
-    assert_array_equal(bench.get(y)[0], bench.rounded(formula(pictures, mean)))
+        bench.engine.crop.forward(
+            bench.device, *given, target, crop=CROP, scale=0.5, centred=centred, control=control
+        )
+    assert_array_equal(bench.get(y)[0], bench.rounded(formula(pictures, mean, centred)))
 
 
 @pytest.mark.parametrize(("block", "pad"), [(2, 0), (2, 3), (3, 1), (4, 0), (4, 2)])

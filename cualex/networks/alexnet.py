@@ -12,23 +12,28 @@ from cualex.networks.network import Network
 SMALLEST = 67  # of the crops that leave one value a map after the last pool
 
 
-def alexnet(classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0) -> Network:
+def alexnet(
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+) -> Network:
     """Build the network of the paper: two towers that meet before conv3, fc6, fc7 and fc8.
 
     Crops of 67, 99, 131, 163, 195 and 227 leave no pixel unread; others from 67 on fit as well. `dropout` is the
     share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers but the last.
     """
-    return _build("alexnet", 2, classes=classes, crop=crop, dropout=dropout, width=width)
+    return _build("alexnet", 2, classes=classes, crop=crop, dropout=dropout, width=width, mean_at=mean_at)
 
 
 def alexnet_one_tower(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
 ) -> Network:
     """Build the same network in one tower, where every filter sees all maps of the layer below."""
-    return _build("alexnet-one-tower", 1, classes=classes, crop=crop, dropout=dropout, width=width)
+    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width}
+    return _build("alexnet-one-tower", 1, **numbers, mean_at=mean_at)
 
 
-def _build(name: str, towers: int, classes: int, crop: int, dropout: float, width: float) -> Network:
+def _build(
+    name: str, towers: int, classes: int, crop: int, dropout: float, width: float, mean_at: str
+) -> Network:
     """Say the list once: the counts are of all towers together, and a single tower has nothing to exchange."""
     if crop < SMALLEST:
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
@@ -74,5 +79,6 @@ def _build(name: str, towers: int, classes: int, crop: int, dropout: float, widt
         classes,
         crop,
         stored=round(crop * 256 / 227),
-        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width},
+        mean_at=mean_at,
+        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
     )

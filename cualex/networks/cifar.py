@@ -7,7 +7,7 @@ from cualex.layers import LRN, Conv, Dense, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
 
 
-def cifar_relu(classes: int = 10, crop: int = 27) -> Network:
+def cifar_relu(classes: int = 10, crop: int = 27, mean_at: str = "crop") -> Network:
     """Build the network: crops of 27 out of 32 pixels give maps of 13, 6 and 3 with no pixel unread.
 
     Pictures are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
@@ -28,5 +28,7 @@ def cifar_relu(classes: int = 10, crop: int = 27) -> Network:
         "fc4": Dense(classes, std=0.03),
         "softmax": Softmax(),
     }
-    arguments = {"classes": classes, "crop": crop}
-    return Network("cifar-relu", layers, 1, classes, crop, stored=32, scale=1 / 64, arguments=arguments)
+    arguments = {"classes": classes, "crop": crop, "mean_at": mean_at}
+    return Network(
+        "cifar-relu", layers, 1, classes, crop, stored=32, scale=1 / 64, mean_at=mean_at, arguments=arguments
+    )

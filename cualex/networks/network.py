@@ -24,12 +24,17 @@ class Stage:
         return {f"{self.name}.{last}": parameter for last, parameter in own.items()}
 
 
+MEANS = ("crop", "centre")  # where the mean picture can be taken
+
+
 @dataclass(frozen=True)
 class Network:
     """Hold an architecture: its layers, and the pictures that it reads.
 
     `layers` are one tower's; each of the `towers` has them all until they join. Pictures are stored with
     `stored` pixels a side, of which the network sees a square of `crop`, less the mean picture and times `scale`.
+    The mean picture is taken at the crop and turned with it; with `mean_at` "centre" its centre is taken for every
+    view, as the code of 2012 did.
     `arguments` are those of the function that made the network, so that a weights file can make it again.
     """
 
@@ -40,9 +45,12 @@ class Network:
     crop: int
     stored: int
     scale: float = 1.0
+    mean_at: str = "crop"
     arguments: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        if self.mean_at not in MEANS:
+            raise ValueError(f"the mean picture can be taken at the {' or '.join(MEANS)}, got {self.mean_at}")
         if self.crop > self.stored:
             raise ValueError(f"a crop of {self.crop} does not fit into pictures stored at {self.stored}")
 

@@ -21,6 +21,7 @@ class Recipe:
     Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
     components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
+    `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
     """
 
     network: str = "alexnet"
@@ -36,6 +37,7 @@ class Recipe:
     colour_noise: float = colours.DEVIATION
     colour_components: str = "data"
     plain_epochs: int = 0
+    mean_at: str = "crop"
     seed: int = 0
 
     def schedule(self) -> Plateau | Fixed:
@@ -59,7 +61,7 @@ class Recipe:
 
     def arguments(self, classes: int) -> dict:
         """Return the arguments of the network's function."""
-        arguments = {"classes": classes, "crop": self.crop}
+        arguments = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at}
         return arguments | ({"dropout": self.dropout} if self.network in DROPPING else {})
 
     def described(self) -> dict:
@@ -97,6 +99,7 @@ _WORDS = {
     "colour_noise": "colour noise, deviation",
     "colour_components": "components of colour",
     "plain_epochs": "last epochs without noise",
+    "mean_at": "mean picture subtracted",
 }
 _NONE = "none"
 
@@ -109,6 +112,8 @@ def _word(name: str, value) -> str:
         return "yes" if value else "no"
     if name == "colour_components":
         return COMPONENTS[value]
+    if name == "mean_at":
+        return f"at the {value}"
     if name in ("colour_noise", "plain_epochs") and not value:
         return _NONE
     return f"{value:g}" if isinstance(value, float) else str(value)

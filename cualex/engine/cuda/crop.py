@@ -5,12 +5,15 @@ from math import isqrt
 from cualex.engine.cuda.maps import THREADS, grid, storage, vector
 
 
-def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, control=None) -> None:
+def forward(
+    device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None
+) -> None:
     """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
 
     pictures (2, n, rows, columns, 3) uint8; views (2, n, 3) int32 as (row, column, mirror); colours (2, n, 3) float32:
     a row for each input slot, of which the device's control names one; mean (rows, columns, 3) float32. The mirror
-    image is that of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255.
+    image is that of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255. When
+    `centred`, the centre of the mean is taken instead, whatever the view, and not turned.
 
     y (..., n, h, w, 3 * b * b) holds blocks of b x b pixels in the order (row, column, colour). With b > 1 the crop
     lies at (pad, pad), zeros around it; with b = 1 it fills y.
@@ -32,6 +35,7 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
         CROP=crop,
         PAD=pad if block > 1 else 0,
         BLOCK=block,
+        CENTRED=int(centred),
         SCALE=scale,
         VECTOR=values,
         PRECISION=storage(device),

@@ -1,22 +1,28 @@
-"""From stored pictures to what the first layer reads: crop, mirror, subtract the mean picture at the crop."""
+"""From stored pictures to what the first layer reads: crop, mirror, subtract the mean picture."""
 
 import numpy as np
 
 
-def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, control=None) -> None:
+def forward(
+    device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None
+) -> None:
     """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
 
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); colours (n, 3), added to the whole
     picture; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that
-    of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255.
+    of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255. When `centred`, the
+    centre of the mean is taken instead, whatever the view, and not turned.
     """
+    row, column = ((side - crop) // 2 for side in mean.shape[:2])
+    middle = mean[row : row + crop, column : column + crop]
+    turned = np.ascontiguousarray(middle[:, ::-1]) if centred else None  # turned back with the picture
 
     def task(n, scratch):
         row, column, mirror = (int(number) for number in views[n])
         place = slice(row, row + crop), slice(column, column + crop)
         target = scratch("crop", y.shape[1:], y.dtype) if mirror else y[n]
         np.copyto(target, pictures[n][place])  # in two steps: types mixed in one are slower
-        target -= mean[place]
+        target -= mean[place] if not centred else turned if mirror else middle
         if colours[n].any():
             target += np.tile(colours[n], (crop, 1))  # a row of them: runs of three are slow
         if scale != 1:
