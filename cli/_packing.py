@@ -37,7 +37,7 @@ def packs(
             work = pack(source, split, size, cache=cache, workers=workers)
         else:
             work = unpacked(source, split, size, workers=workers)
-        made[split] = _watch(work, f"{'Packing' if keep else 'Reading'} {split}", len(source.splits[split]))
+        made[split] = watch(work, f"{'Packing' if keep else 'Reading'} {split}", "left out")
         _report(split, made[split].skipped)
     return made
 
@@ -63,15 +63,15 @@ def _announce(source, splits: list[str], size: int, cache: Path | None, yes: boo
         _output.say(f"{said}.")
 
 
-def _watch(work, label: str, total: int):
-    """Run a generator of progress to its end, and return what it made."""
+def watch(work, label: str, lost: str):
+    """Show a generator of progress to its end, and return what it made; `lost` is said of unreadable pictures."""
     try:
         record = next(work)
     except StopIteration as end:  # it was there already
         return end.value
-    with _output.Progress(label, total) as progress:
+    with _output.Progress(label, record.total) as progress:
         while True:
-            note = f"{record.skipped} left out" if record.skipped else ""
+            note = f"{record.skipped} {lost}" if record.skipped else ""
             progress(record.done, "waiting for the process that packs it" if record.waiting else note)
             try:
                 record = next(work)
