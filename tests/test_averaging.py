@@ -9,7 +9,7 @@ import pytest
 from colours import run
 from test_evaluate import fill
 
-from cualex import evaluation, networks
+from cualex import evaluation, networks, weights
 from cualex.data.batches import fixed_views
 from cualex.errors import UsageError
 from cualex.evaluation import evaluate
@@ -35,9 +35,9 @@ class Pack:
         out[:] = self.pictures[indices]
 
 
-def drawn(rng, mean, seed=3):
+def drawn(mean, seed=3, **arguments):
     """Make a network with loud weights, for which every pixel's place counts."""
-    network = networks.build("cifar-relu", classes=3)
+    network = networks.build("cifar-relu", classes=3, **arguments)
     loud = np.random.default_rng(seed)
     tensors = {
         name: loud.normal(0, 0.5 / math.sqrt(max(math.prod(shape[1:]), 1)), shape).astype(np.float32)
@@ -82,32 +82,37 @@ def test_other_numbers_of_crops_are_refused():
     assert str(caught.value) == "5 crops: expected 1 or 10"
 
 
-def test_ten_crops_by_hand(rng):
-    """Cut out every view here, less the mean at the crop, and show the network its centre alone."""
+@pytest.mark.parametrize("mean_at", ["crop", "centre"])
+def test_ten_crops_by_hand(rng, mean_at):
+    """Cut out every view here, less the mean, and show it to a network without a mean, at the centre alone."""
     mean = rng.integers(0, 56, (32, 32, 3))
-    model, plain = drawn(rng, mean), drawn(rng, 0 * mean)
-    shown = rng.integers(0, 200, (7, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    model, plain = drawn(mean, mean_at=mean_at), drawn(0 * mean)
+    shown = mean + rng.integers(56, 200, (7, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
     labels = np.arange(7) % 3
     total = 0
     for row, column in ((0, 0), (0, 5), (2, 2), (5, 0), (5, 5)):
         for mirrored in (False, True):
-            cut = shown[:, row : row + 27, column : column + 27]
+            place = slice(row, row + 27), slice(column, column + 27)
+            cut, own = shown[:, *place], mean[place]
+            if mirrored:
+                cut, own = cut[:, :, ::-1], own[:, ::-1]
             seen = np.zeros((7, 32, 32, 3), np.uint8)
-            seen[:, 2:29, 2:29] = cut[:, :, ::-1] if mirrored else cut
+            seen[:, 2:29, 2:29] = cut - (own if mean_at == "crop" else mean[2:29, 2:29])
             total = total + plain.probabilities(seen).astype(np.float64)
     average = total / 10
-    found = evaluate(model, Pack((shown + mean).astype(np.uint8), labels), batch=3, crops=10)
+    pack = Pack(shown.astype(np.uint8), labels)
+    found = evaluate(model, pack, batch=3, crops=10)
     # Another batch may sum in another order: single precision, some hundred terms.
     assert found.named.tolist() == average.argmax(axis=1).tolist()
     np.testing.assert_allclose(found.probabilities, average.max(axis=1), rtol=1e-4)
     assert found.loss == pytest.approx(-np.log(average[np.arange(7), labels]).mean(), rel=1e-4)
-    centre = evaluate(model, Pack((shown + mean).astype(np.uint8), labels), batch=3)
+    centre = evaluate(model, pack, batch=3)
     assert np.abs(found.probabilities - centre.probabilities).max() > 1e-2
 
 
 def test_ten_crops_are_the_mean_of_ten_single_runs(rng):
     """With the plan that evaluation has; float64 sums of ten then round at most ten times."""
-    model = drawn(rng, np.full((32, 32, 3), 90))
+    model = drawn(np.full((32, 32, 3), 90))
     pack = Pack(rng.integers(0, 256, (5, 32, 32, 3), np.uint8), [0, 1, 2, 0, 1])
     plan, average = model.plan(5, ("fc4",)), 0
     for view in fixed_views(32, 27, 10):
@@ -137,7 +142,7 @@ def test_probabilities_are_averaged_and_not_their_logarithms():
 
 
 def test_each_network_subtracts_its_own_mean(rng):
-    models = [drawn(rng, np.full((32, 32, 3), level), seed) for level, seed in ((0, 1), (130, 2))]
+    models = [drawn(np.full((32, 32, 3), level), seed) for level, seed in ((0, 1), (130, 2))]
     pack = Pack(rng.integers(0, 256, (6, 32, 32, 3), np.uint8), [0, 1, 2] * 2)
     average = sum(model.probabilities(pack.pictures).astype(np.float64) for model in models) / 2
     found = evaluate(models, pack, batch=6)
@@ -197,7 +202,7 @@ def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypa
     from cualex import placements
 
     monkeypatch.setattr(placements, "CupyRuntime", emulated)
-    made = drawn(rng, rng.uniform(60, 140, (32, 32, 3)))
+    made = drawn(rng.uniform(60, 140, (32, 32, 3)))
     kept = Weights(made.network, made.parameters.unload(), CLASSES, made.mean)
     pack = Pack(rng.integers(0, 256, (1, 32, 32, 3), np.uint8), [2])
     ours = evaluate(Model(kept, "cuda:0", "fp32"), pack, batch=1, crops=10)
@@ -237,3 +242,13 @@ def test_the_command_names_the_file_that_does_not_fit(tmp_path):
         f"Error: only networks of the same classes can be averaged: {first} has green, red, blue, {other} has red, "
         "green, blue. Leave one of them out.\n"
     )
+
+
+def test_where_the_mean_is_taken_is_kept_with_the_weights(tmp_path):
+    mean = np.zeros((32, 32, 3))
+    for place in ("crop", "centre"):
+        made = drawn(mean, mean_at=place)
+        weights.save(tmp_path / "w", Weights(made.network, made.parameters.unload(), CLASSES, made.mean))
+        assert weights.load(tmp_path / "w").network.mean_at == place
+    with pytest.raises(UsageError, match="the mean picture can be taken at the crop or centre, got corner"):
+        networks.build("cifar-relu", mean_at="corner")
