@@ -62,12 +62,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int filter = tower * FILTERS + group * GROUP_FILTERS + first_row;
     const int rows = GROUP_FILTERS - first_row;
 
-    const bool adds_bias = (SPLITS > 1 || tile == 0) && threadIdx.x < TILE_ROWS;
-    float bias_sum = 0;
+    const bool adds_bias = SPLITS > 1 || tile == 0;
+    constexpr int owned = (TILE_ROWS + THREADS - 1) / THREADS;  // rows whose biases a thread adds up, THREADS apart
+    float bias_sums[owned] = {};
     auto look = [&](const Value* dy_tile, int step) {
         if (!adds_bias || SPLITS > 1 && step % tiles != tile) return;
+#pragma unroll
+        for (int i = 0; i < owned; ++i) {
+            const int row = threadIdx.x + i * THREADS;
+            if (row >= TILE_ROWS) break;
 #pragma unroll 4
-        for (int k = 0; k < TILE_DEPTH; ++k) bias_sum += load(dy_tile + Tile<TILE_ROWS, false>::at(threadIdx.x, k));
+            for (int k = 0; k < TILE_DEPTH; ++k) bias_sums[i] += load(dy_tile + Tile<TILE_ROWS, false>::at(row, k));
+        }
     };
     typedef Sums<false, false> Results;
     Results sums;
@@ -80,9 +86,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, control, bias_velocity, nullptr};
     float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
     float* bias_slab = bias_slabs + (size_t)(split * tiles + tile) * TOWERS * FILTERS;
-    if (adds_bias && threadIdx.x < rows && !bias_sink.idle()) {
-        const float run[1][4] = {{bias_sum}};
-        bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + threadIdx.x, run, 4, 1, false);
+    if (adds_bias && !bias_sink.idle()) {
+#pragma unroll
+        for (int i = 0; i < owned; ++i) {
+            const int row = threadIdx.x + i * THREADS;
+            if (row >= TILE_ROWS || row >= rows) break;
+            const float run[1][4] = {{bias_sums[i]}};
+            bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + row, run, 4, 1, false);
+        }
     }
     if (sink.idle()) return;
     sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {

@@ -45,6 +45,15 @@ def test_every_kind_of_tile(bench, kind, monkeypatch):
         assert (dx[0] * along).sum() == (reference.conv(along, arrays.weight, pad=1) * dy).sum()
 
 
+@pytest.mark.parametrize("splits", [1, 3])
+def test_biases_of_a_tile_with_more_rows_than_threads(emulated, splits, monkeypatch):
+    case = Case(channels=4, filters=200, size=1, pictures=3)
+    arrays = small(case)
+    with cut_into(monkeypatch, (256, 48, 64, 48), splits=splits):
+        _, dbias = Convolution(open_bench(emulated, "tf32"), case, arrays).weight_gradient()
+    assert_array_equal(dbias, arrays.dy[0].sum((0, 2, 3)))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
     case = CUDA["wide"]
