@@ -72,7 +72,8 @@ class CupyRuntime:
     def allocate(self, device: int, shape: tuple[int, ...], dtype):
         """Return an array on a GPU; raise OutOfMemory."""
         try:
-            with self.cupy.cuda.Device(device):
+            with self.cupy.cuda.Device(device) as here:
+                here.synchronize()  # CuPy gives away what was freed a moment ago: work in flight may still use it
                 return self.cupy.empty(shape, dtype)
         except self.cupy.cuda.memory.OutOfMemoryError as error:
             wanted = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
@@ -116,9 +117,7 @@ class CupyRuntime:
             pinned = self.cupy.cuda.alloc_pinned_memory(nbytes)
             np.frombuffer(pinned, np.uint8, nbytes)[:] = values.reshape(-1).view(np.uint8)
             runtime.memcpyAsync(target.data.ptr, pinned.ptr, nbytes, runtime.memcpyHostToDevice, stream.ptr)
-        self._flying.append((self.record(stream), pinned))
-        while self._flying and self._flying[0][0].done:
-            self._flying.popleft()
+        self._keep(stream, pinned)
 
     def download(self, stream, source) -> np.ndarray:
         """Wait for a stream, and copy to the host."""
@@ -131,7 +130,7 @@ class CupyRuntime:
         with self.cupy.cuda.Device(stream.device_id):
             pinned = self.cupy.cuda.alloc_pinned_memory(nbytes)
             runtime.memcpyAsync(pinned.ptr, source.data.ptr, nbytes, runtime.memcpyDeviceToHost, stream.ptr)
-        arrived, shape, dtype = self.record(stream), source.shape, source.dtype
+        arrived, shape, dtype = self._keep(stream, pinned), source.shape, source.dtype
 
         def values() -> np.ndarray:
             arrived.synchronize()
@@ -185,6 +184,17 @@ class CupyRuntime:
             self.uncaptured = str(error)
             return None
         return CupyGraph(self.cupy, graph, origin)
+
+    def _keep(self, stream, pinned):
+        """Keep pinned memory until the copies queued so far are done, and return that event.
+
+        CuPy would give it to the next copy as soon as nobody holds it, arrived or not.
+        """
+        arrived = self.record(stream)
+        self._flying.append((arrived, pinned))
+        while self._flying and self._flying[0][0].done:
+            self._flying.popleft()
+        return arrived
 
     @cache  # noqa: B019  (a runtime lives as long as the process)
     def _befriend(self, here: int, there: int) -> None:

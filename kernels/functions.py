@@ -50,8 +50,8 @@ class Functions:
             raw = self._cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
             if launch.shared > STATIC_SHARED:
                 raw.max_dynamic_shared_size_bytes = launch.shared
-            self._loaded[key] = raw.kernel
-        return raw.kernel
+            self._loaded[key] = raw.kernel  # CuPy loads it on the GPU that is current
+        return self._loaded[key]
 
 
 def architecture(cupy, device: int) -> int:

@@ -4,7 +4,9 @@ import ast
 import inspect
 import sys
 import types
+import weakref
 
+import numpy as np
 import pytest
 
 from cualex import cupy_runtime
@@ -127,3 +129,115 @@ def test_without_cupy_the_way_to_it_is_said(monkeypatch):
 def test_usable_where_there_is_a_gpu(monkeypatch):
     fake(monkeypatch, lambda: 2)
     assert CupyRuntime.usable()
+
+
+# --- what CuPy leaves to us, on a CuPy of a few lines
+
+
+class FakeGpus:
+    """Note what is asked of two GPUs: which is current, what is waited for, what memory is handed out again."""
+
+    def __init__(self, monkeypatch):
+        self.current, self.noted, self.arrived = 0, [], False
+        self.memory = weakref.WeakSet()
+        gpus = self
+
+        class Device:
+            def __init__(self, number):
+                self.id, self.compute_capability = number, "90"
+
+            def __enter__(self):
+                self.before, gpus.current = gpus.current, self.id
+                return self
+
+            def __exit__(self, *_):
+                gpus.current = self.before
+
+            def synchronize(self):
+                gpus.noted.append(("synchronize", gpus.current))
+
+        class Event:
+            done = property(lambda _: gpus.arrived)
+
+            def __init__(self, **_):
+                pass
+
+            def record(self, stream):
+                pass
+
+            def synchronize(self):
+                gpus.arrived = True
+
+        class Pinned(bytearray):
+            ptr = 0
+
+            def __init__(self, size):
+                super().__init__(size)
+                gpus.memory.add(self)
+
+            __hash__ = object.__hash__
+
+        class Function:
+            def __init__(self):
+                self.gpu = gpus.current
+
+            def __call__(self, *_):
+                gpus.noted.append((self.gpu, gpus.current))
+
+        class Raw:
+            kernel = property(lambda _: Function())
+
+        module = types.SimpleNamespace(get_function=lambda name: Raw())
+        copies = {"memcpyHostToDevice": 1, "memcpyDeviceToHost": 2}
+        runtime = types.SimpleNamespace(memcpyAsync=lambda *_: None, CUDARuntimeError=FakeError, **copies)
+        cupy = types.ModuleType("cupy")
+        cupy.cuda = types.SimpleNamespace(
+            Device=Device,
+            Event=Event,
+            alloc_pinned_memory=Pinned,
+            memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
+            runtime=runtime,
+        )
+        cupy.empty = lambda shape, dtype: gpus.noted.append(("empty", gpus.current))
+        cupy.RawModule = lambda path: module
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        self.cupy = cupy
+
+
+STREAM = types.SimpleNamespace(device_id=1, ptr=0)
+WORDS = types.SimpleNamespace(
+    nbytes=8, shape=(2,), dtype=np.dtype(np.float32), data=types.SimpleNamespace(ptr=0)
+)
+
+
+def test_pinned_memory_is_kept_until_its_copy_has_arrived(monkeypatch):
+    """Also where nobody asks for what was fetched: CuPy's pool would give it to the next copy."""
+    gpus = FakeGpus(monkeypatch)
+    runtime = CupyRuntime()
+    runtime.fetch(STREAM, WORDS)
+    runtime.upload(STREAM, WORDS, np.zeros(2, np.float32))
+    assert len(gpus.memory) == 2
+    values = runtime.fetch(STREAM, WORDS)
+    assert values().shape == (2,)
+    runtime.upload(STREAM, WORDS, np.zeros(2, np.float32))
+    del values
+    assert not gpus.memory
+
+
+def test_memory_that_was_freed_is_taken_again_only_after_the_work_that_used_it(monkeypatch):
+    gpus = FakeGpus(monkeypatch)
+    CupyRuntime().allocate(1, (3,), np.float32)
+    assert gpus.noted == [("synchronize", 1), ("empty", 1)]
+
+
+def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
+    """Also one that no plan has compiled before."""
+    gpus = FakeGpus(monkeypatch)
+    loaded = functions.Functions(gpus.cupy, types.SimpleNamespace(make=lambda *_: tmp_path / "add.cubin"))
+    kernel = types.SimpleNamespace(name="add")
+    launch = types.SimpleNamespace(
+        kernel=kernel, defines=(), arguments=(), grid=(1, 1, 1), block=32, shared=0
+    )
+    for gpu in (1, 0, 1):
+        loaded.launch(launch, gpu, STREAM)
+    assert gpus.noted == [(1, 1), (0, 0), (1, 1)]
