@@ -1,15 +1,18 @@
 """A training as its command shows it: progress, lines and curves."""
 
 import contextlib
+import time
 
 from cualex.cli import _output
+
+DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 
 
 def show(records, run) -> None:
     """Turn the records of a training into progress, lines and pictures."""
     from cualex.training.records import Epoch, Notice, Update
 
-    say, progress, drawn, seconds, waited = _output.say, None, False, 0.0, 0.0
+    say, progress, drawn, seconds, waited = _output.say, None, None, 0.0, 0.0
     with contextlib.ExitStack() as stack:
         for record in records:
             if isinstance(record, Update):
@@ -33,10 +36,10 @@ def show(records, run) -> None:
                     f"rate {record.rate:.2g}  {_output.duration(record.seconds)}"
                     f"{'  best' if record.best else ''}"
                 )
-                _draw(run, say)
-                drawn = True
-    if not drawn:  # it was stopped between the last epoch and its drawing
-        _draw(run, say)
+                if drawn is None or time.monotonic() - drawn > DRAW_EVERY:
+                    _draw(run, say)
+                    drawn = time.monotonic()
+    _draw(run, say)
 
 
 def best(run) -> dict:

@@ -120,3 +120,12 @@ def speck():
 
     with known():
         yield
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Start what trains in processes of their own."""
+    from forks import Forks
+
+    with Forks() as server:
+        yield server

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 
@@ -33,6 +34,8 @@ class Forks:
         """Train in a child, and send it a signal `delay` seconds after its first output.
 
         run: the directory, for a training by the library.  arguments: those of `cualex`, for one by the command.
+        together: several such requests, which begin at the same moment; a list of answers comes back.
+        create: where to make a new run's directory.
         Return its exit code (minus the signal that killed it), output, and seconds from signal to end.
         """
         request = {"number": int(number), "delay": delay, **request}
@@ -46,70 +49,110 @@ def serve():
     from runs import known
 
     import cualex.cli.train
+    import cualex.data.pack
+    import cualex.data.sources
     import cualex.pictures.curves
     import cualex.training.loop  # noqa: F401
 
     with known():
         for line in sys.stdin:
-            print(json.dumps(answer(json.loads(line))), flush=True)
+            request = json.loads(line)
+            print(
+                json.dumps(at_once(request["together"]) if "together" in request else answer(request)),
+                flush=True,
+            )
+
+
+def at_once(together):
+    """Answer several requests whose children begin at the same moment."""
+    start, begin = os.pipe()
+    children = [launch(request, start) for request in together]
+    time.sleep(0.2)
+    os.write(begin, b"." * len(children))
+    found = [collect(*child) for child in children]
+    os.close(start)
+    os.close(begin)
+    return found
 
 
 def answer(request):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            os.close(reading)
-            for stream in (1, 2):
-                os.dup2(writing, stream)
-            code = by_library(**request) if "run" in request else by_command(**request)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(OSError):
-                sys.stderr.flush()
-            os._exit(code)
-    os.close(writing)
+    child, reading = launch(request)
     output, began = os.read(reading, 65536), time.monotonic()
     if request["delay"] is not None:
         time.sleep(request["delay"])
         began = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, request["number"])
+    found = collect(child, reading, output)
+    return found | {"seconds": time.monotonic() - began}
+
+
+def launch(request, start=None):
+    """Fork a child, which waits for a byte from `start`; return its number and what reads its output."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    code = 70
+    try:
+        os.close(reading)
+        for stream in (1, 2):
+            os.dup2(writing, stream)
+        if start is not None:
+            os.read(start, 1)
+        code = next(run for name, run in KINDS.items() if name in request)(request)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def collect(child, reading, output=b""):
+    """Wait for a child's end; return exit code and output."""
     while part := os.read(reading, 65536):
         output += part
     _, status = os.waitpid(child, 0)
     os.close(reading)
-    code = os.waitstatus_to_exitcode(status)
-    return {"code": code, "output": output.decode(), "seconds": time.monotonic() - began}
+    return {"code": os.waitstatus_to_exitcode(status), "output": output.decode()}
 
 
-def by_library(run, save_every=0.0, **_):
+def by_library(request):
     """Train in a run's directory, and make it first where it is not there."""
     from runs import training
 
     from cualex.training.run import Run
 
     print("begins", flush=True)
-    place = Path(run)
-    begun = Run(place) if place.exists() else Run.create(place.parent, place.name)
-    for _ in training(begun, save_every=save_every):
+    place = Path(request["run"])
+    run = Run(place) if place.exists() else Run.create(place.parent, place.name)
+    for _ in training(run, save_every=0.0):
         pass
     return 0
 
 
-def by_command(arguments, **_):
+def by_command(request):
     """Run the command."""
     from cualex.cli import main
 
     try:
-        main(arguments)
+        main(request["arguments"])
     except SystemExit as end:
         return end.code or 0
     return 0
+
+
+def create(request):
+    """Make a run's directory, and print its name."""
+    from cualex.training.run import Run
+
+    print(Run.create(request["create"]).path.name)
+    return 0
+
+
+KINDS = {"run": by_library, "arguments": by_command, "create": create}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from cualex.training.records import Update
 from cualex.training.state import State
 
 
-def speck(classes=3, crop=11):
+def speck(classes=3, crop=11, **numbers):
     """Build a network of two towers with all that an alexnet has, dropout too, for crops of 11 out of 16 pixels."""
     layers = {
         "conv1": Conv(4, size=3, std=0.1),
@@ -33,8 +33,8 @@ def speck(classes=3, crop=11):
         "fc3": Dense(classes, std=0.1),
         "softmax": Softmax(),
     }
-    arguments = {"classes": classes, "crop": crop}
-    return Network("speck", layers, 2, classes, crop, stored=16, scale=1 / 64, arguments=arguments)
+    arguments = {"classes": classes, "crop": crop, **numbers}
+    return Network("speck", layers, 2, classes, crop, stored=16, scale=1 / 64, arguments=arguments, **numbers)
 
 
 @contextlib.contextmanager

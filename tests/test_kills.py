@@ -3,18 +3,11 @@
 import random
 
 import pytest
-from forks import Forks
 from runs import left, training
 
 from cualex.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("speck")
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks() as server:
-        yield server
 
 
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
@@ -26,7 +19,7 @@ def test_kills_lose_nothing(speck, forks, tmp_path, kills):
     killed = writing = lost = finished = number = 0
     while killed < kills:
         run, number = Run(tmp_path / f"run-{number}"), number + 1
-        while (end := forks.ask(run=str(run.path), delay=chance.uniform(0, 0.3)))["code"] == -9:
+        while (end := forks.ask(run=str(run.path), delay=chance.uniform(0, 0.25)))["code"] == -9:
             killed += 1
             writing += any(file.name.endswith(".part") for file in run.path.glob(".*"))
             begun = (run.path / "log.jsonl").exists()

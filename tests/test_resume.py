@@ -37,10 +37,10 @@ def test_every_update_is_a_place_to_stop(whole, tmp_path, update):
     assert left(run) == whole
 
 
-def test_a_run_that_is_stopped_after_every_third_update(whole, tmp_path):
+def test_a_run_that_is_stopped_again_and_again(whole, tmp_path):
     run = Run.create(tmp_path)
-    for _ in range(13):
-        stop(training(run), 3)
+    for _ in range(5):
+        stop(training(run), 7)
     list(training(run))
     assert left(run) == whole
 

@@ -41,7 +41,7 @@ class Keeper:
             self.watch.restore(**self.state.watch)
             resuming.restore(self.schedule, self.state.schedule, resuming.recipe(self.state.recipe))
             self.started -= self.state.seconds
-            self.saver.skip()
+            self.saver.done()
             self.tell(
                 f"Goes on after update {self.state.update:,}, in epoch {self.state.epoch} of {self.recipe.epochs}."
             )
@@ -81,11 +81,6 @@ class Keeper:
         if self.saver.due(between_epochs):
             self.tell(self.saver.attempt())
 
-    def save_now(self) -> None:
-        """Write a checkpoint if anything has happened since the last; raise OutputError where that fails."""
-        if self.saver.unsaved:
-            self.saver.save()
-
     def save_best(self) -> bool:
         """Keep these weights as the best; where the disk is full, say that the best before them stay."""
         try:
@@ -102,7 +97,7 @@ class Keeper:
 
     def finish(self) -> None:
         """Write all that is not written yet, and mark the run as finished; now a full disk is an error."""
-        self.save_now()
+        self.saver.save()
         self.log.flush()
         self.run.write_results(self.log)
         best = self.state.best or {}

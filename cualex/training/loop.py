@@ -204,7 +204,7 @@ class Training:
             while self.whole and self.flying:
                 self._account()
             if self.whole:
-                self.keeper.save_now()
+                self.keeper.saver.save()
 
     @contextlib.contextmanager
     def _moving(self) -> Iterator[None]:

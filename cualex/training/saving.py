@@ -16,27 +16,23 @@ class Saver:
         """Start to count; `state` gives what is saved."""
         self._save, self._state, self._every = save, state, every
         self._failing, self._last = False, time.monotonic()
-        self.skip()
+        self.done()
 
-    @property
-    def unsaved(self) -> bool:
-        """Say whether anything happened since the last checkpoint, or the last try that failed."""
-        return self._tried != self._mark
-
-    def skip(self) -> None:
+    def done(self) -> None:
         """Take the state as saved."""
-        self._tried = self._mark
+        self._saved = self._tried = self._mark
 
     def due(self, between_epochs: bool = False) -> bool:
-        """Say whether it is time for a checkpoint."""
+        """Say whether it is time for a checkpoint, and there is something new since the last try."""
         wait = min(self._every, AGAIN) if between_epochs or self._failing else self._every
-        return self.unsaved and time.monotonic() - self._last >= wait
+        return self._tried != self._mark and time.monotonic() - self._last >= wait
 
     def save(self) -> None:
-        """Save now; raise OutputError where that fails."""
-        self._save()
-        self.skip()
-        self._last, self._failing = time.monotonic(), False
+        """Save now what is not saved; raise OutputError where that fails."""
+        if self._saved != self._mark:
+            self._save()
+            self.done()
+            self._last, self._failing = time.monotonic(), False
 
     def attempt(self) -> str | None:
         """Save now; return what a person should read: that it cannot be done, or that it can be done again."""
@@ -44,8 +40,7 @@ class Saver:
         try:
             self.save()
         except OutputError as error:
-            self.skip()
-            self._last, self._failing = time.monotonic(), True
+            self._tried, self._last, self._failing = self._mark, time.monotonic(), True
             return (
                 None
                 if before
