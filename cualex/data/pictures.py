@@ -2,12 +2,14 @@
 
 A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and
 photographs that lie on their side. Each becomes uint8 (rows, columns, 3), 0 to 255, as a viewer would show it
-on white. What cannot be read raises PictureError with a reason in plain words; Pillow's own errors and
-warnings stay in here.
+on white. What cannot be read raises PictureError with a reason in plain words; Pillow's own errors,
+warnings and messages stay in here.
 """
 
 import contextlib
+import ctypes
 import io
+import logging
 import os
 import threading
 import warnings
@@ -125,6 +127,8 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
     with _quiet():
         try:
+            if _webp_pixels(data) > pixels:
+                raise PictureError(name, too_large)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > pixels:
                 raise PictureError(name, too_large)
@@ -147,6 +151,22 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
             text = " ".join(str(error).split()) or type(error).__name__
             text = TRUNCATED if "truncated" in text.lower() else f"damaged ({text[:100]})"
             raise PictureError(name, text) from None
+
+
+def _webp_pixels(data: bytes) -> int:
+    """Count the pixels that a WebP's header claims, 0 for any other file: to open one takes the memory for them."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return 0
+    if data[12:16] == b"VP8X":
+        return (_number(data[24:27]) + 1) * (_number(data[27:30]) + 1)
+    if data[12:16] == b"VP8L":
+        sides = _number(data[21:25])
+        return ((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1)
+    return (_number(data[26:28]) & 0x3FFF) * (_number(data[28:30]) & 0x3FFF)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
@@ -197,6 +217,14 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
     box = (left, top, left + side, top + side)
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
+
+# libtiff writes what it finds wrong straight to the terminal, without the picture's name, and Pillow lets it. The
+# library is found through Pillow's; where it is built in, there is no way to reach it.
+with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+# Pillow's log goes to the terminal too, unless a program that uses logging says where.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _guard = threading.Lock()
 _inside = 0
