@@ -112,9 +112,10 @@ def _copies(source: Source, looks: Looks) -> Iterator[tuple[str, Item]]:
     readable = np.array([place not in looks.unreadable for place in order.tolist()], bool)
     order = order[readable]
     differs = (words[order][1:] != words[order][:-1]).any(axis=1)
-    groups = [group for group in np.split(order, np.flatnonzero(differs) + 1) if len(group) > 1]
-    for group in sorted(groups, key=lambda group: group[0]):
-        places = group.tolist()
+    bounds = np.concatenate([[0], np.flatnonzero(differs) + 1, [len(order)]])
+    several = np.flatnonzero(np.diff(bounds) > 1)
+    groups = [order[bounds[group] : bounds[group + 1]].tolist() for group in several]
+    for places in sorted(groups):
         names = tuple(looks.pictures[place].name for place in places)
         splits = _distinct(looks.splits[place] for place in places)
         classes = _distinct(source.classes[looks.pictures[place].label] for place in places)
