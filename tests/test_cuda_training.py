@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import runs
 from test_training import TINY, Pictures
 
 from cualex import model, placements, weights
@@ -63,3 +64,18 @@ def test_features_come_in_the_same_order_as_on_the_cpu(gpus, tmp_path):
         found, expected = ours.features(pictures, layer), host.features(pictures, layer)
         assert found.shape == expected.shape
         assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(gpus, speck, tmp_path, precision):
+    """Results come some updates later: those on their way when it is stopped are in the checkpoint and in the log."""
+    recipe, ends = runs.RECIPE.but(epochs=3, drop_epochs=(1,)), []
+    for stops in ((), (3, 4)):
+        run = Run.create(tmp_path)
+        settings = {"recipe": recipe, "device": "cuda:0", "precision": precision}
+        for updates in stops:
+            runs.stop(runs.training(run, **settings), updates)
+        list(runs.training(run, **settings))
+        ends.append(runs.left(run))
+    assert ends[0] == ends[1]
+    assert len(ends[0]["log"]) == 4

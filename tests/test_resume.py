@@ -3,6 +3,10 @@
 import pytest
 from runs import RECIPE, UPDATES, left, stop, training
 
+from cualex.parameters import Parameters
+from cualex.training import resuming
+from cualex.training.log import Log
+from cualex.training.loop import Training
 from cualex.training.records import Update
 from cualex.training.run import Run
 
@@ -49,3 +53,35 @@ def test_another_seed_is_another_run(whole, tmp_path):
     run = Run.create(tmp_path)
     list(training(run, RECIPE.but(seed=1)))
     assert left(run)["weights"] != whole["weights"]
+
+
+# --- planted faults, each of which the comparison above finds
+
+
+def test_velocities_that_are_not_restored_are_found(whole, tmp_path, monkeypatch):
+    run = Run.create(tmp_path)
+    stop(training(run), 7)
+    monkeypatch.setattr(Parameters, "load_velocities", lambda self, tensors: None)
+    list(training(run))
+    assert left(run)["weights"] != whole["weights"]
+
+
+def test_a_schedule_that_starts_anew_is_found(whole, tmp_path, monkeypatch):
+    run = Run.create(tmp_path)
+    stop(training(run), 30)
+    monkeypatch.setattr(resuming, "restore", lambda *_: None)
+    list(training(run))
+    assert left(run)["log"] != whole["log"]
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_log_that_is_not_cut_back_is_found(whole, tmp_path, monkeypatch, cut):
+    """Killed after update 13, with a checkpoint of update 8 and a line of the log in between."""
+    run = Run.create(tmp_path)
+    stop(training(run), 8)
+    monkeypatch.setattr(Training, "_leave", lambda self: None)
+    stop(training(run), 5)
+    if not cut:
+        monkeypatch.setattr(Log, "cut", lambda self, size: None)
+    list(training(run))
+    assert (left(run)["log"] == whole["log"]) is cut

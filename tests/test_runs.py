@@ -1,24 +1,17 @@
 """Runs that never collide, full disks, and runs that go on with something else than before."""
 
 import contextlib
-import json
 import resource
 import subprocess
 
 import pytest
 from click.testing import CliRunner
-from runs import RECIPE, Squares, left, log, stop, training
+from runs import left, stop, training
 
-from cualex import weights
 from cualex.cli import main
-from cualex.errors import DataError, OutputError, RunLocked, UsageError, WeightsError
-from cualex.parameters import Parameters
-from cualex.training import conditions, loop
-from cualex.training.log import Log
-from cualex.training.loop import Training
+from cualex.errors import OutputError, RunLocked
 from cualex.training.records import Notice, Update
 from cualex.training.run import Run
-from cualex.training.state import State
 
 pytestmark = pytest.mark.usefixtures("speck")
 
