@@ -9,16 +9,14 @@ warnings and messages stay in here.
 import contextlib
 import ctypes
 import io
-import logging
 import os
-import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from cualex.data.quiet import quiet
 from cualex.errors import PictureError
 
 # Everything else Pillow can open stays shut: EPS, for one, would start another program.
@@ -125,7 +123,7 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
     if not data:
         raise PictureError(name, "the file is empty")
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
-    with _quiet():
+    with quiet():
         try:
             if _webp_pixels(data) > pixels:
                 raise PictureError(name, too_large)
@@ -222,33 +220,3 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
 # library is found through Pillow's; where it is built in, there is no way to reach it.
 with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
-
-# Pillow's log goes to the terminal too, unless a program that uses logging says where.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-_guard = threading.Lock()
-_inside = 0
-_rule: tuple = ()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Ignore the warnings of Pillow's modules while any thread decodes.
-
-    warnings.catch_warnings swaps the whole list of filters and so cannot be used by two threads at once; this
-    adds one filter with the first thread in and takes it away with the last one out.
-    """
-    global _inside, _rule
-    with _guard:
-        if _inside == 0:
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            _rule = warnings.filters[0]
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _guard:
-            _inside -= 1
-            if _inside == 0:
-                with contextlib.suppress(ValueError):
-                    warnings.filters.remove(_rule)
