@@ -87,10 +87,12 @@ def test_only_train_has_it(tmp_path):
     assert (val.mean, val.covariance, val.components) == (None, None, None)
 
 
-def test_sums_of_the_largest_pictures_are_exact():
-    """Every pixel white, in a picture whose sums float32 could not hold."""
-    white = np.full((300, 300, 3), 255, np.uint8)
-    assert (colours.products(white) == 300 * 300 * 255 * 255).all()
+@pytest.mark.parametrize(("rows", "columns"), [(300, 256), (7, 258), (7, 259), (300, 1001)])
+def test_sums_of_large_pictures_are_exact(rng, rows, columns):
+    """Almost white, so that the sum of a row is about what float32 can hold, or beyond."""
+    white = rng.integers(250, 256, (rows, columns, 3)).astype(np.uint8)
+    pixels = white.reshape(-1, 3).astype(np.int64)
+    assert (colours.products(white) == pixels.T @ pixels).all()
     assert colours.products(white).dtype == np.int64
 
 

@@ -64,13 +64,16 @@ class Noise:
 
 
 def products(picture: np.ndarray) -> np.ndarray:
-    """Sum the products of colours over the pixels of a picture (rows, columns, 3) uint8: int64 (3, 3), exact."""
-    colours = picture.reshape(-1, 3).T.astype(np.float64, order="C")
+    """Sum the products of colours over the pixels of a picture (rows, columns, 3) uint8: int64 (3, 3), exact.
+
+    In floating point, which is faster, but with partial sums that it holds whole, so that no order rounds.
+    """
+    single = picture.shape[1] * 255**2 <= 2**24
+    planes = np.moveaxis(picture, 2, 0).astype(np.float32 if single else np.float64, order="C")
     sums = np.empty((3, 3), np.int64)
     for i in range(3):
-        for j in range(i + 1):
-            # Whole numbers below 2^53 in every partial sum, so no order rounds; and no BLAS, which takes all cores.
-            sums[i, j] = sums[j, i] = np.einsum("i,i", colours[i], colours[j])
+        for j in range(i + 1):  # not by BLAS, which would take all cores
+            sums[i, j] = sums[j, i] = np.einsum("rc,rc->r", planes[i], planes[j]).sum(dtype=np.float64)
     return sums
 
 
