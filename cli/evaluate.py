@@ -86,13 +86,21 @@ def evaluate(
     found = evaluation.evaluate(models, pack, batch_size, crops=int(crops))
     if output is not None:
         _write(found, output)
-    head = {"weights": paths, "crops": int(crops), "data": source.name, "split": called, "pictures": found.count}
+    head = {
+        "weights": paths,
+        "crops": int(crops),
+        "data": source.name,
+        "split": called,
+        "pictures": found.count,
+    }
     (_document if as_json else _show)(found, head, pack.skipped)
     if output is not None:
         _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
     if pack.skipped:
         total = found.count + len(pack.skipped)
-        raise Unreadable(f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted.")
+        raise Unreadable(
+            f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted."
+        )
 
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
@@ -133,7 +141,9 @@ def _choose(source, split: str | None) -> tuple[str, str]:
         )
         return next(iter(source.splits)), "all"
     if chosen not in source.splits:
-        raise DataError(f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}")
+        raise DataError(
+            f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}"
+        )
     return chosen, chosen
 
 
@@ -170,7 +180,9 @@ def _document(found, head: dict, skipped) -> None:
 
 
 def _show(found, head: dict, skipped) -> None:
-    averaged = [f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))]
+    averaged = [
+        f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))
+    ]
     averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
