@@ -44,6 +44,7 @@ def find(resume: str | None, output: Path):
         run = Run.reopen(Run.unfinished(output))
     else:
         run = Run.reopen(resume if Path(resume).exists() else output / resume)
+    click.get_current_context().call_on_close(run.unlock)
     _output.say(f"Goes on in {run.path}")
     return run
 

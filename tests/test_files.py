@@ -91,21 +91,53 @@ def test_what_is_no_file_is_refused_before_anything_is_computed(tmp_path):
 
 
 def test_the_new_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
-    """In this order: the new file flushed, renamed, the directory flushed."""
+    """In this order: the new file flushed, read back, the old one renamed, the new one, the directory flushed."""
     seen = []
     fsync, replace = os.fsync, os.replace
 
-    def noted(handle):
-        seen.append(os.path.realpath(f"/proc/self/fd/{handle}"))
+    def flushed(handle):
+        seen.append(("flush", os.path.basename(os.path.realpath(f"/proc/self/fd/{handle}"))))
         fsync(handle)
 
-    monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(os, "replace", lambda old, new: (seen.append("rename"), replace(old, new)))
-    files.replace_text(tmp_path / "a.txt", "new")
-    part, rename, directory = seen
-    assert part.startswith(f"{tmp_path}/.a.txt.")
-    assert part.endswith(".part")
-    assert (rename, directory) == ("rename", str(tmp_path))
+    def renamed(old, new):
+        seen.append(("rename", os.path.basename(old), os.path.basename(new)))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", renamed)
+    path, before = tmp_path / "a.txt", tmp_path / "before.txt"
+    path.write_text("old")
+    files.replace(
+        path, lambda part: part.write_text("new"), lambda part: seen.append(("check", part.read_text())), before
+    )
+    part = f".a.txt.{os.getpid()}.part"
+    assert seen == [
+        ("flush", part),
+        ("check", "new"),
+        ("rename", "a.txt", "before.txt"),
+        ("rename", part, "a.txt"),
+        ("flush", tmp_path.name),
+    ]
+    assert (path.read_text(), before.read_text()) == ("new", "old")
+
+
+def test_what_does_not_pass_its_check_never_takes_the_place(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def check(part):
+        raise OutputError(f"{part.read_text()} is not what was meant")
+
+    with pytest.raises(OutputError, match="new is not what was meant"):
+        files.replace(path, lambda part: part.write_text("new"), check, tmp_path / "before.txt")
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["a.txt"])
+
+
+def test_leftovers_are_swept_and_nothing_else(tmp_path):
+    for name in (".a.txt.123.part", "a.part", ".hidden", "a.txt"):
+        (tmp_path / name).write_text("")
+    files.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "a.part", "a.txt"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")

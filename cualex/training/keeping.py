@@ -42,9 +42,10 @@ class Keeper:
             resuming.restore(self.schedule, self.state.schedule, resuming.recipe(self.state.recipe))
             self.started -= self.state.seconds
             self.saver.done()
-            self.tell(
-                f"Goes on after update {self.state.update:,}, in epoch {self.state.epoch} of {self.recipe.epochs}."
-            )
+            done = f"Goes on after update {self.state.update:,}"
+            left = self.state.epoch <= self.recipe.epochs
+            where = f"in epoch {self.state.epoch} of {self.recipe.epochs}" if left else "with all epochs done"
+            self.tell(f"{done}, {where}.")
         self.log.cut(self.state.log)
         self._compare()
 

@@ -1,0 +1,95 @@
+"""`cualex train --resume` as a user meets it."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cualex.cli import main
+
+pytestmark = pytest.mark.usefixtures("speck")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in a directory with pictures in photos/, and with packs of its own."""
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        folder = tmp_path / "photos" / f"class {number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def train(*arguments):
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def started(*more):
+    """Train for two epochs of three updates."""
+    result = train("photos", "--network", "speck", "--crop", 11, "-b", 8, "--epochs", 2, "--lr", 0.005, *more)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def fault(result):
+    """Return the exit code and the one line."""
+    return result.exit_code, result.stderr.splitlines()[-1]
+
+
+def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
+    for name in ("train", "train-2"):
+        started()
+        (here / "runs" / name / "finished.json").unlink()
+    result = train("--resume", "--json")
+    assert result.exit_code == 0, result.output
+    assert "Goes on in runs/train-2" in result.stderr
+    assert "Goes on after update 6, with all epochs done." in result.stderr
+    document = json.loads(result.stdout)
+    assert document["run"] == "runs/train-2"
+    assert json.loads((here / "runs/train-2/args.json").read_text())["recipe"]["rate"] == 0.005
+    assert "Goes on in runs/train\n" in train("--resume").stderr
+    assert fault(train("--resume")) == (2, "Error: no unfinished run below runs. `cualex train` starts one.")
+
+
+def test_a_finished_run_goes_on_with_more_epochs(here):
+    started()
+    assert fault(train("--resume", "runs/train")) == (
+        2,
+        "Error: runs/train is finished, after 2 epochs. Give more --epochs to go on.",
+    )
+    result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
+    assert result.exit_code == 0, result.output
+    assert "Goes on with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
+    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 9
+
+
+def test_pictures_that_have_moved_are_named_and_others_are_refused(here):
+    started()
+    (here / "runs/train/finished.json").unlink()
+    (here / "photos").rename(here / "moved")
+    assert fault(train("--resume"))[1].startswith(f"Error: {here}/photos: no such folder, .zip or .tar")
+    result = train("moved", "--resume")
+    assert result.exit_code == 0, result.output
+    (here / "moved/class 1/29.png").unlink()
+    code, line = fault(train("--resume", "runs/train", "--epochs", 3))
+    assert (code, "not the data set of this run" in line) == (1, True)
+
+
+def test_what_is_no_run_is_refused(here):
+    assert fault(train("--resume", "photos")) == (
+        2,
+        "Error: photos: no run that has begun, since it has no args.json. Name a directory below runs/.",
+    )
+
+
+@pytest.mark.parametrize("option", [("--name", "new"), ("--paper",)])
+def test_options_of_new_runs_are_refused(here, option):
+    assert fault(train("--resume", "runs/train", *option)) == (
+        2,
+        f"Error: {option[0]} with --resume, which goes on in a run that has begun: leave one of them out",
+    )
