@@ -5,6 +5,7 @@ Without CuPy, a driver or a GPU, whatever asks for one gets a DeviceError that s
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -139,19 +140,18 @@ class CupyRuntime:
         return values
 
     def copy(self, stream, source, target) -> None:
-        """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host."""
-        runtime = self.cupy.cuda.runtime
-        here, there = source.device.id, target.device.id
+        """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host.
+
+        The addresses say where the arrays lie. CUDA has a call of its own for copies between GPUs, but a graph cannot
+        hold it.
+        """
+        runtime, here, there = self.cupy.cuda.runtime, source.device.id, target.device.id
+        if here != there:
+            self._befriend(here, there)
         with self.cupy.cuda.Device(stream.device_id):
-            if here == there:
-                runtime.memcpyAsync(
-                    target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDeviceToDevice, stream.ptr
-                )
-            else:
-                self._befriend(here, there)
-                runtime.memcpyPeerAsync(
-                    target.data.ptr, there, source.data.ptr, here, source.nbytes, stream.ptr
-                )
+            runtime.memcpyAsync(
+                target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr
+            )
 
     def peers(self, one: int, other: int) -> bool:
         """Say whether one GPU can read another's memory."""
@@ -178,8 +178,11 @@ class CupyRuntime:
                 origin.begin_capture()
                 try:
                     work()
-                finally:
-                    graph = origin.end_capture()
+                except BaseException:
+                    with suppress(RuntimeError):  # the capture cannot be ended well: say what came first
+                        origin.end_capture()
+                    raise
+                graph = origin.end_capture()
         except (RuntimeError, NotImplementedError) as error:
             self.uncaptured = str(error)
             return None

@@ -138,7 +138,7 @@ class FakeGpus:
     """Note what is asked of two GPUs: which is current, what is waited for, what memory is handed out again."""
 
     def __init__(self, monkeypatch):
-        self.current, self.noted, self.arrived = 0, [], False
+        self.current, self.noted, self.copied, self.arrived = 0, [], [], False
         self.memory = weakref.WeakSet()
         gpus = self
 
@@ -188,8 +188,14 @@ class FakeGpus:
             kernel = property(lambda _: Function())
 
         module = types.SimpleNamespace(get_function=lambda name: Raw())
-        copies = {"memcpyHostToDevice": 1, "memcpyDeviceToHost": 2}
-        runtime = types.SimpleNamespace(memcpyAsync=lambda *_: None, CUDARuntimeError=FakeError, **copies)
+        copies = {"memcpyHostToDevice": 1, "memcpyDeviceToHost": 2, "memcpyDefault": 4}
+        runtime = types.SimpleNamespace(
+            memcpyAsync=lambda *given: gpus.copied.append(given),
+            deviceCanAccessPeer=lambda one, other: True,
+            _deviceEnsurePeerAccess=lambda other: gpus.noted.append((gpus.current, other)),
+            CUDARuntimeError=FakeError,
+            **copies,
+        )
         cupy = types.ModuleType("cupy")
         cupy.cuda = types.SimpleNamespace(
             Device=Device,
@@ -222,6 +228,58 @@ def test_pinned_memory_is_kept_until_its_copy_has_arrived(monkeypatch):
     runtime.upload(STREAM, WORDS, np.zeros(2, np.float32))
     del values
     assert not gpus.memory
+
+
+def array_on(gpu, address):
+    """Stand in for an array of eight bytes on a GPU."""
+    return types.SimpleNamespace(
+        device=types.SimpleNamespace(id=gpu), data=types.SimpleNamespace(ptr=address), nbytes=8
+    )
+
+
+def test_copies_between_gpus_are_what_a_graph_can_hold(monkeypatch):
+    """`cudaMemcpyPeerAsync` cannot be captured; peers are made once, before that."""
+    gpus = FakeGpus(monkeypatch)
+    runtime = CupyRuntime()
+    for _ in range(2):
+        runtime.copy(STREAM, array_on(0, 16), array_on(1, 32))
+    runtime.copy(STREAM, array_on(1, 48), array_on(1, 32))
+    assert gpus.copied == [(32, 16, 8, 4, 0)] * 2 + [(32, 48, 8, 4, 0)]
+    assert gpus.noted == [(0, 1), (1, 0)]
+
+
+class CapturingStream:
+    """A stream whose capture cannot be ended after what went wrong in it."""
+
+    device_id = 0
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+    def begin_capture(self):
+        pass
+
+    def end_capture(self):
+        raise FakeError("cudaErrorStreamCaptureInvalidated")
+
+
+def test_what_kept_a_graph_from_being_captured_is_said_first(monkeypatch):
+    FakeGpus(monkeypatch)
+    runtime = CupyRuntime()
+
+    def work(error):
+        raise error
+
+    unsupported = FakeError("cudaErrorStreamCaptureUnsupported: a copy")
+    assert runtime.capture([CapturingStream()], lambda: work(unsupported)) is None
+    assert runtime.uncaptured == "cudaErrorStreamCaptureUnsupported: a copy"
+    with pytest.raises(KeyboardInterrupt):
+        runtime.capture([CapturingStream()], lambda: work(KeyboardInterrupt()))
+    assert runtime.capture([CapturingStream()], lambda: None) is None
+    assert runtime.uncaptured == "cudaErrorStreamCaptureInvalidated"
 
 
 def test_memory_that_was_freed_is_taken_again_only_after_the_work_that_used_it(monkeypatch):
