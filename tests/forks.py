@@ -34,6 +34,7 @@ class Forks:
         """Train in a child, and send it a signal `delay` seconds after its first output.
 
         run: the directory, for a training by the library.  arguments: those of `cualex`, for one by the command.
+        pause: seconds that a checkpoint's writing takes longer.  in_place: with no file beside, a planted fault.
         together: several such requests, which begin at the same moment; a list of answers comes back.
         create: where to make a new run's directory.
         Return its exit code (minus the signal that killed it), output, and seconds from signal to end.
@@ -123,14 +124,32 @@ def by_library(request):
     """Train in a run's directory, and make it first where it is not there."""
     from runs import training
 
+    from cualex import files, weights
     from cualex.training.run import Run
 
+    if pause := request.get("pause"):
+        write = weights._write
+        weights._write = lambda tensors, *rest: write(Slow(tensors, pause), *rest)
+    if request.get("in_place"):
+        files.replace = lambda path, write, *_: write(Path(path))
     print("begins", flush=True)
     place = Path(request["run"])
     run = Run(place) if place.exists() else Run.create(place.parent, place.name)
     for _ in training(run, save_every=0.0):
         pass
     return 0
+
+
+class Slow(dict):
+    """Tensors that take their time to be written, as on a slow disk."""
+
+    def __init__(self, tensors, pause):
+        super().__init__(tensors)
+        self.pause = pause / (2 * len(tensors))  # each is asked for its size, and for its bytes
+
+    def __getitem__(self, name):
+        time.sleep(self.pause)
+        return super().__getitem__(name)
 
 
 def by_command(request):

@@ -5,28 +5,58 @@ import random
 import pytest
 from runs import left, training
 
+from cualex.errors import WeightsError
 from cualex.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("speck")
 
 
+PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would with more weights
+
+
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_lose_nothing(speck, forks, tmp_path, kills):
-    """A checkpoint is written after every update, so that most kills hit one that is half written."""
+    """A checkpoint is written after every update, so that many kills hit one that is half written."""
     whole = Run.create(tmp_path, "whole")
     list(training(whole))
     expected, chance = left(whole), random.Random(kills)
-    killed = writing = lost = finished = number = 0
-    while killed < kills:
-        run, number = Run(tmp_path / f"run-{number}"), number + 1
-        while (end := forks.ask(run=str(run.path), delay=chance.uniform(0, 0.25)))["code"] == -9:
-            killed += 1
-            writing += any(file.name.endswith(".part") for file in run.path.glob(".*"))
-            begun = (run.path / "log.jsonl").exists()
-            lost += begun and run.checkpoint() is None
-        assert end["code"] == 0, end["output"]
-        assert left(run) == expected
-        finished += 1
-    print(f"\n{killed} kills, {writing} of them inside a write; {finished} runs, {lost} lost")
+    killed = lost = number = 0
+    writing = set()  # by name, in which the process has its number
+    run = Run(tmp_path / "run-0")
+    while killed < kills or not run.outcome():  # the last run comes to its end in peace
+        if run.outcome():
+            run, number = Run(tmp_path / f"run-{number + 1}"), number + 1
+        end = train(forks, run, chance.uniform(0.02, 0.25) if killed < kills else None)
+        assert end["code"] in (0, -9), end["output"]
+        killed += end["code"] == -9
+        writing.update(run.path.glob(".*.part"))
+        lost += is_lost(run)
+        assert not run.outcome() or left(run) == expected
+    print(f"\n{killed} kills, {len(writing)} of them inside a write; {number + 1} runs, {lost} lost")
     assert lost == 0
-    assert writing > kills / 10
+    assert len(writing) > kills / 10
+
+
+@pytest.mark.parametrize("least", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_checkpoints_written_in_place_are_lost(forks, tmp_path, least):
+    """Planted, and what most programs do: no file beside, no rename, none before it."""
+    chance, lost, number = random.Random(least), 0, 0
+    while lost < least and number < 100 * least:
+        run, number = Run(tmp_path / f"run-{number}"), number + 1
+        train(forks, run, chance.uniform(0.02, 0.25), in_place=True)
+        lost += is_lost(run)
+    print(f"\n{number} kills, checkpoints written in place: {lost} lost")
+    assert lost == least
+
+
+def train(forks, run, delay, **fault):
+    """Start a training or go on with it, and kill it some time later; return what became of it."""
+    return forks.ask(run=str(run.path), delay=delay, pause=PAUSE, **fault)
+
+
+def is_lost(run):
+    """Say whether there were checkpoints and none is whole."""
+    try:
+        return run.checkpoint() is None and (run.path / "log.jsonl").exists()
+    except WeightsError:
+        return True

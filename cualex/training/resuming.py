@@ -54,7 +54,7 @@ def check(run: Run, wanted: Recipe) -> None:
             raise UsageError(
                 f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
             )
-    if outcome and wanted.epochs <= before.epochs:
+    if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
         raise UsageError(
             f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."
         )
@@ -63,12 +63,12 @@ def check(run: Run, wanted: Recipe) -> None:
 def restore(schedule, state: dict, before: Recipe) -> None:
     """Set a schedule to where it was, but for numbers that another recipe than before gives it.
 
-    Another kind of schedule has other numbers, and begins at its start.
+    One that had come to its end goes on with such numbers. Another kind of schedule begins at its start.
     """
     new, old = schedule.state(), before.schedule().state()
     if new.keys() == state.keys():
         for name, value in state.items():
-            if new[name] == old[name]:
+            if new[name] == old[name] and (name != "finished" or new == old):
                 setattr(schedule, name, _plain(value))
 
 
