@@ -66,8 +66,10 @@ def seeds():
         ("webp alpha", encoded(noise("RGBA"), "WEBP", exif=exif)),
         ("webp animated", encoded(noise(), "WEBP", lossless=True, **frames())),
         *((f"bmp {mode}", encoded(noise(mode), "BMP")) for mode in ("1", "L", "RGB", "RGBA", "P")),
-        *((f"tiff {mode}", encoded(noise(mode), "TIFF")) for mode in ("L", "RGB", "RGBA", "CMYK", "LAB", "P", "YCbCr")),
+        *((f"tiff {mode}", encoded(noise(mode), "TIFF")) for mode in ("L", "RGB", "RGBA", "CMYK", "P", "YCbCr")),
         *((f"tiff {how}", encoded(noise(), "TIFF", compression=how)) for how in TIFF),
+        # Converted by Pillow, it would hold a profile with the time of the day.
+        ("tiff LAB", encoded(Image.frombytes("LAB", (31, 24), rng.bytes(31 * 24 * 3)), "TIFF")),
         ("tiff jpeg", encoded(noise("L"), "TIFF", compression="jpeg")),
         ("tiff fax", encoded(noise("1"), "TIFF", compression="group4")),
         ("tiff 16 bits", encoded(deep, "TIFF")),
