@@ -124,7 +124,7 @@ def load(path: str | Path) -> Weights:
         raise WeightsError(f"{path}: {error}") from None
     except CualexError as error:
         raise WeightsError(
-            f"{path}: written by another cualex ({error}). Update cualex, or train anew."
+            f"{path}: written by another cualex ({_short(error)}). Update cualex, or train anew."
         ) from None
     except OSError as error:
         raise WeightsError(
@@ -194,7 +194,7 @@ def _check_names(network: Network, slices: dict) -> None:
         if name not in slices:
             raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")
         if name not in expected:
-            raise WeightsError(f"has {name}, which {network.name} has not. {_OTHER}")
+            raise WeightsError(f"has {_short(name)}, which {network.name} has not. {_OTHER}")
         shape, kind = tuple(slices[name].get_shape()), slices[name].get_dtype()
         if shape != expected[name] or kind != "F32":
             raise WeightsError(f"{name} is {kind} {shape}, expected F32 {expected[name]}. {_OTHER}")
@@ -217,6 +217,6 @@ def _write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path)
             file.write(tensors[name])
 
 
-def _short(error: BaseException) -> str:
-    """Return the first line of an error's own words."""
+def _short(error: BaseException | str) -> str:
+    """Return the first line of an error's own words, or of a name: a damaged file may hold any."""
     return (str(error) or type(error).__name__).splitlines()[0][:120]
