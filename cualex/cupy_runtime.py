@@ -35,6 +35,7 @@ class CupyRuntime:
         self.uncaptured = ""  # why the last capture failed
         self.binaries = Binaries(place() / "kernels")
         self._functions = Functions(self.cupy, self.binaries)
+        self._used: set[int] = set()  # the GPUs that have streams
         self._flying: deque = deque()  # pinned memory of copies that may not have arrived, with their events
 
     @staticmethod
@@ -84,6 +85,7 @@ class CupyRuntime:
 
     def stream(self, device: int):
         """Make a stream that does not wait for the default one."""
+        self._used.add(device)
         with self.cupy.cuda.Device(device):
             return self.cupy.cuda.Stream(non_blocking=True)
 
@@ -166,8 +168,8 @@ class CupyRuntime:
         self._functions.launch(launch, stream.device_id, stream)
 
     def synchronize(self) -> None:
-        """Wait for all GPUs."""
-        for device in range(self.count()):
+        """Wait for all GPUs that have streams: touching another would take memory there."""
+        for device in sorted(self._used):
             self.cupy.cuda.Device(device).synchronize()
 
     def capture(self, streams: Sequence, work: Callable[[], None]):

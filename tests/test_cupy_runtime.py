@@ -154,7 +154,7 @@ class FakeGpus:
                 gpus.current = self.before
 
             def synchronize(self):
-                gpus.noted.append(("synchronize", gpus.current))
+                gpus.noted.append(("synchronize", self.id))
 
         class Event:
             done = property(lambda _: gpus.arrived)
@@ -200,6 +200,7 @@ class FakeGpus:
         cupy.cuda = types.SimpleNamespace(
             Device=Device,
             Event=Event,
+            Stream=lambda non_blocking: ("stream", gpus.current),
             alloc_pinned_memory=Pinned,
             memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
             runtime=runtime,
@@ -286,6 +287,15 @@ def test_memory_that_was_freed_is_taken_again_only_after_the_work_that_used_it(m
     gpus = FakeGpus(monkeypatch)
     CupyRuntime().allocate(1, (3,), np.float32)
     assert gpus.noted == [("synchronize", 1), ("empty", 1)]
+
+
+def test_only_gpus_that_are_used_are_waited_for(monkeypatch):
+    gpus = FakeGpus(monkeypatch)
+    runtime = CupyRuntime()
+    runtime.synchronize()
+    assert [runtime.stream(1), runtime.stream(1)] == [("stream", 1)] * 2
+    runtime.synchronize()
+    assert gpus.noted == [("synchronize", 1)]
 
 
 def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
