@@ -122,7 +122,7 @@ def speck():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def forks():
     """Start what trains in processes of their own."""
     from forks import Forks

@@ -48,7 +48,7 @@ def test_signals_at_random_moments(forks, data, tmp_path, count):
             before = run.begun
             how = ("--resume", run.path) if before else (*fixed, "--name", run.path.name)
             kind = chance.choice(list(LEAVES))
-            end = forks.ask(arguments=command(*how, *cache), number=kind, delay=chance.uniform(0, 0.4))
+            end = forks.ask(arguments=command(*how, *cache), number=kind, delay=chance.uniform(0, 0.3))
             if not (run.path / "finished.json").exists():
                 assert end["code"] == LEAVES[kind], end["output"]
                 assert not list(run.path.glob(".*.part"))
