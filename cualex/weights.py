@@ -142,10 +142,11 @@ def _read(path: Path) -> Weights:
     if not stat.S_ISREG(path.stat().st_mode):
         raise WeightsError("a directory or device. Name a weights file such as runs/train/best.safetensors.")
     # Opened here as well, since the library's own errors do not say why the system refused.
-    with path.open("rb"), safetensors.safe_open(path, framework="numpy") as file:
+    with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
         metadata, names = file.metadata() or {}, list(file.keys())
         network, classes = _described(metadata)
         _check_names(network, {name: file.get_slice(name) for name in names})
+        json.loads(raw.read(*struct.unpack("<Q", raw.read(8))), object_pairs_hook=_once)
         tensors = {name: file.get_tensor(name) for name in names}
     if digest(metadata, tensors) != metadata["digest"]:
         raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
@@ -153,6 +154,14 @@ def _read(path: Path) -> Weights:
     found = [name for name in tensors if name.startswith(VELOCITY)]
     velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
     return Weights(network, tensors, classes, mean, velocities, notes)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    """Refuse a name that is there twice: the library takes the last, another program may take the first."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name is there twice")
+    return made
 
 
 def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
