@@ -34,6 +34,7 @@ class Forks:
         """Train in a child, and send it a signal `delay` seconds after its first output.
 
         run: the directory, for a training by the library.  arguments: those of `cualex`, for one by the command.
+        aim: the signal waits until a file is being written in the run's directory, and so many seconds more.
         pause: seconds that a checkpoint's writing takes longer.  in_place: with no file beside, a planted fault.
         together: several such requests, which begin at the same moment; a list of answers comes back.
         create: where to make a new run's directory.
@@ -81,11 +82,21 @@ def answer(request):
     output, began = os.read(reading, 65536), time.monotonic()
     if request["delay"] is not None:
         time.sleep(request["delay"])
+        if request.get("aim"):
+            wait_for_part(Path(request["run"]), request["aim"])
         began = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, request["number"])
     found = collect(child, reading, output)
     return found | {"seconds": time.monotonic() - began}
+
+
+def wait_for_part(place, longer):
+    """Wait until a file is being written in a directory, half a second at the most, and then a little longer."""
+    end = time.monotonic() + 0.5
+    while not any(place.glob(".*.part")) and time.monotonic() < end:
+        time.sleep(0.0005)
+    time.sleep(longer)
 
 
 def launch(request, start=None):

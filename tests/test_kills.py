@@ -16,7 +16,7 @@ PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would wit
 
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_lose_nothing(speck, forks, tmp_path, kills):
-    """A checkpoint is written after every update, so that many kills hit one that is half written."""
+    """A checkpoint is written after every update, and half of the kills are aimed at one that is half written."""
     whole = Run.create(tmp_path, "whole")
     list(training(whole))
     expected, chance = left(whole), random.Random(kills)
@@ -26,7 +26,8 @@ def test_kills_lose_nothing(speck, forks, tmp_path, kills):
     while killed < kills or not run.outcome():  # the last run comes to its end in peace
         if run.outcome():
             run, number = Run(tmp_path / f"run-{number + 1}"), number + 1
-        end = train(forks, run, chance.uniform(0.02, 0.25) if killed < kills else None)
+        delay, aim = chance.uniform(0.02, 0.25), chance.choice([0, chance.uniform(0, PAUSE)])
+        end = train(forks, run, delay if killed < kills else None, aim=aim)
         assert end["code"] in (0, -9), end["output"]
         killed += end["code"] == -9
         writing.update(run.path.glob(".*.part"))
