@@ -6,7 +6,8 @@ import json
 import numpy as np
 
 from cualex import environment
-from cualex.errors import DataError
+from cualex.errors import DataError, DeviceError
+from cualex.kernels.binaries import compiler_version
 from cualex.parameters import Parameters
 
 
@@ -15,7 +16,10 @@ def machine(parameters: Parameters) -> dict:
     known, devices = environment.describe(), parameters.devices
     said = {name: known[name] for name in ("cualex", "system", "processor", "numpy")}
     said |= {"blas": sorted(known["blas"]), "engine": devices[0].engine, "precision": devices[0].precision}
-    return said | {"device": sorted({device.title for device in devices})}
+    said["device"] = sorted({device.title for device in devices})
+    if parameters.placement.cuda:
+        said["nvrtc"] = _compiler()
+    return said
 
 
 def pictures(pack, validation) -> dict:
@@ -37,3 +41,11 @@ def check_pictures(expected: dict | None, got: dict) -> None:
     raise DataError(
         f"not the data set of this run: {different}. Name the one it began with, or start a new run."
     )
+
+
+def _compiler() -> list[int] | None:
+    """Return the version of CUDA's compiler, where it is installed."""
+    try:
+        return list(compiler_version())
+    except DeviceError:
+        return None
