@@ -26,7 +26,9 @@ class CudaDevice:
     """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
-    lag = 4  # updates queued before the result of the first is asked for, so that the GPU never waits
+    # Updates queued before the result of the first is asked for, so that the GPU never waits. After a loss that is no
+    # number those behind it are still computed, each from weights that were good.
+    lag = 4
 
     def __init__(
         self,

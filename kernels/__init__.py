@@ -8,6 +8,7 @@ the tests) compiles and runs it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Launch:
     shared: int
     constants: Mapping[str, int | float | str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def defines(self) -> tuple[str, ...]:
         """Return the compiler's options; with the kernel's name they say which binary this launch needs."""
         return defines(self.kernel, self.constants)

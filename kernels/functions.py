@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+import numpy as np
+
 from cualex.kernels import STATIC_SHARED, Launch
 from cualex.kernels.binaries import Binaries
 
@@ -20,8 +22,12 @@ class Functions:
         """Compile in a thread a core what is not in the cache, then load it on each GPU that it is for."""
         wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
         missing = {key: launch for key, launch in wanted.items() if key not in self._loaded}
+        # GPUs of one kind share a binary.
+        kinds = {
+            (architecture(self._cupy, key[0]), *key[1:]): (key, launch) for key, launch in missing.items()
+        }
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
-            jobs = [threads.submit(self._binary, key, launch) for key, launch in missing.items()]
+            jobs = [threads.submit(self._binary, *one) for one in kinds.values()]
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()
                 if progress:
@@ -61,4 +67,6 @@ def architecture(cupy, device: int) -> int:
 
 def _device_of(launch: Launch) -> int:
     """Return the GPU that a launch's arrays lie on."""
-    return next(argument.device.id for argument in launch.arguments if hasattr(argument, "device"))
+    return next(
+        each.device.id for each in launch.arguments if each is not None and not isinstance(each, np.generic)
+    )

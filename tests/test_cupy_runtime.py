@@ -7,6 +7,7 @@ import types
 import weakref
 
 import numpy as np
+import numpy as np
 import pytest
 
 from cualex import cupy_runtime
@@ -121,7 +122,9 @@ def test_what_keeps_cuda_from_starting_is_one_line(monkeypatch, text, words):
 
 def test_without_cupy_the_way_to_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match=r"GPUs need CuPy \(.*\): pip install 'cualex\[cuda13\]' \(or cuda12"):
+    with pytest.raises(
+        DeviceError, match=r"GPUs need CuPy \(.*\): pip install 'cualex\[cuda13\]' \(or cuda12"
+    ):
         CupyRuntime()
     assert not CupyRuntime.usable()
 
@@ -309,3 +312,25 @@ def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
     for gpu in (1, 0, 1):
         loaded.launch(launch, gpu, STREAM)
     assert gpus.noted == [(1, 1), (0, 0), (1, 1)]
+
+
+def test_a_launch_belongs_to_the_gpu_of_its_arrays():
+    """NumPy's numbers have a device too, called "cpu"."""
+    array = types.SimpleNamespace(device=types.SimpleNamespace(id=3))
+    launch = types.SimpleNamespace(arguments=(None, np.uint32(1), array))
+    assert functions._device_of(launch) == 3
+
+
+def test_gpus_of_one_kind_share_a_binary(monkeypatch, tmp_path):
+    """Two GPUs of one architecture and one of another: a kernel is compiled twice, and loaded three times."""
+    compiled, loaded = [], []
+    found = functions.Functions(None, None)
+    monkeypatch.setattr(functions, "architecture", lambda cupy, device: [90, 90, 80][device])
+    monkeypatch.setattr(found, "_binary", lambda key, launch: compiled.append(key[0]))
+    monkeypatch.setattr(found, "_load", lambda key, launch: loaded.append(key[0]))
+    kernel, arrays = (
+        types.SimpleNamespace(name="k"),
+        [types.SimpleNamespace(device=types.SimpleNamespace(id=i)) for i in range(3)],
+    )
+    found.compile([types.SimpleNamespace(kernel=kernel, defines=(), arguments=(array,)) for array in arrays])
+    assert (len(compiled), sorted(loaded)) == (2, [0, 1, 2])
