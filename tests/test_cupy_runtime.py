@@ -7,7 +7,6 @@ import types
 import weakref
 
 import numpy as np
-import numpy as np
 import pytest
 
 from cualex import cupy_runtime
