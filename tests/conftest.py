@@ -123,6 +123,19 @@ def speck():
 
 
 @pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """Return what a run has left that was never stopped."""
+    from runs import known, left, training
+
+    from cualex.training.run import Run
+
+    with known():
+        run = Run.create(tmp_path_factory.mktemp("whole"))
+        list(training(run))
+        return left(run)
+
+
+@pytest.fixture(scope="session")
 def forks():
     """Start what trains in processes of their own."""
     from forks import Forks

@@ -14,14 +14,6 @@ from cualex.training.run import Run
 pytestmark = pytest.mark.usefixtures("speck")
 
 
-@pytest.fixture(scope="module")
-def whole(speck, tmp_path_factory):
-    """Run a training without a stop."""
-    run = Run.create(tmp_path_factory.mktemp("whole"))
-    list(training(run))
-    return left(run)
-
-
 @pytest.fixture
 def stopped(tmp_path):
     """Stop a training after its eighth update, with a checkpoint after each."""

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from runs import left, training
+from runs import left
 
 from cualex.errors import WeightsError
 from cualex.training.run import Run
@@ -15,12 +15,9 @@ PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would wit
 
 
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_kills_lose_nothing(speck, forks, tmp_path, kills):
+def test_kills_lose_nothing(forks, whole, tmp_path, kills):
     """A checkpoint is written after every update, and half of the kills are aimed at one that is half written."""
-    whole = Run.create(tmp_path, "whole")
-    list(training(whole))
-    expected, chance = left(whole), random.Random(kills)
-    killed = lost = number = 0
+    chance, killed, lost, number = random.Random(kills), 0, 0, 0
     writing = set()  # by name, in which the process has its number
     run = Run(tmp_path / "run-0")
     while killed < kills or not run.outcome():  # the last run comes to its end in peace
@@ -32,7 +29,7 @@ def test_kills_lose_nothing(speck, forks, tmp_path, kills):
         killed += end["code"] == -9
         writing.update(run.path.glob(".*.part"))
         lost += is_lost(run)
-        assert not run.outcome() or left(run) == expected
+        assert not run.outcome() or left(run) == whole
     print(f"\n{killed} kills, {len(writing)} of them inside a write; {number + 1} runs, {lost} lost")
     assert lost == 0
     assert len(writing) > kills / 10

@@ -19,14 +19,6 @@ from cualex.training.state import State
 pytestmark = pytest.mark.usefixtures("speck")
 
 
-@pytest.fixture(scope="module")
-def whole(speck, tmp_path_factory):
-    """Run a training without a stop."""
-    run = Run.create(tmp_path_factory.mktemp("whole"))
-    list(training(run))
-    return left(run)
-
-
 def signalled_in(method, number, times=1):
     """Make a method that sends this process signals when it is called for the third time."""
     count = []

@@ -16,14 +16,6 @@ from cualex.training.run import Run
 pytestmark = pytest.mark.usefixtures("speck")
 
 
-@pytest.fixture(scope="module")
-def whole(speck, tmp_path_factory):
-    """Run a training without a stop."""
-    run = Run.create(tmp_path_factory.mktemp("whole"))
-    list(training(run))
-    return left(run)
-
-
 @contextlib.contextmanager
 def files_of_at_most(size):
     """Let this process write no larger files, as a disk that is full in the middle of a write."""
