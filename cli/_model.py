@@ -13,4 +13,4 @@ def load(weights: Path | None, device: str, precision: str | None) -> tuple:
     if weights is None:
         weights = newest_weights()
         _output.say(f"Weights: {weights}, of the newest finished run.")
-    return weights, model.load(weights, device, precision)
+    return weights, model.load(weights, device, precision, _output.Compiling())

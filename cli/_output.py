@@ -171,6 +171,23 @@ class Progress:
         return ", ".join([*parts, self.note] if self.note else parts)
 
 
+class Compiling:
+    """Show how many kernels are compiled, of how many: a Progress for each plan that needs some."""
+
+    def __init__(self):
+        self._progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that so many are done; all of them end it."""
+        if self._progress is None:
+            self._progress = Progress("Compiling kernels", total, "kernels")
+            self._progress.__enter__()
+        self._progress(done)
+        if done == total:
+            self._progress.__exit__(None)
+            self._progress = None
+
+
 def _bar(label: str, total: int):
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn

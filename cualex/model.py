@@ -5,7 +5,7 @@
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,12 +22,17 @@ from cualex.workers import cores
 BATCH = 32  # pictures in a plan; the last part of a set is padded
 
 
-def load(path: str | Path, device: str = "cpu", precision: str | None = None) -> "Model":
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    precision: str | None = None,
+    compiling: Callable[[int, int], None] | None = None,
+) -> "Model":
     """Read a weights file and put its network on a device: "cpu", "cuda:0", "cuda:0,cuda:1", "auto"; see `placement`.
 
-    `precision` is fp32 on the CPU; tf32, fp32 or bf16 on GPUs.
+    `precision` is fp32 on the CPU; tf32, fp32 or bf16 on GPUs, where `compiling` hears how many kernels are compiled.
     """
-    return Model(weights_file.load(path), device, precision)
+    return Model(weights_file.load(path), device, precision, compiling=compiling)
 
 
 class Model:
@@ -39,11 +44,12 @@ class Model:
         device: str = "cpu",
         precision: str | None = None,
         parameters: Parameters | None = None,
+        compiling: Callable[[int, int], None] | None = None,
     ):
         """Put the weights on the device; with `parameters`, use those that a training moves."""
         self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
         if parameters is None:
-            parameters = Parameters(weights.network, device, precision=precision)
+            parameters = Parameters(weights.network, device, precision=precision, compiling=compiling)
             parameters.load(weights.tensors)
         self.parameters = parameters
         self._plans: dict[tuple, Plan] = {}

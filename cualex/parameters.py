@@ -3,6 +3,8 @@
 Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cualex import engine
@@ -27,9 +29,13 @@ class Parameters:
         precision: str | None = None,
         workers: int | None = None,
         runtime: Runtime | None = None,
+        compiling: Callable[[int, int], None] | None = None,
     ):
-        """Open the devices and allocate the parameters, all zero; see `open_devices` for the settings."""
-        self.network = network
+        """Open the devices and allocate the parameters, all zero; see `open_devices` for the settings.
+
+        `compiling` hears from every plan how many of its kernels are compiled, of how many.
+        """
+        self.network, self.compiling = network, compiling
         self.placement = placement(device, network.towers)
         self.ledger = Ledger()
         self.devices = open_devices(self.placement, precision, self.ledger, workers, runtime)

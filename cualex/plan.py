@@ -47,7 +47,7 @@ class Plan:
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
     layer has steps of its own. `sink` says where weight gradients go: "momentum" updates the weights, "keep"
     stores the gradients for `gradients`. With `graph` the second run is captured, where the
-    device can, and from then on replayed as a whole. `progress` hears how many kernels are compiled, of how many.
+    device can, and from then on replayed as a whole.
     """
 
     def __init__(
@@ -61,7 +61,6 @@ class Plan:
         sink: str = "momentum",
         control: Control | None = None,
         graph: bool = True,
-        progress: Callable[[int, int], None] | None = None,
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
@@ -81,7 +80,7 @@ class Plan:
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         launches = [launch for step in self.steps for launch in self._bind(step)]
-        parameters.devices[0].compile(launches, progress)
+        parameters.devices[0].compile(launches, parameters.compiling)
 
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None

@@ -19,15 +19,20 @@ class Functions:
         self._loaded: dict[tuple, object] = {}
 
     def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
-        """Compile in a thread a core what is not in the cache, then load it on each GPU that it is for."""
+        """Compile in a thread a core what is not in the cache, then load all on each GPU that it is for.
+
+        `progress` hears how many are compiled, of how many; nothing where all are in the cache.
+        """
         wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
         missing = {key: launch for key, launch in wanted.items() if key not in self._loaded}
-        # GPUs of one kind share a binary.
-        kinds = {
-            (architecture(self._cupy, key[0]), *key[1:]): (key, launch) for key, launch in missing.items()
-        }
+        kinds = {(architecture(self._cupy, key[0]), *key[1:]): launch for key, launch in missing.items()}
+        absent = [
+            (launch.kernel, launch.defines, kind[0])  # GPUs of one kind share a binary
+            for kind, launch in kinds.items()
+            if self._binaries.path(launch.kernel, launch.defines, kind[0]) is None
+        ]
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
-            jobs = [threads.submit(self._binary, *one) for one in kinds.values()]
+            jobs = [threads.submit(self._binaries.make, *one) for one in absent]
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()
                 if progress:
@@ -46,12 +51,9 @@ class Functions:
     def _key(self, launch: Launch, device: int) -> tuple:
         return device, launch.kernel.name, launch.defines
 
-    def _binary(self, key: tuple, launch: Launch):
-        return self._binaries.make(launch.kernel, launch.defines, architecture(self._cupy, key[0]))
-
     def _load(self, key: tuple, launch: Launch):
         """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
-        path = self._binary(key, launch)
+        path = self._binaries.make(launch.kernel, launch.defines, architecture(self._cupy, key[0]))
         with self._cupy.cuda.Device(key[0]):
             raw = self._cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
             if launch.shared > STATIC_SHARED:

@@ -320,16 +320,30 @@ def test_a_launch_belongs_to_the_gpu_of_its_arrays():
     assert functions._device_of(launch) == 3
 
 
-def test_gpus_of_one_kind_share_a_binary(monkeypatch, tmp_path):
+def test_gpus_of_one_kind_share_a_binary(monkeypatch):
     """Two GPUs of one architecture and one of another: a kernel is compiled twice, and loaded three times."""
-    compiled, loaded = [], []
-    found = functions.Functions(None, None)
+    compiled, loaded, heard = [], [], []
+
+    class Kept:
+        def path(self, kernel, defines, architecture):
+            return None if kernel.name == "new" else "there"
+
+        def make(self, kernel, defines, architecture):
+            compiled.append((kernel.name, architecture))
+
+    found = functions.Functions(None, Kept())
     monkeypatch.setattr(functions, "architecture", lambda cupy, device: [90, 90, 80][device])
-    monkeypatch.setattr(found, "_binary", lambda key, launch: compiled.append(key[0]))
-    monkeypatch.setattr(found, "_load", lambda key, launch: loaded.append(key[0]))
-    kernel, arrays = (
-        types.SimpleNamespace(name="k"),
-        [types.SimpleNamespace(device=types.SimpleNamespace(id=i)) for i in range(3)],
-    )
-    found.compile([types.SimpleNamespace(kernel=kernel, defines=(), arguments=(array,)) for array in arrays])
-    assert (len(compiled), sorted(loaded)) == (2, [0, 1, 2])
+    monkeypatch.setattr(found, "_load", lambda key, launch: loaded.append(key[:2]))
+    launches = [
+        types.SimpleNamespace(
+            kernel=types.SimpleNamespace(name=name),
+            defines=(),
+            arguments=(types.SimpleNamespace(device=types.SimpleNamespace(id=device)),),
+        )
+        for name in ("new", "kept")
+        for device in range(3)
+    ]
+    found.compile(launches, lambda *done: heard.append(done))
+    assert sorted(compiled) == [("new", 80), ("new", 90)]
+    assert sorted(loaded) == [(device, name) for device in range(3) for name in ("kept", "new")]
+    assert heard == [(1, 2), (2, 2)]

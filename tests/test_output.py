@@ -70,6 +70,16 @@ def test_progress_that_goes_on_counts_its_rate_from_where_it_began(clock, capsys
     assert capsys.readouterr().err.splitlines()[0] == "Training: 110/200 updates, 1/s, 1 min 30 s left"
 
 
+def test_each_plan_s_kernels_are_a_progress_of_their_own(clock, capsys):
+    compiling = _output.Compiling()
+    for total in (2, 1):
+        for done in range(1, total + 1):
+            clock.now += 1
+            compiling(done, total)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" kernels,")[0] for line in lines] == ["Compiling kernels: 2/2", "Compiling kernels: 1/1"]
+
+
 def test_progress_that_fails_does_not_claim_an_end(clock, capsys):
     with pytest.raises(ValueError, match="ours"), _output.Progress("Packing", total=5):
         raise ValueError("ours")
