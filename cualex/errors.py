@@ -17,10 +17,18 @@ itself and keeps its traceback.
 """
 
 
+# Line breaks, and codes that a terminal obeys.
+_CONTROL = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+
 class CualexError(Exception):
     """Say in one line what is wrong and what to do about it."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the line; what the name of a file or class may hold and a line may not is written out."""
+        return super().__str__().translate(_CONTROL)
 
 
 class DataError(CualexError):

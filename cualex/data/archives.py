@@ -8,6 +8,7 @@ import functools
 import gzip
 import lzma
 import os
+import struct
 import tarfile
 import tempfile
 import threading
@@ -22,7 +23,17 @@ from cualex.data.listing import File, Listing, listed, parents
 from cualex.errors import DataError, PictureError
 
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_DAMAGES = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError)
+# What damaged archives bring out: named by the modules that read them, or not.
+_DAMAGES = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
+    *(tarfile.TarError, struct.error, ValueError, ArithmeticError),
+)
+# Of the ways to compress a zip, these can be expanded up to a limit.
+_ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# A tar that grows beyond both is no set of pictures, which are compressed already.
+_GROWTH, _GROWN = 200, 2_000_000_000
+# The longest that a member's name and notes may be.
+_HEADER = 1 << 20
 
 
 def archive(path: Path) -> Listing:
@@ -39,7 +50,7 @@ def _zip(path: Path) -> Listing:
     """List a zip by the directory at its end."""
     try:
         source = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except _DAMAGES as error:
         raise DataError(f"{path}: not a whole zip ({error}); copy or download it again") from None
     lock = threading.Lock()
     files, folders, climbing = [], set(), 0
@@ -59,11 +70,16 @@ def _zip(path: Path) -> Listing:
 
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
     _check_size(name, member.file_size)
+    if member.compress_type not in _ZIPPED:
+        raise PictureError(
+            name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew"
+        )
     try:
         # Opening and closing count the readers of the archive: a lost count would close it under the others.
         with lock:
             file = source.open(member)
-        data = file.read()
+        # Without a number it would expand all that there is before it looks at the size that was said.
+        data = file.read(max(1, member.file_size))
         with lock:
             file.close()
     except _DAMAGES as error:
@@ -82,8 +98,10 @@ def _tar(path: Path, opener) -> Listing:
         status = path.stat()
         with path.open("rb") if opener is None else _expanded(path, opener) as file:
             source = _Descriptor(file.fileno())
-            with tarfile.open(fileobj=file, mode="r:") as members:
+            with tarfile.open(fileobj=_Headers(file), mode="r:") as members:
                 for member in members:
+                    if members.offset <= member.offset:
+                        raise tarfile.ReadError("a header leads back")
                     name = _label(member.name)
                     if name is None:
                         climbing += ".." in member.name
@@ -98,7 +116,7 @@ def _tar(path: Path, opener) -> Listing:
                 end = len(os.pread(source.number, 512, members.offset))
                 if 0 < end < 512:
                     raise tarfile.ReadError("the file ends inside a header")
-    except (tarfile.TarError, *_DAMAGES) as error:
+    except _DAMAGES as error:
         what = "neither a folder nor a whole .zip or .tar"
         raise DataError(f"{path}: {what} ({error}); copy or download it again") from None
     stamp = f"{status.st_size} {status.st_mtime_ns}"
@@ -115,9 +133,12 @@ def _expanded(path: Path, opener):
     except OSError as error:
         raise cache.refused(place, error) from None
     try:
+        most = max(_GROWN, _GROWTH * path.stat().st_size)
         with opener(path) as stream:
             while block := stream.read(1 << 20):
                 _write(file, block, place)
+                if file.tell() > most:
+                    raise tarfile.ReadError(f"it grows beyond {most / 1e9:.3g} GB, too much for pictures")
         file.seek(0)
     except BaseException:
         file.close()
@@ -131,6 +152,18 @@ def _write(file, block: bytes, place: Path) -> None:
         file.flush()
     except OSError as error:
         raise cache.refused(place, error) from None
+
+
+class _Headers:
+    """Hand a file to tarfile, which would take memory for whatever length a header claims."""
+
+    def __init__(self, file):
+        self.seek, self.tell, self._file = file.seek, file.tell, file
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
 
 
 class _Descriptor:
