@@ -168,6 +168,7 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         options["precision"],
         described,
         60 * options["save_every"],
+        _output.Compiling(),
     )
     try:
         _training.show(records, run)

@@ -19,19 +19,20 @@ def dark(path):
 
 def test_curves_are_drawn_from_the_results(tmp_path):
     run = Run.create(tmp_path)
-    drawn = []
+    log, drawn = run.log(), []
     for epoch, (loss, top1) in enumerate([(2.0, 0.1), (1.0, 0.5), (0.5, 0.8)], 1):
-        run.log(
+        log.append(
             {
                 "epoch": epoch, "time_total": 1.0, "loss": loss, "val_loss": loss + 0.1, "top1": top1,
                 "top5": 1.0, "rate": 0.01 / epoch, "time_images_per_s": 10.0,
             }
         )
+        run.write_results(log)
         curves.draw(run)
         drawn.append(dark(run.path / "curves.png"))
     assert drawn[0].mean() > 0.005
     assert not np.array_equal(drawn[1], drawn[2])
-    assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png"}
+    assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png", "run.lock"}
 
 
 def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def train(
     precision: str | None = None,
     description: dict | None = None,
     save_every: float = 600.0,
+    compiling: Callable[[int, int], None] | None = None,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
@@ -44,12 +45,15 @@ def train(
     on. A checkpoint is written every `save_every` seconds and at the ends of epochs; Ctrl-C, SIGTERM and whatever
     else ends the training leave one of the last whole update.
 
+    On a GPU `compiling` hears how many kernels are compiled, of how many.
+
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
     """
     run.lock()
     try:
-        return Training(recipe, pack, validation, run, device, precision, description, save_every).go()
+        parameters = {"device": device, "precision": precision, "compiling": compiling}
+        return Training(recipe, pack, validation, run, parameters, description, save_every).go()
     except BaseException:
         run.unlock()
         raise
@@ -59,7 +63,7 @@ class Training:
     """Hold what a training needs from update to update."""
 
     def __init__(
-        self, recipe: Recipe, pack, validation, run: Run, device, precision, description, save_every
+        self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every
     ):
         """Take the weights of the last checkpoint, or draw initial ones, and build the plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
@@ -68,7 +72,7 @@ class Training:
         tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
         mean = np.ascontiguousarray(pack.mean, np.float32)
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
-        self.parameters = Parameters(network, device, precision=precision)
+        self.parameters = Parameters(network, **parameters)
         self.parameters.load(tensors)
         self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control)
         self.plan.put_mean(mean)
