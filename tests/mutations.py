@@ -105,7 +105,8 @@ def damage_lines(rng, png, others):
     """Damage the lines of a PNG before they are compressed."""
     parts = list(chunks(png))
     lines = zlib.decompress(b"".join(data for kind, data in parts if kind == b"IDAT"))
-    coded = zlib.compress(mutate(rng, lines, others))
+    damage = flip if rng.random() < 0.5 else mutate
+    coded = zlib.compress(damage(rng, lines, others))
     first = next(number for number, (kind, _) in enumerate(parts) if kind == b"IDAT")
     kept = [part for part in parts if part[0] != b"IDAT"]
     return png[:8] + b"".join(chunk(*part) for part in [*kept[:first], (b"IDAT", coded), *kept[first:]])

@@ -19,7 +19,7 @@ from sets import PLAIN, in_tar, in_tar_gz, in_zip
 from cualex.data import archives, sources
 from cualex.errors import DataError, PictureError
 
-COUNT, FEW = 5_000, 600
+COUNT, FEW = 5_000, 300
 MEGABYTES = 64
 
 
@@ -90,7 +90,7 @@ def test_damaged_archives_are_read_or_refused(count):
 # --- attacks made by hand
 
 
-def bomb(path, method, said=100, megabytes=100):
+def bomb(path, method, said=100, megabytes=80):
     """Write a zip whose first picture expands to much more than it says."""
     with zipfile.ZipFile(path, "w", method) as archive:
         with archive.open("a/1.jpg", "w") as member:
