@@ -37,7 +37,7 @@ CASES = {
     "two towers": Case(towers=2, sources=2, pictures=5),
     "two sources for two towers": Case(towers=2, sources=2, shared=True, pictures=9),
     "two sources for two towers, blocks": Case(
-        (dense.INPUTS + 1, 1, 1), dense.OUTPUTS + 1, towers=2, sources=2, shared=True
+        (dense.INPUTS + 1, 1, 1), 33, towers=2, sources=2, shared=True
     ),
     "two sources for one tower": Case(sources=2, shared=True),
     "one source for two towers": Case(towers=2, shared=True, pictures=1),
