@@ -4,6 +4,7 @@ A kernel's library needs no header but the emulator's and takes a tenth of a sec
 (the .cpp files here) is a library of its own, built once.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -121,14 +122,18 @@ def _place(name: str, *parts) -> Path:
 
 
 def _run(words: list[str], made: Path, source: str | None = None) -> None:
-    """Run g++; its output takes its place when it is whole, so that several processes may build the same."""
+    """Run g++, and put its output in its place when it is whole; wait where another process is at the same."""
     made.parent.mkdir(exist_ok=True)
     part = made.with_name(f".{made.name}.{os.getpid()}.{id(words)}.part")
-    done = subprocess.run(["g++", *words, "-o", str(part)], input=source, capture_output=True, text=True)
-    if done.returncode:
-        part.unlink(missing_ok=True)
-        raise BuildError(done.stderr)
-    os.replace(part, made)
+    with open(made.with_name(f".{made.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            return
+        done = subprocess.run(["g++", *words, "-o", str(part)], input=source, capture_output=True, text=True)
+        if done.returncode:
+            part.unlink(missing_ok=True)
+            raise BuildError(done.stderr)
+        os.replace(part, made)
 
 
 def _source(wanted: Program) -> str:

@@ -194,15 +194,19 @@ class Library:
             yield f"{self.kernel.name}: {text}{' at ' if line else ''}{line}"
 
     def lines(self, codes: list) -> list[str]:
-        """Say for each address in this library which line of which file it comes from: the .cu before its headers."""
-        # Another process that builds the same may have put its file, byte for byte the same, in the place of this.
-        mapped = rf"^([0-9a-f]+)-.* {re.escape(str(self.path))}(?: \(deleted\))?$"
-        starts = re.findall(mapped, Path("/proc/self/maps").read_text(), re.MULTILINE)
-        start = min(int(each, 16) for each in starts)
-        offsets = [hex((code or start + 1) - start - 1) for code in codes]
+        """Say for each address which line of which file it comes from: the .cu before its headers.
+
+        Of an address that is not in this library, but in the machine's, nothing is known.
+        """
+        mapped = rf"^([0-9a-f]+)-([0-9a-f]+) .* {re.escape(str(self.path))}$"
+        found = re.findall(mapped, Path("/proc/self/maps").read_text(), re.MULTILINE)
+        start, end = min(int(first, 16) for first, _ in found), max(int(last, 16) for _, last in found)
+        own = [start < code <= end if code else False for code in codes]
+        offsets = [hex(code - start - 1) for code, here in zip(codes, own, strict=True) if here]
         words = ["addr2line", "-a", "-i", "-e", str(self.path), *offsets]
-        listed = subprocess.run(words, capture_output=True, text=True).stdout
-        return [_own_line(frames.split("\n")[1:]) for frames in re.split(r"^0x", listed, flags=re.M)[1:]]
+        listed = subprocess.run(words, capture_output=True, text=True).stdout if offsets else ""
+        each = iter(re.split(r"^0x", listed, flags=re.M)[1:])
+        return [_own_line(next(each).split("\n")[1:]) if here else "" for here in own]
 
 
 def _own_line(frames: list[str]) -> str:
