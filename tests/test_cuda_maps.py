@@ -127,6 +127,7 @@ def test_the_checked_build_finds_nothing(emulated, work, precision):
 
 
 @every_precision
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "work", [relu, normalisation, pooling, both, dropout], ids=lambda work: work.__name__
 )

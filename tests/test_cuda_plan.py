@@ -214,7 +214,7 @@ SLOTTED = {"crop.pictures", "crop.views", "crop.colours", "softmax.labels"}
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("graph", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("device", PLACEMENTS)
 def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
     train(parameters(emulated(events=True, partly=SLOTTED), device), updates=2 + graph, graph=graph)

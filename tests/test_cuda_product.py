@@ -23,6 +23,7 @@ def bench(request, emulated):
     return open_bench(emulated, request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", range(max(map(len, KINDS.values()))))
 def test_every_kind_of_tile(bench, kind, monkeypatch):
     """Whatever the tiles, the splits and the stages of the ring: the same sums.
@@ -87,7 +88,7 @@ FAULTS = {
 
 @pytest.mark.emulator
 @pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
 def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
     """By the numbers, or by the checked build; most by both."""
     right, wrong = FAULTS[name]
@@ -110,6 +111,7 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
             check()
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("part", ["forward", "input_gradient", "weight_gradient"])
 @pytest.mark.parametrize("precision", PRECISIONS)
