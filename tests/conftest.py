@@ -1,6 +1,7 @@
 """What many tests share: numbers that are the same in every run, and the engine of this machine."""
 
 import os
+import signal
 
 # Before NumPy is loaded: the products of the reference are small, and BLAS threads that wait for a busy core
 # make them a hundred times slower. The engine takes one thread a worker in any case.
@@ -9,6 +10,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hardware
 import numpy as np
 import pytest
+
+
+# A shell's background job ignores Ctrl-C, and so would every process of the tests that it is sent to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

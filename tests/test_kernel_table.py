@@ -155,11 +155,13 @@ def test_one_kernel_of_each_precision_compiles(compiled):
 # --- the table itself
 
 
+@pytest.mark.slow
 def test_the_plans_use_every_kernel():
     """So that every .cu is compiled above."""
     assert {launch.kernel.name for launch in launches()} == set(kernels.names())
 
 
+@pytest.mark.slow
 def test_every_architecture_has_a_kernel_for_every_precision_promised_there():
     for architecture in ARCHITECTURES:
         for precision in precisions(architecture):
