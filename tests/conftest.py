@@ -11,7 +11,6 @@ import hardware
 import numpy as np
 import pytest
 
-
 # A shell's background job ignores Ctrl-C, and so would every process of the tests that it is sent to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
