@@ -25,9 +25,9 @@ ELSEWHERE = {"fp32": 1e-4, "tf32": math.sqrt(40 * 2.0**-11), "bf16": math.sqrt(4
         ("tf32", "cuda:0", True),
     ],
 )
-def test_a_training_step_of_the_whole_network(emulated, precision, device, checked):
+def test_a_training_step_of_the_whole_network(emulated, precision, device):
     net = networks.build("alexnet")
-    ours = small.parameters(device, net, precision=precision, runtime=emulated(checked=checked))
+    ours = small.parameters(device, net, precision=precision, runtime=emulated())
     host = small.parameters("cpu", net)
     plans = [small.plan(made, batch=2) for made in (ours, host)]
     for plan in plans:
