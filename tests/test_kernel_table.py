@@ -1,8 +1,7 @@
 """Every kernel of alexnet's plans, compiled for every architecture in its row of the table: no GPU is needed.
 
 The launches are those of real plans at batch 128 and 1, in every precision. What differs in its choices is compiled for
-every architecture. NVRTC and cuobjdump come as wheels: the extra
-`nvrtc`.
+every architecture. NVRTC and cuobjdump come as wheels: the extra `nvrtc`.
 """
 
 import re
