@@ -1,4 +1,4 @@
-"""The weights, biases and velocities of one network on its places, in the engine's own order.
+"""The weights, biases, state and velocities of one network on its places, in the engine's own order.
 
 Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
 """
@@ -17,8 +17,8 @@ from cualex.runtime import Array, Runtime
 class Parameters:
     """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them.
 
-    `arrays` are the parameters that an update moves. Where maps have fewer bits than these, `copies` are the weights
-    as the products read them; each update writes both.
+    `arrays` are the parameters that an update moves, and the state that none does. Where maps have fewer bits than
+    these, `copies` are the weights as the products read them; each update writes both.
     """
 
     def __init__(
@@ -41,11 +41,12 @@ class Parameters:
         self.devices = open_devices(self.placement, precision, self.ledger, workers, runtime)
         self.engine = engine.find(self.devices[0].engine)
         self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
+        self._owners = self.stages | {name: stage for stage in network.stages() for name in stage.state}
         self.arrays: dict[tuple[str, int], Array] = {}
         self.velocities: dict[tuple[str, int], Array] = {}
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
-        for name, shape in network.parameters().items():
+        for name, shape in network.tensors().items():
             self._put(self.arrays, name, np.broadcast_to(nothing, shape))
 
     def towers_on(self, place: int, towers: int) -> list[int]:
@@ -53,13 +54,13 @@ class Parameters:
         return [tower for tower in self.placement.towers[place] if tower < towers]
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
-        """Take canonical weights and biases."""
-        for name in self.stages:
+        """Take canonical weights, biases and state."""
+        for name in self._owners:
             self._put(self.arrays, name, tensors[name])
 
     def unload(self) -> dict[str, np.ndarray]:
-        """Return canonical weights and biases, as float32."""
-        return {name: self._get(self.arrays, name) for name in self.stages}
+        """Return canonical weights, biases and state, as float32."""
+        return {name: self._get(self.arrays, name) for name in self._owners}
 
     def forget_velocities(self) -> None:
         """Set all velocities to zero."""
@@ -92,7 +93,7 @@ class Parameters:
 
     @property
     def bytes(self) -> int:
-        """Say how much memory parameters and velocities take."""
+        """Say how much memory parameters, state and velocities take."""
         held = (*self.arrays.values(), *self.velocities.values(), *self.copies.values())
         return sum(array.nbytes for array in held)
 
@@ -103,7 +104,7 @@ class Parameters:
                 yield place, towers
 
     def _put(self, arrays, name: str, canonical: np.ndarray) -> None:
-        stage, last = self.stages[name], name.rpartition(".")[2]
+        stage, last = self._owners[name], name.rpartition(".")[2]
         share = len(canonical) // stage.towers
         for place, towers in self._places(stage):
             part = canonical[towers[0] * share : (towers[-1] + 1) * share]
@@ -112,13 +113,14 @@ class Parameters:
             if (name, place) not in arrays:
                 arrays[name, place] = device.allocate(packed.shape, device.master)
             device.upload(arrays[name, place], packed)
-            if arrays is self.arrays and last == "weight" and device.dtype.itemsize < device.master.itemsize:
+            read = arrays is self.arrays and canonical.ndim > 1  # by products, not channel by channel
+            if read and device.dtype.itemsize < device.master.itemsize:
                 if (name, place) not in self.copies:
                     self.copies[name, place] = device.allocate(packed.shape, device.dtype)
                 device.upload(self.copies[name, place], packed)
 
     def _get(self, arrays, name: str) -> np.ndarray:
-        stage, last = self.stages[name], name.rpartition(".")[2]
+        stage, last = self._owners[name], name.rpartition(".")[2]
         parts = [
             stage.layer.unpack(
                 self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading
@@ -126,4 +128,4 @@ class Parameters:
             for place, _ in self._places(stage)
         ]
         whole = np.concatenate(parts).astype(np.float32, copy=False)
-        return whole.reshape(self.network.parameters()[name])
+        return whole.reshape(self.network.tensors()[name])

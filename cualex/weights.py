@@ -2,6 +2,7 @@
 
     <layer>.weight       (filters, channels / groups, rows, columns), or (outputs, inputs)       float32
     <layer>.bias         (filters,) or (outputs,)                                                float32
+    <layer>.mean, <layer>.variance   (channels,): the running averages of batch normalisation    float32
     preprocessing.mean   (stored, stored, 3): the mean picture, RGB from 0 to 255                float32
     velocity.<name>      the update's velocities, in a checkpoint                                float32
 
@@ -22,6 +23,7 @@ import safetensors
 
 from cualex import files, networks
 from cualex.errors import CualexError, OutputError, UsageError, WeightsError
+from cualex.layers import Parameter
 from cualex.networks import Network
 
 FORMAT = "1"
@@ -43,7 +45,7 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold a trained network: its canonical tensors, class names and mean picture.
+    """Hold a trained network: its canonical tensors (parameters and state), class names and mean picture.
 
     `velocities` are there in a checkpoint; `notes` are whatever a run wants to keep, text by name.
     """
@@ -57,24 +59,31 @@ class Weights:
 
 
 def initial(network: Network, seed: int) -> dict[str, np.ndarray]:
-    """Draw initial parameters: normal, with each layer's deviation and mean; the same for every placement.
+    """Draw initial parameters, normal or even as each layer has it, and set the state; the same for every placement.
 
     Each parameter has a generator of its own, so a layer's weights do not depend on the other layers.
     """
-    tensors = {}
+    tensors, shapes = {}, network.tensors()
     for stage in network.stages():
-        for name, parameter in stage.parameters.items():
-            first, *rest = parameter.shape
-            shape = (first * stage.towers, *rest)
-            if parameter.std:
-                key = np.random.Philox(key=np.array([seed, zlib.crc32(name.encode())], np.uint64))
-                values = np.random.Generator(key).standard_normal(shape, np.float32)
-                values *= np.float32(parameter.std)
-                values += np.float32(parameter.value)
-            else:
-                values = np.full(shape, parameter.value, np.float32)
-            tensors[name] = values
+        for name, parameter in {**stage.parameters, **stage.state}.items():
+            tensors[name] = _drawn(parameter, shapes[name], [seed, zlib.crc32(name.encode())])
     return tensors
+
+
+def _drawn(parameter: Parameter, shape: tuple[int, ...], key: list[int]) -> np.ndarray:
+    """Draw the initial values of a parameter from a generator with that key."""
+    generator = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
+    if parameter.limit:
+        values = generator.random(shape, np.float32)
+        values *= np.float32(2 * parameter.limit)
+        values += np.float32(parameter.value - parameter.limit)
+    elif parameter.std:
+        values = generator.standard_normal(shape, np.float32)
+        values *= np.float32(parameter.std)
+        values += np.float32(parameter.value)
+    else:
+        values = np.full(shape, parameter.value, np.float32)
+    return values
 
 
 def save(path: str | Path, weights: Weights, previous: str | Path | None = None) -> str:
@@ -196,9 +205,9 @@ def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
 
 def _check_names(network: Network, slices: dict) -> None:
     """Refuse a file whose tensors are not exactly those of its network, before reading any."""
-    shapes = network.parameters()
-    expected = {**shapes, MEAN: (network.stored, network.stored, 3)}
-    expected |= {VELOCITY + name: shape for name, shape in shapes.items() if VELOCITY + name in slices}
+    expected = {**network.tensors(), MEAN: (network.stored, network.stored, 3)}
+    moving = network.parameters().items()
+    expected |= {VELOCITY + name: shape for name, shape in moving if VELOCITY + name in slices}
     for name in sorted(expected.keys() | slices.keys()):
         if name not in slices:
             raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")

@@ -13,8 +13,8 @@ class Conv(Layer):
         y[f, p, q] = bias[f] + SUM over c, r, s of x[c, p*stride + r - pad, q*stride + s - pad] * weight[f, c, r, s]
 
     `filters` is one tower's. With `groups`, each group of filters reads its own share of the channels. Initial
-    weights have the standard deviation `std`, initial biases are `bias`. Section 3.5 of the paper. As in Caffe and
-    PyTorch the filters are not turned about.
+    weights have the standard deviation `std`, or are Glorot's for None; initial biases are `bias`. Section 3.5 of
+    the paper. As in Caffe and PyTorch the filters are not turned about.
     """
 
     filters: int
@@ -22,7 +22,7 @@ class Conv(Layer):
     stride: int = 1
     pad: int = 0
     groups: int = 1
-    std: float = 0.01
+    std: float | None = 0.01
     bias: float = 0.0
     kind: ClassVar[str] = "conv"
 
@@ -44,7 +44,7 @@ class Conv(Layer):
         """Return `weight` (filters, channels / groups, rows, columns) and `bias` (filters,)."""
         weight = (self.filters, shape[0] // self.groups, self.size, self.size)
         return {
-            "weight": Parameter(weight, std=self.std),
+            "weight": Parameter.weight(weight, self.std),
             "bias": Parameter((self.filters,), value=self.bias, decay=False),
         }
 

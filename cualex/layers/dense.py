@@ -14,10 +14,11 @@ class Dense(Layer):
         y[o] = bias[o] + SUM over i of x[i] * weight[o, i]
 
     `outputs` is one tower's. Canonical inputs run over channels, rows, columns, as PyTorch and Caffe flatten maps.
+    Initial weights have the standard deviation `std`, or are Glorot's for None; initial biases are `bias`.
     """
 
     outputs: int
-    std: float = 0.01
+    std: float | None = 0.01
     bias: float = 0.0
     kind: ClassVar[str] = "dense"
 
@@ -28,7 +29,7 @@ class Dense(Layer):
     def parameters(self, shape):
         """Return `weight` (outputs, inputs) and `bias` (outputs,)."""
         return {
-            "weight": Parameter((self.outputs, math.prod(shape)), std=self.std),
+            "weight": Parameter.weight((self.outputs, math.prod(shape)), self.std),
             "bias": Parameter((self.outputs,), value=self.bias, decay=False),
         }
 

@@ -1,10 +1,11 @@
-"""What every layer is: frozen numbers that know shapes and parameters, and that put their steps into a plan.
+"""What every layer is: frozen numbers that know shapes, parameters and state, and put their steps into a plan.
 
 A layer holds no arrays and knows no engine. Its `forward` and `backward` name engine functions ("conv.forward")
 and the maps that these read and write; the plan finds the functions, allocates the maps and runs the steps.
 Shapes are (channels, rows, columns) of what one tower reads or writes, without the pictures.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,15 +14,32 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Parameter:
-    """Describe one tower's share of a parameter: canonical shape, initial values, whether it decays.
+    """Describe one tower's share of a parameter or of a state: canonical shape, initial values, whether it decays.
 
-    Initial values are drawn from a normal distribution around `value` with standard deviation `std`.
+    Initial values are drawn from a normal distribution around `value` with standard deviation `std`; where `limit`
+    is given, evenly from value - limit to value + limit instead.
     """
 
     shape: tuple[int, ...]
     std: float = 0.0
     value: float = 0.0
     decay: bool = True
+    limit: float = 0.0
+
+    @classmethod
+    def weight(cls, shape: tuple[int, ...], std: float | None) -> "Parameter":
+        """Describe weights (outputs, inputs, rows, columns) of deviation `std`, or, for None, Glorot's."""
+        return cls(shape, std=std) if std is not None else cls(shape, limit=glorot(shape))
+
+
+def glorot(weight: tuple[int, ...]) -> float:
+    """Return the limit sqrt(6 / (fan in + fan out)) of initial weights of a shape (outputs, inputs, rows, columns).
+
+    Either fan counts the values that one unit reads, or is read by, with the pixels of the filter; the outputs are
+    one tower's. Glorot and Bengio (2010), equation 16: signals and gradients then keep their size.
+    """
+    outputs, inputs, *window = weight
+    return math.sqrt(6 / ((outputs + inputs) * math.prod(window)))
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,10 @@ class Layer:
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """Return the parameters of one tower, by their last name ("weight")."""
+        return {}
+
+    def state(self, shape: Shape) -> dict[str, Parameter]:
+        """Return what one tower keeps from step to step and no update moves, by its last name ("mean")."""
         return {}
 
     def multiply_adds(self, shape: Shape) -> int:

@@ -1,6 +1,6 @@
 """An architecture as data: a list of named layers, said once for all towers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cualex.layers import Exchange, Layer, Parameter, Reading, Shape
@@ -22,6 +22,12 @@ class Stage:
         """Return one tower's parameters by their full names ("conv1.weight")."""
         own = self.layer.parameters(self.reading.shape)
         return {f"{self.name}.{last}": parameter for last, parameter in own.items()}
+
+    @property
+    def state(self) -> dict[str, Parameter]:
+        """Return one tower's state by its full names ("norm1.mean")."""
+        own = self.layer.state(self.reading.shape)
+        return {f"{self.name}.{last}": kept for last, kept in own.items()}
 
 
 MEANS = ("crop", "centre")  # where the mean picture can be taken
@@ -68,9 +74,20 @@ class Network:
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Return the canonical shapes of all parameters, the towers side by side."""
+        return self._shapes(lambda stage: stage.parameters)
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """Return the canonical shapes of what layers keep that is no parameter."""
+        return self._shapes(lambda stage: stage.state)
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Return the canonical shapes of parameters and state: what a trained network is."""
+        return {**self.parameters(), **self.state()}
+
+    def _shapes(self, own: Callable[[Stage], dict[str, Parameter]]) -> dict[str, tuple[int, ...]]:
         shapes = {}
         for stage in self.stages():
-            for name, parameter in stage.parameters.items():
+            for name, parameter in own(stage).items():
                 first, *rest = parameter.shape
                 shapes[name] = (first * stage.towers, *rest)
         return shapes
