@@ -7,9 +7,9 @@
 // Cost: reads x and dy and writes dx once each; 2 * WINDOW + 14 operations and two reciprocal roots a value.
 // Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
 //
-// dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW PIXELS
+// dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW PIXELS RELU
 // reals: K ALPHA BETA
-// choices: PRECISION VECTOR RELU ROUNDS
+// choices: PRECISION VECTOR ROUNDS
 #include "primitives.cuh"
 #include "lrn_back.cuh"
 

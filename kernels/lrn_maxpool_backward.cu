@@ -8,9 +8,9 @@
 // cache at windows of 3 x 3 every 2); 2 * WINDOW + 40 operations and two reciprocal roots a value.
 // Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
 //
-// dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW PIXELS
+// dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW PIXELS RELU
 // reals: K ALPHA BETA
-// choices: PRECISION VECTOR RELU ROUNDS
+// choices: PRECISION VECTOR ROUNDS
 #include "primitives.cuh"
 #include "lrn_back.cuh"
 #include "maxpool.cuh"

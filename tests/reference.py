@@ -9,6 +9,7 @@ is `gradient`, so that there is no second derivation by hand to get wrong.
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}  # half the spacing of floats at 1
 
@@ -51,18 +52,17 @@ def conv(x, weight, bias=None, stride=1, pad=0, groups=1):
     see the g-th part of the maps and no other. Not flipped, as in every network library.
     """
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     n, channels, height, width = x.shape
     filters, depth, size, _ = weight.shape
     assert channels == depth * groups
     assert filters % groups == 0
-    y = np.zeros((n, filters, (height - size) // stride + 1, (width - size) // stride + 1))
-    for g in range(groups):
-        mine = slice(g * filters // groups, (g + 1) * filters // groups)
-        maps = x[:, g * depth : (g + 1) * depth]
-        for row, column in np.ndindex(y.shape[2:]):
-            window = maps[:, :, row * stride : row * stride + size, column * stride : column * stride + size]
-            y[:, mine, row, column] = window.reshape(n, -1) @ weight[mine].reshape(filters // groups, -1).T
+    padded = np.zeros((n, groups, depth, height + 2 * pad, width + 2 * pad))
+    padded[..., pad : pad + height, pad : pad + width] = x.reshape(n, groups, depth, height, width)
+    windows = sliding_window_view(padded, (size, size), axis=(3, 4))[:, :, :, ::stride, ::stride]
+    rows, columns = windows.shape[3:5]
+    windows = windows.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, n * rows * columns, -1)
+    y = windows @ weight.reshape(groups, filters // groups, -1).transpose(0, 2, 1)
+    y = y.reshape(groups, n, rows, columns, -1).transpose(1, 0, 4, 2, 3).reshape(n, filters, rows, columns)
     return y if bias is None else y + np.asarray(bias, np.float64)[:, None, None]
 
 
