@@ -57,6 +57,21 @@ class Builder:
         name = self._unit.stage.name
         return {last: self.parameters.read(f"{name}.{last}", place) for last in ("weight", "bias")}
 
+    def state_of(self, place: int) -> dict[str, np.ndarray]:
+        """Return what the layer whose steps are being made keeps from step to step, by its last names."""
+        own = self._unit.stage.state
+        return {name.rpartition(".")[2]: self.parameters.arrays[name, place] for name in own}
+
+    def for_channels(self, x: Maps, label: str) -> Maps:
+        """Make room for a number a channel of x, (towers, channels) on each place, as exact as the weights."""
+        name, channels = f"{self._unit.stage.name} {label}", x.shape[0]
+        parts = [
+            part
+            and self._lasting(name, place, (part.shape[0], channels), self.parameters.devices[place].master)
+            for place, part in enumerate(x.parts)
+        ]
+        return Maps((channels, 1, 1), x.towers, tuple(parts))
+
     def maps(self, shape: Shape, towers: int, label: str = "", border: int | None = None, dtype=None) -> Maps:
         """Make maps for each place; a layer's output gets the border that its reader wants."""
         border = self._border if border is None else border

@@ -10,6 +10,7 @@ HOST, CUDA = engine.find("host"), engine.find("cuda")
 MODULES = [name for name in HOST.__all__ if inspect.ismodule(getattr(HOST, name))]
 # What a plan calls by name, and what plans read of an engine.
 CALLED = {
+    "batchnorm": {"forward", "infer", "backward", "average"},
     "conv": {"forward", "weight_gradient", "input_gradient", "pack", "unpack", "picture"},
     "crop": {"forward"},
     "dense": {"forward", "backward", "pack", "unpack"},

@@ -1,5 +1,6 @@
 """Layers as frozen numbers: shapes, parameters and the engine functions that make them."""
 
+from cualex.layers.batchnorm import BatchNorm
 from cualex.layers.conv import Conv
 from cualex.layers.dense import Dense
 from cualex.layers.dropout import Dropout
@@ -12,6 +13,7 @@ from cualex.layers.towers import Exchange, Join
 
 __all__ = [
     "LRN",
+    "BatchNorm",
     "Conv",
     "Dense",
     "Dropout",

@@ -7,10 +7,22 @@ no border here: a convolution is told its padding.
 import numpy as np
 
 from cualex.engine import Saved
-from cualex.engine.cuda import conv, crop, dense, dropout, exchange, lrn, maxpool, relu, softmax, update
+from cualex.engine.cuda import (
+    batchnorm,
+    conv,
+    crop,
+    dense,
+    dropout,
+    exchange,
+    lrn,
+    maxpool,
+    relu,
+    softmax,
+    update,
+)
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "maxpool": Saved("choice", like="output", dtype=np.uint8),
     "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
@@ -24,6 +36,7 @@ __all__ = [
     "SAVES",
     "SLOTS",
     "TAKES_RELU",
+    "batchnorm",
     "conv",
     "crop",
     "dense",

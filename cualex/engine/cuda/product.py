@@ -162,19 +162,24 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     )
     if cut.splits == 1:
         return
-    for each, parts in ((sink, slabs), (bias_sink, bias_slabs)):
-        count = target(each).size
-        device.launch(
-            "weight_update",
-            (parts, device.control, *_arrays(each)),
-            grid=grid(-(-count // 4)),
-            block=THREADS,
-            PRECISION=storage(device),
-            COUNT=count,
-            SPLITS=len(parts),
-            SINK=_kind(each),
-            DECAY=_decay(each),
-        )
+    sink_parts(device, sink, slabs)
+    sink_parts(device, bias_sink, bias_slabs)
+
+
+def sink_parts(device, sink, parts) -> None:
+    """Add up the parts of a gradient, float32 (parts, ...), in their order, and hand it to its sink."""
+    count = target(sink).size
+    device.launch(
+        "weight_update",
+        (parts, device.control, *_arrays(sink)),
+        grid=grid(-(-count // 4)),
+        block=THREADS,
+        PRECISION=storage(device),
+        COUNT=count,
+        SPLITS=len(parts),
+        SINK=_kind(sink),
+        DECAY=_decay(sink),
+    )
 
 
 def target(sink):

@@ -6,10 +6,22 @@ around them.
 """
 
 from cualex.engine import Saved
-from cualex.engine.host import conv, crop, dense, dropout, exchange, lrn, maxpool, relu, softmax, update
+from cualex.engine.host import (
+    batchnorm,
+    conv,
+    crop,
+    dense,
+    dropout,
+    exchange,
+    lrn,
+    maxpool,
+    relu,
+    softmax,
+    update,
+)
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "lrn": Saved("scale", like="input"),
     "lrn+maxpool": Saved("scale", like="input"),
@@ -26,6 +38,7 @@ __all__ = [
     "SAVES",
     "SLOTS",
     "TAKES_RELU",
+    "batchnorm",
     "conv",
     "crop",
     "dense",

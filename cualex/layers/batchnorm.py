@@ -1,0 +1,115 @@
+"""Batch normalisation; not in the paper, which has local response normalisation in its place."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.errors import UsageError
+from cualex.layers.layer import Layer, Parameter
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Give each channel a mean of `bias` and a deviation of about `weight`.
+
+        y = weight * (x - mean) / sqrt(variance + epsilon) + bias
+
+    In training mean and variance are those of the batch, over pictures and pixels, and the variance is the biased
+    one: the mean square of x - mean, divided by all the values. In inference they are running averages, which every
+    training step moves once its loss is known to be a number:
+
+        running = momentum * running + (1 - momentum) * the batch's
+
+    The averages are state: in weights files and checkpoints, and no update rule touches them. After a loss that is
+    not finite they stay as they were.
+
+    This is Keras's form. PyTorch calls 1 - momentum its momentum (0.1 as it comes), takes the unbiased variance into
+    its running average (divided by one value less), and adds 1e-5. All pictures of a batch count, those without a
+    label too. Where the gradients of several batches are added up before an update, each batch has statistics of its
+    own, and each moves the averages. Ioffe and Szegedy (2015).
+    """
+
+    epsilon: float = 1e-3
+    momentum: float = 0.99
+    kind: ClassVar[str] = "batchnorm"
+
+    def __post_init__(self):
+        if not self.epsilon > 0:
+            raise ValueError(f"batchnorm: epsilon must be above 0, got {self.epsilon}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"batchnorm: momentum must lie between 0 and 1, got {self.momentum}")
+
+    def parameters(self, shape):
+        """Return `weight` and `bias` (channels,): 1 and 0 at first."""
+        channels = shape[:1]
+        return {
+            "weight": Parameter(channels, value=1.0, decay=False),
+            "bias": Parameter(channels, decay=False),
+        }
+
+    def state(self, shape):
+        """Return the running `mean` and `variance` (channels,): 0 and 1 at first."""
+        return {"mean": Parameter(shape[:1]), "variance": Parameter(shape[:1], value=1.0)}
+
+    def forward(self, build, x, then):
+        """Normalise: in training by the batch, whose mean and variance are kept, in inference by the averages."""
+        y = build.maps(x.shape, x.towers)
+        if not build.training:
+            for place in build.places(y):
+                build.step(
+                    place,
+                    "batchnorm.infer",
+                    reads={"x": x.at(place), **build.parameters_of(place), **build.state_of(place)},
+                    writes={"y": y.at(place)},
+                    epsilon=self.epsilon,
+                )
+            return y, {}
+        self._check(build, x)
+        statistics = {name: build.for_channels(x, name) for name in ("mean", "variance")}
+        for place in build.places(y):
+            build.step(
+                place,
+                "batchnorm.forward",
+                reads={"x": x.at(place), **build.parameters_of(place)},
+                writes={"y": y.at(place), **{name: each.at(place) for name, each in statistics.items()}},
+                epsilon=self.epsilon,
+            )
+        return y, statistics
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Write the input's gradient, sink those of weights and biases, and move the running averages."""
+        dx = build.gradient(x)
+        for place in build.places(y):
+            statistics = {name: each.at(place) for name, each in kept.items()}
+            build.step(
+                place,
+                "batchnorm.backward",
+                reads={
+                    "x": x.at(place),
+                    "weight": build.parameters_of(place)["weight"],
+                    **statistics,
+                    "dy": dy.at(place),
+                },
+                writes={"dx": dx.at(place)},
+                sinks={"sink": "weight", "bias_sink": "bias"},
+                epsilon=self.epsilon,
+                relu=dx.relu_taken,
+            )
+            build.step(
+                place,
+                "batchnorm.average",
+                reads={f"batch_{name}": each for name, each in statistics.items()},
+                writes=build.state_of(place),
+                momentum=self.momentum,
+                control=build.control,
+            )
+        return dx
+
+    def _check(self, build, x):
+        """Refuse a batch that gives a channel one value: its variance is 0, and nothing below would learn."""
+        _, rows, columns = x.shape
+        if build.batch * rows * columns < 2:
+            name = list(build.network.layers)[build.index]
+            raise UsageError(
+                f"{build.network.name} cannot be trained on batches of 1 picture: {name} normalises each channel by "
+                "its deviation over the batch, and one value has none. Use --batch-size 2 or more."
+            )
