@@ -71,6 +71,11 @@ def _layers(network, as_json: bool) -> None:
         f"\nPictures are stored at {network.stored} x {network.stored}; "
         f"the network sees {network.crop} x {network.crop} of them."
     )
+    if total.state:
+        click.echo(
+            f"It has {total.parameters + total.state:,} numbers: {total.parameters:,} parameters, and "
+            f"{total.state:,} running averages, which are not trained."
+        )
     if total.sent:
         said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
         click.echo(f"Floats sent for a picture where towers lie apart, forward and backward: {said}.")

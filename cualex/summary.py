@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from cualex.layers import Exchange
+from cualex.layers import Exchange, Parameter
 from cualex.networks import Network, Stage
 
 
@@ -12,6 +12,7 @@ class Row:
     """Describe one layer.
 
     `output` is (channels, rows, columns) of one tower, for one picture; counts are of all `towers` together.
+    `parameters` are those that an update moves, `state` the numbers of a trained layer that none does.
     `neurons` are counted as the paper does: the outputs of convolution and dense layers, before any pooling,
     without the picture. `sent_forward` and `sent_backward` are the floats that each tower sends to the other
     for one picture when the two lie on different places; empty where nothing can cross.
@@ -24,6 +25,7 @@ class Row:
     parameters: int
     multiply_adds: int
     neurons: int
+    state: int = 0
     sent_forward: tuple[int, ...] = ()
     sent_backward: tuple[int, ...] = ()
 
@@ -36,6 +38,7 @@ class Totals:
     multiply_adds: int
     neurons: int
     sent: tuple[int, ...]
+    state: int = 0
 
 
 def rows(network: Network) -> list[Row]:
@@ -51,6 +54,7 @@ def totals(described: list[Row]) -> Totals:
         multiply_adds=sum(row.multiply_adds for row in described),
         neurons=sum(row.neurons for row in described),
         sent=tuple(map(sum, zip(*crossing, strict=True))),
+        state=sum(row.state for row in described),
     )
 
 
@@ -63,12 +67,18 @@ def _row(stage: Stage) -> Row:
         kind=layer.kind,
         towers=tuple(range(1, towers + 1)),
         output=stage.output,
-        parameters=stage.towers * sum(math.prod(own.shape) for own in stage.parameters.values()),
+        parameters=stage.towers * _count(stage.parameters),
         multiply_adds=stage.towers * layer.multiply_adds(shape),
         neurons=stage.towers * layer.neurons(shape),
+        state=stage.towers * _count(stage.state),
         sent_forward=forward,
         sent_backward=backward,
     )
+
+
+def _count(described: dict[str, Parameter]) -> int:
+    """Count one tower's numbers."""
+    return sum(math.prod(own.shape) for own in described.values())
 
 
 def _sent(stage: Stage, readers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

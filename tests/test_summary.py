@@ -105,3 +105,13 @@ def test_inference_holds_no_velocities_and_shares_more():
     assert train.parameters == 2 * infer.parameters
     assert infer.shared < train.shared
     assert not [held for held in infer.buffers if "gradient" in held.name]
+
+
+def test_averages_are_counted_apart_from_what_is_trained():
+    rows, total = described("alexnet-batchnorm")
+    assert (total.parameters, total.multiply_adds) == (28_075_633, 1_039_576_808)
+    assert total.parameters + total.state == 28_096_769
+    assert (rows["norm1"].parameters, rows["norm1"].state, rows["conv1"].state) == (192, 192, 0)
+    assert [row.output[1] for row in rows.values() if row.kind in ("conv", "maxpool")] == [54, 27, 17, 8, 6, 4, 2, 1]
+    said = CliRunner().invoke(cli.main, ["summary", "alexnet-batchnorm"]).stdout
+    assert "28,096,769 numbers: 28,075,633 parameters, and 21,136 running averages, which are not trained." in said

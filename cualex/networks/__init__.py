@@ -5,10 +5,16 @@ from collections.abc import Callable
 
 from cualex.errors import UsageError
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
+from cualex.networks.batchnorm import alexnet_batchnorm
 from cualex.networks.cifar import cifar_relu
 from cualex.networks.network import Network, Stage
 
-_NETWORKS = {"alexnet": alexnet, "alexnet-one-tower": alexnet_one_tower, "cifar-relu": cifar_relu}
+_NETWORKS = {
+    "alexnet": alexnet,
+    "alexnet-one-tower": alexnet_one_tower,
+    "alexnet-batchnorm": alexnet_batchnorm,
+    "cifar-relu": cifar_relu,
+}
 
 __all__ = ["Network", "Stage", "build", "find", "names"]
 

@@ -119,7 +119,7 @@ def _word(name: str, value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-DROPPING = ("alexnet", "alexnet-one-tower")  # the networks that have dropout
+DROPPING = ("alexnet", "alexnet-one-tower", "alexnet-batchnorm")  # the networks that have dropout
 
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
@@ -135,12 +135,17 @@ CIFAR = Recipe(
     colour_noise=0.0,
 )
 
+BATCHNORM = Recipe(
+    network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, decay=0.0, epochs=30, colour_noise=0.0
+)
+OWN = {recipe.network: recipe for recipe in (CIFAR, BATCHNORM)}
+
 
 def choose(network: str | None, data: str, paper: bool) -> Recipe:
     """Return the recipe to begin with: the network's own, the demo's where it fits, or the paper's."""
     network = network or PAPER.network
-    if network == CIFAR.network:
-        return CIFAR
+    if network in OWN:
+        return OWN[network]
     if data == "demo" and network in DROPPING and not paper:
         return DEMO.but(network=network)
     return PAPER.but(network=network)
