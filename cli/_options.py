@@ -63,7 +63,7 @@ network = click.option(
     default="alexnet",
     show_default=True,
     metavar="NAME",
-    help="Which network: alexnet, alexnet-one-tower or cifar-relu.",
+    help="Which network: alexnet, cifar-relu, lenet5, ...; the README lists them all.",
 )
 crop = click.option(
     "--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square that the network sees."

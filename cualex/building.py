@@ -121,6 +121,7 @@ class Builder:
         self,
         place: int,
         function: str,
+        /,
         *,
         reads: Mapping,
         writes: Mapping | None = None,
@@ -152,6 +153,8 @@ class Builder:
                 y = replace(y, positive=True)
             self._keep(unit.stages[-1].name, y)
             passed.append((number, unit, x, y, kept))
+            if x is self._picture and not unit.stage.parameters:
+                self._picture = y  # nothing below it learns: it needs no gradient either
             x = y
         dy = None
         for number, unit, x, y, kept in reversed(passed) if self.training else ():
@@ -160,6 +163,8 @@ class Builder:
             if then and then[-1].kind == "relu":
                 dy = then.pop().backward(self, y, y, {}, dy, ())
             dy = unit.stage.layer.backward(self, x, y, kept, dy, tuple(then))
+            if dy is None:
+                break
 
     def _enter(self, kind: str, grouped: list[Unit], number: int) -> None:
         """Note whose steps come next, what reads its output, and what made its input."""

@@ -35,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(256)
         for (int item = threadIdx.x; item < (top + SIZE - from) * width * vectors; item += blockDim.x) {
             const int place = item / vectors, row = from + place / width;
             const int column = first_q * STRIDE + place % width, channel = first_channel + item % vectors * VECTOR;
-            if (column >= COLUMNS || channel >= CHANNELS) continue;
+            if (row >= ROWS || column >= COLUMNS || channel >= CHANNELS) continue;
             float normalised[VECTOR];
             lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS + channel, channel);
             store_shared(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
@@ -48,7 +48,8 @@ extern "C" __global__ void __launch_bounds__(256)
             float best[VECTOR];
             unsigned chosen[VECTOR];
             const Value* corner = ring + q * STRIDE * CHUNK + channel - first_channel;
-            pool_window(best, chosen, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
+            const int rows = there(p, OUT_ROWS, ROWS), columns = there(first_q + q, OUT_COLUMNS, COLUMNS);
+            pool_window(best, chosen, rows, columns, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
             const size_t place = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
             store_vector(y + place, best);
             if (!CHOOSE) continue;

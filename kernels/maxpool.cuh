@@ -1,22 +1,30 @@
 // What the kernels of max-pooling share: the first maximum of a window, and the way back by gathering.
 //
 // A window's places are numbered row by row, 0 to SIZE * SIZE - 1 (at most 255, so that one byte holds the choice).
-// Wants VECTOR, and for gather the dimensions SIZE, STRIDE, OUT_ROWS, OUT_COLUMNS and CHANNELS.
+// Wants VECTOR and the dimensions SIZE, STRIDE and, for gather, OUT_ROWS, OUT_COLUMNS and CHANNELS.
 #pragma once
 #include "vectors.cuh"
 
-// Take the maximum of a window; `row(r)` is where its row r begins, `pixel` values lie from column to column. Of equal
-// values the first is chosen. What is not a number is the largest: it shows in the sum, and is looked for only then.
+// Say how many of the SIZE rows or columns of a window are there: the last of `count` windows may reach beyond `length`.
+__device__ __forceinline__ int there(int window, int count, int length) {
+    const int left = length - window * STRIDE;
+    return (count - 1) * STRIDE + SIZE > length && left < SIZE ? left : SIZE;
+}
+
+// Take the maximum of a window of rows x columns; `row(r)` is where its row r begins, `pixel` values lie from column to
+// column. Of equal values the first is chosen. What is not a number is the largest: it shows in the sum, and is looked
+// for only then.
 template <class Row>
-__device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&choice)[VECTOR], int pixel, Row row) {
+__device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&choice)[VECTOR], int rows, int columns,
+                                            int pixel, Row row) {
     float values[VECTOR], sums[VECTOR];
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) best[i] = MINUS_INFINITY, choice[i] = 0, sums[i] = 0;
 #pragma unroll 1  // a whole window at once would take too many registers
-    for (int r = 0; r < SIZE; ++r) {
+    for (int r = 0; r < rows; ++r) {
         const Value* place = row(r);
 #pragma unroll 3
-        for (int s = 0; s < SIZE; ++s) {
+        for (int s = 0; s < columns; ++s) {
             load_vector(values, place + s * pixel);
 #pragma unroll
             for (int i = 0; i < VECTOR; ++i) {
@@ -31,8 +39,8 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
     for (int i = 0; i < VECTOR; ++i) numbers = numbers && sums[i] == sums[i];
     if (numbers) return;
 #pragma unroll 1
-    for (int place = 0; place < SIZE * SIZE; ++place) {
-        load_vector(values, row(place / SIZE) + place % SIZE * pixel);
+    for (int place = 0; place < rows * columns; ++place) {
+        load_vector(values, row(place / columns) + place % columns * pixel);
 #pragma unroll
         for (int i = 0; i < VECTOR; ++i) best[i] = values[i] == values[i] ? best[i] : values[i];
     }

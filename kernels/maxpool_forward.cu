@@ -4,7 +4,7 @@
 //     choice: the place of the window's first maximum, or null without CHOOSE, in inference
 //     An image is a picture of one tower.
 //
-// A thread has VECTOR channels of one window. What windows share comes out of the caches.
+// A thread has VECTOR channels of one window, which may reach beyond the end of x. What windows share comes out of the caches.
 // Cost: reads x once from memory, writes y and choice once; 2 * SIZE^2 operations a value of y.
 // Checked in tests/test_maxpool.py.
 //
@@ -22,7 +22,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const Value* corner = source + ((size_t)p * STRIDE * COLUMNS + q * STRIDE) * CHANNELS + channel;
     float best[VECTOR];
     unsigned chosen[VECTOR];
-    pool_window(best, chosen, CHANNELS, [&](int r) { return corner + (size_t)r * COLUMNS * CHANNELS; });
+    pool_window(best, chosen, there(p, OUT_ROWS, ROWS), there(q, OUT_COLUMNS, COLUMNS), CHANNELS,
+                [&](int r) { return corner + (size_t)r * COLUMNS * CHANNELS; });
     const size_t place = (size_t)pixel * CHANNELS + channel;
     store_vector(y + place, best);
     if (!CHOOSE) return;

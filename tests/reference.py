@@ -95,11 +95,39 @@ def lrn_base(x, n, k, alpha):
     return base
 
 
-def maxpool(x, size=3, stride=2):
-    """Take the largest of every window that fits: x (n, c, h, w) -> (n, c, (h-size)//stride+1, ...)."""
+def activation(x, function):
+    """Apply an activation as a textbook prints it."""
     x = np.asarray(x, np.float64)
-    n, c, height, width = x.shape
-    y = np.empty((n, c, (height - size) // stride + 1, (width - size) // stride + 1))
+    if function == "tanh":
+        return (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)
+    return {"sigmoid": 1 / (1 + np.exp(-x)), "softplus": np.log(1 + np.exp(x)), "linear": x}[function]
+
+
+def grey(x):
+    """Weigh red, green and blue as the luminance of television does: x (n, 3, h, w) -> (n, 1, h, w)."""
+    return np.einsum("nchw,c->nhw", np.asarray(x, np.float64), [0.299, 0.587, 0.114])[:, None]
+
+
+def places(length, size, stride, round_up):
+    """Count the windows along an axis: those that fit, or, rounded up, all that begin before its end."""
+    fit = (length - size) // stride + 1
+    return fit + (round_up and (fit - 1) * stride + size < length and fit * stride < length)
+
+
+def averagepool(x, size=2, stride=2, round_up=False):
+    """Take the mean of every window, of the values that it has where it reaches beyond the end."""
+    x = np.asarray(x, np.float64)
+    y = np.empty((*x.shape[:2], *(places(length, size, stride, round_up) for length in x.shape[2:])))
+    for row, column in np.ndindex(y.shape[2:]):
+        top, left = row * stride, column * stride
+        y[:, :, row, column] = x[:, :, top : top + size, left : left + size].mean((2, 3))
+    return y
+
+
+def maxpool(x, size=3, stride=2, round_up=False):
+    """Take the largest of every window: x (n, c, h, w) -> (n, c, (h-size)//stride+1, ...), or one more."""
+    x = np.asarray(x, np.float64)
+    y = np.empty((*x.shape[:2], *(places(length, size, stride, round_up) for length in x.shape[2:])))
     for row, column in np.ndindex(y.shape[2:]):
         top, left = row * stride, column * stride
         y[:, :, row, column] = x[:, :, top : top + size, left : left + size].max((2, 3))
@@ -116,21 +144,6 @@ def maxpool_gradient(x, dy, size=3, stride=2):
         a, b = np.unravel_index(np.argmax(window), window.shape)  # argmax names the first in this very order
         dx[picture, c, top + a, left + b] += dy[picture, c, row, column]
     return dx
-
-
-def batchnorm(x, weight, bias, epsilon, mean=None, variance=None):
-    """Normalise each channel: weight * (x - mean) / sqrt(variance + epsilon) + bias, x (n, c) or (n, c, h, w).
-
-    Mean and biased variance are x's own over pictures and pixels, unless they are given.
-    """
-    x = np.asarray(x, np.float64)
-    over = (0, *range(2, x.ndim))
-    mean = x.mean(over) if mean is None else mean
-    variance = x.var(over) if variance is None else variance
-    weight, bias, mean, variance = (
-        np.asarray(each, np.float64).reshape(-1, *[1] * (x.ndim - 2)) for each in (weight, bias, mean, variance)
-    )
-    return weight * (x - mean) / np.sqrt(variance + epsilon) + bias
 
 
 def dropout(x, mask, keep=0.5, inverted=False):

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cualex import cli
+from cualex import cli, networks
 from cualex.cli import _exit
 from cualex.errors import CualexError, Diverged, OutOfMemory, Unreadable, UsageError
 
@@ -97,7 +97,7 @@ def test_an_unknown_network_is_one_line(run):
     result = run("summary", "alexnt")
     assert result.exit_code == 2
     assert result.stderr == (
-        "Error: no network is called 'alexnt'; there are alexnet, alexnet-one-tower, cifar-relu. "
+        f"Error: no network is called 'alexnt'; there are {', '.join(networks.names())}. "
         "Did you mean alexnet?\n"
     )
     assert result.stdout == ""

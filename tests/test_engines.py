@@ -10,17 +10,19 @@ HOST, CUDA = engine.find("host"), engine.find("cuda")
 MODULES = [name for name in HOST.__all__ if inspect.ismodule(getattr(HOST, name))]
 # What a plan calls by name, and what plans read of an engine.
 CALLED = {
-    "batchnorm": {"forward", "infer", "backward", "average"},
+    "activation": {"forward", "backward"},
+    "averagepool": {"forward", "backward"},
     "conv": {"forward", "weight_gradient", "input_gradient", "pack", "unpack", "picture"},
     "crop": {"forward"},
     "dense": {"forward", "backward", "pack", "unpack"},
     "dropout": {"forward", "backward", "infer"},
     "exchange": {"add"},
+    "grey": {"forward"},
     "lrn": {"forward", "backward", "forward_pooled", "backward_pooled"},
     "maxpool": {"forward", "backward"},
     "relu": {"forward", "backward"},
     "softmax": {"forward"},
-    "update": {"Keep", "Momentum"},
+    "update": {"Keep", "Sum", "Momentum", "Adam", "apply"},
 }
 
 

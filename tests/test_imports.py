@@ -21,6 +21,7 @@ ORDER = [
     "cualex.devices",
     "cualex.cuda",
     "cualex.placements",
+    "cualex.activations",
     "cualex.engine",
     "cualex.gpus",
     "cualex.layers",

@@ -184,6 +184,13 @@ def test_pooled_equals_the_two_steps_in_other_shapes(bench, rng, shape, size, st
 
 
 @pytest.mark.parametrize(
+    ("shape", "size", "stride"), [((1, 2, 10, 8, 16), 3, 2), ((1, 1, 6, 9, 3), 4, 3), ((1, 1, 4, 6, 3), 2, 3)]
+)
+def test_pooled_equals_the_two_steps_where_windows_reach_beyond_the_end(bench, rng, shape, size, stride):
+    compare_pooled(bench, rng, CONSTANTS["loud"], True, shape, size, stride, round_up=True)
+
+
+@pytest.mark.parametrize(
     "limits", [{"TILE": 1}, {"BLOCKS": 1}, {"TILE": 2000}, {"STATIC_SHARED": 9 * 16 * 2}], ids=str
 )
 def test_pooled_equals_the_two_steps_however_it_is_cut_up(cuda_bench, rng, monkeypatch, limits):
@@ -194,11 +201,11 @@ def test_pooled_equals_the_two_steps_however_it_is_cut_up(cuda_bench, rng, monke
         compare_pooled(cuda_bench, rng, CONSTANTS["loud"], True, (1, 2, 11, 15, channels), 3, 2)
 
 
-def compare_pooled(bench, rng, numbers, relu, shape, size, stride):
+def compare_pooled(bench, rng, numbers, relu, shape, size, stride, round_up=False):
     """Zeros of a ReLU give ties; the fused step must break them as the pooling does."""
     device, lrn, maxpool = bench.device, bench.engine.lrn, bench.engine.maxpool
     window = {"size": size, "stride": stride}
-    out = (*shape[:2], (shape[2] - size) // stride + 1, (shape[3] - size) // stride + 1, shape[4])
+    out = (*shape[:2], *(reference.places(length, size, stride, round_up) for length in shape[2:4]), shape[4])
     x, dy = bench.put(np.maximum(rng.integers(-6, 3, shape), 0)), bench.put(rng.normal(size=out))
     y, dn, dx, also_dx = (bench.empty(shape) for _ in range(4))
     pooled, again, inferred = (bench.empty(out) for _ in range(3))

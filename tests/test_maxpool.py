@@ -15,9 +15,14 @@ every_window = pytest.mark.parametrize(("size", "stride"), WINDOWS)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
-def draw(rng, shape, size, stride, values):
-    towers, pictures, height, width, channels = shape
-    out = (towers, pictures, (height - size) // stride + 1, (width - size) // stride + 1, channels)
+def draw(rng, shape, size, stride, values, round_up=False):
+    towers, pictures, *lengths, channels = shape
+    out = (
+        towers,
+        pictures,
+        *(reference.places(length, size, stride, round_up) for length in lengths),
+        channels,
+    )
     return rng.integers(*values, shape).astype(np.float32), rng.integers(-9, 10, out).astype(np.float32)
 
 
@@ -47,6 +52,18 @@ def test_equals_the_formula(bench, rng, shape, size, stride, values):
     x, dy = draw(rng, shape, size, stride, values)
     y, dx = run(bench, x, dy, size, stride)
     assert_array_equal(y, by_tower(lambda x: reference.maxpool(x, size, stride), x))
+    assert_array_equal(dx, by_tower(lambda x, dy: reference.maxpool_gradient(x, dy, size, stride), x, dy))
+
+
+@pytest.mark.parametrize("values", [(-50, 50), (-2, 1)], ids=["few ties", "ties"])
+@every_window
+@every_shape
+def test_windows_that_reach_beyond_the_end(bench, rng, shape, size, stride, values):
+    """Rounded up: the last windows have fewer values; what is beyond the end is no zero and no maximum."""
+    x, dy = draw(rng, shape, size, stride, values, round_up=True)
+    x -= 60
+    y, dx = run(bench, x, dy, size, stride)
+    assert_array_equal(y, by_tower(lambda x: reference.maxpool(x, size, stride, round_up=True), x))
     assert_array_equal(dx, by_tower(lambda x, dy: reference.maxpool_gradient(x, dy, size, stride), x, dy))
 
 

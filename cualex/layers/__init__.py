@@ -1,9 +1,11 @@
 """Layers as frozen numbers: shapes, parameters and the engine functions that make them."""
 
-from cualex.layers.batchnorm import BatchNorm
+from cualex.layers.activation import Activation, activation
+from cualex.layers.averagepool import AveragePool
 from cualex.layers.conv import Conv
 from cualex.layers.dense import Dense
 from cualex.layers.dropout import Dropout
+from cualex.layers.grey import Grey
 from cualex.layers.layer import Layer, Parameter, Reading, Shape
 from cualex.layers.lrn import LRN
 from cualex.layers.maxpool import MaxPool
@@ -13,11 +15,13 @@ from cualex.layers.towers import Exchange, Join
 
 __all__ = [
     "LRN",
-    "BatchNorm",
+    "Activation",
+    "AveragePool",
     "Conv",
     "Dense",
     "Dropout",
     "Exchange",
+    "Grey",
     "Join",
     "Layer",
     "MaxPool",
@@ -26,4 +30,5 @@ __all__ = [
     "Reading",
     "Shape",
     "Softmax",
+    "activation",
 ]

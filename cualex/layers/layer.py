@@ -101,9 +101,13 @@ class Layer:
         raise TypeError(f"{type(self).__name__} has no backward pass of its own")
 
 
-def windows(length: int, size: int, stride: int, pad: int, what: str) -> int:
-    """Count the places of a window along `length` pixels; what is left over at the end is not seen."""
-    count = (length + 2 * pad - size) // stride + 1
-    if count < 1:
+def windows(length: int, size: int, stride: int, pad: int, what: str, round_up: bool = False) -> int:
+    """Count the places of a window along `length` pixels; what is left over at the end is not seen.
+
+    With `round_up` it is: one more window reaches beyond the end, as long as it begins before it.
+    """
+    left = length + 2 * pad - size
+    count = min(-(-left // stride), (length + pad - 1) // stride) + 1 if round_up else left // stride + 1
+    if left < 0 or count < 1:
         raise ValueError(f"{what} of size {size} does not fit into {length} pixels with padding {pad}")
     return count

@@ -3,25 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.layers.layer import Layer, windows
+from cualex.layers.pool import Pool
 
 
 @dataclass(frozen=True)
-class MaxPool(Layer):
+class MaxPool(Pool):
     """Take the largest value of each window; the gradient goes to the first maximum in the order of reading."""
 
-    size: int = 3
-    stride: int = 2
     kind: ClassVar[str] = "maxpool"
-
-    def window(self):
-        """Return the numbers that the engine needs."""
-        return {"size": self.size, "stride": self.stride}
-
-    def output_shape(self, shape):
-        """Return (channels, rows, columns)."""
-        channels, *lengths = shape
-        return (channels, *(windows(length, self.size, self.stride, 0, "a pool") for length in lengths))
 
     def forward(self, build, x, then):
         """Pool."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from cualex.errors import UsageError
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
 from cualex.networks.batchnorm import alexnet_batchnorm
-from cualex.networks.cifar import cifar_relu
+from cualex.networks.cifar import cifar_relu, cifar_tanh
+from cualex.networks.lenet5 import lenet5
 from cualex.networks.network import Network, Stage
 
 _NETWORKS = {
@@ -14,6 +15,8 @@ _NETWORKS = {
     "alexnet-one-tower": alexnet_one_tower,
     "alexnet-batchnorm": alexnet_batchnorm,
     "cifar-relu": cifar_relu,
+    "cifar-tanh": cifar_tanh,
+    "lenet5": lenet5,
 }
 
 __all__ = ["Network", "Stage", "build", "find", "names"]

@@ -1,9 +1,10 @@
-"""A small network for pictures of 32x32, in the spirit of cuda-convnet's networks for CIFAR-10.
+"""Small networks for pictures of 32x32, in the spirit of cuda-convnet's networks for CIFAR-10.
 
-Four layers with weights, as in figure 1 of the paper: three convolutions and one dense layer.
+Four layers with weights, as in figure 1 of the paper: three convolutions and one dense layer; once with ReLU and once
+with tanh, alike in all else.
 """
 
-from cualex.layers import LRN, Conv, Dense, MaxPool, ReLU, Softmax
+from cualex.layers import LRN, Conv, Dense, MaxPool, Softmax, activation
 from cualex.networks.network import Network
 
 
@@ -13,22 +14,32 @@ def cifar_relu(classes: int = 10, crop: int = 27, mean_at: str = "crop") -> Netw
     Pictures are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
     bears is far too small for the others.
     """
+    return _build("relu", classes, crop, mean_at)
+
+
+def cifar_tanh(classes: int = 10, crop: int = 27, mean_at: str = "crop") -> Network:
+    """Build its twin: the same layers and initial weights, with tanh for ReLU."""
+    return _build("tanh", classes, crop, mean_at)
+
+
+def _build(function: str, classes: int, crop: int, mean_at: str) -> Network:
+    """Say the list once, with the activation `function`, after which its layers are named."""
     layers = {
         "conv1": Conv(64, size=5, pad=2, std=0.1),
-        "relu1": ReLU(),
+        f"{function}1": activation(function),
         "norm1": LRN(),
         "pool1": MaxPool(size=3, stride=2),
         "conv2": Conv(64, size=5, pad=2, std=0.03),
-        "relu2": ReLU(),
+        f"{function}2": activation(function),
         "norm2": LRN(),
         "pool2": MaxPool(size=3, stride=2),
         "conv3": Conv(64, size=5, pad=2, std=0.03),
-        "relu3": ReLU(),
+        f"{function}3": activation(function),
         "pool3": MaxPool(size=2, stride=2),
         "fc4": Dense(classes, std=0.03),
         "softmax": Softmax(),
     }
-    arguments = {"classes": classes, "crop": crop, "mean_at": mean_at}
+    name, arguments = f"cifar-{function}", {"classes": classes, "crop": crop, "mean_at": mean_at}
     return Network(
-        "cifar-relu", layers, 1, classes, crop, stored=32, scale=1 / 64, mean_at=mean_at, arguments=arguments
+        name, layers, 1, classes, crop, stored=32, scale=1 / 64, mean_at=mean_at, arguments=arguments
     )

@@ -135,10 +135,12 @@ CIFAR = Recipe(
     colour_noise=0.0,
 )
 
+
+LENET = CIFAR.but(network="lenet5", crop=32, decay=0.0005)
 BATCHNORM = Recipe(
     network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, decay=0.0, epochs=30, colour_noise=0.0
 )
-OWN = {recipe.network: recipe for recipe in (CIFAR, BATCHNORM)}
+OWN = {recipe.network: recipe for recipe in (CIFAR, CIFAR.but(network="cifar-tanh"), LENET, BATCHNORM)}
 
 
 def choose(network: str | None, data: str, paper: bool) -> Recipe:

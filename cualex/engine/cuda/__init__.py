@@ -8,12 +8,14 @@ import numpy as np
 
 from cualex.engine import Saved
 from cualex.engine.cuda import (
-    batchnorm,
+    activation,
+    averagepool,
     conv,
     crop,
     dense,
     dropout,
     exchange,
+    grey,
     lrn,
     maxpool,
     relu,
@@ -22,7 +24,7 @@ from cualex.engine.cuda import (
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "maxpool": Saved("choice", like="output", dtype=np.uint8),
     "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
@@ -36,12 +38,14 @@ __all__ = [
     "SAVES",
     "SLOTS",
     "TAKES_RELU",
-    "batchnorm",
+    "activation",
+    "averagepool",
     "conv",
     "crop",
     "dense",
     "dropout",
     "exchange",
+    "grey",
     "lrn",
     "maxpool",
     "relu",

@@ -7,12 +7,14 @@ around them.
 
 from cualex.engine import Saved
 from cualex.engine.host import (
-    batchnorm,
+    activation,
+    averagepool,
     conv,
     crop,
     dense,
     dropout,
     exchange,
+    grey,
     lrn,
     maxpool,
     relu,
@@ -21,7 +23,7 @@ from cualex.engine.host import (
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "lrn": Saved("scale", like="input"),
     "lrn+maxpool": Saved("scale", like="input"),
@@ -38,12 +40,14 @@ __all__ = [
     "SAVES",
     "SLOTS",
     "TAKES_RELU",
-    "batchnorm",
+    "activation",
+    "averagepool",
     "conv",
     "crop",
     "dense",
     "dropout",
     "exchange",
+    "grey",
     "lrn",
     "maxpool",
     "relu",

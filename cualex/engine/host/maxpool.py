@@ -3,6 +3,7 @@
     y[p, q] = max over r, s of x[p*stride + r, q*stride + s],    r, s < size
 
 The gradient goes to the first maximum in the order of reading (rows, then columns), as in Caffe and PyTorch.
+Windows that reach beyond the end of x have fewer values: how many windows there are, y says.
 Both passes take the columns of a window first and then its rows, each step over long runs of channels. Rows and
 columns of x that no window reaches get no gradient. Arrays are (towers, pictures, rows, columns, channels).
 """
@@ -10,6 +11,7 @@ columns of x that no window reaches get no gradient. Arrays are (towers, picture
 import numpy as np
 
 from cualex.engine.host.pieces import each_piece
+from cualex.engine.host.taps import first, taps
 
 
 def forward(device, x, y, saved=None, *, size, stride) -> None:
@@ -52,43 +54,43 @@ def _row_maxima(x, width, size, stride, scratch) -> np.ndarray:
     return maxima
 
 
-def _taps(x, axis, count, size, stride) -> list[np.ndarray]:
-    """Return, for each place in a window along one axis, what all the windows have there."""
-    everything = (slice(None),) * axis
-    return [x[(*everything, slice(r, r + (count - 1) * stride + 1, stride))] for r in range(size)]
-
-
 def _widest(x, y, axis, size, stride) -> None:
     """Take the maximum of windows along one axis."""
-    first, *others = _taps(x, axis, y.shape[axis], size, stride)
-    if not others:
-        np.copyto(y, first)
-        return
-    np.maximum(first, others[0], out=y)
-    for other in others[1:]:
-        np.maximum(y, other, out=y)
+    values, *others = taps(x, axis, y.shape[axis], size, stride)
+    if others and others[0].shape == y.shape:
+        np.maximum(values, others.pop(0), out=y)
+    else:
+        np.copyto(y, values)
+    for other in others:
+        part = first(y, axis, other.shape[axis])
+        np.maximum(part, other, out=part)
 
 
 def _give(x, y, dy, dx, axis, size, stride, scratch) -> None:
     """Give the gradient of windows along one axis to the first of their maxima.
 
     The first `stride` places of the windows lie side by side and are written; the places after them belong to a
-    neighbour as well and are added to. The last place gets what is left: some place has the maximum.
+    neighbour as well and are added to. A window's last place gets what is left: some place has the maximum.
     """
     count = y.shape[axis]
-    before = (slice(None),) * axis
-    dx[(*before, slice(count * stride if size >= stride else 0, None))] = 0
+    dx[(*(slice(None),) * axis, slice(count * stride if size >= stride else 0, None))] = 0
     left = scratch("left", dy.shape, dy.dtype)
     np.copyto(left, dy)
     equal, given = scratch("equal", dy.shape, bool), scratch("given", dy.shape, dy.dtype)
-    taps, d_taps = _taps(x, axis, count, size, stride), _taps(dx, axis, count, size, stride)
-    for place, (tap, d_tap) in enumerate(zip(taps, d_taps, strict=True)):
-        if place < size - 1:
-            share = np.multiply(left, np.equal(tap, y, out=equal), out=given)
-            left -= share
-        else:
-            share = left
+    places, d_places = taps(x, axis, count, size, stride), taps(dx, axis, count, size, stride)
+    for place, (values, d_values) in enumerate(zip(places, d_places, strict=True)):
+        here = values.shape[axis]
+        later = places[place + 1 :]
+        more = later[0].shape[axis] if later else 0  # windows with a place after this one
+        share = first(left, axis, here)
+        if more:
+            rest, share = share, first(given, axis, here)
+            np.multiply(rest, np.equal(values, first(y, axis, here), out=first(equal, axis, here)), out=share)
+            if more < here:
+                ends = (*(slice(None),) * axis, slice(more, here))
+                share[ends] = rest[ends]
+            rest -= share
         if place < stride:
-            np.copyto(d_tap, share)
+            np.copyto(d_values, share)
         else:
-            d_tap += share
+            d_values += share

@@ -1,0 +1,28 @@
+"""Activations by name: y = f(x), and dx = dy f'(x) with the derivative from y (activations.py has the table)."""
+
+import numpy as np
+
+from cualex import activations
+from cualex.engine.host.pieces import each_piece
+
+
+def forward(device, x, y, *, function) -> None:
+    """Apply the function; arrays are (towers, pictures, ...)."""
+    found = activations.find(function)
+
+    def task(own, scratch):
+        found.forward(x[own], y[own], scratch("work", y[own].shape, y.dtype))
+
+    each_piece(device, task, x)
+
+
+def backward(device, y, dy, dx, *, function) -> None:
+    """Multiply the gradient by the derivative; `dx` may be `dy` itself."""
+    found = activations.find(function)
+
+    def task(own, scratch):
+        slope = scratch("slope", y[own].shape, y.dtype)
+        found.slope(y[own], slope)
+        np.multiply(dy[own], slope, out=dx[own])
+
+    each_piece(device, task, y)

@@ -1,0 +1,20 @@
+"""Grey pictures: y = 0.299 red + 0.587 green + 0.114 blue."""
+
+import numpy as np
+
+from cualex.engine.host.pieces import each_piece
+
+RED, GREEN, BLUE = 0.299, 0.587, 0.114
+
+
+def forward(device, x, y) -> None:
+    """Add the colours up: x (pictures, rows, columns, 3), y (towers, pictures, rows, columns, 1)."""
+
+    def task(own, scratch):
+        picture, target = x[own[1]], y[(*own, ..., 0)]
+        part = scratch("part", target.shape, y.dtype)
+        np.multiply(picture[..., 0], RED, out=target)
+        target += np.multiply(picture[..., 1], GREEN, out=part)
+        target += np.multiply(picture[..., 2], BLUE, out=part)
+
+    each_piece(device, task, y)

@@ -1,0 +1,45 @@
+"""Average pooling, as LeNet-5 and the networks before AlexNet had it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cualex.layers.pool import Pool
+
+
+@dataclass(frozen=True)
+class AveragePool(Pool):
+    """Take the mean of each window; each of its values gets an equal share of the gradient.
+
+    A window that is cut off at the end of the maps is divided by the values that it has, as in Caffe, cuda-convnet and
+    PyTorch. LeNet-5's own pooling also had a weight and a bias for every map; this one, as everywhere today, has not.
+    """
+
+    size: int = 2
+    stride: int = 2
+    kind: ClassVar[str] = "averagepool"
+
+    def forward(self, build, x, then):
+        """Pool."""
+        y = build.maps(self.output_shape(x.shape), x.towers)
+        for place in build.places(y):
+            build.step(
+                place,
+                "averagepool.forward",
+                reads={"x": x.at(place)},
+                writes={"y": y.at(place)},
+                **self.window(),
+            )
+        return y, {}
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Give every value its share of the gradients of its windows."""
+        dx = build.gradient(x)
+        for place in build.places(y):
+            build.step(
+                place,
+                "averagepool.backward",
+                reads={"dy": dy.at(place)},
+                writes={"dx": dx.at(place)},
+                **self.window(),
+            )
+        return dx

@@ -1,0 +1,28 @@
+"""What all pooling shares: windows over the rows and columns of each map."""
+
+from dataclasses import dataclass
+
+from cualex.layers.layer import Layer, windows
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """Slide windows of `size` by `stride`: they overlap where the stride is smaller.
+
+    Rows and columns that are left over at the end are not seen. With `round_up` they are, by windows that are cut off
+    there, as in cuda-convnet and Caffe; PyTorch calls that ceil_mode.
+    """
+
+    size: int = 3
+    stride: int = 2
+    round_up: bool = False
+
+    def window(self):
+        """Return the numbers that the engine needs; how many windows there are it reads off the output."""
+        return {"size": self.size, "stride": self.stride}
+
+    def output_shape(self, shape):
+        """Return (channels, rows, columns)."""
+        channels, *lengths = shape
+        sides = (windows(length, self.size, self.stride, 0, "a pool", self.round_up) for length in lengths)
+        return (channels, *sides)

@@ -1,0 +1,38 @@
+// Take a gradient back through average pooling: each value sums its share of dy over the windows that it is in.
+//
+//     dx: IMAGES x ROWS x COLUMNS x CHANNELS; dy: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
+//
+// A thread has VECTOR channels of a pixel. A window gives each of its values an equal share; one that reaches beyond
+// the end has fewer of them. A pixel that no window reaches gets zero.
+// Cost: reads dy once from memory, writes dx once; an addition and a division for each window that a pixel is in.
+// Checked in tests/test_averagepool.py.
+//
+// dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
+// choices: PRECISION VECTOR
+#include "vectors.cuh"
+
+extern "C" __global__ void __launch_bounds__(256)
+    averagepool_backward(const Value* __restrict__ dy, Value* __restrict__ dx) {
+    const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = CHANNELS / VECTOR;
+    const unsigned pixel = item / vectors, line = pixel / COLUMNS, image = line / ROWS;
+    const int channel = item % vectors * VECTOR, row = line % ROWS, column = pixel % COLUMNS;
+    if (image >= (unsigned)IMAGES) return;
+    const int reach = (SIZE - 1) / STRIDE, last_p = row / STRIDE, last_q = column / STRIDE;
+    float values[VECTOR], sums[VECTOR];
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) sums[i] = 0;
+#pragma unroll 2
+    for (int up = reach; up >= 0; --up) {
+        const int p = last_p - up, top = p * STRIDE, rows = ROWS - top < SIZE ? ROWS - top : SIZE;
+        if (p < 0 || p >= OUT_ROWS || row - top >= SIZE) continue;
+#pragma unroll 2
+        for (int back = reach; back >= 0; --back) {
+            const int q = last_q - back, left = q * STRIDE, columns = COLUMNS - left < SIZE ? COLUMNS - left : SIZE;
+            if (q < 0 || q >= OUT_COLUMNS || column - left >= SIZE) continue;
+            load_vector(values, dy + (((size_t)image * OUT_ROWS + p) * OUT_COLUMNS + q) * CHANNELS + channel);
+#pragma unroll
+            for (int i = 0; i < VECTOR; ++i) sums[i] += __fdiv_rn(values[i], (float)(rows * columns));
+        }
+    }
+    store_vector(dx + (size_t)pixel * CHANNELS + channel, sums);
+}

@@ -1,0 +1,134 @@
+"""The named networks against PyTorch's: sizes, scores, every gradient and an update, with loud weights.
+
+In float64, so that a difference is a fault and no rounding: each tensor to a few units of float32, in which results
+leave the engine.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from cualex import networks, summary
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no second opinion on the named networks"
+)
+
+import torch_networks as theirs  # noqa: E402 (it needs torch)
+
+UNIT = 2.0**-24
+SIZES = {  # parameters and multiply-adds as the networks' descriptions have them
+    "cifar-tanh": (215_562, 24_496_960),
+    "lenet5": (61_706, 416_520),
+}
+TWINS = {  # ours, its arguments, theirs
+    "cifar-tanh": ("cifar-tanh", {}, lambda: theirs.cifar("tanh")),
+    "lenet5 tanh": ("lenet5", {}, lambda: theirs.lenet5(torch.nn.Tanh)),
+    "lenet5 sigmoid": ("lenet5", {"function": "sigmoid"}, lambda: theirs.lenet5(torch.nn.Sigmoid)),
+    "lenet5 softplus": ("lenet5", {"function": "softplus"}, lambda: theirs.lenet5(torch.nn.Softplus)),
+}
+
+
+class Problem:
+    """A network with loud weights, and a lopsided batch of which one picture is padding."""
+
+    def __init__(self, name, batch=3):
+        ours, arguments, twin = TWINS[name]
+        self.network, self.batch = networks.build(ours, **arguments), batch
+        rng = np.random.default_rng(5)
+        stored, crop = self.network.stored, self.network.crop
+        self.pictures = rng.integers(0, 256, (batch, stored, stored, 3), np.uint8)
+        self.pictures[:, :, stored // 3 :, 0] //= 3
+        self.mean = rng.integers(60, 190, (stored, stored, 3)).astype(np.float32)
+        offsets = rng.integers(0, stored - crop + 1, (batch, 2))
+        self.views = np.column_stack([offsets, np.arange(batch) % 2]).astype(np.int32)
+        self.labels = rng.integers(0, self.network.classes, batch)
+        self.labels[1] = -1
+        self.tensors = {}
+        for parameter, shape in self.network.parameters().items():
+            spread = math.sqrt(2 / math.prod(shape[1:])) if shape[1:] else 0.3
+            self.tensors[parameter] = rng.normal(0, spread, shape).astype(np.float32)
+        self.twin = twin().double()
+        state = {name: torch.from_numpy(tensor).double() for name, tensor in self.tensors.items()}
+        self.twin.load_state_dict(state, strict=True)
+
+    def crops(self):
+        found = []
+        for picture, (row, column, mirror) in zip(self.pictures, self.views, strict=True):
+            place = slice(row, row + self.network.crop), slice(column, column + self.network.crop)
+            crop = (picture[place].astype(np.float64) - self.mean[place]) * self.network.scale
+            found.append((crop[:, ::-1] if mirror else crop).transpose(2, 0, 1))
+        return torch.from_numpy(np.array(found))
+
+    def theirs(self):
+        return theirs.scores_and_gradients(self.twin, self.crops(), torch.from_numpy(self.labels))
+
+    def plan(self, precision="fp64", device="cpu", **settings):
+        parameters = Parameters(self.network, device, precision=precision)
+        parameters.load(self.tensors)
+        plan = Plan(parameters, self.batch, "train", **settings)
+        plan.put_mean(self.mean)
+        plan.put(self.pictures, self.views, self.labels)
+        return plan
+
+
+def off(found, wanted):
+    assert found.shape == wanted.shape
+    return np.linalg.norm(np.asarray(found, np.float64) - wanted) / np.linalg.norm(wanted)
+
+
+@pytest.fixture(scope="module")
+def problems():
+    made = {}
+    return lambda name: made.setdefault(name, Problem(name))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes(name):
+    total = summary.totals(summary.rows(networks.build(name)))
+    assert (total.parameters, total.multiply_adds) == SIZES[name]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_scores_loss_and_every_gradient(problems, name):
+    problem = problems(name)
+    scores, loss, gradients = problem.theirs()
+    last = list(problem.network.layers)[-2]
+    plan = problem.plan(sink="keep", outputs=(last,))
+    plan.run()
+    found = plan.gradients()
+    assert plan.result.loss == pytest.approx(loss, rel=1e-12)
+    assert off(plan.output(last)[..., 0, 0], scores) <= UNIT
+    assert found.keys() == gradients.keys()
+    assert {name: share for name in found if (share := off(found[name], gradients[name])) > UNIT} == {}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_an_update(problems, name):
+    """w <- w - rate (g + decay w), the decay for weights alone: the first step has no velocity."""
+    problem = problems(name)
+    gradients = problem.theirs()[2]
+    plan = problem.plan()
+    plan.control.rate, plan.control.decay = 0.5, 0.25
+    plan.run()
+    weights = plan.parameters.unload()
+    for parameter, gradient in gradients.items():
+        start = problem.tensors[parameter].astype(np.float64)
+        wanted = -0.5 * (gradient + (0.25 * start if parameter.endswith("weight") else 0))
+        rounding = 2 * UNIT * np.linalg.norm(start + wanted) / np.linalg.norm(wanted)
+        assert off(weights[parameter] - start, wanted) <= 4 * UNIT + rounding, parameter
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_step_in_float32_goes_the_same_way(problems, name):
+    """As it is trained: no decision is checked here, so the share is that of a few that rounding turned about."""
+    problem = problems(name)
+    _, loss, gradients = problem.theirs()
+    plan = problem.plan("fp32", sink="keep")
+    plan.run()
+    assert plan.result.loss == pytest.approx(loss, rel=1e-5)
+    found = plan.gradients()
+    assert max(off(found[name], gradients[name]) for name in found) < 1e-3
