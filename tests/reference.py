@@ -146,6 +146,21 @@ def maxpool_gradient(x, dy, size=3, stride=2):
     return dx
 
 
+def batchnorm(x, weight, bias, epsilon, mean=None, variance=None):
+    """Normalise each channel: weight * (x - mean) / sqrt(variance + epsilon) + bias, x (n, c) or (n, c, h, w).
+
+    Mean and biased variance are x's own over pictures and pixels, unless they are given.
+    """
+    x = np.asarray(x, np.float64)
+    over = (0, *range(2, x.ndim))
+    mean = x.mean(over) if mean is None else mean
+    variance = x.var(over) if variance is None else variance
+    weight, bias, mean, variance = (
+        np.asarray(each, np.float64).reshape(-1, *[1] * (x.ndim - 2)) for each in (weight, bias, mean, variance)
+    )
+    return weight * (x - mean) / np.sqrt(variance + epsilon) + bias
+
+
 def dropout(x, mask, keep=0.5, inverted=False):
     """Drop in training: x * mask; inverted dropout also divides by the share kept."""
     x = np.asarray(x, np.float64) * mask

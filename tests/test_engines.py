@@ -12,6 +12,7 @@ MODULES = [name for name in HOST.__all__ if inspect.ismodule(getattr(HOST, name)
 CALLED = {
     "activation": {"forward", "backward"},
     "averagepool": {"forward", "backward"},
+    "batchnorm": {"forward", "infer", "backward", "average"},
     "conv": {"forward", "weight_gradient", "input_gradient", "pack", "unpack", "picture"},
     "crop": {"forward"},
     "dense": {"forward", "backward", "pack", "unpack"},
@@ -22,6 +23,7 @@ CALLED = {
     "maxpool": {"forward", "backward"},
     "relu": {"forward", "backward"},
     "softmax": {"forward"},
+    "statistics": {"absolute_sums", "count_positive"},
     "update": {"Keep", "Sum", "Momentum", "Adam", "apply"},
 }
 

@@ -2,6 +2,7 @@
 
 from cualex.layers.activation import Activation, activation
 from cualex.layers.averagepool import AveragePool
+from cualex.layers.batchnorm import BatchNorm
 from cualex.layers.conv import Conv
 from cualex.layers.dense import Dense
 from cualex.layers.dropout import Dropout
@@ -17,6 +18,7 @@ __all__ = [
     "LRN",
     "Activation",
     "AveragePool",
+    "BatchNorm",
     "Conv",
     "Dense",
     "Dropout",

@@ -10,6 +10,7 @@ from cualex.engine import Saved
 from cualex.engine.cuda import (
     activation,
     averagepool,
+    batchnorm,
     conv,
     crop,
     dense,
@@ -24,7 +25,7 @@ from cualex.engine.cuda import (
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "maxpool": Saved("choice", like="output", dtype=np.uint8),
     "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
@@ -40,6 +41,7 @@ __all__ = [
     "TAKES_RELU",
     "activation",
     "averagepool",
+    "batchnorm",
     "conv",
     "crop",
     "dense",

@@ -9,6 +9,7 @@ from cualex.engine import Saved
 from cualex.engine.host import (
     activation,
     averagepool,
+    batchnorm,
     conv,
     crop,
     dense,
@@ -23,7 +24,7 @@ from cualex.engine.host import (
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
 SAVES = {
     "lrn": Saved("scale", like="input"),
     "lrn+maxpool": Saved("scale", like="input"),
@@ -42,6 +43,7 @@ __all__ = [
     "TAKES_RELU",
     "activation",
     "averagepool",
+    "batchnorm",
     "conv",
     "crop",
     "dense",
