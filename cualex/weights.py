@@ -5,6 +5,7 @@
     <layer>.mean, <layer>.variance   (channels,): the running averages of batch normalisation    float32
     preprocessing.mean   (stored, stored, 3): the mean picture, RGB from 0 to 255                float32
     velocity.<name>      the update's velocities, in a checkpoint                                float32
+    velocity.first.<name>, velocity.second.<name>   Adam's averages, in a checkpoint             float32
 
 The metadata hold the network's name and arguments, the class names in order, the preprocessing, and a SHA-256
 over all of these and every tensor's name, shape and bytes, which is checked at every load.
@@ -25,6 +26,7 @@ from cualex import files, networks
 from cualex.errors import CualexError, OutputError, UsageError, WeightsError
 from cualex.layers import Parameter
 from cualex.networks import Network
+from cualex.parameters import AVERAGES
 
 FORMAT = "1"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
@@ -119,10 +121,13 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None)
 def preprocessing(network: Network) -> dict:
     """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it.
 
-    mean_at: whether the mean is taken at the crop, or at its own centre whatever the crop.
+    mean_at: whether the mean is taken at the crop, or at its own centre whatever the crop.  scale: a number, or one a
+    channel.  channel_mean: where the network has a mean a channel, and not the training pictures'.
     """
+    scale = list(network.scale) if isinstance(network.scale, tuple) else network.scale
     sizes = {"stored": network.stored, "crop": network.crop}
-    return sizes | {"channels": "RGB", "scale": network.scale, "mean": MEAN, "mean_at": network.mean_at}
+    said = sizes | {"channels": "RGB", "scale": scale, "mean": MEAN, "mean_at": network.mean_at}
+    return said | ({"channel_mean": list(network.mean)} if network.mean else {})
 
 
 def load(path: str | Path) -> Weights:
@@ -206,8 +211,9 @@ def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
 def _check_names(network: Network, slices: dict) -> None:
     """Refuse a file whose tensors are not exactly those of its network, before reading any."""
     expected = {**network.tensors(), MEAN: (network.stored, network.stored, 3)}
-    moving = network.parameters().items()
-    expected |= {VELOCITY + name: shape for name, shape in moving if VELOCITY + name in slices}
+    for name, shape in network.parameters().items():
+        own = [VELOCITY + average + name for average in ("", *AVERAGES)]
+        expected |= {each: shape for each in own if each in slices}
     for name in sorted(expected.keys() | slices.keys()):
         if name not in slices:
             raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")

@@ -1,7 +1,7 @@
 // Cut the crop out of stored pictures, as the first layer reads it: space to depth where its stride asks for it.
 //
-//     value = SCALE * (picture - mean + colour), the mean taken at the crop, then mirrored left to right; where CENTRED,
-//     the mean taken at its own centre, and not mirrored
+//     value = scale * (picture - mean + colour), the mean taken at the crop, then mirrored left to right; where CENTRED,
+//     the mean taken at its own centre, and not mirrored; the scale is RED, GREEN or BLUE
 //     y[n, h, w, (r * BLOCK + s) * 3 + colour channel] = value at row h * BLOCK + r - PAD, column w * BLOCK + s - PAD
 //     of the crop, or zero outside of it
 //
@@ -14,7 +14,7 @@
 // Checked in tests/test_crop.py.
 //
 // dimensions: PICTURES ROWS COLUMNS OUT_ROWS OUT_COLUMNS CROP PAD BLOCK CENTRED
-// reals: SCALE
+// reals: RED GREEN BLUE
 // choices: PRECISION VECTOR
 #include "vectors.cuh"
 #include "control.cuh"
@@ -41,7 +41,8 @@ extern "C" __global__ void __launch_bounds__(256)
         const int place = start + (mirror ? CROP - 1 - column : column) * 3 + channel;
         const int middle = (((ROWS - CROP) / 2 + row) * COLUMNS + (COLUMNS - CROP) / 2 + column) * 3 + channel;
         const float difference = __fsub_rn((float)source[place], mean[CENTRED ? middle : place]);
-        values[i] = __fmul_rn(SCALE, __fadd_rn(difference, colours[picture * 3 + channel]));
+        const float scale = channel == 0 ? RED : channel == 1 ? GREEN : BLUE;
+        values[i] = __fmul_rn(scale, __fadd_rn(difference, colours[picture * 3 + channel]));
     }
     store_vector(y + (size_t)item * VECTOR, values);
 }

@@ -17,7 +17,7 @@ def draw(bench, rng):
     return pictures, mean, (*given, bench.put_input(COLOURS, np.float32), bench.put(mean, np.float32))
 
 
-def formula(pictures, mean, centred=False):
+def formula(pictures, mean, centred=False, scale=(0.5, 0.5, 0.5)):
     """Cut out each view; (pictures, rows, columns, colours)."""
     middle = (ROWS - CROP) // 2, (COLUMNS - CROP) // 2
     y = np.empty((len(VIEWS), CROP, CROP, 3))
@@ -25,7 +25,8 @@ def formula(pictures, mean, centred=False):
         for r, c, channel in np.ndindex(CROP, CROP, 3):
             place = row + r, column + (CROP - 1 - c if mirror else c), channel
             own = (middle[0] + r, middle[1] + c, channel) if centred else place
-            y[n, r, c, channel] = 0.5 * (float(pictures[(n, *place)]) + COLOURS[n][channel] - mean[own])
+            difference = float(pictures[(n, *place)]) + COLOURS[n][channel] - mean[own]
+            y[n, r, c, channel] = scale[channel] * difference
     return y
 
 
@@ -40,6 +41,15 @@ def test_crop_mirror_colour_mean_and_scale(bench, rng, centred):
             bench.device, *given, target, crop=CROP, scale=0.5, centred=centred, control=control
         )
     assert_array_equal(bench.get(y)[0], bench.rounded(formula(pictures, mean, centred)))
+
+
+@pytest.mark.parametrize("scale", [(0.5, 2, 0.25), (1, 1, 0.25)])
+def test_a_scale_for_each_colour(bench, rng, scale):
+    pictures, mean, given = draw(bench, rng)
+    y = bench.empty((1, len(VIEWS), CROP, CROP, 3))
+    control, target = bench.begin(), y[0] if bench.host else y
+    bench.engine.crop.forward(bench.device, *given, target, crop=CROP, scale=scale, control=control)
+    assert_array_equal(bench.get(y)[0], bench.rounded(formula(pictures, mean, scale=scale)))
 
 
 @pytest.mark.parametrize(("block", "pad"), [(2, 0), (2, 3), (3, 1), (4, 0), (4, 2)])
@@ -57,14 +67,15 @@ def test_space_to_depth_with_zeros_around(cuda_bench, rng, block, pad):
     assert_array_equal(bench.get(y)[0], bench.rounded(parts.reshape(bench.get(y)[0].shape)))
 
 
-def test_the_bits_are_those_of_the_host(device, emulated, rng):
+@pytest.mark.parametrize("scale", [1 / 57.3, (1 / 58.4, 1 / 57.1, 1 / 57.4)])
+def test_the_bits_are_those_of_the_host(device, emulated, rng, scale):
     """Each operation rounds once, in the same order, whatever the numbers."""
     from benches import Bench
 
     from cualex.cuda import CudaDevice
 
     found = []
-    mean, scale = rng.uniform(90, 130, (ROWS, COLUMNS, 3)), 1 / 57.3
+    mean = rng.uniform(90, 130, (ROWS, COLUMNS, 3))
     pictures = rng.integers(0, 256, (len(VIEWS), ROWS, COLUMNS, 3))
     colours = rng.normal(0, 20, (len(VIEWS), 3))
     for bench in (Bench(device), Bench(CudaDevice("cuda:0", emulated(), 0, "tf32"))):

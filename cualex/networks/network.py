@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from cualex.layers import Exchange, Layer, Parameter, Reading, Shape
 
 
@@ -38,7 +40,9 @@ class Network:
     """Hold an architecture: its layers, and the pictures that it reads.
 
     `layers` are one tower's; each of the `towers` has them all until they join. Pictures are stored with
-    `stored` pixels a side, of which the network sees a square of `crop`, less the mean picture and times `scale`.
+    `stored` pixels a side, of which the network sees a square of `crop`, less the mean picture and times `scale`, a
+    number or one each for red, green and blue. With `mean`, again one for each, every pixel has that mean, whatever
+    the training pictures are.
     The mean picture is taken at the crop and turned with it; with `mean_at` "centre" its centre is taken for every
     view, as the code of 2012 did.
     `arguments` are those of the function that made the network, so that a weights file can make it again.
@@ -50,8 +54,9 @@ class Network:
     classes: int
     crop: int
     stored: int
-    scale: float = 1.0
+    scale: float | tuple[float, float, float] = 1.0
     mean_at: str = "crop"
+    mean: tuple[float, float, float] | None = None
     arguments: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -59,6 +64,11 @@ class Network:
             raise ValueError(f"the mean picture can be taken at the {' or '.join(MEANS)}, got {self.mean_at}")
         if self.crop > self.stored:
             raise ValueError(f"a crop of {self.crop} does not fit into pictures stored at {self.stored}")
+
+    def mean_picture(self, found: np.ndarray) -> np.ndarray:
+        """Return the mean that is subtracted, (stored, stored, 3), where that of the pictures was `found`."""
+        picture = found if self.mean is None else np.broadcast_to(self.mean, found.shape)
+        return np.ascontiguousarray(picture, np.float32)
 
     def stages(self) -> Iterator[Stage]:
         """Walk down the network, from the picture to the probabilities."""

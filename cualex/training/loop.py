@@ -6,8 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from cualex import networks, weights
 from cualex.data.ahead import Ahead
 from cualex.devices import Control
@@ -70,7 +68,7 @@ class Training:
         kept = resuming.open_run(run, recipe, pack, validation, description)
         network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
         tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
-        mean = np.ascontiguousarray(pack.mean, np.float32)
+        mean = network.mean_picture(pack.mean)
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
         self.parameters = Parameters(network, **parameters)
         self.parameters.load(tensors)

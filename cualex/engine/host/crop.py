@@ -11,10 +11,11 @@ def forward(
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); colours (n, 3), added to the whole
     picture; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that
     of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255. When `centred`, the
-    centre of the mean is taken instead, whatever the view, and not turned.
+    centre of the mean is taken instead, whatever the view, and not turned. `scale` is a number, or one a colour.
     """
     row, column = ((side - crop) // 2 for side in mean.shape[:2])
     middle = mean[row : row + crop, column : column + crop]
+    factors = np.tile(np.asarray(scale, y.dtype), (crop, 1)) if np.ndim(scale) else scale
     turned = np.ascontiguousarray(middle[:, ::-1]) if centred else None  # turned back with the picture
 
     def task(n, scratch):
@@ -25,8 +26,8 @@ def forward(
         target -= mean[place] if not centred else turned if mirror else middle
         if colours[n].any():
             target += np.tile(colours[n], (crop, 1))  # a row of them: runs of three are slow
-        if scale != 1:
-            target *= scale
+        if np.ndim(scale) or scale != 1:
+            target *= factors
         for channel in range(3) if mirror else ():  # long runs of columns, not short ones of channels
             np.copyto(y[n, :, :, channel], target[:, ::-1, channel])
 
