@@ -1,0 +1,112 @@
+"""The bytes of a file that nobody vouches for: read by place, never beyond its end."""
+
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cualex.errors import WeightsError
+
+AHEAD = 4096  # bytes a cursor fetches at once
+PIECE = 1 << 20  # bytes of a longer pass over the file
+
+CUT = "it is cut short or damaged. Copy it again."
+
+
+class Contents:
+    """Hold a file open and hand out its bytes by place; raise WeightsError for a place that it does not have."""
+
+    def __init__(self, path: str | Path):
+        """Open a regular file; a pipe or a device may never end."""
+        try:
+            self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise WeightsError(f"cannot be read ({reason}). Name a file of weights.") from None
+        status = os.fstat(self.handle)
+        self.size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self.handle)
+            raise WeightsError("a directory or device. Name a file of weights.")
+
+    def __enter__(self) -> "Contents":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+    def check(self, start: int, count: int) -> None:
+        """Raise WeightsError unless `count` bytes lie at `start`."""
+        if not (0 <= start <= self.size and 0 <= count <= self.size - start):
+            raise WeightsError(f"{count} bytes are said to lie at {start}, but it has {self.size}: {CUT}")
+
+    def bytes(self, start: int, count: int) -> bytes:
+        """Return bytes by place."""
+        return self.array(start, count).tobytes()
+
+    def array(self, start: int, count: int) -> np.ndarray:
+        """Read bytes into an array of their own: uint8 (count,)."""
+        self.check(start, count)
+        made = np.empty(count, np.uint8)
+        done = 0
+        while done < count:
+            got = os.preadv(self.handle, [memoryview(made)[done:]], start + done)
+            if not got:
+                raise WeightsError("it became shorter while it was read. Copy it again.")
+            done += got
+        return made
+
+    def pieces(self, start: int = 0, count: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of a place in turn."""
+        count = self.size - start if count is None else count
+        self.check(start, count)
+        for first in range(start, start + count, PIECE):
+            yield self.bytes(first, min(PIECE, start + count - first))
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the whole file."""
+        total = hashlib.sha256()
+        for piece in self.pieces():
+            total.update(piece)
+        return total.hexdigest()
+
+
+class Cursor:
+    """Walk over a part of a file, a number or a few bytes at a time."""
+
+    def __init__(self, contents: Contents, start: int, end: int):
+        contents.check(start, end - start)
+        self.contents, self.place, self.end = contents, start, end
+        self._held, self._at = b"", start
+
+    @property
+    def left(self) -> int:
+        """Count the bytes that have not been passed."""
+        return self.end - self.place
+
+    def skip(self, count: int) -> int:
+        """Pass over bytes without reading them; return where they lie."""
+        if not 0 <= count <= self.left:
+            raise WeightsError(
+                f"{count} bytes are said to follow byte {self.place}, where {self.left} are: {CUT}"
+            )
+        self.place += count
+        return self.place - count
+
+    def take(self, count: int) -> bytes:
+        """Read bytes."""
+        start = self.skip(count)
+        first = start - self._at
+        if first < 0 or first + count > len(self._held):
+            self._held = self.contents.bytes(start, min(max(count, AHEAD), self.end - start))
+            self._at, first = start, 0
+        return self._held[first : first + count]
+
+    def number(self, form: str) -> int:
+        """Read a number as `struct` has it: "<I" and so on."""
+        (value,) = struct.unpack(form, self.take(struct.calcsize(form)))
+        return value

@@ -1,0 +1,133 @@
+"""What each source means by its tensors: one table a source, data and not code.
+
+For every source: the network of ours that computes what it does, its own names, the order of its axes, the order of
+its colours, the mean that belongs to it, and what the user should know.
+"""
+
+from dataclasses import dataclass
+
+CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the picture
+TORCH_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Say how one source keeps an AlexNet.
+
+    formats: the kinds of file it comes in.  network: what it becomes.  names: canonical name -> name in the file.
+    conv: the order of a filter's axes, of O (filters), I (channels), H, W.  dense: OI or IO.  flatten: how maps
+    are laid out before the first dense layer, CHW or HWC.  colours: RGB or BGR.  mean: RGB, where no other is given;
+    None where the file has its own.  pooled: what comes first in the file's list of layers, LRN or pooling, where
+    there are two such networks.  remarks: sentences for the user.
+    """
+
+    title: str
+    formats: tuple[str, ...]
+    network: str
+    names: dict[str, str]
+    conv: str = "OIHW"
+    dense: str = "OI"
+    flatten: str = "CHW"
+    colours: str = "RGB"
+    mean: tuple[float, float, float] | None = None
+    pooled: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def _numbered(form: str, weight: str, bias: str) -> dict[str, str]:
+    """Name weight and bias of the eight layers by a pattern."""
+    kinds = {"weight": weight, "bias": bias}
+    return {f"{layer}.{kind}": form.format(layer, last) for layer in LAYERS for kind, last in kinds.items()}
+
+
+_BLOBS = _numbered("{}.{}", "0", "1")
+_ZOO = _numbered("{}_{}_0", "w", "b")
+_MODULES = dict(
+    zip(LAYERS, ("features.0", "features.3", "features.6", "features.8", "features.10"), strict=False)
+) | {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
+_TORCHVISION = {
+    f"{layer}.{last}": f"{_MODULES[layer]}.{last}" for layer in LAYERS for last in ("weight", "bias")
+}
+
+_WARPED = (
+    "squeezed: Caffe squeezes them to 256x256 whatever their sides; here the shorter side becomes 256 and the middle "
+    "square is kept."
+)
+_ZOO_SIZE = (
+    "geometry: the zoo's graph reads 224 pixels and has maps of 54, 26 and 12; its weights were trained at 227 with "
+    "55, 27 and 13, and so they run here: the answers of the zoo's own graph differ."
+)
+_SMALLER = "squeezed: that script squeezes them to 227x227; here the shorter side becomes 256 and the middle is seen."
+
+CONVENTIONS = (
+    Convention(
+        title="Caffe's AlexNet (bvlc_alexnet)",
+        formats=("caffe",),
+        network="alexnet-caffe",
+        names=_BLOBS,
+        colours="BGR",
+        mean=CAFFE_MEAN,
+        pooled="LRN",
+        remarks=(_WARPED,),
+    ),
+    Convention(
+        title="Caffe's reference network (bvlc_reference_caffenet)",
+        formats=("caffe",),
+        network="caffenet",
+        names=_BLOBS,
+        colours="BGR",
+        mean=CAFFE_MEAN,
+        pooled="pooling",
+        remarks=(_WARPED,),
+    ),
+    Convention(
+        title="the ONNX zoo's bvlcalexnet",
+        formats=("onnx",),
+        network="alexnet-caffe",
+        names=_ZOO,
+        colours="BGR",
+        mean=CAFFE_MEAN,
+        pooled="LRN",
+        remarks=(_ZOO_SIZE, _WARPED),
+    ),
+    Convention(
+        title="the ONNX zoo's bvlcreference_caffenet",
+        formats=("onnx",),
+        network="caffenet",
+        names=_ZOO,
+        colours="BGR",
+        mean=CAFFE_MEAN,
+        pooled="pooling",
+        remarks=(_ZOO_SIZE, _WARPED),
+    ),
+    Convention(
+        title="torchvision's AlexNet",
+        formats=("torch", "safetensors", "onnx"),
+        network="alexnet-torchvision",
+        names=_TORCHVISION,
+        mean=TORCH_MEAN,
+    ),
+    Convention(
+        title="Caffe's AlexNet as a NumPy dictionary for TensorFlow (bvlc_alexnet.npy)",
+        formats=("numpy",),
+        network="alexnet-caffe",
+        names=_BLOBS,
+        conv="HWIO",
+        dense="IO",
+        flatten="HWC",
+        colours="BGR",
+        mean=CAFFE_MEAN,
+        remarks=(_SMALLER,),
+    ),
+)
+
+
+def own(network: str, names: list[str]) -> Convention:
+    """Return the convention of our own names, in files that `cualex export` or PyTorch wrote."""
+    return Convention(
+        title="cualex's own names",
+        formats=("torch", "safetensors", "onnx"),
+        network=network,
+        names={name: name for name in names},
+    )

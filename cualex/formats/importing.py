@@ -1,0 +1,201 @@
+"""Make our weights file of another program's: which network it is, what its tensors mean, and what was assumed.
+
+Everything that can be refused is refused before a number is read: names, shapes and places come first.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex import networks
+from cualex.errors import CualexError, WeightsError
+from cualex.formats import conventions, rescaling
+from cualex.formats.conventions import Convention
+from cualex.formats.found import Found
+from cualex.formats.tensors import Tensor, said
+from cualex.networks import Network
+
+MEAN = "preprocessing.mean"
+NOTE = "cualex.network"  # where files that `cualex export` wrote say what they are of
+
+
+@dataclass(frozen=True)
+class Import:
+    """Hold what a file is taken for: the network it becomes, and where each canonical tensor comes from."""
+
+    found: Found
+    convention: Convention
+    source: Network
+    network: Network
+    tensors: dict[str, Tensor]
+    factors: dict[str, np.ndarray]
+
+    def read(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Read the tensors, one after the other: (canonical name, float32 in canonical order)."""
+        first, dense = next(iter(self.tensors)), _first_dense(self.network)
+        for name, tensor in self.tensors.items():
+            values = _float32(name, tensor.read())
+            values = values.reshape(values.shape[values.ndim - self._axes(name) :])
+            if name == dense and self.convention.flatten == "HWC":
+                values = _by_channel(values, self.network, self.convention.dense)
+            elif values.ndim == 2 and self.convention.dense == "IO":
+                values = values.T
+            elif values.ndim == 4:
+                values = values.transpose([self.convention.conv.index(axis) for axis in "OIHW"])
+            if name == first and self.convention.colours == "BGR":
+                values = values[:, ::-1]
+            if name in self.factors:
+                values = values * self.factors[name].astype(np.float32)
+            yield name, np.ascontiguousarray(values)
+
+    def _axes(self, name: str) -> int:
+        return len(self.network.parameters()[name])
+
+
+def plan(found: Found, network: str | None = None, towers: int | None = None, **arguments: object) -> Import:
+    """Decide what a file's tensors are and which network they become; raise WeightsError where nothing fits.
+
+    `network` is the name of the one that is wanted; by default that of the convention. `arguments` are the network's
+    own, such as the crop; classes and width follow from the shapes.
+    """
+    convention, said_arguments = _recognised(found, network)
+    arguments = said_arguments | arguments
+    source = _fitting(found, convention, convention.network, arguments)
+    wanted = network or (TWO.get(convention.network) if towers == 2 else None) or source.name
+    if towers == 2 and networks.build(wanted).towers != 2:
+        raise WeightsError(f"{wanted} has no form of two towers. Leave out --towers.")
+    if wanted == source.name:
+        target, factors = source, {}
+    else:
+        target = networks.build(wanted, **_taken(wanted, source.arguments))
+        factors = rescaling.factors(source, target)
+    tensors = {name: found.tensors[theirs] for name, theirs in convention.names.items()}
+    return Import(found, convention, source, target, tensors, factors)
+
+
+# The network of two towers that computes the same, but that normalisation ends at the end of a tower.
+TWO = {"alexnet-caffe": "alexnet"}
+
+
+def _recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
+    """Find the convention whose names a file has, and the network's arguments where the file says them."""
+    told, arguments = note(found, NOTE), {}
+    if isinstance(told, dict) and isinstance(told.get("arguments"), dict):
+        network = network or told.get("name")
+        arguments = told["arguments"] if network == told.get("name") else {}
+    fitting = [
+        each
+        for each in conventions.CONVENTIONS
+        if found.format in each.formats and set(each.names.values()) <= found.tensors.keys()
+    ]
+    if len(fitting) > 1 and (first := _pooled(found)):
+        fitting = [each for each in fitting if each.pooled == first]
+    if fitting:
+        return fitting[0], arguments
+    if network is not None:
+        names = list(networks.build(network, **arguments).parameters())
+        if set(names) <= found.tensors.keys():
+            return conventions.own(network, names), arguments
+    raise WeightsError(_no_names(found, network))
+
+
+def note(found: Found, name: str) -> object:
+    """Return what a file that cualex exported says of itself, or None."""
+    try:
+        return json.loads(found.notes.get(name, "null"))
+    except (ValueError, TypeError, RecursionError):
+        raise WeightsError(f"what it says of {name} is damaged. Copy it again.") from None
+
+
+def _pooled(found: Found) -> str:
+    """Tell what comes first in the file's own list of layers: LRN or pooling."""
+    for _, kind in found.layers:
+        if kind == "LRN":
+            return "LRN"
+        if kind in ("Pooling", "MaxPool"):
+            return "pooling"
+    return ""
+
+
+def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
+    """Build the network whose shapes are those of the file."""
+    first, last = (next(iter(side)) for side in (convention.names, reversed(convention.names)))
+    whole = networks.build(name, **arguments)
+    shapes = whole.parameters()
+    filters = _lengths(found, convention, first, shapes[first])[0]
+    classes = _lengths(found, convention, last, shapes[last])[0]
+    told = dict(arguments)
+    if classes != whole.classes:
+        told["classes"] = classes
+    if filters != shapes[first][0] and "width" not in arguments:
+        told["width"] = filters / shapes[first][0]
+    try:
+        network = networks.build(name, **told)
+        expected = network.parameters()
+    except (CualexError, ArithmeticError, ValueError) as error:
+        raise WeightsError(f"its shapes are those of no {name} ({said(error)}).") from None
+    for canonical, theirs in convention.names.items():
+        shape = _lengths(found, convention, canonical, expected[canonical])
+        if shape != expected[canonical]:
+            way = "Name the network that it is of with --network, or its --crop."
+            raise WeightsError(
+                f"{said(theirs)} is {said(shape)} here, {name} has {said(expected[canonical])}. {way}"
+            )
+    known = {*convention.names.values(), MEAN}
+    extra = sorted(found.tensors.keys() - known)
+    if extra and found.format != "onnx":
+        raise WeightsError(f"has {said(extra[0])}, which {name} has not. Name its network with --network.")
+    return network
+
+
+def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a tensor's shape with its axes in canonical order, if it has as many as `like`."""
+    shape = found.tensors[convention.names[name]].shape
+    while len(shape) > len(like) and shape[0] == 1:
+        shape = shape[1:]  # of Caffe's old layout, which always says four lengths
+    if len(shape) != len(like) or len(shape) not in (2, 4):
+        return shape
+    order, own = (convention.dense, "OI") if len(shape) == 2 else (convention.conv, "OIHW")
+    return tuple(shape[order.index(axis)] for axis in own)
+
+
+def _taken(name: str, arguments: dict) -> dict:
+    """Return those arguments of one network that another one has as well, but for what factors make up for."""
+    made = networks.build(name)
+    return {key: value for key, value in arguments.items() if key in made.arguments and key != "dropout"}
+
+
+def _first_dense(network: Network) -> str:
+    """Name the weights of the first dense layer."""
+    return next(f"{stage.name}.weight" for stage in network.stages() if stage.layer.kind == "dense")
+
+
+def _by_channel(values: np.ndarray, network: Network, order: str) -> np.ndarray:
+    """Turn the inputs of the first dense layer from rows, columns, channels to channels, rows, columns: (O, I)."""
+    reading = next(stage.reading for stage in network.stages() if stage.layer.kind == "dense")
+    channels, rows, columns = reading.shape
+    values = values if order == "OI" else values.T
+    return values.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2).reshape(len(values), -1)
+
+
+def _float32(name: str, values: np.ndarray) -> np.ndarray:
+    """Return numbers as float32; raise WeightsError where some are none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float32, copy=False)
+        # The sum of finite numbers may overflow, so each is looked at then.
+        finite = np.isfinite(values.sum()) or np.isfinite(values).all()
+    if not finite:
+        raise WeightsError(f"{name} holds numbers that are not finite. Copy it again.")
+    return values
+
+
+def _no_names(found: Found, network: str | None) -> str:
+    """Say that no convention's names are there."""
+    has = ", ".join(said(name) for name in list(found.tensors)[:3]) or "none"
+    if network is None:
+        way = "If its tensors have cualex's names (conv1.weight), name its network with --network."
+    else:
+        way = f"{network} has conv1.weight and so on."
+    return f"{found.kind} whose tensors ({has}, ...) are those of no AlexNet known here. {way}"

@@ -1,0 +1,91 @@
+"""Let weights that one network learned compute the same in another, whose LRN and dropout are scaled otherwise.
+
+Where ReLU follows, a layer's weights and biases may be scaled by c > 0 and the weights above by 1 / c. So LRN with
+other numbers computes the same up to such a factor, if n and beta are equal:
+
+    x (k' + alpha' SUM x^2)^-beta    of c x, with c^2 = (alpha / k) (k' / alpha'), is c (k' / k)^-beta times
+    x (k  + alpha  SUM x^2)^-beta    of x
+
+Classic dropout multiplies by the share it keeps when it does not drop, inverted dropout by 1: the weights above take
+the quotient, and so do the first layer's that of the scales of pictures. That a window of LRN crosses from tower to
+tower no factor can change: `crossing` names the layers.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from cualex.errors import WeightsError
+from cualex.layers import LRN, Exchange
+from cualex.networks import Network, Stage
+
+THROUGH = ("relu", "maxpool", "averagepool")  # of these c x comes out as c y, for c > 0
+FREE = {"filters", "outputs", "groups", "std", "bias", "share", "inverted", "k", "alpha"}  # may differ
+
+
+def factors(source: Network, target: Network) -> dict[str, np.ndarray]:
+    """Return what to multiply each parameter with, so that `target` computes what `source` does.
+
+    A number, or for the first weights one for each channel: (channels, 1, 1). Parameters that stay as they are, are
+    not there. Raise WeightsError where the two networks differ in more than such factors.
+    """
+    stages, others = _computing(source), _computing(target)
+    if source.parameters() != target.parameters() or len(stages) != len(others):
+        raise _differ(source, target, "their layers")
+    made: dict[str, np.ndarray] = {}
+    ratio = np.divide(target.scale, source.scale).reshape(-1)  # of what the target has to what the source has
+    last: list[str] = []
+    for one, other in zip(stages, others, strict=True):
+        _check(source, target, one, other)
+        kind = one.layer.kind
+        if one.parameters:
+            last = list(one.parameters)
+            made |= {name: np.ones(()) for name in last}
+            made[last[0]] = 1 / (ratio.reshape(-1, 1, 1) if ratio.size > 1 else ratio.reshape(()))
+            ratio = np.ones(1)
+        elif kind == "lrn":
+            old, new = one.layer, other.layer
+            if (old.k, old.alpha) != (new.k, new.alpha):
+                if min(old.k, old.alpha, new.k, new.alpha) <= 0 or not last:
+                    raise _differ(source, target, one.name)
+                factor = math.sqrt(old.alpha * new.k / (old.k * new.alpha))
+                made |= {name: made[name] * factor / ratio.reshape(()) for name in last}
+                ratio = np.array([factor * (new.k / old.k) ** -new.beta])
+        elif kind == "dropout":
+            ratio = ratio * _at_test(other.layer) / _at_test(one.layer)
+        elif kind not in THROUGH and not np.all(ratio == 1):
+            raise _differ(source, target, one.name)
+    return {name: factor for name, factor in made.items() if not np.all(factor == 1)}
+
+
+def crossing(network: Network) -> list[str]:
+    """Name the layers of normalisation whose windows end at the end of a tower."""
+    return [stage.name for stage in network.stages() if isinstance(stage.layer, LRN) and stage.towers > 1]
+
+
+def _computing(network: Network) -> list[Stage]:
+    """List the layers that compute something."""
+    return [stage for stage in network.stages() if not isinstance(stage.layer, Exchange)]
+
+
+def _check(source: Network, target: Network, one: Stage, other: Stage) -> None:
+    """Refuse layers that differ in more than what factors can make up for."""
+    if type(one.layer) is not type(other.layer):
+        raise _differ(source, target, f"{one.name} is {one.layer.kind}, {other.name} is {other.layer.kind}")
+    names = [field.name for field in dataclasses.fields(one.layer) if field.name not in FREE]
+    for name in names:
+        old, new = getattr(one.layer, name), getattr(other.layer, name)
+        if old != new:
+            raise _differ(source, target, f"{one.name} has {name} {old}, {other.name} {new}")
+
+
+def _at_test(dropout) -> float:
+    """Return what dropout multiplies with when it drops nothing."""
+    return 1.0 if dropout.inverted else 1 - dropout.share
+
+
+def _differ(source: Network, target: Network, how: str) -> WeightsError:
+    return WeightsError(
+        f"{source.name}'s weights cannot run as {target.name}: {how}. Import them without --network or --towers."
+    )
