@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dry import DryRuntime
 
 from cualex import kernels, networks
+from cualex.engine.cuda import statistics
 from cualex.engine.cuda import update as momentum
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
@@ -45,7 +47,8 @@ def launches():
             made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
             plan = Plan(made, batch, mode, fuse=fuse)
             if mode == "train":
-                made.devices[0].compile(made.devices[0].prepare(partial(update, made, plan))[1])
+                for beside in (update, watch):
+                    made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
             found |= {(launch.kernel.name, launch.defines): launch for launch in runtime.launches}
     return list(found.values())
 
@@ -55,6 +58,14 @@ def update(made, plan):
     weight, velocity = made.arrays["conv1.weight", 0], made.velocity("conv1.weight", 0)
     sink = momentum.Momentum(weight, velocity, plan.control, True, made.copies.get(("conv1.weight", 0)))
     momentum.momentum(made.devices[0], weight, sink)
+
+
+def watch(made, plan):
+    """Launch the sums and counts of the watch on training."""
+    device = made.devices[0]
+    sums, counts = device.allocate((8,), np.float64), device.allocate((8, 1, 9), np.uint32)
+    statistics.absolute_sums(device, made.arrays["conv1.weight", 0], sums)
+    statistics.count_positive(device, device.allocate((1, 2, 3, 3, 9), device.dtype), counts)
 
 
 @cache

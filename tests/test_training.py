@@ -13,12 +13,12 @@ from cualex import networks, weights
 from cualex.errors import Diverged, OutputError, UsageError
 from cualex.model import Model
 from cualex.plan import Plan
-from cualex.training import loop, recipes
+from cualex.training import figures, loop, recipes
 from cualex.training.interrupts import Interrupts
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import Run, newest_weights
 from cualex.training.schedule import Fixed, Plateau
-from cualex.training.watch import Watch, dead_filters, diagnosis
+from cualex.training.watch import Watch, diagnosis
 from cualex.weights import Weights
 
 TINY = Recipe(
@@ -97,7 +97,9 @@ def test_the_papers_recipe_is_the_papers():
 
 
 def test_a_recipe_says_each_number_that_is_not_the_papers():
-    rows = {what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()}
+    rows = {
+        what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()
+    }
     assert rows["pictures a batch"] == ("64", "128")
     assert rows["rate falls by ten"] == ("after epochs 2, 3", "when validation stops improving")
     assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
@@ -135,9 +137,9 @@ def small_model(**changes):
 def test_dead_filters_are_counted():
     bias = np.zeros(64, np.float32)
     bias[:16] = -1e6
-    dead = dead_filters(small_model(**{"conv2.bias": bias}), Pictures().pictures)
-    assert dead["relu2"] == pytest.approx(0.25, abs=0.05)
-    assert dead["relu1"] < 0.05
+    found = figures.activity(small_model(**{"conv2.bias": bias}), Pictures().pictures)
+    assert found["relu2"].dead == pytest.approx(0.25, abs=0.05)
+    assert found["relu1"].dead < 0.05
 
 
 def test_the_diagnosis_names_the_dead_layer():
@@ -300,7 +302,9 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_path):
     run = Run.create(tmp_path)
-    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at update \d+, .*try --lr 1e\+07.*Dead filters: relu1"):
+    with pytest.raises(
+        Diverged, match=r"the loss is (nan|inf) at update \d+: .*try --lr 1e\+07.*Dead filters: relu1"
+    ):
         list(loop.train(TINY.but(rate=1e8, epochs=40), Pictures(), Pictures(12), run))
     for name in ("last", "best"):
         if (run.path / f"{name}.safetensors").exists():

@@ -40,15 +40,25 @@ class Stream:
         1 for a mirror image.  labels: int32 (batch,).  colours: float32 (batch, 3), added to red, green and blue.
         """
         done = 0
-        while done < len(labels):
-            epoch, start = divmod(position + done, len(self.pack))
-            chosen = self._order(epoch)[start : start + len(labels) - done]
+        for epoch, chosen in self._parts(position, len(labels)):
             part = slice(done, done + len(chosen))
             self.pack.read(chosen, pictures[part])
             views[part] = self._views(epoch, chosen)
             labels[part] = self.pack.labels[chosen]
             colours[part] = 0 if self.noise is None else self.noise.draw(self.seed, epoch, chosen)
             done += len(chosen)
+
+    def chosen(self, position: int, count: int) -> np.ndarray:
+        """Return which pictures of the pack stand at `position` and behind it: (count,)."""
+        return np.concatenate([chosen for _, chosen in self._parts(position, count)])
+
+    def _parts(self, position: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Cut a batch where an epoch ends: yield each epoch with its pictures."""
+        while count:
+            epoch, start = divmod(position, len(self.pack))
+            chosen = self._order(epoch)[start : start + count]
+            yield epoch, chosen
+            position, count = position + len(chosen), count - len(chosen)
 
     def _draw_order(self, epoch: int) -> np.ndarray:
         """Order the n pictures by a random number of 64 bits each."""

@@ -5,9 +5,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from cualex.errors import OutputError, WeightsError
+from cualex.errors import Diverged, OutputError, WeightsError
 from cualex.model import Model
-from cualex.training import conditions, resuming
+from cualex.training import conditions, faults, resuming
 from cualex.training.recipes import Recipe
 from cualex.training.records import Notice
 from cualex.training.run import Run
@@ -34,7 +34,7 @@ class Keeper:
     def restore(self, kept: Weights | None) -> None:
         """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
         if kept is not None:
-            if kept.velocities.keys() != kept.tensors.keys():
+            if kept.velocities.keys() != self.model.network.parameters().keys():
                 raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
             self.model.parameters.load_velocities(kept.velocities)
             self.state = State.of(kept)
@@ -121,6 +121,10 @@ class Keeper:
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
     def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:
+        """Take the weights as they are; none that are not finite ever go into a file."""
         model = self.model
         tensors = model.parameters.unload()
+        if fault := faults.in_tensors(tensors) or faults.in_tensors(velocities or {}, "velocities of the "):
+            where = f"after update {self.state.update}{faults.said(fault, self.schedule.rate)}"
+            raise Diverged(f"the weights are no numbers {where} The last checkpoint stays as it is.")
         return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})

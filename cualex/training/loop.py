@@ -15,13 +15,13 @@ from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Outcome, Plan
 from cualex.training import resuming
+from cualex.training.inspection import Inspection
 from cualex.training.interrupts import Interrupts
 from cualex.training.keeping import Keeper
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.state import RECENT, Losses
-from cualex.training.watch import Watch, dead_filters, diagnosis, some
 from cualex.weights import Weights
 
 
@@ -35,6 +35,7 @@ def train(
     description: dict | None = None,
     save_every: float = 600.0,
     compiling: Callable[[int, int], None] | None = None,
+    watched: bool = False,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
@@ -43,7 +44,8 @@ def train(
     on. A checkpoint is written every `save_every` seconds and at the ends of epochs; Ctrl-C, SIGTERM and whatever
     else ends the training leave one of the last whole update.
 
-    On a GPU `compiling` hears how many kernels are compiled, of how many.
+    On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
+    end of each, the layers are looked at: see figures.py.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
@@ -51,7 +53,7 @@ def train(
     run.lock()
     try:
         parameters = {"device": device, "precision": precision, "compiling": compiling}
-        return Training(recipe, pack, validation, run, parameters, description, save_every).go()
+        return Training(recipe, pack, validation, run, parameters, description, save_every, watched).go()
     except BaseException:
         run.unlock()
         raise
@@ -61,7 +63,7 @@ class Training:
     """Hold what a training needs from update to update."""
 
     def __init__(
-        self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every
+        self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every, watched
     ):
         """Take the weights of the last checkpoint, or draw initial ones, and build the plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
@@ -75,8 +77,9 @@ class Training:
         self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control)
         self.plan.put_mean(mean)
         self.model = Model(Weights(network, tensors, list(pack.classes), mean), parameters=self.parameters)
-        self.schedule, self.watch = recipe.schedule(), Watch(network.classes)
-        self.keeper = Keeper(run, recipe, self.model, self.schedule, self.watch, save_every)
+        self.schedule = recipe.schedule()
+        self.inspection = Inspection(self.model, self.plan, recipe, pack, validation, watched)
+        self.keeper = Keeper(run, recipe, self.model, self.schedule, self.inspection.watch, save_every)
         self.keeper.restore(kept)
         self.state = self.keeper.state
         self.control.rate, self.control.step = self.schedule.rate, self.state.update
@@ -140,7 +143,7 @@ class Training:
         state, (outcome, rate) = self.state, self.flying[0]
         result = outcome.result
         if not result.finite:
-            raise Diverged(self._broken(result.loss, state.update + 1))
+            raise self.inspection.broken_update(result.loss, state, self.control.rate)
         with self._moving():
             self.flying.popleft()
             before, self.now = self.now, time.monotonic()
@@ -149,9 +152,7 @@ class Training:
             if state.update % RECENT == 0:
                 recent = state.losses.recent
                 self.keeper.write(loss=sum(recent) / len(recent), rate=rate)
-            stuck = self.watch.after_update(result.loss)
-        if stuck:
-            self.keeper.tell(diagnosis(self.model.network.classes, self._dead(), rate))
+            self.keeper.tell(self.inspection.after_update(state, result.loss, rate))
         before, self.waited = self.waited, waited
         left = self.recipe.epochs * len(self.pack) - state.position
         return Update(
@@ -171,19 +172,21 @@ class Training:
         state, waited = self.state, self.waited
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
         if not math.isfinite(found.loss):
-            raise Diverged(self._broken(found.loss, state.update))
+            raise self.inspection.broken_validation(found.loss, state, self.control.rate)
         done, rate, better = (
             state.losses,
             self.control.rate,
             found.top1 > (state.best or {"top1": -1})["top1"],
         )
         with self._moving():
+            looked = self.inspection.after_epoch(state)
             self.keeper.write(
                 loss=done.mean,
                 rate=rate,
                 val_loss=found.loss,
                 top1=found.top1,
                 top5=found.top5,
+                **({"layers": looked.document()} if looked else {}),
                 time_images_per_s=done.speed,
                 time_waited=waited,
             )
@@ -191,7 +194,9 @@ class Training:
                 state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
             change = self.schedule.after_epoch(100 * (1 - found.top1))
             self.control.rate = self.schedule.rate
-            report = Epoch(state.epoch, self.recipe.epochs, done.mean, found, better, rate, done.seconds)
+            report = Epoch(
+                state.epoch, self.recipe.epochs, done.mean, found, better, rate, done.seconds, looked
+            )
             state.epoch, state.losses = state.epoch + 1, Losses()
         self.keeper.write_results()
         self.keeper.tell(change)
@@ -214,16 +219,3 @@ class Training:
         self.whole = False
         yield
         self.whole = True
-
-    def _dead(self) -> dict[str, float]:
-        """Return the share of dead filters by layer, on a few training pictures."""
-        return dead_filters(self.model, some(self.pack, self.pack.size))
-
-    def _broken(self, loss: float, update: int) -> str:
-        """Say what became of the loss, and where the weights written before are."""
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in self._dead().items())
-        kept = f" The weights of the best epoch are in {self.run.path}." if self.state.best else ""
-        return (
-            f"the loss is {loss} at update {update}, so the rate {self.control.rate:g} is too large "
-            f"for these weights: try --lr {self.control.rate / 10:g}. Dead filters: {shares}.{kept}"
-        )

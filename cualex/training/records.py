@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cualex.evaluation import Evaluation
+from cualex.training.figures import Figures
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Update:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Report one epoch: training loss, what validation gave, and whether it is the best so far."""
+    """Report one epoch: training loss, what validation gave, whether it is the best so far, and what a look at the
+    layers has found, if there was one.
+    """
 
     epoch: int
     epochs: int
@@ -31,6 +34,7 @@ class Epoch:
     best: bool
     rate: float
     seconds: float
+    layers: Figures | None = None
 
 
 @dataclass(frozen=True)

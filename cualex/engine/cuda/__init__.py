@@ -21,6 +21,7 @@ from cualex.engine.cuda import (
     maxpool,
     relu,
     softmax,
+    statistics,
     update,
 )
 
@@ -52,5 +53,6 @@ __all__ = [
     "maxpool",
     "relu",
     "softmax",
+    "statistics",
     "update",
 ]

@@ -20,6 +20,7 @@ from cualex.engine.host import (
     maxpool,
     relu,
     softmax,
+    statistics,
     update,
 )
 
@@ -54,5 +55,6 @@ __all__ = [
     "maxpool",
     "relu",
     "softmax",
+    "statistics",
     "update",
 ]

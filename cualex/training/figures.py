@@ -1,0 +1,123 @@
+"""What the watch on training reads of each layer: how large weights and their changes are, and how many units are zero.
+
+    mean |w|     of a parameter, and mean |dw| of the change that the last update made, as the program of 2012 printed.
+                 An update is w <- w + v, so the change is the velocity, and nothing need be kept for it.
+    zeros        the share of a ReLU's outputs that are zero.
+    dead         the share of its filters, or units, that are zero on every picture looked at.
+
+Nothing is written that the training reads, so that no bit of it changes. Both are made on the device; what comes from
+there are a few numbers. Weights and velocities are read once, of what an update reads and writes five times; a look at
+p pictures is a forward pass over them, a third of their share of an update.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cualex.model import Model
+from cualex.parameters import Parameters
+
+PARTS = 256  # sums of absolute values: enough blocks for a GPU
+SLICES = 64  # counts of positive values a channel
+
+
+@dataclass(frozen=True)
+class Size:
+    """Hold the mean absolute value of a parameter, and that of its change by the last update."""
+
+    mean: float
+    change: float
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Hold the share of zeros behind a ReLU, and the share of its filters that are dead."""
+
+    zeros: float
+    dead: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many pictures."""
+
+    sizes: dict[str, Size]
+    activity: dict[str, Activity]
+    pictures: int
+
+    def document(self) -> dict:
+        """Return plain values, of six digits, for the log."""
+        return {
+            "pictures": self.pictures,
+            "parameters": {name: _rounded(size) for name, size in self.sizes.items()},
+            "relus": {name: _rounded(activity) for name, activity in self.activity.items()},
+        }
+
+
+def _rounded(figures: Size | Activity) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in asdict(figures).items()}
+
+
+def take(model: Model, pictures: np.ndarray) -> Figures:
+    """Read all figures; `pictures` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre."""
+    return Figures(sizes(model.parameters), activity(model, pictures), len(pictures))
+
+
+def sizes(parameters: Parameters) -> dict[str, Size]:
+    """Return the mean absolute value of each parameter and of its velocity; not finite where one of them is not."""
+    weights, velocities = (
+        _totals(parameters, arrays) for arrays in (parameters.arrays, parameters.velocities)
+    )
+    counts = {name: int(np.prod(shape)) for name, shape in parameters.network.parameters().items()}
+    return {
+        name: Size(weights[name] / count, velocities.get(name, 0.0) / count) for name, count in counts.items()
+    }
+
+
+def finite(parameters: Parameters) -> bool:
+    """Say whether all weights and velocities are numbers."""
+    return all(math.isfinite(size.mean + size.change) for size in sizes(parameters).values())
+
+
+def _totals(parameters: Parameters, arrays: dict) -> dict[str, float]:
+    """Sum the absolute values of arrays that lie on several places; the padding of an engine is zero."""
+    queued = []
+    for (name, place), array in arrays.items():
+        device = parameters.devices[place]
+        sums = device.allocate((PARTS,), np.float64)
+        parameters.engine.statistics.absolute_sums(device, array, sums)
+        queued.append((name, device, sums))
+    totals: dict[str, float] = {}
+    for name, device, sums in queued:
+        totals[name] = totals.get(name, 0.0) + float(device.download(sums).sum())
+    return totals
+
+
+def activity(model: Model, pictures: np.ndarray) -> dict[str, Activity]:
+    """Run the network over some pictures, and count what its ReLUs let through."""
+    names = tuple(name for name, layer in model.network.layers.items() if layer.kind == "relu")
+    plan = model.plan(len(pictures), names)
+    plan.put(pictures, np.tile(model.centre(), (len(pictures), 1)), np.full(len(pictures), -1))
+    plan.run()
+    found = {}
+    for name in names:
+        counted = [(positive, pixels) for positive, pixels in _positive(model, plan, name)]
+        positive = np.concatenate([positive.ravel() for positive, _ in counted])
+        pixels = counted[0][1]
+        found[name] = Activity(
+            zeros=1 - positive.sum(dtype=np.float64) / (positive.size * pixels),
+            dead=float((positive == 0).mean()),
+        )
+    return found
+
+
+def _positive(model: Model, plan, name: str) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield, for each place, how often each channel (towers, channels) of a layer is positive, of how many pixels."""
+    for place, maps in plan.parts(name):
+        device = model.parameters.devices[place]
+        towers, *pixels, channels = maps.shape
+        counts = device.allocate((SLICES, towers, channels), np.uint32)
+        model.parameters.engine.statistics.count_positive(device, maps, counts)
+        yield device.download(counts).sum(axis=0, dtype=np.int64), int(np.prod(pixels))

@@ -1,0 +1,63 @@
+"""What a training looks at beside its loss: the layers from time to time, and where numbers ceased to be finite."""
+
+from cualex.errors import Diverged
+from cualex.model import Model
+from cualex.plan import Plan
+from cualex.training import faults, figures, watch
+from cualex.training.faults import Fault
+from cualex.training.figures import Figures
+from cualex.training.recipes import Recipe
+from cualex.training.state import State
+from cualex.training.watch import Watch
+
+
+class Inspection:
+    """Look at a network that trains; nothing here changes a bit of it, and nothing but `look` costs while all is well.
+
+    every: look at the layers at the end of every epoch.
+    """
+
+    def __init__(self, model: Model, plan: Plan, recipe: Recipe, pack, validation, every: bool = False):
+        """Start with nothing seen."""
+        self.model, self.plan, self.recipe, self.pack, self.validation = model, plan, recipe, pack, validation
+        self.watch = Watch(model.network.classes, every)
+
+    def after_update(self, state: State, loss: float, rate: float) -> str | None:
+        """Take an update's loss; return what to say if it is stuck. Raise Diverged where the weights are no numbers."""
+        if state.update % watch.CHECKED == 0 and not figures.finite(self.model.parameters):
+            raise self._diverged(loss, state, rate, faults.in_parameters(self.model.parameters))
+        if self.watch.after_update(loss):
+            return watch.diagnosis(self.model.network.classes, self._dead(), rate)
+        return None
+
+    def after_epoch(self, state: State) -> Figures | None:
+        """Look at the layers if it is time, on the same few training pictures each time."""
+        shown = min(watch.SHOWN, len(self.pack))
+        if self.watch.due(state.update, self.recipe.batch, shown):
+            return figures.take(self.model, watch.some(self.pack))
+        return None
+
+    def broken_update(self, loss: float, state: State, rate: float) -> Diverged:
+        """Say what became of the loss of the update that follows on `state`."""
+        stream = self.recipe.stream(self.pack, self.model.network.crop)
+        fault = faults.in_update(self.plan, stream, state.update, state.position)
+        return self._diverged(loss, state, rate, fault, further=1)
+
+    def broken_validation(self, loss: float, state: State, rate: float) -> Diverged:
+        """Say what became of the loss of validation."""
+        fault = faults.in_parameters(self.model.parameters) or faults.in_split(self.model, self.validation)
+        return self._diverged(loss, state, rate, fault)
+
+    def _diverged(
+        self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0
+    ) -> Diverged:
+        said, dead = faults.said(fault, rate), watch.said(self._dead())
+        kept = " The best weights and the last checkpoint stay as they are." if state.best else ""
+        return Diverged(
+            f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}"
+        )
+
+    def _dead(self) -> dict[str, float]:
+        """Return the share of dead filters by layer, on a few training pictures."""
+        found = figures.activity(self.model, watch.some(self.pack))
+        return {name: each.dead for name, each in found.items()}

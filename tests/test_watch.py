@@ -1,0 +1,139 @@
+"""The watch on training: what it reads of each layer, when it looks, and that nothing of the training changes."""
+
+import math
+
+import numpy as np
+import pytest
+import runs
+from test_training import Pictures, small_model
+
+from cualex import weights
+from cualex.training import figures, loop, watch
+from cualex.training.records import Epoch
+from cualex.training.run import Run
+from cualex.training.watch import Watch
+
+
+def test_mean_weights_and_changes_are_those_of_the_run(tmp_path, speck):
+    """The change is that of the last update: from the weights before it to the weights after it."""
+    recipe, kept = runs.RECIPE.but(epochs=1), []
+    for updates in (4, 5):  # 37 pictures in batches of 8: the fifth update is the last of the epoch
+        run = Run.create(tmp_path)
+        runs.stop(runs.training(run, recipe=recipe), updates)
+        kept.append(weights.load(run.path / "last.safetensors").tensors)
+    run = Run.create(tmp_path)
+    records = list(runs.training(run, recipe=recipe, watched=True))
+    (found,) = [record.layers for record in records if isinstance(record, Epoch)]
+    assert set(found.sizes) == set(kept[1])
+    for name, size in found.sizes.items():
+        before, after = (tensors[name].astype(np.float64) for tensors in kept)
+        assert size.mean == pytest.approx(np.abs(after).mean(), rel=1e-7)
+        rounding = 2.0**-24 * np.abs(after).mean()  # of w + v
+        assert size.change == pytest.approx(np.abs(after - before).mean(), abs=rounding, rel=1e-5)
+        assert size.change > 0
+
+
+def test_zeros_and_dead_filters_are_counted():
+    """Filters 0 to 15 of 64 never fire; the others' shares are those of the maps themselves."""
+    bias = np.zeros(64, np.float32)
+    bias[:16] = -1e6
+    model, pictures = small_model(**{"conv2.bias": bias}), Pictures().pictures
+    found = figures.activity(model, pictures)
+    assert list(found) == ["relu1", "relu2", "relu3"]
+    for name, activity in found.items():
+        maps = model.features(pictures, name)
+        assert activity.zeros == pytest.approx((maps == 0).mean(), abs=1e-12)
+        assert activity.dead == pytest.approx((maps.max(axis=(0, 2, 3)) == 0).mean(), abs=1e-12)
+    assert found["relu2"].dead >= 0.25
+    assert found["relu2"].zeros > found["relu1"].zeros > 0.1
+
+
+def test_looking_changes_no_bit(tmp_path, speck):
+    ends = []
+    for watched in (False, True):
+        run = Run.create(tmp_path)
+        list(runs.training(run, watched=watched))
+        ends.append(runs.left(run))
+    without, looked = ends
+    lines = [line for line in looked["log"] if "layers" in line]
+    assert len(lines) == runs.RECIPE.epochs
+    for line in lines:
+        del line["layers"]
+    without["state"].pop("watch"), looked["state"].pop("watch")
+    assert without == looked
+
+
+@pytest.mark.parametrize("updates", [3, 5, 20])
+def test_a_run_that_was_stopped_has_the_same_figures(tmp_path, monkeypatch, speck, updates):
+    """It is time for a look after so many updates: a resumed run knows how many there were."""
+    monkeypatch.setattr(watch, "UPDATES", 9)
+    monkeypatch.setattr(watch, "SEEN", 2)
+    ends = []
+    for stops in ((), (updates,)):
+        run = Run.create(tmp_path)
+        for count in stops:
+            runs.stop(runs.training(run), count)
+        list(runs.training(run))
+        ends.append(runs.left(run))
+    assert ends[0] == ends[1]
+    looked = [line["update"] for line in ends[0]["log"] if "layers" in line]
+    assert looked == [10, 19, 28, 37]
+    (first, *_) = [line["layers"] for line in ends[0]["log"] if "layers" in line]
+    assert set(first["relus"]) == {"relu1", "relu2"}
+    assert set(first["parameters"]["fc2.weight"]) == {"mean", "change"}
+    assert first["pictures"] == 32
+
+
+def test_a_look_is_at_most_a_hundredth_of_the_pictures_between():
+    """Forward over p pictures is p / 3 of an update's work a picture."""
+    quiet = Watch(10)
+    for batch, epoch in ((8, 5), (128, 10), (1, 700)):
+        looks = [update for update in range(epoch, 5000, epoch) if quiet.due(update, batch, watch.SHOWN)]
+        assert looks
+        between = np.diff([0, *looks])
+        assert (watch.SHOWN / 3 / (between * batch)).max() < 0.0102
+        assert between.min() >= watch.UPDATES
+        quiet = Watch(10)
+    assert all(Watch(10, every=True).due(update, 1, 32) for update in (1, 2, 3))
+
+
+def test_the_cost_of_the_watch_is_below_two_per_cent():
+    """Of the bytes of parameters that an update moves: w is read forward and backward, w and v read and written."""
+    moved, read = 6, 2
+    assert 1 / (3 * watch.SEEN) + read / moved / watch.UPDATES + read / moved / watch.CHECKED < 0.02
+
+
+def test_a_network_without_relus_is_looked_at_all_the_same():
+    assert watch.said({}) == "none, there is no ReLU"
+    assert "--lr 0.03" in watch.diagnosis(10, {}, 0.01)
+
+
+def test_padding_does_not_count(tmp_path):
+    """The mean is over the canonical parameter, however an engine lays it out."""
+    model = small_model()
+    for name, size in figures.sizes(model.parameters).items():
+        tensor = model.parameters.unload()[name].astype(np.float64)
+        assert size.mean == pytest.approx(np.abs(tensor).mean(), rel=1e-12)
+        assert size.change == 0
+    assert math.isfinite(sum(size.mean for size in figures.sizes(model.parameters).values()))
+
+
+def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
+    from cualex import placements
+
+    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
+    recipe, looks = runs.RECIPE.but(epochs=1, batch=37), []
+    for device, precision in (("cpu", None), ("cuda:0", "fp32"), ("cuda:0,cuda:0", "fp32")):
+        settings = {"device": device, "precision": precision, "watched": True}
+        records = list(
+            loop.train(recipe, runs.Squares(), runs.Squares(4, seed=1), Run.create(tmp_path), **settings)
+        )
+        looks.append(next(record.layers for record in records if isinstance(record, Epoch)))
+    host, one, two = looks
+    assert one.activity == two.activity
+    for other in (one, two):
+        for name, size in host.sizes.items():
+            assert other.sizes[name].mean == pytest.approx(size.mean, rel=1e-5)
+            assert other.sizes[name].change == pytest.approx(size.change, rel=1e-3)
+        for name, activity in host.activity.items():
+            assert other.activity[name].zeros == pytest.approx(activity.zeros, abs=1e-3)
