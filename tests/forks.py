@@ -133,7 +133,7 @@ def collect(child, reading, output=b""):
 
 def by_library(request):
     """Train in a run's directory, and make it first where it is not there."""
-    from runs import training
+    from runs import RECIPE, training
 
     from cualex import files, weights
     from cualex.training.run import Run
@@ -146,7 +146,8 @@ def by_library(request):
     print("begins", flush=True)
     place = Path(request["run"])
     run = Run(place) if place.exists() else Run.create(place.parent, place.name)
-    for _ in training(run, save_every=0.0):
+    recipe = RECIPE.but(network=request.get("network"))
+    for _ in training(run, recipe, save_every=0.0):
         pass
     return 0
 

@@ -10,7 +10,7 @@ from test_training import Pictures
 
 from cualex import networks, weights
 from cualex.data import colours
-from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
+from cualex.layers import LRN, BatchNorm, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
 from cualex.networks import Network
 from cualex.training import loop
 from cualex.training.recipes import Recipe
@@ -37,11 +37,35 @@ def speck(classes=3, crop=11, **numbers):
     return Network("speck", layers, 2, classes, crop, stored=16, scale=1 / 64, arguments=arguments, **numbers)
 
 
+def mote(classes=3, crop=11, dropout=0.4, **numbers):
+    """Build a network of two towers that normalises above a pool, below a padded convolution, and above dropout."""
+    layers = {
+        "conv1": Conv(4, size=3, std=None),
+        "relu1": ReLU(),
+        "pool1": MaxPool(size=3, stride=2),
+        "norm1": BatchNorm(),
+        "conv2": Conv(6, size=3, pad=1, std=None),
+        "relu2": ReLU(),
+        "norm2": BatchNorm(momentum=0.75),
+        "exchange3": Exchange(),
+        "fc3": Dense(8, std=None),
+        "relu3": ReLU(),
+        "drop3": Dropout(dropout, inverted=True) if dropout else None,
+        "norm3": BatchNorm(epsilon=0.25),
+        "join4": Join(),
+        "fc4": Dense(classes, std=None),
+        "softmax": Softmax(),
+    }
+    layers = {name: layer for name, layer in layers.items() if layer}
+    arguments = {"classes": classes, "crop": crop, "dropout": dropout, **numbers}
+    return Network("mote", layers, 2, classes, crop, stored=16, scale=1 / 64, arguments=arguments, **numbers)
+
+
 @contextlib.contextmanager
 def known():
-    """Let the network be found by its name."""
+    """Let the networks be found by their names."""
     before = dict(networks._NETWORKS)
-    networks._NETWORKS["speck"] = speck
+    networks._NETWORKS |= {"speck": speck, "mote": mote}
     yield
     networks._NETWORKS.clear()
     networks._NETWORKS.update(before)
