@@ -16,6 +16,7 @@ KEPT = (
     "precision",
     "save_every",
     "no_pack",
+    "watch",
 )  # by a run, unless given
 AT_ITS_START = ("name", "paper")  # options that are for new runs alone
 

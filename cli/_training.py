@@ -3,13 +3,13 @@
 import contextlib
 import time
 
-from cualex.cli import _output
+from cualex.cli import _layers, _output
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 
 
-def show(records, run) -> None:
-    """Turn the records of a training into progress, lines and pictures."""
+def show(records, run, watch: bool = False) -> None:
+    """Turn the records of a training into progress, lines and pictures; with `watch`, a table of the layers."""
     from cualex.training.records import Epoch, Notice, Update
 
     say, progress, drawn, seconds, waited = _output.say, None, None, 0.0, 0.0
@@ -36,6 +36,9 @@ def show(records, run) -> None:
                     f"rate {record.rate:.2g}  {_output.duration(record.seconds)}"
                     f"{'  best' if record.best else ''}"
                 )
+                if record.layers:
+                    for text in _layers.table(record.layers) if watch else [_layers.line(record.layers)]:
+                        say(text)
                 if drawn is None or time.monotonic() - drawn > DRAW_EVERY:
                     _draw(run, say)
                     drawn = time.monotonic()

@@ -65,6 +65,11 @@ from cualex.cli import _options, _output, _packing, _resume, _training
     metavar="MINUTES",
     help="How often to write a checkpoint; one is written at the ends of epochs too.",
 )
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
+)
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
 @_options.names
@@ -85,6 +90,7 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
     Examples:
         cualex train
         cualex train photos --epochs 30
+        cualex train photos --epochs 30 --watch
         cualex train photos --crop 131 -b 64 --lr 0.005
         cualex train demo --paper
         cualex train cifar10.zip --network cifar-relu
@@ -156,6 +162,7 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         "precision": options["precision"],
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
+        "watch": options["watch"],
         "recipe": recipe.described(),
         "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
@@ -169,9 +176,10 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         described,
         60 * options["save_every"],
         _output.Compiling(),
+        options["watch"],
     )
     try:
-        _training.show(records, run)
+        _training.show(records, run, options["watch"])
     except KeyboardInterrupt:
         _output.say(f"Go on with: cualex train --resume {run.path}")
         raise

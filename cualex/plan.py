@@ -7,7 +7,7 @@ nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -176,10 +176,9 @@ class Plan:
             parts = [self._take(place, maps.at(place).array()) for place in self._places(maps)]
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
-    def parts(self, name: str) -> Iterator[tuple[int, Array]]:
-        """Yield the places that have towers of a layer named in `outputs`, each with its maps as they lie there."""
-        maps = self._outputs[name]
-        yield from ((place, maps.at(place).array()) for place in self._places(maps))
+    def parts(self, name: str) -> list[tuple[int, Array]]:
+        """Return the maps of a layer named in `outputs` as they lie there: each place with its towers."""
+        return [(place, self._outputs[name].at(place).array()) for place in self._places(self._outputs[name])]
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the canonical gradients that the sink "keep" has stored."""

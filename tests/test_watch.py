@@ -1,14 +1,19 @@
 """The watch on training: what it reads of each layer, when it looks, and that nothing of the training changes."""
 
+import json
 import math
 
+import colours
 import numpy as np
 import pytest
 import runs
+from click.testing import CliRunner
 from test_training import Pictures, small_model
 
-from cualex import weights
+from cualex import cli, weights
+from cualex.cli import _layers
 from cualex.training import figures, loop, watch
+from cualex.training.figures import Activity, Figures, Size
 from cualex.training.records import Epoch
 from cualex.training.run import Run
 from cualex.training.watch import Watch
@@ -137,3 +142,60 @@ def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
             assert other.sizes[name].change == pytest.approx(size.change, rel=1e-3)
         for name, activity in host.activity.items():
             assert other.activity[name].zeros == pytest.approx(activity.zeros, abs=1e-3)
+
+
+FOUND = Figures(
+    ("conv1", "relu1", "fc2"),
+    {
+        "conv1.weight": Size(0.02, 0.00004),
+        "conv1.bias": Size(0.0, 0.0),
+        "fc2.weight": Size(0.5, 0.005),
+        "fc2.bias": Size(1.0, None),
+    },
+    {"relu1": Activity(0.4567, 0.03125)},
+    32,
+)
+
+
+def test_what_is_found_is_a_line_or_a_table():
+    assert _layers.line(FOUND) == (
+        "  layers: |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead filters: relu1 3.1%"
+    )
+    assert _layers.table(FOUND) == [
+        "  layer          mean |w|       |dw|   mean |b|       |db|   zeros    dead",
+        "  conv1         2.000e-02  4.000e-05  0.000e+00  0.000e+00",
+        "  relu1                                                      45.7%    3.1%",
+        "  fc2           5.000e-01  5.000e-03  1.000e+00",
+    ]
+    assert FOUND.document() == {
+        "pictures": 32,
+        "parameters": {
+            "conv1.weight": {"mean": 0.02, "change": 4e-05},
+            "conv1.bias": {"mean": 0.0, "change": 0.0},
+            "fc2.weight": {"mean": 0.5, "change": 0.005},
+            "fc2.bias": {"mean": 1.0},
+        },
+        "relus": {"relu1": {"zeros": 0.4567, "dead": 0.03125}},
+    }
+
+
+def test_the_command_prints_a_table_after_each_epoch(tmp_path):
+    for name in colours.CLASSES:
+        for number in range(4):
+            colours.picture(tmp_path / f"set/{name}/{number}.png", name)
+    words = [
+        "train",
+        str(tmp_path / "set"),
+        "--network",
+        "cifar-relu",
+        "-b",
+        "4",
+        "--epochs",
+        "2",
+        "--output",
+    ]
+    result = CliRunner().invoke(cli.main, [*words, str(tmp_path), "--cache", str(tmp_path), "--watch"])
+    assert result.exit_code == 0, result.output
+    assert sum(line.startswith("  layer  ") for line in result.stderr.splitlines()) == 2
+    assert sum(line.startswith("  relu3  ") for line in result.stderr.splitlines()) == 2
+    assert json.loads((tmp_path / "train/args.json").read_text())["watch"] is True

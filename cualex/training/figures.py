@@ -25,10 +25,10 @@ SLICES = 64  # counts of positive values a channel
 
 @dataclass(frozen=True)
 class Size:
-    """Hold the mean absolute value of a parameter, and that of its change by the last update."""
+    """Hold the mean absolute value of a parameter, and that of its change by the last update; None under Adam."""
 
     mean: float
-    change: float
+    change: float | None
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class Activity:
 
 @dataclass(frozen=True)
 class Figures:
-    """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many pictures."""
+    """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many pictures.
 
+    layers: those that have either, in the order of the network.
+    """
+
+    layers: tuple[str, ...]
     sizes: dict[str, Size]
     activity: dict[str, Activity]
     pictures: int
@@ -57,28 +61,32 @@ class Figures:
 
 
 def _rounded(figures: Size | Activity) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in asdict(figures).items()}
+    held = {name: value for name, value in asdict(figures).items() if value is not None}
+    return {name: float(f"{value:.6g}") for name, value in held.items()}
 
 
 def take(model: Model, pictures: np.ndarray) -> Figures:
     """Read all figures; `pictures` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre."""
-    return Figures(sizes(model.parameters), activity(model, pictures), len(pictures))
+    own, seen = sizes(model.parameters), activity(model, pictures)
+    named = {name.rpartition(".")[0] for name in own} | set(seen)
+    return Figures(tuple(name for name in model.network.layers if name in named), own, seen, len(pictures))
 
 
 def sizes(parameters: Parameters) -> dict[str, Size]:
-    """Return the mean absolute value of each parameter and of its velocity; not finite where one of them is not."""
-    weights, velocities = (
-        _totals(parameters, arrays) for arrays in (parameters.arrays, parameters.velocities)
-    )
-    counts = {name: int(np.prod(shape)) for name, shape in parameters.network.parameters().items()}
-    return {
-        name: Size(weights[name] / count, velocities.get(name, 0.0) / count) for name, count in counts.items()
-    }
+    """Return the mean absolute value of each parameter and of its velocity, 0 where no update has moved it."""
+    weights, velocities = _totals(parameters, parameters.arrays), _totals(parameters, parameters.velocities)
+    adam = any(name.endswith(tuple(f".{own}" for own in weights)) for name in velocities)
+    found = {}
+    for name, shape in parameters.network.parameters().items():
+        count = math.prod(shape)
+        found[name] = Size(weights[name] / count, None if adam else velocities.get(name, 0.0) / count)
+    return found
 
 
 def finite(parameters: Parameters) -> bool:
-    """Say whether all weights and velocities are numbers."""
-    return all(math.isfinite(size.mean + size.change) for size in sizes(parameters).values())
+    """Say whether all weights, velocities and what else is kept are numbers."""
+    both = (_totals(parameters, arrays) for arrays in (parameters.arrays, parameters.velocities))
+    return all(math.isfinite(total) for totals in both for total in totals.values())
 
 
 def _totals(parameters: Parameters, arrays: dict) -> dict[str, float]:

@@ -1,0 +1,39 @@
+"""What a look at the layers has found, as a training prints it: a line, or with --watch a table."""
+
+
+def line(found) -> str:
+    """Say in a line how fast weights move, and how much is zero: what a person looks at first."""
+    moved = {
+        name.removesuffix(".weight"): size.change / size.mean
+        for name, size in found.sizes.items()
+        if name.endswith(".weight") and size.mean and size.change is not None
+    }
+    parts = []
+    if moved:
+        slow, fast = min(moved, key=moved.get), max(moved, key=moved.get)
+        parts.append(f"|dw|/|w| {moved[slow]:.1e} ({slow}) to {moved[fast]:.1e} ({fast})")
+    if found.activity:
+        zeros = [activity.zeros for activity in found.activity.values()]
+        dead = {name: activity.dead for name, activity in found.activity.items() if activity.dead}
+        listed = ", ".join(f"{name} {share:.1%}" for name, share in dead.items()) or "none"
+        parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead filters: {listed}"]
+    return "  layers: " + "; ".join(parts)
+
+
+def table(found) -> list[str]:
+    """Write a line for each layer that has parameters or is a ReLU, in the order of the network."""
+    form = "  {:<12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7}"
+    lines = [form.format("layer", "mean |w|", "|dw|", "mean |b|", "|db|", "zeros", "dead").rstrip()]
+    for layer in found.layers:
+        sizes = [found.sizes.get(f"{layer}.{last}") for last in ("weight", "bias")]
+        cells = [text for size in sizes for text in _cells(size)]
+        activity = found.activity.get(layer)
+        cells += [f"{activity.zeros:.1%}", f"{activity.dead:.1%}"] if activity else ["", ""]
+        lines.append(form.format(layer, *cells).rstrip())
+    return lines
+
+
+def _cells(size) -> list[str]:
+    if size is None:
+        return ["", ""]
+    return [f"{size.mean:.3e}", "" if size.change is None else f"{size.change:.3e}"]
