@@ -9,32 +9,45 @@ from dataclasses import replace
 
 import numpy as np
 
-from cualex import links
+from cualex import cropping, links, updates
 from cualex.buffers import Buffer, Maps, Operand
 from cualex.devices import Control
-from cualex.layers import Layer, Shape
+from cualex.layers import Shape
 from cualex.networks import Stage
 from cualex.parameters import Parameters
+from cualex.rule import Rule
 from cualex.steps import Step
 from cualex.units import Unit, units
 
 
 class Builder:
-    """Make the steps and buffers of one plan; `wanted` are layers whose output is kept."""
+    """Make the steps and buffers of one plan.
+
+    `wanted` are layers whose output is kept; `rule` says what becomes of weight gradients, and which layers are
+    frozen.
+    """
 
     def __init__(
-        self, parameters: Parameters, batch: int, training: bool, control: Control, fuse: bool, wanted
+        self,
+        parameters: Parameters,
+        batch: int,
+        training: bool,
+        control: Control,
+        fuse: bool,
+        wanted,
+        rule: Rule,
     ):
-        """Walk the network; `steps`, `buffers`, `inputs`, `outputs`, `labels` and `sums` are what comes of it."""
+        """Walk the network: steps, buffers, inputs, outputs, labels, sums and gradients are what comes of it."""
         self.parameters, self.batch, self.training, self.control = parameters, batch, training, control
         self.network, self.places_count = parameters.network, len(parameters.devices)
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "colours": [], "mean": []}
         self.outputs: dict[str, Maps] = {}
+        self.rule, self.gradients = rule, {}
         self._fuse, self._wanted = fuse, {*wanted, list(self.network.layers)[-1]}
-        self.labels = Operand(self._input("labels", 0, (batch,), np.int32))
-        self.sums = Operand(self._lasting("sums", 0, (4,), np.float64))
+        self.labels = Operand(self.input("labels", 0, (batch,), np.int32))
+        self.sums = Operand(self.lasting("sums", 0, (4,), np.float64))
         self._walk()
 
     # --- what layers ask for
@@ -43,6 +56,11 @@ class Builder:
     def index(self) -> int:
         """Return the number of the layer whose steps are being made."""
         return self._unit.stage.index
+
+    @property
+    def trained(self) -> bool:
+        """Say whether the layer whose steps are being made has parameters that are not frozen."""
+        return self.rule.trains(self._unit.stage)
 
     def places(self, maps: Maps) -> list[int]:
         """Return the places that have a tower of these maps."""
@@ -67,7 +85,7 @@ class Builder:
         name, channels = f"{self._unit.stage.name} {label}", x.shape[0]
         parts = [
             part
-            and self._lasting(name, place, (part.shape[0], channels), self.parameters.devices[place].master)
+            and self.lasting(name, place, (part.shape[0], channels), self.parameters.devices[place].master)
             for place, part in enumerate(x.parts)
         ]
         return Maps((channels, 1, 1), x.towers, tuple(parts))
@@ -93,7 +111,7 @@ class Builder:
         return self.maps(shape, x.towers, keeps.label, border=0, dtype=keeps.dtype)
 
     def gradient(self, x: Maps, *, relu: bool = True) -> Maps | None:
-        """Make the gradient of an input; None for the picture, which needs none.
+        """Make the gradient of an input; None for the picture, and where nothing is trained below.
 
         Without `relu` the layer cannot take the derivative of a ReLU below it in the same step.
         """
@@ -144,7 +162,7 @@ class Builder:
     def _walk(self) -> None:
         fuses = self.parameters.engine.FUSES if self._fuse else set()
         grouped = units(self.network, fuses, self._wanted)
-        x, passed = self._crop(), []
+        x, passed = cropping.crop(self), []
         self._picture = x
         for number, unit in enumerate(grouped):
             self._enter("forward", grouped, number)
@@ -153,7 +171,7 @@ class Builder:
                 y = replace(y, positive=True)
             self._keep(unit.stages[-1].name, y)
             passed.append((number, unit, x, y, kept))
-            if x is self._picture and not unit.stage.parameters:
+            if x is self._picture and not self.trained:
                 self._picture = y  # nothing below it learns: it needs no gradient either
             x = y
         dy = None
@@ -165,6 +183,12 @@ class Builder:
             dy = unit.stage.layer.backward(self, x, y, kept, dy, tuple(then))
             if dy is None:
                 break
+        if self.training:
+            updates.append(self)
+
+    def begin(self, kind: str, stage: Stage) -> None:
+        """Note that the steps which come next are this stage's."""
+        self.kind, self._unit = kind, Unit(stage)
 
     def _enter(self, kind: str, grouped: list[Unit], number: int) -> None:
         """Note whose steps come next, what reads its output, and what made its input."""
@@ -174,31 +198,6 @@ class Builder:
         self.reader = reader.name if reader else ""
         self._border = reader.layer.pad if reader and self.parameters.engine.BORDERS else 0
         self.below = grouped[number - 1].stages[-1].name if number else "picture"
-
-    def _crop(self) -> Maps:
-        """Make the first step of each place: stored pictures become crops without their mean."""
-        network, engine, first = self.network, self.parameters.engine, next(iter(self.network.stages()))
-        stored, crop = (network.stored, network.stored, 3), (3, network.crop, network.crop)
-        read, pad = first.layer.picture(engine, crop), first.layer.pad
-        self.kind = "data"
-        self._unit = Unit(Stage(-1, "data", Layer(), first.reading, crop, network.towers))
-        sources = []
-        for place in range(self.places_count):
-            given = {
-                "pictures": self._input("pictures", place, (self.batch, *stored), np.uint8),
-                "views": self._input("views", place, (self.batch, 3), np.int32),
-                "colours": self._input("colours", place, (self.batch, 3), np.float32),
-                "mean": self._lasting("mean", place, stored, np.float32),
-            }
-            for name, buffer in given.items():
-                self.inputs[name].append(buffer)
-            target = Operand(self.maps_on(place, "picture", 1, read, pad if engine.BORDERS else 0), 0)
-            reads = {name: Operand(buffer) for name, buffer in given.items()}
-            numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": self.control}
-            numbers["centred"] = network.mean_at == "centre"
-            self.step(place, "crop.forward", reads=reads, writes={"y": target}, **numbers)
-            sources.append((target,))
-        return Maps(crop, network.towers, sources=tuple(sources))
 
     def _shared_gradient(self, x: Maps, name: str) -> Maps:
         """Make a gradient for each source that a place reads: side by side on one place, apart on several."""
@@ -229,11 +228,11 @@ class Builder:
         """Return which of the first `towers` towers a place has."""
         return self.parameters.towers_on(place, towers)
 
-    def _input(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
+    def input(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
         """Make an input that changes with each batch: where the engine loads ahead, a slot for each in flight."""
-        return self._lasting(name, place, (*self.parameters.engine.SLOTS, *shape), dtype)
+        return self.lasting(name, place, (*self.parameters.engine.SLOTS, *shape), dtype)
 
-    def _lasting(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
+    def lasting(self, name: str, place: int, shape: tuple[int, ...], dtype) -> Buffer:
         """Make an input or result, which keeps its memory."""
         self.buffers.append(Buffer(name, place, shape, np.dtype(dtype), lasting=True))
         return self.buffers[-1]

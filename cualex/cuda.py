@@ -18,8 +18,8 @@ from cualex.kernels.architectures import precisions
 from cualex.runtime import Array, Event, Runtime, Stream
 
 STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
-CONTROL_WORDS = 8
-FINITE = 6  # the place of that word in struct Control
+CONTROL_WORDS = 13
+FINITE = 12  # the place of that word in struct Control, the last
 
 
 class CudaDevice:
@@ -140,7 +140,11 @@ class CudaDevice:
     def begin(self, control: Control) -> None:
         """Wait for the inputs, and hand the numbers of this step to the kernels: struct Control of control.cuh."""
         self.runtime.wait(self.stream, self.runtime.record(self.loading))
-        self.upload(self.control, control_words(control))
+        words = control_words(control)
+        if control.part:  # what the loss of the parts before was is for the device to say
+            self.upload(self.control[:FINITE], words[:FINITE])
+        else:
+            self.upload(self.control, words)
 
     def end(self, control: Control) -> None:
         """Note that the step is queued that reads this input slot."""
@@ -212,9 +216,10 @@ def _as_stored(values: np.ndarray, target: Array) -> np.ndarray:
 def control_words(control: Control) -> np.ndarray:
     """Return the bits of struct Control."""
     words = np.zeros(CONTROL_WORDS, np.uint32)
-    shrink = control.rate * control.decay
-    words[:3] = np.array([control.rate, control.momentum, shrink], np.float32).view(np.uint32)
-    words[3:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, 1, control.slot
+    rates = [rate(bias) for rate in (control.rate_of, control.corrected) for bias in (False, True)]
+    reals = [*rates, control.momentum, control.rate * control.decay, control.decay]
+    words[:7] = np.array(reals, np.float32).view(np.uint32)
+    words[7:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
     return words
 
 

@@ -13,12 +13,21 @@ from cualex.networks import Network, Stage
 from cualex.placements import open_devices, placement
 from cualex.runtime import Array, Runtime
 
+AVERAGES = ("first.", "second.")  # that Adam keeps: what stands before a parameter's name
+
+
+def parameter(velocity: str) -> str:
+    """Return the parameter that a velocity, or one of Adam's averages, belongs to."""
+    return next((velocity[len(kind) :] for kind in AVERAGES if velocity.startswith(kind)), velocity)
+
 
 class Parameters:
     """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them.
 
     `arrays` are the parameters that an update moves, and the state that none does. Where maps have fewer bits than
-    these, `copies` are the weights as the products read them; each update writes both.
+    these, `copies` are the weights as the products read them; each update writes both. `velocities` are what the
+    update rule remembers of a parameter: its velocity by its own name, Adam's averages as "first.<name>" and
+    "second.<name>".
     """
 
     def __init__(
@@ -68,24 +77,26 @@ class Parameters:
             self.devices[place].upload(velocity, np.zeros((), np.float32))
 
     def load_velocities(self, tensors: dict[str, np.ndarray]) -> None:
-        """Take canonical velocities."""
-        for name in self.stages:
-            self._put(self.velocities, name, tensors[name])
+        """Take canonical velocities; what is not among them is zero."""
+        for name, tensor in tensors.items():
+            self._put(self.velocities, name, tensor)
 
     def unload_velocities(self) -> dict[str, np.ndarray]:
-        """Return canonical velocities, as float32; zero where there has been no update."""
-        return {name: self._get(self.velocities, name) for name in self.stages if self.velocities}
+        """Return canonical velocities, as float32; none of what no plan has trained."""
+        names = dict.fromkeys(name for name, _ in self.velocities)
+        return {name: self._get(self.velocities, name) for name in names}
 
     def read(self, name: str, place: int) -> Array:
         """Return a parameter as the forward pass reads it."""
         return self.copies.get((name, place), self.arrays[name, place])
 
-    def velocity(self, name: str, place: int) -> Array:
-        """Return a parameter's velocity on a place, zero at first."""
-        if (name, place) not in self.velocities:
+    def velocity(self, name: str, place: int, average: str = "") -> Array:
+        """Return a parameter's velocity on a place, or Adam's "first." or "second." average; zero at first."""
+        key = average + name, place
+        if key not in self.velocities:
             like = self.arrays[name, place]
-            self.velocities[name, place] = self.devices[place].allocate(like.shape, like.dtype, zero=True)
-        return self.velocities[name, place]
+            self.velocities[key] = self.devices[place].allocate(like.shape, like.dtype, zero=True)
+        return self.velocities[key]
 
     def gather(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
         """Return canonically what a dictionary like `arrays` holds of a parameter, on all its places."""
@@ -104,7 +115,7 @@ class Parameters:
                 yield place, towers
 
     def _put(self, arrays, name: str, canonical: np.ndarray) -> None:
-        stage, last = self._owners[name], name.rpartition(".")[2]
+        stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         share = len(canonical) // stage.towers
         for place, towers in self._places(stage):
             part = canonical[towers[0] * share : (towers[-1] + 1) * share]
@@ -120,7 +131,7 @@ class Parameters:
                 device.upload(self.copies[name, place], packed)
 
     def _get(self, arrays, name: str) -> np.ndarray:
-        stage, last = self._owners[name], name.rpartition(".")[2]
+        stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         parts = [
             stage.layer.unpack(
                 self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading
@@ -128,4 +139,4 @@ class Parameters:
             for place, _ in self._places(stage)
         ]
         whole = np.concatenate(parts).astype(np.float32, copy=False)
-        return whole.reshape(self.network.tensors()[name])
+        return whole.reshape(self.network.tensors()[parameter(name)])

@@ -7,7 +7,7 @@ nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,8 @@ from cualex.devices import Control
 from cualex.errors import OutOfMemory, UsageError
 from cualex.kernels import Launch
 from cualex.parameters import Parameters
+from cualex.replaying import Replay
+from cualex.rule import Rule
 from cualex.runtime import Array
 from cualex.steps import Result, Step
 
@@ -45,9 +47,11 @@ class Plan:
     """Be the list of steps for one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
-    layer has steps of its own. `sink` says where weight gradients go: "momentum" updates the weights, "keep"
-    stores the gradients for `gradients`. With `graph` the second run is captured, where the
-    device can, and from then on replayed as a whole.
+    layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
+    "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
+    (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
+    gradients are added up, and one update follows. With `graph` the second run is captured, where the device can, and
+    from then on replayed as a whole.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Plan:
         outputs: tuple[str, ...] = (),
         fuse: bool = True,
         sink: str = "momentum",
+        factors: Mapping[str, float] | None = None,
+        accumulate: int = 1,
         control: Control | None = None,
         graph: bool = True,
     ):
@@ -70,17 +76,25 @@ class Plan:
                 f"{parameters.network.name} has no layer {unknown[0]!r}; "
                 f"its layers are {', '.join(parameters.network.layers)}"
             )
-        built = Builder(parameters, batch, mode == "train", self.control, fuse, outputs)
+        self.rule = Rule(sink, factors or {}, accumulate)
+        self.rule.check(parameters.network, batch)
+        self._part = batch // accumulate
+        built = Builder(parameters, self._part, mode == "train", self.control, fuse, outputs, self.rule)
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
-        self._sink, self._gradients = sink, {}
-        self._graph, self._wants_graph, self._runs, self._slot, self._crossing = None, graph, 0, 0, {}
+        self._slot = 0
         self.bytes = self._allocate()
+        self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         launches = [launch for step in self.steps for launch in self._bind(step)]
         parameters.devices[0].compile(launches, parameters.compiling)
+        once = [step for step in self.steps if step.kind == "update"] if accumulate > 1 else []
+        often = [step for step in self.steps if step not in once]
+        self._often, self._once = (
+            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in (often, once)
+        )
 
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
@@ -90,14 +104,19 @@ class Plan:
         `colours` (pictures, 3) are added to the red, green and blue of each picture.
         """
         colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
-        given = {"pictures": pictures, "views": views, "colours": colours}
+        self._given = {"pictures": pictures, "views": views, "colours": colours, "labels": labels}
+        if self.rule.parts == 1:
+            self._load_part(0)
+
+    def _load_part(self, part: int) -> None:
+        """Hand a part of the batch to the devices, in the slot whose turn it is."""
+        own = slice(part * self._part, (part + 1) * self._part)
         self._slot = (self._slot + 1) % math.prod(self.parameters.engine.SLOTS)
         for device in self.parameters.devices:
             device.begin_loading(self._slot)
-        for name, values in given.items():
-            for buffer in self._inputs[name]:
-                self._load(buffer, values)
-        self._load(self._labels, labels)
+        for name, values in self._given.items():
+            for buffer in self._inputs.get(name, [self._labels]):
+                self._load(buffer, values[own])
 
     def put_mean(self, mean: np.ndarray) -> None:
         """Hand in the mean picture (stored, stored, 3)."""
@@ -109,19 +128,29 @@ class Plan:
 
         With `each`, hand every step to it instead, which runs it: never as a graph. What overflows shows in the loss.
         """
-        devices, self.control.slot = self.parameters.devices, self._slot
+        sums, devices = [], self.parameters.devices
         with np.errstate(all="ignore"):
-            for device in devices:
-                device.begin(self.control)
-            if each is None:
-                self._replay()
-            else:
-                for step in self.steps:
-                    each(step)
-            for device in devices:
-                device.end(self.control)
-        self._outcome = Outcome(devices[self._sums.place].fetch(self._sums.array))
+            for part in range(self.rule.parts):
+                if self.rule.parts > 1:
+                    self._load_part(part)
+                self.control.slot, self.control.part = self._slot, part
+                for device in devices:
+                    device.begin(self.control)
+                self._run(self._often, each)
+                for device in devices:
+                    device.end(self.control)
+                sums.append(devices[self._sums.place].fetch(self._sums.array))
+            self._run(self._once, each)
+        self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome
+
+    def _run(self, replay: Replay, each: Callable[[Step], None] | None) -> None:
+        """Queue some of the steps, or hand each of them out."""
+        if each is None:
+            replay.run()
+        else:
+            for step in replay.steps:
+                each(step)
 
     def wait(self) -> None:
         """Wait until the last run is over."""
@@ -135,34 +164,16 @@ class Plan:
     @property
     def captured(self) -> bool:
         """Say whether runs replay a graph."""
-        return self._graph is not None
+        return self._often.captured
 
-    def _replay(self) -> None:
-        """Run the steps: the first time one by one, so that all is loaded, then as a graph where there is one."""
-        if self._wants_graph and self._runs == 1:
-            self._capture()
-        self._runs += 1
-        if self._graph is None:
-            self._run_steps()
-            return
-        floats = self.parameters.ledger.floats
-        for name, count in self._crossing.items():
-            floats[name] = floats.get(name, 0) + count
-        self._graph()
-
-    def _run_steps(self) -> None:
+    def release(self) -> None:
+        """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
+        self.wait()
+        for buffer in self.buffers:
+            buffer.array = None
         for step in self.steps:
-            step.run()
-
-    def _capture(self) -> None:
-        """Record the steps; what they entered in the ledger is entered again at every launch."""
-        ledger, devices = self.parameters.ledger, self.parameters.devices
-        before = dict(ledger.floats)
-        ledger.clear()
-        self._graph = devices[0].capture(devices, self._run_steps)
-        self._crossing = dict(ledger.floats)
-        ledger.floats.clear()
-        ledger.floats.update(before)
+            step.run = None
+        self._gradients, self._given, self._often, self._once = {}, {}, None, None
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
@@ -181,8 +192,9 @@ class Plan:
         return [(place, self._outputs[name].at(place).array()) for place in self._places(self._outputs[name])]
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Return the canonical gradients that the sink "keep" has stored."""
-        return {name: self.parameters.gather(self._gradients, name) for name in self.parameters.stages}
+        """Return the canonical gradients where they are kept; frozen layers have none."""
+        names = dict.fromkeys(name for name, _ in self._gradients)
+        return {name: self.parameters.gather(self._gradients, name) for name in names}
 
     def _allocate(self) -> int:
         """Allocate all buffers; where they do not fit, raise OutOfMemory with the batch that would."""
@@ -200,7 +212,9 @@ class Plan:
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
         """Hand an input to its device, in the slot whose turn it is."""
         slots = self.parameters.engine.SLOTS
-        self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
+        self.parameters.devices[buffer.place].load(
+            buffer.array[self._slot] if slots else buffer.array, values
+        )
 
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a place."""
@@ -223,13 +237,8 @@ class Plan:
 
     def _make_sink(self, step: Step, last: str):
         """Make the sink of one of a step's parameters."""
-        name, update = f"{step.layers[0]}.{last}", self.parameters.engine.update
-        parameters, device = self.parameters, self.parameters.devices[step.place]
-        weight = parameters.arrays[name, step.place]
-        if self._sink == "keep":
-            gradient = device.allocate(weight.shape, device.master, zero=True)
-            self._gradients[name, step.place] = gradient
-            return update.Keep(gradient)
-        decay = parameters.stages[name].parameters[name].decay
-        velocity, copy = parameters.velocity(name, step.place), parameters.copies.get((name, step.place))
-        return update.Momentum(weight, velocity, self.control, decay, copy)
+        name, parameters = f"{step.layers[0]}.{last}", self.parameters
+        if step.kind == "update":
+            return self.rule.mover(parameters, name, step.place, self.control)
+        gradient = self._gradients.get((name, step.place))
+        return self.rule.make(parameters, name, step.place, gradient, self.control)

@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                          const Control* __restrict__ control, float* __restrict__ weight,
                          float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
                          float* __restrict__ bias_velocity, float* __restrict__ slabs,
-                         float* __restrict__ bias_slabs) {
+                         float* __restrict__ bias_slabs, float factor, float bias_factor) {
     const int tiles = (WINDOW + TILE_COLUMNS - 1) / TILE_COLUMNS;
     const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
     const int tile = blockIdx.x % tiles, first_column = tile * TILE_COLUMNS, first_row = blockIdx.x / tiles * TILE_ROWS;
@@ -82,8 +82,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const Part part(split, PIXELS);
     multiply(sums, a, b, part.first, part.last, look);
 
-    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, control, velocity, copy};
-    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, control, bias_velocity, nullptr};
+    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, false, control, velocity, copy, factor};
+    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, true, control, bias_velocity, nullptr,
+                            bias_factor};
     float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
     float* bias_slab = bias_slabs + (size_t)(split * tiles + tile) * TOWERS * FILTERS;
     if (adds_bias && !bias_sink.idle()) {

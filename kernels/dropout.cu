@@ -3,7 +3,7 @@
 //     x, y: towers x PICTURES x FEATURES of the towers on this place; y may be x
 //
 // An element of all TOWERS has the number (picture * TOWERS + tower) * FEATURES + feature, and is kept where its word
-// of Philox is below `limit`: keep * 2^32. A thread has VECTOR elements in a row; with VECTOR = 4 they are one block
+// of Philox is below `limit`: keep * 2^32. In the parts of a batch the pictures are numbered on. A thread has VECTOR elements in a row; with VECTOR = 4 they are one block
 // of Philox. The grid's y is the tower of this place.
 // Cost: reads x and writes y once; 25 integer operations a value. Checked in tests/test_dropout.py.
 //
@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = FEATURES / VECTOR;
     const unsigned picture = item / vectors, feature = item % vectors * VECTOR;
     if (picture >= (unsigned)PICTURES) return;
-    const unsigned long long row = (unsigned long long)picture * TOWERS + first_tower + blockIdx.y;
+    const unsigned long long row = ((unsigned long long)control->part * PICTURES + picture) * TOWERS + first_tower + blockIdx.y;
     const unsigned long long number = row * FEATURES + feature;
     const size_t place = (size_t)blockIdx.y * PICTURES * FEATURES + (size_t)item * VECTOR;
     unsigned words[4];

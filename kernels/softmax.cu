@@ -1,6 +1,6 @@
 // Turn scores into probabilities, and say how right they are, picture by picture.
 //
-//     y[c] = exp(x[c] - max x) / SUM exp(x - max x)      dx[c] = (y[c] - 1 at the label) / counted pictures
+//     y[c] = exp(x[c] - max x) / SUM exp(x - max x)      dx[c] = (y[c] - 1 at the label) / counted pictures / PARTS
 //
 //     x, y, dx: PICTURES x CLASSES (dx null in inference); labels: 2 x PICTURES, one row a slot, -1 is not counted
 //     figures: PICTURES x 4 of loss, right at the first, among the first five, counted (kernels/softmax_sums.cu)
@@ -11,7 +11,7 @@
 // Cost: reads a row of scores three times (twice from the L1 cache), writes y and dx; every block reads all labels.
 // Shared memory: 8 bytes a thread. Checked in tests/test_softmax.py.
 //
-// dimensions: PICTURES CLASSES
+// dimensions: PICTURES CLASSES PARTS
 // choices: PRECISION
 #include "primitives.cuh"
 #include "values.cuh"
@@ -51,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int c = threadIdx.x; c < CLASSES; c += blockDim.x) {
         const float probability = expf(load(x + first + c) - highest) / (float)total;
         store(y + first + c, probability);
-        if (dx) store(dx + first + c, label < 0 ? 0 : (probability - (c == label)) / counted);
+        if (dx) store(dx + first + c, label < 0 ? 0 : (probability - (c == label)) / (counted * PARTS));
     }
     if (threadIdx.x == 0) {
         double* row = figures + blockIdx.x * 4;

@@ -1,6 +1,7 @@
 // Sum the figures of all pictures, and note whether the loss is a number.
 //
 //     sums[f] = SUM over pictures of figures[picture][f], f < 4; control->finite = sums[0] is finite (unless null)
+//     and so were those of the batch's parts before
 //
 // One block: a thread sums every 256th picture, then the threads' sums are joined in pairs, always the same ones.
 // Cost: reads 32 bytes a picture. Shared memory: 8 bytes a thread. Checked in tests/test_softmax.py.
@@ -19,6 +20,6 @@ extern "C" __global__ void __launch_bounds__(256)
         sum = block_sum(sum, work);
         if (threadIdx.x > 0) continue;
         sums[f] = sum;
-        if (f == 0 && control) control->finite = sum - sum == 0;
+        if (f == 0 && control) control->finite = sum - sum == 0 && (control->part == 0 || control->finite);
     }
 }

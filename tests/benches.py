@@ -69,6 +69,12 @@ class Bench:
         self.device.begin(control)
         return control
 
+    def diverge(self, control):
+        """Let the updates see a loss that is no number."""
+        control.finite = False
+        if not self.host:
+            self.device.upload(self.device.control[FINITE : FINITE + 1], np.zeros(1, np.uint32))
+
     def finite(self, control):
         """Say whether the loss of the step was a number, as the updates will see it."""
         return control.finite if self.host else bool(self.get(self.device.control)[FINITE])

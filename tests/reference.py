@@ -210,3 +210,16 @@ def momentum(weight, velocity, gradient, rate, momentum=0.9, decay=0.0005):
     """Update as section 5 prints it: v <- 0.9 v - 0.0005 rate w - rate g, w <- w + v. Returns (w, v)."""
     velocity = momentum * velocity - decay * rate * weight - rate * gradient
     return weight + velocity, velocity
+
+
+def adam(weight, first, second, gradient, t, rate, decay=0.0, betas=(0.9, 0.999), epsilon=1e-7):
+    """Update as Keras does, for the t-th time from 1 on. Returns (w, m, s).
+
+    m <- m + (g - m) (1 - b1), s <- s + (g g - s) (1 - b2), w <- w - rate c m / (sqrt(s) + epsilon), where c is
+    sqrt(1 - b2^t) / (1 - b1^t) and g has decay * w added.
+    """
+    gradient = gradient + decay * weight
+    first = first + (gradient - first) * (1 - betas[0])
+    second = second + (gradient**2 - second) * (1 - betas[1])
+    correction = math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+    return weight - rate * correction * first / (np.sqrt(second) + epsilon), first, second

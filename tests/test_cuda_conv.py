@@ -12,7 +12,7 @@ from test_conv import CASES, Arrays, Case, draw, equal, formula, of_tower
 from test_conv import engine as on_the_host
 
 from cualex.engine.cuda import conv
-from cualex.engine.cuda.update import Keep, Momentum, momentum
+from cualex.engine.cuda.update import Keep, Momentum, apply
 
 PRECISIONS = ["fp32", "tf32", "bf16"]
 CUDA = {
@@ -34,6 +34,7 @@ FEW = [
         "two towers, as conv2",
         "two towers with two groups",
     ),
+    *("rounded up, padded", "rounded up, two sources for two towers"),
     *("two sources for two towers", "two sources for one tower", "three groups", "48 channels", "wide"),
 ]
 
@@ -134,10 +135,11 @@ def test_operands_are_rounded_to_the_nearest(emulated):
 
 
 @pytest.mark.parametrize("crop", [(19, 23), (16, 13)])
-@pytest.mark.parametrize("pad", [0, 2])
-def test_a_picture_in_blocks_of_pixels(bench, pad, crop):
+@pytest.mark.parametrize(("pad", "round_up"), [(0, False), (2, False), (0, True)])
+def test_a_picture_in_blocks_of_pixels(bench, pad, round_up, crop):
     """conv1 over blocks of 4 x 4 pixels: the same filters; weights beyond the filter stay zero."""
     case = Case(towers=2, shared=True, filters=6, size=11, stride=4, pad=pad, height=crop[0], width=crop[1])
+    case = replace(case, round_up=round_up)
     arrays = small(case)
     channels, rows, columns = conv.picture((3, *crop), size=11, stride=4, pad=pad)
     below, right = 4 * rows - crop[0] - pad, 4 * columns - crop[1] - pad
@@ -207,10 +209,9 @@ def test_the_sum_over_towers_is_that_of_two_places(bench):
 def test_momentum_is_keep_and_then_the_update(bench, splits, finite, monkeypatch):
     case = Case(towers=2, shared=True, filters=5, size=5, stride=2, height=9, width=8)
     arrays, device = draw(case, False), bench.device
-    control = bench.begin(rate=0.5, momentum=0.75, decay=0.25)
+    control = bench.begin(rate=0.5, momentum=0.75, decay=0.25, bias_rate=0.375)
     if not finite:
-        words = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32).view(np.uint32)
-        device.upload(device.control, words)
+        bench.diverge(control)
     blocks = draw(replace(case, channels=12, size=3, stride=1, height=6, width=5), False).x
     run = Convolution(bench, case, replace(arrays, x=blocks), stride=2)
     before = [bench.get(run.master), bench.get(run.bias)]
@@ -221,7 +222,7 @@ def test_momentum_is_keep_and_then_the_update(bench, splits, finite, monkeypatch
         for values, speed, decay in zip(before, speeds, (True, False), strict=True):
             copy = bench.put(values) if decay and device.precision == "bf16" else None
             arrays = bench.put(values, np.float32), bench.put(speed, np.float32)
-            made.append(Momentum(*arrays, control, decay, copy))
+            made.append(Momentum(*arrays, control, decay, copy, factor=0.5 if decay else 3, bias=not decay))
         return made
 
     with cut_into(monkeypatch, (16, 64, 16, 32), splits=splits):
@@ -229,7 +230,7 @@ def test_momentum_is_keep_and_then_the_update(bench, splits, finite, monkeypatch
         run.sink(*map(Keep, kept))
         apart, fused = parameters(), parameters()
         for gradient, sink in zip(kept, apart, strict=True):
-            momentum(device, gradient, sink)
+            apply(device, gradient, sink)
         run.sink(*fused)
     for one, other in zip(apart, fused, strict=True):
         for name in ("weight", "velocity", "copy"):

@@ -12,7 +12,7 @@ from test_dense import CASES, Case, draw, equal, formula
 from test_dense import engine as on_the_host
 
 from cualex.engine.cuda import dense
-from cualex.engine.cuda.update import Keep, Momentum, momentum
+from cualex.engine.cuda.update import Keep, Momentum, apply
 
 PRECISIONS = ["fp32", "tf32", "bf16"]
 SMALL = {name: case for name, case in CASES.items() if "block" not in name}
@@ -130,9 +130,9 @@ def test_momentum_is_keep_and_then_the_update(bench, name, finite):
     """The input's gradient is that of the weights as they were."""
     case, device = ALL[name], bench.device
     arrays = draw(case, False)
-    control = bench.begin(rate=0.5, momentum=0.75, decay=0.25)
+    control = bench.begin(rate=0.5, momentum=0.75, decay=0.25, bias_rate=0.375)
     if not finite:
-        device.upload(device.control, np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32).view(np.uint32))
+        bench.diverge(control)
     layer = Layer(bench, case, *arrays)
     before = [bench.get(layer.master), bench.get(layer.bias)]
     kept = [bench.empty(each.shape, np.float32) for each in before]
@@ -143,14 +143,14 @@ def test_momentum_is_keep_and_then_the_update(bench, name, finite):
         for values, decay in zip(before, (True, False), strict=True):
             pair = bench.put(values, np.float32), bench.put(values * 0.5, np.float32)
             copy = copies if decay and device.precision == "bf16" else None
-            made.append(Momentum(*pair, control, decay, copy))
+            made.append(Momentum(*pair, control, decay, copy, factor=0.5 if decay else 3, bias=not decay))
         return made
 
     fused = parameters(layer.weight)
     assert_array_equal(layer.backward(*fused), dx)
     apart = parameters(bench.put(before[0]))
     for gradient, sink in zip(kept, apart, strict=True):
-        momentum(device, gradient, sink)
+        apply(device, gradient, sink)
     for one, other in zip(apart, fused, strict=True):
         for each in ("weight", "velocity", "copy"):
             a, b = getattr(one, each), getattr(other, each)

@@ -7,7 +7,7 @@ import small
 from cualex import buffers
 from cualex.cuda import CudaDevice, control_words, from_bf16, to_bf16
 from cualex.errors import OutOfMemory
-from cualex.plan import Plan
+from cualex.replaying import Replay
 
 BATCH = 3
 PLACEMENTS = {
@@ -121,7 +121,10 @@ def test_gradients_are_the_hosts(emulated, precision):
 def test_every_layers_output_is_the_hosts(emulated, precision):
     ours = parameters(emulated(), precision=precision)
     names = tuple(ours.network.layers)
-    plans = [small.plan(ours, "infer", outputs=names, batch=BATCH), host_like(precision, "infer", outputs=names)]
+    plans = [
+        small.plan(ours, "infer", outputs=names, batch=BATCH),
+        host_like(precision, "infer", outputs=names),
+    ]
     plans[0].run()
     for name in names:
         found, expected = (plan.output(name) for plan in plans)
@@ -130,7 +133,7 @@ def test_every_layers_output_is_the_hosts(emulated, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_momentum_is_keep_and_then_the_update(emulated, precision):
-    from cualex.engine.cuda.update import Momentum, momentum
+    from cualex.engine.cuda.update import Momentum, apply
 
     moved = parameters(emulated(), "cuda:0,cuda:1", precision)
     kept = parameters(emulated(), "cuda:0,cuda:1", precision)
@@ -142,7 +145,7 @@ def test_momentum_is_keep_and_then_the_update(emulated, precision):
         for (name, place), gradient in plan._gradients.items():
             arrays = kept.arrays[name, place], kept.velocity(name, place)
             sink = Momentum(*arrays, plan.control, name.endswith("weight"), kept.copies.get((name, place)))
-            momentum(kept.devices[place], gradient, sink)
+            apply(kept.devices[place], gradient, sink)
     assert small.digest(moved) == small.digest(kept)
 
 
@@ -201,7 +204,9 @@ def test_a_batch_that_does_not_fit_is_said_with_one_that_does(emulated):
     made = parameters(runtime)
     wanted = small.plan(made, batch=16).bytes
     runtime.free = lambda device: wanted // 2
-    with pytest.raises(OutOfMemory, match=r"a batch of 16 needs \d\.\d\d GB on cuda:0, .*; about (7|8) would fit: "):
+    with pytest.raises(
+        OutOfMemory, match=r"a batch of 16 needs \d\.\d\d GB on cuda:0, .*; about (7|8) would fit: "
+    ):
         small.plan(made, batch=16)
     small.plan(made, batch=7)
     runtime.free = lambda device: 1000
@@ -280,10 +285,10 @@ def test_a_buffer_reused_one_step_early_is_noticed(emulated, alone, monkeypatch)
 
 def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
     """Planted: rate, seed, step and slot are handed over once, inside of the graph."""
-    begin, steps = CudaDevice.begin, Plan._run_steps
+    begin, steps = CudaDevice.begin, Replay._run_steps
 
     def baked(self):
-        for device in self.parameters.devices:
+        for device in self.devices:
             device.upload(device.control, words[-1])
         steps(self)
 
@@ -294,7 +299,7 @@ def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
         begin(self, control)
 
     monkeypatch.setattr(CudaDevice, "begin", noted)
-    monkeypatch.setattr(Plan, "_run_steps", baked)
+    monkeypatch.setattr(Replay, "_run_steps", baked)
     made = parameters(emulated())
     assert (train(made), small.digest(made)) != alone("fp32")
     made = parameters(emulated())

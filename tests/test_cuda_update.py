@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cualex.cuda import FINITE, to_bf16
-from cualex.engine.cuda.update import Momentum, momentum
+from cualex.cuda import to_bf16
+from cualex.engine.cuda.update import Momentum, apply
 from cualex.engine.host import update as host
 
 SHAPE = (2, 3, 5, 7, 3)  # more than two blocks, and no multiple of one
@@ -24,7 +24,7 @@ def test_the_bits_are_those_of_the_host(cuda_bench, rng, decay, factor):
     control = cuda_bench.begin(rate=0.3, momentum=0.9, decay=factor)
     copy = cuda_bench.empty(SHAPE) if cuda_bench.device.dtype == np.uint16 else None
     with cuda_bench.untouched(gradient):
-        momentum(cuda_bench.device, gradient, Momentum(weight, velocity, control, decay, copy))
+        apply(cuda_bench.device, gradient, Momentum(weight, velocity, control, decay, copy))
     host.momentum(*wanted, given, control, decay)
     assert_array_equal(cuda_bench.get(weight), wanted[0])
     assert_array_equal(cuda_bench.get(velocity), wanted[1])
@@ -35,11 +35,9 @@ def test_the_bits_are_those_of_the_host(cuda_bench, rng, decay, factor):
 def test_nothing_moves_when_the_loss_was_not_finite(cuda_bench, rng):
     given, (weight, velocity, gradient) = draw(cuda_bench, rng)
     control = cuda_bench.begin(rate=0.3)
-    words = cuda_bench.get(cuda_bench.device.control)
-    words[FINITE] = 0
-    cuda_bench.device.upload(cuda_bench.device.control, words)
+    cuda_bench.diverge(control)
     copy = cuda_bench.empty(SHAPE, np.uint16)
     with cuda_bench.untouched(copy):
-        momentum(cuda_bench.device, gradient, Momentum(weight, velocity, control, True, copy))
+        apply(cuda_bench.device, gradient, Momentum(weight, velocity, control, True, copy))
     assert_array_equal(cuda_bench.get(weight), given[0])
     assert_array_equal(cuda_bench.get(velocity), given[1])

@@ -17,12 +17,12 @@ from dry import DryRuntime
 
 from cualex import kernels, networks
 from cualex.engine.cuda import statistics
-from cualex.engine.cuda import update as momentum
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
 from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.rule import Rule
 from cualex.workers import cores
 
 # Device, batch, mode, fused; the last for the kernels that only plain plans, two GPUs and kept gradients launch.
@@ -54,10 +54,11 @@ def launches():
 
 
 def update(made, plan):
-    """Launch the momentum update of a gradient that was kept."""
-    weight, velocity = made.arrays["conv1.weight", 0], made.velocity("conv1.weight", 0)
-    sink = momentum.Momentum(weight, velocity, plan.control, True, made.copies.get(("conv1.weight", 0)))
-    momentum.momentum(made.devices[0], weight, sink)
+    """Launch the updates by a gradient that was kept."""
+    weight = made.arrays["conv1.weight", 0]
+    for sink in ("momentum", "adam"):
+        mover = Rule(sink).mover(made, "conv1.weight", 0, plan.control)
+        made.engine.update.apply(made.devices[0], weight, mover)
 
 
 def watch(made, plan):

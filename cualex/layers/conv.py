@@ -94,7 +94,7 @@ class Conv(Layer):
         return y, {}
 
     def backward(self, build, x, y, kept, dy, then):
-        """Sink the gradients of weights and biases, and add up what the windows give for `dx`."""
+        """Sink the gradients of weights and biases unless frozen, and add up what the windows give for `dx`."""
         dx = build.gradient(x)
         numbers = self._numbers(x)
         for place in build.places(y):
@@ -108,14 +108,15 @@ class Conv(Layer):
                     products=1,
                     **numbers,
                 )
-            build.step(
-                place,
-                "conv.weight_gradient",
-                reads={"x": x.reads(place, bordered=True), "dy": dy.at(place)},
-                sinks={"sink": "weight", "bias_sink": "bias"},
-                products=1,
-                **numbers,
-            )
+            if build.trained:
+                build.step(
+                    place,
+                    "conv.weight_gradient",
+                    reads={"x": x.reads(place, bordered=True), "dy": dy.at(place)},
+                    sinks={"sink": "weight", "bias_sink": "bias"},
+                    products=1,
+                    **numbers,
+                )
         return dx
 
     def _numbers(self, x):

@@ -73,7 +73,10 @@ class Dense(Layer):
         return y, {}
 
     def backward(self, build, x, y, kept, dy, then):
-        """Write the input's gradient and sink those of weights and biases, in one pass over the weights."""
+        """Write the input's gradient and sink those of weights and biases, in one pass over the weights.
+
+        A frozen layer sinks none.
+        """
         dx = build.gradient(x, relu=False)
         for place in build.places(y):
             build.step(
@@ -85,8 +88,8 @@ class Dense(Layer):
                     "dy": dy.at(place, flat=True),
                 },
                 writes={"dx": dx.reads(place, flat=True) if dx else None},
-                sinks={"sink": "weight", "bias_sink": "bias"},
-                products=2 if dx else 1,
+                sinks={"sink": "weight", "bias_sink": "bias"} if build.trained else {},
+                products=bool(dx) + build.trained,
                 shared=x.shared,
             )
         return dx

@@ -34,6 +34,7 @@ class Softmax(Layer):
                 "sums": build.sums,
             },
             control=build.control,
+            parts=build.rule.parts,
         )
         return y, {"dx": dx}
 

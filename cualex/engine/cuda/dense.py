@@ -37,12 +37,14 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     product.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
 
 
-def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> None:
+def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
     """Write the input's gradient and give the sinks those of weights and biases, which they may update.
 
-    `dx` is a list as `x` is, or None. What several towers read gets the sum over the towers.
+    `dx` is a list as `x` is, or None; a frozen layer has no sinks. What several towers read gets the sum over the
+    towers.
     """
     shape = Shape.of(x, dy, shared)
     if dx is not None:
         product.input_gradient(device, shape, dy, weight, dx)
-    product.weight_gradient(device, shape, x, dy, sink, bias_sink)
+    if sink is not None:
+        product.weight_gradient(device, shape, x, dy, sink, bias_sink)

@@ -7,9 +7,11 @@ order by one more kernel. A tower's sums are the same whether or not the other t
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from cualex.engine.cuda import tiles
 from cualex.engine.cuda.maps import THREADS, grid, storage
-from cualex.engine.cuda.update import Keep, Momentum
+from cualex.engine.cuda.update import Keep, Momentum, Sum
 from cualex.errors import UsageError
 
 LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
@@ -144,7 +146,17 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         bias_slabs = device.scratch("bias slabs", (parts, *target(bias_sink).shape))
     device.launch(
         "conv_weight_gradient",
-        (*_pair(x), dy, device.control, *_arrays(sink), *_arrays(bias_sink)[:2], slabs, bias_slabs),
+        (
+            *_pair(x),
+            dy,
+            device.control,
+            *_arrays(sink),
+            *_arrays(bias_sink)[:2],
+            slabs,
+            bias_slabs,
+            _factor(sink),
+            _factor(bias_sink),
+        ),
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(False, False, chunk),
@@ -171,7 +183,7 @@ def sink_parts(device, sink, parts) -> None:
     count = target(sink).size
     device.launch(
         "weight_update",
-        (parts, device.control, *_arrays(sink)),
+        (parts, device.control, *_arrays(sink), _factor(sink)),
         grid=grid(-(-count // 4)),
         block=THREADS,
         PRECISION=storage(device),
@@ -179,6 +191,7 @@ def sink_parts(device, sink, parts) -> None:
         SPLITS=len(parts),
         SINK=_kind(sink),
         DECAY=_decay(sink),
+        BIAS=int(isinstance(sink, Momentum) and sink.bias),
     )
 
 
@@ -225,8 +238,13 @@ def _arrays(sink):
 
 
 def _kind(sink) -> int:
-    """Return KEEP or MOMENTUM of kernels/sink.cuh."""
-    return int(isinstance(sink, Momentum))
+    """Return KEEP, MOMENTUM or SUM of kernels/sink.cuh."""
+    return 1 if isinstance(sink, Momentum) else 2 if isinstance(sink, Sum) else 0
+
+
+def _factor(sink) -> np.float32:
+    """Return the parameter's factor of the rate."""
+    return np.float32(sink.factor if isinstance(sink, Momentum) else 1)
 
 
 def _decay(sink) -> int:

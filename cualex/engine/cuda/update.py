@@ -1,16 +1,21 @@
-"""Where weight gradients go: kept, or straight into the weights by the paper's update rule.
+"""Where weight gradients go: kept, added up, or straight into the weights by an update rule.
 
-    v  <-  momentum * v - rate * g - (rate * decay) * w
-    w  <-  w + v                                            (section 5 of the paper; decay is multiplied by rate)
+    Momentum    v  <-  momentum * v - rate * g - (rate * decay) * w
+                w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
 
-The kernels that give gradients have a choice SINK: KEEP stores them, MOMENTUM updates in the same kernel. `Momentum`
-is `Keep` followed by `momentum`, to the bit. Kernels read the rates from `device.control`, the copy of the control in
-device memory that `device.begin` makes; when the last loss was not finite, nothing moves.
+    Adam        kernels/adam.cu has the rule
+
+The kernels that give gradients have a choice SINK: KEEP stores them, SUM adds them to those of the batch's parts
+before, MOMENTUM updates in the same kernel. `Momentum` is `Keep` followed by `apply`, to the bit; `Adam` always follows
+`Keep` or `Sum`. Kernels read the rates from `device.control`, the copy of the control in device memory that
+`device.begin` makes; when the last loss was not finite, nothing moves.
 """
 
 from dataclasses import dataclass
 
-from cualex.devices import Control
+import numpy as np
+
+from cualex.devices import EPSILON, FIRST, SECOND, Control
 from cualex.engine.cuda.maps import THREADS, grid, storage
 from cualex.runtime import Array
 
@@ -23,10 +28,18 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Sum(Keep):
+    """Add the gradients of a batch's parts; that of the first is stored."""
+
+    control: Control
+
+
+@dataclass(frozen=True)
 class Momentum:
     """Update the weights, and the copy in bfloat16 that the other kernels read, where there is one.
 
-    All arrays have one shape; `control` is the host's, whose numbers the device has its own copy of.
+    All arrays have one shape; `control` is the host's, whose numbers the device has its own copy of. The rate, that of
+    biases with `bias`, is multiplied by `factor`.
     """
 
     weight: Array
@@ -34,16 +47,42 @@ class Momentum:
     control: Control
     decay: bool
     copy: Array | None = None
+    factor: float = 1.0
+    bias: bool = False
 
 
-def momentum(device, gradient, sink: Momentum) -> None:
-    """Apply the rule to a parameter whose gradient was kept."""
+@dataclass(frozen=True)
+class Adam:
+    """Update the weights by their gradient's averages `first` and `second`, of the gradient and of its square."""
+
+    weight: Array
+    first: Array
+    second: Array
+    control: Control
+    decay: bool
+    copy: Array | None = None
+    factor: float = 1.0
+    bias: bool = False
+
+
+def apply(device, gradient, sink: Momentum | Adam) -> None:
+    """Move a parameter by its gradient, which was kept and stays as it is."""
+    if isinstance(sink, Adam):
+        reals = {"FRESH_FIRST": 1 - FIRST, "FRESH_SECOND": 1 - SECOND, "EPSILON": EPSILON}
+        _launch(device, "adam", gradient, sink, (sink.first, sink.second), **reals)
+    else:
+        _launch(device, "momentum", gradient, sink, (sink.velocity,))
+
+
+def _launch(device, name: str, gradient, sink, averages, **reals: float) -> None:
     device.launch(
-        "momentum",
-        (gradient, device.control, sink.weight, sink.velocity, sink.copy),
+        name,
+        (gradient, device.control, sink.weight, *averages, sink.copy, np.float32(sink.factor)),
         grid=grid(gradient.size),
         block=THREADS,
         COUNT=gradient.size,
         DECAY=int(sink.decay),
+        BIAS=int(sink.bias),
         PRECISION=storage(device),
+        **reals,
     )

@@ -11,10 +11,14 @@ import numpy as np
 
 OUTPUTS = 1024  # columns of a block in the forward pass, at most; there are at least two blocks
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
-UPDATED = 64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
+UPDATED = (
+    64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
+)
 
 
-def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
+def pack(
+    canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1
+) -> np.ndarray:
     """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
 
     `maps` is the shape (channels, rows, columns) of what one source gives.
@@ -50,11 +54,12 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     device.grid(task, towers, parts)
 
 
-def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> None:
+def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
     """Write the input's gradient and give the sinks those of weights and biases, in one pass over the weights.
 
     A block of weights is read once: for `dx`, from the weights as they are, and then by the sink, which may
-    update them. `dx` is a list as `x` is, or None. What several towers read gets the sum over the towers.
+    update them. `dx` is a list as `x` is, or None; a frozen layer has no sinks. What several towers read gets the sum
+    over the towers.
     """
     towers, _, outputs = dy.shape
     blocks = [
@@ -76,6 +81,8 @@ def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> Non
                     dx[source][:, rows] += product.T
                 else:
                     np.copyto(dx[source][:, rows], product.T)
+            if sink is None:
+                continue
             block = scratch("weight gradient", (count, outputs), dy.dtype)
             np.matmul(x[source][:, rows].T, dy[tower], out=block)
             for first in range(0, count, UPDATED):
@@ -84,7 +91,7 @@ def backward(device, x, weight, dy, dx, sink, bias_sink, *, shared=False) -> Non
                 sink((tower, slice(start, start + len(part))), part)
 
     device.run(task, len(blocks))
-    for tower in range(towers):
+    for tower in range(towers if bias_sink else 0):
         bias_sink(tower, dy[tower].sum(0))
 
 

@@ -19,7 +19,8 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
     def task(part, scratch):
         first, last = part * PICTURES, min((part + 1) * PICTURES, pictures)
         row = towers * features
-        drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=first * row)
+        begin = (control.part * pictures + first) * row  # in the parts of a batch the pictures are numbered on
+        drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=begin)
         kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
         for tower in range(here):
             own = tower, slice(first, last)

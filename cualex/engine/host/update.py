@@ -1,18 +1,28 @@
-"""Where weight gradients go: kept, or straight into the weights by the paper's update rule.
+"""Where weight gradients go: kept, added up, or straight into the weights by an update rule.
 
-    v  <-  momentum * v - decay * rate * w - rate * g
-    w  <-  w + v                                            (section 5 of the paper; decay is multiplied by rate)
+    Momentum    v  <-  momentum * v - decay * rate * w - rate * g
+                w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
 
-A weight gradient arrives block by block, each block once, from any worker. `Keep` stores it. `Momentum` updates
-the block's weights at once, so that a dense layer's gradient, a product of two thin matrices, is never written
-to memory as a whole; it is `Keep` followed by `momentum`, to the bit.
+    Adam        g  <-  g + decay * w
+                m  <-  m + (g - m) * (1 - first)
+                s  <-  s + (g * g - s) * (1 - second)
+                w  <-  w - m * corrected / (sqrt(s) + epsilon)  (Keras; `Control.corrected` has the corrections)
+
+Either rate is multiplied by the parameter's own factor; biases have a rate of their own. A weight gradient arrives
+block by block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the batch's parts before.
+`Momentum` updates the block's weights at once, so that a dense layer's gradient, a product of two thin matrices, is
+never written to memory as a whole; it is `Keep` followed by `apply`, to the bit. `Adam` always follows `Keep` or `Sum`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cualex.devices import Control
+from cualex.devices import EPSILON, FIRST, SECOND, Control
+
+BLOCK = (
+    1 << 15
+)  # numbers that `apply` takes at a time: with all that goes with them they fit a core's own cache
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,20 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Sum(Keep):
+    """Add the gradients of a batch's parts; that of the first is stored."""
+
+    control: Control
+
+    def __call__(self, index, block: np.ndarray) -> None:
+        """Take the block that stands at `index` of the parameter."""
+        if self.control.part:
+            self.gradient[index] += block
+        else:
+            self.gradient[index] = block
+
+
+@dataclass(frozen=True)
 class Momentum:
     """Update the weights; leave them alone when the loss was not finite.
 
@@ -38,19 +62,94 @@ class Momentum:
     control: Control
     decay: bool
     copy: None = None
+    factor: float = 1.0
+    bias: bool = False
 
     def __call__(self, index, block: np.ndarray) -> None:
         """Take the block that stands at `index` of the parameter, and use it up."""
         if self.control.finite:
-            momentum(self.weight[index], self.velocity[index], block, self.control, self.decay)
+            arrays = self.weight[index], self.velocity[index], block
+            momentum(*arrays, self.control, self.decay, self.factor, self.bias)
+
+    def flat(self) -> "Momentum":
+        """Return the same of one axis."""
+        return replace(self, weight=self.weight.reshape(-1), velocity=self.velocity.reshape(-1))
 
 
-def momentum(weight, velocity, gradient, control: Control, decay: bool) -> None:
+@dataclass(frozen=True)
+class Adam:
+    """Update the weights by their gradient's averages `first` and `second`, of the gradient and of its square."""
+
+    weight: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    control: Control
+    decay: bool
+    copy: None = None
+    factor: float = 1.0
+    bias: bool = False
+
+    def __call__(self, index, block: np.ndarray) -> None:
+        """Take the block that stands at `index` of the parameter, and use it up."""
+        if self.control.finite:
+            arrays = self.weight[index], self.first[index], self.second[index], block
+            adam(*arrays, self.control, self.decay, self.factor, self.bias)
+
+    def flat(self) -> "Adam":
+        """Return the same of one axis."""
+        weight, first, second = (array.reshape(-1) for array in (self.weight, self.first, self.second))
+        return replace(self, weight=weight, first=first, second=second)
+
+
+def apply(device, gradient, sink: Momentum | Adam) -> None:
+    """Move a parameter by its gradient, which was kept and stays as it is."""
+    flat, whole = gradient.reshape(-1), sink.flat()
+
+    def task(part, scratch):
+        own = slice(part * BLOCK, min((part + 1) * BLOCK, flat.size))
+        block = scratch("update", flat[own].shape, flat.dtype)
+        np.copyto(block, flat[own])
+        whole(own, block)
+
+    device.run(task, -(-flat.size // BLOCK))
+
+
+def momentum(
+    weight, velocity, gradient, control: Control, decay: bool, factor: float = 1.0, bias: bool = False
+) -> None:
     """Apply the rule to one block in place; `gradient` is used up as work space."""
+    rate, shrink = _scaled(weight, factor, control.rate_of(bias), control.rate * control.decay)
     velocity *= control.momentum
-    gradient *= control.rate
+    gradient *= rate
     velocity -= gradient
     if decay and control.decay:
-        np.multiply(weight, control.rate * control.decay, out=gradient)
+        np.multiply(weight, shrink, out=gradient)
         velocity -= gradient
     weight += velocity
+
+
+def adam(
+    weight, first, second, gradient, control: Control, decay: bool, factor: float = 1.0, bias: bool = False
+) -> None:
+    """Apply the rule to one block in place; `gradient` is used up as work space."""
+    (rate,) = _scaled(weight, factor, control.corrected(bias))
+    if decay and control.decay:
+        gradient += weight * weight.dtype.type(control.decay)
+    square = gradient * gradient
+    gradient -= first
+    gradient *= weight.dtype.type(1 - FIRST)
+    first += gradient
+    square -= second
+    square *= weight.dtype.type(1 - SECOND)
+    second += square
+    np.sqrt(second, out=square)
+    square += weight.dtype.type(EPSILON)
+    np.multiply(first, rate, out=gradient)
+    gradient /= square
+    weight -= gradient
+
+
+def _scaled(weight, factor: float, *rates: float) -> list[np.generic]:
+    """Return rates times a parameter's factor, both rounded to its type before, as a kernel does it."""
+    kind = weight.dtype.type
+    return [kind(rate) * kind(factor) for rate in rates]
