@@ -3,7 +3,8 @@
 //     r = 1 / sqrt(variance + EPSILON)
 //     dx = weight * r * (dy - dbias / PIXELS - (x - mean) * r * dweight / PIXELS)
 //
-//     x, dy, dx: towers x PIXELS x CHANNELS (dx may be dy); all others: towers x CHANNELS floats
+//     x, dy, dx: towers x PIXELS x CHANNELS (dx may be dy); all others: towers x CHANNELS floats. Where mean and
+//     variance are given and not the batch's, mean, dweight and dbias are null: dx = weight * r * dy
 //
 // A thread has VECTOR channels of a pixel; blocks: x pixels, y the tower. With RELU the gradient is that of the ReLU's
 // input below: nothing where x is not positive. Cost: reads x and dy and writes dx once; 8 operations and a reciprocal
@@ -29,8 +30,11 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {
         const float root = reciprocal_root(variance[first + i] + EPSILON), scale = weight[first + i] * root;
-        const float shift = dbias[first + i] * share, slope = dweight[first + i] * root * share;
-        slopes[i] = (slopes[i] - shift - (values[i] - mean[first + i]) * slope) * scale;
+        if (dweight) {
+            const float shift = dbias[first + i] * share, slope = dweight[first + i] * root * share;
+            slopes[i] = slopes[i] - shift - (values[i] - mean[first + i]) * slope;
+        }
+        slopes[i] *= scale;
         if (RELU && !(values[i] > 0)) slopes[i] = 0;
     }
     store_vector(dx + place, slopes);

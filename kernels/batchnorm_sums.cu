@@ -48,13 +48,11 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int i = 0; i < EACH; ++i) work[(k * EACH + i) * blockDim.x + threadIdx.x] = sums[k][i];
     __syncthreads();
-    if (warp > 0 || channel >= CHANNELS) return;
-#pragma unroll
-    for (int k = 0; k < 2; ++k)
-#pragma unroll
-        for (int i = 0; i < EACH; ++i) {
-            double sum = 0;
-            for (int w = 0; w < warps; ++w) sum += work[(k * EACH + i) * blockDim.x + w * 32 + lane];
-            slabs[((size_t)(split * 2 + k) * gridDim.z + tower) * CHANNELS + channel + i] = sum;
-        }
+    for (int o = threadIdx.x; o < 2 * 32 * EACH; o += blockDim.x) {
+        const int k = o / (32 * EACH), c = o % (32 * EACH), own = blockIdx.x * 32 * EACH + c;
+        if (own >= CHANNELS) continue;
+        double sum = 0;
+        for (int w = 0; w < warps; ++w) sum += work[(k * EACH + c % EACH) * blockDim.x + w * 32 + c / EACH];
+        slabs[((size_t)(split * 2 + k) * gridDim.z + tower) * CHANNELS + own] = sum;
+    }
 }

@@ -10,7 +10,7 @@ from benches import Bench
 from numpy.testing import assert_allclose, assert_array_equal
 from test_cuda_maps import planted
 
-from cualex.cuda import FINITE, CudaDevice
+from cualex.cuda import CudaDevice
 from cualex.devices import HostDevice
 from cualex.engine.host import batchnorm as on_host
 from cualex.engine.host import pieces
@@ -205,6 +205,33 @@ def test_relu_below_and_a_gradient_in_the_place_of_the_one_above(bench, rng, cha
         assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_the_gradient_of_a_frozen_layer(bench, rng, relu):
+    """Mean and variance are given: they have no derivative."""
+    x, dy, weight, _ = draw(bench, rng, (2, 3, 4, 5, 7))
+    variance = rng.uniform(0.5, 4, (2, 7)).astype(np.float32).astype(np.float64)
+    given = [bench.put(x), on_numbers(bench, weight), on_numbers(bench, variance), bench.put(dy)]
+    dx = bench.empty(x.shape)
+    with bench.untouched(*given):
+        bench.engine.batchnorm.backward_frozen(bench.device, *given, dx, epsilon=EPSILON, relu=relu)
+    scale = (weight / np.sqrt(variance + EPSILON))[:, None, None, None]
+    wanted = dy * scale * ((x > 0) if relu else 1)
+    assert_allclose(bench.get(dx), wanted, rtol=4 * bench.unit + 4 * bench.approximate * bench.sums)
+
+
+def test_no_gradient_of_the_input_where_nobody_wants_it(bench, rng):
+    x, dy, weight, bias = draw(bench, rng, (2, 3, 4, 5, 7))
+    _, mean, variance = forward(bench, x, weight, bias)
+    wanted = backward(bench, x, weight, mean, variance, dy)[1:]
+    numbers = [on_numbers(bench, each) for each in (weight, mean, variance)]
+    found, keep = two(bench, weight.shape), bench.engine.update.Keep
+    bench.engine.batchnorm.backward(
+        bench.device, bench.put(x), *numbers, bench.put(dy), None, *map(keep, found), epsilon=EPSILON
+    )
+    for one, other in zip(found, wanted, strict=True):
+        assert_array_equal(bench.get(one), other)
+
+
 @pytest.mark.parametrize("loss", ["finite", "not finite"])
 def test_averages_move_after_a_finite_loss_alone(bench, rng, loss):
     """The last channel's variance overflowed: it keeps its averages."""
@@ -214,9 +241,8 @@ def test_averages_move_after_a_finite_loss_alone(bench, rng, loss):
         [on_numbers(bench, each) for each in pair] for pair in (own, running)
     )
     control = bench.begin()
-    control.finite = loss == "finite"
-    if not bench.host:
-        bench.device.upload(bench.device.control[FINITE : FINITE + 1], np.uint32(control.finite))
+    if loss != "finite":
+        bench.diverge(control)
     bench.engine.batchnorm.average(
         bench.device, own_mean, own_variance, mean, variance, momentum=0.75, control=control
     )
@@ -280,7 +306,10 @@ FAULTS = {  # on the host, and in the kernels
         ),
         ("* reciprocal_root(variance[first + i] + EPSILON);", "/ (sqrtf(variance[first + i]) + EPSILON);"),
     ),
-    "a gradient that forgets what the mean is made of": (("z += shift[tower]", "pass"), ("- shift -", "-")),
+    "a gradient that forgets what the mean is made of": (
+        ("z += shift[tower]", "pass"),
+        ("slopes[i] - shift - ", "slopes[i] - "),
+    ),
     "a gradient that forgets what the variance is made of": (
         ("z *= slope[tower]", "z *= 0"),
         ("(values[i] - mean[first + i]) * slope", "0"),

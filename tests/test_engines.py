@@ -12,7 +12,7 @@ MODULES = [name for name in HOST.__all__ if inspect.ismodule(getattr(HOST, name)
 CALLED = {
     "activation": {"forward", "backward"},
     "averagepool": {"forward", "backward"},
-    "batchnorm": {"forward", "infer", "backward", "average"},
+    "batchnorm": {"forward", "infer", "backward", "backward_frozen", "average"},
     "conv": {"forward", "weight_gradient", "input_gradient", "pack", "unpack", "picture"},
     "crop": {"forward"},
     "dense": {"forward", "backward", "pack", "unpack"},

@@ -25,7 +25,8 @@ class BatchNorm(Layer):
     This is Keras's form. PyTorch calls 1 - momentum its momentum (0.1 as it comes), takes the unbiased variance into
     its running average (divided by one value less), and adds 1e-5. All pictures of a batch count, those without a
     label too. Where the gradients of several batches are added up before an update, each batch has statistics of its
-    own, and each moves the averages. Ioffe and Szegedy (2015).
+    own, and each moves the averages. A frozen layer normalises by the averages in training too, and leaves them as
+    they are. Ioffe and Szegedy (2015).
     """
 
     epsilon: float = 1e-3
@@ -51,9 +52,9 @@ class BatchNorm(Layer):
         return {"mean": Parameter(shape[:1]), "variance": Parameter(shape[:1], value=1.0)}
 
     def forward(self, build, x, then):
-        """Normalise: in training by the batch, whose mean and variance are kept, in inference by the averages."""
+        """Normalise: in training by the batch, whose mean and variance are kept, else by the averages."""
         y = build.maps(x.shape, x.towers)
-        if not build.training:
+        if not (build.training and build.trained):
             for place in build.places(y):
                 build.step(
                     place,
@@ -78,21 +79,22 @@ class BatchNorm(Layer):
     def backward(self, build, x, y, kept, dy, then):
         """Write the input's gradient, sink those of weights and biases, and move the running averages."""
         dx = build.gradient(x)
+        numbers = {"epsilon": self.epsilon, "relu": bool(dx and dx.relu_taken)}
         for place in build.places(y):
+            reads = {"x": x.at(place), "weight": build.parameters_of(place)["weight"], "dy": dy.at(place)}
+            writes = {"dx": dx.at(place) if dx else None}
+            if not kept:
+                frozen = {"variance": build.state_of(place)["variance"]}
+                build.step(place, "batchnorm.backward_frozen", reads=reads | frozen, writes=writes, **numbers)
+                continue
             statistics = {name: each.at(place) for name, each in kept.items()}
             build.step(
                 place,
                 "batchnorm.backward",
-                reads={
-                    "x": x.at(place),
-                    "weight": build.parameters_of(place)["weight"],
-                    **statistics,
-                    "dy": dy.at(place),
-                },
-                writes={"dx": dx.at(place)},
+                reads=reads | statistics,
+                writes=writes,
                 sinks={"sink": "weight", "bias_sink": "bias"},
-                epsilon=self.epsilon,
-                relu=dx.relu_taken,
+                **numbers,
             )
             build.step(
                 place,

@@ -47,7 +47,7 @@ def infer(device, x, weight, bias, mean, variance, y, *, epsilon) -> None:
 def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsilon, relu=False) -> None:
     """Write the gradient of the input, and give the sinks those of weight and bias, which they may update.
 
-    With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`.
+    With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`, or None.
     """
     slabs = _sums(device, x, dy, mean)
     dweight, dbias = (device.scratch(f"batchnorm {name}", (1, *mean.shape)) for name in ("weight", "bias"))
@@ -60,10 +60,17 @@ def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsi
         SPLITS=len(slabs),
         EPSILON=epsilon,
     )
-    arguments = (x, weight, mean, variance, dweight, dbias, dy, dx)
-    _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
+    if dx is not None:
+        arguments = (x, weight, mean, variance, dweight, dbias, dy, dx)
+        _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
     product.sink_parts(device, sink, dweight)
     product.sink_parts(device, bias_sink, dbias)
+
+
+def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False) -> None:
+    """Write the gradient of the input where mean and variance are given, and none of its own; `dx` may be `dy`."""
+    arguments = (x, weight, None, variance, None, None, dy, dx)
+    _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
 
 
 def average(device, batch_mean, batch_variance, mean, variance, *, momentum, control) -> None:

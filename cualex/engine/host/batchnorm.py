@@ -47,7 +47,7 @@ def infer(device, x, weight, bias, mean, variance, y, *, epsilon) -> None:
 def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsilon, relu=False) -> None:
     """Write the gradient of the input, and give the sinks those of weight and bias, which they may update.
 
-    With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`.
+    With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`, or None.
     """
     reciprocal = _reciprocal(variance, epsilon)
 
@@ -73,10 +73,24 @@ def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsi
             z *= np.greater(x[own], 0, out=scratch("positive", z.shape, bool))
         np.copyto(dx[own], z)
 
-    each_piece(device, task, x)
+    if dx is not None:
+        each_piece(device, task, x)
     for tower in range(len(x)):
         sink(tower, dweight[tower].astype(x.dtype))
         bias_sink(tower, dbias[tower].astype(x.dtype))
+
+
+def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False) -> None:
+    """Write the gradient of the input where mean and variance are given, and none of its own; `dx` may be `dy`."""
+    scale = (weight * _reciprocal(variance, epsilon)).astype(x.dtype)
+
+    def task(own, scratch):
+        z = np.multiply(dy[own], scale[own[0]], out=scratch("normalised", x[own].shape, x.dtype))
+        if relu:
+            z *= np.greater(x[own], 0, out=scratch("positive", z.shape, bool))
+        np.copyto(dx[own], z)
+
+    each_piece(device, task, x)
 
 
 def average(device, batch_mean, batch_variance, mean, variance, *, momentum, control) -> None:
