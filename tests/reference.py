@@ -12,26 +12,35 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 UNIT = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}  # half the spacing of floats at 1
+AT_ONCE = 2**14  # numbers that `gradient` moves in one call
 
 
 def gradient(f, x, dy, step=1e-5, apart=False):
     """Differentiate sum(f(x) * dy) by each element of x: central differences, at step=1 exact for a linear f.
 
-    With `apart` f treats the entries of the first axis of x and f(x) one by one (pictures, or filters), and
-    the same element of every entry is moved at once: as many times fewer calls of f as there are entries.
+    With `apart` f treats the entries of the first axis of x and f(x) one by one (pictures, or filters), and takes any
+    number of them: every entry is then repeated, each time with another element moved, as many as `AT_ONCE` allows.
     """
     x, dy = np.array(x, np.float64), np.asarray(dy, np.float64)
-    dx = np.empty_like(x)
-    for place in np.ndindex(x.shape[1:] if apart else x.shape):
-        here = (slice(None), *place) if apart else place
-        value = np.copy(x[here])
-        x[here] = value + step
-        after = f(x)
-        x[here] = value - step
-        change = (after - f(x)) * dy
-        x[here] = value
-        dx[here] = (change.reshape(len(change), -1).sum(1) if apart else change.sum()) / (2 * step)
-    return dx
+    if not apart:
+        x, dy = x[None], dy[None]
+        return np.squeeze(_differences(lambda many: np.stack([f(one) for one in many]), x, dy, step, 1), 0)
+    return _differences(f, x, dy, step, max(1, AT_ONCE // x.size))
+
+
+def _differences(f, x, dy, step, count):
+    """Move `count` elements of every entry at a time, each in a copy of the entry."""
+    dx = np.empty((len(x), x[0].size))
+    for start in range(0, dx.shape[1], count):
+        moved = np.arange(start, min(start + count, dx.shape[1]))
+        sides = []
+        for sign in (1, -1):
+            copies = np.repeat(x, len(moved), axis=0)
+            copies.reshape(len(x), len(moved), -1)[:, np.arange(len(moved)), moved] += sign * step
+            sides.append(f(copies))
+        change = (sides[0] - sides[1]) * np.repeat(dy, len(moved), axis=0)
+        dx[:, moved] = change.reshape(len(x), len(moved), -1).sum(2) / (2 * step)
+    return dx.reshape(x.shape)
 
 
 def bound(terms, magnitude, result, dtype=np.float32):

@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pytest
 import runs
-from test_training import TINY, Pictures
 
 from cualex import model, placements, weights
 from cualex.evaluation import evaluate
@@ -14,11 +13,11 @@ from cualex.training import loop
 from cualex.training.records import Epoch, Update
 from cualex.training.run import Run
 
-RECIPE = TINY.but(batch=4, epochs=2)
+RECIPE = runs.RECIPE.but(batch=4, epochs=2, drop_epochs=(1,), plain_epochs=1)
 
 
 @pytest.fixture
-def gpus(emulated, monkeypatch):
+def gpus(emulated, speck, monkeypatch):
     """Let the machine have GPUs: emulated, their streams in a random order."""
     monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
     monkeypatch.setattr(model, "BATCH", 4)  # pictures are many threads here
@@ -27,7 +26,7 @@ def gpus(emulated, monkeypatch):
 
 def trained(place, device, precision=None):
     run = Run.create(place, device.replace(":", ""))
-    records = list(loop.train(RECIPE, Pictures(12), Pictures(4, seed=1), run, device, precision))
+    records = list(loop.train(RECIPE, runs.Squares(12), runs.Squares(4, seed=1), run, device, precision))
     return records, weights.load(run.path / "last.safetensors")
 
 
@@ -49,7 +48,7 @@ def test_a_training_is_that_of_the_cpu(gpus, tmp_path):
 @pytest.mark.parametrize("precision", [pytest.param("tf32", marks=pytest.mark.slow), "bf16"])
 def test_weights_that_a_gpu_has_trained_name_pictures_on_the_cpu(gpus, tmp_path, precision):
     _, kept = trained(tmp_path, "cuda:0", precision)
-    pictures, models = Pictures(4, seed=1), [Model(kept, "cuda:0", precision), Model(kept, "cpu")]
+    pictures, models = runs.Squares(4, seed=1), [Model(kept, "cuda:0", precision), Model(kept, "cpu")]
     found, expected = (each.probabilities(pictures.pictures) for each in models)
     assert np.abs(found - expected).max() < {"tf32": 5e-3, "bf16": 5e-2}[precision]
     ours, host = (evaluate(each, pictures, batch=4) for each in models)
@@ -58,16 +57,16 @@ def test_weights_that_a_gpu_has_trained_name_pictures_on_the_cpu(gpus, tmp_path,
 
 def test_features_come_in_the_same_order_as_on_the_cpu(gpus, tmp_path):
     _, kept = trained(tmp_path, "cpu")
-    pictures = Pictures(5).pictures
+    pictures = runs.Squares(5).pictures
     ours, host = Model(kept, "cuda:0", "fp32"), Model(kept, "cpu")
-    for layer in ("pool1", "relu2", "fc4"):
+    for layer in ("pool1", "exchange2", "fc2", "fc3"):
         found, expected = ours.features(pictures, layer), host.features(pictures, layer)
         assert found.shape == expected.shape
         assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16"])
-def test_a_training_that_was_stopped_goes_on_to_the_same_bits(gpus, speck, tmp_path, precision):
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(gpus, tmp_path, precision):
     """Results come some updates later: those on their way when it is stopped are in the checkpoint and in the log."""
     recipe, ends = runs.RECIPE.but(epochs=3, drop_epochs=(1,)), []
     for stops in ((), (3, 4)):
