@@ -46,11 +46,14 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Operand:
-    """Name a part of a buffer: all of it or one tower, with or without the border, flat or as maps."""
+    """Name a part of a buffer: all of it or one tower, with or without the border, flat or as maps.
+
+    With `before`, so many pixels of the border stay above and to the left, and all of it below and to the right.
+    """
 
     buffer: Buffer
     tower: int | None = None
-    bordered: bool = False
+    before: int | None = None
     flat: bool = False
 
     def resolve(self, place: int) -> np.ndarray:
@@ -65,8 +68,9 @@ class Operand:
     def array(self) -> np.ndarray:
         """Return the array."""
         array, edge = self.buffer.array, self.buffer.border
-        if edge and not self.bordered:
-            array = array[:, :, edge:-edge, edge:-edge]
+        if edge:
+            inner = slice(edge, -edge) if self.before is None else slice(edge - self.before, None)
+            array = array[:, :, inner, inner]
         if self.flat:
             array = array.reshape(*array.shape[:2], -1)
         return array if self.tower is None else array[self.tower]
@@ -102,14 +106,12 @@ class Maps:
         """Return all towers of one place."""
         return Operand(self.parts[place], flat=flat)
 
-    def reads(self, place: int, *, bordered: bool = False, flat: bool = False) -> list[Operand]:
+    def reads(self, place: int, *, before: int | None = None, flat: bool = False) -> list[Operand]:
         """Return what is read on one place: every source where it is shared, else a part for each tower."""
         if self.shared:
-            return [
-                Operand(source.buffer, source.tower, bordered, flat) for source in self.sources[place]
-            ]
+            return [Operand(source.buffer, source.tower, before, flat) for source in self.sources[place]]
         part = self.parts[place]
-        return [Operand(part, tower, bordered, flat) for tower in range(part.shape[0])]
+        return [Operand(part, tower, before, flat) for tower in range(part.shape[0])]
 
 
 def measure(buffers: Iterable[Buffer], place: int) -> int:

@@ -119,7 +119,7 @@ class Builder:
             return None
         name, engine = f"{self.below} gradient", self.parameters.engine
         if x.shared:
-            return self._shared_gradient(x, name)
+            return links.gradient(self, x, self._unit.stage.reading.sources, name)
         parts = [
             self.maps_on(place, name, part.shape[0], x.shape) if part else None
             for place, part in enumerate(x.parts)
@@ -196,24 +196,9 @@ class Builder:
         later = (unit.stage for unit in grouped[number + 1 :])
         reader = next((stage for stage in later if stage.layer.kind not in ("exchange", "join")), None)
         self.reader = reader.name if reader else ""
-        self._border = reader.layer.pad if reader and self.parameters.engine.BORDERS else 0
+        borders = reader and self.parameters.engine.BORDERS
+        self._border = reader.layer.border(reader.reading.shape) if borders else 0
         self.below = grouped[number - 1].stages[-1].name if number else "picture"
-
-    def _shared_gradient(self, x: Maps, name: str) -> Maps:
-        """Make a gradient for each source that a place reads: side by side on one place, apart on several."""
-        reading = self._unit.stage.reading
-        shape = (x.shape[0] // reading.sources, *x.shape[1:])
-        sources = []
-        for place in range(self.places_count):
-            if not self.own(place, x.towers):
-                sources.append(())
-            elif self.places_count == 1:
-                whole = self.maps_on(place, name, reading.sources, shape)
-                sources.append(tuple(Operand(whole, tower) for tower in range(reading.sources)))
-            else:
-                each = [self.maps_on(place, f"{name} {tower}", 1, shape) for tower in range(reading.sources)]
-                sources.append(tuple(Operand(part, 0) for part in each))
-        return Maps(x.shape, x.towers, sources=tuple(sources))
 
     def _keep(self, name: str, y: Maps) -> None:
         """Keep an output that was asked for."""

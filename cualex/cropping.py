@@ -12,6 +12,7 @@ def crop(build) -> Maps:
     network, engine, first = build.network, build.parameters.engine, next(iter(build.network.stages()))
     stored, seen = (network.stored, network.stored, 3), (3, network.crop, network.crop)
     read, pad = first.layer.picture(engine, seen), first.layer.pad
+    border = first.layer.border(seen) if engine.BORDERS else 0
     build.begin("data", Stage(-1, "data", Layer(), first.reading, seen, network.towers))
     sources = []
     for place in range(build.places_count):
@@ -23,7 +24,7 @@ def crop(build) -> Maps:
         }
         for name, buffer in given.items():
             build.inputs[name].append(buffer)
-        target = Operand(build.maps_on(place, "picture", 1, read, pad if engine.BORDERS else 0), 0)
+        target = Operand(build.maps_on(place, "picture", 1, read, border), 0)
         reads = {name: Operand(buffer) for name, buffer in given.items()}
         numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": build.control}
         numbers["centred"] = network.mean_at == "centre"

@@ -48,6 +48,22 @@ def scatter(build, x: Maps, dy: Maps) -> Maps:
     return Maps(x.shape, x.towers, tuple(parts))
 
 
+def gradient(build, x: Maps, towers: int, name: str) -> Maps:
+    """Make the gradient of what all places read of so many towers: side by side on one place, apart on several."""
+    shape = (x.shape[0] // towers, *x.shape[1:])
+    sources = []
+    for place in range(build.places_count):
+        if not build.own(place, x.towers):
+            sources.append(())
+        elif build.places_count == 1:
+            whole = build.maps_on(place, name, towers, shape)
+            sources.append(tuple(Operand(whole, tower) for tower in range(towers)))
+        else:
+            each = [build.maps_on(place, f"{name} {tower}", 1, shape) for tower in range(towers)]
+            sources.append(tuple(Operand(part, 0) for part in each))
+    return Maps(x.shape, x.towers, sources=tuple(sources))
+
+
 def _link(build, source: Operand, target: Operand) -> Operand:
     """Append a copy between places, and return its target."""
     place, towers = target.buffer.place, build.towers_of(source.buffer.place)

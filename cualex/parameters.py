@@ -116,9 +116,9 @@ class Parameters:
 
     def _put(self, arrays, name: str, canonical: np.ndarray) -> None:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
-        share = len(canonical) // stage.towers
+        share, ordered = len(canonical) // stage.towers, stage.turned(last, canonical)
         for place, towers in self._places(stage):
-            part = canonical[towers[0] * share : (towers[-1] + 1) * share]
+            part = ordered[towers[0] * share : (towers[-1] + 1) * share]
             packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
             device = self.devices[place]
             if (name, place) not in arrays:
@@ -139,4 +139,4 @@ class Parameters:
             for place, _ in self._places(stage)
         ]
         whole = np.concatenate(parts).astype(np.float32, copy=False)
-        return whole.reshape(self.network.tensors()[parameter(name)])
+        return stage.turned(last, whole.reshape(self.network.tensors()[parameter(name)]), back=True)

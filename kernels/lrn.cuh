@@ -5,6 +5,7 @@
 // windows reach. Sums run from the lower channel to the higher and every operation rounds once: every kernel gives s
 // the same bits.
 #pragma once
+#include "lrn_factor.cuh"
 #include "vectors.cuh"
 
 #define PART (VECTOR == 1 ? 1 : 4)
@@ -56,18 +57,6 @@ __device__ __forceinline__ void lrn_base(float (&base)[VECTOR], float (&own)[VEC
         [](float sum, float value) { return fmaf(value, value, sum); });
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) base[i] = fmaf(ALPHA, base[i], K);
-}
-
-// s^-BETA and 1 / s. At the paper's 3/4 two reciprocal roots do it: with r = s^-1/2, s^-3/4 = r^2 * r^-1/2. An infinite
-// sum of squares gives what is not a number, which the loss then shows; so does one below 2^-126, which takes K = 0.
-__device__ __forceinline__ float lrn_factor(float base, float& inverse) {
-    if (BETA == 0.75f) {
-        const float root = reciprocal_root(base);
-        inverse = __fmul_rn(root, root);
-        return __fmul_rn(inverse, reciprocal_root(root));
-    }
-    inverse = 1.0f / base;
-    return powf(base, -BETA);
 }
 
 // y = x * s^-BETA for the thread's own channels.

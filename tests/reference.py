@@ -54,18 +54,22 @@ def bound(terms, magnitude, result, dtype=np.float32):
     return 4 * unit * math.sqrt(terms) * np.abs(magnitude) + unit * np.abs(result)
 
 
-def conv(x, weight, bias=None, stride=1, pad=0, groups=1):
+def conv(x, weight, bias=None, stride=1, pad=0, groups=1, round_up=False):
     """Slide the filters over the maps: y[o,r,c] = bias[o] + sum x[i, r*stride+a, c*stride+b] * w[o,i,a,b].
 
     x (n, in, h, w), weight (out, in/groups, k, k), bias (out,) -> (n, out, oh, ow). The filters of group g
-    see the g-th part of the maps and no other. Not flipped, as in every network library.
+    see the g-th part of the maps and no other. Not flipped, as in every network library. Rounded up, the last
+    filters reach beyond the lower and right ends, onto zeros.
     """
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
     n, channels, height, width = x.shape
     filters, depth, size, _ = weight.shape
     assert channels == depth * groups
     assert filters % groups == 0
-    padded = np.zeros((n, groups, depth, height + 2 * pad, width + 2 * pad))
+    sides = [length + 2 * pad for length in (height, width)]
+    if round_up:
+        sides = [size + -(-(side - size) // stride) * stride for side in sides]
+    padded = np.zeros((n, groups, depth, *sides))
     padded[..., pad : pad + height, pad : pad + width] = x.reshape(n, groups, depth, height, width)
     windows = sliding_window_view(padded, (size, size), axis=(3, 4))[:, :, :, ::stride, ::stride]
     rows, columns = windows.shape[3:5]
@@ -101,6 +105,22 @@ def lrn_base(x, n, k, alpha):
     base = np.empty_like(x)
     for c in range(x.shape[1]):
         base[:, c] = k + alpha * (x[:, max(c - n // 2, 0) : c + n // 2 + 1] ** 2).sum(1)
+    return base
+
+
+def spatial_lrn(x, n=5, k=1.0, alpha=4e-5, beta=0.75):
+    """Divide by the strength of the neighbours in the same map: n // 2 rows and columns to each side."""
+    x = np.asarray(x, np.float64)
+    base = spatial_base(x, n, k, alpha)
+    return np.divide(x, base**beta, out=np.zeros_like(x), where=base > 0)
+
+
+def spatial_base(x, n, k, alpha):
+    """Sum what that divides by, before the power: k + alpha * sum of x[i, j]**2."""
+    base, reach = np.empty_like(x), n // 2
+    for row, column in np.ndindex(x.shape[2:]):
+        rows, columns = (slice(max(place - reach, 0), place + reach + 1) for place in (row, column))
+        base[:, :, row, column] = k + alpha * (x[:, :, rows, columns] ** 2).sum((2, 3))
     return base
 
 

@@ -29,6 +29,7 @@ class Case:
     towers: int = 1
     sources: int = 1
     shared: bool = False
+    round_up: bool = False
 
     @property
     def depth(self):
@@ -36,7 +37,10 @@ class Case:
 
     @property
     def out(self):
-        return tuple((n + 2 * self.pad - self.size) // self.stride + 1 for n in (self.height, self.width))
+        rest = self.stride - 1 if self.round_up else 0
+        return tuple(
+            (n + 2 * self.pad - self.size + rest) // self.stride + 1 for n in (self.height, self.width)
+        )
 
     @property
     def numbers(self):
@@ -61,6 +65,11 @@ CASES = {
     "one source for two towers": Case(towers=2, shared=True, stride=4, size=5, height=13, pictures=5),
     "two sources for two towers": Case(towers=2, sources=2, shared=True, pad=1, pictures=5),
     "two sources for one tower": Case(towers=1, sources=2, shared=True, stride=2, pad=1),
+    "rounded up": Case(stride=4, size=11, filters=6, height=18, width=24, pictures=5, round_up=True),
+    "rounded up, padded": Case(channels=5, stride=3, size=5, pad=1, height=8, pictures=3, round_up=True),
+    "rounded up, two sources for two towers": Case(
+        towers=2, sources=2, shared=True, stride=2, size=4, pad=1, height=7, width=8, round_up=True
+    ),
     # From some number of pictures on, an engine may count on other rules than the sum itself.
     "many pictures, even maps": Case(pictures=9, height=6, width=4, pad=1, channels=5),
     "many pictures, odd and even": Case(pictures=17, height=4, width=7, filters=3),
@@ -110,7 +119,7 @@ def formula(case, arrays):
     """Compute y, dweight, dbias and dx by the reference: lists by tower, dx by source."""
 
     def convolve(x, weight, bias=None):
-        return reference.conv(x, weight, bias, case.stride, case.pad, case.groups)
+        return reference.conv(x, weight, bias, case.stride, case.pad, case.groups, case.round_up)
 
     y, dweight, dbias, dread = [], [], [], []
     for tower in range(case.towers):
@@ -135,7 +144,9 @@ def expected(case, whole):
 
 def engine(device, case, arrays, dtype=np.float32, relu=False, relu_of=False, down=True):
     """Compute the same on the host."""
-    x = [inside(maps, dtype, case.pad) for maps in arrays.x]
+    border = case.pad + case.stride * case.round_up  # as much as the last filters can want, and more
+    around = [inside(maps, dtype, border) for maps in arrays.x]
+    x = [maps[:, border - case.pad :, border - case.pad :] for maps in around]
     dy = np.stack([inside(maps, dtype) for maps in arrays.dy])
     layout = {"towers": case.towers, "sources": case.sources if case.shared else 1, "groups": case.groups}
     weight = conv.pack(arrays.weight.astype(dtype), **layout)

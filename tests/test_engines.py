@@ -23,6 +23,7 @@ CALLED = {
     "maxpool": {"forward", "backward"},
     "relu": {"forward", "backward"},
     "softmax": {"forward"},
+    "spatial_lrn": {"forward", "backward"},
     "statistics": {"absolute_sums", "count_positive"},
     "update": {"Keep", "Sum", "Momentum", "Adam", "apply"},
 }

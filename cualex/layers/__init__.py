@@ -12,6 +12,7 @@ from cualex.layers.lrn import LRN
 from cualex.layers.maxpool import MaxPool
 from cualex.layers.relu import ReLU
 from cualex.layers.softmax import Softmax
+from cualex.layers.spatial_lrn import SpatialLRN
 from cualex.layers.towers import Exchange, Join
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "Reading",
     "Shape",
     "Softmax",
+    "SpatialLRN",
     "activation",
 ]

@@ -15,6 +15,9 @@ class Conv(Layer):
     `filters` is one tower's. With `groups`, each group of filters reads its own share of the channels. Initial
     weights have the standard deviation `std`, or are Glorot's for None; initial biases are `bias`. Section 3.5 of
     the paper. As in Caffe and PyTorch the filters are not turned about.
+
+    Pixels that are left over at the end are not seen. With `round_up` they are: the last filters reach beyond the end,
+    onto zeros, as in cuda-convnet; 224 pixels then give 55 places of 11 by 4, as 227 do.
     """
 
     filters: int
@@ -24,6 +27,7 @@ class Conv(Layer):
     groups: int = 1
     std: float | None = 0.01
     bias: float = 0.0
+    round_up: bool = False
     kind: ClassVar[str] = "conv"
 
     def __post_init__(self):
@@ -37,8 +41,13 @@ class Conv(Layer):
         channels, rows, columns = shape
         if channels % self.groups:
             raise ValueError(f"conv: {channels} channels do not divide into {self.groups} groups")
-        size = (windows(length, self.size, self.stride, self.pad, "a filter") for length in (rows, columns))
-        return (self.filters, *size)
+        numbers = self.size, self.stride, self.pad, "a filter", self.round_up
+        return (self.filters, *(windows(length, *numbers) for length in (rows, columns)))
+
+    def border(self, shape):
+        """Return the zeros that the filters see: the padding, and as much more as the last reach beyond the end."""
+        seen = ((count - 1) * self.stride + self.size for count in self.output_shape(shape)[1:])
+        return max(self.pad, *(end - self.pad - length for end, length in zip(seen, shape[1:], strict=True)))
 
     def parameters(self, shape):
         """Return `weight` (filters, channels / groups, rows, columns) and `bias` (filters,)."""
@@ -85,7 +94,7 @@ class Conv(Layer):
             build.step(
                 place,
                 "conv.forward",
-                reads={"x": x.reads(place, bordered=True), **build.parameters_of(place)},
+                reads={"x": x.reads(place, before=self.pad), **build.parameters_of(place)},
                 writes={"y": y.at(place)},
                 products=1,
                 relu=bool(then),
@@ -112,7 +121,7 @@ class Conv(Layer):
                 build.step(
                     place,
                     "conv.weight_gradient",
-                    reads={"x": x.reads(place, bordered=True), "dy": dy.at(place)},
+                    reads={"x": x.reads(place, before=self.pad), "dy": dy.at(place)},
                     sinks={"sink": "weight", "bias_sink": "bias"},
                     products=1,
                     **numbers,

@@ -44,11 +44,15 @@ def glorot(weight: tuple[int, ...]) -> float:
 
 @dataclass(frozen=True)
 class Reading:
-    """Describe what one tower reads: the shape, from how many sources, and whether all towers read the same."""
+    """Describe what one tower reads: the shape, from how many sources, and whether all towers read the same.
+
+    With `own_first` a tower's canonical weights begin with those for its own maps.
+    """
 
     shape: Shape
     sources: int = 1
     shared: bool = False
+    own_first: bool = False
 
 
 class Layer:
@@ -75,6 +79,10 @@ class Layer:
 
     def neurons(self, shape: Shape) -> int:
         """Count the units of one tower as the paper does: the outputs of convolution and dense layers."""
+        return 0
+
+    def border(self, shape: Shape) -> int:
+        """Return how many pixels of zeros the layer wants around an input of `shape`, on each side."""
         return 0
 
     def picture(self, engine, shape: Shape) -> Shape:

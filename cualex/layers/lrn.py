@@ -12,8 +12,13 @@ class LRN(Layer):
 
         y[c] = x[c] / (k + alpha * SUM over j of x[j]^2)^beta,    c - n//2 <= j <= c + n//2
 
-    Channels beyond either end count as absent, and a tower sees only its own. As in the paper the sum is not
-    divided by n; Caffe and PyTorch divide it: their alpha is n times ours.
+    Channels beyond either end count as absent, and a tower sees only its own. An even n means n + 1 channels, as the
+    formula says. Where k = 0 and the window is all zero, y is 0, and so is its gradient.
+
+    What goes wrong when weights come from elsewhere: as in the paper the sum is not divided by n, but Caffe, PyTorch,
+    ONNX and the code of 2012 divide it, so their alpha is n times ours (Chainer and TensorFlow do not). Caffe's
+    networks have k = 1 and the paper's k = 2, which alone is a factor of 2^0.75. PyTorch has, for an even n, one
+    channel less on one side. Caffe's windows reach across what would be two towers.
     """
 
     n: int = 5
@@ -30,11 +35,11 @@ class LRN(Layer):
         pool = then[0] if then else None
         y = build.maps(pool.output_shape(x.shape) if pool else x.shape, x.towers)
         saved = build.saved(x, y)
-        function, numbers = ("lrn.forward_pooled", pool.window()) if pool else ("lrn.forward", {})
+        function, numbers = ("forward_pooled", pool.window()) if pool else ("forward", {})
         for place in build.places(y):
             build.step(
                 place,
-                function,
+                f"{self.kind}.{function}",
                 reads={"x": x.at(place)},
                 writes={"y": y.at(place), "saved": saved.at(place) if saved else None},
                 **self._numbers(),
@@ -46,12 +51,12 @@ class LRN(Layer):
         """Take the gradient back through the normalisation, and through the pooling above it."""
         dx = build.gradient(x)
         saved, pool = kept["saved"], then[0] if then else None
-        function, numbers = ("lrn.backward_pooled", pool.window()) if pool else ("lrn.backward", {})
+        function, numbers = ("backward_pooled", pool.window()) if pool else ("backward", {})
         for place in build.places(y):
             pooled = {"y": y.at(place)} if pool else {}
             build.step(
                 place,
-                function,
+                f"{self.kind}.{function}",
                 reads={
                     "x": x.at(place),
                     "saved": saved.at(place) if saved else None,

@@ -12,9 +12,14 @@ class Exchange(Layer):
 
     Between towers of one place this copies nothing: each reads both arrays. What crosses between places is copied
     once in each direction: the maps forward, and backward the gradient of the other's maps.
+
+    With `own_first` the canonical weights of what reads them are, in each tower, those for its own maps first and for
+    those of the towers after it then, as fc7's in the 2012 code; else all towers have the order of the towers. The
+    engine's order is always that of the towers, so that this is a matter of how weights are written down.
     """
 
     towers: int = 2
+    own_first: bool = False
     kind: ClassVar[str] = "exchange"
 
     def readers(self, towers):

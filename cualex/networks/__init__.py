@@ -5,14 +5,23 @@ from collections.abc import Callable
 
 from cualex.errors import UsageError
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
+from cualex.networks.alexnet_2012 import alexnet_2012
+from cualex.networks.alexnet_tanh import alexnet_tanh
 from cualex.networks.batchnorm import alexnet_batchnorm
+from cualex.networks.caffe import alexnet_caffe, caffenet
 from cualex.networks.cifar import cifar_relu, cifar_tanh
 from cualex.networks.lenet5 import lenet5
 from cualex.networks.network import Network, Stage
+from cualex.networks.torchvision import alexnet_torchvision
 
 _NETWORKS = {
     "alexnet": alexnet,
     "alexnet-one-tower": alexnet_one_tower,
+    "alexnet-2012": alexnet_2012,
+    "alexnet-caffe": alexnet_caffe,
+    "caffenet": caffenet,
+    "alexnet-torchvision": alexnet_torchvision,
+    "alexnet-tanh": alexnet_tanh,
     "alexnet-batchnorm": alexnet_batchnorm,
     "cifar-relu": cifar_relu,
     "cifar-tanh": cifar_tanh,

@@ -19,6 +19,14 @@ class Stage:
     output: Shape
     towers: int
 
+    def turned(self, name: str, tensor: np.ndarray, back: bool = False) -> np.ndarray:
+        """Bring canonical weights from each tower's own order into that of the towers, or `back`; see `Exchange`."""
+        if not self.reading.own_first or name != "weight":
+            return tensor
+        parts = tensor.reshape(self.towers, -1, self.reading.sources, tensor[0].size // self.reading.sources)
+        turned = [np.roll(part, -tower if back else tower, axis=1) for tower, part in enumerate(parts)]
+        return np.stack(turned).reshape(tensor.shape)
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Return one tower's parameters by their full names ("conv1.weight")."""
@@ -77,7 +85,7 @@ class Network:
             output = layer.output_shape(reading.shape)
             yield Stage(index, name, layer, reading, output, towers)
             if isinstance(layer, Exchange):
-                reading = Reading(output, sources=towers, shared=True)
+                reading = Reading(output, towers, shared=True, own_first=layer.own_first)
                 towers = layer.readers(towers)
             else:
                 reading = Reading(output)

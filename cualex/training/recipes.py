@@ -1,5 +1,6 @@
 """How a network is trained: the paper's recipe, and the demo's beside it."""
 
+import inspect
 from dataclasses import asdict, dataclass, replace
 
 from cualex import networks
@@ -119,7 +120,9 @@ def _word(name: str, value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-DROPPING = ("alexnet", "alexnet-one-tower", "alexnet-batchnorm")  # the networks that have dropout
+DROPPING = tuple(  # the networks that have dropout
+    name for name in networks.names() if "dropout" in inspect.signature(networks.find(name)).parameters
+)
 
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
@@ -140,14 +143,33 @@ LENET = CIFAR.but(network="lenet5", crop=32, decay=0.0005)
 BATCHNORM = Recipe(
     network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, decay=0.0, epochs=30, colour_noise=0.0
 )
-OWN = {recipe.network: recipe for recipe in (CIFAR, CIFAR.but(network="cifar-tanh"), LENET, BATCHNORM)}
+# The rate, its falls and the epochs without colour noise as the notes of 2012 have them; Caffe's as its solvers have.
+AS_IN_2012 = PAPER.but(
+    network="alexnet-2012", crop=224, mean_at="centre", drop_epochs=(25, 51, 79), plain_epochs=23
+)
+CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 80), colour_noise=0.0)
+TORCHVISION = PAPER.but(
+    network="alexnet-torchvision", crop=224, batch=256, decay=1e-4, drop_epochs=(30, 60), colour_noise=0.0
+)
+TANH = PAPER.but(network="alexnet-tanh", dropout=0.0)
+OWN = {
+    recipe.network: recipe
+    for recipe in (
+        *(CIFAR, CIFAR.but(network="cifar-tanh"), LENET, BATCHNORM),
+        *(AS_IN_2012, CAFFE, CAFFE.but(network="caffenet"), TORCHVISION, TANH),
+    )
+}
+QUICK = {  # the crops of a quick training on the demo set
+    **dict.fromkeys(("alexnet", "alexnet-one-tower", "alexnet-caffe", "caffenet"), DEMO.crop),
+    "alexnet-2012": 64,
+    "alexnet-torchvision": 72,
+}
 
 
 def choose(network: str | None, data: str, paper: bool) -> Recipe:
     """Return the recipe to begin with: the network's own, the demo's where it fits, or the paper's."""
     network = network or PAPER.network
-    if network in OWN:
-        return OWN[network]
-    if data == "demo" and network in DROPPING and not paper:
-        return DEMO.but(network=network)
-    return PAPER.but(network=network)
+    own = OWN.get(network) or PAPER.but(network=network)
+    if data == "demo" and network in QUICK and not paper:
+        return DEMO.but(network=network, crop=QUICK[network], mean_at=own.mean_at)
+    return own

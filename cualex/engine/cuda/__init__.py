@@ -21,12 +21,14 @@ from cualex.engine.cuda import (
     maxpool,
     relu,
     softmax,
+    spatial_lrn,
     statistics,
     update,
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+# Whose backward step can take the ReLU below it as well.
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool", "spatial_lrn"}
 SAVES = {
     "maxpool": Saved("choice", like="output", dtype=np.uint8),
     "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
@@ -53,6 +55,7 @@ __all__ = [
     "maxpool",
     "relu",
     "softmax",
+    "spatial_lrn",
     "statistics",
     "update",
 ]

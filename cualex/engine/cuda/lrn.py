@@ -4,8 +4,9 @@
 
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
-The window stays inside a tower's channels. Nothing is saved of the normalisation: the backward pass has x, and makes s
-anew. `saved` of the pooled functions is the choice (maxpool.py). The pooled functions give the bits of the two steps.
+The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx. Nothing is saved of
+the normalisation: the backward pass has x, and makes s anew. `saved` of the pooled functions is the choice
+(maxpool.py). The pooled functions give the bits of the two steps.
 
 Arrays are (towers, pictures, rows, columns, channels).
 """
@@ -28,13 +29,13 @@ def forward(device, x, y, saved=None, *, n, k, alpha, beta) -> None:
         block=THREADS,
         PIXELS=x.size // channels,
         CHANNELS=channels,
-        **_numbers(device, values, n, k, alpha, beta),
+        **kernel_constants(device, values, n, k, alpha, beta),
     )
 
 
 def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
-    numbers = _numbers(device, vector(device, x.shape[-1]), n, k, alpha, beta)
+    numbers = kernel_constants(device, vector(device, x.shape[-1]), n, k, alpha, beta)
     _back(device, "lrn_backward", (x, dy, dx), x, relu, numbers | sizes(x))
 
 
@@ -57,18 +58,18 @@ def forward_pooled(device, x, y, saved=None, *, n, k, alpha, beta, size, stride)
         CHUNK=chunk,
         **constants,
         **window(size, stride),
-        **_numbers(device, values, n, k, alpha, beta),
+        **kernel_constants(device, values, n, k, alpha, beta),
     )
 
 
 def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
     """Write the gradient of the input from that of the pooled maps, in one step."""
-    numbers = _numbers(device, vector(device, x.shape[-1]), n, k, alpha, beta)
+    numbers = kernel_constants(device, vector(device, x.shape[-1]), n, k, alpha, beta)
     constants = numbers | sizes(x, y) | window(size, stride)
     _back(device, "lrn_maxpool_backward", (x, saved, dy, dx), x, relu, constants)
 
 
-def _numbers(device, values, n, k, alpha, beta) -> dict:
+def kernel_constants(device, values, n, k, alpha, beta) -> dict:
     """Return the constants that all these kernels want."""
     reals = {"K": k, "ALPHA": alpha, "BETA": beta}
     return {"WINDOW": n, "VECTOR": values, "PRECISION": storage(device), **reals}

@@ -20,15 +20,18 @@ from cualex.engine.host import (
     maxpool,
     relu,
     softmax,
+    spatial_lrn,
     statistics,
     update,
 )
 
 FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool"}  # whose backward step can take the ReLU below it as well
+# Whose backward step can take the ReLU below it as well.
+TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool", "spatial_lrn"}
 SAVES = {
     "lrn": Saved("scale", like="input"),
     "lrn+maxpool": Saved("scale", like="input"),
+    "spatial_lrn": Saved("scale", like="input"),
     "dropout": Saved("mask", like="input", dtype=bool),
 }
 BORDERS = True
@@ -55,6 +58,7 @@ __all__ = [
     "maxpool",
     "relu",
     "softmax",
+    "spatial_lrn",
     "statistics",
     "update",
 ]

@@ -3,9 +3,9 @@
     y[n, p, q, f] = bias[f] + SUM over r, s, c of x[n, p*stride + r, q*stride + s, c] * weight[r, s, c, f]
 
 `x` is a list of maps (pictures, rows, columns, channels) with the `pad` pixels of padding already around them, as a
-border of zeros. Where it is shared, every tower reads all of them, side by side along the channels; else tower t reads
-`x[t]`. `y` is (towers, pictures, rows, columns, filters), the biases (towers, filters), the weights as
-`filters.py` has them.
+border of zeros, and with more zeros after them where the last filters reach beyond the end. Where it is shared, every
+tower reads all of them, side by side along the channels; else tower t reads `x[t]`. `y` is (towers, pictures, rows,
+columns, filters), the biases (towers, filters), the weights as `filters.py` has them.
 
 Each product is one tower's over a fixed cut of the batch, so the bits do not depend on who computes it, nor on
 whether the towers are in one place or two.
@@ -94,11 +94,15 @@ def input_gradient(
     sources = len(dx) if shared else 1
     _, dx_rows, dx_width, channels = dx[0].shape
     inner = slice(pad, pad + dx_rows), slice(pad, pad + dx_width)
+    sides = [
+        max(side + 2 * pad, (count - 1) * stride + size)
+        for side, count in ((dx_rows, rows), (dx_width, width))
+    ]
     parts = cuts(pictures, rows, width * depth * dy.itemsize, bands=False)
 
     def task(cut, own, scratch):
         part, n = cut.pictures, cut.pictures.stop - cut.pictures.start
-        shape = (n, dx_rows + 2 * pad, dx_width + 2 * pad, sources, groups, channels // groups)
+        shape = (n, *sides, sources, groups, channels // groups)
         around = scratch("around", shape, dy.dtype)
         windows = scratch("columns", (n, rows, width, sources, size, size, channels // groups), dy.dtype)
         for tower in own:

@@ -4,9 +4,9 @@
 
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
-The window stays inside a tower's channels. Its sum is a product with a band matrix. `saved` keeps for the
-backward pass what makes it cheap: s^(-1/4) at the paper's beta of 3/4, of which all else is a power, and s itself
-at any other beta.
+The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx. Its sum is a
+product with a band matrix. `saved` keeps for the backward pass what makes it cheap: s^(-1/4) at the paper's beta of
+3/4, of which all else is a power, and s itself at any other beta.
 
 Arrays are (towers, pictures, rows, columns, channels).
 """
@@ -26,7 +26,7 @@ def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
     window = _Window.over(x, n, alpha)
 
     def task(own, scratch):
-        _normalise(x[own], y[own], None if saved is None else saved[own], window, k, beta, scratch)
+        normalise(x[own], y[own], None if saved is None else saved[own], window, k, beta, scratch)
 
     each_piece(device, task, x)
 
@@ -36,7 +36,7 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(own, scratch):
-        _spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
+        spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
@@ -47,7 +47,7 @@ def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> N
 
     def task(own, scratch):
         normalised = scratch("normalised", x[own].shape, x.dtype)
-        _normalise(x[own], normalised, None if saved is None else saved[own], window, k, beta, scratch)
+        normalise(x[own], normalised, None if saved is None else saved[own], window, k, beta, scratch)
         maxpool.pool(normalised, y[own], size, stride, scratch)
 
     each_piece(device, task, x)
@@ -62,7 +62,7 @@ def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, str
         np.multiply(x[own], _factor(saved[own], beta, scratch), out=normalised)
         dn = scratch("normalised gradient", x[own].shape, x.dtype)
         maxpool.unpool(normalised, y[own], dy[own], dn, size, stride, scratch)
-        _spread(x[own], saved[own], dn, dx[own], window, beta, relu, scratch)
+        spread(x[own], saved[own], dn, dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
@@ -102,11 +102,13 @@ def _factor(saved, beta, scratch) -> np.ndarray:
     return np.power(saved, -beta, out=factor)
 
 
-def _normalise(x, y, saved, window, k, beta, scratch) -> None:
+def normalise(x, y, saved, window, k, beta, scratch) -> None:
     """Normalise some pictures of one tower: (pictures, rows, columns, channels)."""
     squares = np.multiply(x, x, out=scratch("values", x.shape, x.dtype))
     s = window.sums(squares, scratch)
     s += k
+    if k == 0:
+        np.copyto(s, np.inf, where=s == 0)  # a window of zeros: x / infinity is 0, and so is the gradient
     kept = s if saved is None else saved
     if beta == 0.75:
         np.sqrt(s, out=s)
@@ -117,7 +119,7 @@ def _normalise(x, y, saved, window, k, beta, scratch) -> None:
     np.multiply(x, _factor(kept, beta, scratch), out=y)
 
 
-def _spread(x, saved, dy, dx, window, beta, relu, scratch) -> None:
+def spread(x, saved, dy, dx, window, beta, relu, scratch) -> None:
     """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta."""
     factor = _factor(saved, beta, scratch)
     direct = np.multiply(dy, factor, out=scratch("direct", x.shape, x.dtype))

@@ -1,0 +1,81 @@
+"""The two AlexNets that came with Caffe: bvlc_alexnet, and the reference network, CaffeNet.
+
+    picture 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
+
+One tower whose conv2, conv4 and conv5 have two groups, where the paper has two towers: normalisation reaches across
+all channels. It has k = 1, and its sum is divided by n. Dropout is inverted. Pools are rounded up, which at 227 pixels
+makes no difference. Caffe's files read blue, green, red; these networks read red, green, blue.
+"""
+
+from cualex.layers import LRN, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
+from cualex.networks.network import Network
+
+SMALLEST = 55  # of the crops that leave one value a map after the last pool
+
+
+def alexnet_caffe(
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+) -> Network:
+    """Build bvlc_alexnet: ReLU, then normalisation, then pooling, and initial biases of 0.1.
+
+    `dropout` is the share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers
+    but the last; their counts stay even.
+    """
+    return _build("alexnet-caffe", ("relu", "norm", "pool"), 0.1, classes, crop, dropout, width, mean_at)
+
+
+def caffenet(
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+) -> Network:
+    """Build CaffeNet (bvlc_reference_caffenet): pooling before normalisation, and initial biases of 1."""
+    return _build("caffenet", ("relu", "pool", "norm"), 1.0, classes, crop, dropout, width, mean_at)
+
+
+def _build(name, order, bias, classes, crop, dropout, width, mean_at) -> Network:
+    """Say the list once: `order` is that of the layers after conv1 and conv2."""
+    if crop < SMALLEST:
+        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
+
+    def each(count):
+        return 2 * max(1, round(count * width / 2))
+
+    def after(number):
+        made = {
+            "relu": ReLU(),
+            "norm": LRN(k=1.0, alpha=1e-4 / 5),
+            "pool": MaxPool(size=3, stride=2, round_up=True),
+        }
+        return {f"{kind}{number}": made[kind] for kind in order}
+
+    drop = Dropout(dropout, inverted=True) if dropout else None
+    layers = {
+        "conv1": Conv(each(96), size=11, stride=4),
+        **after(1),
+        "conv2": Conv(each(256), size=5, pad=2, groups=2, bias=bias),
+        **after(2),
+        "conv3": Conv(each(384), size=3, pad=1),
+        "relu3": ReLU(),
+        "conv4": Conv(each(384), size=3, pad=1, groups=2, bias=bias),
+        "relu4": ReLU(),
+        "conv5": Conv(each(256), size=3, pad=1, groups=2, bias=bias),
+        "relu5": ReLU(),
+        "pool5": MaxPool(size=3, stride=2, round_up=True),
+        "fc6": Dense(each(4096), std=0.005, bias=bias),
+        "relu6": ReLU(),
+        "drop6": drop,
+        "fc7": Dense(each(4096), std=0.005, bias=bias),
+        "relu7": ReLU(),
+        "drop7": drop,
+        "fc8": Dense(classes),
+        "softmax": Softmax(),
+    }
+    return Network(
+        name,
+        {layer: made for layer, made in layers.items() if made is not None},
+        1,
+        classes,
+        crop,
+        stored=round(crop * 256 / 227),
+        mean_at=mean_at,
+        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
+    )
