@@ -32,6 +32,19 @@ def packed(values):
 # --- Caffe
 
 V1_TYPES = {"conv": 4, "dense": 14, "lrn": 15, "maxpool": 17, "relu": 18, "dropout": 6, "softmax": 20}
+
+
+def caffe_numbers(layer, old):
+    """Write a layer's own message: of a convolution and of LRN, whose alpha is for the whole window."""
+    if layer.kind == "conv":
+        said = field(3, layer.pad) + field(4, layer.size) + field(5, layer.groups) + field(6, layer.stride)
+        return field(10 if old else 106, field(1, layer.filters) + said)
+    if layer.kind == "lrn":
+        alpha, beta, k = (struct.pack("<f", value) for value in (layer.alpha * layer.n, layer.beta, layer.k))
+        return field(18 if old else 118, field(1, layer.n) + b"\x15" + alpha + b"\x1d" + beta + b"\x2d" + k)
+    return b""
+
+
 V2_TYPES = {
     "conv": "Convolution",
     "dense": "InnerProduct",
@@ -63,10 +76,14 @@ def caffemodel(network, tensors, old=False, double=False):
         blobs = [tensors[full] for full in (f"{name}.weight", f"{name}.bias") if full in tensors]
         if old:
             inside = field(2, "bottom") + field(3, name) + field(4, name) + field(5, V1_TYPES[layer.kind])
-            inside += b"".join(field(6, blob(each, True, double)) for each in blobs)
+            inside += b"".join(field(6, blob(each, True, double)) for each in blobs) + caffe_numbers(
+                layer, old
+            )
         else:
             inside = field(1, name) + field(2, V2_TYPES[layer.kind]) + field(3, "bottom")
-            inside += b"".join(field(7, blob(each, False, double)) for each in blobs)
+            inside += b"".join(field(7, blob(each, False, double)) for each in blobs) + caffe_numbers(
+                layer, old
+            )
         made += field(2 if old else 100, inside)
     return made
 
@@ -98,11 +115,31 @@ def onnx_tensor(name, values, raw=True):
     )
 
 
+def attribute(name, value):
+    """Write an attribute: a number with a fraction, a whole one, or a list of these."""
+    if isinstance(value, float):
+        return field(5, field(1, name) + b"\x15" + struct.pack("<f", value) + field(20, 1))
+    if isinstance(value, int):
+        return field(5, field(1, name) + field(3, value) + field(20, 2))
+    return field(5, field(1, name) + b"".join(field(8, each) for each in value) + field(20, 7))
+
+
+def numbers(layer):
+    """Write the attributes of a node; LRN's alpha is for the whole window."""
+    if layer.kind == "conv":
+        said = {"group": layer.groups, "pads": [layer.pad] * 4, "strides": [layer.stride] * 2}
+    elif layer.kind == "lrn":
+        said = {"alpha": layer.alpha * layer.n, "beta": layer.beta, "bias": layer.k, "size": layer.n}
+    else:
+        return b""
+    return b"".join(attribute(name, value) for name, value in said.items())
+
+
 def zoo(network, tensors, raw=True):
     """Write a model as the ONNX zoo's bvlcalexnet is: names conv1_w_0, conv1_b_0, and a shape to be left alone."""
     types = {"conv": "Conv", "dense": "Gemm", "lrn": "LRN", "maxpool": "MaxPool", "relu": "Relu"}
     nodes = b"".join(
-        field(1, field(2, f"{name}_1") + field(4, types.get(layer.kind, "Softmax")))
+        field(1, field(2, f"{name}_1") + field(4, types.get(layer.kind, "Softmax")) + numbers(layer))
         for name, layer in network.layers.items()
     )
     endings = {"weight": "w_0", "bias": "b_0"}

@@ -67,8 +67,10 @@ def _normalised(network: Network) -> list[str]:
     made = {layer for layer in network.layers.values() if isinstance(layer, LRN)}
     texts = []
     for layer in sorted(made, key=repr):
-        own = f"n {layer.n}, k {layer.k:g}, beta {layer.beta:g}, alpha {layer.alpha:g} for each term"
-        texts.append(f"{own} (in a prototxt, and ONNX, alpha {layer.alpha * layer.n:g})")
+        terms = layer.n if layer.kind == "lrn" else layer.n**2
+        where = "across channels" if layer.kind == "lrn" else "within each map"
+        own = f"{where}, n {layer.n}, k {layer.k:g}, beta {layer.beta:g}, alpha {layer.alpha:g} for each term"
+        texts.append(f"{own} (in a prototxt, and ONNX, alpha {layer.alpha * terms:g})")
     return texts
 
 

@@ -30,17 +30,20 @@ TYPES = {
     20: "Softmax",
 }
 LONGEST = 10  # blobs in a layer
+# Where a layer's numbers are, in the old layout and in the new: of a convolution, and of LRN.
+CONVOLUTION, LRN = (10, 106), (18, 118)
 
 
 def read(contents: Contents) -> Found:
     """Describe the tensors of a trained network."""
-    network, layers, tensors = Message(contents), [], {}
+    network, layers, tensors, numbers = Message(contents), [], {}, []
     listed = network.all(OLD, NEW)
     if len({field.number for field in listed}) > 1:
         raise WeightsError("its layers are listed in the old and in the new way. Save it with one Caffe.")
     for place in listed:
         message, (name, kind, blobs) = network.message(place), LAYOUTS[place.number]
-        fields = message.all(name, kind, blobs)
+        convolution, lrn = (each[place.number == NEW] for each in (CONVOLUTION, LRN))
+        fields = message.all(name, kind, blobs, convolution, lrn)
         named = only([field for field in fields if field.number == name], "a layer's name")
         typed = only([field for field in fields if field.number == kind], "a layer's type")
         called = message.text(named) if named else ""
@@ -48,6 +51,11 @@ def read(contents: Contents) -> Found:
         layers.append(
             (called, TYPES.get(number, "") if number is not None else message.text(typed) if typed else "")
         )
+        for field in fields:
+            if field.number == convolution and layers[-1][1] == "Convolution":
+                numbers.append(("conv", called, _convolution(message.message(field))))
+            elif field.number == lrn and layers[-1][1] == "LRN":
+                numbers.append(("lrn", called, _normalisation(message.message(field))))
         held = [field for field in fields if field.number == blobs]
         if len(held) > LONGEST:
             raise WeightsError(f"{said(called)} has {len(held)} blobs. Copy it again.")
@@ -57,7 +65,27 @@ def read(contents: Contents) -> Found:
                 raise WeightsError(f"{said(called)} is there twice. Copy it again.")
             tensors[full] = blob(message.message(field), full)
     year = "of 2014 or before" if listed and listed[0].number == OLD else "of 2015 or later"
-    return Found("caffe", f"a caffemodel in the layout {year}", apart(tensors), layers)
+    return Found("caffe", f"a caffemodel in the layout {year}", apart(tensors), layers, numbers)
+
+
+def _convolution(message: Message) -> dict:
+    """Return padding, groups and stride."""
+    said = {"pad": (3, 0), "groups": (5, 1), "stride": (6, 1)}
+    fields = message.all(3, 5, 6)
+    return {
+        key: ([n for f in fields if f.number == number for n in message.integers(f, 2)] or [usual])[0]
+        for key, (number, usual) in said.items()
+    }
+
+
+def _normalisation(message: Message) -> dict:
+    """Return n, alpha for each term, beta and k; a region other than across channels has no n here."""
+    fields = {field.number: field for field in message.fields()}
+    size, region = (fields[number].value if number in fields else usual for number, usual in ((1, 5), (4, 0)))
+    alpha, beta, k = (
+        message.real(fields[n]) if n in fields else usual for n, usual in ((2, 1.0), (3, 0.75), (5, 1.0))
+    )
+    return {"n": 0 if region else size, "alpha": alpha / max(size, 1), "beta": beta, "k": k}
 
 
 def blob(message: Message, name: str) -> Tensor:

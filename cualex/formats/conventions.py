@@ -6,6 +6,8 @@ its colours, the mean that belongs to it, and what the user should know.
 
 from dataclasses import dataclass
 
+from cualex.networks import Network
+
 CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the picture
 TORCH_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -19,7 +21,8 @@ class Convention:
     conv: the order of a filter's axes, of O (filters), I (channels), H, W.  dense: OI or IO.  flatten: how maps
     are laid out before the first dense layer, CHW or HWC.  colours: RGB or BGR.  mean: RGB, where no other is given;
     None where the file has its own.  pooled: what comes first in the file's list of layers, LRN or pooling, where
-    there are two such networks.  remarks: sentences for the user.
+    there are two such networks.  plain: dropout is inverted and inputs are in the order of the towers, whatever
+    the network has.  remarks: sentences for the user.
     """
 
     title: str
@@ -32,6 +35,7 @@ class Convention:
     colours: str = "RGB"
     mean: tuple[float, float, float] | None = None
     pooled: str = ""
+    plain: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -130,4 +134,12 @@ def own(network: str, names: list[str]) -> Convention:
         formats=("torch", "safetensors", "onnx"),
         network=network,
         names={name: name for name in names},
+        plain=True,
     )
+
+
+def torch_names(network: Network) -> dict[str, str]:
+    """Return canonical name -> the name in a PyTorch module's state_dict."""
+    if network.name == "alexnet-torchvision":
+        return _TORCHVISION
+    return {name: name for name in network.tensors()}

@@ -4,6 +4,7 @@ Everything that can be refused is refused before a number is read: names, shapes
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,14 +12,12 @@ import numpy as np
 
 from cualex import networks
 from cualex.errors import CualexError, WeightsError
-from cualex.formats import conventions, rescaling
+from cualex.formats import conventions, plain_weights, rescaling
 from cualex.formats.conventions import Convention
 from cualex.formats.found import Found
+from cualex.formats.names import MEAN, NETWORK
 from cualex.formats.tensors import Tensor, said
 from cualex.networks import Network
-
-MEAN = "preprocessing.mean"
-NOTE = "cualex.network"  # where files that `cualex export` wrote say what they are of
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Import:
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Read the tensors, one after the other: (canonical name, float32 in canonical order)."""
         first, dense = next(iter(self.tensors)), _first_dense(self.network)
+        stages = {f"{stage.name}.weight": stage for stage in self.network.stages()}
         for name, tensor in self.tensors.items():
             values = _float32(name, tensor.read())
             values = values.reshape(values.shape[values.ndim - self._axes(name) :])
@@ -46,12 +46,13 @@ class Import:
                 values = values.transpose([self.convention.conv.index(axis) for axis in "OIHW"])
             if name == first and self.convention.colours == "BGR":
                 values = values[:, ::-1]
+            values = plain_weights.in_order(stages[name], values, back=True) if name in stages else values
             if name in self.factors:
                 values = values * self.factors[name].astype(np.float32)
             yield name, np.ascontiguousarray(values)
 
     def _axes(self, name: str) -> int:
-        return len(self.network.parameters()[name])
+        return len(self.network.tensors()[name])
 
 
 def plan(found: Found, network: str | None = None, towers: int | None = None, **arguments: object) -> Import:
@@ -60,17 +61,18 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     `network` is the name of the one that is wanted; by default that of the convention. `arguments` are the network's
     own, such as the crop; classes and width follow from the shapes.
     """
-    convention, said_arguments = _recognised(found, network)
-    arguments = said_arguments | arguments
-    source = _fitting(found, convention, convention.network, arguments)
-    wanted = network or (TWO.get(convention.network) if towers == 2 else None) or source.name
-    if towers == 2 and networks.build(wanted).towers != 2:
-        raise WeightsError(f"{wanted} has no form of two towers. Leave out --towers.")
-    if wanted == source.name:
-        target, factors = source, {}
-    else:
-        target = networks.build(wanted, **_taken(wanted, source.arguments))
-        factors = rescaling.factors(source, target)
+    if network is not None:
+        networks.find(network)  # the user's word, and so the user's error
+    convention, told = _recognised(found, network)
+    source = _fitting(found, convention, convention.network, told | arguments)
+    wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
+    target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
+    if towers is not None and target.towers != towers:
+        raise WeightsError(f"{target.name} has {target.towers} towers, not {towers}. Leave out --towers.")
+    learned = plain_weights.inverted(source) if convention.plain else source
+    if not convention.plain:
+        _compare(found, source)
+    factors = {} if learned == target else rescaling.factors(learned, target)
     tensors = {name: found.tensors[theirs] for name, theirs in convention.names.items()}
     return Import(found, convention, source, target, tensors, factors)
 
@@ -81,10 +83,13 @@ TWO = {"alexnet-caffe": "alexnet"}
 
 def _recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     """Find the convention whose names a file has, and the network's arguments where the file says them."""
-    told, arguments = note(found, NOTE), {}
-    if isinstance(told, dict) and isinstance(told.get("arguments"), dict):
-        network = network or told.get("name")
-        arguments = told["arguments"] if network == told.get("name") else {}
+    told, arguments = note(found, NETWORK), {}
+    if (
+        isinstance(told, dict)
+        and isinstance(told.get("name"), str)
+        and isinstance(told.get("arguments"), dict)
+    ):
+        network, arguments = told["name"], told["arguments"]
     fitting = [
         each
         for each in conventions.CONVENTIONS
@@ -95,10 +100,28 @@ def _recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     if fitting:
         return fitting[0], arguments
     if network is not None:
-        names = list(networks.build(network, **arguments).parameters())
+        names = list(_built(network, arguments).tensors())
         if set(names) <= found.tensors.keys():
             return conventions.own(network, names), arguments
     raise WeightsError(_no_names(found, network))
+
+
+def _built(name: str, arguments: dict) -> Network:
+    """Build a network as a file says it, which may say anything."""
+    try:
+        made = networks.build(name, **arguments)
+        made.tensors()
+    except (
+        CualexError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise WeightsError(f"it says that it is of a network that cannot be ({said(error)}).") from None
+    return made
 
 
 def note(found: Found, name: str) -> object:
@@ -121,9 +144,9 @@ def _pooled(found: Found) -> str:
 
 def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
     """Build the network whose shapes are those of the file."""
-    first, last = (next(iter(side)) for side in (convention.names, reversed(convention.names)))
-    whole = networks.build(name, **arguments)
-    shapes = whole.parameters()
+    whole = _built(name, arguments)
+    first, *_, last = whole.parameters()
+    shapes = whole.tensors()
     filters = _lengths(found, convention, first, shapes[first])[0]
     classes = _lengths(found, convention, last, shapes[last])[0]
     told = dict(arguments)
@@ -131,11 +154,8 @@ def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -
         told["classes"] = classes
     if filters != shapes[first][0] and "width" not in arguments:
         told["width"] = filters / shapes[first][0]
-    try:
-        network = networks.build(name, **told)
-        expected = network.parameters()
-    except (CualexError, ArithmeticError, ValueError) as error:
-        raise WeightsError(f"its shapes are those of no {name} ({said(error)}).") from None
+    network = _built(name, told)
+    expected = network.tensors()
     for canonical, theirs in convention.names.items():
         shape = _lengths(found, convention, canonical, expected[canonical])
         if shape != expected[canonical]:
@@ -148,6 +168,27 @@ def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -
     if extra and found.format != "onnx":
         raise WeightsError(f"has {said(extra[0])}, which {name} has not. Name its network with --network.")
     return network
+
+
+def _compare(found: Found, network: Network) -> None:
+    """Refuse a file whose own numbers, where it says some, are not those of the network that it is taken for."""
+    for kind in ("conv", "lrn"):
+        told = [(name, numbers) for own, name, numbers in found.numbers if own == kind]
+        layers = [(name, layer) for name, layer in network.layers.items() if layer.kind == kind]
+        if told and len(told) != len(layers):
+            raise WeightsError(
+                f"{len(told)} layers of kind {kind}, {network.name} has {len(layers)}. {_OTHER}"
+            )
+        for (theirs, numbers), (name, layer) in zip(told, layers, strict=False):
+            for key, value in numbers.items():
+                own = getattr(layer, key)
+                if value is None or not math.isclose(value, own, rel_tol=1e-4):
+                    raise WeightsError(
+                        f"{said(theirs)} has {key} {value}, {network.name}'s {name} {own}. {_OTHER}"
+                    )
+
+
+_OTHER = "It is another network, which is not read."
 
 
 def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:
@@ -164,7 +205,11 @@ def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, .
 def _taken(name: str, arguments: dict) -> dict:
     """Return those arguments of one network that another one has as well, but for what factors make up for."""
     made = networks.build(name)
-    return {key: value for key, value in arguments.items() if key in made.arguments and key != "dropout"}
+    return {
+        key: value
+        for key, value in arguments.items()
+        if key in made.arguments and (key != "dropout" or not value)
+    }
 
 
 def _first_dense(network: Network) -> str:

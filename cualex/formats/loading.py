@@ -8,9 +8,8 @@ from cualex.errors import DataError, WeightsError
 from cualex.formats import assumptions, imagenet, importing, means, recognising
 from cualex.formats.contents import Contents
 from cualex.formats.importing import Import
+from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.weights import Weights
-
-CLASSES, COLOURS = "cualex.classes", "cualex.mean"
 
 
 def load(
@@ -78,10 +77,15 @@ def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
         except WeightsError as error:
             raise DataError(f"{path}: {error}") from None
         return picture, f"of {path}, its colours taken for {convention.colours}"
-    own = made.found.tensors.get(importing.MEAN)
+    if network.mean is not None:
+        red, green, blue = network.mean
+        return means.plain(
+            network, network.mean
+        ), f"the network's own everywhere, RGB {red:g}, {green:g}, {blue:g}"
+    own = made.found.tensors.get(MEAN)
     if own is not None:
         return means.checked(own.shape, own.read(), network, "RGB"), "of the file"
-    told = importing.note(made.found, COLOURS)
+    told = importing.note(made.found, CHANNEL_MEAN)
     if isinstance(told, list) and len(told) == 3 and all(isinstance(number, int | float) for number in told):
         return means.checked(
             (3,), np.array(told, np.float32), network, "RGB"

@@ -2,7 +2,8 @@
 
     ModelProto     ir_version = 1, graph = 7, opset_import = 8, metadata_props = 14
     GraphProto     node = 1, initializer = 5
-    NodeProto      output = 2, op_type = 4
+    NodeProto      output = 2, op_type = 4, attribute = 5
+    AttributeProto name = 1, f = 2, i = 3, ints = 8
     TensorProto    dims = 1, data_type = 2, float_data = 4, name = 8, raw_data = 9, double_data = 10,
                    external_data = 13, data_location = 14
 
@@ -28,10 +29,14 @@ def read(contents: Contents) -> Found:
     graph = only([field for field in parts if field.number == GRAPH], "the graph")
     if graph is None:
         raise WeightsError("a model without a graph. Copy it again.")
-    layers, tensors, inside = [], {}, model.message(graph)
+    layers, tensors, numbers, inside = [], {}, [], model.message(graph)
     for field in inside.all(1, 5):
         if field.number == 1:
-            layers.append(_node(inside.message(field)))
+            node = inside.message(field)
+            layers.append(_node(node))
+            name, kind = layers[-1]
+            if kind in NUMBERS:
+                numbers.append((NUMBERS[kind][0], name, NUMBERS[kind][1](_attributes(node))))
             continue
         name, tensor = _tensor(inside.message(field))
         if name in tensors:
@@ -39,13 +44,52 @@ def read(contents: Contents) -> Found:
         if tensor:
             tensors[name] = tensor
     notes = dict(_entry(model.message(field)) for field in parts if field.number == METADATA)
-    return Found("onnx", "ONNX", apart(tensors), layers, notes)
+    return Found("onnx", "ONNX", apart(tensors), layers, numbers, notes)
 
 
 def _node(message: Message) -> tuple[str, str]:
     """Return a node's first output and its type."""
     fields = message.all(2, 4)
     return tuple(next((message.text(field) for field in fields if field.number == n), "") for n in (2, 4))
+
+
+def _attributes(message: Message) -> dict[str, int | float | list[int]]:
+    """Return a node's attributes that are numbers, or lists of whole ones."""
+    made = {}
+    for place in message.all(5):
+        inside = message.message(place)
+        fields = inside.all(1, 2, 3, 8)
+        name = "".join(inside.text(field) for field in fields[:1] if field.number == 1)
+        many = [value for field in fields if field.number == 8 for value in inside.integers(field)]
+        one = [
+            inside.real(field) if field.number == 2 else field.value
+            for field in fields
+            if field.number in (2, 3)
+        ]
+        made[name] = many or (one[0] if one else 0)
+    return made
+
+
+def _convolution(said: dict) -> dict:
+    """Return padding, groups and stride; padding that differs from side to side is none of ours."""
+    pads, strides = (
+        set(each) if isinstance(each := said.get(key, usual), list) else {each}
+        for key, usual in (("pads", 0), ("strides", 1))
+    )
+    pad, stride = (each.pop() if len(each) == 1 else None for each in (pads, strides))
+    return {"pad": pad, "groups": said.get("group", 1), "stride": stride}
+
+
+def _normalisation(said: dict) -> dict:
+    """Return n, alpha for each term, beta and k."""
+    size = said.get("size", 5)
+    alpha, beta, k = (said.get(key, usual) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    whole = type(size) is int and size > 0 and not any(isinstance(each, list) for each in (alpha, beta, k))
+    return {"n": size, "alpha": alpha / size, "beta": beta, "k": k} if whole else {"n": 0}
+
+
+# Which nodes have numbers to be compared: our kind of layer, and what reads them.
+NUMBERS = {"Conv": ("conv", _convolution), "LRN": ("lrn", _normalisation)}
 
 
 def _entry(message: Message) -> tuple[str, str]:

@@ -7,6 +7,7 @@ Groups (types 3 and 4) are refused: none of the formats read here has had them. 
 the bytes of tensors are passed over.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,6 +88,11 @@ class Message:
             if len(values) > most:
                 raise WeightsError(f"more than {most} numbers where a shape is: {CUT}")
         return values
+
+    def real(self, field: Field) -> float:
+        """Return a number of 4 bytes."""
+        self.expect(field, FOUR)
+        return struct.unpack("<f", self.contents.bytes(field.start, 4))[0]
 
     def tensor(self, field: Field, name: str, shape: list[int], kind: str) -> Tensor:
         """Describe a tensor whose numbers are the bytes of a field, exactly."""

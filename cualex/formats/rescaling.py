@@ -21,7 +21,18 @@ from cualex.layers import LRN, Exchange
 from cualex.networks import Network, Stage
 
 THROUGH = ("relu", "maxpool", "averagepool")  # of these c x comes out as c y, for c > 0
-FREE = {"filters", "outputs", "groups", "std", "bias", "share", "inverted", "k", "alpha"}  # may differ
+FREE = {
+    "filters",
+    "outputs",
+    "groups",
+    "std",
+    "bias",
+    "share",
+    "inverted",
+    "k",
+    "alpha",
+    "round_up",
+}  # may differ
 
 
 def factors(source: Network, target: Network) -> dict[str, np.ndarray]:
@@ -44,9 +55,9 @@ def factors(source: Network, target: Network) -> dict[str, np.ndarray]:
             made |= {name: np.ones(()) for name in last}
             made[last[0]] = 1 / (ratio.reshape(-1, 1, 1) if ratio.size > 1 else ratio.reshape(()))
             ratio = np.ones(1)
-        elif kind == "lrn":
+        elif isinstance(one.layer, LRN):
             old, new = one.layer, other.layer
-            if (old.k, old.alpha) != (new.k, new.alpha):
+            if (old.k, old.alpha) != (new.k, new.alpha) or not np.all(ratio == 1):
                 if min(old.k, old.alpha, new.k, new.alpha) <= 0 or not last:
                     raise _differ(source, target, one.name)
                 factor = math.sqrt(old.alpha * new.k / (old.k * new.alpha))
@@ -61,7 +72,7 @@ def factors(source: Network, target: Network) -> dict[str, np.ndarray]:
 
 def crossing(network: Network) -> list[str]:
     """Name the layers of normalisation whose windows end at the end of a tower."""
-    return [stage.name for stage in network.stages() if isinstance(stage.layer, LRN) and stage.towers > 1]
+    return [stage.name for stage in network.stages() if stage.layer.kind == "lrn" and stage.towers > 1]
 
 
 def _computing(network: Network) -> list[Stage]:
@@ -73,6 +84,8 @@ def _check(source: Network, target: Network, one: Stage, other: Stage) -> None:
     """Refuse layers that differ in more than what factors can make up for."""
     if type(one.layer) is not type(other.layer):
         raise _differ(source, target, f"{one.name} is {one.layer.kind}, {other.name} is {other.layer.kind}")
+    if one.output[1:] != other.output[1:]:
+        raise _differ(source, target, f"{one.name} has maps of another size")
     names = [field.name for field in dataclasses.fields(one.layer) if field.name not in FREE]
     for name in names:
         old, new = getattr(one.layer, name), getattr(other.layer, name)

@@ -1,0 +1,168 @@
+"""A network as Caffe's layers: what a prototxt lists, and the blobs of each.
+
+Caffe's usual preparation of pictures is BGR from 0 to 255 less the mean, so the first filters' channels are turned
+about and take the scale. alpha is multiplied with the size of the window, which Caffe divides by. Towers lie side by
+side along the channels as groups; LRN, which knows no groups, is sliced by tower and joined again.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from cualex.engine.host.grey import BLUE, GREEN, RED
+from cualex.errors import UsageError
+from cualex.formats import plain_weights
+from cualex.networks import Network
+
+FUNCTIONS = {"tanh": "TanH", "sigmoid": "Sigmoid", "softplus": "BNLL"}
+
+
+@dataclass
+class Entry:
+    """Hold a layer of Caffe: its name and type, what it reads and writes, its numbers as a prototxt has them, blobs."""
+
+    name: str
+    type: str
+    bottoms: list[str]
+    tops: list[str]
+    numbers: dict = field(default_factory=dict)
+    blobs: list[np.ndarray] = field(default_factory=list)
+
+
+class Layers:
+    """Lower a network, layer by layer, to `entries`."""
+
+    def __init__(self, network: Network, tensors: dict[str, np.ndarray]):
+        # k is 1 in every Caffe and can be chosen in later ones alone, so the weights take it.
+        self.tensors = plain_weights.plain(network, tensors, k=1.0)
+        self.network = plain_weights.inverted(network, k=1.0)
+        self.entries: list[Entry] = []
+        self.value, self.first = "data", True
+        for stage in self.network.stages():
+            self.stage = stage
+            lower = getattr(self, f"_{stage.layer.kind}", None)
+            if lower is None:
+                missing = f"{stage.name} ({stage.layer.kind}) of {network.name}"
+                raise UsageError(f"Caffe has nothing for {missing}. Use --to onnx.")
+            lower()
+
+    def _add(
+        self, type: str, numbers: dict | None = None, blobs=(), name: str = "", bottoms=(), tops=()
+    ) -> None:
+        name = name or self.stage.name
+        tops = list(tops) or [name]
+        self.entries.append(
+            Entry(name, type, list(bottoms) or [self.value], tops, numbers or {}, list(blobs))
+        )
+        self.value = tops[0]
+
+    def _seen(self, weight: np.ndarray) -> np.ndarray:
+        """Return the first weights as they read BGR less the mean."""
+        if not self.first:
+            return weight
+        self.first = False
+        scale = np.broadcast_to(np.float32(self.network.scale), (3,)).reshape(1, 3, 1, 1)
+        return (weight * scale)[:, ::-1]
+
+    def _blobs(self) -> list[np.ndarray]:
+        weight, bias = (self.tensors[name] for name in self.stage.parameters)
+        return [self._seen(weight), bias]
+
+    def _conv(self) -> None:
+        layer, shape = self.stage.layer, self.stage.reading.shape
+        if layer.round_up and self.stage.output != replace(layer, round_up=False).output_shape(shape):
+            raise UsageError(
+                f"Caffe has no filters that reach beyond the end of the maps, as {self.stage.name} of "
+                f"{self.network.name} does. Use --to onnx."
+            )
+        numbers = {"num_output": layer.filters * self.stage.towers, "kernel_size": layer.size}
+        numbers |= {"stride": layer.stride, "pad": layer.pad, "group": plain_weights.groups(self.stage)}
+        self._add("Convolution", {"convolution_param": numbers}, self._blobs())
+
+    def _dense(self) -> None:
+        towers, (weight, bias) = 1 if self.stage.reading.shared else self.stage.towers, self._blobs()
+        name, each = self.stage.name, len(bias) // towers
+        parts = [""] if towers == 1 else [f"_{tower}" for tower in range(towers)]
+        reads = [self.value] if towers == 1 else self._slice(towers)
+        for tower, (part, read) in enumerate(zip(parts, reads, strict=True)):
+            rows = slice(tower * each, (tower + 1) * each)
+            numbers = {"inner_product_param": {"num_output": each}}
+            self._add("InnerProduct", numbers, [weight[rows], bias[rows]], f"{name}{part}", [read])
+        if towers > 1:
+            self._add("Concat", bottoms=[f"{name}{part}" for part in parts])
+
+    def _slice(self, towers: int) -> list[str]:
+        """Take the maps of each tower apart."""
+        tops = [f"{self.stage.name}_in_{tower}" for tower in range(towers)]
+        self._add("Slice", {"slice_param": {"axis": 1}}, name=f"{self.stage.name}_slice", tops=tops)
+        return tops
+
+    def _lrn(self) -> None:
+        layer, towers = self.stage.layer, self.stage.towers
+        size = 2 * (layer.n // 2) + 1
+        numbers = {"local_size": size, "alpha": layer.alpha * size, "beta": layer.beta, "k": layer.k}
+        if towers == 1:
+            self._add("LRN", {"lrn_param": numbers})
+            return
+        made = [f"{self.stage.name}_{tower}" for tower in range(towers)]
+        for name, part in zip(made, self._slice(towers), strict=True):
+            self._add("LRN", {"lrn_param": numbers}, name=name, bottoms=[part])
+        self._add("Concat", bottoms=made)
+
+    def _spatial_lrn(self) -> None:
+        """Normalise within each map, for which Caffe has k = 1 alone."""
+        layer, size = self.stage.layer, 2 * (self.stage.layer.n // 2) + 1
+        if layer.k != 1:
+            raise UsageError(
+                f"Caffe normalises within a map with k 1 alone; {self.stage.name} has {layer.k:g}. Use --to onnx."
+            )
+        numbers = {"norm_region": "WITHIN_CHANNEL", "local_size": size, "alpha": layer.alpha * size**2}
+        self._add("LRN", {"lrn_param": numbers | {"beta": layer.beta}})
+
+    def _relu(self) -> None:
+        self._add("ReLU")
+
+    def _activation(self) -> None:
+        if self.stage.layer.function != "linear":
+            self._add(FUNCTIONS[self.stage.layer.function])
+
+    def _maxpool(self) -> None:
+        self._pool("MAX")
+
+    def _averagepool(self) -> None:
+        self._pool("AVE")
+
+    def _pool(self, way: str) -> None:
+        """Pool: Caffe rounds sizes up; not to is said where it makes a difference."""
+        layer = self.stage.layer
+        numbers = {"pool": way, "kernel_size": layer.size, "stride": layer.stride}
+        left = any((length - layer.size) % layer.stride for length in self.stage.reading.shape[1:])
+        self._add(
+            "Pooling", {"pooling_param": numbers | ({"round_mode": "FLOOR"} if left > layer.round_up else {})}
+        )
+
+    def _dropout(self) -> None:
+        self._add("Dropout", {"dropout_param": {"dropout_ratio": self.stage.layer.share}})
+
+    def _batchnorm(self) -> None:
+        """Write Caffe's two layers: the normalisation, whose third blob divides the others, and weight and bias."""
+        mean, variance = (self.tensors[name] for name in self.stage.state)
+        numbers = {"use_global_stats": True, "eps": self.stage.layer.epsilon}
+        self._add("BatchNorm", {"batch_norm_param": numbers}, [mean, variance, np.ones(1, np.float32)])
+        self._add("Scale", {"scale_param": {"bias_term": True}}, self._scales(), f"{self.stage.name}_scale")
+
+    def _scales(self) -> list[np.ndarray]:
+        return [self.tensors[name] for name in self.stage.parameters]
+
+    def _grey(self) -> None:
+        numbers = {"num_output": 1, "kernel_size": 1, "bias_term": False}
+        weight = self._seen(np.float32([RED, GREEN, BLUE]).reshape(1, 3, 1, 1))
+        self._add("Convolution", {"convolution_param": numbers}, [weight])
+
+    def _softmax(self) -> None:
+        self._add("Softmax", name="prob")
+
+    def _exchange(self) -> None:
+        """Pass on: the towers lie side by side already."""
+
+    _join = _exchange

@@ -1,0 +1,55 @@
+"""The weights of a network of towers as those of one that knows no towers: for programs that have only groups.
+
+Maps of all towers lie side by side along the channels, so that a tower's own layers are groups of one layer. Dropout
+becomes inverted, which at test is nothing at all: what classic dropout multiplies with goes into the weights above.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from cualex.formats import rescaling
+from cualex.layers import LRN, Dropout, Layer
+from cualex.networks import Network, Stage
+
+
+def inverted(network: Network, k: float | None = None) -> Network:
+    """Return the network with inverted dropout; with `k`, normalisation has that k, and alpha in proportion."""
+    return dataclasses.replace(
+        network, layers={name: _changed(layer, k) for name, layer in network.layers.items()}
+    )
+
+
+def _changed(layer: Layer, k: float | None) -> Layer:
+    if isinstance(layer, Dropout):
+        return dataclasses.replace(layer, inverted=True)
+    if isinstance(layer, LRN) and k and layer.k > 0:
+        return dataclasses.replace(layer, k=k, alpha=layer.alpha * k / layer.k)
+    return layer
+
+
+def plain(network: Network, tensors: dict[str, np.ndarray], k: float | None = None) -> dict[str, np.ndarray]:
+    """Return tensors with which `inverted` computes the same as the network, inputs in the order of the towers."""
+    factors = rescaling.factors(network, inverted(network, k))
+    changed = {name: tensors[name] * factor.astype(np.float32) for name, factor in factors.items()}
+    made = {**tensors, **changed}
+    for stage in network.stages():
+        for name in stage.parameters:
+            if name.endswith(".weight"):
+                made[name] = in_order(stage, made[name])
+    return made
+
+
+def groups(stage: Stage) -> int:
+    """Count the groups of a convolution over the maps of all towers."""
+    return stage.layer.groups * (1 if stage.reading.shared else stage.towers)
+
+
+def in_order(stage: Stage, weight: np.ndarray, back: bool = False) -> np.ndarray:
+    """Return weights whose inputs are in the order of the towers, also where each tower has its own first; or back."""
+    sources, towers = stage.reading.sources, stage.towers
+    if not stage.reading.own_first or sources == 1:
+        return weight
+    parts = weight.reshape(towers, len(weight) // towers, sources, -1)
+    turned = [np.roll(part, -tower if back else tower, axis=1) for tower, part in enumerate(parts)]
+    return np.stack(turned).reshape(weight.shape)
