@@ -11,6 +11,11 @@ from cualex.cli import _options, _output
 @click.argument("network", default="alexnet")
 @click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
 @_options.crop
+@click.option(
+    "--against",
+    metavar="NETWORK",
+    help="Print how the network differs from this one instead, point by point.",
+)
 @click.option("--memory", is_flag=True, help="Run one step and print what it keeps in memory instead.")
 @_options.batch_size(128)
 @click.option(
@@ -27,6 +32,7 @@ def summary(
     network: str,
     classes: int | None,
     crop: int | None,
+    against: str | None,
     memory: bool,
     batch_size: int,
     mode: str,
@@ -38,20 +44,29 @@ def summary(
 
     NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is one
     tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without the
-    picture. With --memory: the buffers of one step at --batch-size, and what the step takes in all.
+    picture. With --memory: the buffers of one step at --batch-size, and what the step takes in all. With --against:
+    how two networks differ, and what their lists of layers do not show; alexnet against alexnet-2012 is where the
+    paper and its code disagree.
 
     \b
     Examples:
         cualex summary
         cualex summary alexnet --classes 10 --crop 131
         cualex summary alexnet --memory --batch-size 128
+        cualex summary alexnet --against alexnet-2012
         cualex summary cifar-relu --json
     """
     from cualex import networks
 
     given = {"classes": classes, "crop": crop}
     built = networks.build(network, **{name: value for name, value in given.items() if value is not None})
-    if memory:
+    if against:
+        if memory or crop:
+            raise click.UsageError(
+                f"--against with {'--memory' if memory else '--crop'}: leave one of them out."
+            )
+        _differences(built, networks.build(against, **({"classes": classes} if classes else {})), as_json)
+    elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)
     else:
         _layers(built, as_json)
@@ -79,6 +94,34 @@ def _layers(network, as_json: bool) -> None:
     if total.sent:
         said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
         click.echo(f"Floats sent for a picture where towers lie apart, forward and backward: {said}.")
+
+
+def _differences(network, other, as_json: bool) -> None:
+    from cualex.differences import compare
+
+    found, both = compare(network, other), (network, other)
+    if as_json:
+        said = {"networks": [each.name for each in both], "differences": [asdict(each) for each in found]}
+        _output.document(said | {"remarks": {each.name: each.remarks for each in both}})
+        return
+    if not found:
+        click.echo(f"{network.name} and {other.name} do not differ.")
+    else:
+        names = [each.name for each in both]
+        _output.table(
+            [
+                {
+                    "where": each.where,
+                    "what": each.what,
+                    names[0]: each.first or "-",
+                    names[1]: each.second or "-",
+                }
+                for each in found
+            ]
+        )
+    for each in both if found else both[:1]:
+        for remark in each.remarks:
+            click.echo(f"\n{each.name}: {remark}")
 
 
 def _cells(row) -> dict:

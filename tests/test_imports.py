@@ -46,6 +46,7 @@ ORDER = [
     "cualex.pictures",
     "cualex.features",
     "cualex.summary",
+    "cualex.differences",
     "cualex.memory",
     "cualex.benchmark",
     "cualex.profiling",

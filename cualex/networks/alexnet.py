@@ -9,6 +9,10 @@ The paper's text says 224; maps of 55x55 need 227 pixels, or 224 and three of pa
 from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
 
+REMARKS = (
+    "Initial weights of 0.03 in conv3 to conv5 are those of the code of 2012; the paper's text has 0.01 everywhere.",
+    "Crops of 227 pixels give the maps of 55x55 that the paper counts with; its text says 224.",
+)
 SMALLEST = 67  # of the crops that leave one value a map after the last pool
 
 
@@ -80,5 +84,6 @@ def _build(
         crop,
         stored=round(crop * 256 / 227),
         mean_at=mean_at,
+        remarks=REMARKS,
         arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
     )

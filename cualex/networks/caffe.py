@@ -10,6 +10,11 @@ makes no difference. Caffe's files read blue, green, red; these networks read re
 from cualex.layers import LRN, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
 
+REMARKS = (
+    "Caffe's weights read blue, green, red; here conv1 reads red, green, blue.",
+    "Caffe's pictures were warped to 256x256; here the shorter side is 256 and the middle square is kept.",
+    "Caffe learns biases at twice the rate of weights; here one rate is for both.",
+)
 SMALLEST = 55  # of the crops that leave one value a map after the last pool
 
 
@@ -77,5 +82,6 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at) -> Network
         crop,
         stored=round(crop * 256 / 227),
         mean_at=mean_at,
+        remarks=REMARKS,
         arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
     )

@@ -53,7 +53,8 @@ class Network:
     the training pictures are.
     The mean picture is taken at the crop and turned with it; with `mean_at` "centre" its centre is taken for every
     view, as the code of 2012 did.
-    `arguments` are those of the function that made the network, so that a weights file can make it again.
+    `arguments` are those of the function that made the network, so that a weights file can make it again. `remarks`
+    say in a sentence each what the list of layers does not show.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Network:
     mean_at: str = "crop"
     mean: tuple[float, float, float] | None = None
     arguments: dict = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.mean_at not in MEANS:

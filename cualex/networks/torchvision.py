@@ -13,6 +13,10 @@ from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: red, green, blue from 0 to 1
+REMARKS = (
+    "torchvision averages what pool5 gives to 6x6, which at 224 pixels changes nothing; here it is left out.",
+    "Initial weights have He's deviation; PyTorch draws them evenly, with 0.41 of it, and biases as well.",
+)
 SMALLEST = 63  # of the crops that leave one value a map after the last pool
 
 
@@ -71,5 +75,6 @@ def alexnet_torchvision(
         scale=tuple(1 / (255 * deviation) for deviation in DEVIATION),
         mean=tuple(255 * mean for mean in MEAN),
         mean_at=mean_at,
+        remarks=REMARKS,
         arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
     )
