@@ -31,10 +31,25 @@ def tracked(*patterns):
 
 
 def command(name):
-    return cli.main.get_command(None, name)
+    """Find a command, or one of a group's: "show activations"."""
+    made = cli.main
+    for word in name.split():
+        made = made.get_command(None, word)
+    return made
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+EVERY = [
+    *COMMANDS,
+    *(
+        f"{name} {own}"
+        for name in COMMANDS
+        if isinstance(command(name), click.Group)
+        for own in command(name).list_commands(None)
+    ),
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_command_has_help_and_an_example(name):
     made = command(name)
     assert made.help, f"{name} has no help"
@@ -43,14 +58,14 @@ def test_every_command_has_help_and_an_example(name):
     assert len(first) <= 60, f"the first sentence of {name} is cut in the list of commands: {first}"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_option_has_help(name):
     for parameter in command(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts[0]} has no help"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_examples_name_options_that_exist(name):
     for words in commands_in(command(name).help):
         check_options(words)
@@ -66,6 +81,9 @@ def check_options(words):
     """See that a command exists and has the options that a line gives it."""
     name, *rest = words
     assert name in COMMANDS, f"cualex {name}: there is no such command"
+    if isinstance(command(name), click.Group):
+        name = f"{name} {rest.pop(0)}"
+        assert command(name), f"cualex {name}: there is no such command"
     known = {option for parameter in command(name).params for option in parameter.opts} | {"--help", "-h"}
     given = [word.partition("=")[0] for word in rest if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)]
     for option in given:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cualex import files
 
 # Of Okabe and Ito, told apart by the colour-blind as well.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
 
 @contextmanager
