@@ -31,7 +31,7 @@ def test_the_picture_of_activations(tmp_path):
         assert (picture.format, picture.width, picture.height) == ("PNG", 1296, 604)
         pixels = np.asarray(picture.convert("RGB"))
     orange = (pixels == (213, 94, 0)).all(2)
-    rows = np.flatnonzero(orange[:, 250:648].any(1))  # the left panel without its legend
+    rows = 230 + np.flatnonzero(orange[230:, :648].any(1))  # the left panel below its legend
     assert np.ptp(rows) == pytest.approx(
         500 * 2 / 4.5, abs=8
     )  # two of four and a half, on an axis of 500 pixels
