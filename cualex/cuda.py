@@ -150,6 +150,10 @@ class CudaDevice:
         """Note that the step is queued that reads this input slot."""
         self._read[control.slot] = self.runtime.record(self.stream)
 
+    def synchronize(self) -> None:
+        """Wait until nothing is queued on any GPU."""
+        self.runtime.synchronize()
+
     def clock(self) -> CudaClock:
         """Make a clock for work of this device."""
         if self._origin is None:

@@ -141,6 +141,9 @@ class HostDevice:
     def end(self, control: Control) -> None:
         """End a step."""
 
+    def synchronize(self) -> None:
+        """Wait until nothing is queued: nothing ever is."""
+
     def clock(self) -> HostClock:
         """Make a clock for work of this device."""
         return HostClock()

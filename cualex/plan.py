@@ -168,7 +168,8 @@ class Plan:
 
     def release(self) -> None:
         """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
-        self.wait()
+        for device in self.parameters.devices:
+            device.synchronize()
         for buffer in self.buffers:
             buffer.array = None
         for step in self.steps:

@@ -2,12 +2,11 @@
 
 from cualex.errors import Diverged
 from cualex.model import Model
-from cualex.plan import Plan
 from cualex.training import faults, figures, watch
 from cualex.training.faults import Fault
 from cualex.training.figures import Figures
-from cualex.training.recipes import Recipe
 from cualex.training.state import State
+from cualex.training.stepping import Stepper
 from cualex.training.watch import Watch
 
 
@@ -17,9 +16,9 @@ class Inspection:
     every: look at the layers at the end of every epoch.
     """
 
-    def __init__(self, model: Model, plan: Plan, recipe: Recipe, pack, validation, every: bool = False):
+    def __init__(self, model: Model, stepper: Stepper, pack, validation, every: bool = False):
         """Start with nothing seen."""
-        self.model, self.plan, self.recipe, self.pack, self.validation = model, plan, recipe, pack, validation
+        self.model, self.stepper, self.pack, self.validation = model, stepper, pack, validation
         self.watch = Watch(model.network.classes, every)
 
     def after_update(self, state: State, loss: float, rate: float) -> str | None:
@@ -33,14 +32,15 @@ class Inspection:
     def after_epoch(self, state: State) -> Figures | None:
         """Look at the layers if it is time, on the same few training pictures each time."""
         shown = min(watch.SHOWN, len(self.pack))
-        if self.watch.due(state.update, self.recipe.batch, shown):
+        if self.watch.due(state.update, self.stepper.course.recipe.batch, shown):
             return figures.take(self.model, watch.some(self.pack))
         return None
 
     def broken_update(self, loss: float, state: State, rate: float) -> Diverged:
         """Say what became of the loss of the update that follows on `state`."""
-        stream = self.recipe.stream(self.pack, self.model.network.crop)
-        fault = faults.in_update(self.plan, stream, state.update, state.position)
+        course = self.stepper.course
+        stream = course.recipe.stream(self.pack, self.model.network.crop, course.noisy)
+        fault = faults.in_update(self.stepper.plan, stream, state.update, state.position)
         return self._diverged(loss, state, rate, fault, further=1)
 
     def broken_validation(self, loss: float, state: State, rate: float) -> Diverged:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cualex.errors import Diverged, OutputError, WeightsError
 from cualex.model import Model
 from cualex.training import conditions, faults, resuming
-from cualex.training.recipes import Recipe
+from cualex.training.course import Course
 from cualex.training.records import Notice
 from cualex.training.run import Run
 from cualex.training.saving import Saver
@@ -23,9 +23,9 @@ class Keeper:
     state: where the training is, which the loop moves.
     """
 
-    def __init__(self, run: Run, recipe: Recipe, model: Model, schedule, watch: Watch, save_every: float):
+    def __init__(self, run: Run, course: Course, model: Model, watch: Watch, save_every: float):
         """Start with nothing done."""
-        self.run, self.recipe, self.model, self.schedule, self.watch = run, recipe, model, schedule, watch
+        self.run, self.course, self.model, self.watch = run, course, model, watch
         self.state, self.log = State(), run.log()
         self.started = time.monotonic()
         self.saver = Saver(self._save, lambda: self.state, save_every)
@@ -34,26 +34,30 @@ class Keeper:
     def restore(self, kept: Weights | None) -> None:
         """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
         if kept is not None:
-            if kept.velocities.keys() != self.model.network.parameters().keys():
-                raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
-            self.model.parameters.load_velocities(kept.velocities)
             self.state = State.of(kept)
             self.watch.restore(**self.state.watch)
-            resuming.restore(self.schedule, self.state.schedule, resuming.recipe(self.state.recipe))
+            before = resuming.recipe(self.state.recipe)
+            resuming.restore(self.course.schedule, self.state.schedule, before)
+            self.course.restore(self.state.course, self.state.update, before)
+            if before.optimizer == self.course.recipe.optimizer:  # another rule begins without velocities
+                if not kept.velocities:
+                    raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
+                self.model.parameters.load_velocities(kept.velocities)
             self.started -= self.state.seconds
             self.saver.done()
             done = f"Goes on after update {self.state.update:,}"
-            left = self.state.epoch <= self.recipe.epochs
-            where = f"in epoch {self.state.epoch} of {self.recipe.epochs}" if left else "with all epochs done"
+            left = self.state.epoch <= self.course.last
+            where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
             self.tell(f"{done}, {where}.")
         self.log.cut(self.state.log)
         self._compare()
 
     def _compare(self) -> None:
         """Note with what the training goes on: what has changed is said, and is a line of the log."""
-        state, own = self.state, self.recipe.described()
+        state, own = self.state, self.course.recipe.described()
         machine = conditions.machine(self.model.parameters)
-        if state.recipe and (different := changes(state.recipe, own)):
+        before = resuming.recipe(state.recipe).described() if state.recipe else own
+        if different := changes(before, own):
             self.write(changed=different)
             self.tell(f"Goes on with {resuming.said(different)}.")
         if state.machine and (different := changes(state.machine, machine)):
@@ -117,7 +121,8 @@ class Keeper:
         self.log.flush()
         state = self.state
         state.seconds, state.log = time.monotonic() - self.started, self.log.size
-        state.schedule, state.watch = self.schedule.state(), self.watch.state()
+        state.schedule, state.watch = self.course.schedule.state(), self.watch.state()
+        state.course = self.course.state()
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
     def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:
@@ -125,6 +130,6 @@ class Keeper:
         model = self.model
         tensors = model.parameters.unload()
         if fault := faults.in_tensors(tensors) or faults.in_tensors(velocities or {}, "velocities of the "):
-            where = f"after update {self.state.update}{faults.said(fault, self.schedule.rate)}"
+            where = f"after update {self.state.update}{faults.said(fault, self.course.recipe.rate)}"
             raise Diverged(f"the weights are no numbers {where} The last checkpoint stays as it is.")
         return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})

@@ -3,18 +3,16 @@
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from cualex import networks, weights
 from cualex.data.ahead import Ahead
-from cualex.devices import Control
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
-from cualex.plan import Outcome, Plan
 from cualex.training import resuming
+from cualex.training.course import Course
 from cualex.training.inspection import Inspection
 from cualex.training.interrupts import Interrupts
 from cualex.training.keeping import Keeper
@@ -22,6 +20,7 @@ from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.state import RECENT, Losses
+from cualex.training.stepping import Stepper
 from cualex.weights import Weights
 
 
@@ -65,25 +64,23 @@ class Training:
     def __init__(
         self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every, watched
     ):
-        """Take the weights of the last checkpoint, or draw initial ones, and build the plan."""
+        """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
         kept = resuming.open_run(run, recipe, pack, validation, description)
         network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
         tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
         mean = network.mean_picture(pack.mean)
-        self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
+        self.course = Course(recipe, network)
         self.parameters = Parameters(network, **parameters)
         self.parameters.load(tensors)
-        self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control)
-        self.plan.put_mean(mean)
+        self.stepper = Stepper(self.course, self.parameters, mean)
+        self.flying = self.stepper.flying
         self.model = Model(Weights(network, tensors, list(pack.classes), mean), parameters=self.parameters)
-        self.schedule = recipe.schedule()
-        self.inspection = Inspection(self.model, self.plan, recipe, pack, validation, watched)
-        self.keeper = Keeper(run, recipe, self.model, self.schedule, self.inspection.watch, save_every)
+        self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
+        self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every)
         self.keeper.restore(kept)
         self.state = self.keeper.state
-        self.control.rate, self.control.step = self.schedule.rate, self.state.update
-        self.flying = deque[tuple[Outcome, float]]()  # updates that are queued, and their rates
+        self.stepper.begin(self.state.epoch, self.state.update)
         self.whole = True  # the state is that between two updates
 
     def go(self) -> Iterator[Update | Epoch | Notice]:
@@ -91,7 +88,7 @@ class Training:
         try:
             with Interrupts() as self.interrupts:
                 try:
-                    while self.state.epoch <= self.recipe.epochs and not self.schedule.finished:
+                    while self.state.epoch <= self.course.last:
                         yield from self._updates()
                         yield self._end_epoch()
                     yield from self.keeper.told()
@@ -114,7 +111,8 @@ class Training:
         self.now, self.waited = time.monotonic(), 0.0
         if state.position >= end:  # it was stopped in validation
             return
-        stream = self.recipe.stream(self.pack, self.model.network.crop)
+        self.stepper.begin(state.epoch, state.update)
+        stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # Read ahead anew each epoch: what changes between epochs is then in the first batch already.
         with Ahead(stream, batch, start=state.position) as ahead:
             while state.position < end or self.flying:
@@ -133,17 +131,17 @@ class Training:
 
     def _queue(self, ahead: Ahead) -> None:
         """Take a batch and move the weights."""
-        self.plan.put(*ahead.take())
+        self.stepper.plan.put(*ahead.take())
+        position = self.state.position + len(self.flying) * self.recipe.batch
         with self._moving():
-            self.flying.append((self.plan.run(), self.control.rate))
-            self.control.step += 1
+            self.stepper.queue(self.state.epoch, position / (self.recipe.epochs * len(self.pack)))
 
     def _account(self, waited: float = 0.0) -> Update:
         """Take what the first queued update gave into the state, the log and the watch."""
         state, (outcome, rate) = self.state, self.flying[0]
         result = outcome.result
         if not result.finite:
-            raise self.inspection.broken_update(result.loss, state, self.control.rate)
+            raise self.inspection.broken_update(result.loss, state, rate)
         with self._moving():
             self.flying.popleft()
             before, self.now = self.now, time.monotonic()
@@ -154,7 +152,7 @@ class Training:
                 self.keeper.write(loss=sum(recent) / len(recent), rate=rate)
             self.keeper.tell(self.inspection.after_update(state, result.loss, rate))
         before, self.waited = self.waited, waited
-        left = self.recipe.epochs * len(self.pack) - state.position
+        left = self.course.last * len(self.pack) - state.position
         return Update(
             update=state.update,
             updates=state.update - (-left // self.recipe.batch),
@@ -172,10 +170,10 @@ class Training:
         state, waited = self.state, self.waited
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
         if not math.isfinite(found.loss):
-            raise self.inspection.broken_validation(found.loss, state, self.control.rate)
+            raise self.inspection.broken_validation(found.loss, state, self.stepper.control.rate)
         done, rate, better = (
             state.losses,
-            self.control.rate,
+            self.stepper.control.rate,
             found.top1 > (state.best or {"top1": -1})["top1"],
         )
         with self._moving():
@@ -192,14 +190,13 @@ class Training:
             )
             if better and self.keeper.save_best():
                 state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
-            change = self.schedule.after_epoch(100 * (1 - found.top1))
-            self.control.rate = self.schedule.rate
             report = Epoch(
-                state.epoch, self.recipe.epochs, done.mean, found, better, rate, done.seconds, looked
+                state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked
             )
+            for change in self.course.after_epoch(100 * (1 - found.top1), state.epoch):
+                self.keeper.tell(change)
             state.epoch, state.losses = state.epoch + 1, Losses()
         self.keeper.write_results()
-        self.keeper.tell(change)
         self.keeper.save_if_due(between_epochs=True)
         return report
 

@@ -5,19 +5,25 @@ from dataclasses import asdict, dataclass, replace
 
 from cualex import networks
 from cualex.data import colours
-from cualex.data.batches import Stream, views
+from cualex.data.batches import Stream
 from cualex.errors import UsageError
-from cualex.training.schedule import Fixed, Plateau
+from cualex.training import hand, wording
+from cualex.training.hand import Hand
+from cualex.training.schedule import Cosine, Fixed, Plateau, Schedule
+from cualex.training.wording import COMPONENTS
 
-COMPONENTS = {"data": "of the training pictures", "2012": "of ILSVRC-2012"}
+SCHEDULES = ("plateau", "steps", "cosine", "2012")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Hold the numbers of a training.
 
-    `drop_epochs` are the epochs after which the rate falls by ten; without any, it falls when the validation
-    error stops improving, as in the paper. `dropout` is the share dropped.
+    `optimizer` is the update rule, "momentum" or "adam". `rate` is that of the weights at the start, `bias_rate` that
+    of the biases, the same if None. `schedule` says how they fall (`SCHEDULES`); "" stands for "steps" after each of
+    `drop_epochs` where there are any, and else for the paper's "plateau". With `stop_after` the training ends after so
+    many epochs without gain. `freeze` names layers that do not learn; the last dense layer learns at `head_rate` times
+    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped.
 
     Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
@@ -34,6 +40,13 @@ class Recipe:
     dropout: float = 0.5
     epochs: int = 90
     drop_epochs: tuple[int, ...] = ()
+    schedule: str = ""
+    stop_after: int = 0
+    optimizer: str = "momentum"
+    bias_rate: float | None = None
+    head_rate: float = 1.0
+    freeze: tuple[str, ...] = ()
+    accumulate: int = 1
     augment: bool = True
     colour_noise: float = colours.DEVIATION
     colour_components: str = "data"
@@ -41,19 +54,45 @@ class Recipe:
     mean_at: str = "crop"
     seed: int = 0
 
-    def schedule(self) -> Plateau | Fixed:
-        """Return the schedule of the rate, at its start."""
-        return Fixed(self.rate, self.drop_epochs) if self.drop_epochs else Plateau(self.rate)
+    @property
+    def falls(self) -> str:
+        """Name the schedule of the rate."""
+        return self.schedule or ("steps" if self.drop_epochs else "plateau")
 
-    def stream(self, pack, crop: int) -> Stream:
-        """Return the endless training pictures of a pack, varied as this recipe says."""
+    @property
+    def biases(self) -> float:
+        """Return the rate of the biases at the start: in the schedule of 2012 twice that of the weights."""
+        return self.bias_rate or self.rate * (hand.BIASES if self.falls == "2012" else 1)
+
+    @property
+    def plain(self) -> int:
+        """Count the last epochs without colour noise, which the schedule of 2012 says itself."""
+        return self.epochs - self.begin().scaled(hand.QUIET) if self.falls == "2012" else self.plain_epochs
+
+    def begin(self) -> Schedule:
+        """Return the schedule of the rate, at its start."""
+        if self.falls not in SCHEDULES:
+            raise UsageError(f"schedule {self.falls!r}: expected {', '.join(SCHEDULES)}")
+        if self.falls == "steps":
+            return Fixed(self.rate, self.drop_epochs)
+        if self.falls == "2012":
+            return Hand(self.rate, self.epochs)
+        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate)
+
+    def stream(self, pack, crop: int, noisy: int | None = None) -> Stream:
+        """Return the endless training pictures of a pack, varied as this recipe says.
+
+        noisy: the last epoch with colour noise, where that is not as many epochs before the last as there are plain.
+        """
         if self.colour_components not in COMPONENTS:
             expected = " or ".join(COMPONENTS)
             raise UsageError(f"components of colour {self.colour_components!r}: expected {expected}")
         noise = None
         if self.augment and self.colour_noise:
             components = colours.ILSVRC2012 if self.colour_components == "2012" else pack.components
-            noise = colours.Noise(components, self.colour_noise, self.epochs - self.plain_epochs)
+            noise = colours.Noise(
+                components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy
+            )
         return Stream(pack, self.seed, crop, self.augment, noise)
 
     def but(self, **numbers) -> "Recipe":
@@ -71,59 +110,15 @@ class Recipe:
 
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
-        own, paper = self._said(), PAPER._said() | {"views": "2,048"}
-        return [(_WORDS[name], own[name], "" if own[name] == paper[name] else paper[name]) for name in _WORDS]
-
-    def _said(self) -> dict[str, str]:
-        """Return all numbers as a reader expects them, and those that follow from them."""
-        said = {name: _word(name, value) for name, value in asdict(self).items()}
-        if not self.augment:
-            said["colour_noise"] = _word("colour_noise", 0)
-        if said["colour_noise"] == _NONE:
-            said["colour_components"] = said["plain_epochs"] = _NONE
-        stored = networks.build(self.network, **self.arguments(classes=2)).stored
-        return said | {"views": f"{views(stored, self.crop) if self.augment else 1:,}"}
-
-
-_WORDS = {
-    "network": "network",
-    "crop": "crop, pixels a side",
-    "batch": "pictures a batch",
-    "rate": "learning rate",
-    "momentum": "momentum",
-    "decay": "weight decay",
-    "dropout": "dropout after fc6, fc7",
-    "epochs": "epochs, at most",
-    "drop_epochs": "rate falls by ten",
-    "augment": "random crops, mirror images",
-    "views": "views of a picture",
-    "colour_noise": "colour noise, deviation",
-    "colour_components": "components of colour",
-    "plain_epochs": "last epochs without noise",
-    "mean_at": "mean picture subtracted",
-}
-_NONE = "none"
-
-
-def _word(name: str, value) -> str:
-    """Write a number as a reader expects it."""
-    if name == "drop_epochs":
-        return "after epochs " + ", ".join(map(str, value)) if value else "when validation stops improving"
-    if name == "augment":
-        return "yes" if value else "no"
-    if name == "colour_components":
-        return COMPONENTS[value]
-    if name == "mean_at":
-        return f"at the {value}"
-    if name in ("colour_noise", "plain_epochs") and not value:
-        return _NONE
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return wording.rows(self, PAPER)
 
 
 DROPPING = tuple(  # the networks that have dropout
     name for name in networks.names() if "dropout" in inspect.signature(networks.find(name)).parameters
 )
 
+ADAM = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as Keras has it
+MOMENTUM = {"optimizer": "momentum", "rate": 0.01, "decay": 0.0005}  # as the paper has it
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
 CIFAR = Recipe(
@@ -141,12 +136,10 @@ CIFAR = Recipe(
 
 LENET = CIFAR.but(network="lenet5", crop=32, decay=0.0005)
 BATCHNORM = Recipe(
-    network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, decay=0.0, epochs=30, colour_noise=0.0
+    network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, epochs=30, colour_noise=0.0, **ADAM
 )
 # The rate, its falls and the epochs without colour noise as the notes of 2012 have them; Caffe's as its solvers have.
-AS_IN_2012 = PAPER.but(
-    network="alexnet-2012", crop=224, mean_at="centre", drop_epochs=(25, 51, 79), plain_epochs=23
-)
+AS_IN_2012 = PAPER.but(network="alexnet-2012", crop=224, mean_at="centre", schedule="2012")
 CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 80), colour_noise=0.0)
 TORCHVISION = PAPER.but(
     network="alexnet-torchvision", crop=224, batch=256, decay=1e-4, drop_epochs=(30, 60), colour_noise=0.0

@@ -65,7 +65,7 @@ def restore(schedule, state: dict, before: Recipe) -> None:
 
     One that had come to its end goes on with such numbers. Another kind of schedule begins at its start.
     """
-    new, old = schedule.state(), before.schedule().state()
+    new, old = schedule.state(), before.begin().state()
     if new.keys() == state.keys():
         for name, value in state.items():
             if new[name] == old[name] and (name != "finished" or new == old):

@@ -59,6 +59,7 @@ class State:
     seconds: float = 0.0
     log: int = 0
     schedule: dict = field(default_factory=dict)
+    course: dict = field(default_factory=dict)
     watch: dict = field(default_factory=dict)
     recipe: dict = field(default_factory=dict)
     machine: dict = field(default_factory=dict)
