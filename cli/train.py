@@ -4,50 +4,20 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing, _resume, _training
+from cualex.cli import _first_aid, _options, _output, _packing, _recipe, _resume, _training
 
 
 @click.command()
 @click.argument("data", default="demo")
 @_resume.option
 @_options.network
-@_options.crop
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most.")
-@_options.batch_size()
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.")
+@_recipe.options
 @click.option(
-    "--momentum", type=click.FloatRange(0, 1, max_open=True), help="Share of the last update that goes on."
-)
-@click.option("--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate.")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none.")
-@click.option(
-    "--drop-epochs",
-    metavar="N,N,...",
-    help="Divide the rate by ten after these epochs, not when validation stops improving.",
-)
-@click.option(
-    "--augment/--no-augment",
-    default=None,
-    help="Random crops, mirror images and colour noise, or none of these.",
-)
-@click.option(
-    "--colour-noise",
-    type=click.FloatRange(0),
-    metavar="DEVIATION",
-    help="Shift the colours of a picture by this share of what they vary in the set: 0.1 in the paper, 0 for none.",
-)
-@click.option(
-    "--colour-components",
-    type=click.Choice(["data", "2012"]),
-    help="Whose principal components the noise is along: the training pictures', or those of ILSVRC-2012.",
-)
-@click.option(
-    "--mean-at",
-    type=click.Choice(["crop", "centre"]),
-    help="Where the mean picture is taken: at the crop, or at its centre for every crop, as in 2012.",
-)
-@click.option(
-    "--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise."
+    "--from",
+    "start",
+    type=_options.FILE,
+    metavar="WEIGHTS",
+    help="Begin with the weights of this file, on its own network; the last layer is new where the classes are others.",
 )
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
 @_options.seed
@@ -70,6 +40,7 @@ from cualex.cli import _options, _output, _packing, _resume, _training
     is_flag=True,
     help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
 )
+@_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
 @_options.names
@@ -77,7 +48,7 @@ from cualex.cli import _options, _output, _packing, _resume, _training
 @_options.workers
 @_options.yes
 @_options.as_json
-def train(resume, network, seed, output, name, paper, as_json, **options):
+def train(resume, network, start, seed, output, name, paper, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
     DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
@@ -94,62 +65,67 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         cualex train photos --crop 131 -b 64 --lr 0.005
         cualex train demo --paper
         cualex train cifar10.zip --network cifar-relu
+        cualex train photos --overfit 32
+        cualex train photos --check-gradients
+        cualex train photos --from runs/train/best.safetensors --freeze conv1,conv2 --head-lr 10
+        cualex train photos --schedule 2012 --epochs 91
         cualex train --resume
         cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
     from cualex.data import batches, sources
-    from cualex.errors import Unreadable, UsageError
+    from cualex.errors import Unreadable
     from cualex.pictures import samples
-    from cualex.training import recipes, resuming
+    from cualex.training import finetuning, recipes, resuming
+    from cualex.training.course import Course
     from cualex.training.loop import train as training
     from cualex.training.run import Run
 
+    first_aid = _first_aid.wanted(options, resume)
     run = _resume.find(resume, output)
     if run is None:
-        recipe = recipes.choose(network, options["data"], paper).but(seed=seed)
+        found = _start(start, network, options)
+        recipe = recipes.choose(found.network.name if found else network, options["data"], paper).but(
+            seed=seed
+        )
+        recipe = finetuning.recipe(found, recipe) if found else recipe
     else:
-        recipe, options = _resume.begin(run, network, seed, options)
-    recipe = recipe.but(
-        crop=options["crop"],
-        batch=options["batch_size"],
-        rate=options["lr"],
-        momentum=options["momentum"],
-        decay=options["weight_decay"],
-        dropout=options["dropout"],
-        epochs=options["epochs"],
-        drop_epochs=_numbers(options["drop_epochs"]),
-        augment=options["augment"],
-        colour_noise=options["colour_noise"],
-        colour_components=options["colour_components"],
-        plain_epochs=options["plain_epochs"],
-        mean_at=options["mean_at"],
-    )
-    if run is not None:
+        found, (recipe, options) = None, _resume.begin(run, network, seed, options)
+    recipe = _recipe.changed(recipe, options)
+    if first_aid:
+        recipe = _first_aid.recipe(options, recipe)
+    elif run is not None:
         resuming.check(run, recipe)
-    if options["dropout"] is not None and recipe.network not in recipes.DROPPING:
-        raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
-    if options["colour_noise"] and not recipe.augment:
-        raise UsageError("--colour-noise with --no-augment, which switches it off: leave one of them out")
     source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
-    built = networks.build(recipe.network, **recipe.arguments(len(source.classes)))
+    begun = finetuning.start(found, recipe, source.classes) if found else None
+    built = (
+        begun.weights.network
+        if begun
+        else networks.build(recipe.network, **recipe.arguments(len(source.classes)))
+    )
+    Course(recipe, built).check()
     placed = placements.placement(options["device"], built.towers)
     placements.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
-    if run is None:
+    if run is None and not first_aid:
         Run.prepare(output, name)
     _introduce(recipe, source)
+    if begun:
+        _output.say(f"Weights of {start}: {begun.said}.")
     validation = source.validation or "train"
-    if validation == "train":
+    if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
     packs = _packing.packs(
         source,
-        dict.fromkeys(("train", validation)),
+        dict.fromkeys(("train", "train" if first_aid else validation)),
         built.stored,
         cache=options["cache"],
         workers=options["workers"],
         yes=options["yes"],
         keep=not options["no_pack"],
     )
+    if first_aid:
+        _first_aid.give(options, recipe, packs["train"], run, str(placed), as_json)
+        return
     batches.check_batch(packs["train"], recipe.batch)
     if run is None:
         run = Run.create(output, name)
@@ -160,6 +136,7 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
         "precision": options["precision"],
+        "from": start and str(start.absolute()),
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
         "watch": options["watch"],
@@ -197,16 +174,24 @@ def train(resume, network, seed, output, name, paper, as_json, **options):
         )
 
 
-def _numbers(text):
-    """Read a list of epochs such as 6,8."""
+def _start(start, network, options):
+    """Read the weights to begin with; refuse options that would make another network of them."""
+    from cualex import weights
     from cualex.errors import UsageError
 
-    if text is None:
+    if start is None:
         return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise UsageError(f"--drop-epochs {text}: expected whole numbers such as 6,8") from None
+    found = weights.load(start)
+    if _resume.given("network") and network != found.network.name:
+        raise UsageError(
+            f"--network {network} with --from {start}, which has {found.network.name}: leave it out"
+        )
+    for name in ("crop", "mean_at"):
+        own, got = found.network.arguments.get(name), options[name]
+        if got not in (None, own):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {got} with --from {start}, which has {own}: leave it out")
+    return found
 
 
 def _introduce(recipe, source) -> None:
