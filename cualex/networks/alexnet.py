@@ -6,8 +6,9 @@ The paper's text says 224; maps of 55x55 need 227 pixels, or 224 and three of pa
 2012 code had them, with 0.03 in conv3 to conv5; the text has 0.01 everywhere.
 """
 
-from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
+from cualex.layers import Conv, Dense, Dropout, Exchange, Join, ReLU, Softmax
 from cualex.networks.network import Network
+from cualex.networks.variants import deviations, normalisation, pooling
 
 REMARKS = (
     "Initial weights of 0.03 in conv3 to conv5 are those of the code of 2012; the paper's text has 0.01 everywhere.",
@@ -17,63 +18,106 @@ SMALLEST = 67  # of the crops that leave one value a map after the last pool
 
 
 def alexnet(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+    classes: int = 1000,
+    crop: int = 227,
+    dropout: float = 0.5,
+    width: float = 1.0,
+    mean_at: str = "crop",
+    norm: str = "across",
+    pool: int = 3,
+    initial: str = "2012",
+    exchange: bool = True,
 ) -> Network:
     """Build the network of the paper: two towers that meet before conv3, fc6, fc7 and fc8.
 
     Crops of 67, 99, 131, 163, 195 and 227 leave no pixel unread; others from 67 on fit as well. `dropout` is the
     share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers but the last.
+
+    The others are for the paper's experiments: `norm` and `initial` as variants.py has them, `pool` the side of a
+    pool's window, of which 3 overlap and 2 do not, and without `exchange` the towers meet before fc8 alone.
     """
-    return _build("alexnet", 2, classes=classes, crop=crop, dropout=dropout, width=width, mean_at=mean_at)
+    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
+    variant = {"norm": norm, "pool": pool, "initial": initial, "exchange": exchange}
+    return _build("alexnet", 2, numbers | variant, **numbers, **variant)
 
 
 def alexnet_one_tower(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+    classes: int = 1000,
+    crop: int = 227,
+    dropout: float = 0.5,
+    width: float = 1.0,
+    mean_at: str = "crop",
+    norm: str = "across",
+    pool: int = 3,
+    initial: str = "2012",
+    half: bool = False,
 ) -> Network:
-    """Build the same network in one tower, where every filter sees all maps of the layer below."""
-    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width}
-    return _build("alexnet-one-tower", 1, **numbers, mean_at=mean_at)
+    """Build the same network in one tower, where every filter sees all maps of the layer below.
+
+    With `half`, conv1 to conv4 have half of their filters and all else is as it was: what the paper compares two
+    towers with (section 3.2, and its note).
+    """
+    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
+    variant = {"norm": norm, "pool": pool, "initial": initial}
+    arguments = numbers | variant | {"half": half}
+    return _build("alexnet-one-tower", 1, arguments, early=0.5 if half else 1.0, **numbers, **variant)
 
 
 def _build(
-    name: str, towers: int, classes: int, crop: int, dropout: float, width: float, mean_at: str
+    name: str,
+    towers: int,
+    arguments: dict,
+    classes: int,
+    crop: int,
+    dropout: float,
+    width: float,
+    mean_at: str,
+    norm: str,
+    pool: int,
+    initial: str,
+    exchange: bool = True,
+    early: float = 1.0,
 ) -> Network:
-    """Say the list once: the counts are of all towers together, and a single tower has nothing to exchange."""
+    """Say the list once: the counts are of all towers together, and a single tower has nothing to exchange.
+
+    `early` scales the filters of conv1 to conv4.
+    """
     if crop < SMALLEST:
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
 
     def each(count):
         return max(1, round(count * width / towers))
 
-    exchange = Exchange() if towers > 1 else None
+    std, upper = deviations(initial)
+    meeting = Exchange() if towers > 1 and exchange else None
     drop = Dropout(dropout, inverted=False) if dropout else None
     layers = {
-        "conv1": Conv(each(96), size=11, stride=4),
+        "conv1": Conv(each(96 * early), size=11, stride=4, std=std),
         "relu1": ReLU(),
-        "norm1": LRN(),
-        "pool1": MaxPool(size=3, stride=2),
-        "conv2": Conv(each(256), size=5, pad=2, bias=1.0),
+        "norm1": normalisation(norm),
+        "pool1": pooling(pool),
+        "conv2": Conv(each(256 * early), size=5, pad=2, std=std, bias=1.0),
         "relu2": ReLU(),
-        "norm2": LRN(),
-        "pool2": MaxPool(size=3, stride=2),
-        "exchange3": exchange,
-        "conv3": Conv(each(384), size=3, pad=1, std=0.03),
+        "norm2": normalisation(norm),
+        "pool2": pooling(pool),
+        "exchange3": meeting,
+        "conv3": Conv(each(384 * early), size=3, pad=1, std=upper),
         "relu3": ReLU(),
-        "conv4": Conv(each(384), size=3, pad=1, std=0.03, bias=1.0),
+        "conv4": Conv(each(384 * early), size=3, pad=1, std=upper, bias=1.0),
         "relu4": ReLU(),
-        "conv5": Conv(each(256), size=3, pad=1, std=0.03, bias=1.0),
+        "conv5": Conv(each(256), size=3, pad=1, std=upper, bias=1.0),
         "relu5": ReLU(),
-        "pool5": MaxPool(size=3, stride=2),
-        "exchange6": exchange,
-        "fc6": Dense(each(4096), bias=1.0),
+        "pool5": pooling(pool),
+        "exchange6": meeting,
+        "fc6": Dense(each(4096), std=std, bias=1.0),
         "relu6": ReLU(),
         "drop6": drop,
-        "exchange7": exchange,
-        "fc7": Dense(each(4096), bias=1.0),
+        "exchange7": meeting,
+        "fc7": Dense(each(4096), std=std, bias=1.0),
         "relu7": ReLU(),
         "drop7": drop,
         "join8": Join() if towers > 1 else None,
-        "fc8": Dense(classes),
+        "fc8": Dense(classes, std=std),
         "softmax": Softmax(),
     }
     return Network(
@@ -85,5 +129,5 @@ def _build(
         stored=round(crop * 256 / 227),
         mean_at=mean_at,
         remarks=REMARKS,
-        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
+        arguments=arguments,
     )

@@ -4,42 +4,55 @@ Four layers with weights, as in figure 1 of the paper: three convolutions and on
 with tanh, alike in all else.
 """
 
-from cualex.layers import LRN, Conv, Dense, MaxPool, Softmax, activation
+from cualex.layers import Conv, Dense, MaxPool, Softmax, activation
 from cualex.networks.network import Network
+from cualex.networks.variants import normalisation, pooling
 
 
-def cifar_relu(classes: int = 10, crop: int = 27, mean_at: str = "crop") -> Network:
+def cifar_relu(
+    classes: int = 10, crop: int = 27, mean_at: str = "crop", norm: str = "across", pool: int = 3
+) -> Network:
     """Build the network: crops of 27 out of 32 pixels give maps of 13, 6 and 3 with no pixel unread.
 
     Pictures are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
-    bears is far too small for the others.
+    bears is far too small for the others. `norm` is as variants.py has it, `pool` the side of the windows of pool1
+    and pool2, of which 3 overlap and 2 do not.
     """
-    return _build("relu", classes, crop, mean_at)
+    return _build("relu", classes, crop, mean_at, norm, pool)
 
 
-def cifar_tanh(classes: int = 10, crop: int = 27, mean_at: str = "crop") -> Network:
+def cifar_tanh(
+    classes: int = 10, crop: int = 27, mean_at: str = "crop", norm: str = "across", pool: int = 3
+) -> Network:
     """Build its twin: the same layers and initial weights, with tanh for ReLU."""
-    return _build("tanh", classes, crop, mean_at)
+    return _build("tanh", classes, crop, mean_at, norm, pool)
 
 
-def _build(function: str, classes: int, crop: int, mean_at: str) -> Network:
+def _build(function: str, classes: int, crop: int, mean_at: str, norm: str, pool: int) -> Network:
     """Say the list once, with the activation `function`, after which its layers are named."""
     layers = {
         "conv1": Conv(64, size=5, pad=2, std=0.1),
         f"{function}1": activation(function),
-        "norm1": LRN(),
-        "pool1": MaxPool(size=3, stride=2),
+        "norm1": normalisation(norm),
+        "pool1": pooling(pool),
         "conv2": Conv(64, size=5, pad=2, std=0.03),
         f"{function}2": activation(function),
-        "norm2": LRN(),
-        "pool2": MaxPool(size=3, stride=2),
+        "norm2": normalisation(norm),
+        "pool2": pooling(pool),
         "conv3": Conv(64, size=5, pad=2, std=0.03),
         f"{function}3": activation(function),
         "pool3": MaxPool(size=2, stride=2),
         "fc4": Dense(classes, std=0.03),
         "softmax": Softmax(),
     }
-    name, arguments = f"cifar-{function}", {"classes": classes, "crop": crop, "mean_at": mean_at}
     return Network(
-        name, layers, 1, classes, crop, stored=32, scale=1 / 64, mean_at=mean_at, arguments=arguments
+        f"cifar-{function}",
+        {layer: made for layer, made in layers.items() if made is not None},
+        1,
+        classes,
+        crop,
+        stored=32,
+        scale=1 / 64,
+        mean_at=mean_at,
+        arguments={"classes": classes, "crop": crop, "mean_at": mean_at, "norm": norm, "pool": pool},
     )

@@ -1,0 +1,41 @@
+"""What the paper's experiments change in a network: how it normalises and pools, and how its weights begin."""
+
+from cualex.layers import LRN, BatchNorm, Layer, MaxPool, SpatialLRN
+
+NORMS = {
+    "across": LRN(),
+    "within": SpatialLRN(k=LRN.k, alpha=LRN.alpha),
+    "batch": BatchNorm(),
+    "none": None,
+}
+INITIAL = {  # deviations of weights in general, and of those in conv3 to conv5; None for Glorot's
+    "2012": (0.01, 0.03),
+    "paper": (0.01, 0.01),
+    "glorot": (None, None),
+}
+
+
+def normalisation(norm: str) -> Layer | None:
+    """Return the layer that normalises: LRN "across" channels, the same numbers "within" one, "batch"; or "none"."""
+    return _of(NORMS, "normalisation", norm)
+
+
+def pooling(size: int) -> MaxPool:
+    """Return a pool of windows `size` by `size`, each two pixels from the next: 3 overlap, 2 do not."""
+    if size not in (2, 3):
+        raise ValueError(f"windows of pools are 3 pixels a side, or 2 and do not overlap; got {size}")
+    return MaxPool(size=size, stride=2)
+
+
+def deviations(initial: str) -> tuple[float | None, float | None]:
+    """Return the deviation of initial weights, in general and in conv3 to conv5.
+
+    As the code of "2012" had them; as the "paper" says, 0.01 everywhere; or Glorot's, for which both are None.
+    """
+    return _of(INITIAL, "initial weights", initial)
+
+
+def _of(table: dict, what: str, name: str):
+    if name not in table:
+        raise ValueError(f"{what} {name!r}: expected {', '.join(table)}")
+    return table[name]
