@@ -1,7 +1,7 @@
 """How a network is trained: the paper's recipe, and the demo's beside it."""
 
 import inspect
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from cualex import networks
 from cualex.data import colours
@@ -29,6 +29,7 @@ class Recipe:
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
     components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
     `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
+    `variant` are arguments of the network's function beside those that follow from the others.
     """
 
     network: str = "alexnet"
@@ -52,6 +53,7 @@ class Recipe:
     colour_components: str = "data"
     plain_epochs: int = 0
     mean_at: str = "crop"
+    variant: dict = field(default_factory=dict)
     seed: int = 0
 
     @property
@@ -101,7 +103,7 @@ class Recipe:
 
     def arguments(self, classes: int) -> dict:
         """Return the arguments of the network's function."""
-        arguments = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at}
+        arguments = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at, **self.variant}
         return arguments | ({"dropout": self.dropout} if self.network in DROPPING else {})
 
     def described(self) -> dict:

@@ -10,7 +10,7 @@ from cualex.training.recipes import Recipe
 from cualex.training.run import Run
 from cualex.weights import Weights
 
-FIXED = ("network", "crop", "seed")  # of a recipe; what else there is may change
+FIXED = ("network", "variant", "crop", "seed")  # of a recipe; what else there is may change
 
 
 def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | None) -> Weights | None:
