@@ -11,18 +11,20 @@ The metadata hold the network's name and arguments, the class names in order, th
 over all of these and every tensor's name, shape and bytes, which is checked at every load.
 """
 
+import contextlib
 import hashlib
 import json
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import safetensors
 
-from cualex import files, networks
+from cualex import files, networks, tensor_file
 from cualex.errors import CualexError, OutputError, UsageError, WeightsError
 from cualex.layers import Parameter
 from cualex.networks import Network
@@ -108,13 +110,18 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None)
 
     def check(part: Path) -> None:
         try:
-            load(part)
+            with _readable(part), _opened(part) as (_, found, *_):
+                whole = found == metadata and tensor_file.same(part, tensors)
         except WeightsError as error:
+            whole, reason = False, f" ({error})"
+        else:
+            reason = ""
+        if not whole:
             raise OutputError(
-                f"cannot write {path}: it does not read back as it was written. The disk may be failing. ({error})"
-            ) from error
+                f"cannot write {path}: it does not read back as it was written. The disk may be failing.{reason}"
+            )
 
-    files.replace(path, lambda part: _write(tensors, metadata, part), check, previous)
+    files.replace(path, lambda part: tensor_file.write(tensors, metadata, part), check, previous)
     return metadata["digest"]
 
 
@@ -132,8 +139,22 @@ def preprocessing(network: Network) -> dict:
 
 def load(path: str | Path) -> Weights:
     """Read a weights file; raise WeightsError unless every name, shape and byte is as it was written."""
+    with _readable(path):
+        with _opened(Path(path)) as (file, metadata, network, classes):
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if digest(metadata, tensors) != metadata["digest"]:
+            raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
+        notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
+        found = [name for name in tensors if name.startswith(VELOCITY)]
+        velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
+        return Weights(network, tensors, classes, mean, velocities, notes)
+
+
+@contextlib.contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn whatever a file brings out that is none into one line."""
     try:
-        return _read(Path(path))
+        yield
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     except CualexError as error:
@@ -151,23 +172,18 @@ def load(path: str | Path) -> Weights:
         ) from error
 
 
-def _read(path: Path) -> Weights:
-    """Read a file and check everything in it."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple]:
+    """Open a file and check all but the numbers: yield the file, its metadata, its network, the class names."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise WeightsError("a directory or device. Name a weights file such as runs/train/best.safetensors.")
     # Opened here as well, since the library's own errors do not say why the system refused.
     with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
-        metadata, names = file.metadata() or {}, list(file.keys())
+        metadata = file.metadata() or {}
         network, classes = _described(metadata)
-        _check_names(network, {name: file.get_slice(name) for name in names})
+        _check_names(network, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
         json.loads(raw.read(*struct.unpack("<Q", raw.read(8))), object_pairs_hook=_once)
-        tensors = {name: file.get_tensor(name) for name in names}
-    if digest(metadata, tensors) != metadata["digest"]:
-        raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
-    notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
-    found = [name for name in tensors if name.startswith(VELOCITY)]
-    velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
-    return Weights(network, tensors, classes, mean, velocities, notes)
+        yield file, metadata, network, classes
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:
@@ -222,23 +238,6 @@ def _check_names(network: Network, slices: dict) -> None:
         shape, kind = tuple(slices[name].get_shape()), slices[name].get_dtype()
         if shape != expected[name] or kind != "F32":
             raise WeightsError(f"{name} is {kind} {shape}, expected F32 {expected[name]}. {_OTHER}")
-
-
-def _write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
-    """Write the safetensors format: the length of the header, the header, and the tensors' bytes.
-
-    The library orders the metadata by chance; here the same network gives the same file.
-    """
-    header, end = {"__metadata__": metadata}, 0
-    for name in sorted(tensors):
-        begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": "F32", "shape": tensors[name].shape, "data_offsets": (begin, end)}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in sorted(tensors):
-            file.write(tensors[name])
 
 
 def _short(error: BaseException | str) -> str:

@@ -135,12 +135,12 @@ def by_library(request):
     """Train in a run's directory, and make it first where it is not there."""
     from runs import RECIPE, training
 
-    from cualex import files, weights
+    from cualex import files, tensor_file
     from cualex.training.run import Run
 
     if pause := request.get("pause"):
-        write = weights._write
-        weights._write = lambda tensors, *rest: write(Slow(tensors, pause), *rest)
+        write = tensor_file.write
+        tensor_file.write = lambda tensors, *rest: write(Slow(tensors, pause), *rest)
     if request.get("in_place"):
         files.replace = lambda path, write, *_: write(Path(path))
     print("begins", flush=True)

@@ -37,6 +37,7 @@ ORDER = [
     "cualex.building",
     "cualex.replaying",
     "cualex.plan",
+    "cualex.tensor_file",
     "cualex.weights",
     "cualex.data",
     "cualex.model",

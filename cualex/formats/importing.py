@@ -5,7 +5,6 @@ Everything that can be refused is refused before a number is read: names, shapes
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,29 +29,6 @@ class Import:
     network: Network
     tensors: dict[str, Tensor]
     factors: dict[str, np.ndarray]
-
-    def read(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Read the tensors, one after the other: (canonical name, float32 in canonical order)."""
-        first, dense = next(iter(self.tensors)), _first_dense(self.network)
-        stages = {f"{stage.name}.weight": stage for stage in self.network.stages()}
-        for name, tensor in self.tensors.items():
-            values = _float32(name, tensor.read())
-            values = values.reshape(values.shape[values.ndim - self._axes(name) :])
-            if name == dense and self.convention.flatten == "HWC":
-                values = _by_channel(values, self.network, self.convention.dense)
-            elif values.ndim == 2 and self.convention.dense == "IO":
-                values = values.T
-            elif values.ndim == 4:
-                values = values.transpose([self.convention.conv.index(axis) for axis in "OIHW"])
-            if name == first and self.convention.colours == "BGR":
-                values = values[:, ::-1]
-            values = plain_weights.in_order(stages[name], values, back=True) if name in stages else values
-            if name in self.factors:
-                values = values * self.factors[name].astype(np.float32)
-            yield name, np.ascontiguousarray(values)
-
-    def _axes(self, name: str) -> int:
-        return len(self.network.tensors()[name])
 
 
 def plan(found: Found, network: str | None = None, towers: int | None = None, **arguments: object) -> Import:
@@ -210,30 +186,6 @@ def _taken(name: str, arguments: dict) -> dict:
         for key, value in arguments.items()
         if key in made.arguments and (key != "dropout" or not value)
     }
-
-
-def _first_dense(network: Network) -> str:
-    """Name the weights of the first dense layer."""
-    return next(f"{stage.name}.weight" for stage in network.stages() if stage.layer.kind == "dense")
-
-
-def _by_channel(values: np.ndarray, network: Network, order: str) -> np.ndarray:
-    """Turn the inputs of the first dense layer from rows, columns, channels to channels, rows, columns: (O, I)."""
-    reading = next(stage.reading for stage in network.stages() if stage.layer.kind == "dense")
-    channels, rows, columns = reading.shape
-    values = values if order == "OI" else values.T
-    return values.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2).reshape(len(values), -1)
-
-
-def _float32(name: str, values: np.ndarray) -> np.ndarray:
-    """Return numbers as float32; raise WeightsError where some are none."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = values.astype(np.float32, copy=False)
-        # The sum of finite numbers may overflow, so each is looked at then.
-        finite = np.isfinite(values.sum()) or np.isfinite(values).all()
-    if not finite:
-        raise WeightsError(f"{name} holds numbers that are not finite. Copy it again.")
-    return values
 
 
 def _no_names(found: Found, network: str | None) -> str:

@@ -1,11 +1,12 @@
 """Another program's file -> our `Weights`, and what was assumed on the way."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from cualex.errors import DataError, WeightsError
-from cualex.formats import assumptions, imagenet, importing, means, recognising
+from cualex.formats import assumptions, imagenet, importing, means, placing, recognising
 from cualex.formats.contents import Contents
 from cualex.formats.importing import Import
 from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN
@@ -32,8 +33,11 @@ def load(
             )
             names, said_classes = _classes(made, classes)
             picture, said_mean = _mean(made, mean)
-            lines = assumptions.lines(made, contents.sha256(), contents.size, said_classes, said_mean)
-            tensors = dict(made.read())
+            # The sum is taken while the tensors are read.
+            with ThreadPoolExecutor(1, thread_name_prefix="sha256") as thread:
+                sha256 = thread.submit(contents.sha256)
+                tensors = dict(placing.placed(made))
+            lines = assumptions.lines(made, sha256.result(), contents.size, said_classes, said_mean)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error.__cause__
     return Weights(made.network, tensors, names, picture, notes={"imported": dict(lines)["SHA-256"]}), lines

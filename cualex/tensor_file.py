@@ -1,0 +1,41 @@
+"""Write tensors as safetensors, and read them back: a piece at a time, so that no tensor is held twice."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+PIECE = 1 << 18  # numbers
+
+
+def write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
+    """Write the safetensors format: the length of the header, the header, and the tensors' bytes.
+
+    The library orders the metadata by chance; here the same network gives the same file.
+    """
+    header, end = {"__metadata__": metadata}, 0
+    for name in sorted(tensors):
+        begin, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": "F32", "shape": tensors[name].shape, "data_offsets": (begin, end)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in sorted(tensors):
+            file.write(tensors[name])
+
+
+def same(path: Path, tensors: dict[str, np.ndarray]) -> bool:
+    """Tell whether a file has, after its header, these tensors in the order of their names, to the bit, and no more."""
+    buffer = np.empty(PIECE, np.float32)
+    with path.open("rb") as file:
+        file.seek(struct.unpack("<Q", file.read(8))[0], 1)
+        for name in sorted(tensors):
+            held = tensors[name].reshape(-1).view(np.uint32)
+            for first in range(0, len(held), PIECE):
+                piece = held[first : first + PIECE]
+                read = buffer[: len(piece)].view(np.uint32)
+                if file.readinto(read) != piece.nbytes or not np.array_equal(read, piece):
+                    return False
+        return not file.read(1)
