@@ -17,8 +17,9 @@ KEPT = (
     "save_every",
     "no_pack",
     "watch",
+    "start",
 )  # by a run, unless given
-AT_ITS_START = ("name", "paper")  # options that are for new runs alone
+AT_ITS_START = {"name": "name", "paper": "paper", "start": "from"}  # options that are for new runs alone
 
 option = click.option(
     "--resume",
@@ -36,10 +37,10 @@ def find(resume: str | None, output: Path):
 
     if resume is None:
         return None
-    for name in AT_ITS_START:
+    for name, option in AT_ITS_START.items():
         if given(name):
             raise UsageError(
-                f"--{name} with --resume, which goes on in a run that has begun: leave one of them out"
+                f"--{option} with --resume, which goes on in a run that has begun: leave one of them out"
             )
     if resume == NEWEST:
         run = Run.reopen(Run.unfinished(output))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _first_aid, _options, _output, _packing, _recipe, _resume, _training
+from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _recipe, _resume, _training
 
 
 @click.command()
@@ -12,13 +12,7 @@ from cualex.cli import _first_aid, _options, _output, _packing, _recipe, _resume
 @_resume.option
 @_options.network
 @_recipe.options
-@click.option(
-    "--from",
-    "start",
-    type=_options.FILE,
-    metavar="WEIGHTS",
-    help="Begin with the weights of this file, on its own network; the last layer is new where the classes are others.",
-)
+@_finetuning.option
 @click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
 @_options.seed
 @_options.device
@@ -84,11 +78,9 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     first_aid = _first_aid.wanted(options, resume)
     run = _resume.find(resume, output)
     if run is None:
-        found = _start(start, network, options)
-        recipe = recipes.choose(found.network.name if found else network, options["data"], paper).but(
-            seed=seed
-        )
-        recipe = finetuning.recipe(found, recipe) if found else recipe
+        found = _finetuning.find(start, network)
+        recipe = recipes.choose(found.network.name if found else network, options["data"], paper)
+        recipe = (finetuning.recipe(found, recipe) if found else recipe).but(seed=seed)
     else:
         found, (recipe, options) = None, _resume.begin(run, network, seed, options)
     recipe = _recipe.changed(recipe, options)
@@ -98,11 +90,8 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         resuming.check(run, recipe)
     source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
     begun = finetuning.start(found, recipe, source.classes) if found else None
-    built = (
-        begun.weights.network
-        if begun
-        else networks.build(recipe.network, **recipe.arguments(len(source.classes)))
-    )
+    arguments = found.network.arguments if found else {}  # with those that no recipe has
+    built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
     Course(recipe, built).check()
     placed = placements.placement(options["device"], built.towers)
     placements.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
@@ -136,7 +125,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
         "precision": options["precision"],
-        "from": start and str(start.absolute()),
+        "start": str(start.absolute()) if start else options.get("start"),
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
         "watch": options["watch"],
@@ -154,6 +143,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         60 * options["save_every"],
         _output.Compiling(),
         options["watch"],
+        begun,
     )
     try:
         _training.show(records, run, options["watch"])
@@ -172,26 +162,6 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         raise Unreadable(
             f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}"
         )
-
-
-def _start(start, network, options):
-    """Read the weights to begin with; refuse options that would make another network of them."""
-    from cualex import weights
-    from cualex.errors import UsageError
-
-    if start is None:
-        return None
-    found = weights.load(start)
-    if _resume.given("network") and network != found.network.name:
-        raise UsageError(
-            f"--network {network} with --from {start}, which has {found.network.name}: leave it out"
-        )
-    for name in ("crop", "mean_at"):
-        own, got = found.network.arguments.get(name), options[name]
-        if got not in (None, own):
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {got} with --from {start}, which has {own}: leave it out")
-    return found
 
 
 def _introduce(recipe, source) -> None:

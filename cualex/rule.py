@@ -30,7 +30,10 @@ class Rule:
         if self.sink not in SINKS:
             raise UsageError(f"update rule {self.sink!r}: expected {', '.join(SINKS)}")
         if batch % self.parts:
-            raise UsageError(f"a batch of {batch} has no {self.parts} equal parts")
+            fits = max(parts for parts in range(1, self.parts) if batch % parts == 0)
+            raise UsageError(
+                f"a batch of {batch} has no {self.parts} equal parts: --accumulate {fits}, or another --batch-size"
+            )
         if unknown := sorted(self.factors.keys() - network.parameters().keys()):
             raise UsageError(f"{network.name} has no parameter {unknown[0]!r}")
         stages = [stage for stage in network.stages() if stage.parameters]

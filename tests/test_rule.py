@@ -257,7 +257,7 @@ def test_a_plan_that_is_released_keeps_no_memory():
     ("settings", "said"),
     [
         ({"sink": "sgd"}, "update rule 'sgd': expected momentum, adam, keep"),
-        ({"accumulate": 4}, "a batch of 6 has no 4 equal parts"),
+        ({"accumulate": 4}, "a batch of 6 has no 4 equal parts: --accumulate 3, or another --batch-size"),
         ({"factors": {"conv9.bias": 2.0}}, "alexnet has no parameter 'conv9.bias'"),
         (
             {"factors": {"conv1.weight": 0.0}},

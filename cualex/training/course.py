@@ -3,6 +3,7 @@
 from cualex.errors import UsageError
 from cualex.layers import Dense
 from cualex.networks import Network
+from cualex.rule import Rule
 from cualex.training.hand import LAYER, Hand
 from cualex.training.recipes import Recipe
 from cualex.training.schedule import EarlyStop
@@ -32,8 +33,11 @@ class Course:
             raise UsageError(
                 f"{network.name} has no layer {unknown[0]!r} that learns; those that do are {', '.join(layers)}"
             )
-        if not set(layers) - set(recipe.freeze):
-            raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")
+
+    def check(self) -> None:
+        """Raise UsageError where no plan can be made, for the batch or for what is left to learn."""
+        rule = Rule(self.recipe.optimizer, self.factors(1), self.recipe.accumulate)
+        rule.check(self.network, self.recipe.batch)
 
     @property
     def last(self) -> int:

@@ -35,6 +35,7 @@ class Keeper:
         """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
         if kept is not None:
             self.state = State.of(kept)
+        if self.state.update:
             self.watch.restore(**self.state.watch)
             before = resuming.recipe(self.state.recipe)
             resuming.restore(self.course.schedule, self.state.schedule, before)

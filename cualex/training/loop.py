@@ -13,6 +13,7 @@ from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.training import resuming
 from cualex.training.course import Course
+from cualex.training.finetuning import Start
 from cualex.training.inspection import Inspection
 from cualex.training.interrupts import Interrupts
 from cualex.training.keeping import Keeper
@@ -35,6 +36,7 @@ def train(
     save_every: float = 600.0,
     compiling: Callable[[int, int], None] | None = None,
     watched: bool = False,
+    start: Start | None = None,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
@@ -44,7 +46,8 @@ def train(
     else ends the training leave one of the last whole update.
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
-    end of each, the layers are looked at: see figures.py.
+    end of each, the layers are looked at: see figures.py. `start` has the weights and the mean picture to begin with;
+    without it weights are drawn from the seed.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
@@ -52,6 +55,8 @@ def train(
     run.lock()
     try:
         parameters = {"device": device, "precision": precision, "compiling": compiling}
+        if start and not run.begun:
+            run.save(start.checkpoint())
         return Training(recipe, pack, validation, run, parameters, description, save_every, watched).go()
     except BaseException:
         run.unlock()
@@ -67,9 +72,10 @@ class Training:
         """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
         kept = resuming.open_run(run, recipe, pack, validation, description)
-        network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
+        own = kept.network.arguments if kept else {}  # with those that no recipe has
+        network = networks.build(recipe.network, **own | recipe.arguments(len(pack.classes)))
         tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
-        mean = network.mean_picture(pack.mean)
+        mean = kept.mean if kept else network.mean_picture(pack.mean)
         self.course = Course(recipe, network)
         self.parameters = Parameters(network, **parameters)
         self.parameters.load(tensors)
@@ -132,9 +138,13 @@ class Training:
     def _queue(self, ahead: Ahead) -> None:
         """Take a batch and move the weights."""
         self.stepper.plan.put(*ahead.take())
-        position = self.state.position + len(self.flying) * self.recipe.batch
         with self._moving():
-            self.stepper.queue(self.state.epoch, position / (self.recipe.epochs * len(self.pack)))
+            self.stepper.queue(*self._place(len(self.flying)))
+
+    def _place(self, further: int) -> tuple[int, float]:
+        """Return the epoch, and what share of the training was over before an update, so many after the state's."""
+        position = self.state.position + further * self.recipe.batch
+        return self.state.epoch, position / (self.recipe.epochs * len(self.pack))
 
     def _account(self, waited: float = 0.0) -> Update:
         """Take what the first queued update gave into the state, the log and the watch."""
@@ -169,13 +179,10 @@ class Training:
         """Validate, keep the best, ask the schedule, and save."""
         state, waited = self.state, self.waited
         found = evaluate(self.model, self.validation, between=self.interrupts.obey)
+        rate, _ = self.course.rates(*self._place(-1))
         if not math.isfinite(found.loss):
-            raise self.inspection.broken_validation(found.loss, state, self.stepper.control.rate)
-        done, rate, better = (
-            state.losses,
-            self.stepper.control.rate,
-            found.top1 > (state.best or {"top1": -1})["top1"],
-        )
+            raise self.inspection.broken_validation(found.loss, state, rate)
+        done, better = state.losses, found.top1 > (state.best or {"top1": -1})["top1"]
         with self._moving():
             looked = self.inspection.after_epoch(state)
             self.keeper.write(

@@ -121,6 +121,7 @@ DROPPING = tuple(  # the networks that have dropout
 
 ADAM = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as Keras has it
 MOMENTUM = {"optimizer": "momentum", "rate": 0.01, "decay": 0.0005}  # as the paper has it
+RULES = {"momentum": MOMENTUM, "adam": ADAM}  # the numbers that an update rule begins with
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
 CIFAR = Recipe(

@@ -18,14 +18,14 @@ def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | Non
 
     Raise DataError or UsageError where the pictures or the recipe are of another run.
     """
-    found, before, kept = conditions.pictures(pack, validation), {}, None
+    found, before = conditions.pictures(pack, validation), {}
     if run.begun:
         files.sweep(run.path)
         before = run.arguments()
         check(run, recipe)
         conditions.check_pictures(before.get("pictures"), found)
-        kept = run.checkpoint()
         run.go_on()
+    kept = run.checkpoint()
     arguments = {
         **(before if description is None else description),
         "recipe": recipe.described(),

@@ -1,0 +1,60 @@
+"""Weights to begin with: those of another training, with a new last layer where the classes are others."""
+
+from dataclasses import dataclass, replace
+
+from cualex import networks, weights
+from cualex.errors import UsageError
+from cualex.training.course import head_of
+from cualex.training.recipes import Recipe
+from cualex.training.state import State
+from cualex.weights import Weights
+
+KEPT = ("crop", "mean_at", "dropout")  # of the network's arguments, which a recipe has as well
+
+
+@dataclass(frozen=True)
+class Start:
+    """Hold what a training begins with, and how that came about, in words."""
+
+    weights: Weights
+    said: str
+
+    def checkpoint(self) -> Weights:
+        """Return what a run is given before its first update, so that it never needs the file again."""
+        return replace(self.weights, notes=State().note())
+
+
+def recipe(found: Weights, begun: Recipe) -> Recipe:
+    """Return a recipe for the network of a weights file, with the crop and mean picture that its features know."""
+    own = {name: found.network.arguments[name] for name in KEPT if name in found.network.arguments}
+    return replace(begun, network=found.network.name, **own)
+
+
+def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
+    """Take all layers of a weights file, and its mean picture, so that features stay what they were.
+
+    The last dense layer is kept, its outputs in the order of `classes`, where the names of the classes are the same;
+    else it is drawn anew from the seed. Raise UsageError where the recipe is for another crop or mean.
+    """
+    for name in ("crop", "mean_at"):
+        own, got = found.network.arguments.get(name), getattr(wanted, name)
+        if own is not None and own != got:
+            raise UsageError(
+                f"the weights to begin with are for {name} {own}, got {got}: leave that to them, since their features "
+                "are of such pictures"
+            )
+    arguments = {**found.network.arguments, **wanted.arguments(len(classes))}
+    network = networks.build(wanted.network, **arguments)
+    head, tensors = head_of(network), dict(found.tensors)
+    own = [name for name in tensors if name.startswith(f"{head}.")]
+    same = len(set(classes)) == len(classes) and sorted(classes) == sorted(found.classes)
+    if same:
+        order = [found.classes.index(name) for name in classes]
+        tensors |= {name: found.tensors[name][order] for name in own}
+        said = f"all layers are kept, {head} with its {len(classes)} classes too"
+    else:
+        drawn = weights.initial(network, wanted.seed)
+        tensors |= {name: drawn[name] for name in own}
+        counts = f"{len(found.classes)} there and {len(classes)} here"
+        said = f"all layers are kept but {head}, which is new, since the classes are others ({counts})"
+    return Start(Weights(network, tensors, list(classes), found.mean), said)
