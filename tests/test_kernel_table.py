@@ -17,6 +17,7 @@ from dry import DryRuntime
 
 from cualex import kernels, networks
 from cualex.engine.cuda import statistics
+from cualex.engine.cuda.activation import FUNCTIONS
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
@@ -31,6 +32,11 @@ PLANS = (
     ("cuda:0", 128, "infer", True),
     ("cuda:0", 1, "infer", True),
     ("cuda:0,cuda:1", 2, "train", False),
+)
+OTHERS = (  # networks with layers that alexnet has not, and their arguments
+    ("alexnet-batchnorm", {}),
+    ("alexnet-2012", {}),
+    *(("lenet5", {"function": function}) for function in FUNCTIONS),
 )
 USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 WIDE = {8: "STG.E.64", 16: "STG.E.128"}  # the store of so many bytes: NVRTC cuts some into pieces
@@ -50,6 +56,20 @@ def launches():
                 for beside in (update, watch):
                     made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
             found |= {(launch.kernel.name, launch.defines): launch for launch in runtime.launches}
+    return [*found.values(), *others({launch.kernel.name for launch in found.values()})]
+
+
+def others(known):
+    """Return the launches of other networks' kernels, those that alexnet has none of."""
+    found = {}
+    for precision in PRECISIONS:
+        for network, arguments in OTHERS:
+            for mode in ("train", "infer"):
+                runtime, net = DryRuntime(), networks.build(network, **arguments)
+                made = Parameters(net, "cuda:0", precision=precision, runtime=runtime)
+                Plan(made, 32, mode)
+                new = (launch for launch in runtime.launches if launch.kernel.name not in known)
+                found |= {(launch.kernel.name, launch.defines): launch for launch in new}
     return list(found.values())
 
 
@@ -71,10 +91,13 @@ def watch(made, plan):
 
 @cache
 def variants():
-    """Return one launch for each kernel and set of choices."""
+    """Return one launch for each kernel and set of choices, and for each activation."""
     found = {}
     for launch in launches():
-        choices = tuple(launch.constants[name] for name in launch.kernel.choices)
+        choices = (
+            *(launch.constants[name] for name in launch.kernel.choices),
+            launch.constants.get("FUNCTION"),
+        )
         found.setdefault((launch.kernel.name, choices), launch)
     return list(found.values())
 
