@@ -32,6 +32,10 @@ def show(measured) -> None:
             "uncertain.\nLeave the machine alone, or take more --repeat."
         )
     click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
+    if measured.waiting and measured.waiting.rates:
+        images = said["batch_size"] / measured.real
+        click.echo(f"A core makes ready, of pictures a second; the step takes {images:.4g}:\n")
+        _output.table([_stage(rate, images) for rate in measured.waiting.rates])
     if measured.torch:
         _against(measured, ms)
     click.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
@@ -93,6 +97,17 @@ def _waiting(waiting) -> str:
         f"Waiting for data ({waiting.data}): {waited:.3g} ms of a step of {step:.4g} ms, "
         f"{waiting.waited / waiting.seconds:.1%}; handing it in: {handed:.3g} ms."
     )
+
+
+def _stage(rate, images: float) -> dict:
+    """Write what a core does of a stage of the pictures' way, and how many cores the step needs."""
+    return {
+        "stage": rate.stage,
+        "pictures/s": f"{rate.pictures_per_s:10,.0f}",
+        "  GB/s": "" if rate.bytes_per_s is None else f"{rate.bytes_per_s / 1e9:6.2f}",
+        "of a copy": "" if rate.of_a_copy is None else f"{rate.of_a_copy:9.0%}",
+        "cores never to wait": f"{rate.cores(images):19.3f}",
+    }
 
 
 def _against(measured, ms) -> None:

@@ -33,7 +33,11 @@ from cualex.cli import _options, _output, _packing, _profile
     type=click.Choice(["torch"]),
     help="Set PyTorch's time per layer beside, where it is installed.",
 )
-@click.option("--data", metavar="DATA", help="Also measure how long a step waits for pictures of this set.")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Also measure how long a step waits for pictures of this set, and how many cores make it wait for none.",
+)
 @click.option(
     "--trace", type=_options.FILE, metavar="FILE", help="Write a timeline for Chrome or Perfetto (JSON)."
 )
@@ -88,8 +92,8 @@ def profile(
     if trace is not None:
         timeline.check(trace)
     problem = _problem(network, batch_size, classes, crop)
-    pack = _pack(data, problem.network, batch_size, **packing) if data else None
-    wanted = {"precision": precision, "against": against, "pack": pack, "data": data}
+    source, pack = _pack(data, problem.network, batch_size, **packing) if data else (None, None)
+    wanted = {"precision": precision, "against": against, "pack": pack, "data": data, "source": source}
     records = profiles.profile(problem, mode, device, repeat, **wanted)
     measured = _watch(records, repeat)
     measured.conditions["command"] = shlex.join(map(str, ["cualex", "profile", *command]))
@@ -134,7 +138,7 @@ def _pack(data: str, network, batch: int, *, no_pack: bool, cache, workers, yes)
     settings = {"cache": cache, "workers": workers, "yes": yes, "keep": not no_pack}
     pack = _packing.packs(source, ["train"], network.stored, **settings)["train"]
     batches.check_batch(pack, batch)
-    return pack
+    return source, pack
 
 
 def _watch(records, repeat: int):

@@ -86,6 +86,10 @@ class CudaDevice:
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
         self.runtime.upload(self.stream, target, _as_stored(values, target))
 
+    def staging(self, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return memory of the host that the GPU itself can read."""
+        return self.runtime.staging(self.index, shape, dtype)
+
     def begin_loading(self, slot: int) -> None:
         """Let what is loaded from here on wait until the last step that read this input slot is over.
 

@@ -83,6 +83,13 @@ class CupyRuntime:
                 f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB more are wanted"
             ) from error
 
+    def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return an array in pinned memory."""
+        count = int(np.prod(shape))
+        with self.cupy.cuda.Device(device):
+            pinned = self.cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+        return np.frombuffer(pinned, dtype, count).reshape(shape)
+
     def stream(self, device: int):
         """Make a stream that does not wait for the default one."""
         self._used.add(device)

@@ -114,6 +114,10 @@ class HostDevice:
         """Return a copy of an array of this device."""
         return np.array(source)
 
+    def staging(self, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return memory of the host from which this device takes inputs without a further copy."""
+        return np.empty(shape, dtype)
+
     def begin_loading(self, slot: int) -> None:
         """Wait until an input slot may be written: there is one, and no step runs meanwhile."""
 

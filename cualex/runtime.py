@@ -46,6 +46,9 @@ class Runtime(Protocol):
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> Array:
         """Return an array on a device, its contents arbitrary."""
 
+    def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return an array in pinned memory of the host, which a device reads by itself."""
+
     def stream(self, device: int) -> Stream:
         """Make a stream on a device."""
 

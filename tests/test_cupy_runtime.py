@@ -347,3 +347,14 @@ def test_gpus_of_one_kind_share_a_binary(monkeypatch):
     assert sorted(compiled) == [("new", 80), ("new", 90)]
     assert sorted(loaded) == [(device, name) for device in range(3) for name in ("kept", "new")]
     assert heard == [(1, 2), (2, 2)]
+
+
+def test_a_batch_can_be_gathered_in_pinned_memory(monkeypatch):
+    """And the memory stays as long as the array does, which is all that holds it."""
+    gpus = FakeGpus(monkeypatch)
+    rows = CupyRuntime().staging(1, (2, 4), np.uint8)
+    rows[:] = np.arange(8).reshape(2, 4)
+    assert (rows.shape, rows.dtype, rows.flags.c_contiguous) == ((2, 4), np.uint8, True)
+    assert len(gpus.memory) == 1
+    del rows
+    assert not gpus.memory

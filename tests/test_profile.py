@@ -359,7 +359,7 @@ def test_waiting_is_measured_on_the_way_that_training_takes():
     assert 0 < found.handed < found.seconds
     assert 0 <= found.waited < found.seconds
     assert plan.result.count == BATCH
-    document = waiting.Waiting("pack", 4, 2.0, 0.5, 0.1).document()
+    document = waiting.Waiting("pack", 4, 2.0, 0.5, 0.1).document(images_per_s=10.0)
     assert document == {
         "data": "pack",
         "steps": 4,
@@ -367,4 +367,5 @@ def test_waiting_is_measured_on_the_way_that_training_takes():
         "waited_milliseconds": 125,
         "handed_in_milliseconds": 25,
         "share_waited": 0.25,
+        "rates_of_a_core": [],
     }

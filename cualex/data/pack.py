@@ -42,8 +42,10 @@ class Pack(Decoded):
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
-        for row, index in enumerate(indices):
-            out[row] = self.pictures[index]
+        if len(indices) and not 0 <= min(indices) <= max(indices) < len(self):
+            raise IndexError(f"pictures {min(indices)} to {max(indices)} of {len(self)}")
+        # One call for all rows, as fast as memory allows; with another mode it would copy everything twice.
+        np.take(self.pictures, indices, axis=0, out=out, mode="clip")
 
 
 def needed(source: Source, split: str, size: int) -> int:

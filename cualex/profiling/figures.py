@@ -141,7 +141,7 @@ class Profile:
             "attributed": self.attributed,
             "disturbed": self.disturbed,
             "rooflines": {name: asdict(roof) for name, roof in self.rooflines.items()},
-            "waiting": self.waiting and self.waiting.document(),
+            "waiting": self.waiting and self.waiting.document(self.conditions["batch_size"] / self.real),
             "torch": self.torch,
             "conditions": self.conditions,
         }

@@ -8,9 +8,10 @@ from dataclasses import replace
 from cualex import environment
 from cualex.benchmark.measure import Ours
 from cualex.benchmark.problem import Problem
+from cualex.data.sources import Source
 from cualex.parameters import Parameters
 from cualex.placements import placement
-from cualex.profiling import measuring, roofline, waiting
+from cualex.profiling import measuring, rates, roofline, waiting
 from cualex.profiling.against import TorchLayers
 from cualex.profiling.figures import Profile, summarise
 from cualex.profiling.measuring import Pass
@@ -39,14 +40,16 @@ def profile(
     against: str | None = None,
     pack=None,
     data: str | None = None,
+    source: Source | None = None,
     side: int | None = None,
     copied: int = roofline.COPIED,
 ) -> Iterator[Pass | Profile]:
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
     With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
-    many steps run on its pictures, to see how long they wait. `side` and `copied` are those of the roofline's matrices
-    and its copy in bytes. Raise CualexError where PyTorch is asked for and not there.
+    many steps run on its pictures, to see how long they wait; with its `source` the stages of their way are timed.
+    `side` and `copied` are those of the roofline's matrices and its copy in bytes. Raise CualexError where PyTorch is
+    asked for and not there.
     """
     conditions = {
         **environment.describe(),
@@ -85,6 +88,8 @@ def profile(
     waited = None
     if pack is not None:
         waited = waiting.measure(plan, pack, data, repeat, augment=mode == "train")
+        if source is not None:
+            waited = replace(waited, rates=tuple(rates.measure(plan, pack, source, augment=mode == "train")))
     found = summarise(plan.steps, passes, parameters, roofs, conditions)
     yield replace(found, waiting=waited, torch=torch and torch.document(found.rows))
 

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from cualex.data.ahead import Ahead
 from cualex.data.batches import Stream
 from cualex.plan import Plan
+from cualex.profiling.rates import Rate
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Hold what `steps` steps took with real data, in seconds: in all, waiting for a batch, and handing it in."""
+    """Hold what `steps` steps took with real data, in seconds: in all, waiting for a batch, and handing it in.
+
+    rates: of the stages of the pictures' way, where they were measured.
+    """
 
     data: str
     steps: int
     seconds: float
     waited: float
     handed: float
+    rates: tuple[Rate, ...] = ()
 
-    def document(self) -> dict:
-        """Return plain values for one step, their units in their names."""
+    def document(self, images_per_s: float) -> dict:
+        """Return plain values for one step of so many pictures a second, their units in their names."""
         return {
             "data": self.data,
             "steps": self.steps,
@@ -27,6 +32,7 @@ class Waiting:
             "waited_milliseconds": 1000 * self.waited / self.steps,
             "handed_in_milliseconds": 1000 * self.handed / self.steps,
             "share_waited": self.waited / self.seconds,
+            "rates_of_a_core": [rate.document(images_per_s) for rate in self.rates],
         }
 
 

@@ -84,6 +84,10 @@ class EmulatedRuntime:
             raise ValueError(f"there is no device {device}")
         return library.allocate(device, tuple(shape), dtype)
 
+    def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return memory of the host: all of it is as good."""
+        return np.empty(shape, dtype)
+
     def stream(self, device: int) -> Stream:
         """Make a stream on a device."""
         made = Stream(device)
