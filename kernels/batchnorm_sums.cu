@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256)
     batchnorm_sums(const Value* __restrict__ x, const Value* __restrict__ dy, const float* __restrict__ mean,
                    double* __restrict__ slabs) {
     SHARED(double, work);
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    const int warps = 8, threads = 32 * warps, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int channel = (blockIdx.x * 32 + lane) * EACH, tower = blockIdx.z, split = blockIdx.y;
     const size_t start = (size_t)tower * PIXELS * CHANNELS + channel;
     double sums[2][EACH] = {};
@@ -46,13 +46,13 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int k = 0; k < 2; ++k)
 #pragma unroll
-        for (int i = 0; i < EACH; ++i) work[(k * EACH + i) * blockDim.x + threadIdx.x] = sums[k][i];
+        for (int i = 0; i < EACH; ++i) work[(k * EACH + i) * threads + threadIdx.x] = sums[k][i];
     __syncthreads();
-    for (int o = threadIdx.x; o < 2 * 32 * EACH; o += blockDim.x) {
+    for (int o = threadIdx.x; o < 2 * 32 * EACH; o += threads) {
         const int k = o / (32 * EACH), c = o % (32 * EACH), own = blockIdx.x * 32 * EACH + c;
         if (own >= CHANNELS) continue;
         double sum = 0;
-        for (int w = 0; w < warps; ++w) sum += work[(k * EACH + c % EACH) * blockDim.x + w * 32 + c / EACH];
+        for (int w = 0; w < warps; ++w) sum += work[(k * EACH + c % EACH) * threads + w * 32 + c / EACH];
         slabs[((size_t)(split * 2 + k) * gridDim.z + tower) * CHANNELS + own] = sum;
     }
 }
