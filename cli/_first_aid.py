@@ -31,7 +31,7 @@ def wanted(chosen: dict, resume: str | None) -> bool:
     if chosen["overfit"] and chosen["check_gradients"]:
         raise UsageError("--overfit and --check-gradients: one after the other")
     if chosen["overfit"] and resume is not None:
-        raise UsageError("--overfit starts from initial weights: leave --resume out")
+        raise UsageError("--overfit begins a training of its own: leave --resume out")
     return bool(chosen["overfit"] or chosen["check_gradients"])
 
 
@@ -42,23 +42,23 @@ def recipe(chosen: dict, given):
     return overfit.plain(given, chosen["overfit"], chosen["batch_size"]) if chosen["overfit"] else given
 
 
-def give(chosen: dict, recipe, pack, run, device: str, as_json: bool) -> None:
-    """Do what is asked for on the training pictures; leave with 1 where something is wrong."""
+def give(chosen: dict, recipe, pack, kept, device: str, as_json: bool) -> None:
+    """Do what is asked for on the training pictures, with the weights `kept`; leave with 1 where something is wrong."""
     well = (
-        _overfit(recipe, pack, chosen, device, as_json)
+        _overfit(recipe, pack, kept, chosen, device, as_json)
         if chosen["overfit"]
-        else _check(recipe, pack, run, as_json)
+        else _check(recipe, pack, kept, as_json)
     )
     if not well:
         raise click.exceptions.Exit(1)
 
 
-def _overfit(recipe, pack, chosen: dict, device: str, as_json: bool) -> bool:
+def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bool:
     """Learn some pictures by heart, and say what it means."""
     from cualex.training import overfit
 
     records = overfit.overfit(
-        recipe, pack, chosen["overfit"], device, chosen["precision"], _output.Compiling()
+        recipe, pack, chosen["overfit"], kept, device, chosen["precision"], _output.Compiling()
     )
     with _output.Progress("Learning by heart", overfit.UPDATES, "updates at the most") as progress:
         for fit in records:
@@ -77,17 +77,14 @@ def _overfit(recipe, pack, chosen: dict, device: str, as_json: bool) -> bool:
     return fit.learned
 
 
-def _check(recipe, pack, run, as_json: bool) -> bool:
+def _check(recipe, pack, kept, as_json: bool) -> bool:
     """Check the gradients of each layer, and name the first that is wrong."""
-    from cualex import networks, weights
-    from cualex.training import gradients
+    from cualex.training import beginning, gradients
 
-    network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
-    kept = run.checkpoint() if run else None
-    tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
-    stream, rows = recipe.stream(pack, network.crop), []
-    with _output.Progress("Checking gradients", len(network.layers), "layers") as progress:
-        for row in gradients.check(network, tensors, stream, recipe.seed):
+    begun, rows = beginning.begin(recipe, pack, kept), []
+    stream = recipe.stream(pack, begun.network.crop)
+    with _output.Progress("Checking gradients", len(begun.network.layers), "layers") as progress:
+        for row in gradients.check(begun, stream, recipe.seed):
             rows.append(row)
             progress(len(rows), row.layer)
     wrong = next((row for row in rows if not row.right), None)

@@ -113,7 +113,8 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         keep=not options["no_pack"],
     )
     if first_aid:
-        _first_aid.give(options, recipe, packs["train"], run, str(placed), as_json)
+        kept = run.checkpoint() if run else begun and begun.weights
+        _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     batches.check_batch(packs["train"], recipe.batch)
     if run is None:

@@ -148,7 +148,7 @@ def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
     ("options", "said"),
     [
         (["--overfit", "4", "--check-gradients"], "--overfit and --check-gradients: one after the other"),
-        (["--overfit", "4", "--resume"], "--overfit starts from initial weights: leave --resume out"),
+        (["--overfit", "4", "--resume"], "--overfit begins a training of its own: leave --resume out"),
         (["--overfit", "40"], "--overfit 40: the training set has 9 pictures"),
     ],
 )

@@ -13,6 +13,7 @@ from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, Re
 from cualex.networks import Network
 from cualex.training import gradients
 from cualex.training.gradients import Row
+from cualex.weights import Weights
 
 LAYERS = {
     "conv1": Conv(4, size=3, std=0.3),
@@ -37,7 +38,8 @@ COMPUTING = [name for name in LAYERS if not name.startswith(("exchange", "join")
 def check(network=NETWORK, seed=0):
     """Check the gradients with initial weights on pictures of random colours."""
     stream = Stream(runs.Squares(), seed, network.crop)
-    return list(gradients.check(network, weights.initial(network, seed), stream, seed))
+    begun = Weights(network, weights.initial(network, seed), list("abc"), stream.pack.mean)
+    return list(gradients.check(begun, stream, seed))
 
 
 def test_gradients_that_are_right():
@@ -64,8 +66,8 @@ def test_networks_of_ours(name):
     rng = np.random.default_rng(0)
     pictures.pictures = rng.integers(0, 256, (37, network.stored, network.stored, 3), np.uint8)
     pictures.mean = pictures.pictures.mean(axis=0).astype(np.float32)
-    stream = Stream(pictures, 0, network.crop)
-    rows = list(gradients.check(network, weights.initial(network, 0), stream))
+    begun = Weights(network, weights.initial(network, 0), list("abc"), pictures.mean)
+    rows = list(gradients.check(begun, Stream(pictures, 0, network.crop)))
     assert [row.layer for row in rows if not row.right] == []
 
 

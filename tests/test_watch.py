@@ -116,11 +116,11 @@ def test_a_network_without_relus_is_looked_at_all_the_same():
 def test_padding_does_not_count(tmp_path):
     """The mean is over the canonical parameter, however an engine lays it out."""
     model = small_model()
-    for name, size in figures.sizes(model.parameters).items():
+    for name, size in figures.sizes(model.parameters, {}).items():
         tensor = model.parameters.unload()[name].astype(np.float64)
         assert size.mean == pytest.approx(np.abs(tensor).mean(), rel=1e-12)
         assert size.change == 0
-    assert math.isfinite(sum(size.mean for size in figures.sizes(model.parameters).values()))
+    assert math.isfinite(sum(size.mean for size in figures.sizes(model.parameters, {}).values()))
 
 
 def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
@@ -199,3 +199,24 @@ def test_the_command_prints_a_table_after_each_epoch(tmp_path):
     assert sum(line.startswith("  layer  ") for line in result.stderr.splitlines()) == 2
     assert sum(line.startswith("  relu3  ") for line in result.stderr.splitlines()) == 2
     assert json.loads((tmp_path / "train/args.json").read_text())["watch"] is True
+
+
+def test_a_frozen_layer_has_not_moved(tmp_path, speck):
+    """Its velocity stays what it was; the change of the weights is none."""
+    run = Run.create(tmp_path)
+    recipe = runs.RECIPE.but(epochs=2)
+    list(runs.training(run, recipe=recipe.but(epochs=1)))
+    records = list(runs.training(run, recipe=recipe.but(freeze=("conv1",)), watched=True))
+    (found,) = [record.layers for record in records if isinstance(record, Epoch)]
+    assert found.sizes["conv1.weight"].change == found.sizes["conv1.bias"].change == 0
+    assert found.sizes["fc2.weight"].change > 0
+
+
+def test_the_change_by_adam_is_not_made_up(tmp_path, speck):
+    """It keeps no velocity, so that nothing is said of it; what it keeps is looked at all the same."""
+    recipe = runs.RECIPE.but(epochs=1, optimizer="adam", rate=1e-3)
+    records = list(runs.training(Run.create(tmp_path), recipe=recipe, watched=True))
+    (found,) = [record.layers for record in records if isinstance(record, Epoch)]
+    assert {size.change for size in found.sizes.values()} == {None}
+    assert all(size.mean > 0 for size in found.sizes.values())
+    assert "|dw|/|w|" not in _layers.line(found)

@@ -11,7 +11,7 @@ p pictures is a forward pass over them, a third of their share of an update.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -65,21 +65,25 @@ def _rounded(figures: Size | Activity) -> dict[str, float]:
     return {name: float(f"{value:.6g}") for name, value in held.items()}
 
 
-def take(model: Model, pictures: np.ndarray) -> Figures:
-    """Read all figures; `pictures` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre."""
-    own, seen = sizes(model.parameters), activity(model, pictures)
+def take(model: Model, pictures: np.ndarray, factors: Mapping[str, float] | None = None) -> Figures:
+    """Read all figures; `pictures` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre.
+
+    `factors` of the rate are those of `Rule`.
+    """
+    own, seen = sizes(model.parameters, factors or {}), activity(model, pictures)
     named = {name.rpartition(".")[0] for name in own} | set(seen)
     return Figures(tuple(name for name in model.network.layers if name in named), own, seen, len(pictures))
 
 
-def sizes(parameters: Parameters) -> dict[str, Size]:
-    """Return the mean absolute value of each parameter and of its velocity, 0 where no update has moved it."""
+def sizes(parameters: Parameters, factors: Mapping[str, float]) -> dict[str, Size]:
+    """Return the mean absolute value of each parameter and of its velocity, 0 for what is frozen."""
     weights, velocities = _totals(parameters, parameters.arrays), _totals(parameters, parameters.velocities)
     adam = any(name.endswith(tuple(f".{own}" for own in weights)) for name in velocities)
     found = {}
     for name, shape in parameters.network.parameters().items():
         count = math.prod(shape)
-        found[name] = Size(weights[name] / count, None if adam else velocities.get(name, 0.0) / count)
+        change = velocities.get(name, 0.0) / count if factors.get(name, 1.0) else 0.0
+        found[name] = Size(weights[name] / count, None if adam else change)
     return found
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from cualex.data.ahead import Ahead
 from cualex.devices import Control
-from cualex.networks import Network
 from cualex.parameters import Parameters
 from cualex.plan import Plan
 from cualex.steps import Step
 from cualex.training.choices import Forward, bare
+from cualex.weights import Weights
 
 PICTURES = 4  # in the batch
 HANDFUL = 2  # numbers of a parameter, or of what a layer reads, that are moved alone
@@ -61,14 +61,14 @@ class Row:
         return not self.largest > TOLERANCE
 
 
-def check(network: Network, tensors: dict[str, np.ndarray], stream, seed: int = 0) -> Iterator[Row]:
-    """Check the gradients of a network with these weights on the first pictures of a stream, from the top down."""
-    parameters = Parameters(network, "cpu", precision="fp64")
-    parameters.load(tensors)
+def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
+    """Check the gradients of a network on the first pictures of a stream, from the top down."""
+    parameters = Parameters(begun.network, "cpu", precision="fp64")
+    parameters.load(begun.tensors)
     plan = Plan(
         parameters, min(PICTURES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed)
     )
-    plan.put_mean(np.asarray(stream.pack.mean, np.float32))
+    plan.put_mean(begun.mean)
     with Ahead(stream, plan.batch) as ahead:
         plan.put(*ahead.take())
     yield from _Check(plan, np.random.default_rng(seed)).rows()

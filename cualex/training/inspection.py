@@ -33,7 +33,7 @@ class Inspection:
         """Look at the layers if it is time, on the same few training pictures each time."""
         shown = min(watch.SHOWN, len(self.pack))
         if self.watch.due(state.update, self.stepper.course.recipe.batch, shown):
-            return figures.take(self.model, watch.some(self.pack))
+            return figures.take(self.model, watch.some(self.pack), self.stepper.plan.rule.factors)
         return None
 
     def broken_update(self, loss: float, state: State, rate: float) -> Diverged:

@@ -5,13 +5,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from cualex import networks, weights
 from cualex.data.ahead import Ahead
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
-from cualex.training import resuming
+from cualex.training import beginning, resuming
 from cualex.training.course import Course
 from cualex.training.finetuning import Start
 from cualex.training.inspection import Inspection
@@ -22,7 +21,6 @@ from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.state import RECENT, Losses
 from cualex.training.stepping import Stepper
-from cualex.weights import Weights
 
 
 def train(
@@ -72,16 +70,13 @@ class Training:
         """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
         kept = resuming.open_run(run, recipe, pack, validation, description)
-        own = kept.network.arguments if kept else {}  # with those that no recipe has
-        network = networks.build(recipe.network, **own | recipe.arguments(len(pack.classes)))
-        tensors = kept.tensors if kept else weights.initial(network, recipe.seed)
-        mean = kept.mean if kept else network.mean_picture(pack.mean)
-        self.course = Course(recipe, network)
-        self.parameters = Parameters(network, **parameters)
-        self.parameters.load(tensors)
-        self.stepper = Stepper(self.course, self.parameters, mean)
+        begun = beginning.begin(recipe, pack, kept)
+        self.course = Course(recipe, begun.network)
+        self.parameters = Parameters(begun.network, **parameters)
+        self.parameters.load(begun.tensors)
+        self.stepper = Stepper(self.course, self.parameters, begun.mean)
         self.flying = self.stepper.flying
-        self.model = Model(Weights(network, tensors, list(pack.classes), mean), parameters=self.parameters)
+        self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
         self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every)
         self.keeper.restore(kept)

@@ -1,6 +1,6 @@
 """First aid: can a network learn a few pictures by heart? One that cannot will learn no data set either.
 
-The recipe's network, from its initial weights, without anything that makes learning by heart harder: no crops, mirror
+The recipe's network, without anything that makes learning by heart harder: no crops, mirror
 images or colour noise, no dropout, no decay. Nothing is written anywhere: there is no run, no checkpoint and no file
 that another command could take for a trained network.
 """
@@ -11,16 +11,15 @@ from functools import cached_property
 
 import numpy as np
 
-from cualex import networks, weights
 from cualex.data.ahead import Ahead
-from cualex.devices import Control
 from cualex.errors import Diverged, UsageError
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
-from cualex.plan import Plan
-from cualex.training import faults
+from cualex.training import beginning, faults
+from cualex.training.course import Course
 from cualex.training.recipes import DROPPING, Recipe
+from cualex.training.stepping import Stepper
 from cualex.weights import Weights
 
 BATCH = 32  # pictures, at the most
@@ -84,7 +83,8 @@ class Few:
 
 def plain(recipe: Recipe, pictures: int, batch: int | None = None) -> Recipe:
     """Return a recipe without what keeps a network from learning by heart, for so many pictures."""
-    plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, batch=min(pictures, batch or BATCH))
+    plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, accumulate=1)
+    plainer = plainer.but(batch=min(pictures, batch or BATCH))
     return plainer.but(dropout=0.0) if recipe.network in DROPPING else plainer
 
 
@@ -92,6 +92,7 @@ def overfit(
     recipe: Recipe,
     pack,
     pictures: int,
+    kept: Weights | None = None,
     device: str = "cpu",
     precision: str | None = None,
     compiling: Callable[[int, int], None] | None = None,
@@ -99,33 +100,34 @@ def overfit(
 ) -> Iterator[Fit]:
     """Train on a few pictures of a pack until they are learned, or for so many updates; yield how far it is.
 
-    `recipe` is one that `plain` has made. The last of what comes says whether they are learned. Raise UsageError where
-    the pack has fewer pictures, and Diverged when the loss is no number.
+    `recipe` is one that `plain` has made; `kept` are weights to begin with in the place of initial ones. The last of
+    what comes says whether the pictures are learned. Raise UsageError where the pack has fewer, and Diverged when the
+    loss is no number.
     """
     if pictures > len(pack):
         raise UsageError(
             f"--overfit {pictures}: the training set has {len(pack)} pictures; name as many or fewer"
         )
-    few = Few(pack, pictures)
-    network = networks.build(recipe.network, **recipe.arguments(len(pack.classes)))
-    tensors, mean = weights.initial(network, recipe.seed), np.ascontiguousarray(pack.mean, np.float32)
-    parameters = Parameters(network, device, precision=precision, compiling=compiling)
-    parameters.load(tensors)
-    control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
-    plan = Plan(parameters, recipe.batch, "train", control=control)
-    plan.put_mean(mean)
-    model = Model(Weights(network, tensors, list(pack.classes), mean), parameters=parameters)
-    stream, around = recipe.stream(few, network.crop), -(-pictures // recipe.batch)
+    few, begun = Few(pack, pictures), beginning.begin(recipe, pack, kept)
+    parameters = Parameters(begun.network, device, precision=precision, compiling=compiling)
+    parameters.load(begun.tensors)
+    stepper, model = (
+        Stepper(Course(recipe, begun.network), parameters, begun.mean),
+        Model(begun, parameters=parameters),
+    )
+    stepper.begin(epoch=1, update=0)
+    stream, around = recipe.stream(few, begun.network.crop), -(-pictures // recipe.batch)
     with Ahead(stream, recipe.batch) as ahead:
         results = []
         for update in range(1, updates + 1):
-            plan.put(*ahead.take())
-            results.append(plan.run().result)
-            if not results[-1].finite:
-                fault = faults.in_update(plan, stream, update - 1, (update - 1) * recipe.batch)
-                said = faults.said(fault, recipe.rate)
-                raise Diverged(f"the loss is {results[-1].loss} at update {update}{said}")
-            control.step += 1
+            stepper.plan.put(*ahead.take())
+            stepper.queue(1, 0.0)
+            outcome, rate = stepper.flying.popleft()
+            result = outcome.result
+            results.append(result)
+            if not result.finite:
+                fault = faults.in_update(stepper.plan, stream, update - 1, (update - 1) * recipe.batch)
+                raise Diverged(f"the loss is {result.loss} at update {update}{faults.said(fault, rate)}")
             if update % around and update < updates:
                 continue
             loss = sum(result.loss for result in results) / len(results)
