@@ -121,15 +121,16 @@ def _pooled(found: Found) -> str:
 def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
     """Build the network whose shapes are those of the file."""
     whole = _built(name, arguments)
-    first, *_, last = whole.parameters()
+    *hidden, last = whole.parameters()
+    widest = max(hidden, key=lambda name: whole.parameters()[name][0])
     shapes = whole.tensors()
-    filters = _lengths(found, convention, first, shapes[first])[0]
+    units = _lengths(found, convention, widest, shapes[widest])[0]
     classes = _lengths(found, convention, last, shapes[last])[0]
     told = dict(arguments)
     if classes != whole.classes:
         told["classes"] = classes
-    if filters != shapes[first][0] and "width" not in arguments:
-        told["width"] = filters / shapes[first][0]
+    if units != shapes[widest][0] and "width" not in arguments:
+        told["width"] = units / shapes[widest][0]
     network = _built(name, told)
     expected = network.tensors()
     for canonical, theirs in convention.names.items():
