@@ -43,9 +43,10 @@ def _answer(network: str, arguments: dict, batch: int, device: str, precision: s
     plan = Plan(parameters, batch)
     stored = parameters.network.stored
     picture = np.random.default_rng(0).integers(0, 256, (stored, stored, 3), np.uint8)
+    pictures, views = np.broadcast_to(picture, (batch, *picture.shape)), np.zeros((batch, 3), np.int32)
     plan.put_mean(np.full((stored, stored, 3), 128, np.float32))
     for _ in range(STEPS):
-        plan.put(picture, np.zeros(3, np.int32), np.zeros(batch, np.int32))
+        plan.put(pictures, views, np.zeros(batch, np.int32))
         plan.run()
     work = sum(place.scratch_bytes for place in parameters.devices)
     held = [place.held for place in {place.name: place for place in parameters.devices}.values()]

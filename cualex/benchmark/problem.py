@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cualex import weights
 from cualex.networks import Network
 
 RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, but for a rate at which these weights stay finite
@@ -31,12 +32,17 @@ class Problem:
         )
 
     def crops(self) -> np.ndarray:
-        """Return what the first layer reads, as others want it: (n, 3, crop, crop), float32, without the mean."""
-        side = self.network.crop
+        """Return what the first layer reads, as others want it: (n, 3, crop, crop), less the mean, scaled; float32."""
+        side, edge = self.network.crop, (self.network.stored - self.network.crop) // 2
+        middle = self.mean[edge : edge + side, edge : edge + side]
+        scale = np.array(self.network.scale, np.float32)
         crops = np.empty((len(self.pictures), 3, side, side), np.float32)
         for crop, picture, (row, column, mirror) in zip(crops, self.pictures, self.views, strict=True):
             place = slice(row, row + side), slice(column, column + side)
-            seen = picture[place] - self.mean[place]
+            mean = self.mean[place]
+            if self.network.mean_at == "centre":
+                mean = middle[:, ::-1] if mirror else middle  # the picture alone is turned
+            seen = (picture[place] - mean) * scale
             crop[...] = (seen[:, ::-1] if mirror else seen).transpose(2, 0, 1)
         return crops
 
@@ -46,6 +52,7 @@ def make(network: Network, batch: int, seed: int = 0) -> Problem:
 
     The weights keep the size of the maps from layer to layer (He and others, 2015), unlike the paper's, with
     which every class starts with nearly the same score: the loss must tell a wrong network from the right one.
+    Batch normalisation keeps that size itself, and has its initial weights and averages.
     """
     rng = np.random.default_rng(seed)
     stored, spare = network.stored, network.stored - network.crop
@@ -55,9 +62,12 @@ def make(network: Network, batch: int, seed: int = 0) -> Problem:
         if shape[0] == network.classes:
             deviation *= 0.1  # so that no score drowns the others
         tensors[name] = rng.standard_normal(shape, np.float32) * np.float32(deviation)
+    norms = [stage.name for stage in network.stages() if stage.state]
+    begun = weights.initial(network, seed) if norms else {}
+    own = {name: tensor for name, tensor in begun.items() if name.partition(".")[0] in norms}
     return Problem(
         network=network,
-        tensors=tensors,
+        tensors=tensors | own,
         pictures=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
         views=np.column_stack(
             [rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]

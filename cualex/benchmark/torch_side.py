@@ -57,8 +57,10 @@ class Contender:
             first, *_, last = name.split(".")  # fc6.1.weight is fc6.weight
             own[f"{first}.{last}"] = parameter
         with torch.no_grad():
-            for name, tensor in problem.tensors.items():
-                own[name].copy_(torch.from_numpy(tensor))
+            for stage in problem.network.stages():
+                for name in stage.parameters:
+                    turned = stage.turned(name.rpartition(".")[2], problem.tensors[name])
+                    own[name].copy_(torch.from_numpy(turned))
         self.crops = torch.from_numpy(problem.crops()).to(device, memory_format=LAYOUTS[layout])
         self.labels = torch.from_numpy(problem.labels).long().to(device)
         groups = [
