@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from benches import Bench
 from numpy.testing import assert_array_equal
+
+from cualex.engine import host
 
 ROWS, COLUMNS, CROP = 9, 11, 5
 VIEWS = [[0, 0, 0], [4, 1, 1], [2, 6, 0], [3, 5, 1]]
@@ -89,3 +92,18 @@ def test_the_bits_are_those_of_the_host(device, emulated, rng, scale):
         )
         found.append(bench.get(y))
     assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize("centred", [False, True])
+def test_blocks_of_rows_change_no_bit(device, rng, monkeypatch, rows, centred):
+    """Crops of five rows, in blocks that divide them and that do not."""
+    bench = Bench(device)
+    *_, given = draw(bench, rng)
+    made = []
+    for block in (CROP, rows):
+        monkeypatch.setattr(host.crop, "ROWS", block)
+        y = bench.empty((len(VIEWS), CROP, CROP, 3))
+        host.crop.forward(device, *given, y, crop=CROP, scale=(0.3, 0.7, 1.1), centred=centred)
+        made.append(bench.get(y))
+    assert_array_equal(*made)
