@@ -88,7 +88,7 @@ def test_a_run_that_diverges_leaves_the_last_good_averages(tmp_path):
     for _ in range(5):
         assert isinstance(next(records), Update)
     before = made.parameters.unload()
-    made.plan.put_mean(np.full((16, 16, 3), np.nan, np.float32))
+    made.stepper.plan.put_mean(np.full((16, 16, 3), np.nan, np.float32))
     with pytest.raises(Diverged):
         list(records)
     after = made.parameters.unload()
