@@ -1,0 +1,60 @@
+"""Initial weights: normal, or even within Glorot's limit; each by its name and the seed alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cualex import networks, weights
+from cualex.layers import BatchNorm, Conv, Dense, Softmax
+from cualex.layers.layer import glorot
+from cualex.networks import Network
+
+
+def network(**layers):
+    return Network("made", {**layers, "softmax": Softmax()}, 1, 7, 20, stored=24)
+
+
+def test_the_limit_is_that_of_the_fans():
+    """Keras's numbers: a filter's pixels count in both fans, and a group reads its own channels."""
+    assert glorot((4096, 256)) == math.sqrt(6 / (256 + 4096))
+    assert glorot((96, 3, 11, 11)) == math.sqrt(6 / (3 * 121 + 96 * 121))
+    grouped = Conv(8, size=3, groups=2, std=None).parameters((6, 9, 9))["weight"]
+    assert grouped.limit == math.sqrt(6 / (3 * 9 + 8 * 9))
+    assert Dense(5, std=None).parameters((2, 3, 3))["weight"].limit == math.sqrt(6 / (18 + 5))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_they_are_even_between_the_limits(seed):
+    made = network(conv1=Conv(40, size=5, std=None), fc2=Dense(7, std=None, bias=0.25))
+    drawn = weights.initial(made, seed)
+    for name in ("conv1.weight", "fc2.weight"):
+        values, limit = drawn[name].ravel(), glorot(drawn[name].shape)
+        assert np.abs(values).max() <= limit * (1 + 1e-6)
+        counts, _ = np.histogram(values, bins=10, range=(-limit, limit))
+        expected = len(values) / 10
+        assert (np.abs(counts - expected) < 5 * math.sqrt(expected)).all()
+        assert np.abs(values).max() > 0.99 * limit
+    assert (drawn["conv1.bias"] == 0).all()
+    assert (drawn["fc2.bias"] == 0.25).all()
+
+
+def test_a_layer_is_drawn_by_its_name_alone():
+    plain, more = network(fc9=Dense(7, std=None)), network(norm1=BatchNorm(), fc9=Dense(7, std=None))
+    first, second = weights.initial(plain, 3)["fc9.weight"], weights.initial(more, 3)["fc9.weight"]
+    assert (first == second).all()
+    assert (first != weights.initial(plain, 4)["fc9.weight"]).mean() > 0.99
+
+
+def test_norms_begin_with_one_and_zero():
+    drawn = weights.initial(networks.build("alexnet-batchnorm", crop=215, width=1 / 32), 0)
+    for last, value in {"weight": 1, "bias": 0, "mean": 0, "variance": 1}.items():
+        assert (drawn[f"norm7.{last}"] == value).all()
+    assert drawn["conv3.weight"].std() == pytest.approx(
+        glorot(drawn["conv3.weight"].shape) / math.sqrt(3), rel=0.1
+    )
+
+
+def test_only_glorot_and_normal_weights_are_drawn():
+    """A deviation of 0 is no request for Glorot's."""
+    assert (weights.initial(network(fc1=Dense(7, std=0.0)), 0)["fc1.weight"] == 0).all()
