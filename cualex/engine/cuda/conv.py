@@ -34,7 +34,7 @@ def input_gradient(
 
 def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, groups=1, shared=False) -> None:
     """Give `sink` the gradient of the weights, `bias_sink` that of the biases."""
-    seen = _over_blocks(product.target(sink), size, stride, pad)
+    seen = _over_blocks(sink.target, size, stride, pad)
     shape = Shape.of(x, dy, shared, groups, **seen)
     mask = (1, 0) if seen["size"] == size else (stride, size)
     product.weight_gradient(device, shape, x, dy, sink, bias_sink, *mask)

@@ -11,7 +11,6 @@ import numpy as np
 
 from cualex.engine.cuda import tiles
 from cualex.engine.cuda.maps import THREADS, grid, storage
-from cualex.engine.cuda.update import Keep, Momentum, Sum
 from cualex.errors import UsageError
 
 LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
@@ -140,22 +139,22 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     """
     chunk = _chunk(device)
     cut = tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
-    slabs, bias_slabs = _slabs(device, cut.splits, target(sink).shape), None
+    slabs, bias_slabs = _slabs(device, cut.splits, sink.target.shape), None
     if cut.splits > 1:
         parts = cut.splits * -(-shape.window // cut.columns)
-        bias_slabs = device.scratch("bias slabs", (parts, *target(bias_sink).shape))
+        bias_slabs = device.scratch("bias slabs", (parts, *bias_sink.target.shape))
     device.launch(
         "conv_weight_gradient",
         (
             *_pair(x),
             dy,
             device.control,
-            *_arrays(sink),
-            *_arrays(bias_sink)[:2],
+            *sink.written,
+            *bias_sink.written[:2],
             slabs,
             bias_slabs,
-            _factor(sink),
-            _factor(bias_sink),
+            np.float32(sink.factor),
+            np.float32(bias_sink.factor),
         ),
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
@@ -163,10 +162,10 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         PRECISION=device.precision.upper(),
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
-        SINK=_kind(sink),
-        DECAY=_decay(sink),
-        BIAS_SINK=_kind(bias_sink),
-        BIAS_DECAY=_decay(bias_sink),
+        SINK=sink.kind,
+        DECAY=int(sink.decay),
+        BIAS_SINK=bias_sink.kind,
+        BIAS_DECAY=int(bias_sink.decay),
         BLOCK=block,
         SIZE=size,
         **cut.constants,
@@ -180,24 +179,19 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
 
 def sink_parts(device, sink, parts) -> None:
     """Add up the parts of a gradient, float32 (parts, ...), in their order, and hand it to its sink."""
-    count = target(sink).size
+    count = sink.target.size
     device.launch(
         "weight_update",
-        (parts, device.control, *_arrays(sink), _factor(sink)),
+        (parts, device.control, *sink.written, np.float32(sink.factor)),
         grid=grid(-(-count // 4)),
         block=THREADS,
         PRECISION=storage(device),
         COUNT=count,
         SPLITS=len(parts),
-        SINK=_kind(sink),
-        DECAY=_decay(sink),
-        BIAS=int(isinstance(sink, Momentum) and sink.bias),
+        SINK=sink.kind,
+        DECAY=int(sink.decay),
+        BIAS=int(sink.bias),
     )
-
-
-def target(sink):
-    """Return the array that a sink writes."""
-    return sink.gradient if isinstance(sink, Keep) else sink.weight
 
 
 def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
@@ -228,24 +222,3 @@ def _chunk(device) -> int:
 def _pair(arrays):
     """Return two arrays for a kernel, None where there are fewer."""
     return (*(arrays or ()), None, None)[:2]
-
-
-def _arrays(sink):
-    """Return what a kernel writes of a parameter: values, velocity, copy."""
-    if isinstance(sink, Keep):
-        return sink.gradient, None, None
-    return sink.weight, sink.velocity, sink.copy
-
-
-def _kind(sink) -> int:
-    """Return KEEP, MOMENTUM or SUM of kernels/sink.cuh."""
-    return 1 if isinstance(sink, Momentum) else 2 if isinstance(sink, Sum) else 0
-
-
-def _factor(sink) -> np.float32:
-    """Return the parameter's factor of the rate."""
-    return np.float32(sink.factor if isinstance(sink, Momentum) else 1)
-
-
-def _decay(sink) -> int:
-    return int(isinstance(sink, Momentum) and sink.decay)

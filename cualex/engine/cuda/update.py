@@ -12,6 +12,7 @@ before, MOMENTUM updates in the same kernel. `Momentum` is `Keep` followed by `a
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,20 @@ class Keep:
     """Store the gradient."""
 
     gradient: Array
+    kind: ClassVar[int] = 0  # as kernels/sink.cuh names it
+    decay: ClassVar[bool] = False
+    bias: ClassVar[bool] = False
+    factor: ClassVar[float] = 1.0
+
+    @property
+    def target(self) -> Array:
+        """Return what has the parameter's shape and is written."""
+        return self.gradient
+
+    @property
+    def written(self) -> tuple[Array | None, ...]:
+        """Return what a kernel writes: values, velocity, copy."""
+        return self.gradient, None, None
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,7 @@ class Sum(Keep):
     """Add the gradients of a batch's parts; that of the first is stored."""
 
     control: Control
+    kind: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,17 @@ class Momentum:
     copy: Array | None = None
     factor: float = 1.0
     bias: bool = False
+    kind: ClassVar[int] = 1
+
+    @property
+    def target(self) -> Array:
+        """Return what has the parameter's shape and is written."""
+        return self.weight
+
+    @property
+    def written(self) -> tuple[Array | None, ...]:
+        """Return what a kernel writes: values, velocity, copy."""
+        return self.weight, self.velocity, self.copy
 
 
 @dataclass(frozen=True)
