@@ -38,6 +38,12 @@ weights = click.option(
     metavar="FILE",
     help="A weights file that `cualex train` wrote; the newest finished run below ./runs if not given.",
 )
+check = click.option(
+    "--check",
+    type=FILE,
+    metavar="PICTURE",
+    help="Name what is in a picture, by both programs where the other is installed, and compare.",
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
 workers = click.option(
     "-j", "--workers", type=click.IntRange(1), help="Threads that decode pictures; one a core if not given."

@@ -25,6 +25,7 @@ from cualex.cli import _options, _output
 @click.option(
     "--mean", type=_options.FILE, metavar="FILE", help="The mean picture: .npy or Caffe's .binaryproto."
 )
+@_options.check
 @_options.as_json
 def import_(
     file: Path,
@@ -34,6 +35,7 @@ def import_(
     crop: int | None,
     classes: Path | None,
     mean: Path | None,
+    check: Path | None,
     as_json: bool,
 ) -> None:
     """Make a weights file of one from another program.
@@ -45,20 +47,22 @@ def import_(
     \b
     Examples:
         cualex import bvlc_alexnet.caffemodel --mean imagenet_mean.binaryproto
-        cualex import alexnet-owt-7be5be79.pth
+        cualex import alexnet-owt-7be5be79.pth --check cat.jpg
         cualex import bvlc_alexnet.caffemodel --towers 2 -o towers.safetensors
         cualex import flowers.pth --classes flowers.txt
     """
     from cualex import weights
-    from cualex.formats import loading
+    from cualex.formats import checking, loading
 
     output = output or Path(f"{file.stem}.cualex.safetensors")
     made, lines = loading.load(file, network, int(towers) if towers else None, classes, mean, crop)
     digest = weights.save(output, made)
+    lines.append(("written", str(output)))
+    if check is not None:
+        lines.append(("check", checking.imported(file, made, check)))
     if as_json:
         said = [{"topic": topic, "said": sentence} for topic, sentence in lines]
         _output.document({"output": output, "digest": digest, "network": made.network.name, "assumed": said})
         return
     for topic, sentence in lines:
         click.echo(f"{topic + ':':<10} {sentence}")
-    click.echo(f"{'written:':<10} {output}")

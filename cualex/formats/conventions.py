@@ -20,9 +20,9 @@ class Convention:
     formats: the kinds of file it comes in.  network: what it becomes.  names: canonical name -> name in the file.
     conv: the order of a filter's axes, of O (filters), I (channels), H, W.  dense: OI or IO.  flatten: how maps
     are laid out before the first dense layer, CHW or HWC.  colours: RGB or BGR.  mean: RGB, where no other is given;
-    None where the file has its own.  pooled: what comes first in the file's list of layers, LRN or pooling, where
-    there are two such networks.  plain: dropout is inverted and inputs are in the order of the towers, whatever
-    the network has.  remarks: sentences for the user.
+    None where the file has its own.  order: in which LRN and pooling follow each other, where two such networks
+    are told apart by it.  plain: dropout is inverted and inputs are in the order of the towers, whatever
+    the network has.  resized: the file's own graph has maps of other sizes.  remarks: sentences for the user.
     """
 
     title: str
@@ -34,8 +34,9 @@ class Convention:
     flatten: str = "CHW"
     colours: str = "RGB"
     mean: tuple[float, float, float] | None = None
-    pooled: str = ""
+    order: tuple[str, ...] = ()
     plain: bool = False
+    resized: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -64,6 +65,9 @@ _ZOO_SIZE = (
 )
 _SMALLER = "squeezed: that script squeezes them to 227x227; here the shorter side becomes 256 and the middle is seen."
 
+_NORMALISED_FIRST = ("LRN", "pooling", "LRN", "pooling", "pooling")
+_POOLED_FIRST = ("pooling", "LRN", "pooling", "LRN", "pooling")
+
 CONVENTIONS = (
     Convention(
         title="Caffe's AlexNet (bvlc_alexnet)",
@@ -72,7 +76,7 @@ CONVENTIONS = (
         names=_BLOBS,
         colours="BGR",
         mean=CAFFE_MEAN,
-        pooled="LRN",
+        order=_NORMALISED_FIRST,
         remarks=(_WARPED,),
     ),
     Convention(
@@ -82,7 +86,7 @@ CONVENTIONS = (
         names=_BLOBS,
         colours="BGR",
         mean=CAFFE_MEAN,
-        pooled="pooling",
+        order=_POOLED_FIRST,
         remarks=(_WARPED,),
     ),
     Convention(
@@ -92,7 +96,8 @@ CONVENTIONS = (
         names=_ZOO,
         colours="BGR",
         mean=CAFFE_MEAN,
-        pooled="LRN",
+        order=_NORMALISED_FIRST,
+        resized=True,
         remarks=(_ZOO_SIZE, _WARPED),
     ),
     Convention(
@@ -102,7 +107,8 @@ CONVENTIONS = (
         names=_ZOO,
         colours="BGR",
         mean=CAFFE_MEAN,
-        pooled="pooling",
+        order=_POOLED_FIRST,
+        resized=True,
         remarks=(_ZOO_SIZE, _WARPED),
     ),
     Convention(

@@ -39,7 +39,7 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     """
     if network is not None:
         networks.find(network)  # the user's word, and so the user's error
-    convention, told = _recognised(found, network)
+    convention, told = recognised(found, network)
     source = _fitting(found, convention, convention.network, told | arguments)
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
@@ -53,11 +53,12 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     return Import(found, convention, source, target, tensors, factors)
 
 
+POOLING = {"Pooling": "pooling", "MaxPool": "pooling"}  # Caffe's word, and ONNX's
 # The network of two towers that computes the same, but that normalisation ends at the end of a tower.
 TWO = {"alexnet-caffe": "alexnet"}
 
 
-def _recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
+def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     """Find the convention whose names a file has, and the network's arguments where the file says them."""
     told, arguments = note(found, NETWORK), {}
     if (
@@ -71,8 +72,13 @@ def _recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
         for each in conventions.CONVENTIONS
         if found.format in each.formats and set(each.names.values()) <= found.tensors.keys()
     ]
-    if len(fitting) > 1 and (first := _pooled(found)):
-        fitting = [each for each in fitting if each.pooled == first]
+    order = tuple(POOLING.get(kind, kind) for _, kind in found.layers if kind == "LRN" or kind in POOLING)
+    if order and any(each.order for each in fitting):
+        fitting = [each for each in fitting if each.order == order]
+        if not fitting:
+            raise WeightsError(
+                f"its LRN and pooling ({', '.join(order[:8])}) are those of no AlexNet. {_OTHER}"
+            )
     if fitting:
         return fitting[0], arguments
     if network is not None:
@@ -106,16 +112,6 @@ def note(found: Found, name: str) -> object:
         return json.loads(found.notes.get(name, "null"))
     except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"what it says of {name} is damaged. Copy it again.") from None
-
-
-def _pooled(found: Found) -> str:
-    """Tell what comes first in the file's own list of layers: LRN or pooling."""
-    for _, kind in found.layers:
-        if kind == "LRN":
-            return "LRN"
-        if kind in ("Pooling", "MaxPool"):
-            return "pooling"
-    return ""
 
 
 def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
