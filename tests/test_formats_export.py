@@ -105,7 +105,7 @@ def test_caffes_networks_come_back_from_caffe(name, tmp_path):
 def test_other_networks_do_not_come_back_from_caffe_as_what_they_are_not(tmp_path):
     """alexnet's towers are Caffe's groups, but its normalisation ends at the end of a tower."""
     caffe_export.save(tmp_path / "net.caffemodel", made("alexnet"))
-    with pytest.raises(Exception, match="its LRN and pooling .* are those of no AlexNet"):
+    with pytest.raises(Exception, match=r"its LRN and pooling .* are those of no AlexNet"):
         loading.load(tmp_path / "net.caffemodel", crop=99)
 
 
