@@ -21,7 +21,12 @@ from cualex.cli import _options, _output
 @click.option(
     "--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square, if it is not the usual."
 )
-@click.option("--classes", type=_options.FILE, metavar="FILE", help="A list with a class name a line.")
+@click.option(
+    "--classes",
+    type=_options.FILE,
+    metavar="FILE",
+    help="A list with a class name a line; wordnet: ImageNet's by their numbers, as its folders are called.",
+)
 @click.option(
     "--mean", type=_options.FILE, metavar="FILE", help="The mean picture: .npy or Caffe's .binaryproto."
 )
@@ -50,6 +55,7 @@ def import_(
         cualex import alexnet-owt-7be5be79.pth --check cat.jpg
         cualex import bvlc_alexnet.caffemodel --towers 2 -o towers.safetensors
         cualex import flowers.pth --classes flowers.txt
+        cualex import bvlc_alexnet.npy --classes wordnet
     """
     from cualex import weights
     from cualex.formats import checking, loading

@@ -61,6 +61,10 @@ def main():
     assert totals["parameters"] == 60_965_224, totals
     assert json.loads(run("doctor", "--json"))["problems"] == 0
 
+    from cualex.formats import imagenet
+
+    assert len(imagenet.classes()) == 1000
+
     with tempfile.TemporaryDirectory() as place:
         named = train_and_predict(Path(place))
     assert named == "green", named

@@ -280,6 +280,9 @@ def test_imagenets_names_come_with_the_tool(imported, rng):
     assert (held.classes[134], held.classes[517]) == ("crane (n02012849)", "crane (n03126707)")
     assert (len(held.classes), len(set(held.classes))) == (1000, 1000)
     assert "n01440764 first" in lines["classes"]
+    numbered, _ = imported(foreign.caffemodel(network, tensors), crop=99, classes="wordnet")
+    assert (numbered.classes[0], numbered.classes[999]) == ("n01440764", "n15075141")
+    assert numbered.classes == sorted(numbered.classes)
 
 
 # --- what is refused

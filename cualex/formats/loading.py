@@ -12,6 +12,8 @@ from cualex.formats.importing import Import
 from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.weights import Weights
 
+NUMBERED = "wordnet"
+
 
 def load(
     path: str | Path,
@@ -23,8 +25,9 @@ def load(
 ) -> tuple[Weights, assumptions.Lines]:
     """Read a file of another program: the weights of our network, and (topic, sentence) for all that was assumed.
 
-    `network` and `towers` choose what it becomes, `classes` is a file with a name a line, `mean` one with a mean
-    picture. Raise WeightsError, in one line, for a file that does not fit; nothing of it is run.
+    `network` and `towers` choose what it becomes, `classes` is a file with a name a line, or "wordnet" for the numbers
+    of ImageNet's classes in place of their names, `mean` a file with a mean picture.
+    Raise WeightsError, in one line, for a file that does not fit; nothing of it is run.
     """
     try:
         with Contents(path) as contents:
@@ -46,6 +49,8 @@ def load(
 def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
     """Name the classes, and say where the names are from."""
     count = made.network.classes
+    if str(path) == NUMBERED and count == imagenet.COUNT:
+        return imagenet.numbers(), "ImageNet's 1000 by their WordNet numbers, which its folders are called"
     if path is not None:
         return read_classes(path, count), f"{count}, named in {path}"
     told = importing.note(made.found, CLASSES)
