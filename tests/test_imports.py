@@ -51,6 +51,7 @@ ORDER = [
     "cualex.memory",
     "cualex.benchmark",
     "cualex.profiling",
+    "cualex.experiments",
     "cualex.cli",
 ]
 FENCES = {

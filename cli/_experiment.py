@@ -1,0 +1,158 @@
+"""An experiment as its command shows it: what it is, how far it is, and what came of it."""
+
+import datetime
+import os
+
+import click
+
+from cualex.cli import _output
+
+
+def listing(as_json: bool) -> None:
+    """Print all experiments with a line each."""
+    from cualex.experiments import catalogue
+
+    found = [catalogue.find(name) for name in catalogue.names()]
+    rows = [{"experiment": each.name, "section": each.section, "question": each.title} for each in found]
+    if as_json:
+        _output.document(rows)
+    else:
+        _output.table(rows)
+
+
+def place(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
+    """Return where all arms are computed, and at which size they want their pictures; refuse a device now."""
+    from cualex import networks, placements
+
+    recipes = [experiment.recipe(scale, arm) for arm in experiment.arms]
+    built = [networks.build(recipe.network, **recipe.arguments(len(source.classes))) for recipe in recipes]
+    (stored,) = {network.stored for network in built}
+    placed = placements.placement(device, min(network.towers for network in built))
+    placements.open_devices(placed, precision)
+    return str(placed), stored
+
+
+def description(experiment, scale, source, pack, tested, settings: dict) -> dict:
+    """Describe what the bits of every training depend on: a directory holds those of one description."""
+    return {
+        "experiment": experiment.name,
+        "data": source.name,
+        "identity": source.identity,
+        "pictures": len(pack),
+        "tested": len(tested),
+        "device": settings["device"],
+        "precision": settings["precision"],
+        "recipes": {arm: experiment.recipe(scale, arm).described() for arm in experiment.arms},
+    }
+
+
+def introduce(experiment, scale, pack, tested, trials) -> None:
+    """Say what is asked, at which scale, and how that differs from the paper's."""
+    rates = len({trial.rate for trial in trials})
+    _output.say(f"{experiment.question}")
+    _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
+    _output.say(f"Here: {scale.differs}")
+    asked = [("train on", scale.pictures, len(pack)), ("look at", scale.tested, len(tested))]
+    for what, wanted, got in asked:
+        if wanted is not None and got < wanted:
+            _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
+    _output.say(
+        f"{len(experiment.arms)} arms, {rates} {'rates' if rates > 1 else 'rate'} each, seeds 0 to {scale.seeds - 1}: "
+        f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "
+        f"an epoch ends with {len(tested):,} {'of these' if experiment.measure.on_training else 'others'}."
+    )
+
+
+def conditions(command: str, settings: dict) -> dict:
+    """Return what a figure was measured with."""
+    from cualex import environment
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    told = {"command": command, "begun": begun, "load_average_before": load}
+    return environment.describe() | told | {name: settings[name] for name in ("device", "precision")}
+
+
+def show(records, left, pictures: int) -> list:
+    """Turn the records of an experiment into lines and progress; return what was measured.
+
+    left: the trainings that are to be done, on so many pictures; one that ends early counts whole.
+    """
+    from cualex.experiments.runner import Begin, Measured
+    from cualex.training.records import Epoch, Notice, Update
+
+    measured, name, before = [], "", 0
+    with _output.Progress(
+        "Training", sum(_updates(trial, pictures) for trial in left), "updates"
+    ) as progress:
+        for record in records:
+            if isinstance(record, Begin):
+                name = record.trial.name
+                progress.say(f"{name}, {record.number} of {record.total}")
+            elif isinstance(record, Update):
+                progress(before + record.update, f"{name}, loss {record.loss:.3f}")
+            elif isinstance(record, Epoch):
+                error = 1 - record.validation.top1
+                progress.say(
+                    f"  epoch {record.epoch:>3}/{record.epochs}  loss {record.train_loss:.3f}  error {error:.1%}  "
+                    f"{_output.duration(record.seconds)}"
+                )
+            elif isinstance(record, Notice):
+                progress.say(f"  {record.text}")
+            elif isinstance(record, Measured):
+                measured.append(record)
+                before += 0 if record.kept else _updates(record.trial, pictures)
+                progress(before)
+                progress.say(f"{record.trial.name}: {_figures(record)}{', as measured before' * record.kept}")
+    return measured
+
+
+def _updates(trial, pictures: int) -> int:
+    """Count the updates of a training that does not end early."""
+    return -(-trial.recipe.epochs * pictures // trial.recipe.batch)
+
+
+def _figures(record) -> str:
+    if record.diverged:
+        return f"diverged: {record.diverged}"
+    return ", ".join(f"{column} {_number(value)}" for column, value in record.figures.items())
+
+
+def _number(value: float | None) -> str:
+    return "never" if value is None else f"{value:.3g}"
+
+
+def print_result(experiment, table, conditions: dict, place, picture) -> None:
+    """Print the table, the paper's figure, the reading, and where all is."""
+    from cualex.experiments.comparing import edges
+
+    _output.table([_cells(experiment, row) for row in table])
+    click.echo(f"\nThe paper, section {experiment.section}: {experiment.paper}.")
+    for arm in edges(experiment, table):
+        click.echo(f"The best rate of {arm} is the last one tried on its side: a better one may lie beyond.")
+    click.echo(f"How to read it: {experiment.reading}")
+    click.echo(_output.machine(conditions))
+    click.echo(f"{place / 'result.json'}, {picture}")
+
+
+def _cells(experiment, row) -> dict:
+    measure, base = experiment.measure, next(iter(experiment.arms))
+    cells = {"arm": row.arm, "rate": f"{row.rate:g}{' *' if row.chosen else ''}", "seeds": row.seeds}
+    cells |= {column: _spread(found) for column, found in row.figures.items()}
+    if row.missing:
+        first = measure.columns[0]
+        never, diverged = row.missing - row.diverged, row.diverged
+        said = [cells[first], f"{never} never" if never else "", f"{diverged} diverged" if diverged else ""]
+        cells[first] = ", ".join(filter(None, said))
+    if len(experiment.arms) > 1:
+        what = "times" if measure.counts else "points above"
+        above = f"above {row.beyond:.3g}" if row.beyond else ""
+        cells[f"{what} {base}"] = _spread(row.against, "" if measure.counts else "+") or above
+    return cells | {"the paper": row.paper}
+
+
+def _spread(found, sign: str = "") -> str:
+    if found is None:
+        return ""
+    deviation = "" if found.deviation is None else f" ± {found.deviation:.2g}"
+    return f"{found.mean:{sign}.3g}{deviation}"

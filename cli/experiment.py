@@ -1,0 +1,112 @@
+"""`cualex experiment`: the paper's experiments, with what a result can and cannot say."""
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from cualex.cli import _experiment, _options, _output, _packing
+
+LONG = 3600.0  # seconds; above this a person is asked
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "listed", is_flag=True, help="List the experiments with a line each.")
+@click.option(
+    "--data", default="demo", show_default=True, help="What to train on, as `cualex train` takes it."
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train on the first N pictures, as many of each class; the experiment's own number if not given.",
+)
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Repeat with N seeds, from 0 on.")
+@click.option(
+    "--epochs", type=click.IntRange(1), metavar="N", help="Train each network for N epochs at the most."
+)
+@click.option("--full", is_flag=True, help="The paper's size; says first how long that takes.")
+@_options.device
+@_options.precision
+@click.option(
+    "--output",
+    type=_options.FILE,
+    default=Path("runs"),
+    show_default=True,
+    help="Where experiments are kept.",
+)
+@click.option("--keep-weights", is_flag=True, help="Keep the weights of trainings that are measured.")
+@_options.cache
+@_options.workers
+@_options.yes
+@_options.as_json
+def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_weights, as_json, **options):
+    """Run one of the paper's experiments; with no NAME list them.
+
+    Each is a few small trainings that differ in one thing, with several seeds. The result is a table with means and
+    deviations beside the paper's own figure, result.json with all conditions, and a picture, in a directory
+    below --output. The same command goes on where it was stopped.
+
+    \b
+    Examples:
+        cualex experiment
+        cualex experiment relu-against-tanh --data cifar10.zip
+        cualex experiment no-dropout --data photos --seeds 5
+        cualex experiment one-tower --data imagenet --full
+    """
+    from cualex.data import sources
+    from cualex.experiments import catalogue, comparing, estimating, result, runner
+    from cualex.experiments.subset import First
+
+    if name is None or listed:
+        _experiment.listing(as_json)
+        return
+    chosen = catalogue.find(name)
+    scale = (chosen.full if full else chosen.scale).but(pictures=pictures, seeds=seeds, epochs=epochs)
+    source = sources.find(data)
+    validation = source.validation or "train"
+    placed, stored = _experiment.place(chosen, scale, source, options["device"], options["precision"])
+    packs = _packing.packs(
+        source,
+        dict.fromkeys(("train", validation)),
+        stored,
+        cache=options["cache"],
+        workers=options["workers"],
+        yes=options["yes"],
+    )
+    pack = First(packs["train"], scale.pictures)
+    tested = First(pack if chosen.measure.on_training else packs[validation], scale.tested)
+    scale = scale.on(len(pack))
+    trials = chosen.trials(scale)
+    _experiment.introduce(chosen, scale, pack, tested, trials)
+    settings = {"device": placed, "precision": options["precision"], "compiling": _output.Compiling()}
+    about = _experiment.description(chosen, scale, source, pack, tested, settings)
+    place = runner.directory(output, name, about)
+    left = [trial for trial in trials if runner.done(place, trial) is None]
+    _output.say(f"Directory: {place}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
+    if left:
+        seconds = estimating.seconds(left, pack, tested, settings)
+        said = f"{len(left)} trainings will take {_output.duration(seconds)} at the most, by a few updates of each arm"
+        if seconds > LONG:
+            _output.confirm(f"{said}. Go on?", options["yes"])
+        else:
+            _output.say(f"{said}.")
+    conditions = _experiment.conditions(shlex.join(["cualex", *sys.argv[1:]]), settings)
+    try:
+        records = runner.run(trials, chosen.measure, pack, tested, place, settings, keep_weights)
+        with contextlib.closing(records):
+            measured = _experiment.show(records, left, len(pack))
+    except KeyboardInterrupt:
+        _output.say("The same command goes on where this one was stopped.")
+        raise
+    table = comparing.rows(chosen, measured)
+    found = result.document(chosen, scale, measured, table, conditions)
+    result.write(place, found)
+    picture = result.draw(chosen, measured, table, place, len(pack.classes))
+    if as_json:
+        _output.document(found)
+    else:
+        _experiment.print_result(chosen, table, conditions, place, picture)

@@ -1,0 +1,77 @@
+"""The outcome of an experiment as files: result.json with all conditions, and the picture."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from cualex import files
+from cualex.experiments import filters, measures
+from cualex.experiments.comparing import Row
+from cualex.experiments.experiment import Experiment, Scale
+from cualex.experiments.runner import Measured
+from cualex.pictures import experiments as pictures
+from cualex.pictures.experiments import Line
+from cualex.training.run import Run
+
+
+def document(
+    experiment: Experiment, scale: Scale, measured: Sequence[Measured], table: Sequence[Row], conditions: dict
+) -> dict:
+    """Return all that was asked, found and needed to judge it, as plain values."""
+    return {
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "section": experiment.section,
+        "paper": experiment.paper,
+        "differs": scale.differs,
+        "reading": experiment.reading,
+        "table": [asdict(row) for row in table],
+        "runs": [
+            {"run": each.trial.name, "arm": each.trial.arm, "rate": each.trial.rate, "seed": each.trial.seed}
+            | {"figures": each.figures, "diverged": each.diverged}
+            | {"epochs": each.epochs, "updates": each.updates, "seconds": each.seconds}
+            | {"recipe": each.trial.recipe.described()}
+            for each in measured
+        ],
+        "conditions": conditions,
+    }
+
+
+def write(place: Path, found: dict) -> Path:
+    """Write result.json."""
+    files.replace_text(place / "result.json", json.dumps(found, indent=2) + "\n")
+    return place / "result.json"
+
+
+def draw(
+    experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], place: Path, classes: int
+) -> Path:
+    """Draw the picture of an experiment: filters of both towers, losses by update, or errors by epoch."""
+    path = place / f"{experiment.name}.png"
+    if experiment.measure is measures.COLOURS:
+        drawn = [each for each in measured if each.diverged is None]
+        towers = {
+            f"seed {each.trial.seed}": np.load(place / each.trial.name / filters.FILE) for each in drawn
+        }
+        pictures.draw_filters(towers, path)
+        return path
+    best = {(row.arm, row.rate) for row in table if row.chosen}
+    by_update = experiment.measure is measures.UPDATES
+    lines = []
+    for each in measured:
+        run = Run(place / each.trial.name)
+        points = measures.losses(run) if by_update else list(enumerate(measures.errors(run), 1))
+        strong = (each.trial.arm, each.trial.rate) in best
+        lines.append(Line(each.trial.arm, points, strong))
+    if by_update:
+        pictures.draw_lines(lines, path, ("update", "cross-entropy"), ("ln C", math.log(classes)))
+    elif experiment.measure is measures.EPOCHS:
+        level = (f"{measures.GOAL:g} %", measures.GOAL)
+        pictures.draw_lines(lines, path, ("epoch", "training error, %"), level)
+    else:
+        pictures.draw_lines(lines, path, ("epoch", "test error, %"))
+    return path

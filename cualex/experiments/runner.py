@@ -1,0 +1,144 @@
+"""Run an experiment: one training after the other, each in a directory of its own, all resumable."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cualex import files
+from cualex.errors import Diverged, OutputError
+from cualex.experiments.experiment import Trial
+from cualex.experiments.measures import Figures, Measure
+from cualex.training import loop
+from cualex.training.records import Epoch, Notice, Update
+from cualex.training.run import Run
+from cualex.training.state import RECENT
+
+MEASURED = "measured.json"  # in the directory of a run: with it the run is done
+WEIGHTS = ("last.safetensors", "previous.safetensors", "best.safetensors")
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Report that a training begins or goes on: which, and how many there are."""
+
+    trial: Trial
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Report what a training gave.
+
+    figures: by the measure's columns; None was never reached.  diverged: why its loss is no number, or None.
+    epochs, updates: that it had.  seconds: that it took.  kept: it was there already.
+    """
+
+    trial: Trial
+    figures: Figures
+    diverged: str | None
+    epochs: int
+    updates: int
+    seconds: float
+    kept: bool = False
+
+
+def directory(root: str | Path, name: str, description: dict) -> Path:
+    """Find or make the directory of an experiment below `root`: the same description goes on where it was.
+
+    Another gets a directory of its own: `experiment-NAME`, then `experiment-NAME-2`, ...
+    """
+    root, number = Run.prepare(root), 1
+    description = json.loads(json.dumps(description))
+    while True:
+        path = root / (f"experiment-{name}" if number == 1 else f"experiment-{name}-{number}")
+        about = path / "experiment.json"
+        try:
+            path.mkdir(exist_ok=True)
+            if not about.exists():
+                files.replace_text(about, json.dumps(description, indent=2) + "\n")
+            if json.loads(about.read_text(encoding="utf-8")) == description:
+                return path
+        except ValueError as error:
+            raise OutputError(f"{about}: cannot be read ({error}). Remove {path}.") from error
+        except OSError as error:
+            raise files.cannot_write(path, error) from error
+        number += 1
+
+
+def done(place: Path, trial: Trial) -> Measured | None:
+    """Return what a training gave, or None where it has not come to its end."""
+    path = place / trial.name / MEASURED
+    try:
+        return Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}). Remove {path.parent}.") from error
+
+
+def run(
+    trials: Sequence[Trial],
+    measure: Measure,
+    pack,
+    tested,
+    place: Path,
+    settings: dict,
+    keep_weights: bool = False,
+    save_every: float = 600.0,
+) -> Iterator[Begin | Update | Epoch | Notice | Measured]:
+    """Train and measure each trial in turn below `place`, on a pack; `tested` are the pictures that epochs end with.
+
+    settings: device, precision and compiling, as `Parameters` takes them. What was measured before is read, and a
+    training that was stopped goes on, to the same bits. One that diverges is reported, and the next begins. When a
+    trial is measured its weights are removed, unless `keep_weights`.
+    """
+    for number, trial in enumerate(trials, 1):
+        found = done(place, trial)
+        if found is None:
+            yield Begin(trial, number, len(trials))
+            found = yield from _one(trial, measure, pack, tested, place, settings, save_every)
+            if not keep_weights:
+                for name in WEIGHTS:
+                    (place / trial.name / name).unlink(missing_ok=True)
+        yield found
+
+
+def _one(
+    trial: Trial, measure: Measure, pack, tested, place: Path, settings: dict, save_every: float
+) -> Iterator[Update | Epoch | Notice]:
+    """Train what is left of a trial, and measure it; return that as Measured."""
+    run, classes = Run(place / trial.name), len(pack.classes)
+    with contextlib.suppress(FileExistsError):
+        run.path.mkdir()
+    diverged, figures = None, dict.fromkeys(measure.columns)
+    try:
+        if not run.outcome() and not (measure.reached and measure.reached(run, classes)):
+            records = loop.train(
+                trial.recipe, pack, tested, run, **settings, description={}, save_every=save_every
+            )
+            with contextlib.closing(records):
+                for record in records:
+                    yield record
+                    if measure.reached and _worth_a_look(record) and measure.reached(run, classes):
+                        break
+        figures = measure.take(run, pack, {name: settings[name] for name in ("device", "precision")})
+    except Diverged as error:
+        diverged = str(error)
+    log = run.log().records()
+    taken = {
+        "figures": figures,
+        "diverged": diverged,
+        "epochs": sum("val_loss" in record for record in log),
+        "updates": log[-1]["update"] if log else 0,
+        "seconds": log[-1]["time_total"] if log else 0.0,
+    }
+    files.replace_text(run.path / MEASURED, json.dumps(taken, indent=2) + "\n")
+    return Measured(trial, **taken)
+
+
+def _worth_a_look(record) -> bool:
+    """Say whether the log has a line more."""
+    return isinstance(record, Epoch) or (isinstance(record, Update) and record.update % RECENT == 0)
