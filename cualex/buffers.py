@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cualex.errors import OutOfMemory
 from cualex.layers import Shape
 
 ALIGNMENT = 64  # bytes; a cache line
@@ -118,6 +119,23 @@ def measure(buffers: Iterable[Buffer], place: int) -> int:
     """Return how many bytes `allocate` takes on one place."""
     own = [buffer for buffer in buffers if buffer.place == place]
     return sum(buffer.bytes for buffer in own if buffer.lasting) + _extent(arrange(_passing(own)))
+
+
+def check_room(buffers: Iterable[Buffer], devices, pictures: int, batch: int, training: bool) -> None:
+    """Raise OutOfMemory where the buffers of so many pictures do not fit, with the batch that would, or its parts."""
+    for place, device in enumerate(devices):
+        free, wanted = device.free(), measure(buffers, place)
+        if free is None or wanted <= free:
+            continue
+        way = "not even one picture fits"
+        if fits := int(pictures * free / wanted):
+            parts = next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fits)
+            same = f"--accumulate {parts}, or " if training else ""
+            way = f"about {fits} would fit: {same}--batch-size {fits}"
+        raise OutOfMemory(
+            f"a batch of {pictures} needs {wanted / 1e9:.2f} GB on {device.name}, which has {free / 1e9:.2f} GB free; "
+            f"{way}"
+        )
 
 
 def allocate(buffers: Iterable[Buffer], devices) -> int:

@@ -17,7 +17,7 @@ from cualex import buffers
 from cualex.buffers import Buffer
 from cualex.building import Builder
 from cualex.devices import Control
-from cualex.errors import OutOfMemory, UsageError
+from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.parameters import Parameters
 from cualex.replaying import Replay
@@ -78,22 +78,24 @@ class Plan:
             )
         self.rule = Rule(sink, factors or {}, accumulate)
         self.rule.check(parameters.network, batch)
-        self._part = batch // accumulate
-        built = Builder(parameters, self._part, mode == "train", self.control, fuse, outputs, self.rule)
+        self._part, self.training = batch // accumulate, mode == "train"
+        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule)
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._slot = 0
-        self.bytes = self._allocate()
+        buffers.check_room(self.buffers, parameters.devices, self._part, batch, self.training)
+        self.bytes = buffers.allocate(self.buffers, parameters.devices)
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         launches = [launch for step in self.steps for launch in self._bind(step)]
         parameters.devices[0].compile(launches, parameters.compiling)
-        once = [step for step in self.steps if step.kind == "update"] if accumulate > 1 else []
-        often = [step for step in self.steps if step not in once]
+        parts: dict[bool, list[Step]] = {False: [], True: []}
+        for step in self.steps:
+            parts[accumulate > 1 and step.kind == "update"].append(step)
         self._often, self._once = (
-            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in (often, once)
+            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
         )
 
     def put(
@@ -196,19 +198,6 @@ class Plan:
         """Return the canonical gradients where they are kept; frozen layers have none."""
         names = dict.fromkeys(name for name, _ in self._gradients)
         return {name: self.parameters.gather(self._gradients, name) for name in names}
-
-    def _allocate(self) -> int:
-        """Allocate all buffers; where they do not fit, raise OutOfMemory with the batch that would."""
-        for place, device in enumerate(self.parameters.devices):
-            free, wanted = device.free(), buffers.measure(self.buffers, place)
-            if free is not None and wanted > free:
-                fits = int(self.batch * free / wanted)
-                way = f"about {fits} would fit: --batch-size {fits}" if fits else "not even one picture fits"
-                raise OutOfMemory(
-                    f"a batch of {self.batch} needs {wanted / 1e9:.2f} GB on {device.name}, which has "
-                    f"{free / 1e9:.2f} GB free; {way}"
-                )
-        return buffers.allocate(self.buffers, self.parameters.devices)
 
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
         """Hand an input to its device, in the slot whose turn it is."""
