@@ -54,6 +54,7 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
 
 
 POOLING = {"Pooling": "pooling", "MaxPool": "pooling"}  # Caffe's word, and ONNX's
+SIZES = ("classes", "crop", "width", "mean_at")  # arguments that mean the same in every network
 # The network of two towers that computes the same, but that normalisation ends at the end of a tower.
 TWO = {"alexnet-caffe": "alexnet"}
 
@@ -176,13 +177,10 @@ def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, .
 
 
 def _taken(name: str, arguments: dict) -> dict:
-    """Return those arguments of one network that another one has as well, but for what factors make up for."""
-    made = networks.build(name)
-    return {
-        key: value
-        for key, value in arguments.items()
-        if key in made.arguments and (key != "dropout" or not value)
-    }
+    """Return the arguments that say the sizes of one network, for another; without dropout the other has none."""
+    known = networks.build(name).arguments
+    taken = {key: arguments[key] for key in SIZES if key in arguments and key in known}
+    return taken | ({"dropout": 0} if "dropout" in known and not arguments.get("dropout", 1) else {})
 
 
 def _no_names(found: Found, network: str | None) -> str:
