@@ -83,7 +83,8 @@ def _check(recipe, pack, kept, as_json: bool) -> bool:
 
     begun, rows = beginning.begin(recipe, pack, kept), []
     stream = recipe.stream(pack, begun.network.crop)
-    with _output.Progress("Checking gradients", len(begun.network.layers), "layers") as progress:
+    computing = [layer for layer in begun.network.layers.values() if layer.kind not in ("exchange", "join")]
+    with _output.Progress("Checking gradients", len(computing), "layers") as progress:
         for row in gradients.check(begun, stream, recipe.seed):
             rows.append(row)
             progress(len(rows), row.layer)

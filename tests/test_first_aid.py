@@ -11,7 +11,7 @@ from test_training import TINY, Pictures
 from cualex import cli
 from cualex.engine import host
 from cualex.errors import Diverged, UsageError
-from cualex.training import overfit
+from cualex.training import gradients, overfit
 from cualex.training.recipes import PAPER
 
 
@@ -33,7 +33,7 @@ def test_pictures_without_a_meaning_are_learned_by_heart_too():
     """Labels that have nothing to do with the pictures: only learning by heart names them all."""
     pictures = Pictures()
     pictures.labels = np.random.default_rng(3).integers(0, 3, len(pictures)).astype(np.int32)
-    assert fits(5, pack=pictures, updates=400)[-1].learned
+    assert fits(4, pack=pictures, updates=400)[-1].learned
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,7 @@ def train(tmp_path, monkeypatch):
         for number in range(4):
             colours.picture(tmp_path / f"set/{name}/{number}.png", name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gradients, "PICTURES", 1)
     words = ["train", "set", "--network", "cifar-relu", "--cache", "cache"]
     return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
 
@@ -156,3 +157,22 @@ def test_what_does_not_go_together(train, options, said):
     result = train(*options)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.slow
+def test_weights_that_are_there_are_begun_with(train, tmp_path):
+    """A run's own, which stays as it was, and those of another training: what it has learned is learned at once."""
+    small = ["-b", "3", "--crop", "15", "--no-augment"]
+    assert train(*small, "--epochs", "12", "--drop-epochs", "99").exit_code == 0
+    run = tmp_path / "runs/train"
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"}
+    result = train("--resume", str(run), "--check-gradients")
+    assert result.exit_code == 0, result.output
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"} == before
+    drawn, kept = (
+        json.loads(train(*small, "--overfit", "6", "--json", *more).stdout)
+        for more in ([], ["--from", str(run / "best.safetensors")])
+    )
+    assert drawn["learned"]
+    assert kept["learned"]
+    assert kept["updates"] < drawn["updates"]

@@ -54,6 +54,17 @@ def test_gradients_that_are_right():
     assert len(measured) == len([value for row in rows for value in row.values])
 
 
+def test_a_network_that_has_learned():
+    """Its loss is small, and curved where it is: a change must be small beside the loss, not beside 1."""
+    pictures, tensors = runs.Squares(), weights.initial(NETWORK, 0)
+    pictures.labels = np.zeros_like(pictures.labels)
+    tensors["fc4.bias"] = np.array([30, 18, 18], np.float32)
+    begun = Weights(NETWORK, tensors, list("abc"), pictures.mean)
+    rows = list(gradients.check(begun, Stream(pictures, 0, NETWORK.crop)))
+    assert [row.layer for row in rows if not row.right] == []
+    assert rows[0].dx < 1e-5  # measured, not too small to tell
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar-relu", "alexnet"])
 def test_networks_of_ours(name):

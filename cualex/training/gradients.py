@@ -28,7 +28,9 @@ HANDFUL = 2  # numbers of a parameter, or of what a layer reads, that are moved 
 DIRECTIONS = 2  # along which all are moved together
 TOLERANCE = 1e-5  # gradients come out as float32, good to 6e-8; a fault shows in the first digits
 UNIT = 2.0**-53
-CHANGE = 1e-6  # of the loss, aimed at: of that rounding is some 1e-8
+CHANGE = (
+    1e-6  # aimed at, as a share of the loss: a network that has learned is curved where its loss is small
+)
 LEAST, MOST = 1e-6, 1e-2  # changes of a number, as shares of how large the numbers around it are
 LINEAR = 1e-4  # below this share one difference is enough
 
@@ -140,7 +142,8 @@ class _Check:
         alone = np.count_nonzero(direction) == 1
         given = float(np.vdot(gradient, direction))
         norm = abs(given) if alone else float(np.linalg.norm(gradient))
-        step = min(max(CHANGE / max(norm, 1e-300), LEAST * size), MOST * size)
+        aimed = CHANGE * min(self.loss, 1) / max(norm, 1e-300)
+        step = min(max(aimed, LEAST * size), MOST * size)
         found = (loss(step * direction) - loss(-step * direction)) / (2 * step)
         if step > LINEAR * size:
             further = (loss(2 * step * direction) - loss(-2 * step * direction)) / (4 * step)
