@@ -54,7 +54,7 @@ def introduce(experiment, scale, pack, tested, trials) -> None:
     _output.say(f"Here: {scale.differs}")
     asked = [("train on", scale.pictures, len(pack)), ("look at", scale.tested, len(tested))]
     for what, wanted, got in asked:
-        if wanted is not None and got < wanted:
+        if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
             _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
     _output.say(
         f"{len(experiment.arms)} arms, {rates} {'rates' if rates > 1 else 'rate'} each, seeds 0 to {scale.seeds - 1}: "
@@ -127,7 +127,10 @@ def print_result(experiment, table, conditions: dict, place, picture) -> None:
     from cualex.experiments.comparing import edges
 
     _output.table([_cells(experiment, row) for row in table])
-    click.echo(f"\nThe paper, section {experiment.section}: {experiment.paper}.")
+    click.echo()
+    if any(arm.rates for arm in experiment.arms.values()):
+        click.echo("* the best rate of its arm, which is compared.")
+    click.echo(f"The paper, section {experiment.section}: {experiment.paper}.")
     for arm in edges(experiment, table):
         click.echo(f"The best rate of {arm} is the last one tried on its side: a better one may lie beyond.")
     click.echo(f"How to read it: {experiment.reading}")
@@ -137,7 +140,8 @@ def print_result(experiment, table, conditions: dict, place, picture) -> None:
 
 def _cells(experiment, row) -> dict:
     measure, base = experiment.measure, next(iter(experiment.arms))
-    cells = {"arm": row.arm, "rate": f"{row.rate:g}{' *' if row.chosen else ''}", "seeds": row.seeds}
+    best = " *" if row.chosen and experiment.arms[row.arm].rates else ""
+    cells = {"arm": row.arm, "rate": f"{row.rate:g}{best}", "seeds": row.seeds}
     cells |= {column: _spread(found) for column, found in row.figures.items()}
     if row.missing:
         first = measure.columns[0]

@@ -68,6 +68,8 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     scale = (chosen.full if full else chosen.scale).but(pictures=pictures, seeds=seeds, epochs=epochs)
     source = sources.find(data)
     validation = source.validation or "train"
+    if validation == "train" and not chosen.measure.on_training:
+        _output.say("Note: there are no test pictures, so the test error is that of the training pictures.")
     placed, stored = _experiment.place(chosen, scale, source, options["device"], options["precision"])
     packs = _packing.packs(
         source,
@@ -78,7 +80,8 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         yes=options["yes"],
     )
     pack = First(packs["train"], scale.pictures)
-    tested = First(pack if chosen.measure.on_training else packs[validation], scale.tested)
+    shown = scale.tested and max(scale.tested, len(source.classes))
+    tested = First(pack if chosen.measure.on_training else packs[validation], shown)
     scale = scale.on(len(pack))
     trials = chosen.trials(scale)
     _experiment.introduce(chosen, scale, pack, tested, trials)
@@ -103,7 +106,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         _output.say("The same command goes on where this one was stopped.")
         raise
     table = comparing.rows(chosen, measured)
-    found = result.document(chosen, scale, measured, table, conditions)
+    found = result.document(chosen, scale, measured, table, about, conditions)
     result.write(place, found)
     picture = result.draw(chosen, measured, table, place, len(pack.classes))
     if as_json:

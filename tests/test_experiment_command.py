@@ -79,8 +79,8 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
     heads, _, plain, plainer, *_ = told.stdout.splitlines()
     assert heads.split("  ")[0] == "arm"
     assert "points above plain" in heads
-    assert (plain.split()[:3], plain.split()[-1]) == (["plain", "0.01", "*"], "0")
-    assert (plainer.split()[:4], plainer.split()[-1]) == (["plainer", "0.01", "*", "2"], "+1.7")
+    assert (plain.split()[:3], plain.split()[-1]) == (["plain", "0.01", "2"], "0")
+    assert (plainer.split()[:3], plainer.split()[-1]) == (["plainer", "0.01", "2"], "+1.7")
     assert "How to read it: It says nothing." in told.stdout
     place = tmp_path / "runs/experiment-toy"
     found = json.loads((place / "result.json").read_text())
@@ -113,6 +113,10 @@ def test_an_arm_that_never_gets_there_is_said_as_such(tmp_path, pictures):
     told = call(tmp_path, pictures, "race", "--seeds", "1")
     assert told.exit_code == 0, told.output
     assert told.stdout.count("1 never") == 2
+    assert "* the best rate of its arm, which is compared." in told.stdout
+    assert told.stdout.count("1e-08 *") + told.stdout.count("1e-09 *") == 1
+    edge = "The best rate of slow is the last one tried on its side: a better one may lie beyond."
+    assert edge in told.stdout
     assert "an epoch ends with 9 of these." in told.stderr
 
 

@@ -88,7 +88,7 @@ def _row(experiment: Experiment, arm: str, rate: float, group: list, chosen: boo
         chosen=chosen,
         against=_against(experiment, group, other) if other else None,
         beyond=_beyond(experiment, group, other) if other else None,
-        paper=experiment.arms[arm].paper,
+        paper=experiment.arms[arm].paper if chosen else "",
     )
 
 

@@ -19,9 +19,14 @@ from cualex.training.run import Run
 
 
 def document(
-    experiment: Experiment, scale: Scale, measured: Sequence[Measured], table: Sequence[Row], conditions: dict
+    experiment: Experiment,
+    scale: Scale,
+    measured: Sequence[Measured],
+    table: Sequence[Row],
+    about: dict,
+    conditions: dict,
 ) -> dict:
-    """Return all that was asked, found and needed to judge it, as plain values."""
+    """Return all that was asked, found and needed to judge it, as plain values; `about` says on what."""
     return {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -29,6 +34,7 @@ def document(
         "paper": experiment.paper,
         "differs": scale.differs,
         "reading": experiment.reading,
+        "about": about,
         "table": [asdict(row) for row in table],
         "runs": [
             {"run": each.trial.name, "arm": each.trial.arm, "rate": each.trial.rate, "seed": each.trial.seed}
