@@ -82,8 +82,9 @@ def test_what_no_loss_shows_is_found_all_the_same(tmp_path, monkeypatch):
     assert count == 4
 
 
-def test_pictures_are_named(tmp_path, monkeypatch):
-    """Planted: the colour noise of one picture is no number."""
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_pictures_are_named(tmp_path, monkeypatch, parts):
+    """Planted: the colour noise of one picture is no number. A batch may be computed in parts."""
     draw = colours.Noise.draw
 
     def spoiled(noise, seed, epoch, chosen):
@@ -94,10 +95,11 @@ def test_pictures_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(colours.Noise, "draw", spoiled)
     pictures = Pictures()
     pictures.components = colours.ILSVRC2012
-    said, _ = ended(Run.create(tmp_path), pictures, TINY.but(colour_noise=0.1))
+    said, _ = ended(Run.create(tmp_path), pictures, TINY.but(colour_noise=0.1, accumulate=parts))
+    part = f"the {8 // parts} pictures of {'a part of ' if parts > 1 else ''}the batch"
     assert (
         "what the network reads, the picture without the mean, is not finite for "
-        "1 of the 8 pictures of the batch: 5.png. Look at them, at the mean picture and at --colour-noise."
+        f"1 of {part}: 5.png. Look at them, at the mean picture and at --colour-noise."
     ) in said
 
 
@@ -152,6 +154,9 @@ def test_the_topmost_layer_was_the_first():
         tensors[name][:3] = np.nan
     found = faults.in_tensors(tensors).text
     assert found == "3 of the 4 biases of conv2 are not finite, and some of 1 layers below"
+    averages = {"first.conv1.weight": np.zeros(4), "second.conv1.weight": np.full(4, np.inf)}
+    found = faults.in_tensors(averages, "velocities of the ").text
+    assert found == "4 of the 4 velocities of the weights of conv1 are not finite"
 
 
 def test_validation_names_its_pictures(tmp_path, monkeypatch):

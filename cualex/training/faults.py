@@ -15,7 +15,7 @@ from cualex.data import batches
 from cualex.data.ahead import Ahead
 from cualex.data.batches import Stream
 from cualex.model import BATCH, Model
-from cualex.parameters import Parameters
+from cualex.parameters import Parameters, parameter
 from cualex.plan import Plan
 from cualex.steps import Step
 
@@ -40,7 +40,7 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
     broken = {}
     for name in reversed(list(tensors)):
         if count := tensors[name].size - int(np.isfinite(tensors[name]).sum()):
-            layer, _, last = name.rpartition(".")
+            layer, _, last = parameter(name).rpartition(".")
             broken.setdefault(layer, (count, tensors[name].size, f"{what}{PLURALS.get(last, last)}"))
     if not broken:
         return None
@@ -117,16 +117,17 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
             continue
         if step.kind == "data":
             what = "what the network reads, the picture without the mean, is not finite"
-            return [Fault(f"{what} for {_pictures(bad, own)}", input=True)]
+            return [Fault(f"{what} for {_pictures(bad, own, len(own) == len(names))}", input=True)]
         where = f"the output of {step.layers[0]} is the first that is not finite"
-        return [Fault(f"{where}, for {_pictures(bad, own)}")]
+        return [Fault(f"{where}, for {_pictures(bad, own, len(own) == len(names))}")]
     return []
 
 
-def _pictures(bad: np.ndarray, names: Sequence[str]) -> str:
-    """List some of the pictures of a batch."""
-    if len(bad) == len(names):
-        return f"all {len(names)} pictures of the batch" if len(names) > 1 else names[0]
-    listed = ", ".join(names[index] for index in bad[:NAMED])
+def _pictures(bad: np.ndarray, own: Sequence[str], whole: bool) -> str:
+    """List some of the pictures of a batch, or of the part of one that is computed together."""
+    batch = "the batch" if whole else "a part of the batch"
+    if len(bad) == len(own):
+        return f"all {len(own)} pictures of {batch}" if len(own) > 1 else own[0]
+    listed = ", ".join(own[index] for index in bad[:NAMED])
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    return f"{len(bad)} of the {len(names)} pictures of the batch: {listed}{more}"
+    return f"{len(bad)} of the {len(own)} pictures of {batch}: {listed}{more}"
