@@ -48,7 +48,7 @@ def description(experiment, scale, source, pack, tested, settings: dict) -> dict
 
 def introduce(experiment, scale, pack, tested, trials) -> None:
     """Say what is asked, at which scale, and how that differs from the paper's."""
-    rates = len({trial.rate for trial in trials})
+    arms, rates = len(experiment.arms), len({trial.rate for trial in trials})
     _output.say(f"{experiment.question}")
     _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
     _output.say(f"Here: {scale.differs}")
@@ -57,10 +57,14 @@ def introduce(experiment, scale, pack, tested, trials) -> None:
         if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
             _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
     _output.say(
-        f"{len(experiment.arms)} arms, {rates} {'rates' if rates > 1 else 'rate'} each, seeds 0 to {scale.seeds - 1}: "
+        f"{_count(arms, 'arm')}, {_count(rates, 'rate')} each, {_count(scale.seeds, 'seed')} from 0 on: "
         f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "
         f"an epoch ends with {len(tested):,} {'of these' if experiment.measure.on_training else 'others'}."
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def conditions(command: str, settings: dict) -> dict:

@@ -70,8 +70,8 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
         "Which is it?",
         "The paper, section 9.9: one half.",
         "Here: It is smaller.",
-        "2 arms, 1 rate each, seeds 0 to 1: 4 trainings of 2 epochs at the most, on 9 pictures; an epoch ends with 6 "
-        "others.",
+        "2 arms, 1 rate each, 2 seeds from 0 on: 4 trainings of 2 epochs at the most, on 9 pictures; "
+        "an epoch ends with 6 others.",
     ):
         assert line in said
     assert any(line.endswith("experiment-toy; 0 of 4 trainings are done.") for line in said)
