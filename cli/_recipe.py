@@ -34,7 +34,8 @@ _ALL = (
         "--bias-lr",
         type=click.FloatRange(0, min_open=True),
         metavar="RATE",
-        help="Learning rate of the biases, as --lr if not given; it falls with the other.",
+        help="Learning rate of the biases, as --lr if not given; it falls with the other. In the schedule of 2012 it "
+        "is twice --lr if not given, and stays.",
     ),
     click.option(
         "--head-lr",

@@ -75,7 +75,7 @@ def forgetful(since):
     return wrong
 
 
-@pytest.mark.parametrize("average", ["first.", "second."])
+@pytest.mark.parametrize("average", [pytest.param("first.", marks=pytest.mark.slow), "second."])
 def test_an_average_that_is_not_restored_is_found(tmp_path, monkeypatch, average):
     whole, _ = trained(tmp_path, ADAM)
     run = Run.create(tmp_path)
@@ -158,6 +158,7 @@ def test_an_early_stop_is_a_finished_run(tmp_path):
     assert len([r for r in training(run, recipe.but(stop_after=0)) if isinstance(r, Epoch)]) == 3
 
 
+@pytest.mark.slow
 def test_an_early_stop_waits_on_when_the_run_is_stopped(tmp_path):
     recipe = SHORT.but(rate=1e-12, stop_after=3)
     run = Run.create(tmp_path)
