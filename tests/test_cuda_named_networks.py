@@ -19,13 +19,15 @@ NETWORKS = {
     "cifar-tanh": ("cifar-tanh", {}),
     "lenet5": ("lenet5", {}),
     "lenet5 softplus": ("lenet5", {"function": "softplus"}),
+    "no exchange": ("alexnet", {**EIGHTH, "crop": 67, "norm": "within", "exchange": False}),
+    "half": ("alexnet-one-tower", {**EIGHTH, "crop": 67, "pool": 2, "half": True}),
 }
 QUICK = [("2012", "fp32", "cuda:0"), ("lenet5", "bf16", "cuda:0")]
 EVERY = [
     (name, precision, device)
     for name in NETWORKS
     for precision in NEAR
-    for device in (["cuda:0", "cuda:0,cuda:0"] if name.startswith("2012") else ["cuda:0"])
+    for device in (["cuda:0", "cuda:0,cuda:0"] if name.startswith(("2012", "no exchange")) else ["cuda:0"])
 ]
 CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in EVERY if case not in QUICK)]
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import small
 
 from cualex import networks, summary, weights
 from cualex.errors import UsageError
@@ -97,6 +98,15 @@ def test_a_variant_trains_and_comes_back_from_its_arguments(network, variant, rn
     assert plan.result.finite
     velocities = parameters.unload_velocities()
     assert [name for name in made.parameters() if not velocities[name].any()] == []
+
+
+def test_towers_that_never_meet_have_the_same_bits_on_two_places():
+    digests = set()
+    for device in ("cpu", "cpu,cpu"):
+        made = small.parameters(device, small.network(exchange=False, norm="none"))
+        small.train(made, updates=2)
+        digests.add(small.digest(made))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize(
