@@ -10,8 +10,7 @@ from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, Re
 from cualex.networks.network import Network
 
 REMARKS = (
-    "The code of 2012 learns biases at twice the rate of weights, at first; here one rate is for both.",
-    "It divides the picture with its colour noise by 1.1; here nothing is divided.",
+    "The code of 2012 divides the picture with its colour noise by 1.1; here nothing is divided.",
     "It takes one crop and one mirroring for 32 pictures together; here each picture has its own.",
     "It numbers ImageNet's classes as the challenge's development kit does; here they are in the order of their names.",
 )

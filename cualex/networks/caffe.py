@@ -9,37 +9,54 @@ makes no difference. Caffe's files read blue, green, red; these networks read re
 
 from cualex.layers import LRN, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
+from cualex.networks.variants import deviations
 
 REMARKS = (
     "Caffe's weights read blue, green, red; here conv1 reads red, green, blue.",
+    "Caffe learns biases at twice the rate of weights, which --bias-lr 0.02 does here.",
     "Caffe's pictures were warped to 256x256; here the shorter side is 256 and the middle square is kept.",
-    "Caffe learns biases at twice the rate of weights; here one rate is for both.",
 )
 SMALLEST = 55  # of the crops that leave one value a map after the last pool
 
 
 def alexnet_caffe(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+    classes: int = 1000,
+    crop: int = 227,
+    dropout: float = 0.5,
+    width: float = 1.0,
+    mean_at: str = "crop",
+    initial: str = "paper",
 ) -> Network:
     """Build bvlc_alexnet: ReLU, then normalisation, then pooling, and initial biases of 0.1.
 
     `dropout` is the share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers
-    but the last; their counts stay even.
+    but the last; their counts stay even. `initial` is how convolutions' weights begin, as variants.py has it: Caffe's
+    as the paper says, with which the loss takes many epochs to move.
     """
-    return _build("alexnet-caffe", ("relu", "norm", "pool"), 0.1, classes, crop, dropout, width, mean_at)
+    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
+    return _build("alexnet-caffe", ("relu", "norm", "pool"), 0.1, **numbers, initial=initial)
 
 
 def caffenet(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
+    classes: int = 1000,
+    crop: int = 227,
+    dropout: float = 0.5,
+    width: float = 1.0,
+    mean_at: str = "crop",
+    initial: str = "paper",
 ) -> Network:
     """Build CaffeNet (bvlc_reference_caffenet): pooling before normalisation, and initial biases of 1."""
-    return _build("caffenet", ("relu", "pool", "norm"), 1.0, classes, crop, dropout, width, mean_at)
+    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
+    return _build("caffenet", ("relu", "pool", "norm"), 1.0, **numbers, initial=initial)
 
 
-def _build(name, order, bias, classes, crop, dropout, width, mean_at) -> Network:
+def _build(name, order, bias, classes, crop, dropout, width, mean_at, initial) -> Network:
     """Say the list once: `order` is that of the layers after conv1 and conv2."""
     if crop < SMALLEST:
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
+
+    std, upper = deviations(initial)
+    dense = std and std / 2
 
     def each(count):
         return 2 * max(1, round(count * width / 2))
@@ -54,24 +71,24 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at) -> Network
 
     drop = Dropout(dropout, inverted=True) if dropout else None
     layers = {
-        "conv1": Conv(each(96), size=11, stride=4),
+        "conv1": Conv(each(96), size=11, stride=4, std=std),
         **after(1),
-        "conv2": Conv(each(256), size=5, pad=2, groups=2, bias=bias),
+        "conv2": Conv(each(256), size=5, pad=2, groups=2, std=std, bias=bias),
         **after(2),
-        "conv3": Conv(each(384), size=3, pad=1),
+        "conv3": Conv(each(384), size=3, pad=1, std=upper),
         "relu3": ReLU(),
-        "conv4": Conv(each(384), size=3, pad=1, groups=2, bias=bias),
+        "conv4": Conv(each(384), size=3, pad=1, groups=2, std=upper, bias=bias),
         "relu4": ReLU(),
-        "conv5": Conv(each(256), size=3, pad=1, groups=2, bias=bias),
+        "conv5": Conv(each(256), size=3, pad=1, groups=2, std=upper, bias=bias),
         "relu5": ReLU(),
         "pool5": MaxPool(size=3, stride=2, round_up=True),
-        "fc6": Dense(each(4096), std=0.005, bias=bias),
+        "fc6": Dense(each(4096), std=dense, bias=bias),
         "relu6": ReLU(),
         "drop6": drop,
-        "fc7": Dense(each(4096), std=0.005, bias=bias),
+        "fc7": Dense(each(4096), std=dense, bias=bias),
         "relu7": ReLU(),
         "drop7": drop,
-        "fc8": Dense(classes),
+        "fc8": Dense(classes, std=std),
         "softmax": Softmax(),
     }
     return Network(
@@ -83,5 +100,12 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at) -> Network
         stored=round(crop * 256 / 227),
         mean_at=mean_at,
         remarks=REMARKS,
-        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
+        arguments={
+            "classes": classes,
+            "crop": crop,
+            "dropout": dropout,
+            "width": width,
+            "mean_at": mean_at,
+            "initial": initial,
+        },
     )
