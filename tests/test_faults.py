@@ -198,3 +198,17 @@ def test_on_a_gpu(gpu, speck, tmp_path, monkeypatch, plant, said):
     planted(monkeypatch, 2, plant)
     with pytest.raises(Diverged, match=said):
         list(runs.training(Run.create(tmp_path), device="cuda:0", precision="fp32"))
+
+
+def test_pictures_are_named_on_a_gpu(gpu, speck, tmp_path, monkeypatch):
+    """The batches queued behind the broken one have moved the weights meanwhile; the picture is found all the same."""
+    draw = colours.Noise.draw
+
+    def spoiled(noise, seed, epoch, chosen):
+        shifts = draw(noise, seed, epoch, chosen)
+        shifts[chosen == 5] = np.inf
+        return shifts
+
+    monkeypatch.setattr(colours.Noise, "draw", spoiled)
+    with pytest.raises(Diverged, match=r"1 of the 8 pictures of the batch: 5\.png\. Look at them"):
+        list(runs.training(Run.create(tmp_path), device="cuda:0", precision="fp32"))

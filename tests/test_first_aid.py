@@ -5,6 +5,7 @@ import json
 import colours
 import numpy as np
 import pytest
+import runs
 from click.testing import CliRunner
 from test_training import TINY, Pictures
 
@@ -176,3 +177,17 @@ def test_weights_that_are_there_are_begun_with(train, tmp_path):
     assert drawn["learned"]
     assert kept["learned"]
     assert kept["updates"] < drawn["updates"]
+
+
+def test_on_a_gpu_as_well(emulated, monkeypatch, speck):
+    from cualex import placements
+
+    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    recipe = overfit.plain(runs.RECIPE, 3)
+    pictures = runs.Squares()
+    host, gpu = (
+        list(overfit.overfit(recipe, pictures, 3, device=device, precision="fp32", updates=4))
+        for device in ("cpu", "cuda:0")
+    )
+    assert [fit.updates for fit in gpu] == [fit.updates for fit in host] == [1, 2, 3, 4]
+    assert [fit.loss for fit in gpu] == pytest.approx([fit.loss for fit in host], rel=1e-4)

@@ -12,6 +12,8 @@ from test_training import Pictures, small_model
 
 from cualex import cli, weights
 from cualex.cli import _layers
+from cualex.errors import OutOfMemory
+from cualex.model import Model
 from cualex.training import figures, loop, watch
 from cualex.training.figures import Activity, Figures, Size
 from cualex.training.records import Epoch
@@ -108,8 +110,24 @@ def test_the_cost_of_the_watch_is_below_two_per_cent():
     assert 1 / (3 * watch.SEEN) + read / moved / watch.UPDATES + read / moved / watch.CHECKED < 0.02
 
 
+def test_a_training_that_fills_the_memory_goes_on_without_a_look_at_the_relus(tmp_path, monkeypatch, speck):
+    """Planted: there is no room for a plan that keeps their outputs."""
+    plan = Model.plan
+
+    def full(model, batch, outputs=()):
+        if "relu1" in outputs:
+            raise OutOfMemory("no room")
+        return plan(model, batch, outputs)
+
+    monkeypatch.setattr(Model, "plan", full)
+    records = list(runs.training(Run.create(tmp_path), recipe=runs.RECIPE.but(epochs=1), watched=True))
+    (found,) = [record.layers for record in records if isinstance(record, Epoch)]
+    assert not found.activity
+    assert found.sizes["conv1.weight"].change > 0
+
+
 def test_a_network_without_relus_is_looked_at_all_the_same():
-    assert watch.said({}) == "none, there is no ReLU"
+    assert watch.said({}) == "not known"
     assert "--lr 0.03" in watch.diagnosis(10, {}, 0.01)
 
 

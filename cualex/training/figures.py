@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from cualex.errors import OutOfMemory
 from cualex.model import Model
 from cualex.parameters import Parameters
 
@@ -108,9 +109,15 @@ def _totals(parameters: Parameters, arrays: dict) -> dict[str, float]:
 
 
 def activity(model: Model, pictures: np.ndarray) -> dict[str, Activity]:
-    """Run the network over some pictures, and count what its ReLUs let through."""
+    """Run the network over some pictures, and count what its ReLUs let through.
+
+    Nothing comes back where the device has no room beside the training for a plan that keeps their outputs.
+    """
     names = tuple(name for name, layer in model.network.layers.items() if layer.kind == "relu")
-    plan = model.plan(len(pictures), names)
+    try:
+        plan = model.plan(len(pictures), names)
+    except OutOfMemory:
+        return {}
     plan.put(pictures, np.tile(model.centre(), (len(pictures), 1)), np.full(len(pictures), -1))
     plan.run()
     found = {}

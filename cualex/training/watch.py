@@ -85,4 +85,4 @@ def diagnosis(classes: int, dead: dict[str, float], rate: float) -> str:
 
 def said(dead: dict[str, float]) -> str:
     """List the share of dead filters of each ReLU."""
-    return ", ".join(f"{name} {share:.0%}" for name, share in dead.items()) or "none, there is no ReLU"
+    return ", ".join(f"{name} {share:.0%}" for name, share in dead.items()) or "not known"
