@@ -58,8 +58,8 @@ def draw(
 ) -> Path:
     """Draw the picture of an experiment: filters of both towers, losses by update, or errors by epoch."""
     path = place / f"{experiment.name}.png"
-    if experiment.measure is measures.COLOURS:
-        drawn = [each for each in measured if each.diverged is None]
+    drawn = [each for each in measured if each.diverged is None]
+    if experiment.measure is measures.COLOURS and drawn:
         towers = {
             f"seed {each.trial.seed}": np.load(place / each.trial.name / filters.FILE) for each in drawn
         }

@@ -52,13 +52,17 @@ def draw_filters(towers: Mapping[str, np.ndarray], path: Path) -> None:
 
     towers: by a name each, (2n, 3, rows, columns), of which the first n are the first tower's.
     """
-    count = len(towers)
-    with figure(path, count, 2, size=(8.0, 0.6 + 2.1 * count)) as (_, axes):
-        for pair, (name, weights) in zip(np.reshape(axes, (count, 2)), towers.items(), strict=True):
-            for tower, (own, half) in enumerate(zip(pair, np.split(weights, 2), strict=True), 1):
-                own.imshow(sheet(half), interpolation="nearest")
-                own.set_title(f"{name}, tower {tower}", fontsize=9)
-                own.set_axis_off()
+    sheets = {
+        f"{name}, tower {tower}": sheet(half)
+        for name, weights in towers.items()
+        for tower, half in enumerate(np.split(weights, 2), 1)
+    }
+    height, width, _ = next(iter(sheets.values())).shape
+    with figure(path, len(towers), 2, size=(8.0, len(towers) * (4.0 * height / width + 0.35))) as (_, axes):
+        for own, (title, laid) in zip(np.ravel(axes), sheets.items(), strict=True):
+            own.imshow(laid, interpolation="nearest")
+            own.set_title(title, fontsize=9)
+            own.set_axis_off()
 
 
 def sheet(weights: np.ndarray) -> np.ndarray:
