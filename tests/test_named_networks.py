@@ -21,6 +21,7 @@ torch = pytest.importorskip(
 )
 
 import torch_networks as theirs  # noqa: E402 (it needs torch)
+from test_against_torch import Problem as Whole  # noqa: E402
 
 UNIT = 2.0**-24
 LOUD = 1000
@@ -69,7 +70,7 @@ def loud(network):
     return replace(network, layers=layers)
 
 
-class Problem:
+class Problem(Whole):
     """A network with loud weights, and a lopsided batch of which one picture is padding."""
 
     def __init__(self, name, batch=3):
@@ -190,12 +191,19 @@ def test_an_update(problems, name):
 
 
 @pytest.mark.parametrize("name", [*FEW, *REST])
-def test_a_step_in_float32_goes_the_same_way(problems, name):
-    """As it is trained: no decision is checked here, so the share is that of a few that rounding turned about."""
+def test_a_step_in_float32(problems, name):
+    """As it is trained: u sqrt(K) over all sums on the way, as test_against_torch.py has it, and the normalisations.
+
+    The gradient of one is a difference of two terms with 35 roundings between them (tests/test_lrn.py); so loud, these
+    nearly cancel, and their sum is up to three times the difference.
+    """
     problem = problems(name)
     _, loss, gradients = problem.theirs()
     plan = problem.plan("fp32", sink="keep")
     plan.run()
-    assert plan.result.loss == pytest.approx(loss, rel=1e-5)
-    found = plan.gradients()
-    assert max(off(found[name], gradients[name]) for name in found) < 1e-3
+    norms = sum(isinstance(layer, LRN) for layer in problem.network.layers.values())
+    tolerance, found = UNIT * math.sqrt(problem.terms + norms * (3 * 35) ** 2), plan.gradients()
+    assert plan.result.loss == pytest.approx(loss, rel=tolerance)
+    assert {
+        name: share for name in found if not (share := off(found[name], gradients[name])) <= tolerance
+    } == {}

@@ -128,6 +128,6 @@ def _build(
         crop,
         stored=round(crop * 256 / 227),
         mean_at=mean_at,
-        remarks=REMARKS,
+        remarks=REMARKS if initial == "2012" else REMARKS[1:],
         arguments=arguments,
     )
