@@ -2,6 +2,8 @@
 
 import json
 import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +11,32 @@ import numpy as np
 PIECE = 1 << 18  # numbers
 
 
-def write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
+def write(
+    tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path, digest: Callable[[], str]
+) -> str:
     """Write the safetensors format: the length of the header, the header, and the tensors' bytes.
 
-    The library orders the metadata by chance; here the same network gives the same file.
+    The digest is taken meanwhile; the header, which has 64 characters for it, is written again with it at the end.
     """
+    with path.open("wb") as file, ThreadPoolExecutor(1, thread_name_prefix="digest") as thread:
+        taken = thread.submit(digest)
+        file.write(_header(tensors, metadata))
+        for name in sorted(tensors):
+            file.write(tensors[name])
+        file.seek(0)
+        file.write(_header(tensors, metadata | {"digest": taken.result()}))
+        return taken.result()
+
+
+def _header(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """Return the header. The library orders the metadata by chance; here the same network gives the same file."""
     header, end = {"__metadata__": metadata}, 0
     for name in sorted(tensors):
         begin, end = end, end + tensors[name].nbytes
         header[name] = {"dtype": "F32", "shape": tensors[name].shape, "data_offsets": (begin, end)}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in sorted(tensors):
-            file.write(tensors[name])
+    return struct.pack("<Q", len(text)) + text
 
 
 def same(path: Path, tensors: dict[str, np.ndarray]) -> bool:

@@ -105,8 +105,11 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None)
         "classes": json.dumps(list(weights.classes)),
         "preprocessing": json.dumps(preprocessing(network)),
         "notes": json.dumps(weights.notes),
+        "digest": "0" * 64,  # until it is known
     }
-    metadata["digest"] = digest(metadata, tensors)
+
+    def write(part: Path) -> None:
+        metadata["digest"] = tensor_file.write(tensors, metadata, part, lambda: digest(metadata, tensors))
 
     def check(part: Path) -> None:
         try:
@@ -121,7 +124,7 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None)
                 f"cannot write {path}: it does not read back as it was written. The disk may be failing.{reason}"
             )
 
-    files.replace(path, lambda part: tensor_file.write(tensors, metadata, part), check, previous)
+    files.replace(path, write, check, previous)
     return metadata["digest"]
 
 

@@ -13,7 +13,7 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from cualex import networks, weights
+from cualex import networks, tensor_file, weights
 from cualex.errors import OutputError, WeightsError
 from cualex.weights import Weights
 
@@ -65,7 +65,11 @@ def equal(one, other):
         a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
         for a, b in [*pairs, arrays]
     )
-    return same and (one.network, list(one.classes), one.notes) == (other.network, list(other.classes), other.notes)
+    return same and (one.network, list(one.classes), one.notes) == (
+        other.network,
+        list(other.classes),
+        other.notes,
+    )
 
 
 # --- there and back
@@ -122,7 +126,20 @@ def test_another_program_can_read_the_tensors(tiny, file):
 def test_a_file_cut_short_anywhere_is_refused(file, refused):
     data = file.read_bytes()
     header = 8 + struct.unpack("<Q", data[:8])[0]
-    for length in {0, 1, 7, 8, 9, 100, header - 1, header, header + 1, header + 5000, len(data) // 2, len(data) - 1}:
+    for length in {
+        0,
+        1,
+        7,
+        8,
+        9,
+        100,
+        header - 1,
+        header,
+        header + 1,
+        header + 5000,
+        len(data) // 2,
+        len(data) - 1,
+    }:
         refused(file, data[:length])
 
 
@@ -177,7 +194,14 @@ def test_a_header_that_claims_too_much_is_refused(file, refused):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"\x89PNG\r\n\x1a\n" + bytes(500), b"PK\3\4" + bytes(5000), b"<html>not found</html>", bytes(4096)],
+    [
+        b"",
+        b"{}",
+        b"\x89PNG\r\n\x1a\n" + bytes(500),
+        b"PK\3\4" + bytes(5000),
+        b"<html>not found</html>",
+        bytes(4096),
+    ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, refused, data):
     assert "not a whole weights file of cualex (" in refused(tmp_path / "x.safetensors", data)
@@ -220,9 +244,7 @@ def test_safetensors_of_another_program_are_refused(tmp_path, refused):
 )
 def test_tensors_of_another_network_are_named(file, refused, change, words):
     rewritten(file, change)
-    assert refused(file) == (
-        f"{file}: {words}. Copy it again, or name the weights file of this network."
-    )
+    assert refused(file) == (f"{file}: {words}. Copy it again, or name the weights file of this network.")
 
 
 @pytest.mark.parametrize(
@@ -308,12 +330,35 @@ def test_a_full_disk_leaves_the_old_file_whole(tiny, file):
         "    print(type(error).__name__, error)\n"
     )
     here = os.path.dirname(__file__)
-    done = subprocess.run([sys.executable, "-c", code, file, here], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, file, here], capture_output=True, text=True, check=True
+    )
     assert done.stdout == (
         f"OutputError cannot write {file}: the file would be larger than this system allows. Name another place.\n"
     )
     assert os.listdir(file.parent) == [file.name]
     assert equal(weights.load(file), tiny)
+
+
+@pytest.mark.parametrize("place", [3, 300, 0.5, -1])
+def test_a_disk_that_keeps_something_else_is_noticed(tiny, file, monkeypatch, place):
+    """The length of the header, the header, a number in the middle, the last byte: each is compared before it counts."""
+    write, before = tensor_file.write, file.read_bytes()
+
+    def spoil(tensors, metadata, path, digest):
+        made = write(tensors, metadata, path, digest)
+        data = bytearray(path.read_bytes())
+        data[int(place * len(data)) if place == 0.5 else place] ^= 1
+        path.write_bytes(data)
+        return made
+
+    monkeypatch.setattr(tensor_file, "write", spoil)
+    with pytest.raises(
+        OutputError, match=r"it does not read back as it was written\. The disk may be failing\."
+    ):
+        weights.save(file, dataclasses.replace(tiny, notes={}))
+    assert file.read_bytes() == before
+    assert os.listdir(file.parent) == [file.name]
 
 
 def test_a_place_that_cannot_be_written_is_said(tiny, tmp_path):
