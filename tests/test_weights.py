@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tiny, file):
 
 @pytest.mark.parametrize("place", [3, 300, 0.5, -1])
 def test_a_disk_that_keeps_something_else_is_noticed(tiny, file, monkeypatch, place):
-    """The length of the header, the header, a number in the middle, the last byte: each is compared before it counts."""
+    """The header's length, the header, a number in the middle, the last byte: each is compared before it counts."""
     write, before = tensor_file.write, file.read_bytes()
 
     def spoil(tensors, metadata, path, digest):
