@@ -57,13 +57,14 @@ def introduce(experiment, scale, pack, tested, trials) -> None:
         if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
             _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
     _output.say(
-        f"{_count(arms, 'arm')}, {_count(rates, 'rate')} each, {_count(scale.seeds, 'seed')} from 0 on: "
+        f"{count(arms, 'arm')}, {count(rates, 'rate')} each, {count(scale.seeds, 'seed')} from 0 on: "
         f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "
         f"an epoch ends with {len(tested):,} {'of these' if experiment.measure.on_training else 'others'}."
     )
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Write a number of things."""
     return f"{number} {what}{'s' if number > 1 else ''}"
 
 

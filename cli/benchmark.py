@@ -20,7 +20,9 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one pictur
     show_default=True,
     help="How often each has its turn; the medians over the rounds are given.",
 )
-@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed.")
+@click.option(
+    "--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed."
+)
 @click.option(
     "--allocator",
     type=click.Choice(["tuned", "default"]),
@@ -68,7 +70,13 @@ def benchmark(
     extra += ["--precision", precision] if precision else []
     command = ["cualex", "benchmark", *map(str, command), *extra]
     records = benchmarks.benchmark(
-        networks.build(network), batch_size, rounds, device, against, allocator == "tuned", precision=precision
+        networks.build(network),
+        batch_size,
+        rounds,
+        device,
+        against,
+        allocator == "tuned",
+        precision=precision,
     )
     with contextlib.closing(records):
         for record in records:

@@ -92,7 +92,8 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     _output.say(f"Directory: {place}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
     if left:
         seconds = estimating.seconds(left, pack, tested, settings)
-        said = f"{len(left)} trainings will take {_output.duration(seconds)} at the most, by a few updates of each arm"
+        said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
+        said += " if none ends early, by a few updates of each arm; reading and writing come on top"
         if seconds > LONG:
             _output.confirm(f"{said}. Go on?", options["yes"])
         else:

@@ -125,7 +125,8 @@ def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
     told = call(tmp_path, pictures, "toy")
     assert told.exit_code == 2
     assert told.stderr.splitlines()[-1] == (
-        "Error: 4 trainings will take 2 h 00 min at the most, by a few updates of each arm. Go on? "
+        "Error: 4 trainings will take about 2 h 00 min if none ends early, by a few updates of each arm; "
+        "reading and writing come on top. Go on? "
         "Nobody can be asked here: add --yes to go on."
     )
     assert call(tmp_path, pictures, "toy", "--yes").exit_code == 0
