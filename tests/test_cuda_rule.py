@@ -1,5 +1,8 @@
 """Update rules, frozen layers and parts of a batch through the kernels in the emulator, on one GPU and on two."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import small
@@ -72,6 +75,15 @@ def test_nothing_moves_when_the_loss_of_any_part_is_no_number(emulated, sink, pa
         plan.run()
         assert plan.result.finite == (given is drawn)
         assert (small.digest(made) == before) == (given is colours)
+
+
+def test_a_released_plan_leaves_its_memory_and_its_graphs(emulated):
+    plan = run(parameters(emulated), updates=2, accumulate=2)
+    assert plan.captured
+    held = [weakref.ref(buffer.array) for buffer in plan.buffers if buffer.lasting]
+    plan.release()
+    gc.collect()
+    assert not [each for each in held if each() is not None]
 
 
 @pytest.mark.slow

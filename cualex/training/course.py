@@ -86,6 +86,7 @@ class Course:
 
     def restore(self, state: dict, update: int, before: Recipe) -> None:
         """Take what `state` returned after some updates by the recipe `before`."""
+        state = Course(before, self.network).state() | state  # a checkpoint may be older than some of these
         self.began = state["began"] if before.optimizer == self.recipe.optimizer else update
         self.stop = EarlyStop(**state["stop"] | {"patience": self.recipe.stop_after})
         if before == self.recipe or self.schedule.finished:

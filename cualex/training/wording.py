@@ -32,20 +32,13 @@ _WORDS = {
     "mean_at": "mean picture subtracted",
 }
 _NONE = "none"
-_SELDOM = {
-    "accumulate",
-    "head_rate",
-    "freeze",
-    "stop_after",
-}  # not worth a row where they are as in the paper
 _OPTIMIZERS = {"momentum": "momentum", "adam": "Adam, as in Keras"}
 
 
 def rows(recipe, paper) -> list[tuple[str, str, str]]:
     """Return a row a number of a Recipe: its name, what it is here, and what it is in the paper ("" where the same)."""
     own, theirs = _said(recipe), _said(paper) | {"views": "2,048"}
-    shown = [name for name in _WORDS if name not in _SELDOM or own[name] != theirs[name]]
-    return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in shown]
+    return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in _WORDS]
 
 
 def _said(recipe) -> dict[str, str]:
