@@ -14,7 +14,8 @@ from cualex.experiments.subset import First
 from cualex.layers import LRN, BatchNorm, Exchange, ReLU, SpatialLRN, activation
 from cualex.pictures.experiments import sheet
 
-NORMS = {"none": None, "within": SpatialLRN(5, 2.0, 1e-4, 0.75), "batch": BatchNorm()}
+ALPHA = 1e-4 * 64**2  # pictures are divided by 64
+NORMS = {"none": None, "within": SpatialLRN(5, 2.0, ALPHA, 0.75), "batch": BatchNorm()}
 UPPER = ("conv3", "conv4", "conv5")
 CHANGES = {  # of the recipe, beside its network and variant, and of the layers; by experiment and arm
     "relu-against-tanh": {
@@ -25,7 +26,8 @@ CHANGES = {  # of the recipe, beside its network and variant, and of the layers;
         )
     },
     "normalisation": {
-        arm: ({}, {name: (LRN(), layer) for name in ("norm1", "norm2")}) for arm, layer in NORMS.items()
+        arm: ({}, {name: (LRN(alpha=ALPHA), layer) for name in ("norm1", "norm2")})
+        for arm, layer in NORMS.items()
     },
     "non-overlapping-pooling": {
         "non-overlapping": ({}, {(name, "size"): (3, 2) for name in ("pool1", "pool2")})

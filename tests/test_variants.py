@@ -40,6 +40,14 @@ def test_norm_changes_the_norms_alone(network):
         assert changed(network, norm=norm) == {name: (LRN(), layer) for name in ("norm1", "norm2")}
 
 
+@pytest.mark.parametrize(("network", "alpha"), [("alexnet", 1e-4), ("cifar-relu", 0.4096)])
+def test_pictures_that_are_scaled_are_normalised_as_if_they_were_not(network, alpha):
+    """x / 64 with 64^2 alpha is normalised to 1/64 of what x is with alpha."""
+    for norm, layer in {"across": LRN, "within": SpatialLRN}.items():
+        made = networks.build(network, norm=f"{norm}-unscaled").layers["norm1"]
+        assert made == layer(n=5, k=2.0, alpha=pytest.approx(alpha), beta=0.75)
+
+
 def test_pools_of_two_give_maps_of_the_same_size():
     for network, pools in {"alexnet": ("pool1", "pool2", "pool5"), "cifar-relu": ("pool1", "pool2")}.items():
         assert changed(network, pool=2) == {(name, "size"): (3, 2) for name in pools}
@@ -113,6 +121,7 @@ def test_towers_that_never_meet_have_the_same_bits_on_two_places():
     ("arguments", "line"),
     [
         ({"norm": "l2"}, "normalisation 'l2': expected across, within, batch, none"),
+        ({"norm": "none-unscaled"}, "normalisation 'none-unscaled': only across and within can be unscaled"),
         ({"pool": 4}, "windows of pools are 3 pixels a side, or 2 and do not overlap; got 4"),
         ({"initial": "zero"}, "initial weights 'zero': expected 2012, paper, glorot"),
     ],

@@ -8,6 +8,8 @@ from cualex.layers import Conv, Dense, MaxPool, Softmax, activation
 from cualex.networks.network import Network
 from cualex.networks.variants import normalisation, pooling
 
+SCALE = 1 / 64  # of the grey levels
+
 
 def cifar_relu(
     classes: int = 10, crop: int = 27, mean_at: str = "crop", norm: str = "across", pool: int = 3
@@ -33,11 +35,11 @@ def _build(function: str, classes: int, crop: int, mean_at: str, norm: str, pool
     layers = {
         "conv1": Conv(64, size=5, pad=2, std=0.1),
         f"{function}1": activation(function),
-        "norm1": normalisation(norm),
+        "norm1": normalisation(norm, SCALE),
         "pool1": pooling(pool),
         "conv2": Conv(64, size=5, pad=2, std=0.03),
         f"{function}2": activation(function),
-        "norm2": normalisation(norm),
+        "norm2": normalisation(norm, SCALE),
         "pool2": pooling(pool),
         "conv3": Conv(64, size=5, pad=2, std=0.03),
         f"{function}3": activation(function),
@@ -52,7 +54,7 @@ def _build(function: str, classes: int, crop: int, mean_at: str, norm: str, pool
         classes,
         crop,
         stored=32,
-        scale=1 / 64,
+        scale=SCALE,
         mean_at=mean_at,
         arguments={"classes": classes, "crop": crop, "mean_at": mean_at, "norm": norm, "pool": pool},
     )

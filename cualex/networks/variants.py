@@ -1,7 +1,10 @@
 """What the paper's experiments change in a network: how it normalises and pools, and how its weights begin."""
 
+from dataclasses import replace
+
 from cualex.layers import LRN, BatchNorm, Layer, MaxPool, SpatialLRN
 
+UNSCALED = "-unscaled"
 NORMS = {
     "across": LRN(),
     "within": SpatialLRN(k=LRN.k, alpha=LRN.alpha),
@@ -15,9 +18,19 @@ INITIAL = {  # deviations of weights in general, and of those in conv3 to conv5;
 }
 
 
-def normalisation(norm: str) -> Layer | None:
-    """Return the layer that normalises: LRN "across" channels, the same numbers "within" one, "batch"; or "none"."""
-    return _of(NORMS, "normalisation", norm)
+def normalisation(norm: str, scale: float = 1.0) -> Layer | None:
+    """Return the layer that normalises: LRN "across" channels, the same numbers "within" one, "batch"; or "none".
+
+    The numbers are the paper's, for pictures from 0 to 255. Where pictures are multiplied by a small `scale`, squares
+    are scale^2 times as small, and LRN only divides by k^beta. "across-unscaled" and "within-unscaled" have an alpha
+    that is 1 / scale^2 times the paper's, and normalise such pictures as the paper's does its own.
+    """
+    layer = _of(NORMS, "normalisation", norm.removesuffix(UNSCALED))
+    if not norm.endswith(UNSCALED):
+        return layer
+    if not isinstance(layer, LRN):
+        raise ValueError(f"normalisation {norm!r}: only across and within can be {UNSCALED[1:]}")
+    return replace(layer, alpha=layer.alpha / scale**2)
 
 
 def pooling(size: int) -> MaxPool:
