@@ -34,7 +34,9 @@ def placed(made: Import) -> Iterator[tuple[str, np.ndarray]]:
         if name in stages:
             values = plain_weights.in_order(stages[name], values, back=True)
         if name in made.factors:
-            values = values * made.factors[name].astype(np.float32)
+            with np.errstate(over="ignore"):
+                values = values * made.factors[name].astype(np.float32)
+            values = _float32(name, values)
         yield name, values
 
 
