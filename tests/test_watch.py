@@ -70,7 +70,9 @@ def test_looking_changes_no_bit(tmp_path, speck):
     assert without == looked
 
 
-@pytest.mark.parametrize("updates", [3, 5, 20])
+@pytest.mark.parametrize(
+    "updates", [pytest.param(3, marks=pytest.mark.slow), 5, pytest.param(20, marks=pytest.mark.slow)]
+)
 def test_a_run_that_was_stopped_has_the_same_figures(tmp_path, monkeypatch, speck, updates):
     """It is time for a look after so many updates: a resumed run knows how many there were."""
     monkeypatch.setattr(watch, "UPDATES", 9)
