@@ -75,6 +75,13 @@ def test_what_a_kill_has_left_is_swept(stopped):
     assert not part.exists()
 
 
+def test_what_a_kill_before_the_first_arguments_has_left_is_swept(whole, tmp_path):
+    run = Run.create(tmp_path)
+    (run.path / ".env.json.4711.part").write_text("{")
+    list(training(run))
+    assert left(run) == whole
+
+
 # --- options
 
 

@@ -19,8 +19,8 @@ def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | Non
     Raise DataError or UsageError where the pictures or the recipe are of another run.
     """
     found, before = conditions.pictures(pack, validation), {}
+    files.sweep(run.path)  # one that has not begun too: it may have been killed before
     if run.begun:
-        files.sweep(run.path)
         before = run.arguments()
         check(run, recipe)
         conditions.check_pictures(before.get("pictures"), found)
