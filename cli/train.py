@@ -171,6 +171,8 @@ def _introduce(recipe, source) -> None:
     _output.say(f"{source.name}: {len(source.classes)} classes; pictures: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
-    _output.say("Recipe" + " " * 26 + "here" + " " * 21 + "in the paper")
-    for what, here, paper in recipe.against_paper():
-        _output.say(f"  {what:<29} {here:<24} {paper or 'the same'}")
+    rows = recipe.against_paper()
+    width = max(24, *(len(here) for _, here, _ in rows))
+    _output.say(f"{'Recipe':<31} {'here':<{width}} in the paper")
+    for what, here, paper in rows:
+        _output.say(f"  {what:<29} {here:<{width}} {paper or 'the same'}")

@@ -81,8 +81,8 @@ def test_other_numbers_of_epochs_are_scaled_and_that_is_said(epochs, drops, quie
     assert followed.recipe.plain == epochs - quiet
     assert [followed.factors(epoch).get("conv1.bias") == 0 for epoch in (frozen, frozen + 1)] == [False, True]
     rows = {what: here for what, here, _ in followed.recipe.against_paper()}
-    scaled = "" if epochs == 91 else f", its 91 epochs scaled to {epochs}"
-    assert rows["rate falls"] == f"by the hand schedule of 2012{scaled}"
+    scaled = "" if epochs == 91 else f", 91 epochs scaled to {epochs}"
+    assert rows["rate falls"] == f"as by hand in 2012{scaled}"
 
 
 def test_a_network_without_conv1_has_no_schedule_of_2012():

@@ -78,7 +78,7 @@ class Course:
             self.ending = min(epoch + plain, self.recipe.epochs)
             if self.ending > epoch:
                 said.append(f"before that {self.ending - epoch} epochs without colour noise")
-        return said
+        return said if epoch < self.recipe.epochs else []
 
     def state(self) -> dict:
         """Return what a resumed training needs beside the schedule's own state."""

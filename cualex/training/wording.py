@@ -65,8 +65,8 @@ def _schedule(recipe) -> str:
         return "along half a cosine, to 0"
     if recipe.falls == "plateau":
         return "by ten when validation stops improving"
-    scaled = "" if recipe.epochs == hand.EPOCHS else f", its {hand.EPOCHS} epochs scaled to {recipe.epochs}"
-    return f"by the hand schedule of 2012{scaled}"
+    scaled = "" if recipe.epochs == hand.EPOCHS else f", {hand.EPOCHS} epochs scaled to {recipe.epochs}"
+    return f"as by hand in 2012{scaled}"
 
 
 def _word(name: str, value) -> str:
