@@ -74,7 +74,8 @@ class Course:
             text for text in (self.schedule.after_epoch(error, epoch), self.stop.after_epoch(error)) if text
         ]
         if self.schedule.finished or self.stop.finished:
-            plain = self.recipe.plain if epoch <= self.noisy else 0
+            noise = self.recipe.augment and self.recipe.colour_noise and epoch <= self.noisy
+            plain = self.recipe.plain if noise else 0
             self.ending = min(epoch + plain, self.recipe.epochs)
             if self.ending > epoch:
                 said.append(f"before that {self.ending - epoch} epochs without colour noise")

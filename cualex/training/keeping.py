@@ -131,6 +131,6 @@ class Keeper:
         model = self.model
         tensors = model.parameters.unload()
         if fault := faults.in_tensors(tensors) or faults.in_tensors(velocities or {}, "velocities of the "):
-            where = f"after update {self.state.update}{faults.said(fault, self.course.recipe.rate)}"
+            where = f"after update {self.state.update}{faults.said(fault, self.course.schedule.rate)}"
             raise Diverged(f"the weights are no numbers {where} The last checkpoint stays as it is.")
         return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})
