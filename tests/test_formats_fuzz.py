@@ -151,7 +151,7 @@ def test_damage_is_refused_or_moves_nothing(count):
 def main(count):
     """Try many of each format and print what came of them."""
     for kind in WRITERS:
-        first, *lines = results(damaged, kind, count, seconds=10, megabytes=MEGABYTES)
+        first, *lines = results(damaged, kind, count, seconds=60, megabytes=MEGABYTES)
         found = collections.Counter(line if line in ("same", "changed") else "refused" for line in lines)
         wrong = [line for line in lines if "is accepted" in line]
         print(f"{kind}: {dict(found)} of {len(lines)}, {len(wrong)} wrong {wrong[:3]}", first, flush=True)

@@ -52,20 +52,27 @@ class Contents:
         """Read bytes into an array of their own: uint8 (count,)."""
         self.check(start, count)
         made = np.empty(count, np.uint8)
+        self._fill(memoryview(made), start)
+        return made
+
+    def pieces(self, start: int = 0, count: int | None = None) -> Iterator[memoryview]:
+        """Yield the bytes of a place in turn; each piece lies where the last one did."""
+        count = self.size - start if count is None else count
+        self.check(start, count)
+        buffer = memoryview(bytearray(min(PIECE, count)))
+        for first in range(start, start + count, PIECE):
+            piece = buffer[: min(PIECE, start + count - first)]
+            self._fill(piece, first)
+            yield piece
+
+    def _fill(self, view: memoryview, start: int) -> None:
+        """Read as many bytes as there is room for; the place has been checked."""
         done = 0
-        while done < count:
-            got = os.preadv(self.handle, [memoryview(made)[done:]], start + done)
+        while done < len(view):
+            got = os.preadv(self.handle, [view[done:]], start + done)
             if not got:
                 raise WeightsError("it became shorter while it was read. Copy it again.")
             done += got
-        return made
-
-    def pieces(self, start: int = 0, count: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of a place in turn."""
-        count = self.size - start if count is None else count
-        self.check(start, count)
-        for first in range(start, start + count, PIECE):
-            yield self.bytes(first, min(PIECE, start + count - first))
 
     def sha256(self) -> str:
         """Return the SHA-256 of the whole file."""
