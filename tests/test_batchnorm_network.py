@@ -219,6 +219,7 @@ def test_training_gives_scores_gradients_and_averages(size):
     check(problem, plan, rounded_once)
 
 
+@pytest.mark.slow
 def test_training_without_fusing():
     problem = Problem("an eighth")
     plan = problem.plan(sink="keep", fuse=False)
@@ -226,6 +227,7 @@ def test_training_without_fusing():
     check(problem, plan, rounded_once)
 
 
+@pytest.mark.slow
 def test_training_in_float32():
     problem = Problem("an eighth", "fp32")
     plan = problem.plan(sink="keep")
