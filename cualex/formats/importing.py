@@ -44,7 +44,9 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
     if towers is not None and target.towers != towers:
-        raise WeightsError(f"{target.name} has {target.towers} towers, not {towers}. Leave out --towers.")
+        raise WeightsError(
+            f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers."
+        )
     learned = plain_weights.inverted(source) if convention.plain else source
     if not convention.plain:
         _compare(found, source)
