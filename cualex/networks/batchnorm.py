@@ -4,7 +4,8 @@
 
 Nothing is padded, so conv2's filters of 11x11 and the small maps above it leave 256 features. The order is that of
 the lectures: ReLU, pooling or dropout, and the norm last; dropout is inverted, as Keras has it. Initial weights are
-Glorot's. The lectures divide pictures by 255; here the mean picture is taken away before.
+Glorot's. The lectures divide pictures by 255; here the mean picture is taken away before. The running averages move
+by a hundredth an update, and need some hundred to forget what they began with: until then validation lags behind.
 """
 
 from cualex.layers import BatchNorm, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
