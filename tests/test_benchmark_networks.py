@@ -23,7 +23,12 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+FEW = ["2012", "lenet5"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in NETWORKS]
+)
 def test_both_sides_have_the_same_loss(name):
     network, arguments = NETWORKS[name]
     given = problem.make(networks.build(network, **arguments), 3)
