@@ -149,7 +149,7 @@ class Pack:
     """Six pictures of two classes, out of order."""
 
     size, classes, mean, skipped = 1, ("a", "b"), np.ones((1, 1, 3)), ()
-    labels = np.array([1, 0, 0, 1, 0, 0])
+    labels = np.array([1, 0, 0, 0, 1, 0])
     names = tuple("pqrstu")
 
     def __len__(self):
@@ -161,10 +161,10 @@ class Pack:
 
 def test_the_first_of_each_class_in_equal_shares():
     first = First(Pack(), 5)  # two of each
-    assert (first.names, first.labels.tolist(), len(first)) == (tuple("pqrs"), [1, 0, 0, 1], 4)
+    assert (first.names, first.labels.tolist(), len(first)) == (tuple("pqrt"), [1, 0, 0, 1], 4)
     out = np.empty((2, 1, 1, 3), np.uint8)
     first.read(np.array([3, 1]), out)
-    assert out[:, 0, 0, 0].tolist() == [3, 1]
+    assert out[:, 0, 0, 0].tolist() == [4, 1]
     assert (first.size, first.classes) == (1, ("a", "b"))
     assert First(first, 2).names == ("p", "q")
 
