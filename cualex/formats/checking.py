@@ -23,8 +23,7 @@ def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) 
 
     Raise WeightsError where the two differ, PictureError for what is no picture.
     """
-    stored, ours = _ours(weights, picture)
-    model = Model(weights)
+    stored, model, ours = _ours(weights, picture)
     if to == "torch":
         again, _ = loading.load(files[0])
         return _compared(
@@ -39,8 +38,7 @@ def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) 
 
 def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
     """Run a picture through an imported network, and through ONNX's file itself; the others hold no program."""
-    stored, ours = _ours(weights, picture)
-    model = Model(weights)
+    stored, model, ours = _ours(weights, picture)
     named, probability = model.best(ours, 1)[0]
     alone = f"{picture}: {named} {probability:.4f}"
     with Contents(path) as contents:
@@ -56,10 +54,10 @@ def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
     return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, picture)
 
 
-def _ours(weights: Weights, picture: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture as the network stores it, (1, stored, stored, 3), and our probabilities."""
-    stored = pictures.load(picture, weights.network.stored)[None]
-    return stored, Model(weights).probabilities(stored)[0]
+def _ours(weights: Weights, picture: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
+    """Return a picture as the network stores it, (1, stored, stored, 3), our model, and its probabilities."""
+    stored, model = pictures.load(picture, weights.network.stored)[None], Model(weights)
+    return stored, model, model.probabilities(stored)[0]
 
 
 def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
