@@ -229,6 +229,8 @@ def test_a_batch_of_one_cannot_be_trained_on_where_a_channel_has_one_value():
         "mote cannot be trained on batches of 1 picture: norm3 normalises each channel by its deviation over the "
         "batch, and one value has none. Use --batch-size 2 or more."
     )
+    with pytest.raises(UsageError, match=r"batches of 1 picture: .* Use --batch-size 6 or more\."):
+        Plan(parameters(), 3, accumulate=3)
     layers = {"conv1": Conv(4, size=3), "norm1": BatchNorm(), "fc2": Dense(3), "softmax": Softmax()}
     maps = Network("maps", layers, 1, 3, 5, stored=8)
     made = Parameters(maps)

@@ -113,5 +113,5 @@ class BatchNorm(Layer):
             name = list(build.network.layers)[build.index]
             raise UsageError(
                 f"{build.network.name} cannot be trained on batches of 1 picture: {name} normalises each channel by "
-                "its deviation over the batch, and one value has none. Use --batch-size 2 or more."
+                f"its deviation over the batch, and one value has none. Use --batch-size {2 * build.rule.parts} or more."
             )
