@@ -110,8 +110,8 @@ class BatchNorm(Layer):
         """Refuse a batch that gives a channel one value: its variance is 0, and nothing below would learn."""
         _, rows, columns = x.shape
         if build.batch * rows * columns < 2:
-            name = list(build.network.layers)[build.index]
+            name, least = list(build.network.layers)[build.index], 2 * build.rule.parts
             raise UsageError(
                 f"{build.network.name} cannot be trained on batches of 1 picture: {name} normalises each channel by "
-                f"its deviation over the batch, and one value has none. Use --batch-size {2 * build.rule.parts} or more."
+                f"its deviation over the batch, and one value has none. Use --batch-size {least} or more."
             )
