@@ -17,15 +17,17 @@ def draw(bench, rng):
     return given, [bench.put(values, np.float32) for values in given]
 
 
-@pytest.mark.parametrize("decay", [True, False])
-@pytest.mark.parametrize("factor", [0.7, 0.0])
-def test_the_bits_are_those_of_the_host(cuda_bench, rng, decay, factor):
+@pytest.mark.parametrize("decays", [True, False])
+@pytest.mark.parametrize(("decay", "factor"), [(0.7, 1.0), (0.0, 0.3), (0.7, 0.3)])
+def test_the_bits_are_those_of_the_host(cuda_bench, rng, decays, decay, factor):
+    """Of weights, which decay, and of biases, which do not and have a rate of their own."""
     (*wanted, given), (weight, velocity, gradient) = draw(cuda_bench, rng)
-    control = cuda_bench.begin(rate=0.3, momentum=0.9, decay=factor)
+    control = cuda_bench.begin(rate=0.3, momentum=0.9, decay=decay, bias_rate=0.9)
     copy = cuda_bench.empty(SHAPE) if cuda_bench.device.dtype == np.uint16 else None
     with cuda_bench.untouched(gradient):
-        apply(cuda_bench.device, gradient, Momentum(weight, velocity, control, decay, copy))
-    host.momentum(*wanted, given, control, decay)
+        sink = Momentum(weight, velocity, control, decays, copy, factor, bias=not decays)
+        apply(cuda_bench.device, gradient, sink)
+    host.momentum(*wanted, given, control, decays, factor, bias=not decays)
     assert_array_equal(cuda_bench.get(weight), wanted[0])
     assert_array_equal(cuda_bench.get(velocity), wanted[1])
     if copy is not None:

@@ -97,6 +97,7 @@ def test_the_same_network_gives_the_same_file(tiny, tmp_path):
 
 def test_velocities_come_back_in_a_checkpoint(tiny, tmp_path):
     velocities = {name: 2 * tensor for name, tensor in tiny.tensors.items()}
+    velocities |= {f"second.{name}": tensor**2 for name, tensor in tiny.tensors.items()}  # Adam's
     kept = dataclasses.replace(tiny, velocities=velocities)
     weights.save(tmp_path / "last", kept)
     assert equal(weights.load(tmp_path / "last"), kept)
@@ -236,6 +237,10 @@ def test_safetensors_of_another_program_are_refused(tmp_path, refused):
         ({"preprocessing.mean": None}, "lacks preprocessing.mean, so it is no alexnet"),
         ({"fc9.bias": np.zeros(3, np.float32)}, "has fc9.bias, which alexnet has not"),
         ({"velocity.fc9.bias": np.zeros(3, np.float32)}, "has velocity.fc9.bias, which alexnet has not"),
+        (
+            {"velocity.third.fc8.bias": np.zeros(10, np.float32)},
+            "has velocity.third.fc8.bias, which alexnet has not",
+        ),
         ({"fc8.bias": np.zeros(3)}, "fc8.bias is F64 (3,), expected F32 (3,)"),
         ({"fc8.bias": np.zeros(3, np.float16)}, "fc8.bias is F16 (3,), expected F32 (3,)"),
         ({"fc8.bias": np.zeros((3, 1), np.float32)}, "fc8.bias is F32 (3, 1), expected F32 (3,)"),
