@@ -75,7 +75,7 @@ def softmax(bench, rng, shape):
 def update(bench, rng, shape):
     gradient, weight, velocity = (bench.put(each, np.float32) for each in rng.normal(size=(3, 300)))
     copy, module = bench.empty(300, np.uint16), bench.engine.update
-    module.momentum(bench.device, gradient, module.Momentum(weight, velocity, None, True, copy))
+    module.apply(bench.device, gradient, module.Momentum(weight, velocity, None, True, copy))
     return [weight, velocity, copy]
 
 
@@ -205,9 +205,7 @@ FAULTS = {  # what is replaced, by what, and where it shows
 }
 
 
-@pytest.mark.emulator
-@pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
-def test_planted_faults_are_caught(emulated, into, fault, work):
+def see_fault(emulated, into, fault, work):
     """By other bits, or by an exception: of the emulator, or of its checked build."""
     from emulator import EmulationError
 
@@ -221,3 +219,9 @@ def test_planted_faults_are_caught(emulated, into, fault, work):
     if not wrong:
         with pytest.raises(EmulationError):
             bits(runtime(checked=True), "fp32", work)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
+def test_planted_faults_are_caught(emulated, into, fault, work):
+    see_fault(emulated, into, fault, work)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import reference
-from test_cuda_maps import LOUD, bits, planted
+from test_cuda_maps import LOUD, bits, cut_up, see_fault  # noqa: F401 (cut_up is a fixture)
 
 from cualex import kernels
 
@@ -78,13 +78,6 @@ every_work = pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name_
 every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
 
-@pytest.fixture(autouse=True)
-def cut_up(monkeypatch):
-    """Let blocks be small, and walk down several rows of windows, in maps as small as these too."""
-    for name, value in {"BLOCKS": 4, "TILE": 3000}.items():
-        monkeypatch.setattr(f"cualex.engine.cuda.lrn.{name}", value)
-
-
 @every_precision
 @every_work
 def test_every_schedule_gives_the_same_bits(emulated, work, precision):
@@ -130,16 +123,4 @@ FAULTS = {  # what is replaced, by what, and where it shows
 @pytest.mark.emulator
 @pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
 def test_planted_faults_are_caught(emulated, into, fault, work):
-    """By other bits, or by an exception: of the emulator, or of its checked build."""
-    from emulator import EmulationError
-
-    right, runtime = bits(emulated(), "fp32", work), planted(emulated, fault, into)
-    made = runtime()
-    try:
-        wrong = bits(made, "fp32", work) != right
-    except EmulationError:
-        wrong = True
-    assert made.found
-    if not wrong:
-        with pytest.raises(EmulationError):
-            bits(runtime(checked=True), "fp32", work)
+    see_fault(emulated, into, fault, work)
