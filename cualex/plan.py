@@ -77,7 +77,8 @@ class Plan:
                 f"its layers are {', '.join(parameters.network.layers)}"
             )
         self.rule = Rule(sink, factors or {}, accumulate)
-        self.rule.check(parameters.network, batch)
+        if mode == "train":
+            self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"
         built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule)
         self.steps, self.buffers = built.steps, built.buffers

@@ -26,7 +26,7 @@ class Rule:
     parts: int = 1
 
     def check(self, network: Network, batch: int) -> None:
-        """Raise UsageError unless there is something to train and the batch has equal parts."""
+        """Raise UsageError unless there is something to train and the batch has equal parts, each large enough."""
         if self.sink not in SINKS:
             raise UsageError(f"update rule {self.sink!r}: expected {', '.join(SINKS)}")
         if batch % self.parts:
@@ -42,6 +42,13 @@ class Rule:
             if min(own) < 0 or (min(own) == 0 < max(own)):
                 raise UsageError(
                     f"{stage.name}: factors of the rate are above 0, or 0 for all that the layer has; got {own}"
+                )
+            least = stage.layer.least_batch(stage.reading.shape) if self.trains(stage) else 1
+            if batch < least * self.parts:
+                what = f"parts of {batch // self.parts}" if self.parts > 1 else f"a batch of {batch}"
+                raise UsageError(
+                    f"{network.name} cannot be trained on {what}: {stage.name} divides each channel by its deviation "
+                    f"there, and one value has none. Use --batch-size {least * self.parts} or more"
                 )
         if not any(map(self.trains, stages)):
             raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")

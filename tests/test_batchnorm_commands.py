@@ -77,3 +77,13 @@ def test_profile_has_rows_for_norms(monkeypatch):
 
 def test_memory_has_rows_for_norms():
     assert "norm3 variance" in call("summary", "mote", "--memory", "-b", 4)
+
+
+def test_a_batch_that_is_too_small_is_refused_before_a_run_begins(tmp_path):
+    from click.testing import CliRunner
+
+    words = ["train", "demo", "--network", "mote", "-b", "1", "--crop", "11", "--output", str(tmp_path / "runs")]
+    result = CliRunner().invoke(cli.main, words)
+    assert result.exit_code == 2
+    assert "mote cannot be trained on a batch of 1: norm3 divides each channel" in result.stderr
+    assert not (tmp_path / "runs").exists()

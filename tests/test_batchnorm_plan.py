@@ -226,11 +226,13 @@ def test_a_batch_of_one_cannot_be_trained_on_where_a_channel_has_one_value():
     with pytest.raises(UsageError) as caught:
         Plan(parameters(), 1)
     assert str(caught.value) == (
-        "mote cannot be trained on batches of 1 picture: norm3 normalises each channel by its deviation over the "
-        "batch, and one value has none. Use --batch-size 2 or more."
+        "mote cannot be trained on a batch of 1: norm3 divides each channel by its deviation there, and one value has "
+        "none. Use --batch-size 2 or more"
     )
-    with pytest.raises(UsageError, match=r"batches of 1 picture: .* Use --batch-size 6 or more\."):
+    with pytest.raises(UsageError, match=r"on parts of 1: .* Use --batch-size 6 or more"):
         Plan(parameters(), 3, accumulate=3)
+    frozen = {f"norm3.{last}": 0.0 for last in ("weight", "bias")}
+    Plan(parameters(), 1, factors=frozen).run()
     layers = {"conv1": Conv(4, size=3), "norm1": BatchNorm(), "fc2": Dense(3), "softmax": Softmax()}
     maps = Network("maps", layers, 1, 3, 5, stored=8)
     made = Parameters(maps)

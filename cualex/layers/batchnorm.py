@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.errors import UsageError
 from cualex.layers.layer import Layer, Parameter
 
 
@@ -51,6 +50,11 @@ class BatchNorm(Layer):
         """Return the running `mean` and `variance` (channels,): 0 and 1 at first."""
         return {"mean": Parameter(shape[:1]), "variance": Parameter(shape[:1], value=1.0)}
 
+    def least_batch(self, shape):
+        """Return 2 where a picture has one value a channel: of a single value the variance is 0, and nothing learns."""
+        _, rows, columns = shape
+        return 2 if rows * columns == 1 else 1
+
     def forward(self, build, x, then):
         """Normalise: in training by the batch, whose mean and variance are kept, else by the averages."""
         y = build.maps(x.shape, x.towers)
@@ -64,7 +68,6 @@ class BatchNorm(Layer):
                     epsilon=self.epsilon,
                 )
             return y, {}
-        self._check(build, x)
         statistics = {name: build.for_channels(x, name) for name in ("mean", "variance")}
         for place in build.places(y):
             build.step(
@@ -105,13 +108,3 @@ class BatchNorm(Layer):
                 control=build.control,
             )
         return dx
-
-    def _check(self, build, x):
-        """Refuse a batch that gives a channel one value: its variance is 0, and nothing below would learn."""
-        _, rows, columns = x.shape
-        if build.batch * rows * columns < 2:
-            name, least = list(build.network.layers)[build.index], 2 * build.rule.parts
-            raise UsageError(
-                f"{build.network.name} cannot be trained on batches of 1 picture: {name} normalises each channel by "
-                f"its deviation over the batch, and one value has none. Use --batch-size {least} or more."
-            )

@@ -73,6 +73,10 @@ class Layer:
         """Return what one tower keeps from step to step and no update moves, by its last name ("mean")."""
         return {}
 
+    def least_batch(self, shape: Shape) -> int:
+        """Return the fewest pictures that it can be trained on at once."""
+        return 1
+
     def multiply_adds(self, shape: Shape) -> int:
         """Count the multiply-adds of one tower's products for one picture; 0 where there is no product."""
         return 0
