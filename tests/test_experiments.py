@@ -128,7 +128,7 @@ def test_the_paper_s_figure_1_has_no_regularisation_and_four_rates():
 
 def test_a_scale_takes_other_numbers():
     experiment = catalogue.find("no-dropout")
-    assert experiment.recipe(experiment.scale, "dropout").drop_epochs == (21,)
+    assert experiment.recipe(experiment.scale, "dropout").drop_epochs == (16,)
     scale = experiment.scale.but(pictures=70, seeds=2, epochs=5)
     assert (scale.pictures, scale.seeds, scale.recipe.epochs) == (70, 2, 5)
     assert experiment.recipe(scale, "dropout").drop_epochs == (4,)

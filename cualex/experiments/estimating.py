@@ -14,7 +14,7 @@ from cualex.plan import Plan
 from cualex.training.recipes import Recipe
 from cualex.weights import Weights
 
-STEPS = 3  # that are timed, after one that is not
+STEPS = 2  # that are timed, after one that is not
 
 
 def seconds(trials: Sequence[Trial], pack, tested, settings: dict) -> float:
