@@ -232,7 +232,9 @@ def test_the_best_rate_is_that_which_most_seeds_get_there_with():
     assert [row.chosen for row in table] == [False, True, False, True, False]
     assert table[0].missing == 1
     assert (table[3].against, table[3].beyond) == (None, pytest.approx((10 / 4 + 10 / 6) / 2))
-    assert comparing.edges(experiment, table) == ["other"]
+    assert comparing.edges(experiment, table) == []
+    found += [made("other", 3, 0, None, 34.0)]
+    assert comparing.edges(experiment, comparing.rows(experiment, found)) == ["other"]
     reached = [*found[:6], made("other", 1, 0, 16.0), made("other", 1, 1, 12.0)]
     (last,) = (row for row in comparing.rows(experiment, reached) if row.arm == "other")
     assert (last.against, last.beyond) == (Spread(3.0, pytest.approx(2**0.5), 2), None)

@@ -65,12 +65,12 @@ def rows(experiment: Experiment, measured: Sequence[Measured]) -> list[Row]:
 
 
 def edges(experiment: Experiment, table: Sequence[Row]) -> list[str]:
-    """Name the arms whose best rate is the smallest or the largest of those tried: a better one may lie beyond."""
+    """Name the arms whose best rate is the smallest or the largest of three or more: a better one may lie beyond."""
     found = []
     for arm in experiment.arms:
         own = [row for row in table if row.arm == arm]
         rates = sorted(row.rate for row in own)
-        if len(rates) > 1 and any(row.chosen and row.rate in (rates[0], rates[-1]) for row in own):
+        if len(rates) > 2 and any(row.chosen and row.rate in (rates[0], rates[-1]) for row in own):
             found.append(arm)
     return found
 
