@@ -88,8 +88,15 @@ class Model:
                 for picture in read:
                     yield picture if isinstance(picture, PictureError) else next(found)
 
+    def read(self, source: str | Path | bytes) -> np.ndarray:
+        """Read a picture file, or its bytes, as the network wants it stored: (stored, stored, 3), RGB uint8.
+
+        Raise PictureError where it cannot be read.
+        """
+        return picture_files.load(source, self.network.stored)
+
     def _read(self, named: tuple[str, str | Path | bytes | PictureError]) -> np.ndarray | PictureError:
-        """Read a picture as the network wants it stored: (stored, stored, 3), RGB uint8."""
+        """Read a picture, or return the reason why not."""
         name, source = named
         try:
             if isinstance(source, PictureError):
@@ -117,7 +124,7 @@ class Model:
         if pictures.dtype != np.uint8 or pictures.shape[1:] != (side, side, 3):
             raise UsageError(
                 f"pictures must be uint8 (n, {side}, {side}, 3), got {pictures.dtype} {pictures.shape}; "
-                "Model.read makes such a picture of a file"
+                "model.read(path) makes such a picture of a file"
             )
         parts = [plan.output(layer)[:count] for plan, count in self._batches(pictures, layer)]
         if not parts:

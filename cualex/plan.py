@@ -32,10 +32,6 @@ class Outcome:
 
     sums: Callable[[], np.ndarray]
 
-    def wait(self) -> None:
-        """Wait until the last run is over."""
-        self._outcome.sums()
-
     @property
     def result(self) -> Result:
         """Return loss and counts."""

@@ -8,6 +8,7 @@ import colours
 import numpy as np
 import pytest
 from colours import broken, picture, run
+from PIL import Image
 
 import cualex
 from cualex.cli import _sources
@@ -59,6 +60,16 @@ def test_a_list_of_paths_and_bytes_has_a_list_of_answers(model, tmp_path):
     assert [[name for name, _ in named] for named in answers] == [["red"], ["blue"], ["red"]]
     assert model.predict(blue.read_bytes()) == model.predict(blue)
     assert model.predict([]) == []
+
+
+def test_a_picture_that_is_read_has_the_probabilities_of_its_file(model, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    read = np.stack([model.read(path), model.read(path.read_bytes())])
+    for found in model.probabilities(read):
+        assert model.best(found) == model.predict(path)
+    with pytest.raises(UsageError, match=r"got float64 .*; model.read\(path\) makes such a picture of a file"):
+        model.features(read.astype(float))
 
 
 def test_equals_come_in_the_order_of_the_classes(model):
