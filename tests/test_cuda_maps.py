@@ -120,8 +120,8 @@ def test_every_schedule_gives_the_same_bits(emulated, work, precision):
         assert bits(emulated(schedule=schedule), precision, work) == first
 
 
-@every_precision
 @every_work
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_checked_build_finds_nothing(emulated, work, precision):
     assert bits(emulated(checked=True), precision, work) == bits(emulated(), precision, work)
 
@@ -205,6 +205,14 @@ FAULTS = {  # what is replaced, by what, and where it shows
 }
 
 
+def first_are_fast(faults, count=3):
+    """Leave the first faults to the fast tests: each is a g++ build or two."""
+    return [
+        pytest.param(*fault, id=name, marks=[pytest.mark.slow] if number >= count else [])
+        for number, (name, fault) in enumerate(faults.items())
+    ]
+
+
 def see_fault(emulated, into, fault, work):
     """By other bits, or by an exception: of the emulator, or of its checked build."""
     from emulator import EmulationError
@@ -222,6 +230,6 @@ def see_fault(emulated, into, fault, work):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("into", "fault", "work"), first_are_fast(FAULTS))
 def test_planted_faults_are_caught(emulated, into, fault, work):
     see_fault(emulated, into, fault, work)

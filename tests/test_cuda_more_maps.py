@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import reference
-from test_cuda_maps import LOUD, bits, cut_up, see_fault  # noqa: F401 (cut_up is a fixture)
+from test_cuda_maps import LOUD, bits, cut_up, first_are_fast, see_fault  # noqa: F401 (cut_up is a fixture)
 
 from cualex import kernels
 
@@ -86,8 +86,8 @@ def test_every_schedule_gives_the_same_bits(emulated, work, precision):
         assert bits(emulated(schedule=schedule), precision, work) == first
 
 
-@every_precision
 @every_work
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_checked_build_finds_nothing(emulated, work, precision):
     assert bits(emulated(checked=True), precision, work) == bits(emulated(), precision, work)
 
@@ -121,6 +121,6 @@ FAULTS = {  # what is replaced, by what, and where it shows
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("into", "fault", "work"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("into", "fault", "work"), first_are_fast(FAULTS))
 def test_planted_faults_are_caught(emulated, into, fault, work):
     see_fault(emulated, into, fault, work)

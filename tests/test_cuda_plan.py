@@ -66,7 +66,7 @@ def test_every_placement_order_and_graph_gives_the_same_bits(emulated, alone, pr
     assert (train(made), small.digest(made)) == alone(precision)
 
 
-@pytest.mark.parametrize("schedule", ["descending", 1])
+@pytest.mark.parametrize("schedule", [1, pytest.param("descending", marks=pytest.mark.slow)])
 def test_no_schedule_of_threads_and_blocks_changes_a_bit(emulated, alone, schedule):
     made = parameters(emulated(schedule=schedule), "cuda:0", "tf32")
     assert (train(made), small.digest(made)) == alone("tf32")
@@ -131,7 +131,7 @@ def test_every_layers_output_is_the_hosts(emulated, precision):
         assert np.linalg.norm(found - expected) < NEAR[precision] * np.linalg.norm(expected), name
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
 def test_momentum_is_keep_and_then_the_update(emulated, precision):
     from cualex.engine.cuda.update import Momentum, apply
 
@@ -149,7 +149,10 @@ def test_momentum_is_keep_and_then_the_update(emulated, precision):
     assert small.digest(moved) == small.digest(kept)
 
 
-@pytest.mark.parametrize("device", PLACEMENTS)
+@pytest.mark.parametrize(
+    "device",
+    ["cuda:0,cuda:1", *(pytest.param(each, marks=pytest.mark.slow) for each in ("cuda:0", "cuda:0,cuda:0"))],
+)
 def test_a_loss_that_is_no_number_leaves_the_weights_alone_on_every_gpu(emulated, device):
     made = parameters(emulated(streams="random"), device)
     plan = small.plan(made, batch=BATCH)

@@ -67,7 +67,9 @@ def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
         equal(other, first)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
+)
 @pytest.mark.parametrize("case", [CASES["two towers"], CUDA["wide"]], ids=["scalar", "whole"])
 def test_the_checked_build_finds_nothing(emulated, precision, case, monkeypatch):
     bench = open_bench(emulated, precision, checked=True)
