@@ -15,7 +15,7 @@
 // choices: PRECISION EACH BACKWARD
 #include "vectors.cuh"
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
     batchnorm_sums(const Value* __restrict__ x, const Value* __restrict__ dy, const float* __restrict__ mean,
                    double* __restrict__ slabs) {
     SHARED(double, work);
@@ -31,7 +31,6 @@ extern "C" __global__ void __launch_bounds__(256)
             load_vector(middle, x + start);
         const int first = (int)((long long)PIXELS * split / SPLITS);
         const int last = (int)((long long)PIXELS * (split + 1) / SPLITS);
-#pragma unroll 2
         for (int pixel = first + warp; pixel < last; pixel += warps) {
             float values[EACH], slopes[EACH] = {};
             load_vector(values, x + start + (size_t)pixel * CHANNELS);

@@ -11,10 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cualex import cache as caches
 from cualex import kernels
@@ -103,7 +105,7 @@ def machine() -> Path:
     texts = "".join(file.read_text() for file in [*sources, *sorted(FOLDER.glob("*.h"))])
     made = _place("machine", texts, MACHINE)
     if not made.exists():
-        _run([*MACHINE, f"-Wl,-soname,{made.name}", *map(str, sources)], made)
+        _run([*MACHINE, f"-Wl,-soname,{made.name}"], made, parts=sources)
     return made
 
 
@@ -121,19 +123,33 @@ def _place(name: str, *parts) -> Path:
     return caches.directory() / "emulator" / f"{name}-{digest}.so"
 
 
-def _run(words: list[str], made: Path, source: str | None = None) -> None:
-    """Run g++, and put its output in its place when it is whole; wait where another process is at the same."""
+def _run(words: list[str], made: Path, source: str | None = None, parts: Sequence[Path] = ()) -> None:
+    """Run g++, and put its output in its place when it is whole; wait where another process is at the same.
+
+    `parts` are compiled first, several at once.
+    """
     made.parent.mkdir(exist_ok=True)
     part = made.with_name(f".{made.name}.{os.getpid()}.{id(words)}.part")
-    with open(made.with_name(f".{made.name}.lock"), "w") as lock:
+    with open(made.with_name(f".{made.name}.lock"), "w") as lock, TemporaryDirectory() as place:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return
-        done = subprocess.run(["g++", *words, "-o", str(part)], input=source, capture_output=True, text=True)
-        if done.returncode:
+        objects = [f"{place}/{each.stem}.o" for each in parts]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda each, out: _call([*words, "-c", str(each)], out), parts, objects))
+        try:
+            _call([*words, *objects], str(part), source)
+        except BuildError:
             part.unlink(missing_ok=True)
-            raise BuildError(done.stderr)
+            raise
         os.replace(part, made)
+
+
+def _call(words: list[str], out: str, source: str | None = None) -> None:
+    """Call g++ and raise what it says."""
+    done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(done.stderr)
 
 
 def _source(wanted: Program) -> str:
