@@ -19,7 +19,7 @@ from sets import PLAIN, in_tar, in_tar_gz, in_zip
 from cualex.data import archives, sources
 from cualex.errors import DataError, PictureError
 
-COUNT, FEW = 5_000, 300
+COUNT, FEW = 5_000, 500
 MEGABYTES = 64
 
 

@@ -18,7 +18,7 @@ from cualex.data import pack, pictures, sources
 from cualex.data.decoding import finish
 from cualex.errors import PictureError
 
-COUNT, FEW = 10_000, 500
+COUNT, FEW = 10_000, 1_000
 SIZE, PIXELS = 32, 1_000_000
 # A picture of PIXELS takes 4 MB in Pillow, and a few copies are made on the way to RGB. A GIF's first frame is made
 # before its size can be asked, a byte a pixel, but never more than Pillow's own 179 million.

@@ -19,7 +19,7 @@ from cualex import networks, weights
 from cualex.errors import WeightsError
 from cualex.weights import Weights
 
-COUNT, FEW = 20_000, 1_000
+COUNT, FEW = 20_000, 2_000
 MEGABYTES = 32  # the file has a third of one
 ODD = (
     *(
