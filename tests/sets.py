@@ -4,6 +4,8 @@ import io
 import tarfile
 import zipfile
 
+import numpy as np
+
 PLAIN = ["cat/1.jpg", "cat/2.jpg", "cat/3.PNG", "dog/1.jpg", "dog/2.jpg", "Zebra/1.jpg", "Zebra/2.jpg"]
 SPLIT = [
     *("train/ant/1.jpg", "train/ant/2.jpg", "train/bee/3.jpg", "train/cow/4.jpg"),
@@ -67,3 +69,10 @@ def contents(source):
             assert picture.read() == picture.name.encode()
             read.setdefault(split, {}).setdefault(source.classes[picture.label], []).append(picture.name)
     return read
+
+
+def everything(pack):
+    """Read all pictures of a pack, uint8 (n, size, size, 3)."""
+    out = np.full((len(pack), pack.size, pack.size, 3), 99, np.uint8)
+    pack.read(np.arange(len(pack)), out)
+    return out

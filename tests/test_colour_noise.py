@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
+from sets import everything
 from test_training import small_model
 
 from cualex import philox
@@ -60,7 +61,7 @@ def packed(place, **options):
 
 def test_the_covariance_is_the_exact_one(tmp_path):
     pack = packed(folder(tmp_path / "set", colourful))
-    pixels = [[int(part) for part in pixel] for pixel in pack.pictures.reshape(-1, 3)]
+    pixels = [[int(part) for part in pixel] for pixel in everything(pack).reshape(-1, 3)]
     count = len(pixels)
     for i in range(3):
         for j in range(3):

@@ -12,6 +12,7 @@ import pytest
 from confined import results
 from handmade import encoded, jpeg
 from PIL import Image
+from sets import everything
 
 import cualex
 from cualex.data import pack, pictures, sources
@@ -168,7 +169,7 @@ def held_in_a_pack(outcomes, place):
     held = finish(pack.pack(source, "train", SIZE, cache=place / "cache", workers=3))
     found = {
         name: {"digest": hashlib.sha256(picture.tobytes()).hexdigest()}
-        for name, picture in zip(held.names, held.pictures, strict=True)
+        for name, picture in zip(held.names, everything(held), strict=True)
     }
     assert list(found) == sorted(found)
     assert [held.classes[label] for label in held.labels] == [name[0] for name in held.names]

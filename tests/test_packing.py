@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from sets import everything
 
 from cualex import cli
 from cualex.cli import _packing
@@ -57,7 +58,7 @@ def test_training_finds_what_was_packed(run, folder, tmp_path):
     told = json.loads(run("--json").stdout)
     found = pack.existing(sources.find(folder), "train", 32, cache=tmp_path / "cache")
     assert str(found.path) == told["splits"]["train"]["path"]
-    assert np.unique(found.pictures[found.labels == 1][..., 2]) == [0]
+    assert np.unique(everything(found)[found.labels == 1][..., 2]) == [0]
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_ends_with_3(run, folder):

@@ -138,13 +138,3 @@ def test_the_command_shows_them(few, folder, tmp_path, monkeypatch):
     assert [rate["stage"] for rate in listed][:2] == ["decoding", "packing"]
     for rate in listed:
         assert rate["cores"] == pytest.approx(document["images_per_s"] / rate["pictures_per_s"])
-
-
-def test_a_picture_that_a_pack_has_not_is_refused(folder, tmp_path):
-    """And no other picture is handed out in its place."""
-    held = finish(packs.pack(sources.find(folder), "train", 32, cache=tmp_path))
-    out = np.zeros((2, 32, 32, 3), np.uint8)
-    for wrong in (len(held), -1):
-        with pytest.raises(IndexError, match=f"of {len(held)}"):
-            held.read(np.array([0, wrong]), out)
-    held.read(np.zeros(0, int), out[:0])

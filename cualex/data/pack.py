@@ -13,7 +13,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -27,6 +26,7 @@ import numpy as np
 from cualex import cache as caches
 from cualex.data.colours import Components, Matrix
 from cualex.data.decoding import Decoded, Progress, decode_split
+from cualex.data.rows import Rows
 from cualex.data.sources import Source
 
 # Counts up when the same file is decoded to other pixels, or a pack is laid out otherwise: older packs are rebuilt.
@@ -35,17 +35,14 @@ RECIPE = 2
 
 @dataclass(frozen=True, eq=False)
 class Pack(Decoded):
-    """A split on disk. pictures: uint8 (n, size, size, 3), mapped.  path: its directory."""
+    """A split on disk. pictures: n rows of uint8 (size, size, 3).  path: its directory."""
 
-    pictures: np.ndarray
+    pictures: Rows
     path: Path
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
-        if len(indices) and not 0 <= min(indices) <= max(indices) < len(self):
-            raise IndexError(f"pictures {min(indices)} to {max(indices)} of {len(self)}")
-        # One call for all rows, as fast as memory allows; with another mode it would copy everything twice.
-        np.take(self.pictures, indices, axis=0, out=out, mode="clip")
+        self.pictures.read(indices, out)
 
 
 def needed(source: Source, split: str, size: int) -> int:
@@ -66,10 +63,6 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
         index = json.loads((place / "index.json").read_text("ascii"))
         if index["identity"] != _identity(source, split, size):
             return None
-        shape = (len(index["labels"]), size, size, 3)
-        file = place / "pictures.uint8"
-        if file.stat().st_size != math.prod(shape):
-            return None
         held = Pack(
             size=size,
             labels=np.array(index["labels"], np.int32),
@@ -77,8 +70,7 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
             classes=tuple(index["classes"]),
             skipped=tuple((name, reason) for name, reason in index["skipped"]),
             **(_measures(place, index, size) if split == "train" else _NO_MEASURES),
-            # A plain array over the mapping: a memmap costs microseconds each time that it is indexed.
-            pictures=np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray),
+            pictures=Rows(place / "pictures.uint8", len(index["labels"]), (size, size, 3)),
             path=place,
         )
         # Another process may have put another pack there in the meantime.

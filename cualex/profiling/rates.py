@@ -5,11 +5,13 @@
     gathering     rows of a pack, in the order of an epoch, become a batch: in pinned memory where a GPU reads it
     augmenting    gathering, the drawing of views and colours, and the crops of the CPU engine; a GPU makes its own
 
-Seconds are those that the processor gave to the work, so that others who use the machine count little. Each figure is
-the median of some rounds. Beside it stands a copy of memory, made in the same rounds: a core can do no more.
+Seconds are those that the processor gave to the work, on files that are in the system's memory, so that others who use
+the machine and its disk count little. Each figure is the median of some rounds. Beside it stands a copy of memory, made
+in the same rounds: a core can do no more.
 """
 
 import dataclasses
+import itertools
 import statistics
 import tempfile
 import time
@@ -75,17 +77,21 @@ def _pack(source: Source, size: int) -> None:
 
 
 def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
-    """Gather batch after batch as training does, into memory that the device reads."""
+    """Gather batch after batch as training does, into memory that the device reads.
+
+    All of them once before that is timed: what has to come from the disk is not a core's work.
+    """
     batch, size = plan.batch, made.size
     rows = plan.parameters.devices[0].staging((batch, size, size, 3), np.uint8)
-    positions = iter(range(0, 10**15, batch))
-    where = "pinned memory" if plan.parameters.engine is not host else "memory"
     many = max(1, 256 // batch)  # batches a round
+    positions = itertools.cycle(range(0, (1 + ROUNDS) * many * batch, batch))
+    where = "pinned memory" if plan.parameters.engine is not host else "memory"
 
-    def work() -> None:
-        for _ in range(many):
+    def work(batches: int = many) -> None:
+        for _ in range(batches):
             made.read(stream.chosen(next(positions), batch), rows)
 
+    work((1 + ROUNDS) * many)
     return _rate(f"gathering into {where}", many * batch, work, many * rows.nbytes)
 
 
