@@ -25,4 +25,6 @@ def find(start, network: str):
         raise UsageError(
             f"--network {network} with --from {start}, whose network is {found.network.name}: leave --network out"
         )
+    if _resume.given("variant"):
+        raise UsageError(f"--variant with --from {start}, whose network says that itself: leave --variant out")
     return found

@@ -2,7 +2,7 @@
 
 import click
 
-from cualex.cli import _options
+from cualex.cli import _options, _variant
 
 OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
 
@@ -15,6 +15,7 @@ def options(command):
 
 
 _ALL = (
+    _variant.option,
     _options.crop,
     click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most."),
     _options.batch_size(),
@@ -111,6 +112,7 @@ def changed(recipe, chosen: dict):
     if chosen["optimizer"] and chosen["optimizer"] != recipe.optimizer:
         recipe = recipe.but(**recipes.RULES[chosen["optimizer"]])
     recipe = recipe.but(
+        variant=recipe.variant | _variant.read(recipe.network, chosen["variant"]),
         crop=chosen["crop"],
         batch=chosen["batch_size"],
         accumulate=chosen["accumulate"],

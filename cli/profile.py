@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing, _profile
+from cualex.cli import _options, _output, _packing, _profile, _variant
 
 
 @click.command()
@@ -21,6 +21,7 @@ from cualex.cli import _options, _output, _packing, _profile
 @_options.batch_size(32)
 @click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
 @_options.crop
+@_variant.option
 @click.option(
     "--repeat",
     type=click.IntRange(1),
@@ -56,6 +57,7 @@ def profile(
     batch_size,
     classes,
     crop,
+    variant,
     repeat,
     against,
     data,
@@ -79,6 +81,7 @@ def profile(
     Examples:
         cualex profile
         cualex profile alexnet --mode infer -b 1 --repeat 100
+        cualex profile alexnet --variant norm=none
         cualex profile runs/train --data demo --trace step.json
         cualex profile --against torch --json
     """
@@ -89,9 +92,10 @@ def profile(
     given = {"--classes": classes, "--crop": crop, "--precision": precision}
     given |= {"--against": against, "--data": data, "--trace": trace}
     command += [word for name, value in given.items() if value is not None for word in (name, value)]
+    command += [word for each in variant for word in ("--variant", each)]
     if trace is not None:
         timeline.check(trace)
-    problem = _problem(network, batch_size, classes, crop)
+    problem = _problem(network, batch_size, classes, crop, variant)
     source, pack = _pack(data, problem.network, batch_size, **packing) if data else (None, None)
     wanted = {"precision": precision, "against": against, "pack": pack, "data": data, "source": source}
     records = profiles.profile(problem, mode, device, repeat, **wanted)
@@ -106,7 +110,7 @@ def profile(
         _profile.show(measured)
 
 
-def _problem(named: str, batch: int, classes: int | None, crop: int | None):
+def _problem(named: str, batch: int, classes: int | None, crop: int | None, variant: tuple[str, ...]):
     """Make weights and a batch for the network of that name, or take the weights of a file or a run."""
     from dataclasses import replace
 
@@ -117,9 +121,9 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None):
     given = {name: value for name, value in (("classes", classes), ("crop", crop)) if value is not None}
     path = Path(named)
     if named in networks.names() or not (path.exists() or path.suffix == ".safetensors"):
-        return problem.make(networks.build(named, **given), batch)
-    if given:
-        raise UsageError(f"--{next(iter(given))}: {named} says that itself; leave the option out")
+        return problem.make(networks.build(named, **given, **_variant.read(named, variant)), batch)
+    if given or variant:
+        raise UsageError(f"--{next(iter(given), 'variant')}: {named} says that itself; leave the option out")
     kept = weights.load(path / "best.safetensors" if path.is_dir() else path)
     return replace(problem.make(kept.network, batch), tensors=kept.tensors, mean=kept.mean)
 

@@ -4,13 +4,14 @@ from dataclasses import asdict
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _options, _output, _variant
 
 
 @click.command()
 @click.argument("network", default="alexnet")
 @click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
 @_options.crop
+@_variant.option
 @click.option(
     "--against",
     metavar="NETWORK",
@@ -32,6 +33,7 @@ def summary(
     network: str,
     classes: int | None,
     crop: int | None,
+    variant: tuple[str, ...],
     against: str | None,
     memory: bool,
     batch_size: int,
@@ -54,18 +56,21 @@ def summary(
         cualex summary alexnet --classes 10 --crop 131
         cualex summary alexnet --memory --batch-size 128
         cualex summary alexnet --against alexnet-2012
+        cualex summary alexnet --variant norm=none --against alexnet
         cualex summary cifar-relu --json
     """
     from cualex import networks
 
     given = {"classes": classes, "crop": crop}
-    built = networks.build(network, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    built = networks.build(network, **given, **_variant.read(network, variant))
     if against:
         if memory or crop:
             raise click.UsageError(
                 f"--against with {'--memory' if memory else '--crop'}: leave one of them out."
             )
-        _differences(built, networks.build(against, **({"classes": classes} if classes else {})), as_json)
+        other = networks.build(against, **({"classes": classes} if classes else {}))
+        _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)
     else:
@@ -96,18 +101,17 @@ def _layers(network, as_json: bool) -> None:
         click.echo(f"Floats sent for a picture where towers lie apart, forward and backward: {said}.")
 
 
-def _differences(network, other, as_json: bool) -> None:
+def _differences(network, other, names: list[str], as_json: bool) -> None:
     from cualex.differences import compare
 
     found, both = compare(network, other), (network, other)
     if as_json:
-        said = {"networks": [each.name for each in both], "differences": [asdict(each) for each in found]}
+        said = {"networks": names, "differences": [asdict(each) for each in found]}
         _output.document(said | {"remarks": {each.name: each.remarks for each in both}})
         return
     if not found:
-        click.echo(f"{network.name} and {other.name} do not differ.")
+        click.echo(f"{names[0]} and {names[1]} do not differ.")
     else:
-        names = [each.name for each in both]
         _output.table(
             [
                 {
@@ -119,7 +123,7 @@ def _differences(network, other, as_json: bool) -> None:
                 for each in found
             ]
         )
-    for each in both if found else both[:1]:
+    for each in {each.name: each for each in both}.values():
         for remark in each.remarks:
             click.echo(f"\n{each.name}: {remark}")
 

@@ -8,7 +8,7 @@ The paper's text says 224; maps of 55x55 need 227 pixels, or 224 and three of pa
 
 from cualex.layers import Conv, Dense, Dropout, Exchange, Join, ReLU, Softmax
 from cualex.networks.network import Network
-from cualex.networks.variants import deviations, normalisation, pooling
+from cualex.networks.variants import deviations, normalisation, pooling, scaled
 
 REMARKS = (
     "Initial weights of 0.03 in conv3 to conv5 are those of the code of 2012; the paper's text has 0.01 everywhere.",
@@ -86,7 +86,7 @@ def _build(
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
 
     def each(count):
-        return max(1, round(count * width / towers))
+        return scaled(count, width, towers)
 
     std, upper = deviations(initial)
     meeting = Exchange() if towers > 1 and exchange else None

@@ -8,6 +8,7 @@ alexnet --against alexnet-2012` lists how the two differ.
 
 from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax, SpatialLRN
 from cualex.networks.network import Network
+from cualex.networks.variants import scaled
 
 REMARKS = (
     "The code of 2012 divides the picture with its colour noise by 1.1; here nothing is divided.",
@@ -33,7 +34,7 @@ def alexnet_2012(
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
 
     def each(count):
-        return max(1, round(count * width / 2))
+        return scaled(count, width, 2)
 
     def pool():
         return MaxPool(size=3, stride=2, round_up=True)

@@ -9,6 +9,7 @@ import math
 
 from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax, activation
 from cualex.networks.network import Network
+from cualex.networks.variants import scaled
 
 SMALLEST = 195  # of the crops that leave one value a map after the last pool
 
@@ -25,7 +26,7 @@ def alexnet_tanh(
         raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
 
     def each(count):
-        return 2 * max(1, round(count * width / 2))
+        return 2 * scaled(count, width, 2)
 
     def std(inputs):
         return math.sqrt(2 / inputs)

@@ -10,6 +10,7 @@ by a hundredth an update, and need some hundred to forget what they began with: 
 
 from cualex.layers import BatchNorm, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
+from cualex.networks.variants import scaled
 
 SMALLEST = 215  # of the crops that leave one value a map after the last pool
 
@@ -26,7 +27,7 @@ def alexnet_batchnorm(
 
     def convolution(number: int, filters: int, size: int, stride: int = 1, pool: bool = True):
         return {
-            f"conv{number}": Conv(max(1, round(filters * width)), size=size, stride=stride, std=None),
+            f"conv{number}": Conv(scaled(filters, width), size=size, stride=stride, std=None),
             f"relu{number}": ReLU(),
             **({f"pool{number}": MaxPool(size=2, stride=2)} if pool else {}),
             f"norm{number}": BatchNorm(),
@@ -34,7 +35,7 @@ def alexnet_batchnorm(
 
     def dense(number: int, outputs: int):
         return {
-            f"fc{number}": Dense(max(1, round(outputs * width)), std=None),
+            f"fc{number}": Dense(scaled(outputs, width), std=None),
             f"relu{number}": ReLU(),
             **({f"drop{number}": Dropout(dropout, inverted=True)} if dropout else {}),
             f"norm{number}": BatchNorm(),

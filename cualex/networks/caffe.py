@@ -9,7 +9,7 @@ makes no difference. Caffe's files read blue, green, red; these networks read re
 
 from cualex.layers import LRN, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
-from cualex.networks.variants import deviations
+from cualex.networks.variants import deviations, scaled
 
 REMARKS = (
     "Caffe's weights read blue, green, red; here conv1 reads red, green, blue.",
@@ -59,7 +59,7 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at, initial) -
     dense = std and std / 2
 
     def each(count):
-        return 2 * max(1, round(count * width / 2))
+        return 2 * scaled(count, width, 2)
 
     def after(number):
         made = {

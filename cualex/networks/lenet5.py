@@ -11,6 +11,7 @@ import math
 
 from cualex.layers import AveragePool, Conv, Dense, Grey, Softmax, activation
 from cualex.networks.network import Network
+from cualex.networks.variants import scaled
 
 STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5}  # of activations at 0; of the others 1
 
@@ -30,7 +31,7 @@ def lenet5(
     maps = ((crop - 4) // 2 - 4) // 2  # the side of what pool2 gives
 
     def each(count):
-        return max(1, round(count * width))
+        return scaled(count, width)
 
     def std(inputs):
         return 1 / (steepness * math.sqrt(inputs))

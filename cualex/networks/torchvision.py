@@ -11,6 +11,7 @@ import math
 
 from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax
 from cualex.networks.network import Network
+from cualex.networks.variants import scaled
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: red, green, blue from 0 to 1
 REMARKS = (
@@ -36,7 +37,7 @@ def alexnet_torchvision(
         side = (side - 3) // 2 + 1
 
     def each(count):
-        return max(1, round(count * width))
+        return scaled(count, width)
 
     def std(inputs):
         return math.sqrt(2 / inputs)

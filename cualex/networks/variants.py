@@ -1,5 +1,6 @@
-"""What the paper's experiments change in a network: how it normalises and pools, and how its weights begin."""
+"""What can be changed in a network: how wide it is, how it normalises and pools, and how its weights begin."""
 
+import math
 from dataclasses import replace
 
 from cualex.layers import LRN, BatchNorm, Layer, MaxPool, SpatialLRN
@@ -16,6 +17,13 @@ INITIAL = {  # deviations of weights in general, and of those in conv3 to conv5;
     "paper": (0.01, 0.01),
     "glorot": (None, None),
 }
+
+
+def scaled(count: int, width: float, towers: int = 1) -> int:
+    """Return `width` times a count of filters or units, in each of so many equal parts, and at least one."""
+    if not (width > 0 and math.isfinite(width)):
+        raise ValueError(f"expected a width above 0, got {width}")
+    return max(1, round(count * width / towers))
 
 
 def normalisation(norm: str, scale: float = 1.0) -> Layer | None:

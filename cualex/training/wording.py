@@ -4,12 +4,14 @@ from dataclasses import asdict
 
 from cualex import networks
 from cualex.data.batches import views
+from cualex.networks import arguments
 from cualex.training import hand
 
 COMPONENTS = {"data": "of the training pictures", "2012": "of ILSVRC-2012"}
 
 _WORDS = {
     "network": "network",
+    "variant": "variant of the network",
     "crop": "crop, pixels a side",
     "batch": "pictures a batch",
     "accumulate": "parts of a batch",
@@ -38,7 +40,8 @@ _OPTIMIZERS = {"momentum": "momentum", "adam": "Adam, as in Keras"}
 def rows(recipe, paper) -> list[tuple[str, str, str]]:
     """Return a row a number of a Recipe: its name, what it is here, and what it is in the paper ("" where the same)."""
     own, theirs = _said(recipe), _said(paper) | {"views": "2,048"}
-    return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in _WORDS]
+    names = [name for name in _WORDS if name != "variant" or recipe.variant]
+    return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in names]
 
 
 def _said(recipe) -> dict[str, str]:
@@ -71,6 +74,8 @@ def _schedule(recipe) -> str:
 
 def _word(name: str, value) -> str:
     """Write a number as a reader expects it."""
+    if name == "variant":
+        return arguments.said(value) or _NONE
     if name == "augment":
         return "yes" if value else "no"
     if name == "colour_components":
