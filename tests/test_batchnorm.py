@@ -8,7 +8,7 @@ import pytest
 import reference
 from benches import Bench
 from numpy.testing import assert_allclose, assert_array_equal
-from test_cuda_maps import planted
+from planting import planted
 
 from cualex.cuda import CudaDevice
 from cualex.devices import HostDevice

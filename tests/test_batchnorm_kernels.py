@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import small
 from benches import Bench
-from test_cuda_maps import SCHEDULES, bits, every_precision, planted
+from planting import planted
+from test_cuda_maps import SCHEDULES, every_precision
+from work_on_maps import bits
 
 from cualex import networks
 from cualex.cuda import CudaDevice
