@@ -41,6 +41,7 @@ CASES = {
     ),
     "two sources for one tower": Case(sources=2, shared=True),
     "one source for two towers": Case(towers=2, shared=True, pictures=1),
+    "one picture, blocks of rows": Case((dense.ALONE + 1, 1, 1), 7, towers=2, sources=2, pictures=1),
 }
 
 

@@ -9,6 +9,9 @@ the order (source, row, column, channel), the biases (towers, outputs).
 
 import numpy as np
 
+from cualex.engine.host.sums import add_in_order
+
+ALONE = 1024  # rows of a block in the forward pass of one picture
 OUTPUTS = 1024  # columns of a block in the forward pass, at most; there are at least two blocks
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
 UPDATED = (
@@ -37,21 +40,45 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
 
 def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     """Multiply, add the bias and, with `relu`, set what is negative to zero."""
-    towers, _, outputs = y.shape
-    everything = _side_by_side(device, x) if shared else None
+    towers, pictures, _ = y.shape
+    x = [_side_by_side(device, x)] * towers if shared else x
+    (_forward_one if pictures == 1 else _forward_several)(device, x, weight, bias, y, relu)
 
+
+def _forward_several(device, x, weight, bias, y, relu) -> None:
+    """Do so by blocks of outputs."""
+    towers, _, outputs = y.shape
     parts = max(2, -(-outputs // OUTPUTS))
 
     def task(tower, part, scratch):
         own = slice(part * outputs // parts, (part + 1) * outputs // parts)
         z = scratch("product", y[tower, :, own].shape, y.dtype)
-        np.matmul(everything if shared else x[tower], weight[tower, :, own], out=z)
-        z += bias[tower, own]
-        if relu:
-            np.maximum(z, 0, out=z)
-        np.copyto(y[tower, :, own], z)
+        np.matmul(x[tower], weight[tower, :, own], out=z)
+        _finish(z, bias[tower, own], y[tower, :, own], relu)
 
     device.grid(task, towers, parts)
+
+
+def _forward_one(device, x, weight, bias, y, relu) -> None:
+    """Do so for one picture, which takes as long as reading the weights: by whole rows, as they lie in memory."""
+    towers, inputs, outputs = weight.shape
+    parts = -(-inputs // ALONE)
+    sums = device.scratch("sums of rows", (parts, towers, 1, outputs), y.dtype)
+
+    def task(tower, part, scratch):
+        own = slice(part * inputs // parts, (part + 1) * inputs // parts)
+        np.matmul(x[tower][:, own], weight[tower, own], out=sums[part, tower])
+
+    device.grid(task, towers, parts)
+    _finish(add_in_order(sums), bias[:, None], y, relu)
+
+
+def _finish(z, bias, target, relu) -> None:
+    """Add the bias to a product, which is used up, and put it in its place."""
+    z += bias
+    if relu:
+        np.maximum(z, 0, out=z)
+    np.copyto(target, z)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
