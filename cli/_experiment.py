@@ -39,6 +39,7 @@ def description(experiment, scale, source, pack, tested, settings: dict) -> dict
         "data": source.name,
         "identity": source.identity,
         "pictures": len(pack),
+        "different": pack.different,
         "tested": len(tested),
         "device": settings["device"],
         "precision": settings["precision"],
@@ -52,10 +53,13 @@ def introduce(experiment, scale, pack, tested, trials) -> None:
     _output.say(f"{experiment.question}")
     _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
     _output.say(f"Here: {scale.differs}")
-    asked = [("train on", scale.pictures, len(pack)), ("look at", scale.tested, len(tested))]
+    asked = [("train on", scale.pictures, pack.different), ("look at", scale.tested, tested.different)]
     for what, wanted, got in asked:
         if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
             _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
+    if len(pack) > pack.different:
+        times = len(pack) // pack.different
+        _output.say(f"Note: an epoch goes through the {pack.different:,} pictures {times} times.")
     _output.say(
         f"{count(arms, 'arm')}, {count(rates, 'rate')} each, {count(scale.seeds, 'seed')} from 0 on: "
         f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "

@@ -79,9 +79,10 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         workers=options["workers"],
         yes=options["yes"],
     )
-    pack = First(packs["train"], scale.pictures)
+    few = First(packs["train"], scale.pictures)
+    pack = First(few, None, scale.least)
     shown = scale.tested and max(scale.tested, len(source.classes))
-    tested = First(pack if chosen.measure.on_training else packs[validation], shown)
+    tested = First(few if chosen.measure.on_training else packs[validation], shown)
     scale = scale.on(len(pack))
     trials = chosen.trials(scale)
     _experiment.introduce(chosen, scale, pack, tested, trials)

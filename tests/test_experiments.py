@@ -175,6 +175,16 @@ def test_a_class_with_fewer_gives_all_it_has():
     assert First(Pack(), None).names == tuple("pqrstu")
 
 
+@pytest.mark.parametrize(("least", "times"), [(0, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+def test_few_pictures_are_there_several_times(least, times):
+    first = First(Pack(), 5, least)
+    assert (len(first), first.different) == (4 * times, 4)
+    assert (first.names, first.labels.tolist()) == (tuple("pqrt") * times, [1, 0, 0, 1] * times)
+    out = np.empty((len(first), 1, 1, 3), np.uint8)
+    first.read(np.arange(len(first)), out)
+    assert out[:, 0, 0, 0].tolist() == [0, 1, 2, 4] * times
+
+
 def test_fewer_pictures_than_classes_are_refused():
     with pytest.raises(UsageError, match="1 pictures of 2 classes: expected at least one of each class"):
         First(Pack(), 1)

@@ -119,6 +119,7 @@ _EXPERIMENTS = (
             pictures=10_000,
             tested=50,
             updates=200,
+            least=1_600,
             falls=False,
         ),
         full=Scale(

@@ -29,8 +29,9 @@ class Scale:
 
     recipe: the training that the arms change, with its epochs.  differs: how this scale differs from the paper's.
     seeds: how many, from 0 on.  pictures, tested: how many of each split in equal shares of the classes, all for None.
-    updates: the least number of updates; the epochs follow from it.  falls: whether the rate falls by ten for the last
-    fifth of the epochs; else its schedule is the recipe's.
+    updates: the least number of updates; the epochs follow from it.  least: how many pictures an epoch has at least; a
+    smaller set is gone through several times, for an epoch ends with a look at the network and a checkpoint.
+    falls: whether the rate falls by ten for the last fifth of the epochs; else its schedule is the recipe's.
     """
 
     recipe: Recipe
@@ -39,6 +40,7 @@ class Scale:
     pictures: int | None = None
     tested: int | None = None
     updates: int | None = None
+    least: int = 0
     falls: bool = True
 
     def but(
