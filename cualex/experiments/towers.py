@@ -28,7 +28,7 @@ EXPERIMENTS = (
             "one-tower": Arm({"network": "alexnet-one-tower"}, {"half": True}, paper="+1.7"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=5_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, pictures=4_000, tested=2_500),
         full=FULL,
         reading=(
             f"{SEEDS} As in the paper, conv5 and the dense layers are not halved: both networks have about as many "
@@ -46,7 +46,7 @@ EXPERIMENTS = (
             "no-exchange": Arm(variant={"exchange": False}, paper="+1.2 (code)"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=5_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, pictures=4_000, tested=2_500),
         full=FULL,
         reading=(
             f"{SEEDS} Without exchanges conv3, fc6 and fc7 have half of their weights, so that less is lost than "
@@ -64,7 +64,7 @@ EXPERIMENTS = (
             "no-dropout": Arm({"dropout": 0.0}, rates=(0.003, 0.01), paper="overfits"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS.but(epochs=20), DIFFERS, seeds=2, pictures=2_000, tested=2_000),
+        scale=Scale(TOWERS.but(epochs=12), DIFFERS, seeds=2, pictures=2_000, tested=2_000),
         full=FULL,
         reading=(
             f"{SEEDS} Overfitting is the gap between the two errors; dropout slows learning, and a network that has "
@@ -83,7 +83,7 @@ EXPERIMENTS = (
             "no-colour-noise": Arm({"colour_noise": 0.0}, paper="+1 or more"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=5_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, pictures=4_000, tested=2_500),
         full=FULL,
         reading=(
             f"{SEEDS} Noise, like all augmentation, helps a network that would learn its pictures by heart; in a few "
