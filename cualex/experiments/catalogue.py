@@ -70,7 +70,7 @@ _EXPERIMENTS = (
             "batch": Arm(variant={"norm": "batch"}, rates=(0.01, 0.03)),
         },
         measure=ERRORS,
-        scale=Scale(FOUR_LAYERS.but(epochs=4), SMALL, seeds=2, pictures=10_000, tested=2_500),
+        scale=Scale(FOUR_LAYERS.but(epochs=4), SMALL, seeds=2, pictures=6_000, tested=2_500),
         full=Scale(PAPER, "The paper's network and recipe, on the data that is named.", seeds=1, falls=False),
         reading=(
             f"{SEEDS} Across and within have the paper's numbers (k=2, n=5, beta=0.75), but an alpha that is 64^2 "
@@ -91,7 +91,7 @@ _EXPERIMENTS = (
             "non-overlapping": Arm(variant={"pool": 2}, paper="+0.4"),
         },
         measure=ERRORS,
-        scale=Scale(FOUR_LAYERS.but(epochs=8), SMALL, pictures=10_000, tested=2_500),
+        scale=Scale(FOUR_LAYERS.but(epochs=6), SMALL, pictures=10_000, tested=2_500),
         full=Scale(PAPER, "The paper's network and recipe, on the data that is named.", seeds=1, falls=False),
         reading=(
             f"{SEEDS} The paper's difference is so small that three seeds on a few thousand test pictures will hardly "
@@ -118,7 +118,7 @@ _EXPERIMENTS = (
             "when it has left ln C, or when its epochs are over.",
             pictures=10_000,
             tested=50,
-            updates=120,
+            updates=100,
             least=1_600,
             falls=False,
         ),
