@@ -22,7 +22,7 @@ from cualex.profiling.roofline import Roofline
 @pytest.fixture
 def few(monkeypatch):
     """Let little be enough."""
-    for name, value in (("ROUNDS", 2), ("FILES", 4), ("COPIED", 2**12)):
+    for name, value in (("ROUNDS", 2), ("PICTURES", 6), ("FILES", 4), ("COPIED", 2**12)):
         monkeypatch.setattr(rates, name, value)
 
 
@@ -66,7 +66,7 @@ def test_the_crops_that_are_timed_are_those_of_training(few, folder, tmp_path):
         for shape, kind in (((network.stored,) * 2 + (3,), np.uint8), ((3,), np.int32))
     ]
     labels, shifts = np.empty(3, np.int32), np.empty((3, 3), np.float32)
-    stream.fill(2 * 3, *batch, labels, shifts)  # one that warms up, and two rounds
+    stream.fill(5 * 3, *batch, labels, shifts)  # a round that warms up and two more, of two batches each
     plan.put(*batch, labels, shifts)
     step.run()
     assert np.array_equal(timed, step.arrays()["y"])

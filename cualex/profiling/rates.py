@@ -29,6 +29,7 @@ from cualex.engine import host
 from cualex.plan import Plan
 
 ROUNDS = 5
+PICTURES = 256  # that are gathered in a round, or a batch
 FILES = 32  # pictures that are decoded in a round, and packed, at the most
 COPIED = 2**26  # bytes of the copy beside: more than most caches hold
 
@@ -83,7 +84,7 @@ def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
     """
     batch, size = plan.batch, made.size
     rows = plan.parameters.devices[0].staging((batch, size, size, 3), np.uint8)
-    many = max(1, 256 // batch)  # batches a round
+    many = _batches(batch)
     positions = itertools.cycle(range(0, (1 + ROUNDS) * many * batch, batch))
     where = "pinned memory" if plan.parameters.engine is not host else "memory"
 
@@ -100,14 +101,21 @@ def _augmenting(plan: Plan, stream: Stream) -> Rate:
     step = next(step for step in plan.steps if step.kind == "data")
     alone, arrays = HostDevice(workers=1, precision=plan.parameters.devices[0].precision), step.arrays()
     given = [arrays[name] for name in ("pictures", "views", "colours")]
-    labels, batches = np.empty(plan.batch, np.int32), iter(range(0, 10**15, plan.batch))
+    labels, positions = np.empty(plan.batch, np.int32), itertools.count(0, plan.batch)
+    many = _batches(plan.batch)
 
     def work() -> None:
         pictures, views, shifts = given
-        stream.fill(next(batches), pictures, views, labels, shifts)
-        host.crop.forward(alone, **arrays, **step.numbers)
+        for _ in range(many):
+            stream.fill(next(positions), pictures, views, labels, shifts)
+            host.crop.forward(alone, **arrays, **step.numbers)
 
-    return _rate("gathering and augmenting", plan.batch, work)
+    return _rate("gathering and augmenting", many * plan.batch, work)
+
+
+def _batches(batch: int) -> int:
+    """Return how many batches a round has."""
+    return max(1, PICTURES // batch)
 
 
 def _rate(stage: str, count: int, work: Callable[[], object], written: int | None = None) -> Rate:
