@@ -69,7 +69,8 @@ class OneFileEach(click.Group):
         "auto_envvar_prefix": "CUALEX",
         "max_content_width": 100,
     },
-    epilog="The environment can give any option: CUALEX_TRAIN_BATCH_SIZE is that of `train --batch-size`.",
+    epilog="The environment can give options: CUALEX_TRAIN_BATCH_SIZE is that of `train --batch-size`; --json is "
+    "AS_JSON there, --from START, and --list LISTED.",
 )
 @click.version_option(__version__, prog_name="cualex")
 @click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Show the traceback of an error.")

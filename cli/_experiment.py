@@ -47,8 +47,11 @@ def description(experiment, scale, source, pack, tested, settings: dict) -> dict
     }
 
 
-def introduce(experiment, scale, pack, tested, trials) -> None:
-    """Say what is asked, at which scale, and how that differs from the paper's."""
+def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
+    """Say what is asked, at which scale, and how that differs from the paper's.
+
+    own: whether the pictures that an epoch ends with are of those that it trains on.
+    """
     arms, rates = len(experiment.arms), len({trial.rate for trial in trials})
     _output.say(f"{experiment.question}")
     _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
@@ -63,7 +66,7 @@ def introduce(experiment, scale, pack, tested, trials) -> None:
     _output.say(
         f"{count(arms, 'arm')}, {count(rates, 'rate')} each, {count(scale.seeds, 'seed')} from 0 on: "
         f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "
-        f"an epoch ends with {len(tested):,} {'of these' if experiment.measure.on_training else 'others'}."
+        f"an epoch ends with {len(tested):,} {'of these' if own else 'others'}."
     )
 
 

@@ -19,7 +19,7 @@ device = click.option(
 precision = click.option(
     "--precision",
     type=click.Choice(["fp32", "tf32", "bf16"]),
-    help="How products are computed: fp32 on the CPU; tf32 on GPUs if not given.",
+    help="How products are computed; if not given fp32 on the CPU, and on GPUs tf32, or fp32 before sm_80.",
 )
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table."

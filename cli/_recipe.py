@@ -112,7 +112,7 @@ def changed(recipe, chosen: dict):
     if chosen["optimizer"] and chosen["optimizer"] != recipe.optimizer:
         recipe = recipe.but(**recipes.RULES[chosen["optimizer"]])
     recipe = recipe.but(
-        variant=recipe.variant | _variant.read(recipe.network, chosen["variant"]),
+        variant=recipe.variant | _variant.read(recipe.network, chosen["variant"], _variant.OF_RECIPES),
         crop=chosen["crop"],
         batch=chosen["batch_size"],
         accumulate=chosen["accumulate"],

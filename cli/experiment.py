@@ -46,9 +46,9 @@ LONG = 3600.0  # seconds; above this a person is asked
 def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_weights, as_json, **options):
     """Run one of the paper's experiments; with no NAME list them.
 
-    Each is a few small trainings that differ in one thing, with several seeds. The result is a table with means and
-    deviations beside the paper's own figure, result.json with all conditions, and a picture, in a directory
-    below --output. The same command goes on where it was stopped.
+    Each is a few small trainings that differ in one thing, with one to three seeds. The result is a table with means,
+    and with several seeds deviations, beside the paper's own figure, result.json with all conditions, and a picture,
+    in a directory below --output. The same command goes on where it was stopped.
 
     \b
     Examples:
@@ -85,7 +85,8 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     tested = First(few if chosen.measure.on_training else packs[validation], shown)
     scale = scale.on(len(pack))
     trials = chosen.trials(scale)
-    _experiment.introduce(chosen, scale, pack, tested, trials)
+    own = chosen.measure.on_training or validation == "train"
+    _experiment.introduce(chosen, scale, pack, tested, own, trials)
     settings = {"device": placed, "precision": options["precision"], "compiling": _output.Compiling()}
     about = _experiment.description(chosen, scale, source, pack, tested, settings)
     place = runner.directory(output, name, about)

@@ -107,7 +107,7 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
     found, both = compare(network, other), (network, other)
     if as_json:
         said = {"networks": names, "differences": [asdict(each) for each in found]}
-        _output.document(said | {"remarks": {each.name: each.remarks for each in both}})
+        _output.document(said | {"remarks": {name: each.remarks for name, each in zip(names, both, strict=True)}})
         return
     if not found:
         click.echo(f"{names[0]} and {names[1]} do not differ.")
@@ -123,9 +123,12 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
                 for each in found
             ]
         )
-    for each in {each.name: each for each in both}.values():
+    told = {}
+    for name, each in zip(names, both, strict=True):
         for remark in each.remarks:
-            click.echo(f"\n{each.name}: {remark}")
+            told.setdefault(remark, []).append(name)
+    for remark, whose in told.items():
+        click.echo(f"\n{' and '.join(dict.fromkeys(whose))}: {remark}")
 
 
 def _cells(row) -> dict:

@@ -13,7 +13,11 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 @_options.network
 @_recipe.options
 @_finetuning.option
-@click.option("--paper", is_flag=True, help="The paper's recipe, on the demo set as well.")
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="On the demo set, the recipe that the network has elsewhere: for alexnet the paper's.",
+)
 @_options.seed
 @_options.device
 @_options.precision
@@ -46,7 +50,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     """Train a network on DATA; keep all in a run directory.
 
     DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
-    a small set of generated pictures, for which alexnet has a quick recipe of its own.
+    which it is if not given: a small set of generated pictures, for which alexnet and its kin have quick recipes.
 
     Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
     own options, but for those that are given; the weights become those of a run never stopped, to the bit.

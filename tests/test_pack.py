@@ -319,7 +319,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_is_needed(folder, cache, monke
         f"{cache}/packs: the cache cannot be written ({FULL}; {needed / 1e9:.3g} GB needed, "
     )
     assert message.endswith(
-        " GB free); set CUALEX_CACHE to another directory, or decode each time with --no-pack"
+        " GB free); set CUALEX_CACHE to another directory, or decode each time with --no-pack where the command has it"
     )
     assert list(cache.rglob("*.part")) == []
 
@@ -353,7 +353,7 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path):
         packed(folder)
     assert str(caught.value) == (
         f"{tmp_path}/cache/packs: the cache cannot be written (File exists); "
-        "set CUALEX_CACHE to another directory, or decode each time with --no-pack"
+        "set CUALEX_CACHE to another directory, or decode each time with --no-pack where the command has it"
     )
 
 

@@ -1,5 +1,7 @@
 """Rows of a file: the right ones, or an error that says which is missing; and nothing is left open."""
 
+import errno
+import mmap
 import os
 import shutil
 import threading
@@ -57,7 +59,7 @@ def test_a_file_of_another_size_is_not_opened(held, change):
 
 @pytest.mark.parametrize("left", [0, 4 * 15 + 7, COUNT * 15 - 1])
 def test_a_file_that_is_cut_short_while_it_is_open(held, left):
-    """It is an error that says so, and never the end of the process."""
+    """It is an error that says so, and not the end of the process."""
     rows, file, _ = held
     os.truncate(file, left)
     said = rf"cut short while it was read, from 135 bytes to {left}\. Remove .*pack, and it is made again"
@@ -73,6 +75,16 @@ def test_a_file_that_is_removed_or_replaced_is_read_to_its_end(held):
     out = np.empty_like(whole)
     rows.read(np.arange(COUNT), out)
     assert (out == whole).all()
+
+
+def test_a_file_that_cannot_be_mapped_is_said_and_left_alone(held, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENODEV, "No such device")
+
+    _, file, _ = held
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(DataError, match=r"rows\.uint8: cannot be mapped \(No such device\)\. Allow the process"):
+        Rows(file, COUNT, SHAPE)
 
 
 def test_what_nobody_holds_is_closed(held):

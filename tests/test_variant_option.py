@@ -38,8 +38,8 @@ def test_words_get_the_type_of_the_default(words, read):
     ("words", "said"),
     [
         (["norm"], "'norm': expected NAME=VALUE, of norm=across, pool=3, width=1.0, exchange=yes"),
-        (["classes=4"], "no argument is called 'classes'; there are norm=across, pool=3, width=1.0, exchange=yes"),
-        (["=4"], "no argument is called ''; there are norm=across"),
+        (["classes=4"], "classes is not given this way: an option says it, or the data"),
+        (["=4"], "no argument is called ''; there are norm=across, pool=3, width=1.0, exchange=yes"),
         (["pool=two"], "pool=two: expected a whole number"),
         (["pool=2.0"], "pool=2.0: expected a whole number"),
         (["width=wide"], "width=wide: expected a number"),
@@ -104,7 +104,8 @@ def test_a_run_goes_on_with_its_variant_and_no_other(trained):
     place, _ = trained
     (place / "runs" / "train" / "finished.json").unlink()
     ways = ["train", "--resume", place / "runs" / "train", "--epochs", "3", "--cache", place / "cache"]
-    assert "variant" in refused(*ways, "--variant", "function=tanh")
+    said = refused(*ways, "--variant", "function=tanh")
+    assert "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, and that cannot change" in said
     result = run(*ways)
     assert result.exit_code == 0, result.output
     kept = weights.load(place / "runs" / "train" / "last.safetensors")
@@ -116,6 +117,21 @@ def test_weights_to_begin_with_have_their_own(trained):
     start = place / "runs" / "train" / "best.safetensors"
     said = refused("train", place / "set", "--from", start, "--variant", "function=tanh")
     assert said.endswith("whose network says that itself: leave --variant out")
+
+
+def test_a_training_that_begins_with_a_variant_goes_on_with_it(trained):
+    """Of layers that the network itself has not, and shown as what it is."""
+    place, _ = trained
+    start, kept = place / "runs" / "train" / "best.safetensors", ["--cache", place / "cache"]
+    own = ["--epochs", "1", "-b", "8", "--output", place / "further", *kept]
+    result = run("train", place / "set", "--from", start, "--freeze", "conv1", *own)
+    assert result.exit_code == 0, result.output
+    assert "function=sigmoid, width=0.5" in result.stderr
+    (place / "further" / "train" / "finished.json").unlink()
+    result = run("train", "--resume", place / "further" / "train", "--epochs", "2", *kept)
+    assert result.exit_code == 0, result.output
+    network = weights.load(place / "further" / "train" / "last.safetensors").network
+    assert (network.arguments["function"], network.arguments["width"]) == ("sigmoid", 0.5)
 
 
 def test_the_recipe_names_it_only_where_there_is_one():
@@ -136,7 +152,15 @@ def test_a_summary_of_a_variant_and_how_it_differs():
     ]
     lines = run("summary", "alexnet", "--variant", "pool=2", "--against", "alexnet").stdout.splitlines()
     assert lines[0].split("  ")[-2:] == ["alexnet pool=2", "alexnet"]
-    assert sum(line.startswith("alexnet: Crops of 227") for line in lines) == 1
+    assert sum(line.startswith("alexnet pool=2 and alexnet: Crops of 227") for line in lines) == 1
+
+
+def test_a_remark_is_on_the_network_that_it_is_about():
+    words = ["summary", "alexnet", "--variant", "initial=paper", "--against", "alexnet"]
+    remarks = [line for line in run(*words).stdout.splitlines() if "0.03 in conv3 to conv5 are" in line]
+    assert [line.partition(":")[0] for line in remarks] == ["alexnet"]
+    said = json.loads(run(*words, "--json").stdout)["remarks"]
+    assert [len(said[name]) for name in ("alexnet initial=paper", "alexnet")] == [1, 2]
 
 
 def test_a_profile_of_a_variant():

@@ -28,6 +28,7 @@ from cualex.data.colours import Components, Matrix
 from cualex.data.decoding import Decoded, Progress, decode_split
 from cualex.data.rows import Rows
 from cualex.data.sources import Source
+from cualex.errors import OutputError
 
 # Counts up when the same file is decoded to other pixels, or a pack is laid out otherwise: older packs are rebuilt.
 RECIPE = 2
@@ -127,7 +128,10 @@ def pack(
         room = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             room = f"; {needed(source, split, size) / 1e9:.3g} GB needed, {free(cache) / 1e9:.3g} GB free"
-        raise caches.refused(place.parent, error, room, ", or decode each time with --no-pack") from None
+        way = ", or decode each time with --no-pack where the command has it"
+        raise caches.refused(place.parent, error, room, way) from None
+    if held is None:
+        raise OutputError(f"{place}: was changed while it was made. Try again.")
     return held
 
 

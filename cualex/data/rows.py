@@ -1,7 +1,8 @@
 """Rows of equal size in a file, copied by number into memory that the caller owns.
 
 The file is mapped, which is a fifth faster than reading it. But to touch a mapping beyond the end of its file ends the
-process, so the file's length is looked at before each copy.
+process, so the file's length is looked at before each copy; what happens to it in the very moment of one, and a disk
+that fails, still do.
 """
 
 import mmap
@@ -19,14 +20,21 @@ class Rows:
     """Be a file of `count` rows of uint8, open until nobody holds this any more, whatever becomes of its name."""
 
     def __init__(self, path: str | Path, count: int, shape: Sequence[int]):
-        """Open the file; raise OSError where there is none, ValueError where it has another size."""
+        """Open the file.
+
+        Raise OSError where there is none, ValueError where it has another size, DataError where it cannot be mapped.
+        """
         self.path, self.count = Path(path), count
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         self.nbytes = int(np.prod((count, *shape), dtype=np.int64))
         if (found := os.fstat(self._file).st_size) != self.nbytes:
             raise ValueError(f"{path}: expected {self.nbytes} bytes, got {found}")
-        mapping = mmap.mmap(self._file, self.nbytes, access=mmap.ACCESS_READ)
+        try:
+            mapping = mmap.mmap(self._file, self.nbytes, access=mmap.ACCESS_READ)
+        except OSError as error:
+            way = "Allow the process more memory, or keep the cache (--cache, CUALEX_CACHE) on another disk."
+            raise DataError(f"{path}: cannot be mapped ({error.strerror}). {way}") from error
         self._rows = np.frombuffer(mapping, np.uint8).reshape(count, *shape)
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:

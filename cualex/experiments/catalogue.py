@@ -37,8 +37,8 @@ _EXPERIMENTS = (
         scale=Scale(
             BARE.but(epochs=14),
             "The paper does not give its network, batch or rates; its curves are of all 50,000 pictures, as far as "
-            "one can tell. Here it is some of them, in batches of 32, and the training error is that at the end of an "
-            "epoch on some of these. A run ends when it is at 25 %, or when its epochs are over.",
+            "one can tell. Here training has fewer, in batches of 32, and its error is measured at the end of each "
+            "epoch, on some of them. A run ends when it is at 25 %, or when its epochs are over.",
             seeds=1,
             pictures=10_000,
             tested=2_500,

@@ -1,4 +1,4 @@
-"""Where the towers meet: the only layers that may cause a link between devices. Section 3.5 of the paper."""
+"""Where the towers meet: the only layers that may cause a link between devices. Sections 3.2 and 3.5 of the paper."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -22,6 +22,8 @@ def read(function: Callable, words: Sequence[str], said_elsewhere: Sequence[str]
         name, sign, value = word.partition("=")
         if not sign:
             raise ValueError(f"{word!r}: expected NAME=VALUE, of {said(own)}")
+        if name in said_elsewhere:
+            raise ValueError(f"{name} is not given this way: an option says it, or the data")
         if name not in own:
             raise ValueError(f"no argument is called {name!r}; there are {said(own)}")
         if name in found:

@@ -6,8 +6,8 @@
     augmenting    gathering, the drawing of views and colours, and the crops of the CPU engine; a GPU makes its own
 
 Seconds are those that the processor gave to the work, on files that are in the system's memory, so that others who use
-the machine and its disk count little. Each figure is the median of some rounds. Beside it stands a copy of memory, made
-in the same rounds: a core can do no more.
+the machine and its disk count little. Each figure is the median of some rounds. Beside it stands a copy of 64 MiB,
+made in the same rounds, to compare with; into a batch that fits a cache a core may write faster.
 """
 
 import dataclasses

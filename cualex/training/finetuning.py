@@ -1,5 +1,6 @@
 """Weights to begin with: those of another training, with a new last layer where the classes are others."""
 
+import inspect
 from dataclasses import dataclass, replace
 
 from cualex import networks, weights
@@ -25,9 +26,16 @@ class Start:
 
 
 def recipe(found: Weights, begun: Recipe) -> Recipe:
-    """Return a recipe for the network of a weights file, with the crop and mean picture that its features know."""
-    own = {name: found.network.arguments[name] for name in KEPT if name in found.network.arguments}
-    return replace(begun, network=found.network.name, **own)
+    """Return a recipe for the network of a weights file, its variant, and the crop and mean picture that it knows."""
+    own = found.network.arguments
+    usual = inspect.signature(networks.find(found.network.name)).parameters
+    variant = {
+        name: value
+        for name, value in own.items()
+        if name not in (*KEPT, "classes") and value != usual[name].default
+    }
+    kept = {name: own[name] for name in KEPT if name in own}
+    return replace(begun, network=found.network.name, variant=variant, **kept)
 
 
 def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:

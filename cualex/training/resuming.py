@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from cualex import environment, files
 from cualex.errors import UsageError
+from cualex.networks import arguments
 from cualex.training import conditions
 from cualex.training.recipes import Recipe
 from cualex.training.run import Run
@@ -51,6 +52,8 @@ def check(run: Run, wanted: Recipe) -> None:
     before, outcome = recipe(run.arguments().get("recipe")), run.outcome()
     for name in FIXED:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
+            if name == "variant":
+                expected, got = (arguments.said(each) or "none" for each in (expected, got))
             raise UsageError(
                 f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
             )
