@@ -91,7 +91,7 @@ _EXPERIMENTS = (
             "non-overlapping": Arm(variant={"pool": 2}, paper="+0.4"),
         },
         measure=ERRORS,
-        scale=Scale(FOUR_LAYERS.but(epochs=6), SMALL, pictures=10_000, tested=2_500),
+        scale=Scale(FOUR_LAYERS.but(epochs=6), SMALL, pictures=5_000, tested=2_500),
         full=Scale(PAPER, "The paper's network and recipe, on the data that is named.", seeds=1, falls=False),
         reading=(
             f"{SEEDS} The paper's difference is so small that three seeds on a few thousand test pictures will hardly "

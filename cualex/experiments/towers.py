@@ -28,7 +28,7 @@ EXPERIMENTS = (
             "one-tower": Arm({"network": "alexnet-one-tower"}, {"half": True}, paper="+1.7"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=3_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, pictures=2_000, tested=2_000),
         full=FULL,
         reading=(
             f"{SEEDS} As in the paper, conv5 and the dense layers are not halved: both networks have about as many "
@@ -83,7 +83,7 @@ EXPERIMENTS = (
             "no-colour-noise": Arm({"colour_noise": 0.0}, paper="+1 or more"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=3_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, pictures=2_000, tested=2_000),
         full=FULL,
         reading=(
             f"{SEEDS} Noise, like all augmentation, helps a network that would learn its pictures by heart; in a few "
