@@ -40,7 +40,8 @@ def fault(error: Exception) -> Fault | None:
         return Fault(str(error), error.exit_code)
     if isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
-        return Fault(f"not enough memory{reason}: choose a smaller --batch-size.", OutOfMemory.exit_code)
+        way = "choose a smaller --batch-size, or a smaller network"
+        return Fault(f"not enough memory{reason}: {way}.", OutOfMemory.exit_code)
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return fault(files.cannot_write(error.filename or "the output", error))
     if isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename:

@@ -24,7 +24,7 @@ LONG = 3600.0  # seconds; above this a person is asked
     metavar="N",
     help="Train on the first N pictures, as many of each class; the experiment's own number if not given.",
 )
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Repeat with N seeds, from 0 on.")
+@click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="Repeat with N seeds, from 0 on.")
 @click.option(
     "--epochs", type=click.IntRange(1), metavar="N", help="Train each network for N epochs at the most."
 )
@@ -58,6 +58,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         cualex experiment one-tower --data imagenet --full
     """
     from cualex.data import sources
+    from cualex.errors import UsageError
     from cualex.experiments import catalogue, comparing, estimating, result, runner
     from cualex.experiments.subset import First
 
@@ -67,6 +68,11 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     chosen = catalogue.find(name)
     scale = (chosen.full if full else chosen.scale).but(pictures=pictures, seeds=seeds, epochs=epochs)
     source = sources.find(data)
+    if scale.pictures is not None and scale.pictures < len(source.classes):
+        raise UsageError(
+            f"--pictures {scale.pictures:,}: {data} has {len(source.classes):,} classes, and each needs a picture; "
+            f"give {len(source.classes)} or more"
+        )
     validation = source.validation or "train"
     if validation == "train" and not chosen.measure.on_training:
         _output.say("Note: there are no test pictures, so the test error is that of the training pictures.")
@@ -80,7 +86,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         yes=options["yes"],
     )
     few = First(packs["train"], scale.pictures)
-    pack = First(few, None, scale.least)
+    pack = First(few, None, max(scale.least, scale.recipe.batch))  # an epoch has an update
     shown = scale.tested and max(scale.tested, len(source.classes))
     tested = First(few if chosen.measure.on_training else packs[validation], shown)
     scale = scale.on(len(pack))
@@ -90,7 +96,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     settings = {"device": placed, "precision": options["precision"], "compiling": _output.Compiling()}
     about = _experiment.description(chosen, scale, source, pack, tested, settings)
     place = runner.directory(output, name, about)
-    left = [trial for trial in trials if runner.done(place, trial) is None]
+    left = [trial for trial in trials if runner.done(place, trial, chosen.measure) is None]
     _output.say(f"Directory: {place}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
     if left:
         seconds = estimating.seconds(left, pack, tested, settings)

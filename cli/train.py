@@ -89,6 +89,8 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         found, (recipe, options) = None, _resume.begin(run, network, seed, options)
     recipe = _recipe.changed(recipe, options)
     if first_aid:
+        if run is not None:
+            resuming.check_fixed(run, recipe)
         recipe = _first_aid.recipe(options, recipe)
     elif run is not None:
         resuming.check(run, recipe)

@@ -154,9 +154,9 @@ def test_a_fault_of_cualex_keeps_its_traceback(run, raising):
         (
             MemoryError("Unable to allocate 9 GiB"),
             5,
-            "not enough memory (Unable to allocate 9 GiB): choose a smaller --batch-size.",
+            "not enough memory (Unable to allocate 9 GiB): choose a smaller --batch-size, or a smaller network.",
         ),
-        (MemoryError(), 5, "not enough memory: choose a smaller --batch-size."),
+        (MemoryError(), 5, "not enough memory: choose a smaller --batch-size, or a smaller network."),
     ],
 )
 def test_what_the_machine_lacks_is_one_line(run, raising, error, code, line):

@@ -128,7 +128,7 @@ def test_the_paper_s_figure_1_has_no_regularisation_and_four_rates():
 
 def test_a_scale_takes_other_numbers():
     experiment = catalogue.find("no-dropout")
-    assert experiment.recipe(experiment.scale, "dropout").drop_epochs == (16,)
+    assert experiment.recipe(experiment.scale, "dropout").drop_epochs == (10,)
     scale = experiment.scale.but(pictures=70, seeds=2, epochs=5)
     assert (scale.pictures, scale.seeds, scale.recipe.epochs) == (70, 2, 5)
     assert experiment.recipe(scale, "dropout").drop_epochs == (4,)
@@ -137,7 +137,7 @@ def test_a_scale_takes_other_numbers():
 
 def test_updates_become_epochs_unless_these_are_given():
     scale = catalogue.find("initial-weights").scale
-    assert scale.on(96).recipe.epochs == 67  # 200 updates of 32 are 6,400 pictures
+    assert scale.on(96).recipe.epochs == 34  # 100 updates of 32 are 3,200 pictures
     assert scale.on(10_000).recipe.epochs == 1
     assert scale.but(epochs=3).on(96).recipe.epochs == 3
 

@@ -52,10 +52,10 @@ def test_other_words_are_refused(words, said):
         arguments.read(function, words, ("classes",))
 
 
-@pytest.mark.parametrize("width", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("width", [0.0, -1.0, float("nan"), float("inf"), 1e6, 1e308])
 @pytest.mark.parametrize("name", [name for name in networks.names() if not name.startswith("cifar")])
 def test_no_network_has_no_width(name, width):
-    with pytest.raises(networks.UsageError, match="expected a width above 0, got"):
+    with pytest.raises(networks.UsageError, match=r"expected a width above 0, and [\d.e+]+ at the most, got"):
         networks.build(name, width=width)
 
 
@@ -105,6 +105,7 @@ def test_a_run_goes_on_with_its_variant_and_no_other(trained):
     (place / "runs" / "train" / "finished.json").unlink()
     ways = ["train", "--resume", place / "runs" / "train", "--epochs", "3", "--cache", place / "cache"]
     said = refused(*ways, "--variant", "function=tanh")
+    assert said == refused(*ways, "--check-gradients", "--variant", "function=tanh")
     assert "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, and that cannot change" in said
     result = run(*ways)
     assert result.exit_code == 0, result.output
@@ -180,6 +181,10 @@ def test_a_profile_of_a_variant():
         (["summary", "alexnet", "--variant", "norm=some"], "'some': expected across, within, batch, none"),
         (["summary", "lenet5", "--variant", "function=step"], "step"),
         (["profile", "alexnet", "--variant", "pool=4"], "windows of pools are 3 pixels a side, or 2"),
+        (["summary", "cifar-relu", "--variant", "pool=3", "--crop", "8"], "does not fit into 1 pixels"),
+        (["summary", "cifar-relu", "--crop", "1"], "does not fit into"),
+        (["train", "demo", "--network", "lenet5", "--variant", "dropout=0.5"], "no argument is called 'dropout'"),
+        (["train", "demo", "--variant", "dropout=0.2"], "dropout is not given this way"),
         (["train", "demo", "--variant", "exchange=perhaps"], "exchange=perhaps: expected yes or no"),
     ],
 )

@@ -68,11 +68,14 @@ def directory(root: str | Path, name: str, description: dict) -> Path:
         number += 1
 
 
-def done(place: Path, trial: Trial) -> Measured | None:
+def done(place: Path, trial: Trial, measure: Measure) -> Measured | None:
     """Return what a training gave, or None where it has not come to its end."""
     path = place / trial.name / MEASURED
     try:
-        return Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
+        found = Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
+        if set(found.figures) != set(measure.columns):
+            raise ValueError(f"its figures are {', '.join(found.figures) or 'none'}")
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -96,7 +99,7 @@ def run(
     trial is measured its weights are removed, unless `keep_weights`.
     """
     for number, trial in enumerate(trials, 1):
-        found = done(place, trial)
+        found = done(place, trial, measure)
         if found is None:
             yield Begin(trial, number, len(trials))
             found = yield from _one(trial, measure, pack, tested, place, settings, save_every)

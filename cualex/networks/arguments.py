@@ -12,17 +12,14 @@ def read(function: Callable, words: Sequence[str], said_elsewhere: Sequence[str]
     said_elsewhere: arguments that are not given this way. Raise ValueError for what is no such word, an argument that
     the function has not or that is given twice, or a value of another type; the function checks the values themselves.
     """
-    own = {
-        name: each.default
-        for name, each in inspect.signature(function).parameters.items()
-        if name not in said_elsewhere
-    }
+    all_of_them = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+    own = {name: value for name, value in all_of_them.items() if name not in said_elsewhere}
     found = {}
     for word in words:
         name, sign, value = word.partition("=")
         if not sign:
             raise ValueError(f"{word!r}: expected NAME=VALUE, of {said(own)}")
-        if name in said_elsewhere:
+        if name in all_of_them and name not in own:
             raise ValueError(f"{name} is not given this way: an option says it, or the data")
         if name not in own:
             raise ValueError(f"no argument is called {name!r}; there are {said(own)}")

@@ -74,6 +74,8 @@ class Network:
             raise ValueError(f"the mean picture can be taken at the {' or '.join(MEANS)}, got {self.mean_at}")
         if self.crop > self.stored:
             raise ValueError(f"a crop of {self.crop} does not fit into pictures stored at {self.stored}")
+        for _ in self.stages():  # a layer that does not fit the maps below it says so
+            pass
 
     def mean_picture(self, found: np.ndarray) -> np.ndarray:
         """Return the mean that is subtracted, (stored, stored, 3), where that of the pictures was `found`."""

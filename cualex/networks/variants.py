@@ -1,10 +1,10 @@
 """What can be changed in a network: how wide it is, how it normalises and pools, and how its weights begin."""
 
-import math
 from dataclasses import replace
 
 from cualex.layers import LRN, BatchNorm, Layer, MaxPool, SpatialLRN
 
+WIDEST = 2**20  # filters or units of a layer
 UNSCALED = "-unscaled"
 NORMS = {
     "across": LRN(),
@@ -21,8 +21,8 @@ INITIAL = {  # deviations of weights in general, and of those in conv3 to conv5;
 
 def scaled(count: int, width: float, towers: int = 1) -> int:
     """Return `width` times a count of filters or units, in each of so many equal parts, and at least one."""
-    if not (width > 0 and math.isfinite(width)):
-        raise ValueError(f"expected a width above 0, got {width}")
+    if not 0 < width <= WIDEST / count:
+        raise ValueError(f"expected a width above 0, and {WIDEST / count:g} at the most, got {width}")
     return max(1, round(count * width / towers))
 
 

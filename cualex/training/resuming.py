@@ -49,7 +49,16 @@ def recipe(said: dict | None) -> Recipe:
 
 def check(run: Run, wanted: Recipe) -> None:
     """Refuse a run that has come to its end, or whose recipe is for another network or other draws."""
-    before, outcome = recipe(run.arguments().get("recipe")), run.outcome()
+    before, outcome = check_fixed(run, wanted), run.outcome()
+    if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
+        raise UsageError(
+            f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."
+        )
+
+
+def check_fixed(run: Run, wanted: Recipe) -> Recipe:
+    """Return a run's own recipe; refuse a run whose recipe is for another network or other draws than `wanted`."""
+    before = recipe(run.arguments().get("recipe"))
     for name in FIXED:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
             if name == "variant":
@@ -57,10 +66,7 @@ def check(run: Run, wanted: Recipe) -> None:
             raise UsageError(
                 f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
             )
-    if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
-        raise UsageError(
-            f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."
-        )
+    return before
 
 
 def restore(schedule, state: dict, before: Recipe) -> None:
