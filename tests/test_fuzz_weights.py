@@ -251,7 +251,7 @@ def attacks(canary):
         "metadata twice": (twice("__metadata__"), no_file),
         "a network as wide as can be": (described(width=250.0), "expected F32"),
         "a network that is wider": (described(width=1e9), "by another cualex"),
-        "a network of no width": (described(width=-1e308), no_file),
+        "a network of no width": (described(width=-1e308), "by another cualex"),
         "2^60 classes": (described(classes=2**60), f"names 3 classes for a network with {2**60}"),
         "a crop of 2^60 pixels": (described(crop=2**60), "by another cualex"),
         "a pickle": (mark, no_file),
