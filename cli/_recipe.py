@@ -104,7 +104,7 @@ _ALL = (
 def changed(recipe, chosen: dict):
     """Return a recipe with the numbers that the user gave; refuse those that do not go together."""
     from cualex.errors import UsageError
-    from cualex.training import recipes
+    from cualex.training import finetuning, recipes
 
     schedule, drops = chosen["schedule"], _epochs(chosen["drop_epochs"])
     if drops and schedule not in (None, "steps"):
@@ -112,7 +112,7 @@ def changed(recipe, chosen: dict):
     if chosen["optimizer"] and chosen["optimizer"] != recipe.optimizer:
         recipe = recipe.but(**recipes.RULES[chosen["optimizer"]])
     recipe = recipe.but(
-        variant=recipe.variant | _variant.read(recipe.network, chosen["variant"], _variant.OF_RECIPES),
+        variant=recipe.variant | _variant.read(recipe.network, chosen["variant"], ("classes", *finetuning.KEPT)),
         crop=chosen["crop"],
         batch=chosen["batch_size"],
         accumulate=chosen["accumulate"],

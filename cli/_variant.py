@@ -3,7 +3,6 @@
 import click
 
 ELSEWHERE = ("classes", "crop")  # arguments that follow from the data or have an option, in every command
-OF_RECIPES = (*ELSEWHERE, "mean_at", "dropout")  # and those that a recipe says
 
 option = click.option(
     "--variant",

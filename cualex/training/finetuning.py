@@ -1,10 +1,10 @@
 """Weights to begin with: those of another training, with a new last layer where the classes are others."""
 
-import inspect
 from dataclasses import dataclass, replace
 
 from cualex import networks, weights
 from cualex.errors import UsageError
+from cualex.networks import arguments
 from cualex.training.course import head_of
 from cualex.training.recipes import Recipe
 from cualex.training.state import State
@@ -28,11 +28,9 @@ class Start:
 def recipe(found: Weights, begun: Recipe) -> Recipe:
     """Return a recipe for the network of a weights file, its variant, and the crop and mean picture that it knows."""
     own = found.network.arguments
-    usual = inspect.signature(networks.find(found.network.name)).parameters
+    usual = arguments.defaults(networks.find(found.network.name))
     variant = {
-        name: value
-        for name, value in own.items()
-        if name not in (*KEPT, "classes") and value != usual[name].default
+        name: value for name, value in own.items() if name not in (*KEPT, "classes") and value != usual[name]
     }
     kept = {name: own[name] for name in KEPT if name in own}
     return replace(begun, network=found.network.name, variant=variant, **kept)
@@ -51,8 +49,9 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
                 f"the weights to begin with are for {name} {own}, got {got}: leave that to them, since their features "
                 "are of such pictures"
             )
-    arguments = {**found.network.arguments, **wanted.arguments(len(classes))}
-    network = networks.build(wanted.network, **arguments)
+    network = networks.build(
+        wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))}
+    )
     head, tensors = head_of(network), dict(found.tensors)
     own = [name for name in tensors if name.startswith(f"{head}.")]
     same = len(set(classes)) == len(classes) and sorted(classes) == sorted(found.classes)

@@ -1,12 +1,12 @@
 """How a network is trained: the paper's recipe, and the demo's beside it."""
 
-import inspect
 from dataclasses import asdict, dataclass, field, replace
 
 from cualex import networks
 from cualex.data import colours
 from cualex.data.batches import Stream
 from cualex.errors import UsageError
+from cualex.networks import arguments
 from cualex.training import hand, wording
 from cualex.training.hand import Hand
 from cualex.training.schedule import Cosine, Fixed, Plateau, Schedule
@@ -103,8 +103,8 @@ class Recipe:
 
     def arguments(self, classes: int) -> dict:
         """Return the arguments of the network's function."""
-        arguments = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at, **self.variant}
-        return arguments | ({"dropout": self.dropout} if self.network in DROPPING else {})
+        given = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at, **self.variant}
+        return given | ({"dropout": self.dropout} if self.network in DROPPING else {})
 
     def described(self) -> dict:
         """Return all numbers as plain values."""
@@ -116,7 +116,7 @@ class Recipe:
 
 
 DROPPING = tuple(  # the networks that have dropout
-    name for name in networks.names() if "dropout" in inspect.signature(networks.find(name)).parameters
+    name for name in networks.names() if "dropout" in arguments.defaults(networks.find(name))
 )
 
 ADAM = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as Keras has it
