@@ -94,15 +94,16 @@ def test_the_bits_are_those_of_the_host(device, emulated, rng, scale):
     assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize(("rows", "run"), [(1, 1), (2, 2), (4, 3), (5, 1), (5, 2)])
 @pytest.mark.parametrize("centred", [False, True])
-def test_blocks_of_rows_change_no_bit(device, rng, monkeypatch, rows, centred):
-    """Crops of five rows, in blocks that divide them and that do not."""
+def test_blocks_of_rows_change_no_bit(device, rng, monkeypatch, rows, run, centred):
+    """Crops of five rows, in blocks that divide them and that do not, and colours added to runs of those."""
     bench = Bench(device)
     *_, given = draw(bench, rng)
     made = []
-    for block in (CROP, rows):
+    for block, together in ((CROP, CROP + 1), (rows, run)):
         monkeypatch.setattr(host.crop, "ROWS", block)
+        monkeypatch.setattr(host.crop, "RUN", together)
         y = bench.empty((len(VIEWS), CROP, CROP, 3))
         host.crop.forward(device, *given, y, crop=CROP, scale=(0.3, 0.7, 1.1), centred=centred)
         made.append(bench.get(y))

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-# Of a crop, that go through all steps together: they fit a core's own cache, with the mean beside them.
+# Of a picture, that go through all steps together: they fit a core's own cache, with the mean beside them.
 ROWS = 114
+# That a colour is added to at a time: calls for runs of one row would take as long as the additions.
+RUN = 6
 
 
 def forward(
@@ -15,28 +17,49 @@ def forward(
     picture; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that
     of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255. When `centred`, the
     centre of the mean is taken instead, whatever the view, and not turned. `scale` is a number, or one a colour.
+
+    Rows are worked on as wide as they are stored, so that they lie in one run, and cut at the end.
     """
+    width = mean.shape[1]
     row, column = ((side - crop) // 2 for side in mean.shape[:2])
     middle = mean[row : row + crop, column : column + crop]
-    factors = np.tile(np.asarray(scale, y.dtype), (crop, 1)) if np.ndim(scale) else scale
     turned = np.ascontiguousarray(middle[:, ::-1]) if centred else None  # turned back with the picture
-    shifts, shifted = np.repeat(colours[:, None], crop, axis=1), colours.any(axis=1)  # runs of three would be slow
+    factors = np.tile(np.asarray(scale, y.dtype), (width, 1)) if np.ndim(scale) else scale
+    shifts, shifted = np.repeat(colours[:, None], width, axis=1), colours.any(axis=1)  # runs of three would be slow
     corners = views.tolist()
 
     def task(n, scratch):
         row, column, mirror = corners[n]
+        if shifted[n]:
+            shift = scratch("shift", (RUN, width, 3), y.dtype)
+            shift[...] = shifts[n]
         for first in range(0, crop, ROWS):
             last = min(first + ROWS, crop)
-            place = slice(row + first, row + last), slice(column, column + crop)
-            own = y[n, first:last]
-            target = scratch("crop", own.shape, y.dtype) if mirror else own
-            np.copyto(target, pictures[n, *place])  # in two steps: types mixed in one are slower
-            target -= mean[place] if not centred else (turned if mirror else middle)[first:last]
+            rows = slice(row + first, row + last)
+            block = scratch("crop", (last - first, width, 3), y.dtype)
+            seen = block[:, column : column + crop]
+            np.copyto(block, pictures[n, rows])  # in two steps: types mixed in one are slower
+            if centred:
+                seen -= (turned if mirror else middle)[first:last]
+            else:
+                block -= mean[rows]
             if shifted[n]:
-                target += shifts[n]
+                _add_to_all(block, shift)
             if np.ndim(scale) or scale != 1:
-                target *= factors
-            for channel in range(3) if mirror else ():  # long runs of columns, not short ones of channels
-                np.copyto(own[..., channel], target[:, ::-1, channel])
+                block *= factors
+            own = y[n, first:last]
+            if mirror:
+                for channel in range(3):  # long runs of columns, not short ones of channels
+                    np.copyto(own[..., channel], seen[:, ::-1, channel])
+            else:
+                np.copyto(own, seen)
 
     device.run(task, len(pictures))
+
+
+def _add_to_all(block, rows) -> None:
+    """Add some rows, all the same, to all rows of a block."""
+    whole = len(block) // len(rows) * len(rows)
+    runs = block[:whole].reshape(-1, rows.size)
+    runs += rows.reshape(-1)
+    block[whole:] += rows[: len(block) - whole]
