@@ -24,19 +24,21 @@ def forward(
     row, column = ((side - crop) // 2 for side in mean.shape[:2])
     middle = mean[row : row + crop, column : column + crop]
     turned = np.ascontiguousarray(middle[:, ::-1]) if centred else None  # turned back with the picture
+    scaled = np.ndim(scale) > 0 or scale != 1
     factors = np.tile(np.asarray(scale, y.dtype), (width, 1)) if np.ndim(scale) else scale
     shifts, shifted = np.repeat(colours[:, None], width, axis=1), colours.any(axis=1)  # runs of three would be slow
     corners = views.tolist()
 
     def task(n, scratch):
         row, column, mirror = corners[n]
+        room = scratch("crop", (ROWS, width, 3), y.dtype)
         if shifted[n]:
             shift = scratch("shift", (RUN, width, 3), y.dtype)
             shift[...] = shifts[n]
         for first in range(0, crop, ROWS):
             last = min(first + ROWS, crop)
             rows = slice(row + first, row + last)
-            block = scratch("crop", (last - first, width, 3), y.dtype)
+            block = room[: last - first]
             seen = block[:, column : column + crop]
             np.copyto(block, pictures[n, rows])  # in two steps: types mixed in one are slower
             if centred:
@@ -45,7 +47,7 @@ def forward(
                 block -= mean[rows]
             if shifted[n]:
                 _add_to_all(block, shift)
-            if np.ndim(scale) or scale != 1:
+            if scaled:
                 block *= factors
             own = y[n, first:last]
             if mirror:
