@@ -33,7 +33,7 @@ CASES = {
     "plain": Case(),
     "one of each": Case(maps=(1, 1, 1), outputs=1, pictures=1),
     "flat inputs": Case(maps=(17, 1, 1), pictures=9),
-    "blocks, and one left over": Case((dense.INPUTS + dense.UPDATED + 1, 1, 1), dense.OUTPUTS + 1),
+    "blocks, and one left over": Case((dense.INPUTS + dense.UPDATED + 1, 1, 1), 33),
     "two towers": Case(towers=2, sources=2, pictures=5),
     "two sources for two towers": Case(towers=2, sources=2, shared=True, pictures=9),
     "two sources for two towers, blocks": Case(

@@ -93,6 +93,7 @@ def input_gradient(
     depth, per_group = weight.shape[2], filters // groups
     sources = len(dx) if shared else 1
     _, dx_rows, dx_width, channels = dx[0].shape
+    run = size * (channels // groups)  # what a row of a window has
     inner = slice(pad, pad + dx_rows), slice(pad, pad + dx_width)
     sides = [
         max(side + 2 * pad, (count - 1) * stride + size)
@@ -102,22 +103,22 @@ def input_gradient(
 
     def task(cut, own, scratch):
         part, n = cut.pictures, cut.pictures.stop - cut.pictures.start
-        shape = (n, *sides, sources, groups, channels // groups)
-        around = scratch("around", shape, dy.dtype)
-        windows = scratch("columns", (n, rows, width, sources, size, size, channels // groups), dy.dtype)
+        around = scratch("around", (sources, groups, n, *sides, channels // groups), dy.dtype)
+        given = scratch("columns", (n, rows, width, size, channels // groups), dy.dtype)
         for tower in own:
             around[...] = 0
             d = dy[tower, part].reshape(-1, filters)
-            for group in range(groups):
+            for source, group, r in np.ndindex(sources, groups, size):
+                first = (source * size + r) * run
                 block = d[:, group * per_group : (group + 1) * per_group]
-                np.matmul(block, weight[tower, group].T, out=windows.reshape(-1, depth))
-                for r, s in np.ndindex(size, size):
-                    down = slice(r, r + (rows - 1) * stride + 1, stride)
+                np.matmul(block, weight[tower, group, first : first + run].T, out=given.reshape(-1, run))
+                down = slice(r, r + (rows - 1) * stride + 1, stride)
+                for s in range(size):
                     across = slice(s, s + (width - 1) * stride + 1, stride)
-                    around[:, down, across, :, group] += windows[:, :, :, :, r, s]
+                    around[source, group, :, down, across] += given[:, :, :, s]
             for source, target in enumerate(dx if shared else dx[tower : tower + 1]):
                 target = target[part]
-                values = around[:, *inner, source].reshape(target.shape)
+                values = around[source][:, :, *inner].transpose(1, 2, 3, 0, 4).reshape(target.shape)
                 if tower == own[0]:
                     np.copyto(target, values)
                 else:

@@ -9,14 +9,12 @@ the order (source, row, column, channel), the biases (towers, outputs).
 
 import numpy as np
 
-from cualex.engine.host.sums import add_in_order
+from cualex.engine.host.sums import LANES, add_in_order, add_product
 
-ALONE = 1024  # rows of a block in the forward pass of one picture
-OUTPUTS = 1024  # columns of a block in the forward pass, at most; there are at least two blocks
+ALONE, SEVERAL = 1024, 512  # rows of a block in the forward pass, at most: of one picture, and of more
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
-UPDATED = (
-    64  # rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache
-)
+# Rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache.
+UPDATED = 64
 
 
 def pack(
@@ -39,46 +37,33 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
 
 
 def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
-    """Multiply, add the bias and, with `relu`, set what is negative to zero."""
-    towers, pictures, _ = y.shape
-    x = [_side_by_side(device, x)] * towers if shared else x
-    (_forward_one if pictures == 1 else _forward_several)(device, x, weight, bias, y, relu)
+    """Multiply, add the bias and, with `relu`, set what is negative to zero.
 
-
-def _forward_several(device, x, weight, bias, y, relu) -> None:
-    """Do so by blocks of outputs."""
-    towers, _, outputs = y.shape
-    parts = max(2, -(-outputs // OUTPUTS))
-
-    def task(tower, part, scratch):
-        own = slice(part * outputs // parts, (part + 1) * outputs // parts)
-        z = scratch("product", y[tower, :, own].shape, y.dtype)
-        np.matmul(x[tower], weight[tower, :, own], out=z)
-        _finish(z, bias[tower, own], y[tower, :, own], relu)
-
-    device.grid(task, towers, parts)
-
-
-def _forward_one(device, x, weight, bias, y, relu) -> None:
-    """Do so for one picture, which takes as long as reading the weights: by whole rows, as they lie in memory."""
+    By whole rows of the weights, as they lie in memory: for a few pictures it takes as long as reading them. The rows
+    are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
+    """
     towers, inputs, outputs = weight.shape
-    parts = -(-inputs // ALONE)
-    sums = device.scratch("sums of rows", (parts, towers, 1, outputs), y.dtype)
+    pictures = y.shape[1]
+    x = [_side_by_side(device, x)] * towers if shared else x
+    rows = ALONE if pictures == 1 else SEVERAL
+    lanes = min(LANES, -(-inputs // rows))
+    sums = device.scratch("sums of rows", (lanes, towers, pictures, outputs), y.dtype)
 
-    def task(tower, part, scratch):
-        own = slice(part * inputs // parts, (part + 1) * inputs // parts)
-        np.matmul(x[tower][:, own], weight[tower, own], out=sums[part, tower])
+    def add_up(tower, lane, scratch):
+        start, stop = lane * inputs // lanes, (lane + 1) * inputs // lanes
+        for first in range(start, stop, rows):
+            own = slice(first, min(first + rows, stop))
+            add_product(x[tower][:, own], weight[tower, own], sums[lane, tower], first == start, scratch)
 
-    device.grid(task, towers, parts)
-    _finish(add_in_order(sums), bias[:, None], y, relu)
+    def finish(tower, scratch):
+        z = add_in_order(sums[:, tower])
+        z += bias[tower]
+        if relu:
+            np.maximum(z, 0, out=z)
+        np.copyto(y[tower], z)
 
-
-def _finish(z, bias, target, relu) -> None:
-    """Add the bias to a product, which is used up, and put it in its place."""
-    z += bias
-    if relu:
-        np.maximum(z, 0, out=z)
-    np.copyto(target, z)
+    device.grid(add_up, towers, lanes)
+    device.grid(finish, towers)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:

@@ -5,8 +5,8 @@
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
 The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx. Its sum is a
-product with a band matrix. `saved` keeps for the backward pass what makes it cheap: s^(-1/4) at the paper's beta of
-3/4, of which all else is a power, and s itself at any other beta.
+product with a band matrix. `saved` keeps for the backward pass what makes it cheap: the root s^(1/4) at the paper's
+beta of 3/4, of which all else is a power, and s itself at any other beta.
 
 Arrays are (towers, pictures, rows, columns, channels).
 """
@@ -36,7 +36,8 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(own, scratch):
-        spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
+        power = to_beta(saved[own], beta, scratch)
+        spread(x[own], saved[own], power, dy[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
@@ -59,10 +60,11 @@ def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, str
 
     def task(own, scratch):
         normalised = scratch("normalised", x[own].shape, x.dtype)
-        np.multiply(x[own], _factor(saved[own], beta, scratch), out=normalised)
+        power = to_beta(saved[own], beta, scratch)
+        np.divide(x[own], power, out=normalised)
         dn = scratch("normalised gradient", x[own].shape, x.dtype)
         maxpool.unpool(normalised, y[own], dy[own], dn, size, stride, scratch)
-        spread(x[own], saved[own], dn, dx[own], window, beta, relu, scratch)
+        spread(x[own], saved[own], power, dn, dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
@@ -92,14 +94,14 @@ class _Window:
         return sums
 
 
-def _factor(saved, beta, scratch) -> np.ndarray:
-    """Return s^-beta from what was saved."""
-    factor = scratch("factor", saved.shape, saved.dtype)
+def to_beta(saved, beta, scratch) -> np.ndarray:
+    """Return s^beta from what was saved."""
+    power = scratch("power", saved.shape, saved.dtype)
     if beta == 0.75:
-        np.multiply(saved, saved, out=factor)
-        factor *= saved
-        return factor
-    return np.power(saved, -beta, out=factor)
+        np.multiply(saved, saved, out=power)
+        power *= saved
+        return power
+    return np.power(saved, beta, out=power)
 
 
 def normalise(x, y, saved, window, k, beta, scratch) -> None:
@@ -109,26 +111,23 @@ def normalise(x, y, saved, window, k, beta, scratch) -> None:
     s += k
     if k == 0:
         np.copyto(s, np.inf, where=s == 0)  # a window of zeros: x / infinity is 0, and so is the gradient
-    kept = s if saved is None else saved
+    kept = squares if saved is None else saved
     if beta == 0.75:
         np.sqrt(s, out=s)
-        np.sqrt(s, out=s)
-        np.divide(1, s, out=kept)
+        np.sqrt(s, out=kept)
     else:
         np.copyto(kept, s)
-    np.multiply(x, _factor(kept, beta, scratch), out=y)
+    np.divide(x, to_beta(kept, beta, scratch), out=y)
 
 
-def spread(x, saved, dy, dx, window, beta, relu, scratch) -> None:
-    """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta."""
-    factor = _factor(saved, beta, scratch)
-    direct = np.multiply(dy, factor, out=scratch("direct", x.shape, x.dtype))
-    inner = scratch("values", x.shape, x.dtype)  # dy x / s^(beta + 1)
-    if beta == 0.75:
-        factor *= saved
-        np.multiply(x, factor, out=inner)
-    else:
-        np.divide(x, saved, out=inner)
+def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
+    """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta.
+
+    `power` is s^beta, and is used up.
+    """
+    direct = np.divide(dy, power, out=scratch("direct", x.shape, x.dtype))
+    s = np.multiply(power, saved, out=power) if beta == 0.75 else saved
+    inner = np.divide(x, s, out=scratch("values", x.shape, x.dtype))  # dy x / s^(beta + 1)
     inner *= direct
     others = window.sums(inner, scratch)
     others *= x

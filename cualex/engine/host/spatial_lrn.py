@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.engine.host.lrn import normalise, spread
+from cualex.engine.host.lrn import normalise, spread, to_beta
 from cualex.engine.host.pieces import each_piece
 
 
@@ -32,7 +32,8 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     window = _Square(n // 2, 2 * alpha * beta)
 
     def task(own, scratch):
-        spread(x[own], saved[own], dy[own], dx[own], window, beta, relu, scratch)
+        power = to_beta(saved[own], beta, scratch)
+        spread(x[own], saved[own], power, dy[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
