@@ -190,6 +190,7 @@ def test_equals_the_formula_on_integers(device, case, dtype):
 )
 def test_the_cut_of_the_batch_does_not_show(device, case, pictures, column_bytes, monkeypatch):
     monkeypatch.setattr(windows, "COLUMN_BYTES", column_bytes)
+    monkeypatch.setattr(windows, "GRADIENT_BYTES", column_bytes)
     case = replace(case, pictures=pictures, width=6)
     equal(engine(device, case, draw(case, True)), expected(case, True))
 
@@ -300,6 +301,7 @@ def test_full_size_along_a_random_direction(device, case):
 @pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "two groups"])
 def test_the_bits_do_not_depend_on_the_workers(teams, name, pictures, monkeypatch):
     monkeypatch.setattr(windows, "COLUMN_BYTES", 20_000)  # enough tasks for all
+    monkeypatch.setattr(windows, "GRADIENT_BYTES", 20_000)
     case = replace(CASES[name], pictures=pictures, height=13, width=11)
     arrays = draw(case, False)
     one, *others = [engine(device, case, arrays) for device in teams]

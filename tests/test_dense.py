@@ -124,6 +124,18 @@ def test_equals_the_formula_on_integers(device, case, pictures, dtype):
     equal(engine(device, case, *draw(case, True), dtype), expected(case, True))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("name", ["plain", "two towers", "two sources for two towers"])
+def test_blocks_of_rows_do_not_show(device, name, pictures, rows, monkeypatch):
+    """More blocks than partial sums, and as many as partial sums or fewer."""
+    monkeypatch.setattr(dense, "ALONE", rows)
+    monkeypatch.setattr(dense, "SEVERAL", rows)
+    case = replace(CASES[name], pictures=pictures)
+    assert case.inputs > dense.LANES
+    equal(engine(device, case, *draw(case, True)), expected(case, True))
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_real_numbers_within_the_bound(device, case):
     arrays = draw(case, False)

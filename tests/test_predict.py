@@ -65,9 +65,10 @@ def test_a_list_of_paths_and_bytes_has_a_list_of_answers(model, tmp_path):
 def test_a_picture_that_is_read_has_the_probabilities_of_its_file(model, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)).save(path)
-    read = np.stack([model.read(path), model.read(path.read_bytes())])
-    for found in model.probabilities(read):
+    for source in (path, path.read_bytes()):
+        (found,) = model.probabilities(model.read(source)[None])
         assert model.best(found) == model.predict(path)
+    read = model.read(path)[None]
     with pytest.raises(UsageError, match=r"got float64 .*; model.read\(path\) makes such a picture of a file"):
         model.features(read.astype(float))
 

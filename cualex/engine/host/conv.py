@@ -57,7 +57,7 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, gr
 
     def lane(i, own, scratch):
         first, last = i * pictures // lanes, (i + 1) * pictures // lanes
-        for cut in cuts(last - first, height, width * depth * groups * dy.itemsize, bands=False):
+        for cut in cuts(last - first, height, width * depth * groups * dy.itemsize, backward=True):
             batch = slice(first + cut.pictures.start, first + cut.pictures.stop)
 
             def reads(tower, batch=batch):
@@ -99,7 +99,7 @@ def input_gradient(
         max(side + 2 * pad, (count - 1) * stride + size)
         for side, count in ((dx_rows, rows), (dx_width, width))
     ]
-    parts = cuts(pictures, rows, width * depth * dy.itemsize, bands=False)
+    parts = cuts(pictures, rows, width * depth * dy.itemsize, backward=True)
 
     def task(cut, own, scratch):
         part, n = cut.pictures, cut.pictures.stop - cut.pictures.start
@@ -117,8 +117,8 @@ def input_gradient(
                     across = slice(s, s + (width - 1) * stride + 1, stride)
                     around[source, group, :, down, across] += given[:, :, :, s]
             for source, target in enumerate(dx if shared else dx[tower : tower + 1]):
-                target = target[part]
-                values = around[source][:, :, *inner].transpose(1, 2, 3, 0, 4).reshape(target.shape)
+                values = np.moveaxis(around[source], 0, 3)[:, *inner]
+                target = target[part].reshape(values.shape)
                 if tower == own[0]:
                     np.copyto(target, values)
                 else:

@@ -83,14 +83,15 @@ class _Window:
         return cls(np.where(abs(j - c) <= n // 2, times, 0).astype(x.dtype), n // 2)
 
     def sums(self, values: np.ndarray, scratch) -> np.ndarray:
-        """Return the sums, a block of channels at a time: most of the band is zero."""
+        """Return the sums, a block of channels at a time: most of the band is zero.
+
+        Each row of pixels is a matrix of its own, for BLAS multiplies small ones without a copy.
+        """
         sums = scratch("sums", values.shape, values.dtype)
-        channels = values.shape[-1]
-        flat, target = values.reshape(-1, channels), sums.reshape(-1, channels)
-        for first in range(0, channels, BLOCK):
+        for first in range(0, values.shape[-1], BLOCK):
             own = slice(first, first + BLOCK)
             seen = slice(max(0, first - self.reach), first + BLOCK + self.reach)
-            np.matmul(flat[:, seen], self.band[seen, own], out=target[:, own])
+            np.matmul(values[..., seen], self.band[seen, own], out=sums[..., own])
         return sums
 
 

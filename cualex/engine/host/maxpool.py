@@ -4,8 +4,9 @@
 
 The gradient goes to the first maximum in the order of reading (rows, then columns), as in Caffe and PyTorch.
 Windows that reach beyond the end of x have fewer values: how many windows there are, y says.
-Both passes take the columns of a window first and then its rows, each step over long runs of channels. Rows and
-columns of x that no window reaches get no gradient. Arrays are (towers, pictures, rows, columns, channels).
+The forward pass takes the rows of a window first, in runs of whole rows, and then its columns, of which fewer are
+left. The backward pass takes the columns first, so that the first maximum is found. Rows and columns of x that no
+window reaches get no gradient. Arrays are (towers, pictures, rows, columns, channels).
 """
 
 import numpy as np
@@ -36,22 +37,19 @@ def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
 
 def pool(x, y, size, stride, scratch) -> None:
     """Pool some pictures of one tower: (pictures, rows, columns, channels)."""
-    _widest(_row_maxima(x, y.shape[2], size, stride, scratch), y, 1, size, stride)
+    n, rows, _, channels = y.shape
+    maxima = scratch("column maxima", (n, rows, x.shape[2], channels), x.dtype)
+    _widest(x, maxima, 1, size, stride)
+    _widest(maxima, y, 2, size, stride)
 
 
 def unpool(x, y, dy, dx, size, stride, scratch) -> None:
     """Take some pictures of one tower back through the pooling; `dy` stays as it is."""
-    rows = _row_maxima(x, y.shape[2], size, stride, scratch)
+    rows = scratch("row maxima", (x.shape[0], x.shape[1], y.shape[2], x.shape[3]), x.dtype)
+    _widest(x, rows, 2, size, stride)
     d_rows = scratch("row gradient", rows.shape, x.dtype)
     _give(rows, y, dy, d_rows, 1, size, stride, scratch)
     _give(x, rows, d_rows, dx, 2, size, stride, scratch)
-
-
-def _row_maxima(x, width, size, stride, scratch) -> np.ndarray:
-    """Return the maximum of each window's part in each row: (pictures, rows, width, channels)."""
-    maxima = scratch("row maxima", (x.shape[0], x.shape[1], width, x.shape[3]), x.dtype)
-    _widest(x, maxima, 2, size, stride)
-    return maxima
 
 
 def _widest(x, y, axis, size, stride) -> None:

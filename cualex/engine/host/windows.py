@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 COLUMN_BYTES = 4 << 20  # a matrix of columns: larger leaves the cache, smaller makes thin products
+GRADIENT_BYTES = 6 << 20  # the same in the backward pass, where each product has to be added to a sum
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Cut:
         return maps[self.pictures, self.rows.start * stride : (self.rows.stop - 1) * stride + size]
 
 
-def cuts(pictures: int, rows: int, row_bytes: int, *, bands: bool = True) -> list[Cut]:
-    """Cut a batch so that the columns of each part stay below `COLUMN_BYTES`.
+def cuts(pictures: int, rows: int, row_bytes: int, *, backward: bool = False) -> list[Cut]:
+    """Cut a batch so that the columns of each part stay below `COLUMN_BYTES`, or `GRADIENT_BYTES`.
 
-    Parts are whole pictures, several where they fit; with `bands`, a picture too large alone is cut by rows.
+    Parts are whole pictures, several where they fit; in the forward pass a picture too large alone is cut by rows.
     """
-    fit = COLUMN_BYTES // (rows * row_bytes)
-    if fit or not bands:
+    fit = (GRADIENT_BYTES if backward else COLUMN_BYTES) // (rows * row_bytes)
+    if fit or backward:
         fit = max(1, fit)
         return [Cut(slice(n, min(n + fit, pictures)), slice(0, rows)) for n in range(0, pictures, fit)]
     parts = min(rows, -(-rows * row_bytes // COLUMN_BYTES))
