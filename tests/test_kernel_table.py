@@ -48,15 +48,20 @@ def launches():
     """Return the launches of all plans, one for each kernel and set of constants."""
     found = {}
     for precision in PRECISIONS:
-        for device, batch, mode, fuse in PLANS:
-            runtime = DryRuntime()
-            made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
-            plan = Plan(made, batch, mode, fuse=fuse)
-            if mode == "train":
-                for beside in (update, watch):
-                    made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
-            found |= {(launch.kernel.name, launch.defines): launch for launch in runtime.launches}
+        for plan in PLANS:
+            found |= {(launch.kernel.name, launch.defines): launch for launch in planned(precision, *plan)}
     return [*found.values(), *others({launch.kernel.name for launch in found.values()})]
+
+
+def planned(precision, device, batch, mode, fuse):
+    """Return the launches of a plan of alexnet, and of what stands beside one that trains."""
+    runtime = DryRuntime()
+    made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
+    plan = Plan(made, batch, mode, fuse=fuse)
+    if mode == "train":
+        for beside in (update, watch):
+            made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
+    return runtime.launches
 
 
 def others(known):
@@ -171,13 +176,14 @@ def test_every_kernel_compiles_without_spills(compiled, architecture):
 
 
 def test_one_kernel_of_each_precision_compiles(compiled):
-    """The fast part: the largest tile of each precision, and a kernel over maps."""
+    """The fast part: a kernel that has all a product can have."""
     tiles = {
-        launch.constants["PRECISION"]: launch
-        for launch in variants()
+        precision: launch
+        for precision in PRECISIONS
+        for launch in planned(precision, *PLANS[0])
         if launch.kernel.name == "conv_weight_gradient"
     }
-    assert set(tiles) == {"FP32", "TF32", "BF16"}
+    assert {launch.constants["PRECISION"] for launch in tiles.values()} == {"FP32", "TF32", "BF16"}
     for launch, figures, sass in compiled([*tiles.values()], FAST):
         check(launch, figures, sass, FAST)
 
