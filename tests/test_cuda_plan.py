@@ -1,5 +1,7 @@
 """Whole training steps through the kernels in the emulator: every precision and placement, any order of streams."""
 
+import itertools
+
 import numpy as np
 import pytest
 import small
@@ -59,8 +61,16 @@ def alone(emulated):
     return of
 
 
-@pytest.mark.parametrize("device", PLACEMENTS)
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+FAST = {("fp32", device) for device in PLACEMENTS} | {("tf32", "cuda:0,cuda:1"), ("bf16", "cuda:0,cuda:0")}
+
+
+@pytest.mark.parametrize(
+    ("precision", "device"),
+    [
+        pytest.param(*one, marks=() if one in FAST else pytest.mark.slow)
+        for one in itertools.product(["fp32", "tf32", "bf16"], PLACEMENTS)
+    ],
+)
 def test_every_placement_order_and_graph_gives_the_same_bits(emulated, alone, precision, device):
     made = parameters(emulated(streams=PLACEMENTS[device], seed=3), device, precision)
     assert (train(made), small.digest(made)) == alone(precision)
