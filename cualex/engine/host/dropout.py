@@ -11,25 +11,29 @@ PICTURES = 4  # pictures whose mask is drawn at a time
 
 
 def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, control) -> None:
-    """Write y = x * mask * factor and the mask; a unit is kept where its word is below keep * 2^32."""
+    """Write y = x * mask * factor and the mask; a unit is kept where its word is below keep * 2^32.
+
+    One worker does it: drawing is many short calls, and those of two would take longer, waiting for each other.
+    """
     here, pictures = x.shape[:2]
     features = x[0, 0].size
     limit = round(keep * 2**32)
 
-    def task(part, scratch):
-        first, last = part * PICTURES, min((part + 1) * PICTURES, pictures)
+    def task(_, scratch):
         row = towers * features
-        begin = (control.part * pictures + first) * row  # in the parts of a batch the pictures are numbered on
-        drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=begin)
-        kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
-        for tower in range(here):
-            own = tower, slice(first, last)
-            mask[own] = kept[:, first_tower + tower]
-            np.multiply(x[own], mask[own], out=y[own])
-            if factor != 1:
-                y[own] *= factor
+        for first in range(0, pictures, PICTURES):
+            last = min(first + PICTURES, pictures)
+            begin = (control.part * pictures + first) * row  # in the parts of a batch the pictures are numbered on
+            drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=begin)
+            kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
+            for tower in range(here):
+                own = tower, slice(first, last)
+                mask[own] = kept[:, first_tower + tower]
+                np.multiply(x[own], mask[own], out=y[own])
+                if factor != 1:
+                    y[own] *= factor
 
-    device.grid(task, -(-pictures // PICTURES))
+    device.run(task, 1)
 
 
 def backward(

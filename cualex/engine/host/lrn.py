@@ -36,7 +36,7 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(own, scratch):
-        power = to_beta(saved[own], beta, scratch)
+        power = to_beta(saved[own], beta, scratch("power", x[own].shape, x.dtype))
         spread(x[own], saved[own], power, dy[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
@@ -60,11 +60,10 @@ def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, str
 
     def task(own, scratch):
         normalised = scratch("normalised", x[own].shape, x.dtype)
-        power = to_beta(saved[own], beta, scratch)
+        power = to_beta(saved[own], beta, scratch("power", x[own].shape, x.dtype))
         np.divide(x[own], power, out=normalised)
-        dn = scratch("normalised gradient", x[own].shape, x.dtype)
-        maxpool.unpool(normalised, y[own], dy[own], dn, size, stride, scratch)
-        spread(x[own], saved[own], power, dn, dx[own], window, beta, relu, scratch)
+        maxpool.unpool(normalised, y[own], dy[own], dx[own], size, stride, scratch)
+        spread(x[own], saved[own], power, dx[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
 
@@ -95,9 +94,8 @@ class _Window:
         return sums
 
 
-def to_beta(saved, beta, scratch) -> np.ndarray:
-    """Return s^beta from what was saved."""
-    power = scratch("power", saved.shape, saved.dtype)
+def to_beta(saved, beta, power) -> np.ndarray:
+    """Write s^beta, from what was saved, and return it."""
     if beta == 0.75:
         np.multiply(saved, saved, out=power)
         power *= saved
@@ -106,34 +104,31 @@ def to_beta(saved, beta, scratch) -> np.ndarray:
 
 
 def normalise(x, y, saved, window, k, beta, scratch) -> None:
-    """Normalise some pictures of one tower: (pictures, rows, columns, channels)."""
-    squares = np.multiply(x, x, out=scratch("values", x.shape, x.dtype))
-    s = window.sums(squares, scratch)
+    """Normalise some pictures of one tower, (pictures, rows, columns, channels); y is work space until the end."""
+    s = window.sums(np.multiply(x, x, out=y), scratch)
     s += k
     if k == 0:
         np.copyto(s, np.inf, where=s == 0)  # a window of zeros: x / infinity is 0, and so is the gradient
-    kept = squares if saved is None else saved
+    kept = s if saved is None else saved
     if beta == 0.75:
         np.sqrt(s, out=s)
         np.sqrt(s, out=kept)
-    else:
+    elif kept is not s:
         np.copyto(kept, s)
-    np.divide(x, to_beta(kept, beta, scratch), out=y)
+    np.divide(x, to_beta(kept, beta, y), out=y)
 
 
 def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
     """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta.
 
-    `power` is s^beta, and is used up.
+    `power` is s^beta, and is used up; `dx` may be `dy`. Few arrays are used, for those stay in the cache.
     """
-    direct = np.divide(dy, power, out=scratch("direct", x.shape, x.dtype))
+    np.divide(dy, power, out=dx)
     s = np.multiply(power, saved, out=power) if beta == 0.75 else saved
-    inner = np.divide(x, s, out=scratch("values", x.shape, x.dtype))  # dy x / s^(beta + 1)
-    inner *= direct
+    inner = np.divide(x, s, out=power)
+    inner *= dx  # dy x / s^(beta + 1)
     others = window.sums(inner, scratch)
     others *= x
-    direct -= others
+    dx -= others
     if relu:
-        np.multiply(direct, np.greater(x, 0, out=scratch("positive", x.shape, bool)), out=dx)
-    else:
-        np.copyto(dx, direct)
+        dx *= np.greater(x, 0, out=scratch("positive", x.shape, bool))

@@ -48,7 +48,9 @@ def unpool(x, y, dy, dx, size, stride, scratch) -> None:
     rows = scratch("row maxima", (x.shape[0], x.shape[1], y.shape[2], x.shape[3]), x.dtype)
     _widest(x, rows, 2, size, stride)
     d_rows = scratch("row gradient", rows.shape, x.dtype)
-    _give(rows, y, dy, d_rows, 1, size, stride, scratch)
+    left = scratch("left", dy.shape, dy.dtype)
+    np.copyto(left, dy)
+    _give(rows, y, left, d_rows, 1, size, stride, scratch)
     _give(x, rows, d_rows, dx, 2, size, stride, scratch)
 
 
@@ -64,17 +66,15 @@ def _widest(x, y, axis, size, stride) -> None:
         np.maximum(part, other, out=part)
 
 
-def _give(x, y, dy, dx, axis, size, stride, scratch) -> None:
-    """Give the gradient of windows along one axis to the first of their maxima.
+def _give(x, y, left, dx, axis, size, stride, scratch) -> None:
+    """Give the gradient of windows along one axis, which is used up, to the first of their maxima.
 
     The first `stride` places of the windows lie side by side and are written; the places after them belong to a
     neighbour as well and are added to. A window's last place gets what is left: some place has the maximum.
     """
     count = y.shape[axis]
     dx[(*(slice(None),) * axis, slice(count * stride if size >= stride else 0, None))] = 0
-    left = scratch("left", dy.shape, dy.dtype)
-    np.copyto(left, dy)
-    equal, given = scratch("equal", dy.shape, bool), scratch("given", dy.shape, dy.dtype)
+    equal, given = scratch("equal", left.shape, bool), scratch("given", left.shape, left.dtype)
     places, d_places = taps(x, axis, count, size, stride), taps(dx, axis, count, size, stride)
     for place, (values, d_values) in enumerate(zip(places, d_places, strict=True)):
         here = values.shape[axis]

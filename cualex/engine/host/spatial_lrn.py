@@ -32,7 +32,7 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     window = _Square(n // 2, 2 * alpha * beta)
 
     def task(own, scratch):
-        power = to_beta(saved[own], beta, scratch)
+        power = to_beta(saved[own], beta, scratch("power", x[own].shape, x.dtype))
         spread(x[own], saved[own], power, dy[own], dx[own], window, beta, relu, scratch)
 
     each_piece(device, task, x)
