@@ -115,7 +115,8 @@ def input_gradient(
                 down = slice(r, r + (rows - 1) * stride + 1, stride)
                 for s in range(size):
                     across = slice(s, s + (width - 1) * stride + 1, stride)
-                    around[source, group, :, down, across] += given[:, :, :, s]
+                    place = around[source, group, :, down, across]
+                    place += given[:, :, :, s]
             for source, target in enumerate(dx if shared else dx[tower : tower + 1]):
                 values = np.moveaxis(around[source], 0, 3)[:, *inner]
                 target = target[part].reshape(values.shape)

@@ -55,15 +55,18 @@ def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> N
 
 
 def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
-    """Write the gradient of the input from that of the pooled maps, in one step."""
+    """Write the gradient of the input from that of the pooled maps, in one step.
+
+    With `relu` what the pooling gives is zero where x is, and so is then all the rest.
+    """
     window = _Window.over(x, n, 2 * alpha * beta)
 
     def task(own, scratch):
         normalised = scratch("normalised", x[own].shape, x.dtype)
         power = to_beta(saved[own], beta, scratch("power", x[own].shape, x.dtype))
         np.divide(x[own], power, out=normalised)
-        maxpool.unpool(normalised, y[own], dy[own], dx[own], size, stride, scratch)
-        spread(x[own], saved[own], power, dx[own], dx[own], window, beta, relu, scratch)
+        maxpool.unpool(normalised, y[own], dy[own], dx[own], size, stride, scratch, relu)
+        spread(x[own], saved[own], power, dx[own], dx[own], window, beta, False, scratch)
 
     each_piece(device, task, x)
 

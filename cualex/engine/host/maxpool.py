@@ -28,9 +28,7 @@ def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
     """Give each maximum the gradient of its window; with `relu`, only where x is positive."""
 
     def task(own, scratch):
-        unpool(x[own], y[own], dy[own], dx[own], size, stride, scratch)
-        if relu:
-            dx[own] *= np.greater(x[own], 0, out=scratch("positive", x[own].shape, bool))
+        unpool(x[own], y[own], dy[own], dx[own], size, stride, scratch, relu)
 
     each_piece(device, task, x)
 
@@ -43,13 +41,19 @@ def pool(x, y, size, stride, scratch) -> None:
     _widest(maxima, y, 2, size, stride)
 
 
-def unpool(x, y, dy, dx, size, stride, scratch) -> None:
-    """Take some pictures of one tower back through the pooling; `dy` stays as it is."""
+def unpool(x, y, dy, dx, size, stride, scratch, relu=False) -> None:
+    """Take some pictures of one tower back through the pooling; `dy` stays as it is.
+
+    A gradient goes to a maximum, and that is positive where y is: so the ReLU below is taken at the size of y.
+    """
     rows = scratch("row maxima", (x.shape[0], x.shape[1], y.shape[2], x.shape[3]), x.dtype)
     _widest(x, rows, 2, size, stride)
-    d_rows = scratch("row gradient", rows.shape, x.dtype)
     left = scratch("left", dy.shape, dy.dtype)
-    np.copyto(left, dy)
+    if relu:
+        np.multiply(dy, np.greater(y, 0, out=scratch("positive", y.shape, bool)), out=left)
+    else:
+        np.copyto(left, dy)
+    d_rows = scratch("row gradient", rows.shape, x.dtype)
     _give(rows, y, left, d_rows, 1, size, stride, scratch)
     _give(x, rows, d_rows, dx, 2, size, stride, scratch)
 
