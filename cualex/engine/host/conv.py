@@ -65,11 +65,12 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, gr
 
             for tower, group, cols in products(reads, own, groups, height, width, size, stride, scratch):
                 d = dy[tower, batch].reshape(-1, filters)
-                ones = scratch.constant("ones", (1, len(d)), d.dtype, 1)
                 block = d[:, group * per_group : (group + 1) * per_group]
                 add_product(cols.T, block, sums[i, tower, group], batch.start == first, scratch)
                 if group == 0:
-                    add_product(ones, d, bias_sums[i, tower : tower + 1], batch.start == first, scratch)
+                    rows = d.reshape(-1, width * filters).sum(0)  # in long runs, and then in those of the filters
+                    part = rows.reshape(width, filters).sum(0)
+                    bias_sums[i, tower] = part if batch.start == first else bias_sums[i, tower] + part
 
     def add_up(tower, group, scratch):
         sink((tower, group), add_in_order(sums[:, tower, group]))
