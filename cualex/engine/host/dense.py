@@ -55,15 +55,12 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
             own = slice(first, min(first + rows, stop))
             add_product(x[tower][:, own], weight[tower, own], sums[lane, tower], first == start, scratch)
 
-    def finish(tower, scratch):
-        z = add_in_order(sums[:, tower])
-        z += bias[tower]
-        if relu:
-            np.maximum(z, 0, out=z)
-        np.copyto(y[tower], z)
-
     device.grid(add_up, towers, lanes)
-    device.grid(finish, towers)
+    z = add_in_order(sums)
+    z += bias[:, None]
+    if relu:
+        np.maximum(z, 0, out=z)
+    np.copyto(y, z)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
