@@ -89,6 +89,7 @@ def input_gradient(
 
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the
     input's own values, the derivative of the ReLU that made them is taken as well.
+    It goes by rows of the filters: the products of one stay in a core's own cache until they are added.
     """
     towers, pictures, rows, width, filters = dy.shape
     depth, per_group = weight.shape[2], filters // groups
