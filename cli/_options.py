@@ -36,7 +36,8 @@ weights = click.option(
     "--weights",
     type=FILE,
     metavar="FILE",
-    help="A weights file that `cualex train` wrote; the newest finished run below ./runs if not given.",
+    help="A weights file that `cualex train` wrote, or cifar10, the bundled pretrained network; the newest finished "
+    "run below ./runs if not given.",
 )
 check = click.option(
     "--check",

@@ -19,7 +19,14 @@ KEPT = (
     "watch",
     "start",
 )  # by a run, unless given
-AT_ITS_START = {"name": "name", "paper": "paper", "start": "from"}  # options that are for new runs alone
+AT_ITS_START = {  # options that are for new runs alone
+    "name": "name",
+    "named": "recipe",
+    "paper": "paper",
+    "start": "from",
+    "pretrained": "pretrained",
+    "scratch": "scratch",
+}
 
 option = click.option(
     "--resume",

@@ -121,8 +121,10 @@ def _find(data, weights: Path, classes: list[str], val_split: float | None, name
 
 def _arguments_of(weights: Path) -> dict:
     """Read what a run was asked for; weights that stand alone have no run."""
+    from cualex.pretrained import located
+
     try:
-        return json.loads((weights.parent / "args.json").read_text(encoding="utf-8"))
+        return json.loads((located(weights).parent / "args.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

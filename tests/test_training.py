@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from cualex import networks, weights
+from cualex import initial_weights, networks, weights
 from cualex.errors import Diverged, OutputError, UsageError
 from cualex.model import Model
 from cualex.plan import Plan
@@ -105,11 +105,12 @@ def test_a_recipe_says_each_number_that_is_not_the_papers():
     assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
 
 
-def test_the_demo_has_a_recipe_of_its_own_unless_the_papers_is_asked_for():
-    assert recipes.choose("alexnet", "demo", paper=False) == recipes.DEMO
-    assert recipes.choose("alexnet", "demo", paper=True) == PAPER
-    assert recipes.choose("alexnet", "photos", paper=False) == PAPER
-    assert recipes.choose("cifar-relu", "photos", paper=False) == recipes.CIFAR
+def test_recipes_have_names():
+    assert recipes.named("demo", None) == recipes.DEMO
+    assert recipes.named("demo", "alexnet-torchvision") == recipes.QUICK["alexnet-torchvision"]
+    assert recipes.named("paper", None) == recipes.named("paper", "alexnet") == PAPER
+    assert recipes.named("paper", "cifar-relu") == recipes.named("cifar", None) == recipes.CIFAR
+    assert recipes.named("caffe", "caffenet").network == "caffenet"
 
 
 # --- watch
@@ -130,7 +131,7 @@ def test_other_losses_are_not_said(loss):
 def small_model(**changes):
     """Make a cifar-relu with initial weights, some of them changed."""
     net = networks.build("cifar-relu", classes=3)
-    tensors = weights.initial(net, 0) | changes
+    tensors = initial_weights.draw(net, 0) | changes
     return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
 
 

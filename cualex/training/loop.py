@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from cualex.data.ahead import Ahead
 from cualex.errors import Diverged, OutputError
-from cualex.evaluation import evaluate
+from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.training import beginning, resuming
@@ -177,7 +177,7 @@ class Training:
         rate, _ = self.course.rates(*self._place(-1))
         if not math.isfinite(found.loss):
             raise self.inspection.broken_validation(found.loss, state, rate)
-        done, better = state.losses, found.top1 > (state.best or {"top1": -1})["top1"]
+        done, better = state.losses, self._better(found)
         with self._moving():
             looked = self.inspection.after_epoch(state)
             self.keeper.write(
@@ -191,7 +191,12 @@ class Training:
                 time_waited=waited,
             )
             if better and self.keeper.save_best():
-                state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
+                state.best = {
+                    "epoch": state.epoch,
+                    "top1": found.top1,
+                    "top5": found.top5,
+                    "loss": found.loss,
+                }
             report = Epoch(
                 state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked
             )
@@ -201,6 +206,13 @@ class Training:
         self.keeper.write_results()
         self.keeper.save_if_due(between_epochs=True)
         return report
+
+    def _better(self, found: Evaluation) -> bool:
+        """Say whether a validation is better than the best so far; small sets have many that are as good."""
+        best = self.state.best
+        if best is None or found.top1 != best["top1"]:
+            return best is None or found.top1 > best["top1"]
+        return self.recipe.ties == "loss" and found.loss < best.get("loss", 0)
 
     def _leave(self) -> None:
         """Save where the training is, when something ends it early; a second signal leaves at once."""

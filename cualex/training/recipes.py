@@ -30,6 +30,9 @@ class Recipe:
     components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
     `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
     `variant` are arguments of the network's function beside those that follow from the others.
+
+    `patience` is the epochs without gain after which "plateau" divides the rate. `ties` says which of two epochs with
+    the same validation top-1 is the better one: the "first", or the one with the smaller validation "loss".
     """
 
     network: str = "alexnet"
@@ -55,6 +58,8 @@ class Recipe:
     mean_at: str = "crop"
     variant: dict = field(default_factory=dict)
     seed: int = 0
+    patience: int = 5
+    ties: str = "first"
 
     @property
     def falls(self) -> str:
@@ -79,7 +84,7 @@ class Recipe:
             return Fixed(self.rate, self.drop_epochs)
         if self.falls == "2012":
             return Hand(self.rate, self.epochs)
-        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate)
+        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate, patience=self.patience)
 
     def stream(self, pack, crop: int, noisy: int | None = None) -> Stream:
         """Return the endless training pictures of a pack, varied as this recipe says.
@@ -168,9 +173,24 @@ QUICK = {
 }
 
 
-def choose(network: str | None, data: str, paper: bool) -> Recipe:
-    """Return the recipe to begin with: the network's own, the demo's where it fits, or the paper's."""
-    network = network or PAPER.network
-    if data == "demo" and network in QUICK and not paper:
+NAMED = {  # what --recipe calls them; "paper" is the published recipe of whichever network
+    "paper": PAPER,
+    "demo": DEMO,
+    "cifar": CIFAR,
+    "lenet": LENET,
+    "batchnorm": BATCHNORM,
+    "2012": AS_IN_2012,
+    "caffe": CAFFE,
+    "torchvision": TORCHVISION,
+}
+
+
+def named(name: str, network: str | None) -> Recipe:
+    """Return a recipe by its name, for its own network or for another that it fits."""
+    if name == "paper":
+        network = network or PAPER.network
+        return OWN.get(network) or PAPER.but(network=network)
+    recipe = NAMED[name]
+    if name == "demo" and network in QUICK:
         return QUICK[network]
-    return OWN.get(network) or PAPER.but(network=network)
+    return recipe.but(network=network)
