@@ -84,6 +84,8 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     if run is None:
         found = _finetuning.find(start, pretrained, scratch, network)
         start = Path(bundled.NAME) if pretrained else start
+        network = found.network.name if found else network
+        options["named"] = _recipe.name(options, options["data"], network)
         _recipe.changed(recipes.named("paper", network), options)  # refuse now, and not after a look at the set
     else:
         recipe, options = _resume.begin(run, network, seed, options)
@@ -93,8 +95,6 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         if found is None and not first_aid:
             found = _finetuning.default(source.name, images, scratch)
             start = Path(bundled.NAME) if found else None
-        network = found.network.name if found else network
-        options["named"] = _recipe.name(options, source.name, network)
         recipe = _recipe.begin(options, images, network, found).but(seed=seed)
     automatic = recipe if run is None and options["named"] == _recipe.AUTO else None
     recipe = _recipe.changed(recipe, options)

@@ -57,7 +57,7 @@ def choose(
     row = next(row for row in (GPU if cuda else CPU) if images <= row.images)
     base = _base(network, cuda and images >= LARGE_CROPS)
     batch = batch or min(row.batch, base.batch, images)
-    updates = math.ceil(images / batch)  # an epoch
+    updates = images / batch  # an epoch; batches go on from one to the next
     epochs = max(row.tuning if tuned else row.epochs, math.ceil(LEAST / updates))
     numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
     patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
