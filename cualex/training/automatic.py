@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cualex.training.recipes import OWN, PAPER, QUICK, Recipe
 
-LEAST = 400  # updates of any training
+LEAST, LEAST_TUNED = 1000, 400  # updates of a training, and of one that has weights to begin with
 PATIENCE = 500  # updates that --schedule plateau waits for, at the least
 BUNDLED_UP_TO = 0  # training images that the bundled network is begun with; none until it is there
 
@@ -58,7 +58,8 @@ def choose(
     base = _base(network, cuda and images >= LARGE_CROPS)
     batch = batch or min(row.batch, base.batch, images)
     updates = images / batch  # an epoch; batches go on from one to the next
-    epochs = max(row.tuning if tuned else row.epochs, math.ceil(LEAST / updates))
+    least = math.ceil((LEAST_TUNED if tuned else LEAST) / updates)
+    epochs = max(row.tuning if tuned else row.epochs, least)
     numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
     patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
     chosen = base.but(**numbers, patience=patience, ties="loss", colour_noise=PAPER.colour_noise)
