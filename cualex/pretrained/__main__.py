@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--classes", help="train on these alone, such as cat,dog: for measurements")
     parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help="passes over all variants of all images")
     given = parser.parse_args()
-    source = sources.find(given.data)
+    source = sources.find(given.data, val="test")  # all training images train; the last epoch is kept
     if given.classes:
         source = chosen(source, given.classes.split(","))
     recipe = RECIPE.but(epochs=given.epochs)
