@@ -41,6 +41,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 @_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
+@_options.val
 @_options.names
 @_options.cache
 @_options.workers
@@ -49,7 +50,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 def train(resume, network, start, seed, output, name, paper, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
-    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
+    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or divided by --val-split; or `demo`,
     which it is if not given: a small set of generated pictures, for which alexnet and its kin have quick recipes.
 
     Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
@@ -71,7 +72,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
-    from cualex.data import batches, sources
+    from cualex.data import batches, division, sources
     from cualex.errors import Unreadable
     from cualex.pictures import samples
     from cualex.training import finetuning, recipes, resuming
@@ -94,7 +95,9 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         recipe = _first_aid.recipe(options, recipe)
     elif run is not None:
         resuming.check(run, recipe)
-    source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
+    rule = options.get("split_rule", division.RULE)
+    divided = {"val_split": options["val_split"], "split_rule": rule, "val": options["val"]}
+    source = sources.find(options["data"], names=options["names"], **divided)
     begun = finetuning.start(found, recipe, source.classes) if found else None
     arguments = found.network.arguments if found else {}  # with those that no recipe has
     built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
@@ -109,6 +112,8 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     validation = source.validation or "train"
     if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
+        if "test" in source.splits:
+            _output.say("Note: the test images are left alone; --val test validates with them.")
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -128,7 +133,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _output.say(f"Run directory: {run.path}")
     described = {
         "data": source.name,
-        "val_split": options["val_split"],
+        **divided,
         "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
         "precision": options["precision"],
