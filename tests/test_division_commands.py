@@ -129,6 +129,7 @@ def test_check_says_that_training_would_refuse(here):
     result = CliRunner().invoke(main, ["check", "plain", "--network", "cifar-relu", "--val", "test"])
     assert result.exit_code == 1
     assert "plain: no test/ to validate with" in result.stderr
+    assert "held out" not in result.stderr.partition("Error:")[0]
 
 
 def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):

@@ -85,8 +85,8 @@ def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: i
     hashes = {
         file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files
     }
-    # Two spellings of one name have one hash: their bytes tell them apart.
-    ranked = sorted(files, key=lambda file: (hashes[file.name], order(file.name)))
+    # Two spellings of one name have one hash and stay in the order of their bytes.
+    ranked = sorted(files, key=lambda file: hashes[file.name])
     return ranked[: _in_both(sum(value < below for value in hashes.values()), len(files))]
 
 
