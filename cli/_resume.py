@@ -11,6 +11,7 @@ NEWEST = ""  # --resume without a run
 KEPT = (
     "data",
     "val_split",
+    "val",
     "names",
     "device",
     "precision",
@@ -60,14 +61,16 @@ def find(resume: str | None, output: Path):
 
 def begin(run, network: str, seed: int, options: dict):
     """Return the recipe of a run that goes on, and the options with its own in the place of those not given."""
+    from cualex.data import division
     from cualex.training import resuming
 
     before = run.arguments()
     recipe = resuming.recipe(before.get("recipe"))
+    before |= division.of_run(before)
     wanted = {"network": network, "seed": seed}
     recipe = recipe.but(**{name: value for name, value in wanted.items() if given(name)})
     kept = {name: before[name] for name in KEPT if name in before and not given(name)}
-    return recipe, options | kept
+    return recipe, options | kept | {"split_rule": before["split_rule"]}  # which no option changes
 
 
 def given(name: str) -> bool:

@@ -17,6 +17,7 @@ LISTED = 10  # cases of each finding on the screen, and classes at either end of
 @_options.network
 @_options.crop
 @_options.val_split
+@_options.val
 @_options.names
 @_options.workers
 @_options.as_json
@@ -25,6 +26,7 @@ def check(
     network: str,
     crop: int | None,
     val_split: float,
+    val: str,
     names: Path | None,
     workers: int | None,
     as_json: bool,
@@ -37,7 +39,7 @@ def check(
     almost alike, and files that are left out.
 
     Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
-    looked at as training divides it with the same --val-split.
+    looked at as training divides it with the same --val-split and --val.
 
     The exit code is 3 if some pictures could not be read, 1 if training would refuse the set, else 0.
 
@@ -52,7 +54,7 @@ def check(
     from cualex.data import checking
 
     size = networks.build(network, **({"crop": crop} if crop else {})).stored
-    work = checking.check(data, size, val_split=val_split, names=names, workers=workers)
+    work = checking.check(data, size, val_split=val_split, val=val, names=names, workers=workers)
     report = watch(work, "Checking", "cannot be read")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")

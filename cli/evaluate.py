@@ -32,7 +32,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Which pictures; validation, or all of a set that is not divided, if not given.",
+    help="Which pictures; if not given those that validated, else the test pictures, else all.",
 )
 @_options.batch_size(32)
 @click.option(
@@ -44,7 +44,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @click.option(
     "--val-split",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Divide a set without val/ as `train --val-split` does; as the run did if not given.",
+    help="Divide a set without val/ as `train --val-split` does; if not given, the run's own set as the run did.",
 )
 @_options.names
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
@@ -105,18 +105,18 @@ def evaluate(
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
     """Find the set: the one that was named, or the run's own, divided as it was for the run."""
-    from cualex.data import sources
+    from cualex.data import division, sources
 
     run = _arguments_of(weights)
     if data is None:
         data = run.get("data", "demo")
         _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
-    own = _same(data, run.get("data"))
-    if val_split is None:
-        val_split = run.get("val_split", 0.2) if own else 0.0
-    if own:
-        names = names or run.get("names")
-    return sources.find(data, val_split=val_split, names=names, classes=classes)
+    divided = {"val_split": 0.0}
+    if _same(data, run.get("data")):
+        divided, names = division.of_run(run), names or run.get("names")
+    if val_split is not None:
+        divided["val_split"] = val_split
+    return sources.find(data, names=names, classes=classes, **divided)
 
 
 def _arguments_of(weights: Path) -> dict:
@@ -135,7 +135,7 @@ def _same(data: str, other: str | None) -> bool:
 
 def _choose(source, split: str | None) -> tuple[str, str]:
     """Return the split to judge by and what to call it; say so where the network may have learned from it."""
-    chosen = split or source.validation
+    chosen = split or source.validation or ("test" if "test" in source.splits else None)
     if chosen is None:
         _output.say(
             f"Note: {source.name} is not divided, so all of its pictures count, "

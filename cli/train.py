@@ -36,6 +36,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 @_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
+@_options.val
 @_options.names
 @_options.cache
 @_options.workers
@@ -44,7 +45,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 def train(resume, network, start, pretrained, scratch, seed, output, name, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
-    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
+    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or divided by --val-split; or `demo`,
     which it is if not given: a small set of generated pictures.
 
     The recipe follows from the number of images and the kind of device; --recipe names another, and every option wins
@@ -71,7 +72,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     """
     from cualex import networks, placements
     from cualex import pretrained as bundled
-    from cualex.data import batches, sources
+    from cualex.data import batches, division, sources
     from cualex.errors import Unreadable
     from cualex.pictures import samples
     from cualex.training import finetuning, recipes, resuming
@@ -89,7 +90,9 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         _recipe.changed(recipes.named("paper", network), options)  # refuse now, and not after a look at the set
     else:
         recipe, options = _resume.begin(run, network, seed, options)
-    source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
+    rule = options.get("split_rule", division.RULE)
+    divided = {"val_split": options["val_split"], "split_rule": rule, "val": options["val"]}
+    source = sources.find(options["data"], names=options["names"], **divided)
     images = len(source.splits["train"])
     if run is None:
         if found is None and not first_aid:
@@ -125,6 +128,8 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     validation = source.validation or "train"
     if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
+        if "test" in source.splits:
+            _output.say("Note: the test images are left alone; --val test validates with them.")
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -146,7 +151,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         _output.say(f"Run directory: {run.path}")
     described = {
         "data": source.name,
-        "val_split": options["val_split"],
+        **divided,
         "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
         "precision": options["precision"],

@@ -217,15 +217,49 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(judged, data):
 # --- the set that a run was trained on
 
 
-def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path):
-    using = colours.finished(tmp_path / "runs", data=str(data), val_split=0.5)
+@pytest.mark.parametrize("rule", ["hash-rank-0", "hash-threshold-1"])
+def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path, rule):
+    """Runs of cualex 0.1 recorded no rule: theirs was hash-rank-0."""
+    said = {} if rule == "hash-rank-0" else {"split_rule": rule}
+    using = colours.finished(tmp_path / "runs", data=str(data), val_split=0.5, **said)
     found, said = judged(where=None, using=using)
-    expected = sources.find(data, val_split=0.5)
-    assert (found["split"], found["pictures"]) == ("val", len(expected.splits["val"]))
-    assert found["pictures"] not in (37, len(sources.find(data).splits["val"]))
+    counts = {
+        (share, rule): len(sources.find(data, val_split=share, split_rule=rule).splits["val"])
+        for share in (0.2, 0.5)
+        for rule in ("hash-rank-0", "hash-threshold-1")
+    }
+    assert (found["split"], found["pictures"]) == ("val", counts.pop((0.5, rule)))
+    assert found["pictures"] not in (37, *counts.values())
     assert f"Data: {data}, which the network was trained on.\n" in said
     named, _ = judged(where=f"{data}/../set", using=using)
     assert named["confusion"] == found["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "split", "pictures"),
+    [
+        ({}, "test", 3),
+        ({"split_rule": "hash-threshold-1", "val": "test"}, "test", 3),
+        ({"split_rule": "hash-threshold-1", "val": "held-out"}, "val", None),
+        ({"split_rule": "hash-threshold-1", "val": "held-out", "val_split": 0}, "test", 3),
+    ],
+    ids=["of 0.1", "test", "held-out", "nothing"],
+)
+def test_of_a_set_with_test_what_validated_counts_unless_told(judged, tmp_path, recorded, split, pictures):
+    place = tmp_path / "splits"
+    fill(place / "train")
+    fill(place / "test", {name: ["red"] for name in SHOWN})
+    using = colours.finished(tmp_path / "runs", data=str(place), **{"val_split": 0.5, **recorded})
+    divided = sources.find(place, val_split=0.5).splits
+    expected = pictures or len(divided["val"])
+    found, _ = judged(where=None, using=using)
+    assert (found["split"], found["pictures"]) == (split, expected)
+    found, _ = judged("--split", "test", where=None, using=using)
+    assert (found["split"], found["pictures"], found["top1"]) == ("test", 3, 1 / 3)
+    found, _ = judged("--split", "train", where=None, using=using)
+    assert found["pictures"] == (37 if split == "test" else 37 - expected)
+    found, _ = judged(where=place, using=tmp_path / "alone" / "weights.safetensors")
+    assert (found["split"], found["pictures"]) == ("test", 3)
 
 
 def test_other_data_than_the_runs_are_not_divided(judged, data, tmp_path):

@@ -97,7 +97,7 @@ def train(tmp_path, monkeypatch):
             colours.picture(tmp_path / f"set/{name}/{number}.png", name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gradients, "PICTURES", 1)
-    words = ["train", "set", "--network", "cifar-relu", "--cache", "cache"]
+    words = ["train", "set", "--network", "cifar-relu", "--cache", "cache", "--val-split", "0"]
     return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
 
 
@@ -151,7 +151,7 @@ def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
     [
         (["--overfit", "4", "--check-gradients"], "--overfit and --check-gradients: one after the other"),
         (["--overfit", "4", "--resume"], "--overfit begins a training of its own: leave --resume out"),
-        (["--overfit", "40"], "--overfit 40: the training set has 9 pictures"),
+        (["--overfit", "40"], "--overfit 40: the training set has 12 pictures"),
     ],
 )
 def test_what_does_not_go_together(train, options, said):
