@@ -5,6 +5,7 @@ import click
 from cualex.cli import _options, _variant
 
 OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
+CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
 
 
 def options(command):
@@ -56,6 +57,12 @@ _ALL = (
         "--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate."
     ),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none."),
+    click.option(
+        "--class-weights",
+        type=click.Choice([*CLASS_WEIGHTS]),
+        help="For classes of uneven size: in the training loss an image counts n / (classes * images of its class) "
+        "times. Validation stays unweighted.",
+    ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
@@ -123,6 +130,7 @@ def changed(recipe, chosen: dict):
         momentum=chosen["momentum"],
         decay=chosen["weight_decay"],
         dropout=chosen["dropout"],
+        class_weights=CLASS_WEIGHTS.get(chosen["class_weights"]),
         epochs=chosen["epochs"],
         schedule="steps" if drops else schedule,
         drop_epochs=drops,
