@@ -7,6 +7,7 @@ from cualex.cli import _options, _output, _resume, _variant
 OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
 AUTO = "auto"
 NAMES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision")
+CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
 
 
 def options(command):
@@ -68,6 +69,12 @@ _ALL = (
         "--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate."
     ),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none."),
+    click.option(
+        "--class-weights",
+        type=click.Choice([*CLASS_WEIGHTS]),
+        help="For classes of uneven size: in the training loss an image counts n / (classes * images of its class) "
+        "times. Validation stays unweighted.",
+    ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
@@ -198,6 +205,7 @@ def changed(recipe, chosen: dict):
         momentum=chosen["momentum"],
         decay=chosen["weight_decay"],
         dropout=chosen["dropout"],
+        class_weights=CLASS_WEIGHTS.get(chosen["class_weights"]),
         epochs=chosen["epochs"],
         schedule="steps" if drops else schedule,
         drop_epochs=drops,

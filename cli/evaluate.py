@@ -61,7 +61,8 @@ def evaluate(
 
     DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
     by name with the classes of the weights file. Prints top-1, top-5, the mean cross-entropy, and each class with
-    what it was mostly taken for. The exit code is 3 if some pictures could not be read.
+    what it was mostly taken for; of classes of uneven size also the macro recall, the mean of their recalls. The exit
+    code is 3 if some pictures could not be read.
 
     \b
     Examples:
@@ -175,7 +176,12 @@ def _write(found, directory: Path) -> None:
 
 
 def _document(found, head: dict, skipped) -> None:
-    figures = {"top1": found.top1, "top5": found.top5, "loss": found.loss}
+    figures = {
+        "top1": found.top1,
+        "top5": found.top5,
+        "macro_recall": found.macro_recall,
+        "loss": found.loss,
+    }
     matrix = {"classes": found.per_class(), "confusion": found.confusion}
     left_out = [{"name": _sources.shown(name), "reason": reason} for name, reason in skipped]
     _output.document(head | figures | matrix | {"skipped": left_out})
@@ -186,9 +192,10 @@ def _show(found, head: dict, skipped) -> None:
         f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))
     ]
     averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
+    macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
-        f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}\n"
+        f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}{macro}\n"
     )
     rows = found.per_class()
     if len(rows) > FULL:

@@ -13,6 +13,8 @@ from cualex.engine.host.softmax import rank
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
 
+UNEVEN = 1.5  # times the smallest class: above that top-1 says little of the small ones
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -50,6 +52,24 @@ class Evaluation:
     def top5(self) -> float:
         """Return the share of pictures whose class was among the first five named, from 0 to 1."""
         return self.right5 / max(self.count, 1)
+
+    @property
+    def macro_recall(self) -> float:
+        """Return the mean over the classes of their recall, from 0 to 1: each class counts the same.
+
+            macro recall = mean of right[c] / images[c] over the classes c that have images
+
+        scikit-learn calls it balanced accuracy. Naming one class for everything gives 1 / classes, however large
+        that class is; where all classes are of one size it is top-1.
+        """
+        recalls = [row["share"] for row in self.per_class() if row["pictures"]]
+        return sum(recalls) / max(len(recalls), 1)
+
+    @property
+    def uneven(self) -> bool:
+        """Say whether the largest class has more than `UNEVEN` times the images of the smallest that has any."""
+        sizes = [row["pictures"] for row in self.per_class() if row["pictures"]]
+        return max(sizes, default=0) > UNEVEN * min(sizes, default=0)
 
     @property
     def confusion(self) -> np.ndarray:

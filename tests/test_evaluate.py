@@ -108,6 +108,27 @@ def test_top_five_counts_the_five_likeliest(tmp_path):
     assert (found.count, found.right1, found.right5) == (8, 1, 5)
 
 
+def test_the_macro_recall_is_the_mean_of_the_classes_recalls(packed):
+    found = evaluate(*packed)
+    assert found.macro_recall == pytest.approx((4 / 7 + 15 / 19 + 9 / 11) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "recall", "uneven"),
+    [
+        ([[190, 0], [10, 0]], 0.5, True),  # where top-1 is 95 %
+        ([[2, 1], [1, 1]], (2 / 3 + 1 / 2) / 2, False),  # 3 images are 1.5 times 2, and no more
+        ([[3, 1], [1, 1]], (3 / 4 + 1 / 2) / 2, True),
+        ([[2, 1, 0], [0, 0, 0], [0, 0, 3]], (2 / 3 + 1) / 2, False),  # a class without images counts nowhere
+        ([[0, 0], [0, 0]], 0.0, False),
+    ],
+)
+def test_the_macro_recall_of_uneven_classes(counts, recall, uneven):
+    found = evaluation(map(str, range(len(counts))), counts)
+    assert found.macro_recall == pytest.approx(recall, rel=1e-12)
+    assert found.uneven is uneven
+
+
 def test_scores_that_are_no_numbers_are_never_right(packed):
     model, held = packed
     tensors = colours.made().tensors
@@ -115,6 +136,7 @@ def test_scores_that_are_no_numbers_are_never_right(packed):
     spoiled = cualex.Model(Weights(model.network, tensors, model.classes, model.mean))
     found = evaluate(spoiled, held)
     assert (found.count, found.right1, found.right5, found.confusion.sum()) == (37, 0, 0, 0)
+    assert found.macro_recall == 0
     assert math.isnan(found.loss)
     assert [(row["pictures"], row["right"], row["taken_for"]) for row in found.per_class()] == [
         *((7, 0, ""), (19, 0, ""), (11, 0, "")),
@@ -138,6 +160,7 @@ def test_folders_are_matched_by_name(judged):
     assert found["confusion"] == CONFUSION
     assert (found["pictures"], found["split"]) == (37, "all")
     assert (found["top1"], found["top5"]) == (28 / 37, 1.0)
+    assert found["macro_recall"] == pytest.approx((4 / 7 + 15 / 19 + 9 / 11) / 3, rel=1e-12)
     assert found["classes"][0] == {
         "class": "green", "pictures": 7, "right": 4, "share": 4 / 7,
         "taken_for": "red",
@@ -155,12 +178,21 @@ def test_the_table_is_for_people(weights, data, tmp_path):
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines() if line and "─" not in line]
     assert " ".join(lines[0]).startswith(f"{data} all, 37 pictures: top-1 75.7%, top-5 100.0%, loss 0.")
+    assert " ".join(lines[0]).endswith(", macro recall 72.6%")
     assert lines[1:] == [
         ["class", "pictures", "right", "share", "mostly", "taken", "for"],
         ["green", "7", "4", "57.1%", "red"],
         ["red", "19", "15", "78.9%", "blue"],
         ["blue", "11", "9", "81.8%", "green"],
     ]
+
+
+def test_the_macro_recall_is_shown_where_classes_are_uneven(weights, tmp_path):
+    place = fill(tmp_path / "even", {name: [name] * 2 for name in SHOWN})
+    result = run("evaluate", place, "-w", weights, "--cache", tmp_path / "cache")
+    assert result.exit_code == 0
+    assert "top-1 100.0%" in result.stdout
+    assert "macro recall" not in result.stdout
 
 
 def test_a_folder_that_is_no_class_is_named(data, weights):

@@ -1,6 +1,7 @@
 """`cualex train --resume` as a user meets it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -66,6 +67,22 @@ def test_a_finished_run_goes_on_with_more_epochs(here):
     assert result.exit_code == 0, result.output
     assert "Goes on with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
     assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 8
+
+
+def test_class_weights_are_kept_until_others_are_given(here):
+    (here / "photos" / "class 1" / "1.png").rename(here / "photos" / "class 0" / "1.png")
+
+    def recipe():
+        return json.loads((here / "runs/train/args.json").read_text())["recipe"]["class_weights"]
+
+    said = started("--class-weights", "balanced").stderr
+    assert re.search(r"^  class weights in the loss +balanced +none$", said, re.MULTILINE)
+    assert recipe() == "balanced"
+    result = train("--resume", "runs/train", "--epochs", 3)
+    assert (result.exit_code, recipe()) == (0, "balanced")
+    result = train("--resume", "runs/train", "--epochs", 4, "--class-weights", "none")
+    assert (result.exit_code, recipe()) == (0, "")
+    assert 'class_weights "" (was "balanced")' in result.stderr
 
 
 def test_pictures_that_have_moved_are_named_and_others_are_refused(here):

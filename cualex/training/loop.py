@@ -74,7 +74,8 @@ class Training:
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters)
         self.parameters.load(begun.tensors)
-        self.stepper = Stepper(self.course, self.parameters, begun.mean)
+        class_weights = recipe.weigh_classes(pack)
+        self.stepper = Stepper(self.course, self.parameters, begun.mean, class_weights)
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field, replace
 
+import numpy as np
+
 from cualex import networks
 from cualex.data import colours
 from cualex.data.batches import Stream
@@ -13,6 +15,7 @@ from cualex.training.schedule import Cosine, Fixed, Plateau, Schedule
 from cualex.training.wording import COMPONENTS
 
 SCHEDULES = ("plateau", "steps", "cosine", "2012")
+CLASS_WEIGHTS = ("", "balanced")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Recipe:
     of the biases, the same if None. `schedule` says how they fall (`SCHEDULES`); "" stands for "steps" after each of
     `drop_epochs` where there are any, and else for the paper's "plateau". With `stop_after` the training ends after so
     many epochs without gain. `freeze` names layers that do not learn; the last dense layer learns at `head_rate` times
-    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped.
+    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
+    says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
 
     Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
@@ -60,6 +64,7 @@ class Recipe:
     seed: int = 0
     patience: int = 5
     ties: str = "first"
+    class_weights: str = ""
 
     @property
     def falls(self) -> str:
@@ -101,6 +106,24 @@ class Recipe:
                 components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy
             )
         return Stream(pack, self.seed, crop, self.augment, noise)
+
+    def weigh_classes(self, pack) -> np.ndarray | None:
+        """Return the weights of the classes in the training loss (classes,), or None for no weights.
+
+            balanced: w[c] = n / (k n[c])
+
+        n[c] are the training images of class c, n is their sum and k the number of classes that have any, as in
+        scikit-learn: every class weighs as much as any other, and an image 1 on average. A class without images
+        has weight 0.
+        """
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise UsageError(f"class weights {self.class_weights!r}: expected 'balanced', or '' for none")
+        if not self.class_weights:
+            return None
+        counts = np.bincount(pack.labels, minlength=len(pack.classes))
+        return np.divide(
+            counts.sum(), np.count_nonzero(counts) * counts, out=np.zeros(len(counts)), where=counts > 0
+        )
 
     def but(self, **numbers) -> "Recipe":
         """Return this recipe with some numbers replaced; None leaves a number as it is."""

@@ -23,6 +23,7 @@ _WORDS = {
     "momentum": "momentum",
     "decay": "weight decay",
     "dropout": "dropout after fc6, fc7",
+    "class_weights": "class weights in the loss",
     "epochs": "epochs, at most",
     "schedule": "rate falls",
     "stop_after": "ends without gain",
@@ -84,7 +85,7 @@ def _word(name: str, value) -> str:
         return f"at the {value}"
     if name == "optimizer":
         return _OPTIMIZERS[value]
-    if name in ("colour_noise", "plain_epochs", "freeze") and not value:
+    if name in ("class_weights", "colour_noise", "plain_epochs", "freeze") and not value:
         return _NONE
     if name == "freeze":
         return ", ".join(value)
