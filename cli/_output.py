@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +17,7 @@ from cualex.errors import UsageError
 
 EVERY = 5.0  # seconds between plain progress lines
 UNITS = ("B", "kB", "MB", "GB", "TB")
+SHORTEST, LONGEST = 10, 24  # columns of a bar
 
 
 def document(value: object) -> None:
@@ -117,20 +119,50 @@ def size(number: float) -> str:
     return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
 
 
+def columns(stream) -> int | None:
+    """Return how many columns the terminal has that a stream goes to; None where it is none, and lines may be long."""
+    from rich.console import Console
+
+    return Console(file=stream).width if stream is not None and stream.isatty() else None
+
+
+def fitting(lines: Sequence[str]) -> str:
+    """Return the first line that stderr's terminal has room for, or the last; off a terminal the first."""
+    width = columns(sys.stderr)
+    return next((line for line in lines if width is None or len(line) <= width), lines[-1])
+
+
+def wrapped(text: str) -> str:
+    """Wrap a sentence to the terminal that stdout goes to; off a terminal it stays one line."""
+    width = columns(sys.stdout)
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def right(top1: float, top5: float, classes: int) -> list[str]:
+    """Write the shares that were right; of fewer than ten classes the five likeliest ones say nothing."""
+    from cualex.evaluation import TOP5
+
+    return [f"top-1 {top1:.1%}", *([f"top-5 {top5:.1%}"] if classes >= TOP5 else [])]
+
+
 class Progress:
-    """Show on stderr how far a long job is, its rate, the time left and a note.
+    """Show on stderr how far a long job is, its rate, the time left and notes.
 
         with _output.Progress("Packing train", total=5000, unit="pictures") as progress:
             for record in ...:
-                progress(record.done, note=f"{record.skipped} left out")
+                progress(record.done, f"{record.skipped} left out")
 
-    On a terminal it is a bar; elsewhere a plain line every few seconds and one at the end.
+    On a terminal it is a bar, and the last notes are left out where a line has no room for them; elsewhere it is a
+    plain line every few seconds and one at the end. `spent` are seconds that the job took before.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0):
+    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0, spent: float = 0.0):
         self.label, self.total, self.unit, self.first, self.done = label, total, unit, done, done
-        self.note = ""
-        self.started = self.printed = time.monotonic()
+        self.notes: tuple[str, ...] = ()
+        self.printed = time.monotonic()
+        self.started, self._pace = self.printed - spent, None
         self._bar = _bar(label, total) if sys.stderr is not None and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
@@ -138,11 +170,14 @@ class Progress:
             self._bar.start()
         return self
 
-    def __call__(self, done: int, note: str = "") -> None:
-        """Say that `done` of the total are done; the rate is counted from the start of this Progress."""
-        self.done, self.note = done, note
+    def __call__(self, done: int, *notes: str, pace: tuple[float, float | None] | None = None) -> None:
+        """Say that `done` of the total are done.
+
+        pace: units a second and seconds left, None where that is not known; counted from the start if not given.
+        """
+        self.done, self.notes, self._pace = done, tuple(note for note in notes if note), pace
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, text=self._text())
+            self._draw()
         elif time.monotonic() - self.printed >= EVERY:
             self.printed = time.monotonic()
             say(f"{self.label}: {self._text()}")
@@ -160,15 +195,28 @@ class Progress:
         elif kind is None:
             say(f"{self.label}: {self._text()}")
 
-    def _text(self) -> str:
+    def _draw(self) -> None:
+        """Move the bar, which becomes shorter where the text is long, after notes were left out."""
+        room = self._bar.console.width - len(self.label) - 2  # a space on either side of the bar
+        texts = [self._text(count) for count in range(len(self.notes), -1, -1)]
+        text = next((text for text in texts if len(text) + SHORTEST <= room), texts[-1])
+        self._bar.columns[1].bar_width = max(SHORTEST, min(LONGEST, room - len(text)))
+        self._bar.update(self._bar.task_ids[0], completed=self.done, total=self.total, text=text)
+
+    def _text(self, notes: int | None = None) -> str:
+        """Write how far it is, with so many of the notes."""
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
+        left = (self.total - self.done) / rate if rate else None
+        rate, left = self._pace or (rate, left)
         parts = [f"{self.done:,}/{self.total:,} {self.unit}"]
         if rate:
             parts.append(f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s")
-            left = (self.total - self.done) / rate
-            parts.append(f"{duration(left)} left" if self.done < self.total else f"in {duration(elapsed)}")
-        return ", ".join([*parts, self.note] if self.note else parts)
+        if self.done >= self.total:
+            parts.append(f"in {duration(elapsed)}")
+        elif left is not None:
+            parts.append(f"{duration(left)} left")
+        return ", ".join([*parts, *self.notes[:notes]])
 
 
 class Compiling:
@@ -198,7 +246,7 @@ def _bar(label: str, total: int):
     text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True))
     bar = Bar(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=LONGEST),
         text,
         console=console,
         refresh_per_second=4,

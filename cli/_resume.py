@@ -17,6 +17,7 @@ KEPT = (
     "save_every",
     "no_pack",
     "watch",
+    "keep",
     "start",
 )  # by a run, unless given
 AT_ITS_START = {"name": "name", "paper": "paper", "start": "from"}  # options that are for new runs alone

@@ -38,6 +38,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
     is_flag=True,
     help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
 )
+@_training.keep
 @_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
@@ -53,7 +54,8 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     which it is if not given: a small set of generated pictures, for which alexnet and its kin have quick recipes.
 
     Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
-    own options, but for those that are given; the weights become those of a run never stopped, to the bit.
+    own options, but for those that are given; the weights become those of a run never stopped, to the bit. A run that
+    has come to its end goes on, with more --epochs, if it was begun with --keep.
 
     \b
     Examples:
@@ -68,6 +70,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         cualex train photos --from runs/train/best.safetensors --freeze conv1,conv2 --head-lr 10
         cualex train photos --schedule 2012 --epochs 91
         cualex train --resume
+        cualex train photos --keep
         cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
@@ -109,6 +112,9 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     validation = source.validation or "train"
     if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
+    room = (built, recipe, run, output, options["keep"])
+    if not first_aid:
+        _output.say(_training.room(*room))
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -119,10 +125,11 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         keep=not options["no_pack"],
     )
     if first_aid:
-        kept = run.checkpoint() if run else begun and begun.weights
+        kept = run.weights() if run else begun and begun.weights
         _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     batches.check_batch(packs["train"], recipe.batch)
+    _training.room(*room)  # again, since packs may have gone to the same disk
     if run is None:
         run = Run.create(output, name)
         _output.say(f"Run directory: {run.path}")
@@ -136,6 +143,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
         "watch": options["watch"],
+        "keep": options["keep"],
         "recipe": recipe.described(),
         "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
@@ -151,17 +159,18 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _output.Compiling(),
         options["watch"],
         begun,
+        options["keep"],
     )
     try:
-        _training.show(records, run, options["watch"])
+        _training.show(records, run, options["watch"], len(packs[validation]))
     except KeyboardInterrupt:
-        _output.say(f"Go on with: cualex train --resume {run.path}")
+        _output.say(_training.stopped(run))
         raise
     best = _training.best(run)
     if as_json:
         _output.document(best)
     else:
-        click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
+        _training.conclude(best, len(source.classes))
     if source.name == "demo":
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")

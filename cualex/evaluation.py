@@ -13,6 +13,8 @@ from cualex.engine.host.softmax import rank
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
 
+TOP5 = 10  # classes from which the five likeliest ones are worth showing
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:

@@ -1,0 +1,260 @@
+"""What a training has come to: better than guessing or not, still improving or not, overfitting or not.
+
+`judge` takes the log's lines of the epochs, which are the same for a run that was stopped and one that never was.
+"""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from cualex.evaluation import Evaluation
+from cualex.training import intervals, trends
+
+BETTER, NO_BETTER = "Better than guessing", "No better than guessing"
+UNEVEN = 2  # times as many images in the largest class as in the smallest
+BEHIND = 0.05  # by which macro recall lies below top-1 where small classes are neglected
+FALLEN = 0.5  # of the largest learning rate; below it the schedule has let it fall
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Hold what the last epoch says of a training.
+
+    The best epoch was chosen out of many by the images that it is measured on, which flatters it; the last epoch was
+    not, so it is the one that is judged. It is better than guessing when the lower bound of the one-sided 97.5 %
+    interval (Clopper and Pearson; see intervals.py) of its top-1 lies above `baseline`, the share of the validation
+    images that are of their largest class, which naming that class alone would get right.
+
+    epochs: how many there were.  best_epoch, top1: of the weights that are kept.
+    right, images: of the last epoch.  interval: the two-sided 95 % interval of right / images.
+    images_needed: how many could decide where these cannot, None where they can or no number would.
+    cannot_tell: too few images to decide.  held_out: whether the images were no training images.
+    train_loss, val_loss: of the last epoch.  baseline_loss: the entropy -sum p ln p of the class shares p in
+    validation, the loss of naming each class with its share.
+    improving: whether validation still improves, None where that cannot be said; `improving_over` so many epochs.
+    rate: of the last epoch.  rate_fallen: it is less than half of the largest before it.
+    overfitting: whether the validation loss has risen while the training loss fell, since epoch `lowest_epoch`, where
+    the losses were `lowest_val_loss` and `lowest_train_loss`; None where that cannot be said.
+    macro_recall: the mean over classes of the share of their images that is right, in the last epoch.
+    uneven: whether the classes are.  balance_advised: whether weighing the classes would help the small ones.
+    """
+
+    epochs: int
+    best_epoch: int
+    top1: float
+    right: int
+    images: int
+    interval: tuple[float, float]
+    baseline: float
+    better: bool
+    cannot_tell: bool
+    images_needed: int | None
+    held_out: bool
+    train_loss: float | None
+    val_loss: float | None
+    baseline_loss: float
+    improving: bool | None
+    improving_over: int
+    rate: float
+    rate_fallen: bool
+    overfitting: bool | None
+    lowest_epoch: int | None
+    lowest_val_loss: float | None
+    lowest_train_loss: float | None
+    macro_recall: float | None
+    uneven: bool
+    balance_advised: bool
+
+    @property
+    def phrase(self) -> str:
+        """Return the verdict itself."""
+        return BETTER if self.better else NO_BETTER
+
+    @property
+    def last_top1(self) -> float:
+        """Return the share that was right in the last epoch."""
+        return self.right / max(self.images, 1)
+
+    def document(self) -> dict:
+        """Return all of it as plain values, for finished.json and --json."""
+        return {"verdict": self.phrase, "last_top1": self.last_top1} | asdict(self)
+
+    @classmethod
+    def read(cls, outcome: dict) -> "Verdict | None":
+        """Make a verdict of what `document` gave; None for a run that was finished before there were any."""
+        names = [field.name for field in fields(cls)]
+        if any(name not in outcome for name in names):
+            return None
+        return cls(**{name: outcome[name] for name in names} | {"interval": tuple(outcome["interval"])})
+
+    def lines(self, run: str, data: str, kept: bool) -> list[str]:
+        """Say it in a few lines: each a finding, with what to do about it.
+
+        run: its directory.  data: the set that it was trained on.  kept: whether its checkpoint is there.
+        """
+        command = f"cualex train {shlex.quote(data)}"
+        said = [self._guessing(command), self._weights_kept(), self._recall(), self._overfitting()]
+        return [line for line in (*said, self._improving(run, command, kept)) if line]
+
+    def _guessing(self, command: str) -> str:
+        low, high = (100 * bound for bound in self.interval)
+        places = 0 if high - low >= 5 else 1
+        said = (
+            f"{self.phrase}: {100 * self.last_top1:.1f} % of "
+            f"{_count(self.images, 'validation image' if self.held_out else 'training image')} right "
+            f"(95 % interval {low:.{places}f} to {high:.{places}f} %); "
+            f"always naming the largest class: {100 * self.baseline:.0f} %."
+        )
+        if not self.held_out:
+            return f"{said} This says nothing about new images: hold some out with --val-split 0.2."
+        if self.better:
+            return said
+        if not self.cannot_tell:
+            return f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32."
+        could = f"; about {self.images_needed:,} could" if self.images_needed else ""
+        return (
+            f"{said} {_count(self.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
+            "more of them (--val-split 0.4)."
+        )
+
+    def _weights_kept(self) -> str:
+        if self.best_epoch == self.epochs:
+            return ""
+        return (
+            f"That is the last epoch, {self.epochs}. The weights kept are those of epoch {self.best_epoch}, with "
+            f"{100 * self.top1:.1f} %: the best of {self.epochs} on these images, so less is likely on others."
+        )
+
+    def _recall(self) -> str:
+        if self.macro_recall is None or not self.uneven:
+            return ""
+        said = f"Macro recall, the mean of the classes, which are uneven: {100 * self.macro_recall:.1f} %."
+        if self.balance_advised:
+            return f"{said} --class-weights balanced makes small classes count as much as large ones."
+        return said
+
+    def _overfitting(self) -> str:
+        train_loss, val_loss = _loss(self.train_loss), _loss(self.val_loss)
+        if not self.held_out:
+            return f"Training loss {train_loss}. Without images held out nobody can say whether it overfits."
+        guessing = f"guessing by the shares of the classes: {_loss(self.baseline_loss)}"
+        if self.overfitting:
+            return (
+                f"Overfitting: since epoch {self.lowest_epoch} the training loss fell from "
+                f"{_loss(self.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
+                f"{_loss(self.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
+                "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
+            )
+        losses = f"training loss {train_loss}, validation loss {val_loss} ({guessing})"
+        return f"Not overfitting: {losses}." if self.overfitting is False else f"{losses.capitalize()}."
+
+    def _improving(self, run: str, command: str, kept: bool) -> str:
+        longer = f"--epochs {2 * self.epochs}"
+        anew = f"train anew with {longer}, and later --drop-epochs if you gave them"
+        if self.improving is None:
+            return f"{_count(self.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
+        if self.right == self.images:
+            return "All of them are right, so more epochs can show no gain."
+        if not self.improving:
+            return f"No longer improving: no clear gain in the last {self.improving_over} epochs, so more gain little."
+        if self.rate_fallen:
+            return (
+                f"Still improving, but the learning rate has fallen to {self.rate:.2g}, where more epochs gain little: "
+                f"{anew}."
+            )
+        if kept:
+            return f"Still improving. To go on: cualex train --resume {shlex.quote(run)} {longer}"
+        return (
+            f"Still improving. To go on from here: {command} --from {shlex.quote(f'{run}/best.safetensors')}"
+        )
+
+
+def judge(
+    epochs: Sequence[dict],
+    best: dict,
+    validation: np.ndarray,
+    training: np.ndarray,
+    held_out: bool = True,
+    balanced: bool = False,
+) -> Verdict:
+    """Judge a training by its epochs.
+
+    epochs: of each its number, loss, val_loss, top1 and rate, and macro_recall where it is known, as the log has them.
+    best: epoch and top1 of the weights kept.  validation, training: int (classes,), how many images of each class.
+    held_out: whether the validation images are no training images.  balanced: whether classes are weighed already.
+    """
+    last, images = epochs[-1], int(validation.sum())
+    right, baseline = round(last["top1"] * images), float(validation.max() / images)
+    better = intervals.above(right, images, baseline)
+    # Where it is no sign at all: a network half-way between guessing and all right is what should be seen.
+    hoped = right / images if right > baseline * images else (1 + baseline) / 2
+    cannot_tell = not better and not intervals.above(math.floor(hoped * images), images, baseline)
+    recall = last.get("macro_recall")
+    improving, over = trends.improving(epochs)
+    overfitting, lowest = trends.overfitting(epochs) if held_out else (None, None)
+    return Verdict(
+        epochs=last["epoch"],
+        best_epoch=best["epoch"],
+        top1=best["top1"],
+        right=right,
+        images=images,
+        interval=intervals.interval(right, images),
+        baseline=baseline,
+        better=better,
+        cannot_tell=cannot_tell,
+        images_needed=intervals.needed(hoped, baseline) if cannot_tell else None,
+        held_out=held_out,
+        train_loss=_finite(last["loss"]),
+        val_loss=_finite(last["val_loss"]),
+        baseline_loss=entropy(validation),
+        improving=improving,
+        improving_over=over,
+        rate=last["rate"],
+        rate_fallen=last["rate"] < FALLEN * max(epoch["rate"] for epoch in epochs),
+        overfitting=overfitting,
+        lowest_epoch=lowest and lowest["epoch"],
+        lowest_val_loss=lowest and lowest["val_loss"],
+        lowest_train_loss=lowest and lowest["loss"],
+        macro_recall=recall,
+        uneven=lopsided(validation) or lopsided(training),
+        balance_advised=(
+            recall is not None and not balanced and lopsided(training) and recall < last["top1"] - BEHIND
+        ),
+    )
+
+
+def macro_recall(found: Evaluation) -> float | None:
+    """Return the mean over the classes of the share of their images that was right; None where no class has images."""
+    totals, right = (
+        np.bincount(labels, minlength=len(found.classes))
+        for labels in (found.labels, found.labels[found.named == found.labels])
+    )
+    there = totals > 0
+    return float((right[there] / totals[there]).mean()) if there.any() else None
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Return -sum p ln p of the shares p of the classes: the loss of giving each class its share."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def lopsided(counts: np.ndarray) -> bool:
+    """Say whether the largest class has at least twice as many images as the smallest that has any."""
+    return bool(counts.max() >= UNEVEN * counts[counts > 0].min())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _loss(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
