@@ -17,7 +17,7 @@ from cualex.errors import UsageError
 
 EVERY = 5.0  # seconds between plain progress lines
 UNITS = ("B", "kB", "MB", "GB", "TB")
-SHORTEST, LONGEST = 10, 24  # columns of a bar
+SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
 def document(value: object) -> None:
@@ -180,7 +180,7 @@ class Progress:
             self._draw()
         elif time.monotonic() - self.printed >= EVERY:
             self.printed = time.monotonic()
-            say(f"{self.label}: {self._text()}")
+            say(f"{self.label}: {self._text(self.notes)}")
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
@@ -193,18 +193,19 @@ class Progress:
         if self._bar:
             self._bar.stop()
         elif kind is None:
-            say(f"{self.label}: {self._text()}")
+            say(f"{self.label}: {self._text(self.notes)}")
 
     def _draw(self) -> None:
-        """Move the bar, which becomes shorter where the text is long, after notes were left out."""
+        """Move the bar, which becomes shorter where the text is long, after notes and the unit were left out."""
         room = self._bar.console.width - len(self.label) - 2  # a space on either side of the bar
-        texts = [self._text(count) for count in range(len(self.notes), -1, -1)]
+        texts = [self._text(self.notes[:count]) for count in range(len(self.notes), -1, -1)]
+        texts.append(texts[-1].replace(f" {self.unit}", "", 1))
         text = next((text for text in texts if len(text) + SHORTEST <= room), texts[-1])
-        self._bar.columns[1].bar_width = max(SHORTEST, min(LONGEST, room - len(text)))
+        self._bar.columns[1].bar_width = max(1, min(LONGEST, room - len(text)))
         self._bar.update(self._bar.task_ids[0], completed=self.done, total=self.total, text=text)
 
-    def _text(self, notes: int | None = None) -> str:
-        """Write how far it is, with so many of the notes."""
+    def _text(self, notes: Sequence[str]) -> str:
+        """Write how far it is, and notes."""
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
         left = (self.total - self.done) / rate if rate else None
@@ -216,7 +217,7 @@ class Progress:
             parts.append(f"in {duration(elapsed)}")
         elif left is not None:
             parts.append(f"{duration(left)} left")
-        return ", ".join([*parts, *self.notes[:notes]])
+        return ", ".join([*parts, *notes])
 
 
 class Compiling:

@@ -19,12 +19,12 @@ keep = click.option(
 )
 
 
-def room(network, recipe, run, output: Path, kept: bool) -> str:
+def room(needed, run, output: Path, kept: bool) -> str:
     """Say what a run will write, a new one below `output`; raise OutputError where the disk has less room."""
     from cualex.errors import OutputError
     from cualex.training import saving
 
-    place, needed = run.path if run else output, saving.Room.of(network, recipe)
+    place = run.path if run else output
     free, size = saving.free(place), _output.size
     said = (
         f"This run writes up to {size(needed.most)} {'to' if run else 'below'} {place}: 2 checkpoints of "
@@ -42,14 +42,16 @@ class Pace:
     The first update, which compiles kernels and touches memory for the first time, is left out, and so is the slowest
     of the recent ones, during which a checkpoint may have been written. An end of an epoch is what passes between two
     updates beside the second: validation, best weights, checkpoint, drawing. Before the first of them validation is
-    taken to cost a third of an update an image, since a backward pass costs about two forward passes.
+    taken to cost a third of an update an image, since a backward pass costs about two forward passes, and the disk to
+    take 200 MB/s, written, flushed and read back.
     """
 
     LEAST, RECENT, ENDS = 2, 50, 5  # timed updates before anything is said; updates and ends that are looked at
+    DISK = 200e6  # bytes/s
 
-    def __init__(self, validated: int):
-        """Start; `validated` images end an epoch."""
-        self.validated = validated
+    def __init__(self, validated: int, written: int):
+        """Start; at the end of an epoch so many images are evaluated, and so many bytes written."""
+        self.validated, self.written = validated, written
         self._seconds, self._ends = deque(maxlen=self.RECENT), deque(maxlen=self.ENDS)
         self._before = None  # when the last update was reported, and of which epoch it was
 
@@ -75,20 +77,16 @@ class Pace:
         """Return the seconds that are left after an update."""
         if self.update is None:
             return None
-        guess = self.update * self.validated / (3 * record.images)
+        guess = self.update * self.validated / (3 * record.images) + self.written / self.DISK
         end = sum(self._ends) / len(self._ends) if self._ends else guess
         return (record.updates - record.update) * self.update + (record.epochs - record.epoch + 1) * end
 
 
-def show(records, run, watch: bool = False, validated: int = 0) -> None:
-    """Turn the records of a training into progress, lines and pictures.
-
-    watch: print a table of the layers.  validated: how many images end an epoch.
-    """
+def show(records, run, pace: Pace, watch: bool = False) -> None:
+    """Turn the records of a training into progress, lines and pictures; with `watch`, a table of the layers."""
     from cualex.training.records import Epoch, Notice, Update
 
-    say, progress, drawn, pace = _output.say, None, None, Pace(validated)
-    seconds = waited = 0.0
+    say, progress, drawn, seconds, waited = _output.say, None, None, 0.0, 0.0
     with contextlib.ExitStack() as stack:
         for record in records:
             if isinstance(record, Update):
@@ -121,13 +119,12 @@ def _epoch(record) -> list[str]:
     """Return the line of an epoch, and shorter ones for terminals without room for it."""
     found = record.validation
     top1, *top5 = _output.right(found.top1, found.top5, len(found.classes))
-    head = (
-        f"epoch {record.epoch:>{len(str(record.epochs))}}/{record.epochs}  loss {record.train_loss:.3f}  "
-        f"validation loss {found.loss:.3f}, {top1}"
-    )
+    number = f"epoch {record.epoch:>{len(str(record.epochs))}}/{record.epochs}"
+    validation = f"validation loss {found.loss:.3f}, {top1}"
+    head = f"{number}  loss {record.train_loss:.3f}  {validation}"
     top5, took = "".join(f", {each}" for each in top5), f"  {_output.duration(record.seconds)}"
-    tails = (f"{top5}  rate {record.rate:.2g}{took}", f"{top5}{took}", top5, "")
-    return [f"{head}{tail}{'  best' if record.best else ''}" for tail in tails]
+    lines = (f"{head}{top5}  rate {record.rate:.2g}{took}", f"{head}{top5}{took}", f"{head}{top5}", head)
+    return [f"{line}{'  best' if record.best else ''}" for line in (*lines, f"{number}  {validation}")]
 
 
 def best(run) -> dict:

@@ -81,6 +81,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     from cualex.training.course import Course
     from cualex.training.loop import train as training
     from cualex.training.run import Run
+    from cualex.training.saving import Room
 
     first_aid = _first_aid.wanted(options, resume)
     run = _resume.find(resume, output)
@@ -112,9 +113,9 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
     validation = source.validation or "train"
     if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
-    room = (built, recipe, run, output, options["keep"])
+    room = Room.of(built, recipe)
     if not first_aid:
-        _output.say(_training.room(*room))
+        _output.say(_training.room(room, run, output, options["keep"]))
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -129,7 +130,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     batches.check_batch(packs["train"], recipe.batch)
-    _training.room(*room)  # again, since packs may have gone to the same disk
+    _training.room(room, run, output, options["keep"])  # again, since packs may have gone to the same disk
     if run is None:
         run = Run.create(output, name)
         _output.say(f"Run directory: {run.path}")
@@ -162,7 +163,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         options["keep"],
     )
     try:
-        _training.show(records, run, options["watch"], len(packs[validation]))
+        _training.show(records, run, _training.Pace(len(packs[validation]), room.best), options["watch"])
     except KeyboardInterrupt:
         _output.say(_training.stopped(run))
         raise

@@ -220,7 +220,7 @@ def judge(
         lowest_train_loss=lowest and lowest["loss"],
         macro_recall=recall,
         uneven=lopsided(validation) or lopsided(training),
-        balance_advised=(
+        balance_advised=bool(
             recall is not None and not balanced and lopsided(training) and recall < last["top1"] - BEHIND
         ),
     )
