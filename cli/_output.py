@@ -7,7 +7,6 @@ import io
 import json
 import math
 import sys
-import textwrap
 import time
 from collections.abc import Mapping, Sequence
 
@@ -117,27 +116,6 @@ def size(number: float) -> str:
     power = min(int(math.log10(number)) // 3, 4)
     number /= 1000**power
     return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
-
-
-def columns(stream) -> int | None:
-    """Return how many columns the terminal has that a stream goes to; None where it is none, and lines may be long."""
-    from rich.console import Console
-
-    return Console(file=stream).width if stream is not None and stream.isatty() else None
-
-
-def fitting(lines: Sequence[str]) -> str:
-    """Return the first line that stderr's terminal has room for, or the last; off a terminal the first."""
-    width = columns(sys.stderr)
-    return next((line for line in lines if width is None or len(line) <= width), lines[-1])
-
-
-def wrapped(text: str) -> str:
-    """Wrap a sentence to the terminal that stdout goes to; off a terminal it stays one line."""
-    width = columns(sys.stdout)
-    if width is None:
-        return text
-    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def right(top1: float, top5: float, classes: int) -> list[str]:

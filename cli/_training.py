@@ -1,13 +1,14 @@
 """A training as its command shows it: what it will write, progress, lines, curves, and what it has come to."""
 
 import contextlib
+import sys
 import time
 from collections import deque
 from pathlib import Path
 
 import click
 
-from cualex.cli import _layers, _output
+from cualex.cli import _layers, _output, _terminal
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 WAITS = 0.05  # share of the time spent waiting for data from which it is worth saying
@@ -19,8 +20,13 @@ keep = click.option(
 )
 
 
-def room(needed, run, output: Path, kept: bool) -> str:
-    """Say what a run will write, a new one below `output`; raise OutputError where the disk has less room."""
+def announce(needed, run, output: Path, kept: bool) -> None:
+    """Say what a run will write, a new one below `output`; raise OutputError where the disk has no room for it."""
+    _output.say(_terminal.wrapped(check_room(needed, run, output, kept), sys.stderr))
+
+
+def check_room(needed, run, output: Path, kept: bool) -> str:
+    """Return what `announce` says, or raise OutputError."""
     from cualex.errors import OutputError
     from cualex.training import saving
 
@@ -46,7 +52,11 @@ class Pace:
     take 200 MB/s, written, flushed and read back.
     """
 
-    LEAST, RECENT, ENDS = 2, 50, 5  # timed updates before anything is said; updates and ends that are looked at
+    LEAST, RECENT, ENDS = (
+        2,
+        50,
+        5,
+    )  # timed updates before anything is said; updates and ends that are looked at
     DISK = 200e6  # bytes/s
 
     def __init__(self, validated: int, written: int):
@@ -105,7 +115,7 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
             elif isinstance(record, Notice):
                 say(record.text)
             elif isinstance(record, Epoch):
-                say(_output.fitting(_epoch(record)))
+                say(_terminal.fitting(_epoch(record)))
                 if record.layers:
                     for text in _layers.table(record.layers) if watch else [_layers.line(record.layers)]:
                         say(text)
@@ -142,9 +152,10 @@ def best(run) -> dict:
 def conclude(found: dict, classes: int) -> None:
     """Print what `best` returned."""
     right = ", ".join(_output.right(found["top1"], found["top5"], classes))
-    click.echo(f"Best validation {right} (epoch {found['epoch']}): {found['weights']}")
+    where = "validation" if found["held_out"] else "training"
+    click.echo(f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}")
     for line in found["summary"]:
-        click.echo(_output.wrapped(line))
+        click.echo(_terminal.wrapped(line, sys.stdout))
 
 
 def stopped(run) -> str:

@@ -115,7 +115,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
     room = Room.of(built, recipe)
     if not first_aid:
-        _output.say(_training.room(room, run, output, options["keep"]))
+        _training.announce(room, run, output, options["keep"])
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -130,7 +130,7 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     batches.check_batch(packs["train"], recipe.batch)
-    _training.room(room, run, output, options["keep"])  # again, since packs may have gone to the same disk
+    _training.check_room(room, run, output, options["keep"])  # again, after packs that may lie on the same disk
     if run is None:
         run = Run.create(output, name)
         _output.say(f"Run directory: {run.path}")

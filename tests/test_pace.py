@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_output import Clock
 
-from cualex.cli import _output, _training
+from cualex.cli import _output, _terminal, _training
 from cualex.evaluation import Evaluation
 from cualex.training.records import Epoch, Update
 
@@ -203,11 +203,13 @@ def test_waiting_for_data_is_said_where_it_is_much(clock, capsys):
 
 
 def test_sentences_are_wrapped_at_words_on_a_terminal_alone(monkeypatch):
-    text = "Still improving. To go on from here: cualex train photos --from runs/a-very-long-name/best.safetensors"
-    assert _output.wrapped(text) == text
-    monkeypatch.setattr(sys, "stdout", Terminal())
+    command = "cualex train photos --from runs/a-very-long-name/best.safetensors"
+    sentence = "Still improving, " + "and then " * 12 + "on. To go on from here:"
+    text = f"{sentence} {command}"
+    assert _terminal.wrapped(text, io.StringIO()) == text
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
-    lines = _output.wrapped(text).splitlines()
+    *lines, last = _terminal.wrapped(text, Terminal()).splitlines()
     assert max(map(len, lines)) <= 60
-    assert " ".join(line.strip() for line in lines) == text
+    assert " ".join(line.strip() for line in lines) == sentence
+    assert last.strip() == command

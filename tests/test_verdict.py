@@ -165,7 +165,7 @@ def test_no_better_than_guessing():
     assert lines(found)[0] == (
         "No better than guessing: 21.7 % of 60 validation images right (95 % interval 12 to 34 %); "
         "always naming the largest class: 22 %. Look at the data (cualex check), and whether it can be learned: "
-        "cualex train photos --overfit 32."
+        "cualex train photos --overfit 32"
     )
 
 
@@ -195,6 +195,7 @@ def test_the_last_epoch_is_judged_and_the_best_one_is_said():
         "That is the last epoch, 4. The weights kept are those of epoch 2, with 35.0 %: the best of 4 on these images, "
         "so less is likely on others."
     )
+    assert "The weights kept" not in "\n".join(lines(judged(best={"epoch": 2, "top1": 25 / 60})))
 
 
 def test_training_images_say_nothing_about_others():
@@ -231,6 +232,11 @@ def test_macro_recall_is_the_mean_of_the_classes_that_have_images():
     found = evaluation([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, -1], classes=3)
     assert verdict.macro_recall(found) == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert verdict.macro_recall(evaluation([], [])) is None
+
+
+def test_classes_are_uneven_from_twice_as_many_images_on():
+    assert verdict.lopsided(np.array([4, 2, 0]))
+    assert not verdict.lopsided(np.array([5, 3, 0]))
 
 
 def lopsided(recall, **more):
@@ -300,6 +306,14 @@ def test_at_a_rate_that_has_fallen_a_run_is_not_continued():
 def test_a_run_that_no_longer_improves():
     found = judged(rows=epochs([1.5, 1.2, 1.0, 1.01, 0.99, 1.0]))
     assert advice(found) == "No longer improving: no clear gain in the last 4 epochs, so more gain little."
+
+
+def test_what_has_not_begun_to_learn_is_not_told_that_more_gains_little():
+    found = judged(right=13, rows=epochs([1.61, 1.6, 1.62, 1.61], rates=[0.01] * 3 + [0.001]))
+    assert advice(found) == (
+        "Not improving: no clear gain in the last 4 epochs. What has not begun to learn may need more of them "
+        "(--epochs 8) or another learning rate (--lr; it was 0.01)."
+    )
 
 
 def test_where_all_are_right_nothing_is_left_to_gain():

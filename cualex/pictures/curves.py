@@ -17,7 +17,7 @@ def draw(run: Run) -> None:
         left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
         left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
         left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-        places = ((1, BLUE), (5, ORANGE)) if run.classes >= TOP5 else ((1, BLUE),)
+        places = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
         for place, colour in places:
             errors = [100 * (1 - row[f"metrics/accuracy_top{place}"]) for row in rows]
             right.plot(epochs, errors, colour, marker=marker, label=f"top-{place}")
@@ -28,3 +28,8 @@ def draw(run: Run) -> None:
             axes.legend(frameon=False)
             axes.spines[["top", "right"]].set_visible(False)
             axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _classes(run: Run) -> int:
+    path = run.path / "classes.txt"
+    return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -154,12 +154,6 @@ class Run:
         """Return what `describe` was given."""
         return self._read("args.json")
 
-    @property
-    def classes(self) -> int:
-        """Count the classes, 0 before they are known."""
-        path = self.path / "classes.txt"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
-
     def log(self) -> Log:
         """Open the log."""
         return Log(self.path / "log.jsonl")

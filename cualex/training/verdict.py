@@ -4,14 +4,13 @@
 """
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
 from cualex.evaluation import Evaluation
-from cualex.training import intervals, trends
+from cualex.training import advice, intervals, trends
 
 BETTER, NO_BETTER = "Better than guessing", "No better than guessing"
 UNEVEN = 2  # times as many images in the largest class as in the smallest
@@ -35,7 +34,7 @@ class Verdict:
     train_loss, val_loss: of the last epoch.  baseline_loss: the entropy -sum p ln p of the class shares p in
     validation, the loss of naming each class with its share.
     improving: whether validation still improves, None where that cannot be said; `improving_over` so many epochs.
-    rate: of the last epoch.  rate_fallen: it is less than half of the largest before it.
+    rate: of the last epoch.  highest_rate: of all epochs.  rate_fallen: the last is less than half of that.
     overfitting: whether the validation loss has risen while the training loss fell, since epoch `lowest_epoch`, where
     the losses were `lowest_val_loss` and `lowest_train_loss`; None where that cannot be said.
     macro_recall: the mean over classes of the share of their images that is right, in the last epoch.
@@ -59,6 +58,7 @@ class Verdict:
     improving: bool | None
     improving_over: int
     rate: float
+    highest_rate: float
     rate_fallen: bool
     overfitting: bool | None
     lowest_epoch: int | None
@@ -95,81 +95,7 @@ class Verdict:
 
         run: its directory.  data: the set that it was trained on.  kept: whether its checkpoint is there.
         """
-        command = f"cualex train {shlex.quote(data)}"
-        said = [self._guessing(command), self._weights_kept(), self._recall(), self._overfitting()]
-        return [line for line in (*said, self._improving(run, command, kept)) if line]
-
-    def _guessing(self, command: str) -> str:
-        low, high = (100 * bound for bound in self.interval)
-        places = 0 if high - low >= 5 else 1
-        said = (
-            f"{self.phrase}: {100 * self.last_top1:.1f} % of "
-            f"{_count(self.images, 'validation image' if self.held_out else 'training image')} right "
-            f"(95 % interval {low:.{places}f} to {high:.{places}f} %); "
-            f"always naming the largest class: {100 * self.baseline:.0f} %."
-        )
-        if not self.held_out:
-            return f"{said} This says nothing about new images: hold some out with --val-split 0.2."
-        if self.better:
-            return said
-        if not self.cannot_tell:
-            return f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32."
-        could = f"; about {self.images_needed:,} could" if self.images_needed else ""
-        return (
-            f"{said} {_count(self.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
-            "more of them (--val-split 0.4)."
-        )
-
-    def _weights_kept(self) -> str:
-        if self.best_epoch == self.epochs:
-            return ""
-        return (
-            f"That is the last epoch, {self.epochs}. The weights kept are those of epoch {self.best_epoch}, with "
-            f"{100 * self.top1:.1f} %: the best of {self.epochs} on these images, so less is likely on others."
-        )
-
-    def _recall(self) -> str:
-        if self.macro_recall is None or not self.uneven:
-            return ""
-        said = f"Macro recall, the mean of the classes, which are uneven: {100 * self.macro_recall:.1f} %."
-        if self.balance_advised:
-            return f"{said} --class-weights balanced makes small classes count as much as large ones."
-        return said
-
-    def _overfitting(self) -> str:
-        train_loss, val_loss = _loss(self.train_loss), _loss(self.val_loss)
-        if not self.held_out:
-            return f"Training loss {train_loss}. Without images held out nobody can say whether it overfits."
-        guessing = f"guessing by the shares of the classes: {_loss(self.baseline_loss)}"
-        if self.overfitting:
-            return (
-                f"Overfitting: since epoch {self.lowest_epoch} the training loss fell from "
-                f"{_loss(self.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
-                f"{_loss(self.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
-                "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
-            )
-        losses = f"training loss {train_loss}, validation loss {val_loss} ({guessing})"
-        return f"Not overfitting: {losses}." if self.overfitting is False else f"{losses.capitalize()}."
-
-    def _improving(self, run: str, command: str, kept: bool) -> str:
-        longer = f"--epochs {2 * self.epochs}"
-        anew = f"train anew with {longer}, and later --drop-epochs if you gave them"
-        if self.improving is None:
-            return f"{_count(self.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
-        if self.right == self.images:
-            return "All of them are right, so more epochs can show no gain."
-        if not self.improving:
-            return f"No longer improving: no clear gain in the last {self.improving_over} epochs, so more gain little."
-        if self.rate_fallen:
-            return (
-                f"Still improving, but the learning rate has fallen to {self.rate:.2g}, where more epochs gain little: "
-                f"{anew}."
-            )
-        if kept:
-            return f"Still improving. To go on: cualex train --resume {shlex.quote(run)} {longer}"
-        return (
-            f"Still improving. To go on from here: {command} --from {shlex.quote(f'{run}/best.safetensors')}"
-        )
+        return advice.lines(self, run, data, kept)
 
 
 def judge(
@@ -192,7 +118,7 @@ def judge(
     # Where it is no sign at all: a network half-way between guessing and all right is what should be seen.
     hoped = right / images if right > baseline * images else (1 + baseline) / 2
     cannot_tell = not better and not intervals.above(math.floor(hoped * images), images, baseline)
-    recall = last.get("macro_recall")
+    recall, highest = last.get("macro_recall"), max(epoch["rate"] for epoch in epochs)
     improving, over = trends.improving(epochs)
     overfitting, lowest = trends.overfitting(epochs) if held_out else (None, None)
     return Verdict(
@@ -213,7 +139,8 @@ def judge(
         improving=improving,
         improving_over=over,
         rate=last["rate"],
-        rate_fallen=last["rate"] < FALLEN * max(epoch["rate"] for epoch in epochs),
+        highest_rate=highest,
+        rate_fallen=last["rate"] < FALLEN * highest,
         overfitting=overfitting,
         lowest_epoch=lowest and lowest["epoch"],
         lowest_val_loss=lowest and lowest["val_loss"],
@@ -249,12 +176,3 @@ def lopsided(counts: np.ndarray) -> bool:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _loss(value: float | None) -> str:
-    return "not a number" if value is None else f"{value:.2f}"
-
-
-def _count(number: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
