@@ -18,6 +18,7 @@ KEPT = (
     "save_every",
     "no_pack",
     "watch",
+    "keep",
     "start",
 )  # by a run, unless given
 AT_ITS_START = {  # options that are for new runs alone

@@ -195,7 +195,7 @@ def _show(found, head: dict, skipped) -> None:
     macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
-        f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}{macro}\n"
+        f"{', '.join(_output.right(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
     )
     rows = found.per_class()
     if len(rows) > FULL:

@@ -33,6 +33,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
     is_flag=True,
     help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
 )
+@_training.keep
 @_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
@@ -53,7 +54,8 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     --recipe is given.
 
     Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
-    own options, but for those that are given; the weights become those of a run never stopped, to the bit.
+    own options, but for those that are given; the weights become those of a run never stopped, to the bit. A run that
+    has come to its end goes on, with more --epochs, if it was begun with --keep.
 
     \b
     Examples:
@@ -68,6 +70,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         cualex train photos --from runs/train/best.safetensors --freeze conv1,conv2 --head-lr 10
         cualex train photos --schedule 2012 --epochs 91
         cualex train --resume
+        cualex train photos --keep
         cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
@@ -79,6 +82,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     from cualex.training.course import Course
     from cualex.training.loop import train as training
     from cualex.training.run import Run
+    from cualex.training.saving import Room
 
     first_aid = _first_aid.wanted(options, resume)
     run, found = _resume.find(resume, output), None
@@ -130,6 +134,9 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
         if "test" in source.splits:
             _output.say("Note: the test images are left alone; --val test validates with them.")
+    room = Room.of(built, recipe)
+    if not first_aid:
+        _training.announce(room, run, output, options["keep"])
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -140,12 +147,13 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         keep=not options["no_pack"],
     )
     if first_aid:
-        kept = run.checkpoint() if run else begun and begun.weights
+        kept = run.weights() if run else begun and begun.weights
         _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     if automatic and options["batch_size"] is None:  # images that cannot be read leave fewer than were counted
         recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))
     batches.check_batch(packs["train"], recipe.batch)
+    _training.check_room(room, run, output, options["keep"])  # again, after packs that may lie on the same disk
     if run is None:
         run = Run.create(output, name)
         _output.say(f"Run directory: {run.path}")
@@ -159,6 +167,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
         "watch": options["watch"],
+        "keep": options["keep"],
         "recipe": recipe.described(),
         "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
@@ -174,17 +183,18 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         _output.Compiling(),
         options["watch"],
         begun,
+        options["keep"],
     )
     try:
-        _training.show(records, run, options["watch"])
+        _training.show(records, run, _training.Pace(len(packs[validation]), room.best), options["watch"])
     except KeyboardInterrupt:
-        _output.say(f"Go on with: cualex train --resume {run.path}")
+        _output.say(_training.stopped(run))
         raise
     best = _training.best(run)
     if as_json:
         _output.document(best)
     else:
-        click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
+        _training.conclude(best, len(source.classes))
     if source.name == "demo":
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")

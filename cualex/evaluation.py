@@ -14,6 +14,7 @@ from cualex.errors import DataError, UsageError
 from cualex.model import Model
 
 UNEVEN = 1.5  # times the smallest class: above that top-1 says little of the small ones
+TOP5 = 10  # classes from which the five likeliest ones are worth showing
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +69,7 @@ class Evaluation:
     @property
     def uneven(self) -> bool:
         """Say whether the largest class has more than `UNEVEN` times the images of the smallest that has any."""
-        sizes = [row["pictures"] for row in self.per_class() if row["pictures"]]
-        return max(sizes, default=0) > UNEVEN * min(sizes, default=0)
+        return uneven(np.bincount(self.labels, minlength=len(self.classes)))
 
     @property
     def confusion(self) -> np.ndarray:
@@ -186,6 +186,14 @@ def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     np.exp(shifted, out=shifted)
     total = shifted.sum(axis=1, keepdims=True)
     return np.divide(shifted, total, out=shifted), own - np.log(total[:, 0])
+
+
+def uneven(counts: np.ndarray) -> bool:
+    """Say whether the largest of classes with so many images has more than `UNEVEN` times those of the smallest.
+
+    counts: int (classes,); a class without images does not count.
+    """
+    return bool(counts.max() > UNEVEN * counts[counts > 0].min(initial=counts.max()))
 
 
 def check_together(models: Sequence[Model], names: Sequence[str]) -> None:

@@ -128,7 +128,8 @@ def fault(*arguments):
 
 
 def test_the_command(here):
-    result = train("--from", "begin.safetensors", "--freeze", "conv1", "--head-lr", 10, "--epochs", 1)
+    given = ("--from", "begin.safetensors", "--freeze", "conv1", "--head-lr", 10, "--epochs", 1, "--keep")
+    result = train(*given)
     assert result.exit_code == 0, result.output
     said = "all layers are kept but fc3, which is new, since the classes are others (3 there and 2 here)"
     assert f"Weights of begin.safetensors: {said}." in result.stderr

@@ -315,7 +315,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_p
 
 def test_a_stuck_loss_is_said_with_the_dead_filters(tmp_path, monkeypatch):
     """Nothing moves at a rate of zero, so the loss stays where the weights begin: near ln 3."""
-    monkeypatch.setattr(weights, "initial", quiet_scores)
+    monkeypatch.setattr(initial_weights, "draw", quiet_scores)
     recipe = TINY.but(rate=1e-12, batch=2, epochs=9, drop_epochs=(99,))
     run = Run.create(tmp_path)
     records = loop.train(recipe, Pictures(), Pictures(12), run)

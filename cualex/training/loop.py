@@ -35,6 +35,7 @@ def train(
     compiling: Callable[[int, int], None] | None = None,
     watched: bool = False,
     start: Start | None = None,
+    keep: bool = True,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
@@ -45,7 +46,8 @@ def train(
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
     end of each, the layers are looked at: see figures.py. `start` has the weights and the mean picture to begin with;
-    without it weights are drawn from the seed.
+    without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the training has come
+    to its end.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
@@ -55,7 +57,8 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        return Training(recipe, pack, validation, run, parameters, description, save_every, watched).go()
+        settings = (description, save_every, watched, keep)
+        return Training(recipe, pack, validation, run, parameters, *settings).go()
     except BaseException:
         run.unlock()
         raise
@@ -65,7 +68,16 @@ class Training:
     """Hold what a training needs from update to update."""
 
     def __init__(
-        self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every, watched
+        self,
+        recipe: Recipe,
+        pack,
+        validation,
+        run: Run,
+        parameters: dict,
+        description,
+        save_every,
+        watched,
+        keep=True,
     ):
         """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
@@ -79,7 +91,7 @@ class Training:
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
-        self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every)
+        self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every, keep)
         self.keeper.restore(kept)
         self.state = self.keeper.state
         self.stepper.begin(self.state.epoch, self.state.update)
@@ -94,7 +106,7 @@ class Training:
                         yield from self._updates()
                         yield self._end_epoch()
                     yield from self.keeper.told()
-                    self.keeper.finish()
+                    self.keeper.finish(self.pack, self.validation)
                 except Diverged:
                     raise
                 except BaseException:
@@ -163,6 +175,7 @@ class Training:
             update=state.update,
             updates=state.update - (-left // self.recipe.batch),
             epoch=state.epoch,
+            epochs=self.course.last,
             loss=result.loss,
             top1=result.top1 / result.count,
             rate=rate,
@@ -187,6 +200,7 @@ class Training:
                 val_loss=found.loss,
                 top1=found.top1,
                 top5=found.top5,
+                macro_recall=found.macro_recall,
                 **({"layers": looked.document()} if looked else {}),
                 time_images_per_s=done.speed,
                 time_waited=waited,
