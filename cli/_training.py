@@ -11,6 +11,7 @@ import click
 from cualex.cli import _layers, _output, _terminal
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
+MANY, EVERY = 40, 1.0  # epochs, of which only one a second has a line: a small set has hundreds
 WAITS = 0.05  # share of the time spent waiting for data from which it is worth saying
 
 keep = click.option(
@@ -96,7 +97,7 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
     """Turn the records of a training into progress, lines and pictures; with `watch`, a table of the layers."""
     from cualex.training.records import Epoch, Notice, Update
 
-    say, progress, drawn, seconds, waited = _output.say, None, None, 0.0, 0.0
+    say, progress, drawn, seconds, waited, shown = _output.say, None, None, 0.0, 0.0, 0.0
     with contextlib.ExitStack() as stack:
         for record in records:
             if isinstance(record, Update):
@@ -115,7 +116,10 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
             elif isinstance(record, Notice):
                 say(record.text)
             elif isinstance(record, Epoch):
-                say(_terminal.fitting(_epoch(record)))
+                now, last = time.monotonic(), record.epoch == record.epochs
+                if record.epochs <= MANY or last or now - shown >= EVERY:
+                    say(_terminal.fitting(_epoch(record)))
+                    shown = now
                 if record.layers:
                     for text in _layers.table(record.layers) if watch else [_layers.line(record.layers)]:
                         say(text)

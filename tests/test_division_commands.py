@@ -139,7 +139,7 @@ def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):
     assert [picture.name for picture in first.splits["val"]] == FIRST_VAL
     assert (before["train"], before["validation"]) == (24, 6)
     assert evaluated() == ("val", 6)
-    run("train", "--resume", "runs/train", "--epochs", 3)
+    run("train", "--resume", "runs/train", "--epochs", 3, "--keep")
     recorded = json.loads(ARGUMENTS.read_text())
     assert recorded["pictures"] == before
     assert (recorded["split_rule"], recorded["val"]) == ("hash-rank-0", "val-or-test")

@@ -6,6 +6,7 @@ import random
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from runs import RECIPE, Squares, digest, left, log, results, stop, training
@@ -15,8 +16,9 @@ from test_signals import OPTIONS, command, data  # noqa: F401
 from cualex import files, networks, weights
 from cualex.cli import _training, main
 from cualex.errors import OutputError, UsageError
+from cualex.evaluation import Evaluation
 from cualex.training import keeping, loop, saving
-from cualex.training.records import Update
+from cualex.training.records import Epoch, Update
 from cualex.training.run import Run
 from cualex.training.saving import Room
 from cualex.training.verdict import Verdict
@@ -304,3 +306,21 @@ def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_p
     assert advice == f"Go on with: cualex train --resume {tmp_path / 'train'}"
     done = trained(*advice.split()[5:], "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
+
+
+def test_of_many_epochs_one_a_second_has_a_line(monkeypatch):
+    said, clock = [], iter(np.arange(0, 1e4, 0.3))
+    monkeypatch.setattr(_training._output, "say", said.append)
+    monkeypatch.setattr(_training, "_draw", lambda *_: None)
+    monkeypatch.setattr(_training.time, "monotonic", lambda: next(clock))
+    found = Evaluation(("a", "b"), ("1", "2"), np.arange(2), np.arange(2), np.ones(2, np.float32), 2, 0.5)
+    for epochs in (_training.MANY, 200):
+        said.clear()
+        records = (Epoch(epoch, epochs, 1.0, found, False, 0.01, 0.1) for epoch in range(1, epochs + 1))
+        _training.show(records, None, _training.Pace(2, 10))
+        lines = [line.split()[1].partition("/")[0] for line in said]
+        if epochs == _training.MANY:
+            assert len(lines) == epochs
+        else:
+            assert epochs / 4 < len(lines) < epochs / 1.5
+            assert lines[-1] == "200"
