@@ -24,9 +24,14 @@ def _chosen(bundled: bool) -> Path:
     try:
         weights = newest_weights()
         _output.say(f"Weights: {weights}, of the newest finished run.")
-    except UsageError:
-        if not (bundled and pretrained.FOR_PHOTOGRAPHS):
+    except UsageError as error:
+        if not bundled:
             raise
+        if not pretrained.FOR_PHOTOGRAPHS:
+            raise UsageError(
+                f"{error}; --weights {pretrained.NAME} is the bundled network of ten classes ({pretrained.CLASSES}), "
+                "right on fewer than half of photographs"
+            ) from None
         weights = Path(pretrained.NAME)
         _output.say(
             f"Weights: {pretrained.NAME}, the bundled pretrained network, which knows {pretrained.CLASSES}. "

@@ -171,7 +171,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_the_newest_finished_run_is_found(tmp_path):
-    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train`"):
+    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train FOLDER`"):
         newest_weights(tmp_path)
     for _ in range(2):
         run = Run.create(tmp_path)

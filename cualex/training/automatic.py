@@ -14,7 +14,7 @@ from cualex.training.recipes import OWN, PAPER, QUICK, Recipe
 
 LEAST, LEAST_TUNED = 1000, 400  # updates of a training, and of one that has weights to begin with
 PATIENCE = 500  # updates that --schedule plateau waits for, at the least
-BUNDLED_UP_TO = 0  # training images that the bundled network is begun with; none until it is there
+BUNDLED_UP_TO = 5_000  # training images that the bundled network is begun with
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,6 @@ def newest_weights(root: str | Path = "runs") -> Path:
         if (best := mark.with_name("best.safetensors")).exists():
             return best
     raise UsageError(
-        f"no finished run below {Path(root)}: train one with `cualex train`, "
+        f"no finished run below {Path(root)}: train one with `cualex train FOLDER`, "
         "or name a weights file with --weights"
     )
