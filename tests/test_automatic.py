@@ -19,7 +19,7 @@ def test_every_set_gets_some_hundreds_of_updates_in_batches_that_it_fills(images
     assert recipe.epochs * images / recipe.batch >= least >= 400
     assert recipe.patience * images / recipe.batch >= automatic.PATIENCE
     assert recipe.falls == "cosine"
-    assert recipe.ties == "loss"
+    assert recipe.ties == "last"
 
 
 def test_a_larger_set_is_never_seen_for_less():

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cualex.model import Model
 from cualex.plan import Plan
 from cualex.training import figures, loop, recipes, resuming
 from cualex.training.interrupts import Interrupts
+from cualex.training.keeping import Keeper
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import Run, newest_weights
 from cualex.training.schedule import Fixed, Plateau
@@ -343,3 +345,29 @@ def test_the_description_is_written_first(tmp_path):
     assert written["data"] == "here"
     assert resuming.recipe(written["recipe"]) == TINY
     assert json.loads((run.path / "env.json").read_text())["cores"] >= 1
+
+
+def best_epoch(path, monkeypatch, tops, **recipe):
+    """Return the epoch whose weights are kept where validation gives these."""
+    following = iter(tops)
+
+    def scripted(model, pack, **_):
+        return SimpleNamespace(loss=1.0, top1=next(following), top5=1.0, macro_recall=0.5)
+
+    monkeypatch.setattr(loop, "evaluate", scripted)
+    run = Run.create(path)
+    list(loop.train(TINY.but(epochs=len(tops), drop_epochs=(99,), **recipe), Pictures(), Pictures(12), run))
+    return run.outcome()["best_epoch"]
+
+
+def test_of_epochs_with_the_same_top1_the_first_or_the_last_is_the_best(tmp_path, monkeypatch):
+    tops = [0.25, 0.75, 0.5, 0.75, 0.5]
+    assert best_epoch(tmp_path, monkeypatch, tops, ties="first") == 2
+    assert best_epoch(tmp_path, monkeypatch, tops, ties="last") == 4
+
+
+def test_equals_are_written_twenty_times_at_the_most_and_at_the_end(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Keeper, "save_best", lambda keeper: not saved.append(keeper.state.epoch))
+    assert best_epoch(tmp_path, monkeypatch, [1.0] * 50, ties="last") == 50
+    assert saved == [*range(1, 50, 3), 50]

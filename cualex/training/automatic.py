@@ -62,7 +62,7 @@ def choose(
     epochs = max(row.tuning if tuned else row.epochs, least)
     numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
     patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
-    chosen = base.but(**numbers, patience=patience, ties="loss", colour_noise=PAPER.colour_noise)
+    chosen = base.but(**numbers, patience=patience, ties="last", colour_noise=PAPER.colour_noise)
     return chosen.but(**TUNING) if tuned and chosen.optimizer == "momentum" else chosen
 
 

@@ -206,12 +206,7 @@ class Training:
                 time_waited=waited,
             )
             if better and self.keeper.save_best():
-                state.best = {
-                    "epoch": state.epoch,
-                    "top1": found.top1,
-                    "top5": found.top5,
-                    "loss": found.loss,
-                }
+                state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
             report = Epoch(
                 state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked
             )
@@ -223,11 +218,14 @@ class Training:
         return report
 
     def _better(self, found: Evaluation) -> bool:
-        """Say whether a validation is better than the best so far; small sets have many that are as good."""
-        best = self.state.best
-        if best is None or found.top1 != best["top1"]:
-            return best is None or found.top1 > best["top1"]
-        return self.recipe.ties == "loss" and found.loss < best.get("loss", 0)
+        """Say whether a validation is better than the best so far, or as good and late enough to take its place.
+
+        Each best is written to disk, so an equal one takes its place twenty times in a training at the most, and then
+        at its end.
+        """
+        epoch, best = self.state.epoch, self.state.best or {"epoch": 0, "top1": -1}
+        late = epoch == self.course.last or epoch - best["epoch"] >= self.recipe.epochs / 20
+        return found.top1 > best["top1"] or (found.top1 == best["top1"] and self.recipe.ties == "last" and late)
 
     def _leave(self) -> None:
         """Save where the training is, when something ends it early; a second signal leaves at once."""
