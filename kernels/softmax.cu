@@ -30,7 +30,6 @@ extern "C" __global__ void __launch_bounds__(256)
     const int* given = labels + control->slot * PICTURES;
     const size_t first = (size_t)blockIdx.x * CLASSES;
     const int label = given[blockIdx.x];
-    const float weight = WEIGHTED && label >= 0 ? class_weights[label] : 1;
 
     int counted = 0;
     for (int i = threadIdx.x; i < PICTURES; i += blockDim.x) counted += given[i] >= 0;
@@ -52,10 +51,12 @@ extern "C" __global__ void __launch_bounds__(256)
     const double total = block_sum(part, work);
     ahead = block_sum(ahead, integers);
 
+    // A part of the divisor: as a factor it would live across the division, and spill on sm_100. 0 makes that infinite.
+    const float weight = WEIGHTED && label >= 0 ? class_weights[label] : 1;
     for (int c = threadIdx.x; c < CLASSES; c += blockDim.x) {
         const float probability = expf(load(x + first + c) - highest) / (float)total;
         store(y + first + c, probability);
-        if (dx) store(dx + first + c, label < 0 ? 0 : weight * (probability - (c == label)) / (counted * PARTS));
+        if (dx) store(dx + first + c, label < 0 ? 0 : (probability - (c == label)) / (counted * PARTS / weight));
     }
     if (threadIdx.x == 0) {
         double* row = figures + blockIdx.x * 4;
