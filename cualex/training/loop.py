@@ -180,6 +180,7 @@ class Training:
         done, better = state.losses, found.top1 > (state.best or {"top1": -1})["top1"]
         with self._moving():
             looked = self.inspection.after_epoch(state)
+            self.keeper.tell(self.inspection.after_validation(state, found, rate))
             self.keeper.write(
                 loss=done.mean,
                 rate=rate,
