@@ -4,6 +4,8 @@ import click
 
 from cualex.cli import _output
 
+LISTED = 3  # images still named wrong, at the most
+
 
 def options(command):
     """Add both options to a command."""
@@ -17,7 +19,8 @@ def options(command):
             "--overfit",
             type=click.IntRange(1),
             metavar="N",
-            help="Train nothing that is kept: see if the network can learn N pictures by heart. Exit code 1 if not.",
+            help="Train nothing that is kept: see if the network can learn N pictures by heart, at the recipe's rate "
+            "or a smaller one, or at --lr alone. Exit code 1 if not.",
         ),
     ):
         command = option(command)
@@ -54,27 +57,84 @@ def give(chosen: dict, recipe, pack, kept, device: str, as_json: bool) -> None:
 
 
 def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bool:
-    """Learn some pictures by heart, and say what it means."""
+    """Learn some images by heart, and say what it means."""
     from cualex.training import overfit
 
-    records = overfit.overfit(
-        recipe, pack, chosen["overfit"], kept, device, chosen["precision"], _output.Compiling()
-    )
-    with _output.Progress("Learning by heart", overfit.UPDATES, "updates at the most") as progress:
+    count, ended = chosen["overfit"], []
+    compiling, rates = _output.Compiling(), (1.0,) if chosen["lr"] else overfit.RATES
+    records = overfit.overfit(recipe, pack, count, kept, device, chosen["precision"], compiling, rates)
+    total = overfit.limit(recipe, count)
+    with _output.Progress("Learning by heart", total, "updates at the most") as progress:
         for fit in records:
-            progress(fit.updates, f"loss {fit.loss:.3f}, {fit.right} of {fit.pictures} named right")
-    right = f"{fit.right} of {fit.pictures} are named right"
-    figures = f"after {fit.updates} updates the loss is {fit.loss:.3g}, and {right}"
+            right = f"{fit.right} of {fit.pictures} named right"
+            progress(fit.updates, f"rate {fit.rate:g}, loss {fit.loss:.3f}, {right}")
+            if fit.ended:
+                ended.append(fit)
     if as_json:
-        _output.document({**vars(fit), "learned": fit.learned})
-    elif fit.learned:
-        click.echo(f"Learned: {figures}. Network, labels, preprocessing and rate work together.")
-    else:
-        click.echo(
-            f"The network cannot even learn {fit.pictures} pictures: {figures}. The labels, the preprocessing or the "
-            f"rate ({recipe.rate:g}) is wrong: try --lr {recipe.rate / 10:g}, look at the pictures (cualex check)."
+        _output.document(
+            {**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]}
         )
+    elif fit.learned:
+        click.echo(_learned(fit, ended))
+    else:
+        click.echo(_not_learned(ended, len(rates)))
     return fit.learned
+
+
+def _learned(fit, ended: list) -> str:
+    """Say that the images are learned, at which rate where it is not the recipe's, and what that leaves open."""
+    figures = f"after {fit.updates} updates the loss is {fit.loss:.3g}, and {_right(fit)}"
+    open_ = "Wrong labels can be learned by heart too: validation shows those, and cualex check some of them."
+    if not ended:
+        return f"Learned: {figures}. Network, preprocessing and rate work together. {open_}"
+    before = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
+    return (
+        f"Learned at rate {fit.rate:g}: {figures}. Network and preprocessing work together. But {before}. A rate near "
+        "its limit does that on images which come again and again; if the training does it too, give it "
+        f"--lr {fit.rate:g}. {open_}"
+    )
+
+
+def _not_learned(ended: list, rates: int) -> str:
+    """Say how it failed at each rate, and what to do."""
+    last = ended[-1]
+    cannot = f"The network cannot even learn {last.pictures} pictures: "
+    if last.contradictions:
+        several, first = sum(map(len, last.contradictions)), ", ".join(last.contradictions[0])
+        return (
+            f"{cannot}{several} of them are the same as others and have other classes ({first}), so that at most "
+            f"{last.right} can be named right. No training mends that: look at the folders (cualex check)."
+        )
+    if len(ended) == 1:
+        found, rate = _outcome(last), f" or the rate ({last.rate:g})"
+        way = f"try --lr {last.rate / 10:g}{', or leave --lr out' if rates == 1 else ''}"
+    else:
+        found, rate = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended), ""
+        way = "no smaller rate mends it"
+    return f"{cannot}{found}. The labels, the preprocessing{rate} is wrong: {way}, look at the pictures (cualex check)."
+
+
+def _outcome(fit) -> str:
+    """Say how a try ended, and which images are still wrong where those are few."""
+    if not fit.evaluated:
+        return f"{fit.ended} at update {fit.updates}"
+    text = f"after {fit.updates} updates the loss is {fit.loss:.3g} ({fit.ended}), and {_right(fit)}"
+    named = "; ".join(f"{name} is {own}, named {other}" for name, own, other in fit.wrong)
+    return f"{text} ({named})" if 0 < len(fit.wrong) <= LISTED else text
+
+
+def _right(fit) -> str:
+    return f"{fit.right} of {fit.pictures} are named right"
+
+
+def _document(fit) -> dict:
+    return {
+        "rate": fit.rate,
+        "updates": fit.updates,
+        "loss": fit.loss,
+        "right": fit.right,
+        "ended": fit.ended,
+    }
 
 
 def _check(recipe, pack, kept, as_json: bool) -> bool:

@@ -23,7 +23,9 @@ def line(found) -> str:
 def table(found) -> list[str]:
     """Write a line for each layer that has parameters or is a ReLU, in the order of the network."""
     form = "  {:<12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7}"
-    lines = [form.format("layer", "mean |w|", "|dw|", "mean |b|", "|db|", "zeros", "dead").rstrip()]
+    means, deviations = (_levels(each) for each in (found.input.mean, found.input.deviation))
+    lines = [f"  input: mean {means}, deviation {deviations} (red, green, blue, in levels of 0 to 255)"]
+    lines.append(form.format("layer", "mean |w|", "|dw|", "mean |b|", "|db|", "zeros", "dead").rstrip())
     for layer in found.layers:
         sizes = [found.sizes.get(f"{layer}.{last}") for last in ("weight", "bias")]
         cells = [text for size in sizes for text in _cells(size)]
@@ -31,6 +33,10 @@ def table(found) -> list[str]:
         cells += [f"{activity.zeros:.1%}", f"{activity.dead:.1%}"] if activity else ["", ""]
         lines.append(form.format(layer, *cells).rstrip())
     return lines
+
+
+def _levels(values) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
 
 
 def _cells(size) -> list[str]:

@@ -34,9 +34,10 @@ def check(
     """Look through a data set for what would spoil a training.
 
     DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Every
-    picture is decoded; nothing is written there. Found are pictures in two splits or two classes, pictures that
-    are damaged, cut short, tiny or there twice, classes that are empty, small, lopsided, in no other split or named
-    almost alike, and files that are left out.
+    picture is decoded; nothing is written there. Found are pictures in two splits or two classes, classes that have
+    most pictures in common, splits with red and blue changed about, pictures that are damaged, cut short, tiny or
+    there twice, classes that are empty, small, lopsided, in no other split or named almost alike, and files that are
+    left out.
 
     Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
     looked at as training divides it with the same --val-split and --val.
@@ -74,6 +75,7 @@ def _document(report) -> dict:
     found = [
         {
             "kind": finding.kind,
+            "fault": finding.fault,
             "count": len(finding.items),
             "text": finding.text,
             "items": [
@@ -118,8 +120,9 @@ def _show(report) -> None:
             click.echo(f"  {names}: {item.text}" if item.text else f"  {names}")
         if len(finding.items) > LISTED:
             click.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
-    if not report.findings and report.refusal is None:
-        click.echo("\nNothing wrong was found.")
+    if report.refusal is None and not any(finding.fault for finding in report.findings):
+        also = " What is listed is worth knowing, but no fault." if report.findings else ""
+        click.echo(f"\nNothing wrong was found.{also}")
 
 
 def _table(report) -> None:

@@ -20,7 +20,7 @@ from cualex.training.keeping import Keeper
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import Run, newest_weights
 from cualex.training.schedule import Fixed, Plateau
-from cualex.training.watch import Watch, diagnosis
+from cualex.training.watch import diagnosis
 from cualex.weights import Weights
 
 TINY = Recipe(
@@ -118,18 +118,6 @@ def test_recipes_have_names():
 # --- watch
 
 
-def test_a_loss_near_chance_is_said_once_and_within_300_updates():
-    watch = Watch(10)
-    said = [update for update in range(1, 400) if watch.after_update(math.log(10) * 1.005)]
-    assert said == [100]
-
-
-@pytest.mark.parametrize("loss", [math.log(10) * 0.98, math.log(10) * 1.02, float("nan")])
-def test_other_losses_are_not_said(loss):
-    watch = Watch(10)
-    assert not any(watch.after_update(loss) for _ in range(300))
-
-
 def small_model(**changes):
     """Make a cifar-relu with initial weights, some of them changed."""
     net = networks.build("cifar-relu", classes=3)
@@ -146,12 +134,12 @@ def test_dead_filters_are_counted():
 
 
 def test_the_diagnosis_names_the_dead_layer():
-    text = diagnosis(10, {"relu1": 0.0, "relu2": 0.9}, 0.01)
+    text = diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu2": 0.9}, 0.01, 1000)
     assert "ln(10) = 2.303" in text
     assert "relu1 0%, relu2 90%" in text
     assert "most of relu2 is zero on every picture" in text
     assert "--lr 0.001" in text
-    assert "--lr 0.03" in diagnosis(10, {"relu1": 0.0}, 0.01)
+    assert "--lr 0.03" in diagnosis(2.3, math.log(10), 10, {"relu1": 0.0}, 0.01, 1000)
 
 
 # --- run

@@ -95,7 +95,7 @@ def check(
         for _, look in task:
             tally.add(look)
         yield Progress(tally.done, len(tally.pictures), len(tally.unreadable))
-    looks = Looks(tally.splits, tally.pictures, tally.digests, tally.sides, tally.unreadable)
+    looks = Looks(tally.splits, tally.pictures, tally.digests, tally.sides, tally.colours, tally.unreadable)
     said = {left.text for left in surveyed.left_out}
     return Report(
         data=source.name,
@@ -116,6 +116,7 @@ def check(
 class _Look:
     header: Header
     grey: bool
+    colour: np.ndarray
     digest: bytes
 
 
@@ -125,7 +126,8 @@ def _look(picture: Picture, size: int) -> _Look | PictureError:
     except PictureError as error:
         return error
     grey = bool((pixels[..., :2] == pixels[..., 1:]).all())
-    return _Look(header, grey, hashlib.blake2b(pixels, digest_size=DIGEST).digest())
+    colour = pixels.mean(axis=(0, 1), dtype=np.float32)
+    return _Look(header, grey, colour, hashlib.blake2b(pixels, digest_size=DIGEST).digest())
 
 
 class _Tally:
@@ -136,6 +138,7 @@ class _Tally:
         self.splits = tuple(split for split, held in source.splits.items() for _ in held)
         self.digests = np.zeros((len(self.pictures), DIGEST), np.uint8)
         self.sides = np.zeros(len(self.pictures), np.int32)
+        self.colours = np.zeros((len(self.pictures), 3), np.float32)
         self.unreadable: dict[int, str] = {}
         self.formats, self.modes = Counter(), Counter()
         self.grey = self.done = 0
@@ -147,6 +150,7 @@ class _Tally:
             self.unreadable[place] = look.reason
             return
         self.digests[place] = np.frombuffer(look.digest, np.uint8)
+        self.colours[place] = look.colour
         self.sides[place] = min(look.header.rows, look.header.columns)
         self.formats[look.header.format] += 1
         self.modes[look.header.mode] += 1

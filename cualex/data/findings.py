@@ -1,6 +1,8 @@
 """Find what is wrong with a data set, in what its folders and its pictures have shown: pure functions of both."""
 
+import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +15,8 @@ from cualex.data.sources import Picture, Source
 TINY = 32  # pixels of the shorter side: those of CIFAR, below which little can be seen
 FEW = 10  # pictures to learn a class from
 LOPSIDED = 10  # times as many pictures in the largest class as in the smallest
+SHARED = 0.5  # of the smaller of two classes: as many pictures in both make one class of them
+SURE = 3  # deviations by which colours of two splits must differ
 
 # Every kind of finding in the order in which it matters, with what is said of it.
 KINDS = {
@@ -20,6 +24,8 @@ KINDS = {
     "unreadable": "pictures that cannot be read; training leaves them out",
     "truncated": "pictures that are cut short; training leaves them out",
     "contradiction": "the same picture in more than one class",
+    "overlap": f"classes that have {SHARED:.0%} of their pictures or more in common, as a class under two names has",
+    "colours": "splits whose colours are those of train with red and blue changed about",
     "lacking": "classes that a split lacks",
     "alike": "classes whose names differ only by case or white space",
     "empty": "class folders without any picture",
@@ -31,6 +37,9 @@ KINDS = {
     "stray": "files that are no pictures by their ending; they are left out",
     "hidden": "hidden files and folders; they are left out",
 }
+
+# Those that are facts of a sound set too; the others are faults.
+NOTES = ("few", "lopsided", "duplicate", "tiny", "outside", "stray", "hidden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +58,26 @@ class Finding:
     text: str
     items: tuple[Item, ...]
 
+    @property
+    def fault(self) -> bool:
+        """Say whether this spoils a training; else it is worth knowing, and a sound set may have it."""
+        return self.kind not in NOTES
+
 
 @dataclass(frozen=True, eq=False)
 class Looks:
     """What decoding has shown of n pictures, in the order of the splits and of the pictures in each.
 
     splits: n names.  pictures: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
-    shorter side of each file's picture in pixels.  unreadable: {place among the n: reason}; their digest and side
-    mean nothing.
+    shorter side of each file's picture in pixels.  colours: float32 (n, 3), the mean red, green and blue of each.
+    unreadable: {place among the n: reason}; their digest, side and colours mean nothing.
     """
 
     splits: tuple[str, ...]
     pictures: tuple[Picture, ...]
     digests: np.ndarray
     sides: np.ndarray
+    colours: np.ndarray
     unreadable: dict[int, str]
 
 
@@ -72,8 +87,11 @@ def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple
     for place, reason in looks.unreadable.items():
         kind = "truncated" if reason == TRUNCATED else "unreadable"
         cases[kind].append(Item((looks.pictures[place].name,), reason))
-    for kind, item in _copies(source, looks):
+    groups = _groups(looks)
+    for kind, item in _copies(source, looks, groups):
         cases[kind].append(item)
+    cases["overlap"] += _overlaps(source, looks, groups)
+    cases["colours"] += _swapped(looks)
     for place in np.flatnonzero(looks.sides < TINY).tolist():
         if place not in looks.unreadable:
             cases["tiny"].append(Item((looks.pictures[place].name,), f"{looks.sides[place]} pixels"))
@@ -104,8 +122,8 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
-def _copies(source: Source, looks: Looks) -> Iterator[tuple[str, Item]]:
-    """Group the pictures with equal digests, each group under the worst that can be said of it."""
+def _groups(looks: Looks) -> list[list[int]]:
+    """Return the pictures that are there more than once: a list of indices each, train first."""
     words = looks.digests.view(np.uint64)
     # Stable: within a group the pictures keep their order, train first.
     order = np.lexsort((words[:, 1], words[:, 0]))
@@ -114,8 +132,12 @@ def _copies(source: Source, looks: Looks) -> Iterator[tuple[str, Item]]:
     differs = (words[order][1:] != words[order][:-1]).any(axis=1)
     bounds = np.concatenate([[0], np.flatnonzero(differs) + 1, [len(order)]])
     several = np.flatnonzero(np.diff(bounds) > 1)
-    groups = [order[bounds[group] : bounds[group + 1]].tolist() for group in several]
-    for places in sorted(groups):
+    return sorted(order[bounds[group] : bounds[group + 1]].tolist() for group in several)
+
+
+def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[tuple[str, Item]]:
+    """Put each group of equal pictures under the worst that can be said of it."""
+    for places in groups:
         names = tuple(looks.pictures[place].name for place in places)
         splits = _distinct(looks.splits[place] for place in places)
         classes = _distinct(source.classes[looks.pictures[place].label] for place in places)
@@ -128,6 +150,60 @@ def _copies(source: Source, looks: Looks) -> Iterator[tuple[str, Item]]:
             yield "duplicate", Item(names, "")
 
 
+def _overlaps(source: Source, looks: Looks, groups: list[list[int]]) -> list[Item]:
+    """Name the pairs of classes that have most pictures in common, whatever their splits; copies count once."""
+    shared: Counter[tuple[int, int]] = Counter()
+    pictures = Counter(
+        picture.label for place, picture in enumerate(looks.pictures) if place not in looks.unreadable
+    )
+    for places in groups:
+        labels = Counter(looks.pictures[place].label for place in places)
+        shared.update(itertools.combinations(sorted(labels), 2))
+        pictures.subtract({label: count - 1 for label, count in labels.items()})
+    return [
+        Item(
+            (source.classes[one], source.classes[other]),
+            f"{count:,} of {pictures[one]:,} and {pictures[other]:,}",
+        )
+        for (one, other), count in sorted(shared.items())
+        if count > 1 and count >= SHARED * min(pictures[one], pictures[other])
+    ]
+
+
+def _swapped(looks: Looks) -> Iterator[Item]:
+    """Name the splits in which red less blue is, class by class, the opposite of what it is in train.
+
+    With x the mean of that in a class of train and y in the same class of another split, y = b x is fitted: b is 1
+    where colours are alike, -1 where red and blue have changed places, and about 0 where they say nothing.
+    """
+    readable = [place for place in range(len(looks.pictures)) if place not in looks.unreadable]
+    labels = np.array([looks.pictures[place].label for place in readable], np.int64)
+    splits = np.array([looks.splits[place] for place in readable], np.str_)
+    warmth = looks.colours[readable, 0].astype(np.float64) - looks.colours[readable, 2]
+    train = splits == "train"
+    for split in _distinct(splits[~train].tolist()):
+        own = splits == split
+        classes = np.intersect1d(labels[train], labels[own])
+        if not len(classes):
+            continue
+        x, y = (_means(warmth[which], labels[which], classes) for which in (train, own))
+        weights = np.array([(labels[own] == label).sum() for label in classes], np.float64)
+        within = warmth[train] - _means(warmth[train], labels[train], labels[train])
+        spread = within.std() or warmth[train].std()  # of one picture; classes of one show none of their own
+        size, noise = (weights * x * x).sum(), spread * np.sqrt((weights * x * x).sum())
+        fitted = (weights * x * y).sum()
+        if -2 * size < fitted < -max(size / 2, SURE * noise):
+            yield Item(
+                (split,), f"red less blue is {fitted / size:.2f} times what it is in the same class of train"
+            )
+
+
+def _means(values: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the mean of the values of each label that is wanted."""
+    counts = np.bincount(labels)
+    return (np.bincount(labels, values) / np.maximum(counts, 1))[wanted]
+
+
 def _distinct(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
@@ -137,13 +213,17 @@ def _and(words: list[str]) -> str:
 
 
 def _lacking(source: Source) -> list[Item]:
-    """Name the classes of the set without a file in a split; which can be read does not matter here."""
+    """Name the classes of the set without a file in a split; which can be read does not matter here.
+
+    A class of one file is not named: it can be in one split only, and train needs it.
+    """
+    files = Counter(picture.label for pictures in source.splits.values() for picture in pictures)
     held = {split: {picture.label for picture in pictures} for split, pictures in source.splits.items()}
     return [
         Item((name,), f"not in {split}")
         for split, labels in held.items()
         for label, name in enumerate(source.classes)
-        if label not in labels
+        if label not in labels and (split == "train" or files[label] > 1)
     ]
 
 

@@ -64,7 +64,7 @@ def factors(source: Network, target: Network) -> dict[str, np.ndarray]:
                 made |= {name: made[name] * factor / ratio.reshape(()) for name in last}
                 ratio = np.array([factor * (new.k / old.k) ** -new.beta])
         elif kind == "dropout":
-            ratio = ratio * _at_test(other.layer) / _at_test(one.layer)
+            ratio = ratio * other.layer.at_test / one.layer.at_test
         elif kind not in THROUGH and not np.all(ratio == 1):
             raise _differ(source, target, one.name)
     return {name: factor for name, factor in made.items() if not np.all(factor == 1)}
@@ -91,11 +91,6 @@ def _check(source: Network, target: Network, one: Stage, other: Stage) -> None:
         old, new = getattr(one.layer, name), getattr(other.layer, name)
         if old != new:
             raise _differ(source, target, f"{one.name} has {name} {old}, {other.name} {new}")
-
-
-def _at_test(dropout) -> float:
-    """Return what dropout multiplies with when it drops nothing."""
-    return 1.0 if dropout.inverted else 1 - dropout.share
 
 
 def _differ(source: Network, target: Network, how: str) -> WeightsError:

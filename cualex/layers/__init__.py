@@ -5,7 +5,7 @@ from cualex.layers.averagepool import AveragePool
 from cualex.layers.batchnorm import BatchNorm
 from cualex.layers.conv import Conv
 from cualex.layers.dense import Dense
-from cualex.layers.dropout import Dropout
+from cualex.layers.dropout import Dropout, MeanDropout
 from cualex.layers.grey import Grey
 from cualex.layers.layer import Layer, Parameter, Reading, Shape
 from cualex.layers.lrn import LRN
@@ -28,6 +28,7 @@ __all__ = [
     "Join",
     "Layer",
     "MaxPool",
+    "MeanDropout",
     "Parameter",
     "ReLU",
     "Reading",

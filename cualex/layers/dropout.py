@@ -27,17 +27,9 @@ class Dropout(Layer):
 
     def forward(self, build, x, then):
         """Drop units in training; scale them at test where dropout is classic."""
-        y = build.maps(x.shape, x.towers)
         if not build.training:
-            for place in build.places(y):
-                build.step(
-                    place,
-                    "dropout.infer",
-                    reads={"x": x.at(place)},
-                    writes={"y": y.at(place)},
-                    factor=1.0 if self.inverted else 1 - self.share,
-                )
-            return y, {}
+            return self._scaled(build, x)
+        y = build.maps(x.shape, x.towers)
         mask = build.saved(x, y)
         for place in build.places(y):
             build.step(
@@ -63,6 +55,23 @@ class Dropout(Layer):
             )
         return dy
 
+    @property
+    def at_test(self) -> float:
+        """Return what each unit is multiplied by at test: what the mask multiplies it by on average."""
+        return 1.0 if self.inverted else 1 - self.share
+
+    def _scaled(self, build, x):
+        y = build.maps(x.shape, x.towers)
+        for place in build.places(y):
+            build.step(
+                place,
+                "dropout.infer",
+                reads={"x": x.at(place)},
+                writes={"y": y.at(place)},
+                factor=self.at_test,
+            )
+        return y, {}
+
     def _drawing(self, build, place, towers):
         """Say which units to keep: an engine may draw them in both passes, or keep the mask."""
         keep = 1 - self.share
@@ -74,3 +83,26 @@ class Dropout(Layer):
             "first_tower": build.towers_of(place)[0],
             "control": build.control,
         }
+
+
+@dataclass(frozen=True)
+class MeanDropout(Dropout):
+    """Scale in training as at test: no unit is dropped, and as much flows up and down as on average with masks.
+
+        y = x * factor    dx = dy * factor    factor = 1 - share (classic) or 1 (inverted)
+
+    To leave classic dropout out of a network instead lets 1 / (1 - share) times as much into the layer above, whose
+    gradient grows as much: with a share of a half twice in fc7 and fc8, so that a rate which suits the network with
+    dropout may be too large for the one without.
+    """
+
+    def forward(self, build, x, then):
+        """Scale in both modes."""
+        return self._scaled(build, x)
+
+    def backward(self, build, x, y, kept, dy, then):
+        """Scale the gradient as the forward pass scales, in place."""
+        for place in build.places(y):
+            own = dy.at(place)
+            build.step(place, "dropout.infer", reads={"x": own}, writes={"y": own}, factor=self.at_test)
+        return dy

@@ -4,6 +4,7 @@
                  An update is w <- w + v, so the change is the velocity, and nothing need be kept for it.
     zeros        the share of a ReLU's outputs that are zero.
     dead         the share of its filters, or units, that are zero on every picture looked at.
+    input        mean and deviation of what the network reads: pictures less the mean picture, in levels of 0 to 255.
 
 Nothing is written that the training reads, so that no bit of it changes. Both are made on the device; what comes from
 there are a few numbers. Weights and velocities are read once, of what an update reads and writes five times; a look at
@@ -20,6 +21,7 @@ from cualex.errors import OutOfMemory
 from cualex.model import Model
 from cualex.parameters import Parameters
 
+OFF_CENTRE = 2 / 3  # of the deviation: 3.8 errors of the mean of 32 pictures, were each of one shade
 PARTS = 256  # sums of absolute values: enough blocks for a GPU
 SLICES = 64  # counts of positive values a channel
 
@@ -41,29 +43,52 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Input:
+    """Hold what the network reads of red, green and blue: the mean of each, and the deviation, in levels."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    @property
+    def off_centre(self) -> bool:
+        """Say whether the mean picture cannot be that of these pictures: what is left of them is far from zero."""
+        mean, deviation = abs(np.mean(self.mean)), math.sqrt(np.mean(np.square(self.deviation)))
+        return bool(mean > OFF_CENTRE * deviation)
+
+
+@dataclass(frozen=True)
 class Figures:
     """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many pictures.
 
-    layers: those that have either, in the order of the network.
+    layers: those that have either, in the order of the network.  input: what the network reads of the pictures.
     """
 
     layers: tuple[str, ...]
     sizes: dict[str, Size]
     activity: dict[str, Activity]
     pictures: int
+    input: Input
 
     def document(self) -> dict:
         """Return plain values, of six digits, for the log."""
         return {
             "pictures": self.pictures,
+            "input": _rounded(self.input),
             "parameters": {name: _rounded(size) for name, size in self.sizes.items()},
             "relus": {name: _rounded(activity) for name, activity in self.activity.items()},
         }
 
 
-def _rounded(figures: Size | Activity) -> dict[str, float]:
+def _rounded(figures: Size | Activity | Input) -> dict:
     held = {name: value for name, value in asdict(figures).items() if value is not None}
-    return {name: float(f"{value:.6g}") for name, value in held.items()}
+    return {
+        name: [_digits(each) for each in value] if isinstance(value, tuple) else _digits(value)
+        for name, value in held.items()
+    }
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def take(model: Model, pictures: np.ndarray, factors: Mapping[str, float] | None = None) -> Figures:
@@ -73,7 +98,20 @@ def take(model: Model, pictures: np.ndarray, factors: Mapping[str, float] | None
     """
     own, seen = sizes(model.parameters, factors or {}), activity(model, pictures)
     named = {name.rpartition(".")[0] for name in own} | set(seen)
-    return Figures(tuple(name for name in model.network.layers if name in named), own, seen, len(pictures))
+    layers = tuple(name for name in model.network.layers if name in named)
+    return Figures(layers, own, seen, len(pictures), read(model, pictures))
+
+
+def read(model: Model, pictures: np.ndarray) -> Input:
+    """Return what the network reads of pictures (n, stored, stored, 3) at their centre."""
+    row, column, _ = model.centre()
+    seen = slice(row, row + model.network.crop), slice(column, column + model.network.crop)
+    values = pictures[:, *seen].astype(np.float32) - model.mean[seen]
+    means, deviations = (
+        values.mean(axis=(0, 1, 2), dtype=np.float64),
+        values.std(axis=(0, 1, 2), dtype=np.float64),
+    )
+    return Input(tuple(means.tolist()), tuple(deviations.tolist()))
 
 
 def sizes(parameters: Parameters, factors: Mapping[str, float]) -> dict[str, Size]:

@@ -1,6 +1,9 @@
 """What a training looks at beside its loss: the layers from time to time, and where numbers ceased to be finite."""
 
+import numpy as np
+
 from cualex.errors import Diverged
+from cualex.evaluation import Evaluation
 from cualex.model import Model
 from cualex.training import faults, figures, watch
 from cualex.training.faults import Fault
@@ -19,15 +22,21 @@ class Inspection:
     def __init__(self, model: Model, stepper: Stepper, pack, validation, every: bool = False):
         """Start with nothing seen."""
         self.model, self.stepper, self.pack, self.validation = model, stepper, pack, validation
-        self.watch = Watch(model.network.classes, every)
+        self.watch = Watch(pack.labels, stepper.course.recipe.batch, every)
 
     def after_update(self, state: State, loss: float, rate: float) -> str | None:
         """Take an update's loss; return what to say if it is stuck. Raise Diverged where the weights are no numbers."""
         if state.update % watch.CHECKED == 0 and not figures.finite(self.model.parameters):
             raise self._diverged(loss, state, rate, faults.in_parameters(self.model.parameters))
-        if self.watch.after_update(loss):
-            return watch.diagnosis(self.model.network.classes, self._dead(), rate)
-        return None
+        stuck = self.watch.after_update(loss, state.update, self._updates)
+        if state.update == 1:
+            return self._input()
+        return self._diagnosis(rate) if stuck else None
+
+    def after_validation(self, state: State, found: Evaluation, rate: float) -> str | None:
+        """Take what validation gave; return what to say if the training is stuck."""
+        stuck = self.watch.after_validation(found, state.update, self._updates)
+        return self._diagnosis(rate) if stuck else None
 
     def after_epoch(self, state: State) -> Figures | None:
         """Look at the layers if it is time, on the same few training pictures each time."""
@@ -47,6 +56,28 @@ class Inspection:
         """Say what became of the loss of validation."""
         fault = faults.in_parameters(self.model.parameters) or faults.in_split(self.model, self.validation)
         return self._diverged(loss, state, rate, fault)
+
+    def _input(self) -> str | None:
+        """Say what is wrong with what the network reads: a mean picture that is not that of the training pictures.
+
+        A network may have one mean whatever the pictures are; then that says nothing.
+        """
+        network, found = self.model.network, figures.read(self.model, watch.some(self.pack))
+        if network.mean is not None or not found.off_centre:
+            return None
+        own = np.array_equal(self.model.mean, network.mean_picture(self.pack.mean))
+        return watch.off_centre(np.mean(found.mean), np.mean(found.deviation), own)
+
+    @property
+    def _updates(self) -> float:
+        """Return how many updates the training has in all, as far as that is known."""
+        course = self.stepper.course
+        return course.last * len(self.pack) / course.recipe.batch
+
+    def _diagnosis(self, rate: float) -> str:
+        classes = self.model.network.classes
+        loss, guessing = self.watch.recent, self.watch.guessing
+        return watch.diagnosis(loss, guessing, classes, self._dead(), rate, self._updates)
 
     def _diverged(
         self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0

@@ -42,6 +42,7 @@ class Keeper:
         """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
         if kept is not None:
             self.state = State.of(kept)
+        self._notices.extend(map(Notice, self.state.notices))
         if self.state.update:
             self.watch.restore(**self.state.watch)
             before = resuming.recipe(self.state.recipe)
@@ -148,7 +149,7 @@ class Keeper:
         state = self.state
         state.seconds, state.log = time.monotonic() - self.started, self.log.size
         state.schedule, state.watch = self.course.schedule.state(), self.watch.state()
-        state.course = self.course.state()
+        state.course, state.notices = self.course.state(), [notice.text for notice in self._notices]
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
     def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:

@@ -194,6 +194,7 @@ class Training:
         done, better = state.losses, self._better(found)
         with self._moving():
             looked = self.inspection.after_epoch(state)
+            self.keeper.tell(self.inspection.after_validation(state, found, rate))
             self.keeper.write(
                 loss=done.mean,
                 rate=rate,

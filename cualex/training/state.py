@@ -48,7 +48,8 @@ class State:
 
     update: how many there were.  position: pictures taken from the stream.  epoch: the one that runs, or whose
     validation is due.  best: that of the best epoch: its number, top1 and top5.  seconds: since the first start.
-    log: bytes of the log that belong to it.  recipe, machine: what the last update was made with.
+    log: bytes of the log that belong to it.  notices: what a person was not told yet.  recipe, machine: what the last
+    update was made with.
     """
 
     update: int = 0
@@ -61,6 +62,7 @@ class State:
     schedule: dict = field(default_factory=dict)
     course: dict = field(default_factory=dict)
     watch: dict = field(default_factory=dict)
+    notices: list = field(default_factory=list)
     recipe: dict = field(default_factory=dict)
     machine: dict = field(default_factory=dict)
 
