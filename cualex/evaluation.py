@@ -188,6 +188,15 @@ def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.divide(shifted, total, out=shifted), own - np.log(total[:, 0])
 
 
+def entropy(counts: np.ndarray) -> float:
+    """Return -sum p ln p of the shares p of classes with so many images: the least loss of one answer for all.
+
+    counts: int (classes,), not all 0.
+    """
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
 def uneven(counts: np.ndarray) -> bool:
     """Say whether the largest of classes with so many images has more than `UNEVEN` times those of the smallest.
 

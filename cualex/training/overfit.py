@@ -17,7 +17,7 @@ import numpy as np
 
 from cualex.data.ahead import Ahead
 from cualex.errors import Diverged, UsageError
-from cualex.evaluation import evaluate
+from cualex.evaluation import entropy, evaluate
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.networks import Network
@@ -27,7 +27,6 @@ from cualex.training.course import Course
 from cualex.training.few import Few
 from cualex.training.recipes import Recipe
 from cualex.training.stepping import Stepper
-from cualex.training.watch import entropy
 from cualex.weights import Weights
 
 BATCH = 32  # images, at the most
@@ -165,7 +164,7 @@ class _Try:
     def __init__(self, stepper: Stepper, model: Model, few: Few):
         self.stepper, self.model, self.few, self.recipe = stepper, model, few, stepper.course.recipe
         self.around = _around(self.recipe, len(few))
-        self.guessing = entropy(few.labels)
+        self.guessing = entropy(np.bincount(few.labels))
         self.patience = max(PATIENCE, PATIENT_PASSES * self.around)
         self.best, self.gained = math.inf, 0
 

@@ -141,7 +141,7 @@ class Recipe:
 
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
-        return wording.rows(self, PAPER)
+        return wording.rows(self, PAPER, wording.PAPER_VIEWS)
 
 
 DROPPING = tuple(  # the networks that have dropout

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from cualex.evaluation import uneven
+from cualex.evaluation import entropy, uneven
 from cualex.training import advice, intervals, trends
 
 BETTER, NO_BETTER = "Better than guessing", "No better than guessing"
@@ -150,12 +150,6 @@ def judge(
             recall is not None and not balanced and uneven(training) and recall < last["top1"] - BEHIND
         ),
     )
-
-
-def entropy(counts: np.ndarray) -> float:
-    """Return -sum p ln p of the shares p of the classes: the loss of giving each class its share."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
 
 
 def _finite(value: float) -> float | None:
