@@ -97,6 +97,24 @@ def test_a_run_validated_on_its_training_images_says_so(tmp_path):
     assert run.outcome()["held_out"] is False
 
 
+def test_the_command_prints_it(data, tmp_path):  # noqa: F811
+    fixed = (data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
+    best, judged, *rest = trained(*fixed).stdout.splitlines()
+    assert best.startswith("Best validation top-1 ")
+    assert best.endswith(
+        f"(epoch {Run(tmp_path / 'train').outcome()['best_epoch']}): {tmp_path}/train/best.safetensors"
+    )
+    assert judged.startswith(f"{Run(tmp_path / 'train').outcome()['verdict']}: ")
+    assert rest
+    found = json.loads(trained(*fixed, "--val-split", "0", "--json").stdout)
+    outcome = Run(tmp_path / "train-2").outcome()
+    outcome.pop("updates")
+    assert {name: found[name] for name in outcome} == outcome
+    assert found["held_out"] is False
+    assert found["summary"][0].endswith("hold some out with --val-split 0.2.")
+    assert trained(*fixed, "--val-split", "0").stdout.startswith("Best training top-1 ")
+
+
 # --- the disk
 
 
@@ -118,6 +136,9 @@ def test_the_room_that_is_announced_is_what_a_run_takes(tmp_path, monkeypatch, c
     list(training(run, recipe, save_every=0.0))
     room = Room.of(networks.build(recipe.network, **recipe.arguments(3)), recipe)
     for name, expected in (("best", room.best), ("last", room.checkpoint), ("previous", room.checkpoint)):
+        held = weights.load(run.path / f"{name}.safetensors")
+        arrays = (*held.tensors.values(), *held.velocities.values(), held.mean)
+        assert sum(array.nbytes for array in arrays) == expected
         assert 0 < (run.path / f"{name}.safetensors").stat().st_size - expected < HEAD
     sizes = {name: (run.path / f"{name}.safetensors").stat().st_size for name in ("best", "last")}
     # Checkpoints differ by the digits of their notes; one more or less would be a quarter.
