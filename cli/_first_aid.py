@@ -106,12 +106,12 @@ def _not_learned(ended: list, rates: int) -> str:
             f"{last.right} can be named right. No training mends that: look at the folders (cualex check)."
         )
     if len(ended) == 1:
-        found, rate = _outcome(last), f" or the rate ({last.rate:g})"
+        found, suspects = _outcome(last), f"The labels, the preprocessing or the rate ({last.rate:g})"
         way = f"try --lr {last.rate / 10:g}{', or leave --lr out' if rates == 1 else ''}"
     else:
-        found, rate = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended), ""
-        way = "no smaller rate mends it"
-    return f"{cannot}{found}. The labels, the preprocessing{rate} is wrong: {way}, look at the pictures (cualex check)."
+        found = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
+        suspects, way = "The labels or the preprocessing", "no smaller rate mends it"
+    return f"{cannot}{found}. {suspects} is wrong: {way}, look at the pictures (cualex check)."
 
 
 def _outcome(fit) -> str:

@@ -122,7 +122,7 @@ def overfit(
     model, diverged = Model(begun, parameters=parameters), []
     for factor in rates:
         biases = recipe.bias_rate and recipe.bias_rate * factor
-        slower = recipe.but(rate=recipe.rate * factor, bias_rate=biases)
+        slower = recipe.but(rate=float(f"{recipe.rate * factor:g}"), bias_rate=biases)  # as it is said
         parameters.load(begun.tensors)
         parameters.forget_velocities()
         stepper = Stepper(Course(slower, begun.network), parameters, begun.mean)
