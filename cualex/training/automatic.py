@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cualex.training.recipes import OWN, PAPER, QUICK, Recipe
 
-LEAST, LEAST_TUNED = 1000, 400  # updates of a training, and of one that has weights to begin with
+LEAST = 1000  # updates of any training
 PATIENCE = 500  # updates that --schedule plateau waits for, at the least
 BUNDLED_UP_TO = 5_000  # training images that the bundled network is begun with
 
@@ -30,7 +30,7 @@ class Row:
 CPU = (
     Row(100, batch=16, epochs=100, tuning=40),
     Row(300, batch=16, epochs=80, tuning=40),
-    Row(1_000, batch=16, epochs=60, tuning=30),
+    Row(1_000, batch=16, epochs=60, tuning=32),
     Row(5_000, batch=32, epochs=30, tuning=15),
     Row(20_000, batch=32, epochs=15, tuning=8),
     Row(100_000, batch=64, epochs=10, tuning=5),
@@ -58,8 +58,7 @@ def choose(
     base = _base(network, cuda and images >= LARGE_CROPS)
     batch = batch or min(row.batch, base.batch, images)
     updates = images / batch  # an epoch; batches go on from one to the next
-    least = math.ceil((LEAST_TUNED if tuned else LEAST) / updates)
-    epochs = max(row.tuning if tuned else row.epochs, least)
+    epochs = max(row.tuning if tuned else row.epochs, math.ceil(LEAST / updates))
     numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
     patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
     chosen = base.but(**numbers, patience=patience, ties="last", colour_noise=PAPER.colour_noise)
