@@ -1,6 +1,9 @@
 """First aid for a training that does not work: learning a few pictures by heart, and the check of the gradients."""
 
+import itertools
 import json
+import re
+from types import SimpleNamespace
 
 import colours
 import numpy as np
@@ -9,11 +12,18 @@ import runs
 from click.testing import CliRunner
 from test_training import TINY, Pictures
 
-from cualex import cli
+from cualex import cli, networks, placements, weights
 from cualex.engine import host
 from cualex.errors import Diverged, UsageError
-from cualex.training import gradients, overfit
+from cualex.evaluation import evaluate
+from cualex.layers import Dropout, MeanDropout
+from cualex.model import Model
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+from cualex.training import beginning, few, fitting, gradients, overfit, recipes
+from cualex.training.fitting import Try
 from cualex.training.recipes import PAPER
+from cualex.weights import Weights
 
 
 def fits(count=6, recipe=TINY, pack=None, **settings):
@@ -34,27 +44,184 @@ def test_pictures_without_a_meaning_are_learned_by_heart_too():
     """Labels that have nothing to do with the pictures: only learning by heart names them all."""
     pictures = Pictures()
     pictures.labels = np.random.default_rng(3).integers(0, 3, len(pictures)).astype(np.int32)
-    assert fits(4, pack=pictures, updates=400)[-1].learned
+    assert fits(4, pack=pictures)[-1].learned
+
+
+def tries(found):
+    """Return how each try without success ended."""
+    return [(pytest.approx(fit.rate), fit.ended) for fit in found if fit.ended]
+
+
+def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
+    monkeypatch.setattr(fitting, "PATIENCE", 5)
+    monkeypatch.setattr(fitting, "LOOK", 4)
+    found = fits(6, recipe=TINY.but(rate=1e-9))
+    assert tries(found) == [(rate, fitting.FLAT) for rate in (1e-9, 3e-9, 9e-9, 2.7e-8, 8.1e-8)]
+    last = found[-1]
+    assert (last.learned, last.evaluated, last.updates) == (
+        False,
+        True,
+        55,
+    )  # five times the first and ten passes
+    assert last.right < 6
+    assert len(last.wrong) == 6 - last.right
+    assert last.wrong[0][1] in Pictures().classes
+    assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
+
+
+def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
+    recipe = TINY.but(rate=3.0)
+    found = fits(recipe=recipe)
+    assert found[-1].learned
+    assert found[-1].rate < 3.0
+    assert tries(found)[0][0] == 3.0
+    assert all(fit.updates > 0 for fit in found)
+    assert [fit.updates for fit in found] == sorted(fit.updates for fit in found)
+    alone = fits(recipe=recipe, tries=1)
+    assert not alone[-1].learned
+    assert {fit.rate for fit in alone} == {3.0}
+
+
+def test_a_dead_layer_ends_a_try(monkeypatch):
+    """Planted: biases so low that nothing passes conv3."""
+    pictures, recipe = Pictures(), overfit.plain(TINY, 6)
+    begun = beginning.begin(recipe, pictures)
+    begun.tensors["conv3.bias"][:] = -1e3
+    monkeypatch.setattr(fitting, "LOOK", 4)
+    found = list(overfit.overfit(recipe, pictures, 6, begun, tries=1))
+    assert tries(found) == [(0.01, fitting.DEAD)]
+    assert found[-1].updates == 4
+
+
+class Scripted(Try):
+    """A try whose passes give what a list says, without a network."""
+
+    def __init__(self, spreads=(), **sizes):
+        model = SimpleNamespace(parameters=SimpleNamespace(unload=lambda: "weights"))
+        super().__init__(TINY, model, few.choose(Pictures(), 6, 27), 0)
+        self.patience, self.spreads = 4, iter(spreads)
+
+    def _look(self, found, loss):
+        named, spread = np.zeros(6, int), next(self.spreads)
+        return super()._look(SimpleNamespace(named=named, probabilities=np.array([0.5, 0.5 + spread])), loss)
+
+    def ends(self, losses):
+        """Return what each pass gave, and which ended it."""
+        return [self.ended(update, loss) for update, loss in enumerate(losses, 1)]
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    ("losses", "spreads", "ended"),
     [
-        lambda pictures: pictures.pictures.fill(7),  # all alike, with three labels
-        lambda pictures: pictures.mean.fill(1e-30) or pictures.pictures.fill(0),
+        (
+            [9, 2, 0.6, 2.1, 0.5, 1.9, 2.1],
+            [],
+            fitting.ROSE,
+        ),  # guessing has 1.01, of which it had less than a half
+        ([9, 2, 0.6, 0.7, 0.8, 0.7, 0.7], [], fitting.STOOD),
+        ([9, 0.6, 0.59, 0.58, 0.57, 0.56, 0.55, 0.54], [], ""),
+        ([1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.1], fitting.FLAT),
+        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4], ""),  # it is on its way
+        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4, 0.41], fitting.FLAT),
+        ([1.02, 1.02], [0.0], fitting.DEAD),
     ],
 )
-def test_what_cannot_be_learned_is_said(spoil):
+def test_hope_ends(monkeypatch, losses, spreads, ended):
+    monkeypatch.setattr(fitting, "LOOK", 2 if spreads else 100)
+    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    one = Scripted(spreads)
+    assert one.guessing == pytest.approx(1.0114, abs=1e-4)
+    assert one.ends(losses) == [*[""] * (len(losses) - 1), ended]
+
+
+def test_the_weights_of_the_least_loss_are_gone_on_with(monkeypatch):
+    monkeypatch.setattr(fitting, "LOOK", 2)
+    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    one = Scripted([0.1, 0.2, 0.3])
+    one.ends([9, 8])
+    assert one.good == "weights"
+    one.good = None
+    one.ends([7, 9])  # worse than it was
+    assert one.good is None
+
+
+def test_the_updates_end(monkeypatch):
+    monkeypatch.setattr(fitting, "UPDATES", 4)
+    monkeypatch.setattr(fitting, "PASSES", 3)
+    assert tries(fits(6, tries=1)) == [(0.01, fitting.LIMIT)]
+    assert fits(6, tries=1)[-1].updates == 4
+    assert fits(20, recipe=TINY.but(rate=1e-9), tries=1)[-1].updates == 4
+    assert fitting.limit(TINY.but(batch=4), 20) == 15
+
+
+def copied(count=24, copies=4, seed=0):
+    """Make pictures each of which is there several times, with labels dealt at random."""
+    pictures, rng = Pictures(count), np.random.default_rng(seed)
+    pictures.pictures = np.ascontiguousarray(pictures.pictures[np.arange(count) // copies])
+    pictures.labels = rng.permutation(pictures.labels)
+    return pictures
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_with_other_labels_cannot_be_learned_and_are_named(seed):
+    pictures = copied(seed=seed)
+    (fit,) = fits(24, pack=pictures)
+    assert not fit.learned
+    assert (fit.updates, fit.ended) == (0, fitting.IMPOSSIBLE)
+    most = sum(np.bincount(own).max() for own in pictures.labels.reshape(6, 4))
+    assert fit.right == most < 24
+    shares = [np.bincount(own)[np.bincount(own) > 0] / 4 for own in pictures.labels.reshape(6, 4)]
+    assert fit.loss == pytest.approx(np.mean([-(own * np.log(own)).sum() for own in shares]))
+    several = [number for number, own in enumerate(pictures.labels.reshape(6, 4)) if len(set(own)) > 1]
+    assert fit.contradictions == tuple(
+        tuple(pictures.names[4 * number + copy] for copy in range(4)) for number in several
+    )
+
+
+def test_copies_are_looked_for_in_the_whole_set():
+    """Two pictures of 24 are the same but for the label, and no others: six at equal distances hold but one."""
     pictures = Pictures()
-    spoil(pictures)
-    last = fits(6, pack=pictures, updates=6)[-1]
-    assert not last.learned
-    assert (last.updates, last.evaluated) == (6, True)
-    assert last.right < 6
+    pictures.pictures[10] = pictures.pictures[9]
+    assert pictures.labels[10] != pictures.labels[9]
+    chosen = few.choose(pictures, 6, 27)
+    assert list(chosen.chosen) == [0, 4, 9, 10, 13, 18]
+    (fit,) = fits(6, pack=pictures)
+    assert fit.contradictions == (("9.png", "10.png"),)
+    assert (fit.right, fit.loss) == (5, pytest.approx(np.log(2) / 3))
+    pictures.labels[10] = pictures.labels[9]  # copies of the same class do no harm
+    assert list(few.choose(pictures, 6, 27).chosen) == [0, 4, 9, 13, 18, 23]
+    assert fits(6, pack=pictures)[-1].learned
 
 
-def test_a_rate_that_is_far_too_small_learns_nothing():
-    assert not fits(6, recipe=TINY.but(rate=1e-9), updates=6)[-1].learned
+def test_pictures_that_differ_outside_the_crop_are_the_same_to_the_network():
+    pictures = Pictures()
+    pictures.pictures[10] = pictures.pictures[9]
+    pictures.pictures[10, 0, :] ^= 255  # a crop of 27 of 32 begins at 2
+    assert fits(6, pack=pictures)[-1].ended == fitting.IMPOSSIBLE
+    pictures.pictures[10, 2, 2, 1] ^= 1
+    assert fits(6, pack=pictures)[-1].learned
+
+
+def test_copies_in_a_large_set_are_looked_for_in_a_part_of_it(monkeypatch):
+    read = []
+    pictures = Pictures(200)
+    monkeypatch.setattr(few, "LOOKED_AT", 40 * 32 * 32 * 3)
+    monkeypatch.setattr(pictures, "read", lambda indices, out: read.extend(indices) or out.fill(0))
+    pictures.labels[:] = 0
+    assert len(few.choose(pictures, 6, 27)) == 6
+    assert len(read) == 6 + 40
+
+
+def test_pictures_that_are_all_alike_cannot_be_learned():
+    pictures = Pictures()
+    pictures.pictures.fill(7)
+    (fit,) = fits(6, pack=pictures)
+    assert fit.ended == fitting.IMPOSSIBLE
+    assert fit.right == np.bincount(few.choose(pictures, 6, 27).labels).max()
+
+
+def test_one_picture_is_learned():
+    assert fits(1)[-1].learned
 
 
 def test_a_loss_that_is_no_number_names_its_layer():
@@ -64,21 +231,60 @@ def test_a_loss_that_is_no_number_names_its_layer():
         fits(6, recipe=TINY.but(rate=1e9))
 
 
+def test_a_mean_picture_that_is_no_number_is_said_at_once():
+    """No smaller rate mends it."""
+    pictures = Pictures()
+    pictures.mean[3, 3] = np.nan
+    found = []
+    with pytest.raises(Diverged, match="what the network reads, the picture without the mean, is not finite"):
+        found.extend(fits(6, pack=pictures))
+    assert found == []
+
+
 def test_nothing_makes_it_harder():
     recipe = overfit.plain(PAPER, 200)
-    assert (recipe.augment, recipe.colour_noise, recipe.decay, recipe.dropout) == (False, 0, 0, 0)
+    assert (recipe.augment, recipe.colour_noise, recipe.decay) == (False, 0, 0)
+    network = overfit.unmasked(networks.build("alexnet", **recipe.arguments(10)))
+    assert [layer for layer in network.layers.values() if isinstance(layer, Dropout)] == [
+        MeanDropout(0.5)
+    ] * 2
     assert (recipe.batch, recipe.rate) == (32, PAPER.rate)
     assert overfit.plain(PAPER, 5).batch == 5
     assert overfit.plain(PAPER, 50, batch=8).batch == 8
 
 
+def losses(network, device="cpu"):
+    """Return the loss of a batch before an update as training has it, and as evaluation has it."""
+    pictures = runs.Squares(8)
+    begun = Weights(network, weights.initial(network, 0), list(pictures.classes), pictures.mean)
+    parameters = Parameters(network, device, precision="fp32")
+    parameters.load(begun.tensors)
+    found = evaluate(Model(begun, parameters=parameters), pictures)
+    plan = Plan(parameters, 8)
+    plan.put_mean(pictures.mean)
+    plan.put(
+        pictures.pictures, np.tile(Model(begun, parameters=parameters).centre(), (8, 1)), pictures.labels
+    )
+    return plan.run().result.loss, found.loss
+
+
+def test_without_masks_training_computes_what_evaluation_does(emulated, monkeypatch, speck):
+    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    network = runs.speck()
+    trained, evaluated = losses(network)
+    assert trained != pytest.approx(evaluated, rel=1e-3)
+    for device in ("cpu", "cuda:0", "cuda:0,cuda:0"):
+        trained, evaluated = losses(overfit.unmasked(network), device)
+        assert trained == pytest.approx(evaluated, rel=1e-5)
+
+
 def test_the_pictures_come_from_all_over_the_set():
-    few = overfit.Few(Pictures(24), 6)
-    assert list(few.chosen) == [0, 4, 9, 13, 18, 23]
-    assert len(set(few.labels)) > 1
-    assert few.names[-1] == "23.png"
+    chosen = few.choose(Pictures(24), 6, 27)
+    assert list(chosen.chosen) == [0, 4, 9, 13, 18, 23]
+    assert len(set(chosen.labels)) > 1
+    assert chosen.names[-1] == "23.png"
     out = np.empty((2, 32, 32, 3), np.uint8)
-    few.read(np.array([5, 1]), out)
+    chosen.read(np.array([5, 1]), out)
     assert np.array_equal(out, Pictures(24).pictures[[23, 4]])
 
 
@@ -104,25 +310,78 @@ def train(tmp_path, monkeypatch):
 def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
     result = train("--overfit", "6")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("Learned: after ")
-    assert (
-        "and 6 of 6 are named right. Network, labels, preprocessing and rate work together." in result.stdout
+    assert re.fullmatch(
+        r"Learned: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network, preprocessing and rate "
+        r"work together. Wrong labels can be learned by heart too: validation shows those, and cualex check some of "
+        r"them.\n",
+        result.stdout,
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
+
+
+def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
+    """Planted: a recipe whose rate leaves the numbers."""
+    monkeypatch.setitem(recipes.OWN, "cifar-relu", recipes.CIFAR.but(rate=1e7))
+    monkeypatch.setattr(overfit, "DOWN", 1e-9)
+    result = train("--overfit", "6")
+    assert result.exit_code == 0, result.output
+    assert re.match(
+        r"Learned at rate 0.01: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network and "
+        r"preprocessing work together. But at rate 1e\+07 the loss is not finite at update \d. Images that come again "
+        r"and again may do that at a rate which suits a training; if the training does it too, give it --lr 0.01\. ",
+        result.stdout,
+    )
+    found = json.loads(train("--overfit", "6", "--json").stdout)
+    assert (found["learned"], found["rate"]) == (True, 0.01)
+    (ended,) = found["ended_tries"]
+    assert ended.pop("updates") < 10
+    assert ended == {"rate": 1e7, "loss": None, "right": 0, "ended": "the loss is not finite"}
 
 
 def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(overfit.overfit, "__defaults__", (*overfit.overfit.__defaults__[:-1], 5))
+    monkeypatch.setattr(fitting, "PATIENCE", 5)
+    monkeypatch.setattr(fitting, "PATIENT_PASSES", 5)
+    monkeypatch.setattr(fitting, "LOOK", 3)
     result = train("--overfit", "6", "--lr", "1e-9")
     assert result.exit_code == 1
-    assert result.stdout.startswith(
-        "The network cannot even learn 6 pictures: after 5 updates the loss is 1."
+    assert re.fullmatch(
+        r"The network cannot even learn 6 pictures: after 6 updates the loss is 1.\d+ \(the loss has not left that of "
+        r"guessing\), and \d of 6 are named right.*\. The labels, the preprocessing or the rate \(1e-09\) is wrong: "
+        r"leave --lr out, which tries other rates, look at the pictures \(cualex check\)\.\n",
+        result.stdout,
     )
-    assert "The labels, the preprocessing or the rate (1e-09) is wrong: try --lr 1e-10" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
     result = train("--overfit", "6", "--lr", "1e-9", "--json")
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["learned"] is False
+    found = json.loads(result.stdout)
+    assert found["learned"] is False
+    assert len(found["ended_tries"]) == 1
+    monkeypatch.setattr(overfit, "TRIES", 2)
+    monkeypatch.setitem(recipes.OWN, "cifar-relu", recipes.CIFAR.but(rate=1e-9))
+    result = train("--overfit", "6")
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"The network cannot even learn 6 pictures: at rate 1e-09 after 6 updates .*; at rate 3e-09 after 12 updates .*"
+        r"\. The labels or the preprocessing is wrong: no other rate mends it, look at the pictures \(cualex check\)"
+        r"\.\n",
+        result.stdout,
+    )
+
+
+def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
+    for number, name in enumerate(colours.CLASSES):
+        for copy in range(4):
+            (tmp_path / f"set/{name}/{copy}.png").write_bytes(
+                (tmp_path / f"set/{colours.CLASSES[(number + copy) % 3]}/0.png").read_bytes()
+            )
+    result = train("--overfit", "6")
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"The network cannot even learn 6 pictures: 6 of them are the same as others and have other classes \(\S+, "
+        r"\S+\), so that at most 3 can be named right. No training mends that: look at the folders \(cualex check\).\n",
+        result.stdout,
+    )
+    assert json.loads(train("--overfit", "6", "--json").stdout)["contradictions"][0]
 
 
 def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
@@ -180,13 +439,11 @@ def test_weights_that_are_there_are_begun_with(train, tmp_path):
 
 
 def test_on_a_gpu_as_well(emulated, monkeypatch, speck):
-    from cualex import placements
-
     monkeypatch.setattr(placements, "CupyRuntime", emulated)
     recipe = overfit.plain(runs.RECIPE, 3)
     pictures = runs.Squares()
     host, gpu = (
-        list(overfit.overfit(recipe, pictures, 3, device=device, precision="fp32", updates=4))
+        list(itertools.islice(overfit.overfit(recipe, pictures, 3, device=device, precision="fp32"), 4))
         for device in ("cpu", "cuda:0")
     )
     assert [fit.updates for fit in gpu] == [fit.updates for fit in host] == [1, 2, 3, 4]

@@ -9,10 +9,11 @@ import runs
 from cualex import networks, weights
 from cualex.data.batches import Stream
 from cualex.engine import host
-from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
+from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, MeanDropout, ReLU, Softmax
 from cualex.networks import Network
 from cualex.training import gradients
 from cualex.training.gradients import Row
+from cualex.training.overfit import unmasked
 from cualex.weights import Weights
 
 LAYERS = {
@@ -52,6 +53,13 @@ def test_gradients_that_are_right():
     assert max(row.largest for row in rows) < 1e-6
     measured = [value for row in rows for value in row.values if not math.isnan(value)]
     assert len(measured) == len([value for row in rows for value in row.values])
+
+
+def test_dropout_without_masks(monkeypatch):
+    """Planted: the gradient goes on as it came, where the forward pass halves."""
+    assert [row.layer for row in check(unmasked(NETWORK)) if not row.right] == []
+    monkeypatch.setattr(MeanDropout, "backward", lambda layer, build, x, y, kept, dy, then: dy)
+    assert next(row.layer for row in check(unmasked(NETWORK)) if not row.right) == "relu3"
 
 
 def test_a_network_that_has_learned():

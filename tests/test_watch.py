@@ -97,7 +97,9 @@ def test_a_training_that_is_short_is_stuck_when_most_of_it_is_over():
         if update % 11 == 0 and quiet.after_validation(CHANCE, update, 33):
             found.append(update)
     assert found == [22]
-    assert "the training has only 33 updates: try more --epochs" in watch.diagnosis(2.3, 2.3, 10, {}, 0.01, 33)
+    assert "the training has only 33 updates: try more --epochs" in watch.diagnosis(
+        2.3, 2.3, 10, {}, 0.01, 33
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,10 @@ def test_a_training_that_is_short_is_stuck_when_most_of_it_is_over():
     [
         (CHANCE, False),
         (validated(EVEN, EVEN, 9.0), True),
-        (validated(EVEN, np.where(np.arange(50) < 9, EVEN, 9 - EVEN), 2.4), False),  # 9 of 50: 5 + 2 sqrt(4.5)
+        (
+            validated(EVEN, np.where(np.arange(50) < 9, EVEN, 9 - EVEN), 2.4),
+            False,
+        ),  # 9 of 50: 5 + 2 sqrt(4.5)
         (validated(EVEN, np.where(np.arange(50) < 10, EVEN, 9 - EVEN), 2.4), True),
         (validated(EVEN, np.zeros_like(EVEN), 0.98 * GUESSING), True),  # of 50 images: 2 x 0.05 / sqrt(50)
         (validated(EVEN, np.zeros_like(EVEN), 0.99 * GUESSING), False),
@@ -202,7 +207,10 @@ def test_the_mean_picture_of_other_weights_may_be_right(tmp_path, speck):
     (text,) = notices(
         loop.train(runs.RECIPE.but(epochs=1), white, runs.Squares(12, seed=1), run, start=start)
     )
-    assert "the mean picture is that of the weights to begin with. That is right where these pictures are" in text
+    assert (
+        "the mean picture is that of the weights to begin with. That is right where these pictures are"
+        in text
+    )
 
 
 def test_what_the_network_reads_is_measured():
