@@ -113,7 +113,7 @@ def test_the_json(spoiled):
         *(("leakage", 1), ("unreadable", 1), ("truncated", 1), ("empty", 1), ("stray", 1))
     ]
     for entry in found:
-        assert entry.keys() == {"kind", "count", "text", "items"}
+        assert entry.keys() == {"kind", "fault", "count", "text", "items"}
         assert all(item.keys() == {"names", "text"} for item in entry["items"])
     assert found[0]["items"] == [
         {"names": ["train/a/0.png", "val/b/copy.png"], "text": "in train and val, as a and b"}
