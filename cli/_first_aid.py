@@ -58,12 +58,12 @@ def give(chosen: dict, recipe, pack, kept, device: str, as_json: bool) -> None:
 
 def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bool:
     """Learn some images by heart, and say what it means."""
-    from cualex.training import overfit
+    from cualex.training import fitting, overfit
 
     count, ended = chosen["overfit"], []
-    compiling, rates = _output.Compiling(), (1.0,) if chosen["lr"] else overfit.RATES
-    records = overfit.overfit(recipe, pack, count, kept, device, chosen["precision"], compiling, rates)
-    total = overfit.limit(recipe, count)
+    compiling, tries = _output.Compiling(), 1 if chosen["lr"] else overfit.TRIES
+    records = overfit.overfit(recipe, pack, count, kept, device, chosen["precision"], compiling, tries)
+    total = tries * fitting.limit(recipe, count)
     with _output.Progress("Learning by heart", total, "updates at the most") as progress:
         for fit in records:
             right = f"{fit.right} of {fit.pictures} named right"
@@ -77,7 +77,7 @@ def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bo
     elif fit.learned:
         click.echo(_learned(fit, ended))
     else:
-        click.echo(_not_learned(ended, len(rates)))
+        click.echo(_not_learned(ended, tries))
     return fit.learned
 
 
@@ -89,13 +89,13 @@ def _learned(fit, ended: list) -> str:
         return f"Learned: {figures}. Network, preprocessing and rate work together. {open_}"
     before = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
     return (
-        f"Learned at rate {fit.rate:g}: {figures}. Network and preprocessing work together. But {before}. A rate near "
-        "its limit does that on images which come again and again; if the training does it too, give it "
+        f"Learned at rate {fit.rate:g}: {figures}. Network and preprocessing work together. But {before}. Images that "
+        "come again and again may do that at a rate which suits a training; if the training does it too, give it "
         f"--lr {fit.rate:g}. {open_}"
     )
 
 
-def _not_learned(ended: list, rates: int) -> str:
+def _not_learned(ended: list, tries: int) -> str:
     """Say how it failed at each rate, and what to do."""
     last = ended[-1]
     cannot = f"The network cannot even learn {last.pictures} pictures: "
@@ -105,12 +105,12 @@ def _not_learned(ended: list, rates: int) -> str:
             f"{cannot}{several} of them are the same as others and have other classes ({first}), so that at most "
             f"{last.right} can be named right. No training mends that: look at the folders (cualex check)."
         )
-    if len(ended) == 1:
-        found, suspects = _outcome(last), f"The labels, the preprocessing or the rate ({last.rate:g})"
-        way = f"try --lr {last.rate / 10:g}{', or leave --lr out' if rates == 1 else ''}"
+    if tries == 1:
+        suspects = f"The labels, the preprocessing or the rate ({last.rate:g})"
+        found, way = _outcome(last), "leave --lr out, which tries other rates"
     else:
+        suspects, way = "The labels or the preprocessing", "no other rate mends it"
         found = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
-        suspects, way = "The labels or the preprocessing", "no smaller rate mends it"
     return f"{cannot}{found}. {suspects} is wrong: {way}, look at the pictures (cualex check)."
 
 

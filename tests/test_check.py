@@ -1,8 +1,10 @@
 """`cualex check`: every kind of fault, planted once, is found once; a sound set is called sound; nothing is written."""
 
 import json
+import re
 import shutil
 
+import kinds
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -158,21 +160,6 @@ def stray(place):
     plant(place, "train/ant/notes.txt", b"buy milk")
 
 
-def overlap(place):
-    """Give a second name to a class; the pictures contradict each other as well."""
-    for file in sorted(place.glob("*/ant/*.png")):
-        plant(place, f"{file.parent.parent.name}/zebu/{file.name}", Image.open(file))
-
-
-def colours(place):
-    """Change red and blue about in val, where the classes have colours: ant is red, bee is grey, cow is blue."""
-    for file in sorted(place.glob("*/*/*.png")):
-        pixels = np.array(Image.open(file)) // 2
-        pixels[..., {"ant": 0, "cow": 2}.get(file.parent.name, slice(None))] += 100
-        swapped = pixels[..., ::-1] if file.parent.parent.name == "val" else pixels
-        Image.fromarray(swapped).save(file)
-
-
 def hidden(place):
     plant(place, "train/.trash/1.png", drawn(100))
     plant(place, "train/.trash/2.png", drawn(0))
@@ -205,20 +192,13 @@ PLANTED = {
     beside: ("outside", ("more/cow/new.png",), ""),
     stray: ("stray", ("train/ant/notes.txt",), ""),
     hidden: ("hidden", ("train/.trash",), ""),
-    colours: ("colours", ("val",), "red less blue is -1.00 times what it is in the same class of train"),
 }
 
 
 def test_every_kind_is_planted():
-    assert {kind for kind, _, _ in PLANTED.values()} | {"overlap"} == set(findings.KINDS)
-
-
-def test_a_class_under_two_names_is_said_beside_its_contradictions(folder):
-    overlap(folder)
-    report = looked(folder)
-    assert set(found(report)) == {"contradiction", "overlap"}
-    assert found(report)["overlap"] == [(("ant", "zebu"), "14 of 14 and 14")]
-    assert "Nothing wrong" not in run(folder).stdout
+    alone = {kind for kind, _, _ in PLANTED.values()}
+    assert alone | {"overlap", "colours"} == set(findings.KINDS)  # these two are below
+    assert set(findings.NOTES) < alone
 
 
 @pytest.mark.parametrize("spoil", PLANTED, ids=lambda spoil: spoil.__name__)
@@ -232,7 +212,71 @@ def test_a_fault_is_found_once_and_nothing_else(folder, spoil):
     assert report.refusal is None
     result = run(folder)
     assert result.exit_code == (3 if report.unreadable else 0)
-    assert ("Nothing wrong" in result.stdout) == (kind in findings.NOTES)
+    assert ("Nothing wrong" in result.stdout) is (kind in findings.NOTES)
+
+
+def test_a_class_that_is_there_twice_is_named(folder):
+    """Under another name, and in both splits; as are its pictures, one by one."""
+    for split in COUNTS:
+        shutil.copytree(folder / split / "ant", folder / split / "formica")
+    report = looked(folder)
+    assert found(report)["overlap"] == [(("ant", "formica"), "14 of 14 and 14")]
+    assert set(found(report)) == {"contradiction", "overlap"}
+    assert len(found(report)["contradiction"]) == 14
+    result = run(folder)
+    assert (
+        "\noverlap (1): classes that have 50% of their pictures or more in common, as a class under two names has\n"
+        "  ant, formica: 14 of 14 and 14\n"
+    ) in result.stdout
+    assert [finding["fault"] for finding in json.loads(run(folder, "--json").stdout)["findings"]] == [True, True]
+
+
+def test_classes_that_have_few_pictures_in_common_are_not_one(folder):
+    """Six of ant's twelve to learn from are half; copies of copies count once."""
+    for number in range(6):
+        plant(folder, f"train/bee/new{number}.png", drawn(number))
+    plant(folder, "train/bee/again.png", drawn(0))
+    assert "overlap" not in found(looked(folder))  # 6 of 14, with validation
+    plant(folder, "train/bee/new6.png", drawn(6))
+    assert found(looked(folder))["overlap"] == [(("ant", "bee"), "7 of 14 and 23")]
+
+
+COLOURFUL = ["demo", "textures", "photographs", "tiny"]
+
+
+@pytest.mark.parametrize("kind", COLOURFUL)
+def test_splits_with_red_and_blue_changed_about_are_named(tmp_path, kind):
+    """And those that are only other draws of the same are not; nor is a split of grey pictures."""
+    share = 0.2
+    kinds.on_disk(tmp_path, kinds.draw(kind, share=share))
+    kinds.on_disk(tmp_path, kinds.draw(kind, seed=1, share=share), "val")
+    assert not [finding for finding in looked(tmp_path).findings if finding.fault]
+    kinds.on_disk(tmp_path, kinds.swapped(kinds.draw(kind, seed=1, share=share)), "val")
+    (finding,) = [finding for finding in looked(tmp_path).findings if finding.fault]
+    ((names, text),) = found(looked(tmp_path))["colours"]
+    assert (finding.kind, names) == ("colours", ("val",))
+    times = re.fullmatch(r"red less blue is (-\d\.\d\d) times what it is in the same class of train", text)
+    assert -1.4 < float(times[1]) < -0.6
+    grey = {
+        name: [image.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8) for image in own]
+        for name, own in kinds.draw(kind, seed=1, share=share).items()
+    }
+    kinds.on_disk(tmp_path, grey, "val")
+    assert not [finding for finding in looked(tmp_path).findings if finding.fault]
+
+
+def test_classes_of_one_picture_are_in_one_split_only(tmp_path):
+    """Where val is taken from train, they stay in train: that is no fault."""
+    for number in range(6):
+        plant(tmp_path / "set", f"{'abcdef'[number]}/{number}.png", drawn(number))
+    for number in range(6, 18):
+        plant(tmp_path / "set", f"g/{number}.png", drawn(number))
+    assert set(found(looked(tmp_path / "set"))) == {"few"}
+    result = run(tmp_path / "set")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        "\n\nNothing wrong was found. What is listed is worth knowing, but no fault.\n"
+    )
 
 
 def test_a_fault_at_the_limit_is_none(folder):

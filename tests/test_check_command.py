@@ -114,7 +114,6 @@ def test_the_json(spoiled):
     ]
     for entry in found:
         assert entry.keys() == {"kind", "fault", "count", "text", "items"}
-        assert entry["fault"] == (entry["kind"] != "stray")
         assert all(item.keys() == {"names", "text"} for item in entry["items"])
     assert found[0]["items"] == [
         {"names": ["train/a/0.png", "val/b/copy.png"], "text": "in train and val, as a and b"}

@@ -1,26 +1,22 @@
-"""First aid for a training that does not work: learning a few pictures by heart, and the check of the gradients."""
+"""First aid for a training that does not work: learning a few pictures by heart."""
 
 import itertools
-import json
-import re
 from types import SimpleNamespace
 
-import colours
 import numpy as np
 import pytest
 import runs
-from click.testing import CliRunner
 from test_training import TINY, Pictures
 
-from cualex import cli, initial_weights, networks, placements
-from cualex.engine import host
+from cualex import initial_weights, networks, placements
 from cualex.errors import Diverged, UsageError
 from cualex.evaluation import evaluate
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.training import few, gradients, overfit
+from cualex.training import beginning, few, fitting, overfit
+from cualex.training.fitting import Try
 from cualex.training.recipes import PAPER
 from cualex.weights import Weights
 
@@ -51,46 +47,106 @@ def tries(found):
     return [(pytest.approx(fit.rate), fit.ended) for fit in found if fit.ended]
 
 
-def test_a_network_that_stands_still_is_not_trained_for_long(monkeypatch):
-    """At a rate that moves nothing, and at smaller ones."""
-    monkeypatch.setattr(overfit, "PATIENCE", 5)
+def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
+    monkeypatch.setattr(fitting, "PATIENCE", 5)
+    monkeypatch.setattr(fitting, "LOOK", 4)
     found = fits(6, recipe=TINY.but(rate=1e-9))
-    assert tries(found) == [(1e-9, overfit.STOOD), (3e-10, overfit.STOOD), (1e-10, overfit.STOOD)]
+    assert tries(found) == [(rate, fitting.FLAT) for rate in (1e-9, 3e-9, 9e-9, 2.7e-8, 8.1e-8)]
     last = found[-1]
-    assert (last.learned, last.evaluated, last.updates) == (False, True, 11)  # the first and ten passes
+    assert (last.learned, last.evaluated, last.updates) == (
+        False,
+        True,
+        55,
+    )  # five times the first and ten passes
     assert last.right < 6
     assert len(last.wrong) == 6 - last.right
     assert last.wrong[0][1] in Pictures().classes
+    assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
     recipe = TINY.but(rate=3.0)
     found = fits(recipe=recipe)
     assert found[-1].learned
-    assert found[-1].rate == 0.3
-    assert tries(found) == [(3.0, overfit.STOOD), (0.9, overfit.STOOD)]
-    alone = fits(recipe=recipe, rates=(1.0,))
+    assert found[-1].rate < 3.0
+    assert tries(found)[0][0] == 3.0
+    assert all(fit.updates > 0 for fit in found)
+    assert [fit.updates for fit in found] == sorted(fit.updates for fit in found)
+    alone = fits(recipe=recipe, tries=1)
     assert not alone[-1].learned
     assert {fit.rate for fit in alone} == {3.0}
 
 
-def test_a_loss_that_falls_and_rises_ends_a_try():
-    """Guessing has 1.01 here: twice that is too much for what has had half of it, and not before."""
-    stepper = SimpleNamespace(course=SimpleNamespace(recipe=TINY))
-    one = overfit._Try(stepper, None, few.choose(Pictures(), 6, 27))
+def test_a_dead_layer_ends_a_try(monkeypatch):
+    """Planted: biases so low that nothing passes conv3."""
+    pictures, recipe = Pictures(), overfit.plain(TINY, 6)
+    begun = beginning.begin(recipe, pictures)
+    begun.tensors["conv3.bias"][:] = -1e3
+    monkeypatch.setattr(fitting, "LOOK", 4)
+    found = list(overfit.overfit(recipe, pictures, 6, begun, tries=1))
+    assert tries(found) == [(0.01, fitting.DEAD)]
+    assert found[-1].updates == 4
+
+
+class Scripted(Try):
+    """A try whose passes give what a list says, without a network."""
+
+    def __init__(self, spreads=(), **sizes):
+        model = SimpleNamespace(parameters=SimpleNamespace(unload=lambda: "weights"))
+        super().__init__(TINY, model, few.choose(Pictures(), 6, 27), 0)
+        self.patience, self.spreads = 4, iter(spreads)
+
+    def _look(self, found, loss):
+        named, spread = np.zeros(6, int), next(self.spreads)
+        return super()._look(SimpleNamespace(named=named, probabilities=np.array([0.5, 0.5 + spread])), loss)
+
+    def ends(self, losses):
+        """Return what each pass gave, and which ended it."""
+        return [self.ended(update, loss) for update, loss in enumerate(losses, 1)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "spreads", "ended"),
+    [
+        (
+            [9, 2, 0.6, 2.1, 0.5, 1.9, 2.1],
+            [],
+            fitting.ROSE,
+        ),  # guessing has 1.01, of which it had less than a half
+        ([9, 2, 0.6, 0.7, 0.8, 0.7, 0.7], [], fitting.STOOD),
+        ([9, 0.6, 0.59, 0.58, 0.57, 0.56, 0.55, 0.54], [], ""),
+        ([1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.1], fitting.FLAT),
+        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4], ""),  # it is on its way
+        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4, 0.41], fitting.FLAT),
+        ([1.02, 1.02], [0.0], fitting.DEAD),
+    ],
+)
+def test_hope_ends(monkeypatch, losses, spreads, ended):
+    monkeypatch.setattr(fitting, "LOOK", 2 if spreads else 100)
+    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    one = Scripted(spreads)
     assert one.guessing == pytest.approx(1.0114, abs=1e-4)
-    ended = [one._ended(update, loss) for update, loss in enumerate([9, 2, 0.6, 2.1, 0.5, 1.9, 2.1], 1)]
-    assert ended == ["", "", "", "", "", "", overfit.ROSE]
+    assert one.ends(losses) == [*[""] * (len(losses) - 1), ended]
+
+
+def test_the_weights_of_the_least_loss_are_gone_on_with(monkeypatch):
+    monkeypatch.setattr(fitting, "LOOK", 2)
+    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    one = Scripted([0.1, 0.2, 0.3])
+    one.ends([9, 8])
+    assert one.good == "weights"
+    one.good = None
+    one.ends([7, 9])  # worse than it was
+    assert one.good is None
 
 
 def test_the_updates_end(monkeypatch):
-    monkeypatch.setattr(overfit, "UPDATES", 4)
-    monkeypatch.setattr(overfit, "PASSES", 3)
-    assert tries(fits(6, rates=(1.0,))) == [(0.01, overfit.LIMIT)]
-    assert fits(6, rates=(1.0,))[-1].updates == 4
-    assert fits(20, rates=(1.0,))[-1].updates == 4
-    assert fits(20, recipe=TINY.but(rate=1e-9), rates=(1.0,))[-1].updates == 4
-    assert overfit.limit(TINY.but(batch=4), 20) == 15
+    monkeypatch.setattr(fitting, "UPDATES", 4)
+    monkeypatch.setattr(fitting, "PASSES", 3)
+    assert tries(fits(6, tries=1)) == [(0.01, fitting.LIMIT)]
+    assert fits(6, tries=1)[-1].updates == 4
+    assert fits(20, recipe=TINY.but(rate=1e-9), tries=1)[-1].updates == 4
+    assert fitting.limit(TINY.but(batch=4), 20) == 15
 
 
 def copied(count=24, copies=4, seed=0):
@@ -106,7 +162,7 @@ def test_copies_with_other_labels_cannot_be_learned_and_are_named(seed):
     pictures = copied(seed=seed)
     (fit,) = fits(24, pack=pictures)
     assert not fit.learned
-    assert (fit.updates, fit.ended) == (0, overfit.IMPOSSIBLE)
+    assert (fit.updates, fit.ended) == (0, fitting.IMPOSSIBLE)
     most = sum(np.bincount(own).max() for own in pictures.labels.reshape(6, 4))
     assert fit.right == most < 24
     shares = [np.bincount(own)[np.bincount(own) > 0] / 4 for own in pictures.labels.reshape(6, 4)]
@@ -136,7 +192,7 @@ def test_pictures_that_differ_outside_the_crop_are_the_same_to_the_network():
     pictures = Pictures()
     pictures.pictures[10] = pictures.pictures[9]
     pictures.pictures[10, 0, :] ^= 255  # a crop of 27 of 32 begins at 2
-    assert fits(6, pack=pictures)[-1].ended == overfit.IMPOSSIBLE
+    assert fits(6, pack=pictures)[-1].ended == fitting.IMPOSSIBLE
     pictures.pictures[10, 2, 2, 1] ^= 1
     assert fits(6, pack=pictures)[-1].learned
 
@@ -155,7 +211,7 @@ def test_pictures_that_are_all_alike_cannot_be_learned():
     pictures = Pictures()
     pictures.pictures.fill(7)
     (fit,) = fits(6, pack=pictures)
-    assert fit.ended == overfit.IMPOSSIBLE
+    assert fit.ended == fitting.IMPOSSIBLE
     assert fit.right == np.bincount(few.choose(pictures, 6, 27).labels).max()
 
 
@@ -232,146 +288,6 @@ def test_more_pictures_than_there_are():
         UsageError, match="--overfit 25: the training set has 24 pictures; name as many or fewer"
     ):
         fits(25)
-
-
-@pytest.fixture
-def train(tmp_path, monkeypatch):
-    """Run the command on small pictures of three colours, in a directory of its own."""
-    for name in colours.CLASSES:
-        for number in range(4):
-            colours.picture(tmp_path / f"set/{name}/{number}.png", name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gradients, "PICTURES", 1)
-    words = ["train", "set", "--network", "cifar-relu", "--cache", "cache", "--val-split", "0"]
-    return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
-
-
-def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
-    result = train("--overfit", "6")
-    assert result.exit_code == 0, result.output
-    assert re.fullmatch(
-        r"Learned: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network, preprocessing and rate "
-        r"work together. Wrong labels can be learned by heart too: validation shows those, and cualex check some of "
-        r"them.\n",
-        result.stdout,
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-
-
-def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
-    """Planted: ten times the recipe's rate, which leaves the numbers."""
-    monkeypatch.setattr(overfit, "RATES", (1e9, 1.0))
-    result = train("--overfit", "6")
-    assert result.exit_code == 0, result.output
-    assert re.match(
-        r"Learned at rate 0.01: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network and "
-        r"preprocessing work together. But at rate 1e\+07 the loss is not finite at update \d. A rate near its limit "
-        r"does that on images which come again and again; if the training does it too, give it --lr 0.01. Wrong labels",
-        result.stdout,
-    )
-    found = json.loads(train("--overfit", "6", "--json").stdout)
-    assert (found["learned"], found["rate"]) == (True, 0.01)
-    (ended,) = found["ended_tries"]
-    assert ended.pop("updates") < 10
-    assert ended == {"rate": 1e7, "loss": None, "right": 0, "ended": "the loss is not finite"}
-
-
-def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(overfit, "PATIENCE", 5)
-    monkeypatch.setattr(overfit, "PATIENT_PASSES", 5)
-    result = train("--overfit", "6", "--lr", "1e-9")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: after 6 updates the loss is 1.\d+ \(the loss stood still\), and "
-        r"\d of 6 are named right.*\. The labels, the preprocessing or the rate \(1e-09\) is wrong: try --lr 1e-10, or "
-        r"leave --lr out, look at the pictures \(cualex check\)\.\n",
-        result.stdout,
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-    result = train("--overfit", "6", "--lr", "1e-9", "--json")
-    assert result.exit_code == 1
-    found = json.loads(result.stdout)
-    assert found["learned"] is False
-    assert len(found["ended_tries"]) == 1
-    monkeypatch.setattr(overfit, "RATES", (1e-7, 1e-8))
-    result = train("--overfit", "6")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: at rate 1e-09 after 6 updates .*; at rate 1e-10 after 6 updates .*"
-        r"\. The labels or the preprocessing is wrong: no smaller rate mends it, look at the pictures \(cualex check\)"
-        r"\.\n",
-        result.stdout,
-    )
-
-
-def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
-    for number, name in enumerate(colours.CLASSES):
-        for copy in range(4):
-            (tmp_path / f"set/{name}/{copy}.png").write_bytes(
-                (tmp_path / f"set/{colours.CLASSES[(number + copy) % 3]}/0.png").read_bytes()
-            )
-    result = train("--overfit", "6")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: 6 of them are the same as others and have other classes \(\S+, "
-        r"\S+\), so that at most 3 can be named right. No training mends that: look at the folders \(cualex check\).\n",
-        result.stdout,
-    )
-    assert json.loads(train("--overfit", "6", "--json").stdout)["contradictions"][0]
-
-
-def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
-    result = train("--check-gradients", "--crop", "15")
-    assert result.exit_code == 0, result.output
-    assert "The gradients of all layers are right" in result.stdout
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["fc4", "weight"] not in lines
-    assert [line[0] for line in lines if line and line[-1] == "ok"][:3] == ["conv1", "relu1", "norm1"]
-    original = host.conv.weight_gradient
-
-    def wrong(device, x, dy, sink, bias_sink, **numbers):
-        original(device, x, dy, lambda index, block: sink(index, 2 * block), bias_sink, **numbers)
-
-    monkeypatch.setattr(host.conv, "weight_gradient", wrong)
-    result = train("--check-gradients", "--json", "--crop", "15")
-    assert result.exit_code == 1
-    document = json.loads(result.stdout)
-    assert document["wrong"] == "conv3"
-    assert {row["layer"] for row in document["rows"] if not row["ok"]} == {"conv1", "conv2", "conv3"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--overfit", "4", "--check-gradients"], "--overfit and --check-gradients: one after the other"),
-        (["--overfit", "4", "--resume"], "--overfit begins a training of its own: leave --resume out"),
-        (["--overfit", "40"], "--overfit 40: the training set has 12 pictures"),
-    ],
-)
-def test_what_does_not_go_together(train, options, said):
-    result = train(*options)
-    assert result.exit_code == 2
-    assert said in result.stderr
-
-
-@pytest.mark.slow
-def test_weights_that_are_there_are_begun_with(train, tmp_path):
-    """A run's own, which stays as it was, and those of another training: what it has learned is learned at once."""
-    small = ["-b", "3", "--crop", "15", "--no-augment"]
-    assert train(*small, "--epochs", "12", "--drop-epochs", "99").exit_code == 0
-    run = tmp_path / "runs/train"
-    before = {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"}
-    result = train("--resume", str(run), "--check-gradients")
-    assert result.exit_code == 0, result.output
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"} == before
-    drawn, kept = (
-        json.loads(train(*small, "--overfit", "6", "--json", *more).stdout)
-        for more in ([], ["--from", str(run / "best.safetensors")])
-    )
-    assert drawn["learned"]
-    assert kept["learned"]
-    assert kept["updates"] < drawn["updates"]
 
 
 def test_on_a_gpu_as_well(emulated, monkeypatch, speck):
