@@ -57,7 +57,7 @@ class Keeper:
             done = f"Goes on after update {self.state.update:,}"
             left = self.state.epoch <= self.course.last
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
-            self.tell(f"{done}, {where}.")
+            self.tell(f"{done}, {where}.", kept=False)
         self.log.cut(self.state.log)
         self._compare()
 
@@ -68,10 +68,11 @@ class Keeper:
         before = resuming.recipe(state.recipe).described() if state.recipe else own
         if different := changes(before, own):
             self.write(changed=different)
-            self.tell(f"Goes on with {resuming.said(different)}.")
+            self.tell(f"Goes on with {resuming.said(different)}.", kept=False)
         if state.machine and (different := changes(state.machine, machine)):
             self.write(machine=different)
-            self.tell(f"On another type of machine the bits may differ: {resuming.said(different)}.")
+            said = f"On another type of machine the bits may differ: {resuming.said(different)}."
+            self.tell(said, kept=False)
         state.recipe, state.machine = own, machine
 
     def write(self, **record) -> None:
@@ -80,10 +81,10 @@ class Keeper:
         with contextlib.suppress(OutputError):
             self.log.append(line | {"time_total": time.monotonic() - self.started})
 
-    def tell(self, text: str | None) -> None:
-        """Put down what a person should read."""
+    def tell(self, text: str | None, kept: bool = True) -> None:
+        """Put down what a person should read; what only this start of the program has to say is not `kept`."""
         if text:
-            self._notices.append(Notice(text))
+            self._notices.append(Notice(text, kept))
 
     def told(self) -> Iterator[Notice]:
         """Hand out what was put down."""
@@ -149,7 +150,7 @@ class Keeper:
         state = self.state
         state.seconds, state.log = time.monotonic() - self.started, self.log.size
         state.schedule, state.watch = self.course.schedule.state(), self.watch.state()
-        state.course, state.notices = self.course.state(), [notice.text for notice in self._notices]
+        state.course, state.notices = self.course.state(), [notice.text for notice in self._notices if notice.kept]
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
     def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:

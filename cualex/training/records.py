@@ -40,6 +40,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Notice:
-    """Report something that a person should read: a fall of the rate, a loss that is stuck."""
+    """Report something that a person should read: a fall of the rate, a loss that is stuck.
+
+    kept: whether a checkpoint holds it until it was read.
+    """
 
     text: str
+    kept: bool = True
