@@ -47,6 +47,7 @@ def tries(found):
     return [(pytest.approx(fit.rate), fit.ended) for fit in found if fit.ended]
 
 
+@pytest.mark.slow
 def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     monkeypatch.setattr(fitting, "PATIENCE", 5)
     monkeypatch.setattr(fitting, "LOOK", 4)
@@ -64,6 +65,7 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
     recipe = TINY.but(rate=3.0)
     found = fits(recipe=recipe)
