@@ -16,7 +16,12 @@ def line(found) -> str:
         zeros = [activity.zeros for activity in found.activity.values()]
         dead = {name: activity.dead for name, activity in found.activity.items() if activity.dead}
         listed = ", ".join(f"{name} {share:.1%}" for name, share in dead.items()) or "none"
-        parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead filters: {listed}"]
+        parts += [
+            f"zeros {min(zeros):.0%} to {max(zeros):.0%}",
+            f"filters that are zero on all {found.pictures} pictures: {listed}",
+        ]
+        if lost := next((name for name, share in dead.items() if share == 1), None):
+            parts.append(f"nothing goes through {lost}: the rate is too large")
     return "  layers: " + "; ".join(parts)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _sources
+from cualex.cli import _options, _output, _readings, _sources
 from cualex.errors import DataError, Unreadable
 
 LISTED = 10  # cases of each finding on the screen, and classes at either end of the table; JSON has all
@@ -18,6 +18,7 @@ LISTED = 10  # cases of each finding on the screen, and classes at either end of
 @_options.crop
 @_options.val_split
 @_options.names
+@_readings.option
 @_options.workers
 @_options.as_json
 def check(
@@ -26,6 +27,7 @@ def check(
     crop: int | None,
     val_split: float,
     names: Path | None,
+    weights: Path | None,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -40,12 +42,17 @@ def check(
     Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
     looked at as training divides it with the same --val-split.
 
+    What all pictures have in common cannot be seen in them. With --weights of a network that has learned the same
+    classes, up to 256 pictures are named: as they are, with red and blue changed about, as a negative, and with half,
+    twice and no mean picture. It is said where one of these fits better.
+
     The exit code is 3 if some pictures could not be read, 1 if training would refuse the set, else 0.
 
     \b
     Examples:
         cualex check pictures/
         cualex check cifar10.zip --network cifar-relu
+        cualex check pictures/ --weights runs/train/best.safetensors
         cualex check imagenet.tar --names val.txt --json > report.json
     """
     from cualex import networks
@@ -57,10 +64,13 @@ def check(
     report = watch(work, "Checking", "cannot be read")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")
+    read = _readings.read(weights, data, val_split, names) if weights and report.refusal is None else None
     if as_json:
-        _output.document(_document(report))
+        _output.document({**_document(report), **({"weights": read} if read else {})})
     else:
         _show(report)
+        if read:
+            _readings.show(read)
     if report.refusal is not None:
         raise DataError(report.refusal)
     if report.unreadable:

@@ -73,6 +73,16 @@ def test_a_network_that_has_learned():
     assert rows[0].dx < 1e-5  # measured, not too small to tell
 
 
+@pytest.mark.parametrize("scale", [30, 100, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_that_have_grown_out_of_proportion_are_no_fault(scale, seed):
+    """The loss is then made of straight pieces, millions high, and bends where the likeliest class changes."""
+    tensors = {name: np.float32(scale) * tensor for name, tensor in weights.initial(NETWORK, seed).items()}
+    stream = Stream(runs.Squares(), seed, NETWORK.crop)
+    rows = list(gradients.check(Weights(NETWORK, tensors, list("abc"), stream.pack.mean), stream, seed))
+    assert [row.layer for row in rows if not row.right] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar-relu", "alexnet"])
 def test_networks_of_ours(name):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import colours
 import numpy as np
@@ -384,7 +385,12 @@ FOUND = Figures(
 
 def test_what_is_found_is_a_line_or_a_table():
     assert _layers.line(FOUND) == (
-        "  layers: |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead filters: relu1 3.1%"
+        "  layers: |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; filters that are zero on all 32 "
+        "pictures: relu1 3.1%"
+    )
+    lost = replace(FOUND, activity=FOUND.activity | {"relu2": Activity(1.0, 1.0)})
+    assert _layers.line(lost).endswith(
+        "relu1 3.1%, relu2 100.0%; nothing goes through relu2: the rate is too large"
     )
     assert _layers.table(FOUND) == [
         "  input: mean -0.2, 0.5, 12.0, deviation 50.0, 60.0, 70.0 (red, green, blue, in levels of 0 to 255)",

@@ -31,8 +31,9 @@ UNIT = 2.0**-53
 CHANGE = (
     1e-6  # aimed at, as a share of the loss: a network that has learned is curved where its loss is small
 )
-LEAST, MOST = 1e-6, 1e-2  # changes of a number, as shares of how large the numbers around it are
+LEAST, MOST = 1e-8, 1e-2  # changes of a number, as shares of how large the numbers around it are
 LINEAR = 1e-4  # below this share one difference is enough
+SMOOTH = 0.01  # by which two differences may differ; more, and the loss has a bend between them
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,14 @@ class _Check:
         norm = abs(given) if alone else float(np.linalg.norm(gradient))
         aimed = CHANGE * min(self.loss, 1) / max(norm, 1e-300)
         step = min(max(aimed, LEAST * size), MOST * size)
-        found = (loss(step * direction) - loss(-step * direction)) / (2 * step)
-        if step > LINEAR * size:
-            further = (loss(2 * step * direction) - loss(-2 * step * direction)) / (4 * step)
-            found = (4 * found - further) / 3
+        found, bent = self._slope(direction, step, loss)
+        while step > LINEAR * size:
+            further, _ = self._slope(direction, 2 * step, loss)
+            if not bent and abs(further - found) <= SMOOTH * max(abs(found), abs(further)):
+                found = (4 * found - further) / 3
+                break
+            step /= 10  # a softmax far from 1 and 0 has a bend where the likeliest class changes
+            found, bent = self._slope(direction, step, loss)
         if not math.isfinite(found):
             return math.inf
         larger = max(norm, abs(found))
@@ -157,6 +162,11 @@ class _Check:
         if rounding > 0.01 * larger:
             return math.nan if larger else 0.0
         return max(abs(given - found) - rounding, 0) / larger
+
+    def _slope(self, direction: np.ndarray, step: float, loss) -> tuple[float, bool]:
+        """Return the slope of the loss between two changes, and whether it is another on either side."""
+        above, below = loss(step * direction), loss(-step * direction)
+        return (above - below) / (2 * step), abs(above + below - 2 * self.loss) > abs(above - below) / 2
 
     def _places(self, gradient: np.ndarray) -> list[int]:
         """Choose places: any, and half of them among the largest gradients of a few thousand."""

@@ -1,0 +1,152 @@
+"""Diagnostics are quiet about right data of many kinds and see what is wrong: small versions, and the whole table."""
+
+import csv
+
+import diagnosing
+import kinds
+import numpy as np
+import pytest
+from diagnosing import QUIET
+from diagnostics_table import TABLE, cases
+from test_gradients import NETWORK
+
+from cualex import weights
+from cualex.data.batches import Stream
+from cualex.training import fitting, gradients
+from cualex.training.recipes import CIFAR
+from cualex.training.run import Run
+from cualex.weights import Weights
+
+SMALL = CIFAR.but(batch=16)
+KINDS = list(kinds.RIGHT)
+
+
+def few(kind, share=0.2, change=lambda images: images, seed=0, size=32):
+    """Pack a small set of a kind, for cifar-relu."""
+    return kinds.Pack(change(kinds.draw(kind, seed=seed, share=share)), size)
+
+
+def trained(path, kind, updates, change=lambda images: images, spoil=lambda pack: None, **numbers):
+    """Train cifar-relu on a small set of a kind for some updates, and return what is said of it."""
+    train, val = few(kind, change=change), few(kind, seed=1)
+    spoil(train)
+    epochs = -(-updates * SMALL.batch // len(train))
+    recipe = SMALL.but(epochs=epochs, drop_epochs=(epochs,), **numbers)
+    return diagnosing.trained(recipe, train, val, Run.create(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_right_data_of_every_kind_is_learned_by_heart(kind):
+    assert diagnosing.learned_by_heart(SMALL, few(kind), pictures=8) == QUIET
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_right_data_of_every_kind_has_no_faults(kind, tmp_path):
+    kinds.on_disk(tmp_path, kinds.draw(kind, share=0.1))
+    assert diagnosing.checked(tmp_path, 76) == QUIET
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_on_right_data_of_every_kind_are_right(kind):
+    pictures = few(kind, share=0.1, size=NETWORK.stored)
+    begun = Weights(NETWORK, weights.initial(NETWORK, 0), list("abc"), pictures.mean)
+    pictures.labels %= 3
+    rows = gradients.check(begun, Stream(pictures, 0, NETWORK.crop))
+    assert [row.layer for row in rows if not row.right] == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("stripes", "uneven") else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+        if kind != "one a class"
+    ],
+)
+def test_training_on_right_data_says_nothing(kind, tmp_path):
+    found = trained(tmp_path, kind, 150)
+    assert found["training"] == QUIET
+    assert float(found["best top-1"]) >= float(found["guessing"])
+
+
+@pytest.mark.parametrize("kind", ["demo", "photographs", "uneven"])
+def test_copies_with_other_labels_are_seen(kind, tmp_path):
+    spoiled = kinds.shuffled_copies(kinds.draw(kind, share=0.2))
+    kinds.on_disk(tmp_path, spoiled)
+    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == fitting.IMPOSSIBLE
+    assert "contradiction" in diagnosing.checked(tmp_path, 76)
+
+
+@pytest.mark.parametrize("change", [kinds.all_alike, kinds.one_twice])
+def test_images_under_two_names_are_seen(change, tmp_path):
+    spoiled = change(kinds.draw("drawings", share=0.2))
+    kinds.on_disk(tmp_path, spoiled)
+    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == fitting.IMPOSSIBLE
+    assert "overlap" in diagnosing.checked(tmp_path, 76) or change is kinds.all_alike
+
+
+def test_shuffled_labels_end_at_guessing(tmp_path):
+    """A training that lasts learns them by heart: then the validation alone shows it."""
+    found = trained(tmp_path, "stripes", 60, kinds.shuffled)
+    deviation = np.sqrt(0.25 / len(few("stripes", seed=1)))
+    assert abs(float(found["last top-1"]) - float(found["guessing"])) < 3 * deviation
+    assert diagnosing.learned_by_heart(SMALL, few("stripes", change=kinds.shuffled), 8) == QUIET  # it says so
+
+
+def test_a_doubled_mean_picture_is_seen(tmp_path):
+    found = trained(tmp_path, "photographs", 4, spoil=lambda pack: setattr(pack, "mean", 2 * pack.mean))
+    assert found["training"] == "off centre"
+
+
+def test_a_mean_picture_that_is_no_number_is_seen(tmp_path):
+    found = trained(tmp_path, "stripes", 4, spoil=lambda pack: pack.mean.fill(np.nan))
+    assert found["training"] == "not finite"
+
+
+def test_a_rate_that_is_far_too_large_is_seen(tmp_path):
+    """Of a network that bears much: a thousand times its rate."""
+    assert trained(tmp_path, "stripes", 120, rate=10.0)["training"] in ("stuck", "not finite")
+    pack = few("stripes")
+    assert diagnosing.learned_by_heart(SMALL.but(rate=10.0), pack, 16, tries=1) != QUIET
+
+
+# --- the whole table, with alexnet
+
+SEEN_BY = {  # of the columns, one at the least says what is wrong; none: nothing can
+    "shuffled labels": (),
+    "copies with other labels": ("check", "overfit"),
+    "all alike": ("check", "overfit", "training"),
+    "one class twice": ("check", "overfit"),
+    "val with red and blue changed about": ("check",),
+    "all with red and blue changed about": (),
+    "mean picture doubled": ("training",),
+    "mean picture with NaN": ("overfit", "training"),
+    "rate times 30": ("overfit", "training"),
+}
+SAYING = ("check", "overfit", "gradients", "gradients at the end", "training")
+
+
+@pytest.fixture(scope="module")
+def table():
+    with TABLE.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_is_whole(table):
+    assert [(row["set"], row["right"]) for row in table] == [
+        (name, "right" if right else "wrong") for name, right, _ in cases()
+    ]
+
+
+def test_the_table_has_no_false_alarm(table):
+    right = [row for row in table if row["right"] == "right"]
+    assert len(right) >= 10
+    assert [(row["set"], name, row[name]) for row in right for name in SAYING if row[name] != QUIET] == []
+    assert [row["set"] for row in right if not float(row["best top-1"]) > float(row["guessing"])] == []
+
+
+def test_the_table_says_of_wrong_data_what_is_responsible_for_it(table):
+    for row in (row for row in table if row["right"] == "wrong"):
+        fault = row["set"].partition(": ")[2]
+        assert [name for name in SEEN_BY[fault] if row[name] == QUIET] == [], row
+        assert {row["gradients"], row["gradients at the end"]} <= {QUIET, ""}, row  # the program is right
