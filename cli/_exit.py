@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import click
 
@@ -18,6 +19,7 @@ from cualex import files
 from cualex.errors import CualexError, OutOfMemory
 
 INTERRUPTED, TERMINATED = 130, 143
+AGAIN = 0.01  # seconds until a signal is sent again
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 FORBIDDEN = {errno.EACCES, errno.EPERM}
 
@@ -51,7 +53,7 @@ def fault(error: Exception) -> Fault | None:
 
 def finish(call: Callable[[], object]) -> int:
     """Run `call` and return the exit code that it earned, with its line printed."""
-    with _sigterm():
+    with _signals():
         try:
             code = call()
             if sys.stdout is not None:
@@ -78,20 +80,30 @@ def finish(call: Callable[[], object]) -> int:
 
 
 @contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """Raise `Terminated` where SIGTERM finds the program; only the main thread may set a handler."""
+def _signals() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM finds the program, and KeyboardInterrupt where Ctrl-C does.
+
+    Not within an import's own callback: Python drops what is raised there, and the signal would be lost. It is sent
+    again a moment later. Only the main thread may set a handler.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def terminate(number: int, frame: object) -> None:
-        raise Terminated
+    def leave(number: int, frame: FrameType | None) -> None:
+        if frame and frame.f_code.co_filename.startswith("<frozen importlib"):
+            again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        else:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _settle_stdout() -> None:

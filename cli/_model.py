@@ -5,12 +5,36 @@ from pathlib import Path
 from cualex.cli import _output
 
 
-def load(weights: Path | None, device: str, precision: str | None) -> tuple:
-    """Return the weights file's path and its Model; say aloud which one where none was named."""
+def load(weights: Path | None, device: str, precision: str | None, bundled: bool = False) -> tuple:
+    """Return the weights file's path and its Model; say aloud which one where none was named.
+
+    bundled: where there is no finished run, take the pretrained network that comes with cualex.
+    """
     from cualex import model
+
+    weights = weights or _chosen(bundled)
+    return weights, model.load(weights, device, precision, _output.Compiling())
+
+
+def _chosen(bundled: bool) -> Path:
+    from cualex import pretrained
+    from cualex.errors import UsageError
     from cualex.training.run import newest_weights
 
-    if weights is None:
+    try:
         weights = newest_weights()
         _output.say(f"Weights: {weights}, of the newest finished run.")
-    return weights, model.load(weights, device, precision, _output.Compiling())
+    except UsageError as error:
+        if not bundled:
+            raise
+        if not pretrained.FOR_PHOTOGRAPHS:
+            raise UsageError(
+                f"{error}; --weights {pretrained.NAME} is the bundled network of ten classes ({pretrained.CLASSES}), "
+                "right on fewer than half of photographs"
+            ) from None
+        weights = Path(pretrained.NAME)
+        _output.say(
+            f"Weights: {pretrained.NAME}, the bundled pretrained network, which knows {pretrained.CLASSES}. "
+            "`cualex train FOLDER` makes a network for other classes."
+        )
+    return weights

@@ -36,7 +36,8 @@ weights = click.option(
     "--weights",
     type=FILE,
     metavar="FILE",
-    help="A weights file that `cualex train` wrote; the newest finished run below ./runs if not given.",
+    help="A weights file that `cualex train` wrote, or cifar10, the bundled pretrained network; the newest finished "
+    "run below ./runs if not given.",
 )
 check = click.option(
     "--check",
@@ -56,7 +57,16 @@ val_split = click.option(
     type=click.FloatRange(0, 1, max_open=True),
     default=0.2,
     show_default=True,
-    help="The share of the pictures held back for validation where the set has no val/ or test/; 0 for none.",
+    help="The share of train held out for validation where the set has no val/, about so many of each class; "
+    "0 for none.",
+)
+val = click.option(
+    "--val",
+    type=click.Choice(["held-out", "test"]),
+    default="held-out",
+    show_default=True,
+    help="What validates: val/ or, where there is none, images held out from train; "
+    "or test/, which then chooses the best epoch.",
 )
 names = click.option(
     "--names",

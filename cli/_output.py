@@ -16,6 +16,7 @@ from cualex.errors import UsageError
 
 EVERY = 5.0  # seconds between plain progress lines
 UNITS = ("B", "kB", "MB", "GB", "TB")
+SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
 def document(value: object) -> None:
@@ -117,20 +118,29 @@ def size(number: float) -> str:
     return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
 
 
+def right(top1: float, top5: float, classes: int) -> list[str]:
+    """Write the shares that were right; of fewer than ten classes the five likeliest ones say nothing."""
+    from cualex.evaluation import TOP5
+
+    return [f"top-1 {top1:.1%}", *([f"top-5 {top5:.1%}"] if classes >= TOP5 else [])]
+
+
 class Progress:
-    """Show on stderr how far a long job is, its rate, the time left and a note.
+    """Show on stderr how far a long job is, its rate, the time left and notes.
 
         with _output.Progress("Packing train", total=5000, unit="pictures") as progress:
             for record in ...:
-                progress(record.done, note=f"{record.skipped} left out")
+                progress(record.done, f"{record.skipped} left out")
 
-    On a terminal it is a bar; elsewhere a plain line every few seconds and one at the end.
+    On a terminal it is a bar, and the last notes are left out where a line has no room for them; elsewhere it is a
+    plain line every few seconds and one at the end. `spent` are seconds that the job took before.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0):
+    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0, spent: float = 0.0):
         self.label, self.total, self.unit, self.first, self.done = label, total, unit, done, done
-        self.note = ""
-        self.started = self.printed = time.monotonic()
+        self.notes: tuple[str, ...] = ()
+        self.printed = time.monotonic()
+        self.started, self._pace = self.printed - spent, None
         self._bar = _bar(label, total) if sys.stderr is not None and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
@@ -138,14 +148,17 @@ class Progress:
             self._bar.start()
         return self
 
-    def __call__(self, done: int, note: str = "") -> None:
-        """Say that `done` of the total are done; the rate is counted from the start of this Progress."""
-        self.done, self.note = done, note
+    def __call__(self, done: int, *notes: str, pace: tuple[float, float | None] | None = None) -> None:
+        """Say that `done` of the total are done.
+
+        pace: units a second and seconds left, None where that is not known; counted from the start if not given.
+        """
+        self.done, self.notes, self._pace = done, tuple(note for note in notes if note), pace
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, text=self._text())
+            self._draw()
         elif time.monotonic() - self.printed >= EVERY:
             self.printed = time.monotonic()
-            say(f"{self.label}: {self._text()}")
+            say(f"{self.label}: {self._text(self.notes)}")
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
@@ -158,17 +171,31 @@ class Progress:
         if self._bar:
             self._bar.stop()
         elif kind is None:
-            say(f"{self.label}: {self._text()}")
+            say(f"{self.label}: {self._text(self.notes)}")
 
-    def _text(self) -> str:
+    def _draw(self) -> None:
+        """Move the bar, which becomes shorter where the text is long, after notes and the unit were left out."""
+        room = self._bar.console.width - len(self.label) - 2  # a space on either side of the bar
+        texts = [self._text(self.notes[:count]) for count in range(len(self.notes), -1, -1)]
+        texts.append(texts[-1].replace(f" {self.unit}", "", 1))
+        text = next((text for text in texts if len(text) + SHORTEST <= room), texts[-1])
+        self._bar.columns[1].bar_width = max(1, min(LONGEST, room - len(text)))
+        self._bar.update(self._bar.task_ids[0], completed=self.done, total=self.total, text=text)
+
+    def _text(self, notes: Sequence[str]) -> str:
+        """Write how far it is, and notes."""
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
+        left = (self.total - self.done) / rate if rate else None
+        rate, left = self._pace or (rate, left)
         parts = [f"{self.done:,}/{self.total:,} {self.unit}"]
         if rate:
             parts.append(f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s")
-            left = (self.total - self.done) / rate
-            parts.append(f"{duration(left)} left" if self.done < self.total else f"in {duration(elapsed)}")
-        return ", ".join([*parts, self.note] if self.note else parts)
+        if self.done >= self.total:
+            parts.append(f"in {duration(elapsed)}")
+        elif left is not None:
+            parts.append(f"{duration(left)} left")
+        return ", ".join([*parts, *notes])
 
 
 class Compiling:
@@ -198,7 +225,7 @@ def _bar(label: str, total: int):
     text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True))
     bar = Bar(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=LONGEST),
         text,
         console=console,
         refresh_per_second=4,

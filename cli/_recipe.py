@@ -2,9 +2,12 @@
 
 import click
 
-from cualex.cli import _options, _variant
+from cualex.cli import _options, _output, _resume, _variant
 
 OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
+AUTO = "auto"
+NAMES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision")
+CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
 
 
 def options(command):
@@ -15,6 +18,16 @@ def options(command):
 
 
 _ALL = (
+    click.option(
+        "--recipe",
+        "named",
+        type=click.Choice([AUTO, *NAMES]),
+        default=AUTO,
+        show_default=True,
+        help="Where the numbers below come from: auto chooses them by the number of images and the kind of device, "
+        "paper is the network's published recipe, the others are recipes by name.",
+    ),
+    click.option("--paper", is_flag=True, help="The same as --recipe paper."),
     _variant.option,
     _options.crop,
     click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures, at most."),
@@ -56,6 +69,12 @@ _ALL = (
         "--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate."
     ),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none."),
+    click.option(
+        "--class-weights",
+        type=click.Choice([*CLASS_WEIGHTS]),
+        help="For classes of uneven size: in the training loss an image counts n / (classes * images of its class) "
+        "times. Validation stays unweighted.",
+    ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
@@ -101,6 +120,69 @@ _ALL = (
 )
 
 
+def name(chosen: dict, data: str, network: str) -> str:
+    """Return which recipe it is, by its name; on the demo set a network that has a recipe for it takes that."""
+    from cualex.errors import UsageError
+    from cualex.training import recipes
+
+    named = chosen["named"]
+    if chosen["paper"]:
+        if named not in (AUTO, "paper"):
+            raise UsageError(f"--paper with --recipe {named}: leave one of them out")
+        return "paper"
+    return "demo" if named == AUTO and data == "demo" and network in recipes.QUICK else named
+
+
+def begin(chosen: dict, images: int, network: str, found):
+    """Return the recipe before the user's numbers, for so many images; `found` are the weights to begin with."""
+    from cualex import placements
+    from cualex.training import automatic, finetuning, recipes
+
+    if chosen["named"] == AUTO:
+        cuda = placements.placement(chosen["device"].partition(",")[0], towers=1).cuda
+        tuned, batch, crop = found is not None, chosen["batch_size"], chosen["crop"]
+        recipe = automatic.choose(network, images, cuda, tuned, batch, crop)
+    else:
+        recipe = recipes.named(chosen["named"], network if found or _resume.given("network") else None)
+    return finetuning.recipe(found, recipe) if found else recipe
+
+
+def introduce(recipe, automatic, source, start, settings: dict) -> None:
+    """Say in a line what was chosen, why, how long it will take, and how to choose otherwise."""
+    from cualex.networks import arguments
+    from cualex.training import estimate, wording
+
+    images, classes = len(source.splits["train"]), len(source.classes)
+    validation = len(source.splits[source.validation or "train"])
+    speed = estimate.measure(recipe, classes, **settings)
+    took = _output.duration(speed.seconds(recipe, images, validation))
+    network = ", ".join(filter(None, (recipe.network, arguments.said(recipe.variant))))
+    device = "the CPU" if settings["device"].startswith("cpu") else "a GPU (no GPU has run it yet)"
+    begins, other = "random weights", "--from WEIGHTS begins with others"
+    if start:
+        begins, other = f"the weights of {start}", "--scratch begins with random weights"
+    changed = [row for row in wording.rows(recipe, automatic) if row[2]]
+    _output.say(
+        f"Recipe for {images:,} images in {classes} classes on {device}: {network}, from {begins}, {recipe.epochs} "
+        f"epochs in batches of {recipe.batch}, crops of {recipe.crop}, learning rate {recipe.rate:g}; about {took}. "
+        f"To choose otherwise: any option, {other}, --recipe paper is the paper's."
+    )
+    if changed:
+        _rows("By option", "automatic", changed)
+
+
+def table(recipe) -> None:
+    """Print a recipe, a row a number, beside the paper's."""
+    _rows("Recipe", "in the paper", recipe.against_paper())
+
+
+def _rows(title: str, other: str, rows: list[tuple[str, str, str]]) -> None:
+    width = max(24, *(len(here) for _, here, _ in rows))
+    _output.say(f"{title:<31} {'here':<{width}} {other}")
+    for what, here, there in rows:
+        _output.say(f"  {what:<29} {here:<{width}} {there or 'the same'}")
+
+
 def changed(recipe, chosen: dict):
     """Return a recipe with the numbers that the user gave; refuse those that do not go together."""
     from cualex.errors import UsageError
@@ -123,6 +205,7 @@ def changed(recipe, chosen: dict):
         momentum=chosen["momentum"],
         decay=chosen["weight_decay"],
         dropout=chosen["dropout"],
+        class_weights=CLASS_WEIGHTS.get(chosen["class_weights"]),
         epochs=chosen["epochs"],
         schedule="steps" if drops else schedule,
         drop_epochs=drops,

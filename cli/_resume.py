@@ -11,15 +11,24 @@ NEWEST = ""  # --resume without a run
 KEPT = (
     "data",
     "val_split",
+    "val",
     "names",
     "device",
     "precision",
     "save_every",
     "no_pack",
     "watch",
+    "keep",
     "start",
 )  # by a run, unless given
-AT_ITS_START = {"name": "name", "paper": "paper", "start": "from"}  # options that are for new runs alone
+AT_ITS_START = {  # options that are for new runs alone
+    "name": "name",
+    "named": "recipe",
+    "paper": "paper",
+    "start": "from",
+    "pretrained": "pretrained",
+    "scratch": "scratch",
+}
 
 option = click.option(
     "--resume",
@@ -53,14 +62,16 @@ def find(resume: str | None, output: Path):
 
 def begin(run, network: str, seed: int, options: dict):
     """Return the recipe of a run that goes on, and the options with its own in the place of those not given."""
+    from cualex.data import division
     from cualex.training import resuming
 
     before = run.arguments()
     recipe = resuming.recipe(before.get("recipe"))
+    before |= division.of_run(before)
     wanted = {"network": network, "seed": seed}
     recipe = recipe.but(**{name: value for name, value in wanted.items() if given(name)})
     kept = {name: before[name] for name in KEPT if name in before and not given(name)}
-    return recipe, options | kept
+    return recipe, options | kept | {"split_rule": before["split_rule"]}  # which no option changes
 
 
 def given(name: str) -> bool:

@@ -17,6 +17,7 @@ LISTED = 10  # cases of each finding on the screen, and classes at either end of
 @_options.network
 @_options.crop
 @_options.val_split
+@_options.val
 @_options.names
 @_readings.option
 @_options.workers
@@ -26,6 +27,7 @@ def check(
     network: str,
     crop: int | None,
     val_split: float,
+    val: str,
     names: Path | None,
     weights: Path | None,
     workers: int | None,
@@ -40,7 +42,7 @@ def check(
     left out.
 
     Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
-    looked at as training divides it with the same --val-split.
+    looked at as training divides it with the same --val-split and --val.
 
     What all pictures have in common cannot be seen in them. With --weights of a network that has learned the same
     classes, up to 256 pictures are named: as they are, with red and blue changed about, as a negative, and with half,
@@ -60,7 +62,7 @@ def check(
     from cualex.data import checking
 
     size = networks.build(network, **({"crop": crop} if crop else {})).stored
-    work = checking.check(data, size, val_split=val_split, names=names, workers=workers)
+    work = checking.check(data, size, val_split=val_split, val=val, names=names, workers=workers)
     report = watch(work, "Checking", "cannot be read")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")

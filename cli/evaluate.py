@@ -32,7 +32,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Which pictures; validation, or all of a set that is not divided, if not given.",
+    help="Which pictures; if not given those that validated, else the test pictures, else all.",
 )
 @_options.batch_size(32)
 @click.option(
@@ -44,7 +44,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @click.option(
     "--val-split",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Divide a set without val/ as `train --val-split` does; as the run did if not given.",
+    help="Divide a set without val/ as `train --val-split` does; if not given, the run's own set as the run did.",
 )
 @_options.names
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
@@ -61,7 +61,8 @@ def evaluate(
 
     DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
     by name with the classes of the weights file. Prints top-1, top-5, the mean cross-entropy, and each class with
-    what it was mostly taken for. The exit code is 3 if some pictures could not be read.
+    what it was mostly taken for; of classes of uneven size also the macro recall, the mean of their recalls. The exit
+    code is 3 if some pictures could not be read.
 
     \b
     Examples:
@@ -105,24 +106,26 @@ def evaluate(
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
     """Find the set: the one that was named, or the run's own, divided as it was for the run."""
-    from cualex.data import sources
+    from cualex.data import division, sources
 
     run = _arguments_of(weights)
     if data is None:
         data = run.get("data", "demo")
         _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
-    own = _same(data, run.get("data"))
-    if val_split is None:
-        val_split = run.get("val_split", 0.2) if own else 0.0
-    if own:
-        names = names or run.get("names")
-    return sources.find(data, val_split=val_split, names=names, classes=classes)
+    divided = {"val_split": 0.0}
+    if _same(data, run.get("data")):
+        divided, names = division.of_run(run), names or run.get("names")
+    if val_split is not None:
+        divided["val_split"] = val_split
+    return sources.find(data, names=names, classes=classes, **divided)
 
 
 def _arguments_of(weights: Path) -> dict:
     """Read what a run was asked for; weights that stand alone have no run."""
+    from cualex.pretrained import located
+
     try:
-        return json.loads((weights.parent / "args.json").read_text(encoding="utf-8"))
+        return json.loads((located(weights).parent / "args.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
@@ -133,7 +136,7 @@ def _same(data: str, other: str | None) -> bool:
 
 def _choose(source, split: str | None) -> tuple[str, str]:
     """Return the split to judge by and what to call it; say so where the network may have learned from it."""
-    chosen = split or source.validation
+    chosen = split or source.validation or ("test" if "test" in source.splits else None)
     if chosen is None:
         _output.say(
             f"Note: {source.name} is not divided, so all of its pictures count, "
@@ -173,7 +176,12 @@ def _write(found, directory: Path) -> None:
 
 
 def _document(found, head: dict, skipped) -> None:
-    figures = {"top1": found.top1, "top5": found.top5, "loss": found.loss}
+    figures = {
+        "top1": found.top1,
+        "top5": found.top5,
+        "macro_recall": found.macro_recall,
+        "loss": found.loss,
+    }
     matrix = {"classes": found.per_class(), "confusion": found.confusion}
     left_out = [{"name": _sources.shown(name), "reason": reason} for name, reason in skipped]
     _output.document(head | figures | matrix | {"skipped": left_out})
@@ -184,9 +192,10 @@ def _show(found, head: dict, skipped) -> None:
         f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))
     ]
     averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
+    macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
-        f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, loss {found.loss:.4f}\n"
+        f"{', '.join(_output.right(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
     )
     rows = found.per_class()
     if len(rows) > FULL:

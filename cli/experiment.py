@@ -67,7 +67,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         return
     chosen = catalogue.find(name)
     scale = (chosen.full if full else chosen.scale).but(pictures=pictures, seeds=seeds, epochs=epochs)
-    source = sources.find(data)
+    source = sources.find(data, val="val-or-test")  # the paper's figures are test errors
     if scale.pictures is not None and scale.pictures < len(source.classes):
         raise UsageError(
             f"--pictures {scale.pictures:,}: {data} has {len(source.classes):,} classes, and each needs a picture; "

@@ -54,7 +54,7 @@ def features(
 
     files.writer(output)
     given = _sources.expand(pictures, recursive, from_list)
-    path, model = _model.load(weights, device, precision)
+    path, model = _model.load(weights, device, precision, bundled=True)
     layer, left_out = layer or model.hidden, []
     try:
         with _sources.progress("Computing", len(given)) as progress:

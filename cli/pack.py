@@ -13,6 +13,7 @@ from cualex.errors import Unreadable
 @_options.network
 @_options.crop
 @_options.val_split
+@_options.val
 @_options.names
 @_options.cache
 @_options.workers
@@ -23,6 +24,7 @@ def pack(
     network: str,
     crop: int | None,
     val_split: float,
+    val: str,
     names: Path | None,
     cache: Path | None,
     workers: int | None,
@@ -32,7 +34,7 @@ def pack(
     """Decode a data set now, so that training need not.
 
     DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Training
-    finds the pack again when it is given the same --network, --crop and --val-split. A pack is made anew when
+    finds the pack again when it is given the same --network, --crop, --val-split and --val. A pack is made anew when
     the pictures have changed. The exit code is 3 if some pictures could not be read.
 
     \b
@@ -46,7 +48,7 @@ def pack(
     from cualex.data import sources
 
     built = networks.build(network, **({"crop": crop} if crop else {}))
-    source = sources.find(data, val_split=val_split, names=names)
+    source = sources.find(data, val_split=val_split, val=val, names=names)
     for note in source.notes:
         _output.say(f"{source.name}: {note}")
     made = packs(source, source.splits, built.stored, cache=cache, workers=workers, yes=yes)

@@ -48,7 +48,7 @@ def predict(
         find . -name "*.png" | cualex predict --from-list
     """
     given = _sources.expand(pictures, recursive, from_list)
-    path, model = _model.load(weights, device, precision)
+    path, model = _model.load(weights, device, precision, bundled=True)
     answers = []
     with _sources.progress("Predicting", len(given)) as progress:
         for (name, _), found in zip(given, model.each(given, model.output), strict=True):

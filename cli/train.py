@@ -12,12 +12,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
 @_resume.option
 @_options.network
 @_recipe.options
-@_finetuning.option
-@click.option(
-    "--paper",
-    is_flag=True,
-    help="On the demo set, the recipe that the network has elsewhere: for alexnet the paper's.",
-)
+@_finetuning.options
 @_options.seed
 @_options.device
 @_options.precision
@@ -38,55 +33,77 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
     is_flag=True,
     help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
 )
+@_training.keep
 @_first_aid.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
+@_options.val
 @_options.names
 @_options.cache
 @_options.workers
 @_options.yes
 @_options.as_json
-def train(resume, network, start, seed, output, name, paper, as_json, **options):
+def train(resume, network, start, pretrained, scratch, seed, output, name, as_json, **options):
     """Train a network on DATA; keep all in a run directory.
 
-    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or split by --val-split; or `demo`,
-    which it is if not given: a small set of generated pictures, for which alexnet and its kin have quick recipes.
+    DATA is a folder, .zip or .tar with a folder a class, below train/ and val/ or divided by --val-split; or `demo`,
+    which it is if not given: a small set of generated pictures.
+
+    The recipe follows from the number of images and the kind of device; --recipe names another, and every option wins
+    over it. Small sets begin with the bundled pretrained network, unless --scratch, --network, --crop, --variant or
+    --recipe is given.
 
     Ctrl-C or SIGTERM saves and leaves. With --resume a run goes on where it was, on its own data set and with its
-    own options, but for those that are given; the weights become those of a run never stopped, to the bit.
+    own options, but for those that are given; the weights become those of a run never stopped, to the bit. A run that
+    has come to its end goes on, with more --epochs, if it was begun with --keep.
 
     \b
     Examples:
         cualex train
-        cualex train photos --epochs 30
-        cualex train photos --epochs 30 --watch
+        cualex train photos
+        cualex train photos --scratch --epochs 30 --watch
         cualex train photos --crop 131 -b 64 --lr 0.005
-        cualex train demo --paper
+        cualex train photos --recipe paper
         cualex train cifar10.zip --network cifar-relu
         cualex train photos --overfit 32
         cualex train photos --check-gradients
         cualex train photos --from runs/train/best.safetensors --freeze conv1,conv2 --head-lr 10
         cualex train photos --schedule 2012 --epochs 91
         cualex train --resume
+        cualex train photos --keep
         cualex train --resume runs/train-2 --epochs 60
     """
     from cualex import networks, placements
-    from cualex.data import batches, sources
+    from cualex import pretrained as bundled
+    from cualex.data import batches, division, sources
     from cualex.errors import Unreadable
     from cualex.pictures import samples
     from cualex.training import finetuning, recipes, resuming
     from cualex.training.course import Course
     from cualex.training.loop import train as training
     from cualex.training.run import Run
+    from cualex.training.saving import Room
 
     first_aid = _first_aid.wanted(options, resume)
-    run = _resume.find(resume, output)
+    run, found = _resume.find(resume, output), None
     if run is None:
-        found = _finetuning.find(start, network)
-        recipe = recipes.choose(found.network.name if found else network, options["data"], paper)
-        recipe = (finetuning.recipe(found, recipe) if found else recipe).but(seed=seed)
+        found = _finetuning.find(start, pretrained, scratch, network)
+        start = Path(bundled.NAME) if pretrained else start
+        network = found.network.name if found else network
+        options["named"] = _recipe.name(options, options["data"], network)
+        _recipe.changed(recipes.named("paper", network), options)  # refuse now, and not after a look at the set
     else:
-        found, (recipe, options) = None, _resume.begin(run, network, seed, options)
+        recipe, options = _resume.begin(run, network, seed, options)
+    rule = options.get("split_rule", division.RULE)
+    divided = {"val_split": options["val_split"], "split_rule": rule, "val": options["val"]}
+    source = sources.find(options["data"], names=options["names"], **divided)
+    images = len(source.splits["train"])
+    if run is None:
+        if found is None and not first_aid:
+            found = _finetuning.default(source.name, images, scratch)
+            start = Path(bundled.NAME) if found else None
+        recipe = _recipe.begin(options, images, network, found).but(seed=seed)
+    automatic = recipe if run is None and options["named"] == _recipe.AUTO else None
     recipe = _recipe.changed(recipe, options)
     if first_aid:
         if run is not None:
@@ -94,21 +111,32 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         recipe = _first_aid.recipe(options, recipe)
     elif run is not None:
         resuming.check(run, recipe)
-    source = sources.find(options["data"], val_split=options["val_split"], names=options["names"])
     begun = finetuning.start(found, recipe, source.classes) if found else None
     arguments = found.network.arguments if found else {}  # with those that no recipe has
     built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
     Course(recipe, built).check()
     placed = placements.placement(options["device"], built.towers)
     placements.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
-    if run is None and not first_aid:
-        Run.prepare(output, name)
-    _introduce(recipe, source)
+    if not first_aid:
+        batches.check_batch(source.splits["train"], recipe.batch)
+        if run is None:
+            Run.prepare(output, name)
+    _introduce(source)
+    if automatic and not first_aid:
+        settings = {"device": str(placed), "precision": options["precision"]}
+        _recipe.introduce(recipe, automatic, source, start, settings)
+    else:
+        _recipe.table(recipe)
     if begun:
         _output.say(f"Weights of {start}: {begun.said}.")
     validation = source.validation or "train"
     if validation == "train" and not first_aid:
         _output.say("Note: no validation pictures, so the training pictures are evaluated, at their centres.")
+        if "test" in source.splits:
+            _output.say("Note: the test images are left alone; --val test validates with them.")
+    room = Room.of(built, recipe)
+    if not first_aid:
+        _training.announce(room, run, output, options["keep"])
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", "train" if first_aid else validation)),
@@ -119,23 +147,27 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         keep=not options["no_pack"],
     )
     if first_aid:
-        kept = run.checkpoint() if run else begun and begun.weights
+        kept = run.weights() if run else begun and begun.weights
         _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
+    if automatic and options["batch_size"] is None:  # images that cannot be read leave fewer than were counted
+        recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))
     batches.check_batch(packs["train"], recipe.batch)
+    _training.check_room(room, run, output, options["keep"])  # again, after packs that may lie on the same disk
     if run is None:
         run = Run.create(output, name)
         _output.say(f"Run directory: {run.path}")
     described = {
         "data": source.name,
-        "val_split": options["val_split"],
+        **divided,
         "names": options["names"] and str(Path(options["names"]).absolute()),
         "device": str(placed),
         "precision": options["precision"],
-        "start": str(start.absolute()) if start else options.get("start"),
+        "start": bundled.named(start) if start else options.get("start"),
         "save_every": options["save_every"],
         "no_pack": options["no_pack"],
         "watch": options["watch"],
+        "keep": options["keep"],
         "recipe": recipe.described(),
         "colours": {"covariance": packs["train"].covariance, **vars(packs["train"].components)},
     }
@@ -151,17 +183,18 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         _output.Compiling(),
         options["watch"],
         begun,
+        options["keep"],
     )
     try:
-        _training.show(records, run, options["watch"])
+        _training.show(records, run, _training.Pace(len(packs[validation]), room.best), options["watch"])
     except KeyboardInterrupt:
-        _output.say(f"Go on with: cualex train --resume {run.path}")
+        _output.say(_training.stopped(run))
         raise
     best = _training.best(run)
     if as_json:
         _output.document(best)
     else:
-        click.echo(f"Best validation top-1 {best['top1']:.1%} (epoch {best['epoch']}): {best['weights']}")
+        _training.conclude(best, len(source.classes))
     if source.name == "demo":
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")
@@ -171,14 +204,9 @@ def train(resume, network, start, seed, output, name, paper, as_json, **options)
         )
 
 
-def _introduce(recipe, source) -> None:
-    """Print what is about to be trained, on what, and where the recipe departs from the paper's."""
+def _introduce(source) -> None:
+    """Print what is about to be trained on."""
     counts = ", ".join(f"{len(pictures):,} {split}" for split, pictures in source.splits.items())
     _output.say(f"{source.name}: {len(source.classes)} classes; pictures: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
-    rows = recipe.against_paper()
-    width = max(24, *(len(here) for _, here, _ in rows))
-    _output.say(f"{'Recipe':<31} {'here':<{width}} in the paper")
-    for what, here, paper in rows:
-        _output.say(f"  {what:<29} {here:<{width}} {paper or 'the same'}")

@@ -24,7 +24,7 @@ class Builder:
     """Make the steps and buffers of one plan.
 
     `wanted` are layers whose output is kept; `rule` says what becomes of weight gradients, and which layers are
-    frozen.
+    frozen; where `weighted`, the loss has class weights.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Builder:
         fuse: bool,
         wanted,
         rule: Rule,
+        weighted: bool = False,
     ):
         """Walk the network: steps, buffers, inputs, outputs, labels, sums and gradients are what comes of it."""
         self.parameters, self.batch, self.training, self.control = parameters, batch, training, control
@@ -48,6 +49,10 @@ class Builder:
         self._fuse, self._wanted = fuse, {*wanted, list(self.network.layers)[-1]}
         self.labels = Operand(self.input("labels", 0, (batch,), np.int32))
         self.sums = Operand(self.lasting("sums", 0, (4,), np.float64))
+        self.class_weights = None
+        if weighted:
+            shape, dtype = (self.network.classes,), parameters.devices[0].master
+            self.class_weights = Operand(self.lasting("class weights", 0, shape, dtype))
         self._walk()
 
     # --- what layers ask for

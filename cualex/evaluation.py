@@ -13,6 +13,9 @@ from cualex.engine.host.softmax import rank
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
 
+UNEVEN = 1.5  # times the smallest class: above that top-1 says little of the small ones
+TOP5 = 10  # classes from which the five likeliest ones are worth showing
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -50,6 +53,23 @@ class Evaluation:
     def top5(self) -> float:
         """Return the share of pictures whose class was among the first five named, from 0 to 1."""
         return self.right5 / max(self.count, 1)
+
+    @property
+    def macro_recall(self) -> float:
+        """Return the mean over the classes of their recall, from 0 to 1: each class counts the same.
+
+            macro recall = mean of right[c] / images[c] over the classes c that have images
+
+        scikit-learn calls it balanced accuracy. Naming one class for everything gives 1 / classes, however large
+        that class is; where all classes are of one size it is top-1.
+        """
+        recalls = [row["share"] for row in self.per_class() if row["pictures"]]
+        return sum(recalls) / max(len(recalls), 1)
+
+    @property
+    def uneven(self) -> bool:
+        """Say whether the largest class has more than `UNEVEN` times the images of the smallest that has any."""
+        return uneven(np.bincount(self.labels, minlength=len(self.classes)))
 
     @property
     def confusion(self) -> np.ndarray:
@@ -166,6 +186,23 @@ def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     np.exp(shifted, out=shifted)
     total = shifted.sum(axis=1, keepdims=True)
     return np.divide(shifted, total, out=shifted), own - np.log(total[:, 0])
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Return -sum p ln p of the shares p of classes with so many images: the least loss of one answer for all.
+
+    counts: int (classes,), not all 0.
+    """
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def uneven(counts: np.ndarray) -> bool:
+    """Say whether the largest of classes with so many images has more than `UNEVEN` times those of the smallest.
+
+    counts: int (classes,); a class without images does not count.
+    """
+    return bool(counts.max() > UNEVEN * counts[counts > 0].min(initial=counts.max()))
 
 
 def check_together(models: Sequence[Model], names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ ORDER = 3  # the order of the training pictures; step: the epoch
 VIEWS = 4  # crop and mirror of a training picture; step: the epoch, block: the picture
 DEMO = 5  # the pictures of the built-in demo set
 COLOURS = 6  # colour noise of a training picture; step: the epoch, block: the picture
+FRAMING = 7  # how an image is framed for the bundled network; layer: which four numbers, block: its variant
 
 SEEDS = 1 << 40
 

@@ -46,8 +46,9 @@ class Plan:
     layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
-    gradients are added up, and one update follows. With `graph` the second run is captured, where the device can, and
-    from then on replayed as a whole.
+    gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss
+    (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then on replayed as a
+    whole.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Plan:
         sink: str = "momentum",
         factors: Mapping[str, float] | None = None,
         accumulate: int = 1,
+        class_weights: np.ndarray | None = None,
         control: Control | None = None,
         graph: bool = True,
     ):
@@ -76,7 +78,13 @@ class Plan:
         if mode == "train":
             self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"
-        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule)
+        weighted = class_weights is not None
+        if weighted and class_weights.shape != (parameters.network.classes,):
+            raise UsageError(
+                f"class weights of shape {class_weights.shape}: expected a weight for each of the "
+                f"{parameters.network.classes} classes"
+            )
+        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule, weighted)
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._slot = 0
@@ -84,6 +92,8 @@ class Plan:
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
+        if weighted:
+            parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         launches = [launch for step in self.steps for launch in self._bind(step)]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-PIECE = 1 << 18  # numbers
+PIECE = 1 << 20  # bytes
+KINDS = {"float32": "F32", "int8": "I8"}  # NumPy's types, as the format names them
 
 
 def write(
@@ -33,7 +34,8 @@ def _header(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     header, end = {"__metadata__": metadata}, 0
     for name in sorted(tensors):
         begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": "F32", "shape": tensors[name].shape, "data_offsets": (begin, end)}
+        kind = KINDS[tensors[name].dtype.name]
+        header[name] = {"dtype": kind, "shape": tensors[name].shape, "data_offsets": (begin, end)}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
@@ -41,14 +43,14 @@ def _header(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
 
 def same(path: Path, tensors: dict[str, np.ndarray]) -> bool:
     """Tell whether a file has, after its header, these tensors in the order of their names, to the bit, and no more."""
-    buffer = np.empty(PIECE, np.float32)
+    buffer = np.empty(PIECE, np.uint8)
     with path.open("rb") as file:
         file.seek(struct.unpack("<Q", file.read(8))[0], 1)
         for name in sorted(tensors):
-            held = tensors[name].reshape(-1).view(np.uint32)
+            held = tensors[name].reshape(-1).view(np.uint8)
             for first in range(0, len(held), PIECE):
                 piece = held[first : first + PIECE]
-                read = buffer[: len(piece)].view(np.uint32)
+                read = buffer[: len(piece)]
                 if file.readinto(read) != piece.nbytes or not np.array_equal(read, piece):
                     return False
         return not file.read(1)

@@ -7,6 +7,10 @@
     velocity.<name>      the update's velocities, in a checkpoint                                float32
     velocity.first.<name>, velocity.second.<name>   Adam's averages, in a checkpoint             float32
 
+A file of format 2 has weights in 8 bits (quantisation.py), and is read as float32:
+
+    <layer>.weight, <layer>.weight.scale   the integers and a scale a filter (filters,)          int8, float32
+
 The metadata hold the network's name and arguments, the class names in order, the preprocessing, and a SHA-256
 over all of these and every tensor's name, shape and bytes, which is checked at every load.
 """
@@ -16,7 +20,6 @@ import hashlib
 import json
 import stat
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +27,12 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from cualex import files, networks, tensor_file
+from cualex import files, networks, pretrained, quantisation, tensor_file
 from cualex.errors import CualexError, OutputError, UsageError, WeightsError
-from cualex.layers import Parameter
 from cualex.networks import Network
 from cualex.parameters import AVERAGES
 
-FORMAT = "1"
+FORMAT, EIGHT_BITS = "1", "2"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
 _OTHER = "Copy it again, or name the weights file of this network."
@@ -62,45 +64,24 @@ class Weights:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def initial(network: Network, seed: int) -> dict[str, np.ndarray]:
-    """Draw initial parameters, normal or even as each layer has it, and set the state; the same for every placement.
-
-    Each parameter has a generator of its own, so a layer's weights do not depend on the other layers.
-    """
-    tensors, shapes = {}, network.tensors()
-    for stage in network.stages():
-        for name, parameter in {**stage.parameters, **stage.state}.items():
-            tensors[name] = _drawn(parameter, shapes[name], [seed, zlib.crc32(name.encode())])
-    return tensors
-
-
-def _drawn(parameter: Parameter, shape: tuple[int, ...], key: list[int]) -> np.ndarray:
-    """Draw the initial values of a parameter from a generator with that key."""
-    generator = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
-    if parameter.limit:
-        values = generator.random(shape, np.float32)
-        values *= np.float32(2 * parameter.limit)
-        values += np.float32(parameter.value - parameter.limit)
-    elif parameter.std:
-        values = generator.standard_normal(shape, np.float32)
-        values *= np.float32(parameter.std)
-        values += np.float32(parameter.value)
-    else:
-        values = np.full(shape, parameter.value, np.float32)
-    return values
-
-
-def save(path: str | Path, weights: Weights, previous: str | Path | None = None) -> str:
+def save(
+    path: str | Path, weights: Weights, previous: str | Path | None = None, eight_bits: bool = False
+) -> str:
     """Write a weights file, whole or not at all, read it back, and return its digest.
 
-    With `previous`, the file that was there before is kept under that name.
+    With `previous`, the file that was there before is kept under that name. With `eight_bits`, weights are rounded to
+    8 bits, and the file is a quarter as large.
     """
-    tensors = {**weights.tensors, MEAN: weights.mean}
+    tensors = quantisation.quantised(weights.tensors) if eight_bits else weights.tensors
+    tensors = {**tensors, MEAN: weights.mean}
     tensors |= {VELOCITY + name: tensor for name, tensor in weights.velocities.items()}
-    tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in tensors.items()}
+    tensors = {
+        name: np.ascontiguousarray(tensor, tensor.dtype if tensor.dtype == np.int8 else "<f4")
+        for name, tensor in tensors.items()
+    }
     network = weights.network
     metadata = {
-        "cualex": FORMAT,
+        "cualex": EIGHT_BITS if eight_bits else FORMAT,
         "network": json.dumps({"name": network.name, "arguments": network.arguments}),
         "classes": json.dumps(list(weights.classes)),
         "preprocessing": json.dumps(preprocessing(network)),
@@ -141,7 +122,11 @@ def preprocessing(network: Network) -> dict:
 
 
 def load(path: str | Path) -> Weights:
-    """Read a weights file; raise WeightsError unless every name, shape and byte is as it was written."""
+    """Read a weights file, or the bundled one by its name, "cifar10".
+
+    Raise WeightsError unless every name, shape and byte is as it was written.
+    """
+    path = pretrained.located(path)
     with _readable(path):
         with _opened(Path(path)) as (file, metadata, network, classes):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -150,7 +135,7 @@ def load(path: str | Path) -> Weights:
         notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
         found = [name for name in tensors if name.startswith(VELOCITY)]
         velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
-        return Weights(network, tensors, classes, mean, velocities, notes)
+        return Weights(network, quantisation.restored(tensors), classes, mean, velocities, notes)
 
 
 @contextlib.contextmanager
@@ -184,7 +169,8 @@ def _opened(path: Path) -> Iterator[tuple]:
     with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         network, classes = _described(metadata)
-        _check_names(network, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _check_names(network, slices, metadata["cualex"] == EIGHT_BITS)
         json.loads(raw.read(*struct.unpack("<Q", raw.read(8))), object_pairs_hook=_once)
         yield file, metadata, network, classes
 
@@ -211,7 +197,7 @@ def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
 
 def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     """Make the network that a file says it is for, and return it with the class names."""
-    if metadata.get("cualex") != FORMAT:
+    if metadata.get("cualex") not in (FORMAT, EIGHT_BITS):
         raise WeightsError("no weights file of cualex. `cualex train` writes them, as best.safetensors.")
     said = json.loads(metadata["network"])
     network = networks.build(said["name"], **said["arguments"])
@@ -227,20 +213,29 @@ def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     return network, classes
 
 
-def _check_names(network: Network, slices: dict) -> None:
+def _check_names(network: Network, slices: dict, eight_bits: bool) -> None:
     """Refuse a file whose tensors are not exactly those of its network, before reading any."""
-    expected = {**network.tensors(), MEAN: (network.stored, network.stored, 3)}
+    shapes = {**network.tensors(), MEAN: (network.stored, network.stored, 3)}
     for name, shape in network.parameters().items():
         own = [VELOCITY + average + name for average in ("", *AVERAGES)]
-        expected |= {each: shape for each in own if each in slices}
+        shapes |= {each: shape for each in own if each in slices}
+    expected = {name: ("F32", shape) for name, shape in shapes.items()}
+    if eight_bits:
+        for name, shape in network.tensors().items():
+            if len(shape) > 1:
+                expected |= {name: ("I8", shape), name + quantisation.SCALE: ("F32", shape[:1])}
     for name in sorted(expected.keys() | slices.keys()):
         if name not in slices:
             raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")
         if name not in expected:
             raise WeightsError(f"has {_short(name)}, which {network.name} has not. {_OTHER}")
-        shape, kind = tuple(slices[name].get_shape()), slices[name].get_dtype()
-        if shape != expected[name] or kind != "F32":
-            raise WeightsError(f"{name} is {kind} {shape}, expected F32 {expected[name]}. {_OTHER}")
+        found = slices[name].get_dtype(), tuple(slices[name].get_shape())
+        if found != expected[name]:
+            raise WeightsError(f"{name} is {_kind(found)}, expected {_kind(expected[name])}. {_OTHER}")
+
+
+def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
+    return " ".join(map(str, tensor))
 
 
 def _short(error: BaseException | str) -> str:

@@ -52,8 +52,10 @@ def trained(recipe, pack, validation, run, **settings):
     except Diverged:
         said.append("not finite")
     share = np.bincount(validation.labels).max() / len(validation)
+    outcome = run.outcome() or {}
     return {
         "training": ", ".join(dict.fromkeys(said)) or QUIET,
+        "end": outcome.get("verdict", ""),
         "best top-1": f"{max(top1):.3f}",
         "last top-1": f"{top1[-1]:.3f}",
         "guessing": f"{share:.3f}",

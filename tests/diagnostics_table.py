@@ -4,23 +4,23 @@
 
 A row is a set; "quiet" is what a diagnostic says when it has nothing to say. check: `cualex check` on the files.
 overfit: `train --overfit 32`. gradients: `train --check-gradients`, with initial weights, and with those at the end.
-training: what `train` says while it runs. The network is alexnet at 67 pixels, by the recipe below. Validation has as
-many images of a class as 0.4 times what training has.
+training: what `train` says while it runs; end: how it judges itself at its end. The network is alexnet at 67 pixels,
+by the recipe below. Validation has as many images of a class as 0.4 times what training has.
 
 What is responsible for what:
 
-    labels shuffled            No image shows it. In training validation stays at guessing: the end says so, and "stuck"
-                               where the loss stays there too. Images that are all different are learned by heart with
-                               any labels, so that overfit is quiet, and says that it cannot know.
+    labels shuffled            No image shows it. The end of training: no better than guessing; and "stuck" where the
+                               loss stays there too. Images that are all different are learned by heart with any
+                               labels, so that overfit is quiet, and says that it cannot know.
     copies with other labels   check: contradiction, leakage; overfit, before anything is trained
     images that are all alike  the same
     one class twice            check: overlap, and each copy; overfit
     val with red and blue      check: colours, unless the images are grey or no class has a tint of its own
     changed about
-    all splits so              Nothing, and nothing can: it is a set like any other. Where training begins with weights
-                               that know the colours as they were, it only takes longer.
+    all splits so              Nothing, and nothing can: it is a set like any other. Beside weights that have learned
+                               the same classes as they were, check --weights (test_readings.py).
     mean picture doubled       training: "off centre"; where the mean picture is that of weights to begin with, it says
-                               as well that this may be right, as for drawings on white
+                               as well that this may be right, as for drawings on white; check --weights
     rate times 30              training: "stuck" or not finite; overfit with --lr
     a mean that is no number   training and overfit name what the network reads
 """

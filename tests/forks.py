@@ -36,6 +36,7 @@ class Forks:
         run: the directory, for a training by the library.  arguments: those of `cualex`, for one by the command.
         aim: the signal waits until a file is being written in the run's directory, and so many seconds more.
         pause: seconds that a checkpoint's writing takes longer.  in_place: with no file beside, a planted fault.
+        keep: whether the checkpoints stay at the end, which they do if that is not said.
         together: several such requests, which begin at the same moment; a list of answers comes back.
         create: where to make a new run's directory.
         Return its exit code (minus the signal that killed it), output, and seconds from signal to end.
@@ -147,7 +148,7 @@ def by_library(request):
     place = Path(request["run"])
     run = Run(place) if place.exists() else Run.create(place.parent, place.name)
     recipe = RECIPE.but(network=request.get("network"))
-    for _ in training(run, recipe, save_every=0.0):
+    for _ in training(run, recipe, save_every=0.0, keep=request.get("keep", True)):
         pass
     return 0
 

@@ -216,9 +216,12 @@ def losses(scores, labels):
     return np.array([0.0 if y < 0 else total[i] - scores[i, y] for i, y in enumerate(labels)])
 
 
-def cross_entropy(scores, labels):
-    """Average the losses over the pictures that count."""
-    return losses(scores, labels).sum() / max(sum(y >= 0 for y in labels), 1)
+def cross_entropy(scores, labels, weights=None):
+    """Average the losses over the pictures that count, each times its class's weight, if there are weights."""
+    each = losses(scores, labels)
+    if weights is not None:
+        each = each * [0.0 if y < 0 else weights[y] for y in labels]
+    return each.sum() / max(sum(y >= 0 for y in labels), 1)
 
 
 def right(scores, labels, top=1):

@@ -50,7 +50,7 @@ def test_the_mean_at_the_centre_changes_a_training(ended):
 
 def test_the_run_says_all_that_it_was_asked_for(tmp_path):
     data, cache = folder(tmp_path / "set", colourful), tmp_path / "cache"
-    words = ["train", data, "--network", "cifar-relu", "--epochs", 1, "-b", 4, "--cache", cache]
+    words = ["train", data, "--recipe", "cifar", "--epochs", 1, "-b", 4, "--cache", cache]
     options = ["--colour-noise", 0.3, "--colour-components", "2012", "--plain-epochs", 1, "--mean-at", "centre"]
     result = run(*words, *options, "--output", tmp_path / "runs")
     assert result.exit_code == 0, result.output

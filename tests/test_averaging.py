@@ -229,7 +229,7 @@ def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
     starts = {(): ":", ("--crops", "10"): ", mean of 10 crops:", ("-w", files[1]): ", mean of 2 networks:"}
     starts["--crops", "10", "-w", files[1]] = ", mean of 10 crops x 2 networks:"
     for more, said in starts.items():
-        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 5 pictures{said} top-1 80.0%, top-5 100.0%")
+        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 5 pictures{said} top-1 80.0%, loss ")
     assert [more["crops"] for more in asked] == [1, 10, 1, 10, 1, 10]
 
 

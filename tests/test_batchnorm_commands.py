@@ -36,7 +36,7 @@ def place(tmp_path_factory):
     recipe = Recipe(network="mote", crop=11, batch=6, epochs=12, colour_noise=0.0, **recipes.ADAM)
     known.setitem(recipes.OWN, "mote", recipe.but(rate=0.03))
     fixed = ("--cache", top / "cache", "--output", top / "runs", "--json")
-    call("train", top / "set", "--network", "mote", "--epochs", 2, *fixed)
+    call("train", top / "set", "--network", "mote", "--epochs", 2, "--keep", *fixed)
     call("train", "--resume", top / "runs" / "train", "--epochs", 12, *fixed)
     known.undo()
     return top

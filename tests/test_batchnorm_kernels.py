@@ -10,8 +10,8 @@ from work_on_maps import bits
 
 from cualex import networks
 from cualex.cuda import CudaDevice
+from cualex.initial_weights import draw
 from cualex.parameters import Parameters
-from cualex.weights import initial
 
 SPLIT = "cualex.engine.cuda.batchnorm.SHORTEST"
 
@@ -95,13 +95,13 @@ def test_a_training_step_of_the_whole_network(emulated, precision, near):
     found = []
     for settings in ({}, {"device": "cuda:0", "runtime": emulated(), "precision": precision}):
         made = Parameters(net, **settings)
-        made.load(initial(net, 0))
+        made.load(draw(net, 0))
         plan = small.plan(made, batch=4)
         plan.run()
         found.append((plan.result.loss, made.unload()))
     (loss, wanted), (got, held) = found
     assert got == pytest.approx(loss, rel=near)
-    start = initial(net, 0)
+    start = draw(net, 0)
     for name in wanted:
         moved = np.linalg.norm(wanted[name] - start[name])
         assert moved > 0, name

@@ -11,12 +11,13 @@ from dry import DryRuntime
 from cualex import memory
 from cualex.engine.host import batchnorm
 from cualex.errors import UsageError
+from cualex.initial_weights import draw
 from cualex.layers import BatchNorm, Conv, Dense, Softmax
 from cualex.model import BATCH, Model
 from cualex.networks import Network
 from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.weights import Weights, initial
+from cualex.weights import Weights
 
 AVERAGES = [f"norm{n}.{last}" for n in (1, 2, 3) for last in ("mean", "variance")]
 
@@ -236,7 +237,7 @@ def test_a_batch_of_one_cannot_be_trained_on_where_a_channel_has_one_value():
     layers = {"conv1": Conv(4, size=3), "norm1": BatchNorm(), "fc2": Dense(3), "softmax": Softmax()}
     maps = Network("maps", layers, 1, 3, 5, stored=8)
     made = Parameters(maps)
-    made.load(initial(maps, 0))
+    made.load(draw(maps, 0))
     Plan(made, 1).run()
     Plan(parameters(), 1, "infer").run()
 

@@ -222,3 +222,26 @@ def test_exit_outside_the_main_thread_sets_no_handler():
     thread.start()
     thread.join()
     assert codes == [0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_a_callback_of_an_import_is_not_lost(number):
+    """Python drops what is raised there, which is not the program's own code."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from cualex.cli import _exit\n"
+        "import click\n"
+        "inside = compile('import os; os.kill(os.getpid(), number)', '<frozen importlib._bootstrap>', 'exec')\n"
+        "def work():\n"
+        "    try:\n"
+        f"        exec(inside, {{'number': {int(number)}}})\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('raised where it is dropped')\n"
+        "    try:\n"
+        "        time.sleep(20)\n"
+        "    except KeyboardInterrupt as error:\n"
+        "        raise click.Abort from error\n"
+        "sys.exit(_exit.finish(work))\n"
+    )
+    result = program(code=code, capture_output=True)
+    assert (result.returncode, result.stdout) == (128 + number, ""), result.stderr

@@ -21,6 +21,7 @@ from work_on_maps import (
     pooling,
     relu,
     softmax,
+    weighted,
     within,
 )
 
@@ -133,6 +134,10 @@ FURTHER_FAULTS = {
     "another function": ("return tanhf(x)", "return x", activation),
     "a slope of the input": ("return -expm1f(-y)", "return 1", activation),
     "colours exchanged": ("0.587f", "0.114f", grey),
+    "a class weight left out of the gradient": ("PARTS / weight", "PARTS", weighted),
+    "a class weight left out of the loss": ("weight * (log", "(log", weighted),
+    "the weight of another class": ("class_weights[label]", "class_weights[blockIdx.x]", weighted),
+    "the weight of a label that is not counted": ("WEIGHTED && label >= 0", "WEIGHTED", weighted),
 }
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cualex import errors, networks, weights
+from cualex import errors, initial_weights, networks, weights
 from cualex.data import demo, pictures, shapes
 from cualex.model import Model
 from cualex.parameters import Parameters
@@ -160,7 +160,7 @@ def accuracy(train, val, mean, batch=64, epochs=8):
     network = networks.build("alexnet", classes=len(demo.CLASSES), crop=67)
     assert network.stored == SIZE
     parameters = Parameters(network)
-    parameters.load(weights.initial(network, 1))
+    parameters.load(initial_weights.draw(network, 1))
     plan = Plan(parameters, batch)
     plan.put_mean(mean)
     order = np.concatenate([rng.permutation(len(pixels)) for _ in range(epochs)])

@@ -108,6 +108,27 @@ def test_top_five_counts_the_five_likeliest(tmp_path):
     assert (found.count, found.right1, found.right5) == (8, 1, 5)
 
 
+def test_the_macro_recall_is_the_mean_of_the_classes_recalls(packed):
+    found = evaluate(*packed)
+    assert found.macro_recall == pytest.approx((4 / 7 + 15 / 19 + 9 / 11) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "recall", "uneven"),
+    [
+        ([[190, 0], [10, 0]], 0.5, True),  # where top-1 is 95 %
+        ([[2, 1], [1, 1]], (2 / 3 + 1 / 2) / 2, False),  # 3 images are 1.5 times 2, and no more
+        ([[3, 1], [1, 1]], (3 / 4 + 1 / 2) / 2, True),
+        ([[2, 1, 0], [0, 0, 0], [0, 0, 3]], (2 / 3 + 1) / 2, False),  # a class without images counts nowhere
+        ([[0, 0], [0, 0]], 0.0, False),
+    ],
+)
+def test_the_macro_recall_of_uneven_classes(counts, recall, uneven):
+    found = evaluation(map(str, range(len(counts))), counts)
+    assert found.macro_recall == pytest.approx(recall, rel=1e-12)
+    assert found.uneven is uneven
+
+
 def test_scores_that_are_no_numbers_are_never_right(packed):
     model, held = packed
     tensors = colours.made().tensors
@@ -115,6 +136,7 @@ def test_scores_that_are_no_numbers_are_never_right(packed):
     spoiled = cualex.Model(Weights(model.network, tensors, model.classes, model.mean))
     found = evaluate(spoiled, held)
     assert (found.count, found.right1, found.right5, found.confusion.sum()) == (37, 0, 0, 0)
+    assert found.macro_recall == 0
     assert math.isnan(found.loss)
     assert [(row["pictures"], row["right"], row["taken_for"]) for row in found.per_class()] == [
         *((7, 0, ""), (19, 0, ""), (11, 0, "")),
@@ -138,6 +160,7 @@ def test_folders_are_matched_by_name(judged):
     assert found["confusion"] == CONFUSION
     assert (found["pictures"], found["split"]) == (37, "all")
     assert (found["top1"], found["top5"]) == (28 / 37, 1.0)
+    assert found["macro_recall"] == pytest.approx((4 / 7 + 15 / 19 + 9 / 11) / 3, rel=1e-12)
     assert found["classes"][0] == {
         "class": "green", "pictures": 7, "right": 4, "share": 4 / 7,
         "taken_for": "red",
@@ -154,13 +177,22 @@ def test_the_table_is_for_people(weights, data, tmp_path):
     result = run("evaluate", data, "-w", weights, "--cache", tmp_path / "cache")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines() if line and "─" not in line]
-    assert " ".join(lines[0]).startswith(f"{data} all, 37 pictures: top-1 75.7%, top-5 100.0%, loss 0.")
+    assert " ".join(lines[0]).startswith(f"{data} all, 37 pictures: top-1 75.7%, loss 0.")
+    assert " ".join(lines[0]).endswith(", macro recall 72.6%")
     assert lines[1:] == [
         ["class", "pictures", "right", "share", "mostly", "taken", "for"],
         ["green", "7", "4", "57.1%", "red"],
         ["red", "19", "15", "78.9%", "blue"],
         ["blue", "11", "9", "81.8%", "green"],
     ]
+
+
+def test_the_macro_recall_is_shown_where_classes_are_uneven(weights, tmp_path):
+    place = fill(tmp_path / "even", {name: [name] * 2 for name in SHOWN})
+    result = run("evaluate", place, "-w", weights, "--cache", tmp_path / "cache")
+    assert result.exit_code == 0
+    assert "top-1 100.0%" in result.stdout
+    assert "macro recall" not in result.stdout
 
 
 def test_a_folder_that_is_no_class_is_named(data, weights):
@@ -217,15 +249,49 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(judged, data):
 # --- the set that a run was trained on
 
 
-def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path):
-    using = colours.finished(tmp_path / "runs", data=str(data), val_split=0.5)
+@pytest.mark.parametrize("rule", ["hash-rank-0", "hash-threshold-1"])
+def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path, rule):
+    """Runs of cualex 0.1 recorded no rule: theirs was hash-rank-0."""
+    said = {} if rule == "hash-rank-0" else {"split_rule": rule}
+    using = colours.finished(tmp_path / "runs", data=str(data), val_split=0.5, **said)
     found, said = judged(where=None, using=using)
-    expected = sources.find(data, val_split=0.5)
-    assert (found["split"], found["pictures"]) == ("val", len(expected.splits["val"]))
-    assert found["pictures"] not in (37, len(sources.find(data).splits["val"]))
+    counts = {
+        (share, rule): len(sources.find(data, val_split=share, split_rule=rule).splits["val"])
+        for share in (0.2, 0.5)
+        for rule in ("hash-rank-0", "hash-threshold-1")
+    }
+    assert (found["split"], found["pictures"]) == ("val", counts.pop((0.5, rule)))
+    assert found["pictures"] not in (37, *counts.values())
     assert f"Data: {data}, which the network was trained on.\n" in said
     named, _ = judged(where=f"{data}/../set", using=using)
     assert named["confusion"] == found["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "split", "pictures"),
+    [
+        ({}, "test", 3),
+        ({"split_rule": "hash-threshold-1", "val": "test"}, "test", 3),
+        ({"split_rule": "hash-threshold-1", "val": "held-out"}, "val", None),
+        ({"split_rule": "hash-threshold-1", "val": "held-out", "val_split": 0}, "test", 3),
+    ],
+    ids=["of 0.1", "test", "held-out", "nothing"],
+)
+def test_of_a_set_with_test_what_validated_counts_unless_told(judged, tmp_path, recorded, split, pictures):
+    place = tmp_path / "splits"
+    fill(place / "train")
+    fill(place / "test", {name: ["red"] for name in SHOWN})
+    using = colours.finished(tmp_path / "runs", data=str(place), **{"val_split": 0.5, **recorded})
+    divided = sources.find(place, val_split=0.5).splits
+    expected = pictures or len(divided["val"])
+    found, _ = judged(where=None, using=using)
+    assert (found["split"], found["pictures"]) == (split, expected)
+    found, _ = judged("--split", "test", where=None, using=using)
+    assert (found["split"], found["pictures"], found["top1"]) == ("test", 3, 1 / 3)
+    found, _ = judged("--split", "train", where=None, using=using)
+    assert found["pictures"] == (37 if split == "test" else 37 - expected)
+    found, _ = judged(where=place, using=tmp_path / "alone" / "weights.safetensors")
+    assert (found["split"], found["pictures"]) == ("test", 3)
 
 
 def test_other_data_than_the_runs_are_not_divided(judged, data, tmp_path):

@@ -14,6 +14,7 @@ from cualex.experiments.comparing import Row, Spread
 from cualex.experiments.experiment import Arm, Experiment, Scale, Trial
 from cualex.experiments.measures import COLOURS, EPOCHS, ERRORS, UPDATES
 from cualex.experiments.runner import Begin, Measured
+from cualex.training import estimate
 from cualex.training.records import Update
 from cualex.training.run import Run
 
@@ -150,7 +151,7 @@ def test_filters_of_both_towers_are_kept_and_drawn(tmp_path):
 
 
 def test_the_time_is_that_of_all_updates_and_evaluations(monkeypatch):
-    monkeypatch.setattr(estimating, "_measure", lambda recipe, pack, settings: (0.5, 0.25))
+    monkeypatch.setattr(estimate, "measure", lambda recipe, classes, **settings: estimate.Speed(0.5, 0.25))
     experiment = toy(seeds=3, **TWO)
     trials = experiment.trials(experiment.scale)
     took = estimating.seconds(trials, Squares(), Squares(12), SETTINGS)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 from runs import RECIPE, speck, stop, training
 
-from cualex import weights
+from cualex import initial_weights, weights
 from cualex.cli import main
 from cualex.errors import UsageError
 from cualex.training import finetuning
@@ -24,7 +24,7 @@ CLASSES = ["ant", "bee", "cow"]
 def found(classes=CLASSES, **arguments):
     """Make weights of a network that another seed has drawn, with a mean picture of its own."""
     network = speck(len(classes), **arguments)
-    tensors = weights.initial(network, seed=77)
+    tensors = initial_weights.draw(network, seed=77)
     tensors["fc3.bias"] += np.arange(len(classes), dtype=np.float32)
     return Weights(network, tensors, list(classes), np.full((16, 16, 3), 99, np.float32))
 
@@ -41,7 +41,7 @@ def same(one, other):
 def test_other_classes_have_a_new_last_layer_from_the_seed():
     start = begun(["cat", "dog", "elk", "fox"])
     assert same(start.weights.tensors, found().tensors) == {"conv1", "fc2"}
-    drawn = weights.initial(speck(4), RECIPE.seed)
+    drawn = initial_weights.draw(speck(4), RECIPE.seed)
     assert same(start.weights.tensors, drawn) == {"fc3"} | {"conv1", "fc2"} & same(found().tensors, drawn)
     assert start.weights.network.classes == 4
     assert start.said == (
@@ -128,7 +128,8 @@ def fault(*arguments):
 
 
 def test_the_command(here):
-    result = train("--from", "begin.safetensors", "--freeze", "conv1", "--head-lr", 10, "--epochs", 1)
+    given = ("--from", "begin.safetensors", "--freeze", "conv1", "--head-lr", 10, "--epochs", 1, "--keep")
+    result = train(*given)
     assert result.exit_code == 0, result.output
     said = "all layers are kept but fc3, which is new, since the classes are others (3 there and 2 here)"
     assert f"Weights of begin.safetensors: {said}." in result.stderr
@@ -201,5 +202,5 @@ def test_every_option_reaches_the_recipe(here):
     wanted = {"optimizer": "adam", "schedule": "cosine", "bias_rate": 0.002, "stop_after": 5, "accumulate": 2}
     assert {name: recipe[name] for name in wanted} == wanted
     assert (recipe["rate"], recipe["decay"]) == (0.001, 0.0)
-    for words in ("Adam, as in Keras", "along half a cosine, to 0", "parts of a batch"):
+    for words in ("Adam, as in Keras", "ends without gain", "parts of a batch"):
         assert words in result.stderr

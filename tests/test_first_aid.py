@@ -1,26 +1,21 @@
-"""First aid for a training that does not work: learning a few pictures by heart, and the check of the gradients."""
+"""First aid for a training that does not work: learning a few pictures by heart."""
 
 import itertools
-import json
-import re
 from types import SimpleNamespace
 
-import colours
 import numpy as np
 import pytest
 import runs
-from click.testing import CliRunner
 from test_training import TINY, Pictures
 
-from cualex import cli, networks, placements, weights
-from cualex.engine import host
+from cualex import initial_weights, networks, placements
 from cualex.errors import Diverged, UsageError
 from cualex.evaluation import evaluate
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.training import beginning, few, fitting, gradients, overfit, recipes
+from cualex.training import beginning, few, fitting, overfit
 from cualex.training.fitting import Try
 from cualex.training.recipes import PAPER
 from cualex.weights import Weights
@@ -52,6 +47,7 @@ def tries(found):
     return [(pytest.approx(fit.rate), fit.ended) for fit in found if fit.ended]
 
 
+@pytest.mark.slow
 def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     monkeypatch.setattr(fitting, "PATIENCE", 5)
     monkeypatch.setattr(fitting, "LOOK", 4)
@@ -69,6 +65,7 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
     recipe = TINY.but(rate=3.0)
     found = fits(recipe=recipe)
@@ -256,7 +253,7 @@ def test_nothing_makes_it_harder():
 def losses(network, device="cpu"):
     """Return the loss of a batch before an update as training has it, and as evaluation has it."""
     pictures = runs.Squares(8)
-    begun = Weights(network, weights.initial(network, 0), list(pictures.classes), pictures.mean)
+    begun = Weights(network, initial_weights.draw(network, 0), list(pictures.classes), pictures.mean)
     parameters = Parameters(network, device, precision="fp32")
     parameters.load(begun.tensors)
     found = evaluate(Model(begun, parameters=parameters), pictures)
@@ -293,149 +290,6 @@ def test_more_pictures_than_there_are():
         UsageError, match="--overfit 25: the training set has 24 pictures; name as many or fewer"
     ):
         fits(25)
-
-
-@pytest.fixture
-def train(tmp_path, monkeypatch):
-    """Run the command on small pictures of three colours, in a directory of its own."""
-    for name in colours.CLASSES:
-        for number in range(4):
-            colours.picture(tmp_path / f"set/{name}/{number}.png", name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gradients, "PICTURES", 1)
-    words = ["train", "set", "--network", "cifar-relu", "--cache", "cache"]
-    return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
-
-
-def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
-    result = train("--overfit", "6")
-    assert result.exit_code == 0, result.output
-    assert re.fullmatch(
-        r"Learned: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network, preprocessing and rate "
-        r"work together. Wrong labels can be learned by heart too: validation shows those, and cualex check some of "
-        r"them.\n",
-        result.stdout,
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-
-
-def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
-    """Planted: a recipe whose rate leaves the numbers."""
-    monkeypatch.setitem(recipes.OWN, "cifar-relu", recipes.CIFAR.but(rate=1e7))
-    monkeypatch.setattr(overfit, "DOWN", 1e-9)
-    result = train("--overfit", "6")
-    assert result.exit_code == 0, result.output
-    assert re.match(
-        r"Learned at rate 0.01: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network and "
-        r"preprocessing work together. But at rate 1e\+07 the loss is not finite at update \d. Images that come again "
-        r"and again may do that at a rate which suits a training; if the training does it too, give it --lr 0.01\. ",
-        result.stdout,
-    )
-    found = json.loads(train("--overfit", "6", "--json").stdout)
-    assert (found["learned"], found["rate"]) == (True, 0.01)
-    (ended,) = found["ended_tries"]
-    assert ended.pop("updates") < 10
-    assert ended == {"rate": 1e7, "loss": None, "right": 0, "ended": "the loss is not finite"}
-
-
-def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "PATIENCE", 5)
-    monkeypatch.setattr(fitting, "PATIENT_PASSES", 5)
-    monkeypatch.setattr(fitting, "LOOK", 3)
-    result = train("--overfit", "6", "--lr", "1e-9")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: after 6 updates the loss is 1.\d+ \(the loss has not left that of "
-        r"guessing\), and \d of 6 are named right.*\. The labels, the preprocessing or the rate \(1e-09\) is wrong: "
-        r"leave --lr out, which tries other rates, look at the pictures \(cualex check\)\.\n",
-        result.stdout,
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-    result = train("--overfit", "6", "--lr", "1e-9", "--json")
-    assert result.exit_code == 1
-    found = json.loads(result.stdout)
-    assert found["learned"] is False
-    assert len(found["ended_tries"]) == 1
-    monkeypatch.setattr(overfit, "TRIES", 2)
-    monkeypatch.setitem(recipes.OWN, "cifar-relu", recipes.CIFAR.but(rate=1e-9))
-    result = train("--overfit", "6")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: at rate 1e-09 after 6 updates .*; at rate 3e-09 after 12 updates .*"
-        r"\. The labels or the preprocessing is wrong: no other rate mends it, look at the pictures \(cualex check\)"
-        r"\.\n",
-        result.stdout,
-    )
-
-
-def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
-    for number, name in enumerate(colours.CLASSES):
-        for copy in range(4):
-            (tmp_path / f"set/{name}/{copy}.png").write_bytes(
-                (tmp_path / f"set/{colours.CLASSES[(number + copy) % 3]}/0.png").read_bytes()
-            )
-    result = train("--overfit", "6")
-    assert result.exit_code == 1
-    assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: 6 of them are the same as others and have other classes \(\S+, "
-        r"\S+\), so that at most 3 can be named right. No training mends that: look at the folders \(cualex check\).\n",
-        result.stdout,
-    )
-    assert json.loads(train("--overfit", "6", "--json").stdout)["contradictions"][0]
-
-
-def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
-    result = train("--check-gradients", "--crop", "15")
-    assert result.exit_code == 0, result.output
-    assert "The gradients of all layers are right" in result.stdout
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["fc4", "weight"] not in lines
-    assert [line[0] for line in lines if line and line[-1] == "ok"][:3] == ["conv1", "relu1", "norm1"]
-    original = host.conv.weight_gradient
-
-    def wrong(device, x, dy, sink, bias_sink, **numbers):
-        original(device, x, dy, lambda index, block: sink(index, 2 * block), bias_sink, **numbers)
-
-    monkeypatch.setattr(host.conv, "weight_gradient", wrong)
-    result = train("--check-gradients", "--json", "--crop", "15")
-    assert result.exit_code == 1
-    document = json.loads(result.stdout)
-    assert document["wrong"] == "conv3"
-    assert {row["layer"] for row in document["rows"] if not row["ok"]} == {"conv1", "conv2", "conv3"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--overfit", "4", "--check-gradients"], "--overfit and --check-gradients: one after the other"),
-        (["--overfit", "4", "--resume"], "--overfit begins a training of its own: leave --resume out"),
-        (["--overfit", "40"], "--overfit 40: the training set has 9 pictures"),
-    ],
-)
-def test_what_does_not_go_together(train, options, said):
-    result = train(*options)
-    assert result.exit_code == 2
-    assert said in result.stderr
-
-
-@pytest.mark.slow
-def test_weights_that_are_there_are_begun_with(train, tmp_path):
-    """A run's own, which stays as it was, and those of another training: what it has learned is learned at once."""
-    small = ["-b", "3", "--crop", "15", "--no-augment"]
-    assert train(*small, "--epochs", "12", "--drop-epochs", "99").exit_code == 0
-    run = tmp_path / "runs/train"
-    before = {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"}
-    result = train("--resume", str(run), "--check-gradients")
-    assert result.exit_code == 0, result.output
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name != "run.lock"} == before
-    drawn, kept = (
-        json.loads(train(*small, "--overfit", "6", "--json", *more).stdout)
-        for more in ([], ["--from", str(run / "best.safetensors")])
-    )
-    assert drawn["learned"]
-    assert kept["learned"]
-    assert kept["updates"] < drawn["updates"]
 
 
 def test_on_a_gpu_as_well(emulated, monkeypatch, speck):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import runs
 
-from cualex import networks, weights
+from cualex import initial_weights, networks
 from cualex.data.batches import Stream
 from cualex.engine import host
 from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, MeanDropout, ReLU, Softmax
@@ -39,7 +39,7 @@ COMPUTING = [name for name in LAYERS if not name.startswith(("exchange", "join")
 def check(network=NETWORK, seed=0):
     """Check the gradients with initial weights on pictures of random colours."""
     stream = Stream(runs.Squares(), seed, network.crop)
-    begun = Weights(network, weights.initial(network, seed), list("abc"), stream.pack.mean)
+    begun = Weights(network, initial_weights.draw(network, seed), list("abc"), stream.pack.mean)
     return list(gradients.check(begun, stream, seed))
 
 
@@ -64,7 +64,7 @@ def test_dropout_without_masks(monkeypatch):
 
 def test_a_network_that_has_learned():
     """Its loss is small, and curved where it is: a change must be small beside the loss, not beside 1."""
-    pictures, tensors = runs.Squares(), weights.initial(NETWORK, 0)
+    pictures, tensors = runs.Squares(), initial_weights.draw(NETWORK, 0)
     pictures.labels = np.zeros_like(pictures.labels)
     tensors["fc4.bias"] = np.array([30, 18, 18], np.float32)
     begun = Weights(NETWORK, tensors, list("abc"), pictures.mean)
@@ -77,7 +77,7 @@ def test_a_network_that_has_learned():
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_that_have_grown_out_of_proportion_are_no_fault(scale, seed):
     """The loss is then made of straight pieces, millions high, and bends where the likeliest class changes."""
-    tensors = {name: np.float32(scale) * tensor for name, tensor in weights.initial(NETWORK, seed).items()}
+    tensors = {name: np.float32(scale) * tensor for name, tensor in initial_weights.draw(NETWORK, seed).items()}
     stream = Stream(runs.Squares(), seed, NETWORK.crop)
     rows = list(gradients.check(Weights(NETWORK, tensors, list("abc"), stream.pack.mean), stream, seed))
     assert [row.layer for row in rows if not row.right] == []
@@ -95,7 +95,7 @@ def test_networks_of_ours(name):
     rng = np.random.default_rng(0)
     pictures.pictures = rng.integers(0, 256, (37, network.stored, network.stored, 3), np.uint8)
     pictures.mean = pictures.pictures.mean(axis=0).astype(np.float32)
-    begun = Weights(network, weights.initial(network, 0), list("abc"), pictures.mean)
+    begun = Weights(network, initial_weights.draw(network, 0), list("abc"), pictures.mean)
     rows = list(gradients.check(begun, Stream(pictures, 0, network.crop)))
     assert [row.layer for row in rows if not row.right] == []
 

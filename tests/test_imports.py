@@ -38,6 +38,9 @@ ORDER = [
     "cualex.replaying",
     "cualex.plan",
     "cualex.tensor_file",
+    "cualex.quantisation",
+    "cualex.pretrained",
+    "cualex.initial_weights",
     "cualex.weights",
     "cualex.data",
     "cualex.model",
@@ -52,12 +55,19 @@ ORDER = [
     "cualex.benchmark",
     "cualex.profiling",
     "cualex.experiments",
+    "cualex.pretrained.__main__",
     "cualex.cli",
 ]
 FENCES = {
     "click": ["cualex.cli"],
     "rich": ["cualex.cli"],
-    "PIL": ["cualex.data.pictures", "cualex.data.demo", "cualex.data.shapes", "cualex.pictures"],
+    "PIL": [
+        "cualex.data.pictures",
+        "cualex.data.framing",
+        "cualex.data.demo",
+        "cualex.data.shapes",
+        "cualex.pictures",
+    ],
     "cupy": ["cualex.kernels", "cualex.cupy_runtime"],
     "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }

@@ -59,7 +59,7 @@ def planned(precision, device, batch, mode, fuse):
     made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
     plan = Plan(made, batch, mode, fuse=fuse)
     if mode == "train":
-        for beside in (update, watch):
+        for beside in (update, watch, weigh):
             made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
     return runtime.launches
 
@@ -92,6 +92,14 @@ def watch(made, plan):
     sums, counts = device.allocate((8,), np.float64), device.allocate((8, 1, 9), np.uint32)
     statistics.absolute_sums(device, made.arrays["conv1.weight", 0], sums)
     statistics.count_positive(device, device.allocate((1, 2, 3, 3, 9), device.dtype), counts)
+
+
+def weigh(made, plan):
+    """Launch the loss of a recipe with class weights."""
+    (step,) = [step for step in plan.steps if step.function == "softmax.forward"]
+    class_weights = made.devices[0].allocate((made.network.classes,), np.float32)
+    arrays = {**step.arrays(), "class_weights": class_weights}
+    made.engine.softmax.forward(made.devices[0], **arrays, **step.numbers)
 
 
 @cache
@@ -195,6 +203,13 @@ def test_one_kernel_of_each_precision_compiles(compiled):
 def test_the_plans_use_every_kernel():
     """So that every .cu is compiled above."""
     assert {launch.kernel.name for launch in launches()} == set(kernels.names())
+
+
+@pytest.mark.slow
+def test_the_loss_is_compiled_with_class_weights_and_without():
+    found = [launch for launch in variants() if launch.kernel.name == "softmax"]
+    chosen = {(launch.constants["PRECISION"], launch.constants["WEIGHTED"]) for launch in found}
+    assert chosen == {(precision, weighted) for precision in ("FP32", "BF16") for weighted in (True, False)}
 
 
 @pytest.mark.slow

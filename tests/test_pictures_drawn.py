@@ -35,6 +35,23 @@ def test_curves_are_drawn_from_the_results(tmp_path):
     assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png", "run.lock"}
 
 
+def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path):
+    run, drawn = Run.create(tmp_path), {}
+    run.log().append(
+        {
+            "epoch": 1, "time_total": 1.0, "loss": 1.0, "val_loss": 1.0, "top1": 0.1,
+            "top5": 0.9, "rate": 0.01, "time_images_per_s": 10.0,
+        }
+    )
+    run.write_results(run.log())
+    for classes in (2, 9, 10):
+        (run.path / "classes.txt").write_text("".join(f"class {number}\n" for number in range(classes)))
+        curves.draw(run)
+        drawn[classes] = dark(run.path / "curves.png")
+    assert np.array_equal(drawn[2], drawn[9])
+    assert not np.array_equal(drawn[9], drawn[10])
+
+
 def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):
     classes = tuple(f"class {i}" for i in range(60))
     matrix = np.diag(np.full(60, 9))

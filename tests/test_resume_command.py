@@ -1,12 +1,14 @@
 """`cualex train --resume` as a user meets it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from cualex import weights
 from cualex.cli import main
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -30,7 +32,7 @@ def train(*arguments):
 
 
 def started(*more):
-    """Train for two epochs of three updates."""
+    """Train for two epochs of 21 images, which are six updates of eight; with --keep checkpoints stay."""
     result = train("photos", "--network", "speck", "--crop", 11, "-b", 8, "--epochs", 2, "--lr", 0.005, *more)
     assert result.exit_code == 0, result.output
     return result
@@ -43,7 +45,7 @@ def fault(result):
 
 def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
     for name in ("train", "train-2"):
-        started()
+        started("--keep")
         (here / "runs" / name / "finished.json").unlink()
     result = train("--resume", "--json")
     assert result.exit_code == 0, result.output
@@ -56,8 +58,8 @@ def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
     assert fault(train("--resume")) == (2, "Error: no unfinished run below runs. `cualex train` starts one.")
 
 
-def test_a_finished_run_goes_on_with_more_epochs(here):
-    started()
+def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(here):
+    started("--keep")
     assert fault(train("--resume", "runs/train")) == (
         2,
         "Error: runs/train is finished, after 2 epochs. Give more --epochs to go on.",
@@ -65,11 +67,54 @@ def test_a_finished_run_goes_on_with_more_epochs(here):
     result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
     assert result.exit_code == 0, result.output
     assert "Goes on with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
-    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 9
+    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 8
+    assert (here / "runs/train/last.safetensors").exists()  # --keep is one of the run's own options
+
+
+def test_a_finished_run_without_checkpoints_names_the_way_out(here):
+    started()
+    kept = sorted(file.name for file in (here / "runs/train").glob("*.safetensors"))
+    assert kept == ["best.safetensors"]
+    way_out = f"cualex train {here}/photos --from runs/train/best.safetensors"
+    for more in ((), ("--epochs", 3)):
+        assert fault(train("--resume", "runs/train", *more)) == (
+            2,
+            "Error: runs/train is finished, after 2 epochs, and its checkpoints were removed, as without --keep. "
+            f"Begin a new run with its weights: {way_out}",
+        )
+    result = train(*way_out.split()[2:], "-b", 8, "--epochs", 1)
+    assert result.exit_code == 0, result.output
+
+
+def test_gradients_of_a_run_without_checkpoints_are_those_of_its_best_weights(here, monkeypatch):
+    from cualex.cli import _first_aid
+
+    started()
+    given = []
+    monkeypatch.setattr(_first_aid, "give", lambda _, recipe, pack, kept, *rest: given.append(kept))
+    assert train("--resume", "runs/train", "--check-gradients").exit_code == 0
+    best = weights.load(here / "runs/train/best.safetensors")
+    assert all(np.array_equal(best.tensors[name], given[0].tensors[name]) for name in best.tensors)
+
+
+def test_class_weights_are_kept_until_others_are_given(here):
+    (here / "photos" / "class 1" / "1.png").rename(here / "photos" / "class 0" / "1.png")
+
+    def recipe():
+        return json.loads((here / "runs/train/args.json").read_text())["recipe"]["class_weights"]
+
+    said = started("--class-weights", "balanced", "--keep").stderr
+    assert re.search(r"^  class weights in the loss +balanced +none$", said, re.MULTILINE)
+    assert recipe() == "balanced"
+    result = train("--resume", "runs/train", "--epochs", 3)
+    assert (result.exit_code, recipe()) == (0, "balanced")
+    result = train("--resume", "runs/train", "--epochs", 4, "--class-weights", "none")
+    assert (result.exit_code, recipe()) == (0, "")
+    assert 'class_weights "" (was "balanced")' in result.stderr
 
 
 def test_pictures_that_have_moved_are_named_and_others_are_refused(here):
-    started()
+    started("--keep")
     (here / "runs/train/finished.json").unlink()
     (here / "photos").rename(here / "moved")
     assert fault(train("--resume"))[1].startswith(f"Error: {here}/photos: no such folder, .zip or .tar")

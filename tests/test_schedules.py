@@ -195,8 +195,8 @@ def test_layers_that_are_not_there_are_named_with_those_that_are():
 
 
 def test_the_networks_of_2012_and_of_keras_have_their_own_rules():
-    assert recipes.choose("alexnet-2012", "photos", paper=False).falls == "2012"
-    own = recipes.choose("alexnet-batchnorm", "photos", paper=False)
+    assert recipes.named("paper", "alexnet-2012").falls == "2012"
+    own = recipes.named("paper", "alexnet-batchnorm")
     assert (own.optimizer, own.rate, own.decay, own.batch) == ("adam", 0.001, 0.0, 64)
 
 

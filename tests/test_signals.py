@@ -12,7 +12,7 @@ from runs import left
 from cualex.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("speck")
-OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002)
+OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002, "--keep")
 LEAVES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 

@@ -3,16 +3,22 @@
 import numpy as np
 import pytest
 import reference
+from benches import Bench
 from numpy.testing import assert_array_equal
 
+from cualex.devices import HostDevice
 
-def run(bench, scores, labels, training=True):
+
+def run(bench, scores, labels, training=True, weights=None, **numbers):
     """Return probabilities, the gradient (or None), the sums and whether the loss is finite."""
     x, labels = bench.put(np.asarray(scores)[None]), bench.put_input(labels, np.int32)
     y, dx = bench.empty(x.shape), bench.empty(x.shape) if training else None
     sums, control = bench.empty(4, np.float64), bench.begin()
-    with bench.untouched(x, labels):
-        bench.engine.softmax.forward(bench.device, x, labels, y, dx, sums, control=control)
+    inputs = {"x": x, "labels": labels}
+    if weights is not None:
+        inputs["class_weights"] = bench.put(weights, bench.device.master)
+    with bench.untouched(*inputs.values()):
+        bench.engine.softmax.forward(bench.device, **inputs, y=y, dx=dx, sums=sums, control=control, **numbers)
     return bench.get(y)[0], bench.get(dx)[0] if training else None, bench.get(sums), bench.finite(control)
 
 
@@ -26,23 +32,39 @@ def unit_errors(bench, scores):
     return bench.sums * (2 * distance + scores.shape[1] + 6)
 
 
-@pytest.mark.parametrize(("pictures", "classes"), [(1, 2), (5, 3), (9, 10), (128, 17), (3, 301)])
-def test_agrees_with_the_formula(bench, rng, pictures, classes):
-    scores = bench.rounded(rng.normal(3, 4, (pictures, classes)))
-    labels = rng.integers(-1, classes, pictures)
+def drawn(bench, rng, images, classes):
+    """Draw scores, labels of which some are not counted, and loud class weights, all as the device holds them."""
+    scores, labels = bench.rounded(rng.normal(3, 4, (images, classes))), rng.integers(-1, classes, images)
     labels[0] = classes - 1
-    y, dx, sums, finite = run(bench, scores, labels)
+    return scores, labels, rng.uniform(0.1, 9, classes).astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "weighted"),
+    [
+        *((1, 2, False), (5, 3, False), (9, 10, False), (128, 17, False), (3, 301, False)),
+        *((1, 2, True), (19, 5, True), (3, 301, True)),
+    ],
+)
+def test_agrees_with_the_formula(bench, rng, images, classes, weighted):
+    """A weighted gradient is off by its image's weight times what it is off without, and by two roundings more."""
+    scores, labels, weights = drawn(bench, rng, images, classes)
+    weights = weights if weighted else np.ones(classes)
+    y, dx, sums, finite = run(bench, scores, labels, weights=weights if weighted else None)
     wanted, share, counted = reference.softmax(scores), unit_errors(bench, scores), (labels >= 0).sum()
     assert (np.abs(y - wanted) <= (share + bench.unit) * wanted).all()
 
     by_difference = reference.gradient(
-        lambda s: np.sum(reference.losses(s, labels)) / counted, scores, np.ones(()), step=1e-4
+        lambda s: reference.cross_entropy(s, labels, weights), scores, np.ones(()), step=1e-4
     )
-    allowed = (share * wanted + 3 * bench.sums) / counted + bench.unit * np.abs(by_difference)
-    assert (np.abs(dx - by_difference) <= allowed + 1e-8 / counted).all()  # differences know it to 1e-8
+    own = np.where(labels >= 0, weights[labels], 0)[:, None]
+    allowed = own * (share * wanted + (3 + 2 * weighted) * bench.sums) / counted
+    allowed += bench.unit * np.abs(by_difference)
+    known = weights.max() * 1e-8 / counted  # to which differences know it
+    assert (np.abs(dx - by_difference) <= allowed + known).all()
 
-    losses = reference.losses(scores, labels)
-    assert abs(sums[0] - losses.sum()) <= (share[:, 0] * (1 + losses)).sum()
+    losses = own[:, 0] * reference.losses(scores, labels)
+    assert abs(sums[0] - losses.sum()) <= (share[:, 0] * (own[:, 0] + losses)).sum()
     assert sums[1] == reference.right(scores, labels)
     assert sums[2] == reference.right(scores, labels, top=5)
     assert sums[3] == counted
@@ -127,3 +149,69 @@ def test_inference_writes_no_gradient(bench, rng):
     assert run(bench, scores * np.nan, [0] * 5, training=False)[3], "only training looks at the loss"
     assert_array_equal(y, wanted[0])
     assert_array_equal(sums, wanted[2])
+
+
+# --- class weights
+
+
+def test_weights_that_are_powers_of_two_only_move_exponents(bench, rng):
+    """Weights of 1 are no weights, to the bit; others double or halve the gradients of their images, and no others."""
+    scores, labels, _ = drawn(bench, rng, 40, 5)
+    without, ones = (run(bench, scores, labels, weights=w) for w in (None, np.ones(5)))
+    for found, wanted in zip(ones, without, strict=True):
+        assert_array_equal(found, wanted)
+    weights = np.array([1, 8, 0.25, 0, 2])
+    _, dx, sums, _ = run(bench, scores, labels, weights=weights)
+    assert_array_equal(dx, without[1] * np.where(labels >= 0, weights[labels], 0)[:, None].astype(dx.dtype))
+    assert sums[3] == without[2][3] == (labels >= 0).sum()
+
+
+def test_without_weights_the_bits_are_those_of_version_0_1(rng):
+    """The formula as it was; the kernel's is the same text but for a factor that is 1 when it is compiled."""
+    for precision in ("fp32", "fp64"):
+        bench = Bench(HostDevice(precision=precision))
+        scores, labels, _ = drawn(bench, rng, 128, 17)
+        scores = scores.astype(bench.device.dtype)
+        y, counted = np.exp(scores - scores.max(1, keepdims=True)), np.flatnonzero(labels >= 0)
+        y /= y.sum(1, keepdims=True)
+        dx = y.copy()
+        dx[counted, labels[counted]] -= 1
+        dx *= (labels >= 0)[:, None] / (len(counted) * 3)
+        found = run(bench, scores, labels, parts=3)
+        assert_array_equal(found[0], y)
+        assert_array_equal(found[1], dx)
+
+
+@pytest.mark.parametrize("weights", [None, [3.0, 0.5]])
+def test_the_parts_of_a_batch_add_up_to_it(bench, weights):
+    """Each part divides by its own count and the number of parts, whatever classes are in it."""
+    scores, labels = np.zeros((4, 2), np.float32), [0, 0, 0, 1]
+    whole = run(bench, scores, labels, weights=weights)
+    parts = [run(bench, scores[own], labels[own], weights=weights, parts=2) for own in (slice(2), slice(2, 4))]
+    assert_array_equal(np.concatenate([part[1] for part in parts]), whole[1])
+    np.testing.assert_allclose(sum(part[2] for part in parts), whole[2], rtol=4 * 2.0**-53)
+    assert_array_equal(whole[1][[0, 3], 0] * 8, [-1, 1] if weights is None else [-3, 0.5])
+
+
+def test_weights_of_a_label_that_is_not_counted(bench, rng):
+    """Padding has the last class's weight nowhere: not in the loss, the gradient or the divisor."""
+    scores, labels, weights = drawn(bench, rng, 6, 4)
+    labels[[1, 4]] = -1
+    _, dx, sums, _ = run(bench, scores, labels, weights=weights)
+    kept = labels >= 0
+    _, alone, sums_alone, _ = run(bench, scores[kept], labels[kept], weights=weights)
+    assert_array_equal(dx[kept], alone)
+    assert_array_equal(sums, sums_alone)
+    assert not dx[~kept].any()
+    _, dx, sums, finite = run(bench, scores, [-1] * 6, weights=weights)
+    assert finite
+    assert not dx.any()
+    assert not sums.any()
+
+
+def test_a_weighted_loss_that_is_no_number_is_noticed(bench):
+    scores = np.array([[np.nan, 2, 1]] * 3, np.float32)
+    _, _, sums, finite = run(bench, scores, [0, 1, 2], weights=[2, 3, 4])
+    assert not finite
+    assert np.isnan(sums[0])
+    assert list(sums[1:]) == [1, 2, 3]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from cualex import links, networks, weights
+from cualex import initial_weights, links, networks
 from cualex.buffers import Maps, Operand
 from cualex.building import Builder
 from cualex.layers import Conv, Reading
@@ -103,7 +103,7 @@ def test_a_missing_link_gives_other_bits(monkeypatch):
 
 def test_towers_start_with_other_filters():
     net = networks.build("alexnet", crop=67, width=0.5)
-    tensors = weights.initial(net, seed=3)
+    tensors = initial_weights.draw(net, seed=3)
     for name, tensor in tensors.items():
         if not name.endswith("weight") or name == "fc8.weight":
             continue
@@ -130,7 +130,7 @@ def correlation(a, b):
 
 def test_initial_weights_are_as_the_2012_code_had_them():
     net = networks.build("alexnet", crop=67)
-    tensors = weights.initial(net, seed=1)
+    tensors = initial_weights.draw(net, seed=1)
     for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"):
         weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
         std = 0.03 if layer in ("conv3", "conv4", "conv5") else 0.01
@@ -146,5 +146,5 @@ def test_groups_right_after_an_exchange_are_refused():
 
 
 def test_initial_weights_of_a_layer_do_not_depend_on_the_others():
-    with_dropout, without = (weights.initial(small.network(dropout=share), seed=0) for share in (0.5, 0))
+    with_dropout, without = (initial_weights.draw(small.network(dropout=share), seed=0) for share in (0.5, 0))
     assert all(np.array_equal(with_dropout[name], without[name]) for name in without)

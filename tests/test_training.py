@@ -9,12 +9,14 @@ import signal
 import numpy as np
 import pytest
 
-from cualex import networks, weights
+from cualex import initial_weights, networks, weights
 from cualex.errors import Diverged, OutputError, UsageError
+from cualex.evaluation import Evaluation
 from cualex.model import Model
 from cualex.plan import Plan
 from cualex.training import figures, loop, recipes, resuming
 from cualex.training.interrupts import Interrupts
+from cualex.training.keeping import Keeper
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import Run, newest_weights
 from cualex.training.schedule import Fixed, Plateau
@@ -105,11 +107,12 @@ def test_a_recipe_says_each_number_that_is_not_the_papers():
     assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
 
 
-def test_the_demo_has_a_recipe_of_its_own_unless_the_papers_is_asked_for():
-    assert recipes.choose("alexnet", "demo", paper=False) == recipes.DEMO
-    assert recipes.choose("alexnet", "demo", paper=True) == PAPER
-    assert recipes.choose("alexnet", "photos", paper=False) == PAPER
-    assert recipes.choose("cifar-relu", "photos", paper=False) == recipes.CIFAR
+def test_recipes_have_names():
+    assert recipes.named("demo", None) == recipes.DEMO
+    assert recipes.named("demo", "alexnet-torchvision") == recipes.QUICK["alexnet-torchvision"]
+    assert recipes.named("paper", None) == recipes.named("paper", "alexnet") == PAPER
+    assert recipes.named("paper", "cifar-relu") == recipes.named("cifar", None) == recipes.CIFAR
+    assert recipes.named("caffe", "caffenet").network == "caffenet"
 
 
 # --- watch
@@ -118,7 +121,7 @@ def test_the_demo_has_a_recipe_of_its_own_unless_the_papers_is_asked_for():
 def small_model(**changes):
     """Make a cifar-relu with initial weights, some of them changed."""
     net = networks.build("cifar-relu", classes=3)
-    tensors = weights.initial(net, 0) | changes
+    tensors = initial_weights.draw(net, 0) | changes
     return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
 
 
@@ -159,7 +162,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_the_newest_finished_run_is_found(tmp_path):
-    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train`"):
+    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train FOLDER`"):
         newest_weights(tmp_path)
     for _ in range(2):
         run = Run.create(tmp_path)
@@ -303,7 +306,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_p
 
 def test_a_stuck_loss_is_said_with_the_dead_filters(tmp_path, monkeypatch):
     """Nothing moves at a rate of zero, so the loss stays where the weights begin: near ln 3."""
-    monkeypatch.setattr(weights, "initial", quiet_scores)
+    monkeypatch.setattr(initial_weights, "draw", quiet_scores)
     recipe = TINY.but(rate=1e-12, batch=2, epochs=9, drop_epochs=(99,))
     run = Run.create(tmp_path)
     records = loop.train(recipe, Pictures(), Pictures(12), run)
@@ -331,3 +334,31 @@ def test_the_description_is_written_first(tmp_path):
     assert written["data"] == "here"
     assert resuming.recipe(written["recipe"]) == TINY
     assert json.loads((run.path / "env.json").read_text())["cores"] >= 1
+
+
+def best_epoch(path, monkeypatch, tops, **recipe):
+    """Return the epoch whose weights are kept where validation gives these."""
+    following = iter(tops)
+
+    def scripted(model, pack, **_):
+        named = np.where(np.arange(12) < 12 * next(following), pack.labels, -1)
+        shares = np.ones(12, np.float32)
+        return Evaluation(pack.classes, pack.names, pack.labels, named, shares, 12, loss=1.0)
+
+    monkeypatch.setattr(loop, "evaluate", scripted)
+    run = Run.create(path)
+    list(loop.train(TINY.but(epochs=len(tops), drop_epochs=(99,), **recipe), Pictures(), Pictures(12), run))
+    return run.outcome()["best_epoch"]
+
+
+def test_of_epochs_with_the_same_top1_the_first_or_the_last_is_the_best(tmp_path, monkeypatch):
+    tops = [0.25, 0.75, 0.5, 0.75, 0.5]
+    assert best_epoch(tmp_path, monkeypatch, tops, ties="first") == 2
+    assert best_epoch(tmp_path, monkeypatch, tops, ties="last") == 4
+
+
+def test_equals_are_written_twenty_times_at_the_most_and_at_the_end(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Keeper, "save_best", lambda keeper: not saved.append(keeper.state.epoch))
+    assert best_epoch(tmp_path, monkeypatch, [1.0] * 50, ties="last") == 50
+    assert saved == [*range(1, 50, 3), 50]

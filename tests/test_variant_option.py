@@ -84,7 +84,7 @@ def trained(tmp_path_factory):
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     words = ["--network", "lenet5", "--variant", "function=sigmoid", "--variant", "width=0.5"]
     words += ["--crop", "16", "-b", "8", "--epochs", "2", "--output", place / "runs", "--cache", place / "cache"]
-    return place, run("train", place / "set", *words)
+    return place, run("train", place / "set", *words, "--keep")
 
 
 def test_a_variant_is_trained_said_and_kept(trained):
@@ -99,7 +99,7 @@ def test_a_variant_is_trained_said_and_kept(trained):
     words = ["--split", "train", "-w", place / "runs" / "train" / "best.safetensors", "--cache", place]
     told = run("evaluate", place / "set", *words, "--json")
     assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["pictures"] == 20  # the other four validate
+    assert json.loads(told.stdout)["pictures"] == 15  # the other nine validate
 
 
 def test_a_run_goes_on_with_its_variant_and_no_other(trained):
@@ -126,7 +126,7 @@ def test_a_training_that_begins_with_a_variant_goes_on_with_it(trained):
     """Of layers that the network itself has not, and shown as what it is."""
     place, _ = trained
     start, kept = place / "runs" / "train" / "best.safetensors", ["--cache", place / "cache"]
-    own = ["--epochs", "1", "-b", "8", "--output", place / "further", *kept]
+    own = ["--epochs", "1", "-b", "8", "--keep", "--output", place / "further", *kept]
     result = run("train", place / "set", "--from", start, "--freeze", "conv1", *own)
     assert result.exit_code == 0, result.output
     assert "function=sigmoid, width=0.5" in result.stderr

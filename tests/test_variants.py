@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from cualex import networks, summary, weights
+from cualex import initial_weights, networks, summary
 from cualex.errors import UsageError
 from cualex.layers import LRN, BatchNorm, SpatialLRN
 from cualex.parameters import Parameters
@@ -97,7 +97,7 @@ def test_a_variant_trains_and_comes_back_from_its_arguments(network, variant, rn
     made = networks.build(network, **SMALL[network], **variant)
     assert networks.build(network, **made.arguments) == made
     parameters = Parameters(made)
-    parameters.load(weights.initial(made, seed=1))
+    parameters.load(initial_weights.draw(made, seed=1))
     plan = Plan(parameters, 4)
     plan.control.rate = 0.01
     side = made.stored

@@ -76,12 +76,18 @@ def dropout(bench, rng, shape):
     return [x, y]
 
 
-def softmax(bench, rng, shape):
+def softmax(bench, rng, shape, class_weights=None):
     scores, labels = rng.normal(size=(1, 5, 300)), bench.put_input([3, -1, 299, 0, 8], np.int32)
     x, y, dx = bench.put(scores), *two(bench, scores.shape)
     sums = bench.empty(4, np.float64)
-    bench.engine.softmax.forward(bench.device, x, labels, y, dx, sums, control=None)
+    bench.engine.softmax.forward(
+        bench.device, x, labels, y, dx, sums, control=None, class_weights=class_weights
+    )
     return [y, dx, sums]
+
+
+def weighted(bench, rng, shape):
+    return softmax(bench, rng, shape, bench.put(rng.uniform(0.1, 9, 300), np.float32))
 
 
 def update(bench, rng, shape):
@@ -158,4 +164,4 @@ def pooled(bench, rng, shape):
 
 
 FIRST = [crop, relu, normalisation, pooling, both, dropout, softmax, update]  # of the paper's network
-FURTHER = [activation, grey, average, beyond, within]  # of the other networks
+FURTHER = [activation, grey, average, beyond, within, weighted]  # of other networks and recipes

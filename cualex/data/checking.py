@@ -76,17 +76,18 @@ def check(
     size: int,
     *,
     val_split: float = 0.2,
+    val: str = "held-out",
     names: str | Path | None = None,
     workers: int | None = None,
 ) -> Generator[Progress, None, Report]:
     """Look at a data set with all its splits: yield Progress, return the Report.
 
-    size: the network's stored size.  val_split, names: as in sources.find; a set without val/ or test/ is looked at
-    as training would divide it, so a picture that is there twice may leak.  workers: threads, by default one a core.
+    size: the network's stored size.  val_split, val, names: as in sources.find; a set is looked at as training would
+    divide it, so a picture that is there twice may leak.  workers: threads, by default one a core.
 
     Raise DataError when the set is not there, or holds no picture or none with a class.
     """
-    surveyed = sources.survey(data, val_split=val_split, names=names)
+    surveyed = sources.survey(data, val_split=val_split, val=val, names=names)
     source = surveyed.source
     tally = _Tally(source)
     work = functools.partial(_look, size=size)

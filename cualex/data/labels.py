@@ -1,7 +1,5 @@
-"""Hold the classes of the splits together by name, take validation pictures from train, read lists of names."""
+"""Hold the classes of the splits together by name, and read lists of names."""
 
-import hashlib
-import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +7,6 @@ from pathlib import Path
 from cualex.data.layout import Arranged, some
 from cualex.data.listing import order
 from cualex.errors import DataError
-
-
-def divide(arranged: Arranged, share: float, seed: int) -> tuple[Arranged, int]:
-    """Take a share of each class of train for val: all splits, and how many pictures were taken.
-
-    The pictures with the smallest SHA-256 of seed and name go: the whole number nearest to the share, at least
-    one of a class but never its last.
-    """
-    train, val = {}, {}
-    for name, files in arranged["train"].items():
-        count = min(len(files) - 1, max(1, math.floor(share * len(files) + 0.5)))
-        ranked = sorted(files, key=lambda file: hashlib.sha256(b"%d/" % seed + order(file.name)).digest())
-        taken = {file.name for file in ranked[:count]}
-        train[name] = [file for file in files if file.name not in taken]
-        if taken:
-            val[name] = [file for file in files if file.name in taken]
-    taken = sum(len(files) for files in val.values())
-    return ({**arranged, "train": train, "val": val} if val else arranged), taken
 
 
 def own_classes(place: str, arranged: Arranged) -> list[str]:

@@ -28,8 +28,10 @@ class LeftOut:
     text: str
 
 
-def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, list[LeftOut]]:
-    """Sort the pictures of a listing into splits and classes; return them with what is left out.
+def arrange(
+    found: Listing, names: dict[str, str] | None
+) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
+    """Sort the pictures of a listing into splits and classes: return them, the folders of each split, what is left out.
 
     A single folder around everything, as archives have it, is stepped into. `train`, `val` and `test` at the top
     are splits when they hold class folders, when they are all there is, or when `names` gives the classes of the
@@ -60,7 +62,7 @@ def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, lis
             for name, files in _classes(found, root, pictures, names, left_out).items():
                 # macOS writes é as two letters, others as one: the same class.
                 arranged[split].setdefault(unicodedata.normalize("NFC", name), []).extend(files)
-    return arranged, left_out
+    return arranged, roots, left_out
 
 
 def some(names: list[str]) -> str:

@@ -1,18 +1,19 @@
 """Find the pictures of a data set, their classes, and what they are for: training, validation or the test.
 
     DATA/train/CLASS/*.jpg      with val/CLASS/ (or valid/, validation/) and test/CLASS/, or without
-    DATA/CLASS/*.jpg            divided into train and val here
+    DATA/CLASS/*.jpg            all of it train
     DATA/val/*.jpg              flat, with a list of lines `name class`, as ImageNet's
 
-The same inside a .zip or a .tar, or the built-in `demo`. Nothing is decoded here; pack.py does that.
+The same inside a .zip or a .tar, or the built-in `demo`. Where there is no val/, a part of train becomes val, and test/
+is left alone. Nothing is decoded here; pack.py does that.
 """
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cualex.data import labels, layout
+from cualex.data import division, labels, layout
 from cualex.data.archives import archive
 from cualex.data.layout import LeftOut
 from cualex.data.listing import Listing, folder, order
@@ -34,6 +35,7 @@ class Source:
     """A data set: where it is, a digest that changes with it, its classes and its splits.
 
     splits: "train", "val" and "test", those that there are. notes: what a user should know, a sentence each.
+    val: what validates, a key of division.VALIDATING.
     """
 
     name: str
@@ -41,11 +43,12 @@ class Source:
     classes: tuple[str, ...]
     splits: dict[str, tuple[Picture, ...]]
     notes: tuple[str, ...]
+    val: str = "held-out"
 
     @property
     def validation(self) -> str | None:
-        """Name the split that judges a training: val, or test where there is no val, or None."""
-        return next((split for split in ("val", "test") if split in self.splits), None)
+        """Name the split that judges a training, or return None where there is none."""
+        return next((split for split in division.VALIDATING[self.val] if split in self.splits), None)
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,22 @@ def find(
     data: str | Path,
     *,
     val_split: float = 0.2,
+    split_rule: str = division.RULE,
+    val: str = "held-out",
     names: str | Path | None = None,
     classes: list[str] | tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Source:
     """Find a data set: "demo", a folder, a .zip or a .tar (plain, .gz, .bz2 or .xz).
 
-    val_split: the share of each class that validates when the set has neither val/ nor test/; 0 for none.
-    Which
-        pictures is decided by `seed` and each picture's name alone, so a new picture moves no other. A class
-        of two pictures or more is in both splits; one picture stays in train.
+    val: what validates a training. "held-out": val/, and where there is none a part of train. "test": test/.
+    "val-or-test", which cualex 0.1 had: val/, else test/, else a part of train.
+    val_split: the share of each class of train that is held out for it; 0 for none.
+        Which images is decided by `seed` and each image's own name, so an image that is added or removed moves no
+        other. A class of two images or more is in both splits, one image stays in train: this alone may move another
+        image, one of the same class, and only where all of that class lie on one side (division.py has the proof that
+        it must, and how rarely: at 20 %, one new image in 360 of a class of 20).
+    split_rule: the rule by which it is decided, of those in division.py; a run goes on with its own.
     names: a file with a line `name class` for each picture that lies in no class folder.
     classes: a trained model's classes. Labels then are places in this list, whatever the folders' order.
 
@@ -82,9 +91,11 @@ def find(
     that are no pictures by their ending, and class folders without any picture are left out and noted.
 
     Raise DataError when there is no picture, no class folder or only one class, when val or test hold a class
-    that train lacks, or when a folder is none of `classes`.
+    that train lacks, when test/ is to validate and is not there, or when a folder is none of `classes`.
     """
-    found = survey(data, val_split=val_split, names=names, classes=classes, seed=seed)
+    found = survey(
+        data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed
+    )
     if found.refusal is not None:
         raise DataError(found.refusal)
     return found.source
@@ -94,24 +105,30 @@ def survey(
     data: str | Path,
     *,
     val_split: float = 0.2,
+    split_rule: str = division.RULE,
+    val: str = "held-out",
     names: str | Path | None = None,
     classes: list[str] | tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Survey:
-    """Find a data set as `find` does, but return it where its classes do not fit together, with the reason."""
+    """Find a data set as `find` does, but return it where its splits do not fit together, with the reason."""
     if not 0 <= val_split < 1:
         raise UsageError(f"validation share {val_split:g}: expected 0 or more, and less than 1")
+    if val not in division.VALIDATING:
+        raise UsageError(f"validation {val!r}: expected {', '.join(division.VALIDATING)}")
     if str(data) == "demo":
         from cualex.data import demo
 
-        return Survey(demo.source(seed), (), None)
+        source = replace(demo.source(seed), val=val)
+        return Survey(source, (), _lacking(source))
     found = _listing(data)
-    arranged, left_out = layout.arrange(found, labels.read_names(names) if names else None)
+    arranged, roots, left_out = layout.arrange(found, labels.read_names(names) if names else None)
     notes = [*found.notes, *(left.text for left in left_out)]
-    if set(arranged) == {"train"} and val_split:
-        arranged, taken = labels.divide(arranged, val_split, seed)
+    validated = set(division.VALIDATING[val]) & set(arranged)
+    if val_split and val != "test" and not validated and "train" in arranged:
+        arranged, taken = division.divide(arranged, roots["train"], val_split, seed, split_rule)
         if taken:
-            notes.append(f"val is taken from train: {val_split:.0%} of each class, {taken} pictures")
+            notes.append(_held_out(arranged, taken, val_split))
     refusal = None
     try:
         if classes is None:
@@ -129,8 +146,24 @@ def survey(
         for file, label in files:
             digest.update(repr((split, file.name, file.stamp, label)).encode())
         splits[split] = tuple(Picture(file.name, label, file.read) for file, label in files)
-    source = Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes))
-    return Survey(source, tuple(left_out), refusal)
+    source = Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes), val)
+    return Survey(source, tuple(left_out), refusal or _lacking(source))
+
+
+def _held_out(arranged: layout.Arranged, taken: int, share: float) -> str:
+    """Say what of train validates, and that the test images do not."""
+    total = taken + sum(len(files) for files in arranged["train"].values())
+    note = f"val is held out from train: {taken:,} of {total:,} images (--val-split {share:g})"
+    if "test" in arranged:
+        note += "; the test images choose neither epoch nor learning rate (--val test validates with them)"
+    return note
+
+
+def _lacking(source: Source) -> str | None:
+    """Say that the test images are to validate, and that there are none."""
+    if source.val == "test" and source.validation is None:
+        return f"{source.name}: no test/ to validate with; leave --val test out, or put images in test/CLASS/"
+    return None
 
 
 def _listing(data: str | Path) -> Listing:

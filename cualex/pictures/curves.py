@@ -2,6 +2,7 @@
 
 import itertools
 
+from cualex.evaluation import TOP5
 from cualex.pictures.figure import BLUE, GREY, ORANGE, figure
 from cualex.training.run import Run
 
@@ -16,7 +17,8 @@ def draw(run: Run) -> None:
         left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
         left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
         left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-        for place, colour in ((1, BLUE), (5, ORANGE)):
+        places = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
+        for place, colour in places:
             errors = [100 * (1 - row[f"metrics/accuracy_top{place}"]) for row in rows]
             right.plot(epochs, errors, colour, marker=marker, label=f"top-{place}")
         right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
@@ -26,3 +28,8 @@ def draw(run: Run) -> None:
             axes.legend(frameon=False)
             axes.spines[["top", "right"]].set_visible(False)
             axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _classes(run: Run) -> int:
+    path = run.path / "classes.txt"
+    return path.read_bytes().count(b"\n") if path.exists() else 0

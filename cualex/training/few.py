@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cualex.training.watch import entropy
+from cualex.evaluation import entropy
 
 LOOKED_AT = 1_000_000_000  # bytes of pictures in which copies are looked for: 5,000 of 256 pixels a side
 TOGETHER = 64  # pictures that are read at a time
@@ -70,7 +70,7 @@ class Few:
     @property
     def least_loss(self) -> float:
         """Return the smallest mean loss that a network can have: the entropy of the labels of equal pictures."""
-        return sum(len(group) * entropy(self.labels[group]) for group in self.groups) / len(self)
+        return sum(len(group) * entropy(np.bincount(self.labels[group])) for group in self.groups) / len(self)
 
 
 def choose(pack, count: int, crop: int) -> Few:

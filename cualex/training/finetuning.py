@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from cualex import networks, weights
+from cualex import initial_weights, networks
 from cualex.errors import UsageError
 from cualex.networks import arguments
 from cualex.training.course import head_of
@@ -60,7 +60,7 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
         tensors |= {name: found.tensors[name][order] for name in own}
         said = f"all layers are kept, {head} with its {len(classes)} classes too"
     else:
-        drawn = weights.initial(network, wanted.seed)
+        drawn = initial_weights.draw(network, wanted.seed)
         tensors |= {name: drawn[name] for name in own}
         counts = f"{len(found.classes)} there and {len(classes)} here"
         said = f"all layers are kept but {head}, which is new, since the classes are others ({counts})"

@@ -13,14 +13,13 @@ import numpy as np
 
 from cualex.data.ahead import Ahead
 from cualex.errors import Diverged
-from cualex.evaluation import Evaluation, evaluate
+from cualex.evaluation import Evaluation, entropy, evaluate
 from cualex.model import Model
 from cualex.training import faults
 from cualex.training.course import Course
 from cualex.training.few import Few
 from cualex.training.recipes import Recipe
 from cualex.training.stepping import Stepper
-from cualex.training.watch import entropy
 
 LOSS = 0.05  # at which the images are learned, if all are named right
 UPDATES, PASSES = 1000, 100  # at the most: the larger of so many updates and passes over the images
@@ -92,7 +91,7 @@ class Try:
     def __init__(self, recipe: Recipe, model: Model, few: Few, before: int):
         self.recipe, self.model, self.few, self.before = recipe, model, few, before
         self.around = around(recipe, len(few))
-        self.guessing = entropy(few.labels)
+        self.guessing = entropy(np.bincount(few.labels))
         self.patience = max(PATIENCE, PATIENT_PASSES * self.around)
         self.best, self.gained, self.spread = math.inf, 0, 0.0
         self.looked, self.grows, self.good = 0, True, None

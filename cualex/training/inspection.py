@@ -60,13 +60,14 @@ class Inspection:
     def _input(self) -> str | None:
         """Say what is wrong with what the network reads: a mean picture that is not that of the training pictures.
 
-        A network may have one mean whatever the pictures are; then that says nothing.
+        A network may have one mean whatever the pictures are, and weights to begin with have that of their own, which
+        is far from drawings on white: neither says anything.
         """
-        network, found = self.model.network, figures.read(self.model, watch.some(self.pack))
-        if network.mean is not None or not found.off_centre:
+        network = self.model.network
+        if network.mean is not None or not np.array_equal(self.model.mean, self.pack.mean):
             return None
-        own = np.array_equal(self.model.mean, network.mean_picture(self.pack.mean))
-        return watch.off_centre(np.mean(found.mean), np.mean(found.deviation), own)
+        found = figures.read(self.model, watch.some(self.pack))
+        return watch.off_centre(np.mean(found.mean), np.mean(found.deviation)) if found.off_centre else None
 
     @property
     def _updates(self) -> float:

@@ -5,28 +5,35 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+import numpy as np
+
 from cualex.errors import Diverged, OutputError, WeightsError
 from cualex.model import Model
-from cualex.training import conditions, faults, resuming
+from cualex.training import conditions, faults, resuming, verdict
 from cualex.training.course import Course
 from cualex.training.records import Notice
 from cualex.training.run import Run
 from cualex.training.saving import Saver
 from cualex.training.state import State, changes
+from cualex.training.verdict import Verdict
 from cualex.training.watch import Watch
 from cualex.weights import Weights
+
+NONE = {"epoch": 0, "top1": -1.0, "top5": -1.0}  # of the best epoch, before there is any
 
 
 class Keeper:
     """Write log, checkpoints and best weights of a training, and go on where the disk is full.
 
-    state: where the training is, which the loop moves.
+    state: where the training is, which the loop moves.  keep: whether the checkpoints outlast the training's end.
     """
 
-    def __init__(self, run: Run, course: Course, model: Model, watch: Watch, save_every: float):
+    def __init__(
+        self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True
+    ):
         """Start with nothing done."""
         self.run, self.course, self.model, self.watch = run, course, model, watch
-        self.state, self.log = State(), run.log()
+        self.state, self.log, self.keep = State(), run.log(), keep
         self.started = time.monotonic()
         self.saver = Saver(self._save, lambda: self.state, save_every)
         self._notices = deque[Notice]()
@@ -50,7 +57,7 @@ class Keeper:
             done = f"Goes on after update {self.state.update:,}"
             left = self.state.epoch <= self.course.last
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
-            self.tell(f"{done}, {where}.")
+            self.tell(f"{done}, {where}.", kept=False)
         self.log.cut(self.state.log)
         self._compare()
 
@@ -61,10 +68,11 @@ class Keeper:
         before = resuming.recipe(state.recipe).described() if state.recipe else own
         if different := changes(before, own):
             self.write(changed=different)
-            self.tell(f"Goes on with {resuming.said(different)}.")
+            self.tell(f"Goes on with {resuming.said(different)}.", kept=False)
         if state.machine and (different := changes(state.machine, machine)):
             self.write(machine=different)
-            self.tell(f"On another type of machine the bits may differ: {resuming.said(different)}.")
+            said = f"On another type of machine the bits may differ: {resuming.said(different)}."
+            self.tell(said, kept=False)
         state.recipe, state.machine = own, machine
 
     def write(self, **record) -> None:
@@ -73,10 +81,10 @@ class Keeper:
         with contextlib.suppress(OutputError):
             self.log.append(line | {"time_total": time.monotonic() - self.started})
 
-    def tell(self, text: str | None) -> None:
-        """Put down what a person should read."""
+    def tell(self, text: str | None, kept: bool = True) -> None:
+        """Put down what a person should read; what only this start of the program has to say is not `kept`."""
         if text:
-            self._notices.append(Notice(text))
+            self._notices.append(Notice(text, kept))
 
     def told(self) -> Iterator[Notice]:
         """Hand out what was put down."""
@@ -102,21 +110,39 @@ class Keeper:
         with contextlib.suppress(OutputError):
             self.run.write_results(self.log)
 
-    def finish(self) -> None:
-        """Write all that is not written yet, and mark the run as finished; now a full disk is an error."""
+    def finish(self, pack, validation) -> None:
+        """Write all that is not written yet, and mark the run as finished; now a full disk is an error.
+
+        Last, and only then, the checkpoints are removed where they are not to be kept: killed anywhere in between, the
+        run is finished or goes on to the same end.
+        """
+        epochs = [record for record in self.log.records() if "val_loss" in record]  # those before a stop too
+        if epochs[-1]["top1"] > (self.state.best or NONE)["top1"]:  # refused by a disk that was full
+            self.run.save_best(self._weights())
+            self.state.best = {name: epochs[-1][name] for name in NONE}
         self.saver.save()
         self.log.flush()
         self.run.write_results(self.log)
-        best = self.state.best or {}
+        best = self.state.best
         self.run.finish(
             {
                 "epochs": self.state.epoch - 1,
                 "updates": self.state.update,
-                "best_epoch": best.get("epoch"),
-                "top1": best.get("top1"),
-                "top5": best.get("top5"),
+                "best_epoch": best["epoch"],
+                "top1": best["top1"],
+                "top5": best["top5"],
+                **self._judge(epochs, pack, validation).document(),
             }
         )
+        if not self.keep:
+            self.run.remove_checkpoints()
+
+    def _judge(self, epochs: list[dict], pack, validation) -> Verdict:
+        """Judge the training by the epochs of its log."""
+        classes = self.model.network.classes
+        counts = [np.bincount(each.labels, minlength=classes) for each in (validation, pack)]
+        balanced = self.course.recipe.class_weights == "balanced"
+        return verdict.judge(epochs, self.state.best, *counts, validation is not pack, balanced)
 
     def _save(self) -> None:
         """Write a checkpoint, and before it the log that belongs to it."""
@@ -124,7 +150,7 @@ class Keeper:
         state = self.state
         state.seconds, state.log = time.monotonic() - self.started, self.log.size
         state.schedule, state.watch = self.course.schedule.state(), self.watch.state()
-        state.course, state.notices = self.course.state(), [notice.text for notice in self._notices]
+        state.course, state.notices = self.course.state(), [notice.text for notice in self._notices if notice.kept]
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
     def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from cualex.data.ahead import Ahead
 from cualex.errors import Diverged, OutputError
-from cualex.evaluation import evaluate
+from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.parameters import Parameters
 from cualex.training import beginning, resuming
@@ -35,6 +35,7 @@ def train(
     compiling: Callable[[int, int], None] | None = None,
     watched: bool = False,
     start: Start | None = None,
+    keep: bool = True,
 ) -> Iterator[Update | Epoch | Notice]:
     """Train a network on a pack, validate after each epoch, and keep everything in the run's directory.
 
@@ -45,7 +46,8 @@ def train(
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
     end of each, the layers are looked at: see figures.py. `start` has the weights and the mean picture to begin with;
-    without it weights are drawn from the seed.
+    without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the training has come
+    to its end.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
@@ -55,7 +57,8 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        return Training(recipe, pack, validation, run, parameters, description, save_every, watched).go()
+        settings = (description, save_every, watched, keep)
+        return Training(recipe, pack, validation, run, parameters, *settings).go()
     except BaseException:
         run.unlock()
         raise
@@ -65,7 +68,16 @@ class Training:
     """Hold what a training needs from update to update."""
 
     def __init__(
-        self, recipe: Recipe, pack, validation, run: Run, parameters: dict, description, save_every, watched
+        self,
+        recipe: Recipe,
+        pack,
+        validation,
+        run: Run,
+        parameters: dict,
+        description,
+        save_every,
+        watched,
+        keep=True,
     ):
         """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
@@ -74,11 +86,12 @@ class Training:
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters)
         self.parameters.load(begun.tensors)
-        self.stepper = Stepper(self.course, self.parameters, begun.mean)
+        class_weights = recipe.weigh_classes(pack)
+        self.stepper = Stepper(self.course, self.parameters, begun.mean, class_weights)
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
-        self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every)
+        self.keeper = Keeper(run, self.course, self.model, self.inspection.watch, save_every, keep)
         self.keeper.restore(kept)
         self.state = self.keeper.state
         self.stepper.begin(self.state.epoch, self.state.update)
@@ -93,7 +106,7 @@ class Training:
                         yield from self._updates()
                         yield self._end_epoch()
                     yield from self.keeper.told()
-                    self.keeper.finish()
+                    self.keeper.finish(self.pack, self.validation)
                 except Diverged:
                     raise
                 except BaseException:
@@ -162,6 +175,7 @@ class Training:
             update=state.update,
             updates=state.update - (-left // self.recipe.batch),
             epoch=state.epoch,
+            epochs=self.course.last,
             loss=result.loss,
             top1=result.top1 / result.count,
             rate=rate,
@@ -177,7 +191,7 @@ class Training:
         rate, _ = self.course.rates(*self._place(-1))
         if not math.isfinite(found.loss):
             raise self.inspection.broken_validation(found.loss, state, rate)
-        done, better = state.losses, found.top1 > (state.best or {"top1": -1})["top1"]
+        done, better = state.losses, self._better(found)
         with self._moving():
             looked = self.inspection.after_epoch(state)
             self.keeper.tell(self.inspection.after_validation(state, found, rate))
@@ -187,6 +201,7 @@ class Training:
                 val_loss=found.loss,
                 top1=found.top1,
                 top5=found.top5,
+                macro_recall=found.macro_recall,
                 **({"layers": looked.document()} if looked else {}),
                 time_images_per_s=done.speed,
                 time_waited=waited,
@@ -202,6 +217,16 @@ class Training:
         self.keeper.write_results()
         self.keeper.save_if_due(between_epochs=True)
         return report
+
+    def _better(self, found: Evaluation) -> bool:
+        """Say whether a validation is better than the best so far, or as good and late enough to take its place.
+
+        Each best is written to disk, so an equal one takes its place twenty times in a training at the most, and then
+        at its end.
+        """
+        epoch, best = self.state.epoch, self.state.best or {"epoch": 0, "top1": -1}
+        late = epoch == self.course.last or epoch - best["epoch"] >= self.recipe.epochs / 20
+        return found.top1 > best["top1"] or (found.top1 == best["top1"] and self.recipe.ties == "last" and late)
 
     def _leave(self) -> None:
         """Save where the training is, when something ends it early; a second signal leaves at once."""

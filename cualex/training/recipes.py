@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field, replace
 
+import numpy as np
+
 from cualex import networks
 from cualex.data import colours
 from cualex.data.batches import Stream
@@ -13,6 +15,7 @@ from cualex.training.schedule import Cosine, Fixed, Plateau, Schedule
 from cualex.training.wording import COMPONENTS
 
 SCHEDULES = ("plateau", "steps", "cosine", "2012")
+CLASS_WEIGHTS = ("", "balanced")
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,18 @@ class Recipe:
     of the biases, the same if None. `schedule` says how they fall (`SCHEDULES`); "" stands for "steps" after each of
     `drop_epochs` where there are any, and else for the paper's "plateau". With `stop_after` the training ends after so
     many epochs without gain. `freeze` names layers that do not learn; the last dense layer learns at `head_rate` times
-    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped.
+    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
+    says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
 
     Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
     components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
     `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
     `variant` are arguments of the network's function beside those that follow from the others.
+
+    `patience` is the epochs without gain after which "plateau" divides the rate. `ties` says which of the epochs with
+    the same validation top-1 is the best one, the "first" or the "last": where a dozen images validate there are many,
+    and a rate that falls to zero makes the last of them right more often on others (to a twentieth of the epochs).
     """
 
     network: str = "alexnet"
@@ -55,6 +63,9 @@ class Recipe:
     mean_at: str = "crop"
     variant: dict = field(default_factory=dict)
     seed: int = 0
+    patience: int = 5
+    ties: str = "first"
+    class_weights: str = ""
 
     @property
     def falls(self) -> str:
@@ -79,7 +90,7 @@ class Recipe:
             return Fixed(self.rate, self.drop_epochs)
         if self.falls == "2012":
             return Hand(self.rate, self.epochs)
-        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate)
+        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate, patience=self.patience)
 
     def stream(self, pack, crop: int, noisy: int | None = None) -> Stream:
         """Return the endless training pictures of a pack, varied as this recipe says.
@@ -97,6 +108,24 @@ class Recipe:
             )
         return Stream(pack, self.seed, crop, self.augment, noise)
 
+    def weigh_classes(self, pack) -> np.ndarray | None:
+        """Return the weights of the classes in the training loss (classes,), or None for no weights.
+
+            balanced: w[c] = n / (k n[c])
+
+        n[c] are the training images of class c, n is their sum and k the number of classes that have any, as in
+        scikit-learn: every class weighs as much as any other, and an image 1 on average. A class without images
+        has weight 0.
+        """
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise UsageError(f"class weights {self.class_weights!r}: expected 'balanced', or '' for none")
+        if not self.class_weights:
+            return None
+        counts = np.bincount(pack.labels, minlength=len(pack.classes))
+        return np.divide(
+            counts.sum(), np.count_nonzero(counts) * counts, out=np.zeros(len(counts)), where=counts > 0
+        )
+
     def but(self, **numbers) -> "Recipe":
         """Return this recipe with some numbers replaced; None leaves a number as it is."""
         return replace(self, **{name: number for name, number in numbers.items() if number is not None})
@@ -112,7 +141,7 @@ class Recipe:
 
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
-        return wording.rows(self, PAPER)
+        return wording.rows(self, PAPER, wording.PAPER_VIEWS)
 
 
 DROPPING = tuple(  # the networks that have dropout
@@ -168,9 +197,24 @@ QUICK = {
 }
 
 
-def choose(network: str | None, data: str, paper: bool) -> Recipe:
-    """Return the recipe to begin with: the network's own, the demo's where it fits, or the paper's."""
-    network = network or PAPER.network
-    if data == "demo" and network in QUICK and not paper:
+NAMED = {  # what --recipe calls them; "paper" is the published recipe of whichever network
+    "paper": PAPER,
+    "demo": DEMO,
+    "cifar": CIFAR,
+    "lenet": LENET,
+    "batchnorm": BATCHNORM,
+    "2012": AS_IN_2012,
+    "caffe": CAFFE,
+    "torchvision": TORCHVISION,
+}
+
+
+def named(name: str, network: str | None) -> Recipe:
+    """Return a recipe by its name, for its own network or for another that it fits."""
+    if name == "paper":
+        network = network or PAPER.network
+        return OWN.get(network) or PAPER.but(network=network)
+    recipe = NAMED[name]
+    if name == "demo" and network in QUICK:
         return QUICK[network]
-    return OWN.get(network) or PAPER.but(network=network)
+    return recipe.but(network=network)

@@ -8,11 +8,12 @@ from cualex.training.figures import Figures
 
 @dataclass(frozen=True)
 class Update:
-    """Report one update: how far, what it gave, and what it took in seconds."""
+    """Report one update: how far, of as many updates and epochs as are known, what it gave, and the seconds it took."""
 
     update: int
     updates: int
     epoch: int
+    epochs: int
     loss: float
     top1: float
     rate: float
@@ -39,6 +40,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Notice:
-    """Report something that a person should read: a fall of the rate, a loss that is stuck."""
+    """Report something that a person should read: a fall of the rate, a loss that is stuck.
+
+    kept: whether a checkpoint holds it until it was read.
+    """
 
     text: str
+    kept: bool = True

@@ -1,6 +1,7 @@
 """What a resumed training goes on from: the run's own arguments, checked, and the schedule where it was."""
 
 import json
+import shlex
 from dataclasses import fields
 
 from cualex import environment, files
@@ -48,8 +49,15 @@ def recipe(said: dict | None) -> Recipe:
 
 
 def check(run: Run, wanted: Recipe) -> None:
-    """Refuse a run that has come to its end, or whose recipe is for another network or other draws."""
+    """Refuse a run that has come to its end and is to go no further, or cannot, and a recipe for other draws."""
     before, outcome = check_fixed(run, wanted), run.outcome()
+    if outcome and not run.resumable:
+        data = shlex.quote(str(run.arguments().get("data", "DATA")))
+        raise UsageError(
+            f"{run.path} is finished, after {outcome['epochs']} epochs, and its checkpoints were removed, as without "
+            f"--keep. Begin a new run with its weights: cualex train {data} --from "
+            f"{shlex.quote(str(run.path / 'best.safetensors'))}"
+        )
     if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
         raise UsageError(
             f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."

@@ -8,9 +8,9 @@ log.jsonl             a line every few updates and one an epoch; fields named ti
 results.csv           a line an epoch, made of the log
 curves.png            loss and error
 last.safetensors      a checkpoint: the network where the training is, with velocities and all that it goes on from
-previous.safetensors  the checkpoint before that one
+previous.safetensors  the checkpoint before that one; both are removed at the end, unless they are to be kept
 best.safetensors      the network with the smallest validation error
-finished.json         the outcome; only there when the training has come to its end
+finished.json         the outcome and the verdict; only there when the training has come to its end
 run.lock              held by the process that trains, which it names; the system frees it however that ends
 """
 
@@ -185,6 +185,24 @@ class Run:
                 raise
             return weights.load(self._previous)
 
+    @property
+    def resumable(self) -> bool:
+        """Say whether there is a checkpoint."""
+        return self._last.exists() or self._previous.exists()
+
+    def remove_checkpoints(self) -> None:
+        """Remove both checkpoints, the older one first, so that what a kill leaves is the end of the training."""
+        with contextlib.suppress(OSError):  # they are large, not wrong
+            self._previous.unlink(missing_ok=True)
+            self._last.unlink(missing_ok=True)
+
+    def weights(self) -> Weights | None:
+        """Read the last checkpoint, or the best weights of a run without one; None where there is neither."""
+        if self.resumable:
+            return self.checkpoint()
+        best = self.path / "best.safetensors"
+        return weights.load(best) if best.exists() else None
+
     def finish(self, outcome: dict) -> None:
         """Mark the run as finished."""
         files.replace_text(self.path / "finished.json", json.dumps(outcome, indent=2) + "\n")
@@ -224,6 +242,6 @@ def newest_weights(root: str | Path = "runs") -> Path:
         if (best := mark.with_name("best.safetensors")).exists():
             return best
     raise UsageError(
-        f"no finished run below {Path(root)}: train one with `cualex train`, "
+        f"no finished run below {Path(root)}: train one with `cualex train FOLDER`, "
         "or name a weights file with --weights"
     )

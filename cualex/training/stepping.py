@@ -16,10 +16,16 @@ class Stepper:
     plan: that of the epoch that runs.  flying: updates that are queued and not accounted for, with their rates.
     """
 
-    def __init__(self, course: Course, parameters: Parameters, mean: np.ndarray):
-        """Take the weights; the plan is made by `begin`."""
+    def __init__(
+        self,
+        course: Course,
+        parameters: Parameters,
+        mean: np.ndarray,
+        class_weights: np.ndarray | None = None,
+    ):
+        """Take the weights, and those of the classes in the loss; the plan is made by `begin`."""
         recipe = course.recipe
-        self.course, self.parameters, self.mean = course, parameters, mean
+        self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
         self.plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()
@@ -36,8 +42,16 @@ class Stepper:
             return
         if self.plan:
             self.plan.release()
-        numbers = {"sink": recipe.optimizer, "factors": factors, "accumulate": recipe.accumulate}
-        self.plan = Plan(self.parameters, recipe.batch, "train", control=self.control, **numbers)
+        self.plan = Plan(
+            self.parameters,
+            recipe.batch,
+            "train",
+            sink=recipe.optimizer,
+            factors=factors,
+            accumulate=recipe.accumulate,
+            class_weights=self.class_weights,
+            control=self.control,
+        )
         self.plan.put_mean(self.mean)
 
     def queue(self, epoch: int, done: float) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cualex.evaluation import Evaluation
+from cualex.evaluation import Evaluation, entropy
 
 WINDOW = 100  # updates whose losses are kept; the second half of them is recent
 FEWEST = 20  # updates, before which no training is stuck
@@ -46,7 +46,7 @@ class Watch:
 
     def __init__(self, labels: np.ndarray, batch: int, every: bool = False):
         """Start with no losses seen."""
-        self.guessing, self.every = entropy(labels), every
+        self.guessing, self.every = entropy(np.bincount(labels)), every
         self.patience = max(WINDOW, PER_CLASS * len(np.unique(labels)) / batch)
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._said, self._looked, self._validated = False, 0, 0
@@ -112,14 +112,7 @@ def better(found: Evaluation) -> bool:
     share = np.bincount(found.labels).max() / found.count
     chance = found.count * share + DEVIATIONS * math.sqrt(found.count * share * (1 - share))
     near = max(NEAR, DEVIATIONS * SPREAD / math.sqrt(found.count))
-    return bool(found.right1 > chance or found.loss < (1 - near) * entropy(found.labels))
-
-
-def entropy(labels: np.ndarray) -> float:
-    """Return the entropy of the frequencies of labels: the least mean loss of one answer for all images."""
-    counts = np.unique(labels, return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return bool(found.right1 > chance or found.loss < (1 - near) * entropy(np.bincount(found.labels)))
 
 
 def some(pack) -> np.ndarray:
@@ -160,17 +153,11 @@ def diagnosis(
     return f"the loss stays at {where}.\n  dead filters: {said(dead)}\n  likely cause: {cause}"
 
 
-def off_centre(mean: float, deviation: float, own: bool) -> str:
-    """Say that what the network reads is far from zero; `own`: the mean picture is the one of these pictures' pack."""
-    cause = (
-        "the mean picture is not that of these pictures: pack them again"
-        if own
-        else "the mean picture is that of the weights to begin with. That is right where these pictures are so much "
-        "brighter or darker, as drawings on white are, and wrong where mean picture or pixels have another scale"
-    )
+def off_centre(mean: float, deviation: float) -> str:
+    """Say that what the network reads is far from zero, though the mean picture is the one of these pictures' pack."""
     return (
         f"what the network reads, pictures less the mean picture, lies {mean:+.0f} levels from zero, with a deviation "
-        f"of {deviation:.0f}: {cause}."
+        f"of {deviation:.0f}: the mean picture is not that of these pictures: pack them again."
     )
 
 

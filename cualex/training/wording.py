@@ -23,6 +23,7 @@ _WORDS = {
     "momentum": "momentum",
     "decay": "weight decay",
     "dropout": "dropout after fc6, fc7",
+    "class_weights": "class weights in the loss",
     "epochs": "epochs, at most",
     "schedule": "rate falls",
     "stop_after": "ends without gain",
@@ -37,9 +38,15 @@ _NONE = "none"
 _OPTIMIZERS = {"momentum": "momentum", "adam": "Adam, as in Keras"}
 
 
-def rows(recipe, paper) -> list[tuple[str, str, str]]:
-    """Return a row a number of a Recipe: its name, what it is here, and what it is in the paper ("" where the same)."""
-    own, theirs = _said(recipe), _said(paper) | {"views": "2,048"}
+PAPER_VIEWS = {"views": "2,048"}  # as the paper counts them, without the last offset of either axis
+
+
+def rows(recipe, other, known: dict[str, str] | None = None) -> list[tuple[str, str, str]]:
+    """Return a row a number of a Recipe: its name, what it is here, and what it is in another ("" where the same).
+
+    known: what is said of the other in another way than follows from its numbers.
+    """
+    own, theirs = _said(recipe), _said(other) | (known or {})
     names = [name for name in _WORDS if name != "variant" or recipe.variant]
     return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in names]
 
@@ -84,7 +91,7 @@ def _word(name: str, value) -> str:
         return f"at the {value}"
     if name == "optimizer":
         return _OPTIMIZERS[value]
-    if name in ("colour_noise", "plain_epochs", "freeze") and not value:
+    if name in ("class_weights", "colour_noise", "plain_epochs", "freeze") and not value:
         return _NONE
     if name == "freeze":
         return ", ".join(value)

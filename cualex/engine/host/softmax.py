@@ -3,14 +3,14 @@
 import numpy as np
 
 
-def forward(device, x, labels, y, dx, sums, *, control, parts=1) -> None:
+def forward(device, x, labels, y, dx, sums, *, control, parts=1, class_weights=None) -> None:
     """Write probabilities `y`, sums (loss, top-1, top-5, counted pictures) and, unless None, the gradient `dx`.
 
-        y = exp(x - max x) / SUM exp(x - max x)       dx = (y - 1 at the label) / counted pictures / parts
+        y = exp(x - max x) / SUM exp(x - max x)       dx = w[label] (y - 1 at the label) / counted pictures / parts
 
     x, y and dx are (1, pictures, classes), labels (pictures,) with -1 where a picture is not counted, sums (4,)
-    in float64. `control.finite` becomes false when the loss is not finite; in the later of a batch's `parts` it
-    stays so.
+    in float64. `class_weights` (classes,) are the w of dx, and of the loss -w[label] log y[label]; None: all are 1.
+    `control.finite` becomes false when the loss is not finite; in the later of a batch's `parts` it stays so.
     """
     scores, probabilities = x[0], y[0]
     with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: the loss says so
@@ -22,13 +22,17 @@ def forward(device, x, labels, y, dx, sums, *, control, parts=1) -> None:
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities /= total
     place = rank(scores[counted], own)
-    sums[0] = (np.log(total[counted, 0].astype(np.float64)) - shifted).sum()
+    losses = np.log(total[counted, 0].astype(np.float64)) - shifted
+    weights = (labels >= 0).astype(np.float64)
+    if class_weights is not None:
+        weights *= class_weights[labels]
+    sums[0] = (losses * weights[counted]).sum()
     sums[1], sums[2], sums[3] = (place < 1).sum(), (place < 5).sum(), len(counted)
     if dx is not None:
         control.finite = bool(np.isfinite(sums[0])) and (control.part == 0 or control.finite)
         np.copyto(dx[0], probabilities)
         dx[0, counted, own] -= 1
-        dx[0] *= (labels >= 0)[:, None] / (max(len(counted), 1) * parts)
+        dx[0] *= weights[:, None] / (max(len(counted), 1) * parts)
 
 
 def rank(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,32 @@
+"""What a terminal has room for: lines that are chosen or wrapped so that they fit; off a terminal they stay long."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+
+
+def columns(stream) -> int | None:
+    """Return how many columns the terminal has that a stream goes to; None where it is none, and lines may be long."""
+    from rich.console import Console
+
+    return Console(file=stream).width if stream is not None and stream.isatty() else None
+
+
+def fitting(lines: Sequence[str]) -> str:
+    """Return the first line that stderr's terminal has room for, or the last; off a terminal the first."""
+    width = columns(sys.stderr)
+    return next((line for line in lines if width is None or len(line) <= width), lines[-1])
+
+
+def wrapped(text: str, stream) -> str:
+    """Wrap a sentence to the terminal that a stream goes to; off a terminal it stays one line.
+
+    A command at its end has a line of its own, which only the terminal wraps, so that it can be copied.
+    """
+    width = columns(stream)
+    if width is None:
+        return text
+    sentence, colon, command = text.partition(": cualex ")
+    how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    filled = textwrap.fill(sentence + colon[:1], width, **how)
+    return f"{filled}\n  cualex {command}" if colon else filled

@@ -1,0 +1,107 @@
+"""The verdict on a training in words: lines that each say a finding, and what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cualex.training.verdict import Verdict
+
+
+def lines(found: Verdict, run: str, data: str, kept: bool) -> list[str]:
+    """Write what `Verdict.lines` says."""
+    command = f"cualex train {shlex.quote(data)}"
+    said = [_guessing(found, command), _weights_kept(found), _recall(found), _overfitting(found)]
+    return [line for line in (*said, _improving(found, run, command, kept)) if line]
+
+
+def _guessing(found: Verdict, command: str) -> str:
+    low, high = (100 * bound for bound in found.interval)
+    places = 0 if high - low >= 5 else 1
+    said = (
+        f"{found.phrase}: {100 * found.last_top1:.1f} % of "
+        f"{_count(found.images, 'validation image' if found.held_out else 'training image')} right "
+        f"(95 % interval {low:.{places}f} to {high:.{places}f} %); "
+        f"always naming the largest class: {100 * found.baseline:.0f} %."
+    )
+    if not found.held_out:
+        return f"{said} This says nothing about new images: hold some out with --val-split 0.2."
+    if found.better:
+        return said
+    if not found.cannot_tell:
+        return (
+            f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
+        )
+    could = f"; about {found.images_needed:,} could" if found.images_needed else ""
+    return (
+        f"{said} {_count(found.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
+        "more of them (--val-split 0.4)."
+    )
+
+
+def _weights_kept(found: Verdict) -> str:
+    if found.top1 == found.last_top1:
+        return ""
+    return (
+        f"That is the last epoch, {found.epochs}. The weights kept are those of epoch {found.best_epoch}, with "
+        f"{100 * found.top1:.1f} %: the best of {found.epochs} on these images, so less is likely on others."
+    )
+
+
+def _recall(found: Verdict) -> str:
+    if found.macro_recall is None or not found.uneven:
+        return ""
+    said = f"Macro recall, the mean of the classes, which are uneven: {100 * found.macro_recall:.1f} %."
+    if found.balance_advised:
+        return f"{said} --class-weights balanced makes small classes count as much as large ones."
+    return said
+
+
+def _overfitting(found: Verdict) -> str:
+    train_loss, val_loss = _loss(found.train_loss), _loss(found.val_loss)
+    if not found.held_out:
+        return f"Training loss {train_loss}. Without images held out nobody can say whether it overfits."
+    guessing = f"guessing by the shares of the classes: {_loss(found.baseline_loss)}"
+    if found.overfitting:
+        return (
+            f"Overfitting: since epoch {found.lowest_epoch} the training loss fell from "
+            f"{_loss(found.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
+            f"{_loss(found.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
+            "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
+        )
+    losses = f"training loss {train_loss}, validation loss {val_loss} ({guessing})"
+    return f"Not overfitting: {losses}." if found.overfitting is False else f"{losses.capitalize()}."
+
+
+def _improving(found: Verdict, run: str, command: str, kept: bool) -> str:
+    longer = f"--epochs {2 * found.epochs}"
+    anew = f"train anew with {longer}, and later --drop-epochs if you gave them"
+    if found.improving is None:
+        return f"{_count(found.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
+    if found.right == found.images:
+        return "All of them are right, so more epochs can show no gain."
+    if not found.improving and not found.better:
+        return (
+            f"Not improving: no clear gain in the last {found.improving_over} epochs. What has not begun to learn "
+            f"may need more of them ({longer}) or another learning rate (--lr; it was {found.highest_rate:.2g})."
+        )
+    if not found.improving:
+        return f"No longer improving: no clear gain in the last {found.improving_over} epochs, so more gain little."
+    if found.rate_fallen:
+        return (
+            f"Still improving, but the learning rate has fallen to {found.rate:.2g}, where more epochs gain little: "
+            f"{anew}."
+        )
+    if kept:
+        return f"Still improving. To go on: cualex train --resume {shlex.quote(run)} {longer}"
+    return f"Still improving. To go on from here: {command} --from {shlex.quote(f'{run}/best.safetensors')}"
+
+
+def _loss(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

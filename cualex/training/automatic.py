@@ -1,0 +1,71 @@
+"""The recipe of a training that nobody chose numbers for: from the number of images, and the kind of device.
+
+The paper's recipe is made for 1.2 million images: batches of 128 make one or two updates an epoch of a small folder,
+and a rule that waits for epochs waits for nothing. What a network needs is updates. So small sets get small batches
+and many epochs, by the tables below and nothing else: never by measured speed, so that the same folder gives the same
+recipe on every machine. All rows have the paper's momentum, decay, dropout and augmentation, and a rate that falls
+along a cosine from 0.01, or from 0.003 where weights are there to begin with.
+"""
+
+import math
+from dataclasses import dataclass
+
+from cualex.training.recipes import OWN, PAPER, QUICK, Recipe
+
+LEAST = 1000  # updates of any training
+PATIENCE = 500  # updates that --schedule plateau waits for, at the least
+BUNDLED_UP_TO = 5_000  # training images that the bundled network is begun with
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold what sets of up to `images` training images are trained with: batch, epochs, and those of fine-tuning."""
+
+    images: float
+    batch: int
+    epochs: int
+    tuning: int
+
+
+CPU = (
+    Row(100, batch=16, epochs=100, tuning=40),
+    Row(300, batch=16, epochs=80, tuning=40),
+    Row(1_000, batch=16, epochs=60, tuning=32),
+    Row(5_000, batch=32, epochs=30, tuning=15),
+    Row(20_000, batch=32, epochs=15, tuning=8),
+    Row(100_000, batch=64, epochs=10, tuning=5),
+    Row(math.inf, batch=128, epochs=5, tuning=3),
+)
+# Not tested: no GPU has run it yet.
+GPU = (
+    Row(1_000, batch=16, epochs=80, tuning=40),
+    Row(5_000, batch=32, epochs=60, tuning=30),
+    Row(20_000, batch=64, epochs=60, tuning=20),
+    Row(math.inf, batch=128, epochs=90, tuning=10),
+)
+LARGE_CROPS = 5_000  # images from which on a GPU sees the paper's crops in the place of small ones
+TUNING = {"rate": 0.003, "head_rate": 3.0}  # where weights are there to begin with
+
+
+def choose(
+    network: str, images: int, cuda: bool, tuned: bool = False, batch: int | None = None, crop: int | None = None
+) -> Recipe:
+    """Return the recipe for so many training images, on GPUs or on the CPU.
+
+    tuned: there are weights to begin with.  batch, crop: as the user has chosen them.
+    """
+    row = next(row for row in (GPU if cuda else CPU) if images <= row.images)
+    base = _base(network, cuda and images >= LARGE_CROPS)
+    batch = batch or min(row.batch, base.batch, images)
+    updates = images / batch  # an epoch; batches go on from one to the next
+    epochs = max(row.tuning if tuned else row.epochs, math.ceil(LEAST / updates))
+    numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
+    patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
+    chosen = base.but(**numbers, patience=patience, ties="last", colour_noise=PAPER.colour_noise)
+    return chosen.but(**TUNING) if tuned and chosen.optimizer == "momentum" else chosen
+
+
+def _base(network: str, large: bool) -> Recipe:
+    """Return the numbers of a network that do not follow from the set: its crop, its rule, its initial weights."""
+    own = OWN.get(network) or PAPER.but(network=network)
+    return own if large or network not in QUICK else QUICK[network].but(batch=own.batch)

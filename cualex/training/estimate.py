@@ -1,0 +1,57 @@
+"""How long a training will take, from a few updates on the machine that will run it."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex import networks
+from cualex.model import BATCH, Model
+from cualex.parameters import Parameters
+from cualex.plan import Plan
+from cualex.training.recipes import Recipe
+from cualex.weights import Weights
+
+STEPS = 2  # that are timed, after one that is not
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Hold the seconds of an update, and those of evaluating a batch of `BATCH` images."""
+
+    update: float
+    evaluation: float
+
+    def seconds(self, recipe: Recipe, images: int, validation: int) -> float:
+        """Return the time of all updates of a training and of all evaluations between its epochs.
+
+        Reading images, writing checkpoints and compiling kernels are not in it.
+        """
+        return recipe.epochs * (images / recipe.batch * self.update + validation / BATCH * self.evaluation)
+
+
+def measure(recipe: Recipe, classes: int, **settings) -> Speed:
+    """Time a recipe's updates and its evaluation on blank images, with weights of zero.
+
+    settings: as `Parameters` takes them.
+    """
+    network = networks.build(recipe.network, **recipe.arguments(classes))
+    parameters = Parameters(network, **settings)
+    mean = np.zeros((network.stored, network.stored, 3), np.float32)
+    model = Model(Weights(network, {}, [""] * classes, mean), parameters=parameters)
+    update = Plan(parameters, recipe.batch, sink=recipe.optimizer, accumulate=recipe.accumulate)
+    update.put_mean(mean)
+    return Speed(*(_timed(plan, model.centre()) for plan in (update, model.plan(BATCH))))
+
+
+def _timed(plan: Plan, view: tuple[int, int, int]) -> float:
+    side = plan.parameters.network.stored
+    blank = np.zeros((plan.batch, side, side, 3), np.uint8)
+    plan.put(blank, np.tile(view, (plan.batch, 1)), np.zeros(plan.batch, np.int32))
+    plan.run()
+    plan.wait()
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        plan.run()
+        plan.wait()
+    return (time.perf_counter() - began) / STEPS
