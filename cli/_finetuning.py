@@ -58,4 +58,3 @@ def default(data: str, images: int, scratch: bool):
     if chosen or data == "demo" or images > automatic.BUNDLED_UP_TO:
         return None
     return weights.load(pretrained.FILE)
-

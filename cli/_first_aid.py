@@ -63,11 +63,11 @@ def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bo
     count, ended = chosen["overfit"], []
     compiling, tries = _output.Compiling(), 1 if chosen["lr"] else overfit.TRIES
     records = overfit.overfit(recipe, pack, count, kept, device, chosen["precision"], compiling, tries)
-    total = tries * fitting.limit(recipe, count)
+    total = fitting.limit(recipe, count)  # of the first try, which is mostly the last; others may go beyond
     with _output.Progress("Learning by heart", total, "updates at the most") as progress:
         for fit in records:
             right = f"{fit.right} of {fit.pictures} named right"
-            progress(fit.updates, f"rate {fit.rate:g}, loss {fit.loss:.3f}, {right}")
+            progress(min(fit.updates, total), f"rate {fit.rate:g}, loss {fit.loss:.3f}, {right}")
             if fit.ended:
                 ended.append(fit)
     if as_json:
