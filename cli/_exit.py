@@ -4,12 +4,14 @@
 the others are those of `cualex.errors`.
 """
 
+import _thread
 import contextlib
 import errno
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -83,27 +85,37 @@ def finish(call: Callable[[], object]) -> int:
 def _signals() -> Iterator[None]:
     """Raise `Terminated` where SIGTERM finds the program, and KeyboardInterrupt where Ctrl-C does.
 
-    Not within an import's own callback: Python drops what is raised there, and the signal would be lost. It is sent
-    again a moment later. Only the main thread may set a handler.
+    Where Python drops what is raised (a weak reference's callback, of imports and thread pools too, or a `__del__`)
+    the signal would be lost: it is sent again a moment later. Only the main thread may set a handler.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if frame and frame.f_code.co_filename.startswith("<frozen importlib"):
-            again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
-        else:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
+    def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            report(unraisable)
+            return
+        number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
+        # not threading's Thread: the callback may have come while its lock is held
+        _thread.start_new_thread(_send_again, (number,))
+
+    report, sys.unraisablehook = sys.unraisablehook, dropped
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = report
+
+
+def _send_again(number: int) -> None:
+    time.sleep(AGAIN)
+    os.kill(os.getpid(), number)
 
 
 def _settle_stdout() -> None:

@@ -224,24 +224,35 @@ def test_exit_outside_the_main_thread_sets_no_handler():
     assert codes == [0]
 
 
+DROPPING = {
+    "weak reference": "reference = weakref.ref(victim, lambda _: os.kill(os.getpid(), number))\n",
+    "finaliser": "Victim.__del__ = lambda self: os.kill(os.getpid(), number)\n",
+    "garbage collection": "gc.callbacks.append(lambda phase, _: phase == 'stop' and os.kill(os.getpid(), number))\n",
+}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_a_callback_of_an_import_is_not_lost(number):
-    """Python drops what is raised there, which is not the program's own code."""
+@pytest.mark.parametrize("setting", DROPPING.values(), ids=list(DROPPING))
+def test_a_signal_where_python_drops_exceptions_is_not_lost(setting, number):
     code = (
-        "import os, signal, sys, time\n"
+        "import gc, os, sys, time, weakref\n"
         "from cualex.cli import _exit\n"
         "import click\n"
-        "inside = compile('import os; os.kill(os.getpid(), number)', '<frozen importlib._bootstrap>', 'exec')\n"
+        "class Victim: pass\n"
+        f"victim, number = Victim(), {int(number)}\n"
+        f"{setting}"
         "def work():\n"
+        "    global victim\n"
         "    try:\n"
-        f"        exec(inside, {{'number': {int(number)}}})\n"
-        "    except KeyboardInterrupt:\n"
-        "        print('raised where it is dropped')\n"
-        "    try:\n"
+        "        victim = None\n"
+        "        gc.collect()\n"
+        "        gc.callbacks.clear()\n"
+        "        print('dropped')\n"
         "        time.sleep(20)\n"
         "    except KeyboardInterrupt as error:\n"
         "        raise click.Abort from error\n"
         "sys.exit(_exit.finish(work))\n"
     )
     result = program(code=code, capture_output=True)
-    assert (result.returncode, result.stdout) == (128 + number, ""), result.stderr
+    assert (result.returncode, result.stdout) == (128 + number, "dropped\n"), result.stderr
+    assert "Exception ignored" not in result.stderr
