@@ -2,7 +2,7 @@
 
 
 def line(found) -> str:
-    """Say in a line how fast weights move, and how much is zero: what a person looks at first."""
+    """Say in a line how fast weights move, the share of zeros, and that of dead filters of each layer that has any."""
     moved = {
         name.removesuffix(".weight"): size.change / size.mean
         for name, size in found.sizes.items()
@@ -15,9 +15,11 @@ def line(found) -> str:
     if found.activity:
         zeros = [activity.zeros for activity in found.activity.values()]
         dead = {name: activity.dead for name, activity in found.activity.items() if activity.dead}
-        listed = ", ".join(f"{name} {share:.1%}" for name, share in dead.items()) or "none"
-        parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead filters: {listed}"]
-    return "  layers: " + "; ".join(parts)
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in dead.items()) or "none"
+        parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead: {listed}"]
+        if lost := [name for name, share in dead.items() if share == 1]:
+            parts.append(f"nothing passes {lost[0]}: the rate is too large")
+    return "  " + "; ".join(parts)
 
 
 def table(found) -> list[str]:

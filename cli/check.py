@@ -19,6 +19,14 @@ LISTED = 10  # cases of each finding on the screen, and classes at either end of
 @_options.val_split
 @_options.val
 @_options.names
+@click.option(
+    "-w",
+    "--weights",
+    type=_options.FILE,
+    metavar="FILE",
+    help="Compare the preprocessing too: classify images with these weights as they are, with red and blue swapped, "
+    "inverted, and with other mean images.",
+)
 @_options.workers
 @_options.as_json
 def check(
@@ -28,6 +36,7 @@ def check(
     val_split: float,
     val: str,
     names: Path | None,
+    weights: Path | None,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -42,12 +51,17 @@ def check(
     Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
     looked at as training divides it with the same --val-split and --val.
 
+    What all images have in common cannot be seen in them alone. With --weights of a network that has learned the
+    same classes, up to 256 images are classified as they are and as other preprocessing would give them, and the one
+    that fits clearly better is named.
+
     The exit code is 3 if some pictures could not be read, 1 if training would refuse the set, else 0.
 
     \b
     Examples:
         cualex check pictures/
         cualex check cifar10.zip --network cifar-relu
+        cualex check pictures/ --weights runs/train/best.safetensors
         cualex check imagenet.tar --names val.txt --json > report.json
     """
     from cualex import networks
@@ -59,15 +73,75 @@ def check(
     report = watch(work, "Checking", "cannot be read")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")
+    compared = None
+    if weights and report.refusal is None:
+        compared = _compare(weights, data, val_split=val_split, val=val, names=names)
     if as_json:
-        _output.document(_document(report))
+        _output.document(_document(report) | ({"weights": compared} if compared else {}))
     else:
         _show(report)
+        if compared:
+            _show_compared(compared)
     if report.refusal is not None:
         raise DataError(report.refusal)
     if report.unreadable:
         total = sum(report.files.values())
         raise Unreadable(f"{report.unreadable:,} of {total:,} pictures could not be read; they are listed.")
+
+
+def _compare(file: Path, data: str, **division) -> dict:
+    """Classify some images of validation, or of train where there is none, under each change of the preprocessing."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    from cualex import preprocessing, weights
+    from cualex.data import decoding, sources
+    from cualex.errors import PictureError
+
+    found = weights.load(file)
+    source = sources.find(data, classes=found.classes, **division)
+    split = source.validation or "train"
+    pictures = source.splits[split]
+    spaced = np.linspace(0, len(pictures) - 1, min(preprocessing.MOST, len(pictures))).astype(int)
+
+    def decode(picture):
+        try:
+            return decoding.decode_one(picture, found.network.stored), picture.label
+        except PictureError:  # the check itself lists it
+            return None
+
+    with ThreadPoolExecutor() as threads:
+        decoded = [each for each in threads.map(decode, [pictures[index] for index in spaced]) if each]
+    fits = []
+    if decoded:
+        images, labels = (np.array(part) for part in zip(*decoded, strict=True))
+        with _output.Progress("Comparing", len(preprocessing.CHANGES) * len(labels)) as progress:
+            for fit in preprocessing.fits(found, images, labels):
+                fits.append(fit)
+                progress(len(fits) * len(labels))
+    better = preprocessing.best(fits)
+    return {
+        "file": file,
+        "split": split,
+        "images": len(decoded),
+        "fits": [{"change": fit.change, "right": fit.right, "loss": fit.loss} for fit in fits],
+        "better": better and better.change,
+    }
+
+
+def _show_compared(compared: dict) -> None:
+    count = compared["images"]
+    click.echo(f"\nWith {compared['file']}, {count:,} images of {compared['split']}:")
+    for fit in compared["fits"]:
+        click.echo(f"  {fit['change']:<24} {fit['right'] / count:>6.1%} right, loss {fit['loss']:.3g}")
+    if better := compared["better"]:
+        click.echo(
+            f"preprocessing: they fit better with {better}. Images and weights were preprocessed differently: "
+            "correct one of them, or train on these images."
+        )
+    else:
+        click.echo("No other preprocessing fits better.")
 
 
 def _document(report) -> dict:

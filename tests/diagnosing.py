@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cualex import preprocessing
 from cualex.data import checking
 from cualex.data.decoding import finish
 from cualex.errors import Diverged
@@ -34,6 +35,15 @@ def gradients_checked(recipe, pack, kept=None):
     return next((row.layer for row in rows if not row.right), QUIET)
 
 
+def preprocessing_compared(kept, pack):
+    """Return the change of the preprocessing under which `check --weights` says that the images fit better."""
+    chosen = np.linspace(0, len(pack) - 1, min(preprocessing.MOST, len(pack))).astype(int)
+    images = np.empty((len(chosen), pack.size, pack.size, 3), np.uint8)
+    pack.read(chosen, images)
+    better = preprocessing.best(list(preprocessing.fits(kept, images, pack.labels[chosen])))
+    return better.change if better else QUIET
+
+
 NOTICES = {"the loss stays at": "stuck", "what the network reads": "off centre"}
 
 
@@ -54,6 +64,7 @@ def trained(recipe, pack, validation, run, **settings):
     share = np.bincount(validation.labels).max() / len(validation)
     return {
         "training": ", ".join(dict.fromkeys(said)) or QUIET,
+        "end": (run.outcome() or {}).get("verdict", ""),
         "best top-1": f"{max(top1):.3f}",
         "last top-1": f"{top1[-1]:.3f}",
         "guessing": f"{share:.3f}",

@@ -3,26 +3,26 @@
     python tests/diagnostics_table.py            about 40 minutes on 2 cores; it goes on where it was stopped
 
 A row is a set; "quiet" is what a diagnostic says when it has nothing to say. check: `cualex check` on the files.
-overfit: `train --overfit 32`. gradients: `train --check-gradients`, with initial weights, and with those at the end.
-training: what `train` says while it runs. The network is alexnet at 67 pixels, by the recipe below. Validation has as
-many images of a class as 0.4 times what training has.
+check --weights: the best weights of the training on the validation images. overfit: `train --overfit 32`.
+gradients: `train --check-gradients`, with initial weights, and with those at the end. training: what `train` says while
+it runs; end: the verdict. The network is alexnet at 67 pixels, by the recipe below. Validation has as many images of a
+class as 0.4 times what training has.
 
 What is responsible for what:
 
-    labels shuffled            No image shows it. In training validation stays at guessing: the end says so, and "stuck"
-                               where the loss stays there too. Images that are all different are learned by heart with
-                               any labels, so that overfit is quiet, and says that it cannot know.
+    shuffled labels            No image shows it. The verdict: no better than guessing; and "stuck" where the loss
+                               stays at that of guessing. Images that all differ are learned by heart with any labels,
+                               so that overfit is quiet, and says that it cannot know.
     copies with other labels   check: contradiction, leakage; overfit, before anything is trained
-    images that are all alike  the same
+    all alike                  the same
     one class twice            check: overlap, and each copy; overfit
-    val with red and blue      check: colours, unless the images are grey or no class has a tint of its own
-    changed about
-    all splits so              Nothing, and nothing can: it is a set like any other. Where training begins with weights
-                               that know the colours as they were, it only takes longer.
-    mean picture doubled       training: "off centre"; where the mean picture is that of weights to begin with, it says
-                               as well that this may be right, as for drawings on white
+    val swapped                Red and blue are swapped in validation. check: colours, unless the images are grey or
+                               no class has a tint of its own.
+    all swapped                They are in both. No image shows it; check --weights does, with weights that have learned
+                               the same classes in the right colours (here the other way round).
+    mean picture doubled       training: "off centre"
     rate times 30              training: "stuck" or not finite; overfit with --lr
-    a mean that is no number   training and overfit name what the network reads
+    mean picture with NaN      training and overfit name what the network reads
 """
 
 import csv
@@ -37,7 +37,6 @@ import numpy as np
 from cualex import weights
 from cualex.data import pack, sources
 from cualex.data.decoding import finish
-from cualex.training import finetuning
 from cualex.training.overfit import TRIES
 from cualex.training.recipes import PAPER
 from cualex.training.run import Run
@@ -55,20 +54,23 @@ def recipe(count, **numbers):
     return RECIPE.but(epochs=epochs, drop_epochs=(epochs * 4 // 5,), **numbers)
 
 
-def row(place, learn, judge, spoil=None, rate=1.0, start=None):
-    """Return what is said of two sets of images, with the rate times a number; `spoil` changes the pack of train."""
+def row(place, learn, judge, spoil=None, rate=1.0, against=None):
+    """Return what is said of two sets of images, with the rate times a number.
+
+    spoil: changes the pack of train.  against: the images of check --weights, those of validation if not given.
+    """
     kinds.on_disk(place / "set", learn)
     kinds.on_disk(place / "set", judge, "val")
     source = sources.find(place / "set")
     train, val = (finish(pack.pack(source, split, SIZE, cache=place)) for split in ("train", "val"))
     train = spoil(train) if spoil else train
     how, run = recipe(len(train), rate=RECIPE.rate * rate), Run.create(place)
-    begun = start and finetuning.start(start, how, list(train.classes))
-    found = diagnosing.trained(how, train, val, run, start=begun)
+    found = diagnosing.trained(how, train, val, run)
     best = run.path / "best.safetensors"
     kept = weights.load(best) if best.exists() and not spoil and rate == 1 else None
     return {
         "check": diagnosing.checked(place / "set", SIZE),
+        "check --weights": kept and diagnosing.preprocessing_compared(kept, kinds.Pack(against or judge, SIZE)),
         "overfit": diagnosing.learned_by_heart(how, train, tries=TRIES if rate == 1 else 1),
         "gradients": diagnosing.gradients_checked(how, train),
         "gradients at the end": kept and diagnosing.gradients_checked(how, train, kept),
@@ -104,16 +106,15 @@ def cases():
             ("copies with other labels", kinds.shuffled_copies, same),
             ("all alike", kinds.all_alike, kinds.all_alike),
             ("one class twice", kinds.one_twice, kinds.one_twice),
-            ("val with red and blue changed about", same, kinds.swapped),
-            ("all with red and blue changed about", kinds.swapped, kinds.swapped),
+            ("val swapped", same, kinds.swapped),
+            ("all swapped", kinds.swapped, kinds.swapped),
         ):
-            yield (
-                f"{kind}: {name}",
-                False,
-                lambda place, kind=kind, change=change, change_val=change_val: row(
-                    place, *drawn(kind, change, change_val)
-                ),
-            )
+
+            def make(place, kind=kind, name=name, changes=(change, change_val)):
+                right = kinds.draw(kind, seed=1, share=SHARE) if name == "all swapped" else None
+                return row(place, *drawn(kind, *changes), against=right)
+
+            yield f"{kind}: {name}", False, make
         for name, settings in (
             ("mean picture doubled", {"spoil": doubled}),
             ("mean picture with NaN", {"spoil": broken}),

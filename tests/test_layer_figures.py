@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import colours
 import numpy as np
@@ -194,8 +195,10 @@ FOUND = Figures(
 
 def test_what_is_found_is_a_line_or_a_table():
     assert _layers.line(FOUND) == (
-        "  layers: |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead filters: relu1 3.1%"
+        "  |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead: relu1 3%"
     )
+    lost = replace(FOUND, activity=FOUND.activity | {"relu2": Activity(1.0, 1.0)})
+    assert _layers.line(lost).endswith("; dead: relu1 3%, relu2 100%; nothing passes relu2: the rate is too large")
     assert _layers.table(FOUND) == [
         "  input: mean -0.2, 0.5, 12.0, deviation 50.0, 60.0, 70.0 (red, green, blue, in levels of 0 to 255)",
         "  layer          mean |w|       |dw|   mean |b|       |db|   zeros    dead",

@@ -134,12 +134,13 @@ def test_dead_filters_are_counted():
 
 
 def test_the_diagnosis_names_the_dead_layer():
-    text = diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu2": 0.9}, 0.01, 1000)
+    text = diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu2": 1.0}, 0.01, 1000)
     assert "ln(10) = 2.303" in text
-    assert "relu1 0%, relu2 90%" in text
-    assert "most of relu2 is zero on every picture" in text
+    assert "relu1 0%, relu2 100%" in text
+    assert "all of relu2 is zero on every picture" in text
     assert "--lr 0.001" in text
-    assert "--lr 0.03" in diagnosis(2.3, math.log(10), 10, {"relu1": 0.0}, 0.01, 1000)
+    # right data have layers with so many dead units
+    assert "--lr 0.03" in diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu7": 0.99}, 0.01, 1000)
 
 
 # --- run

@@ -3,7 +3,8 @@
     mean |w|     of a parameter, and mean |dw| of the change that the last update made, as the program of 2012 printed.
                  An update is w <- w + v, so the change is the velocity, and nothing need be kept for it.
     zeros        the share of a ReLU's outputs that are zero.
-    dead         the share of its filters, or units, that are zero on every picture looked at.
+    dead         the share of its filters, or units, that are zero on every picture looked at. On right data of two
+                 classes nine tenths of fc7's units may be; but nothing passes a layer whose units all are.
     input        mean and deviation of what the network reads: pictures less the mean picture, in levels of 0 to 255.
 
 Nothing is written that the training reads, so that no bit of it changes. Both are made on the device; what comes from

@@ -138,11 +138,9 @@ def diagnosis(
         if abs(loss - guessing) < CLOSE * guessing
         else f"{loss:.3f}, and guessing has {known}"
     )
-    worst = max(dead, key=dead.get, default=None)
-    if worst and dead[worst] > 0.5:
-        cause = (
-            f"most of {worst} is zero on every picture, which a rate too large does: try --lr {rate / 10:g}"
-        )
+    lost = next((name for name, share in dead.items() if share == 1), None)
+    if lost:
+        cause = f"all of {lost} is zero on every picture, which a rate too large does: try --lr {rate / 10:g}"
     elif updates < SHORT:
         cause = (
             f"the filters are alive, and the training has only {updates:.0f} updates: try more --epochs or a smaller "
