@@ -62,7 +62,8 @@ def test_averages_that_are_not_restored_are_found(unbroken, tmp_path, monkeypatc
     assert left(stopped)["weights"] != unbroken["weights"]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [40])
 def test_kills_lose_nothing(forks, unbroken, tmp_path, kills):
     """A checkpoint is written after every update."""
     chance, killed, number = random.Random(kills), 0, 0

@@ -241,7 +241,7 @@ def test_classes_that_have_few_pictures_in_common_are_not_one(folder):
     assert found(looked(folder))["overlap"] == [(("ant", "bee"), "7 of 14 and 23")]
 
 
-COLOURFUL = ["demo", "textures", "photographs", "tiny"]
+COLOURFUL = ["textures", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("demo", "photographs", "tiny"))]
 
 
 @pytest.mark.parametrize("kind", COLOURFUL)

@@ -281,7 +281,7 @@ def macro_recall(place, seed, **numbers):
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))]
 )
 def test_balanced_weights_raise_the_macro_recall(tmp_path, seed):
     """The best threshold for both classes alike is half way, and names 84 % right; for 95 and 5 % of the images it is

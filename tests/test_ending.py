@@ -256,7 +256,7 @@ def test_killed_while_it_ends_a_run_is_whole(whole, tmp_path, monkeypatch, momen
         records.close()
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_where_checkpoints_go(forks, whole, tmp_path, kills):
     """Half of the kills are aimed at a file that is being written; finished.json is one of them."""
     chance, killed, number = random.Random(kills), 0, 0

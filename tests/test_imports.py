@@ -45,6 +45,7 @@ ORDER = [
     "cualex.data",
     "cualex.model",
     "cualex.evaluation",
+    "cualex.preprocessing",
     "cualex.formats",
     "cualex.training",
     "cualex.pictures",

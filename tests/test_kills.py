@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("speck")
 PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would with more weights
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_lose_nothing(forks, whole, tmp_path, kills):
     """A checkpoint is written after every update, and half of the kills are aimed at one that is half written."""
     chance, killed, lost, number = random.Random(kills), 0, 0, 0
