@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -329,6 +330,12 @@ def test_overfitting_says_since_when_and_what_helps():
     assert lines(judged())[1].startswith(
         "Not overfitting: training loss 1.00, validation loss 1.24 (guessing"
     )
+
+
+def test_a_weighted_training_loss_is_marked_since_the_validation_loss_is_not_weighted():
+    losses = next(line for line in lines(lopsided(0.5, balanced=True)) if "raining loss" in line)
+    assert re.search(r"[Tt]raining loss \d\.\d\d \(classes weighted\), validation loss \d\.\d\d \(", losses)
+    assert "weighted" not in "".join(lines(lopsided(0.5)))
 
 
 # --- as a document

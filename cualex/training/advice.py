@@ -70,7 +70,8 @@ def _overfitting(found: Verdict) -> str:
             f"{_loss(found.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
             "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
         )
-    losses = f"training loss {train_loss}, validation loss {val_loss} ({guessing})"
+    weighted = " (classes weighted)" if found.weighted else ""
+    losses = f"training loss {train_loss}{weighted}, validation loss {val_loss} ({guessing})"
     return f"Not overfitting: {losses}." if found.overfitting is False else f"{losses.capitalize()}."
 
 

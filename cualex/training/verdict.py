@@ -30,7 +30,8 @@ class Verdict:
     right, images: of the last epoch.  interval: the two-sided 95 % interval of right / images.
     images_needed: how many could decide where these cannot, None where they can or no number would.
     cannot_tell: too few images to decide.  held_out: whether the images were no training images.
-    train_loss, val_loss: of the last epoch.  baseline_loss: the entropy -sum p ln p of the class shares p in
+    train_loss, val_loss: of the last epoch.  weighted: whether the training loss weighs the classes, as the validation
+    loss never does.  baseline_loss: the entropy -sum p ln p of the class shares p in
     validation, the loss of naming each class with its share.
     improving: whether validation still improves, None where that cannot be said; `improving_over` so many epochs.
     rate: of the last epoch.  highest_rate: of all epochs.  rate_fallen: the last is less than half of that.
@@ -52,6 +53,7 @@ class Verdict:
     images_needed: int | None
     held_out: bool
     train_loss: float | None
+    weighted: bool
     val_loss: float | None
     baseline_loss: float
     improving: bool | None
@@ -133,6 +135,7 @@ def judge(
         images_needed=intervals.needed(hoped, baseline) if cannot_tell else None,
         held_out=held_out,
         train_loss=_finite(last["loss"]),
+        weighted=balanced,
         val_loss=_finite(last["val_loss"]),
         baseline_loss=entropy(validation),
         improving=improving,
