@@ -161,6 +161,7 @@ class CudaDevice:
     def clock(self) -> CudaClock:
         """Make a clock for work of this device."""
         if self._origin is None:
+            self.runtime.synchronize()  # else the host's clock would be read late, after other GPUs' work
             mark = self.runtime.mark(self.stream)
             self.runtime.synchronize()
             self._origin = mark, time.perf_counter()

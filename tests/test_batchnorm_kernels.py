@@ -59,6 +59,7 @@ def test_the_checked_build_finds_nothing(emulated, precision):
     assert bits(emulated(checked=True), precision, batchnorm) == bits(emulated(), precision, batchnorm)
 
 
+@pytest.mark.emulator
 def test_a_missing_barrier_is_caught(emulated):
     from emulator import EmulationError
 

@@ -32,6 +32,7 @@ def tensors(net, seed=0):
 
 
 def parameters(device="cpu", **settings):
+    small.enough(device, settings.get("runtime"))
     net = runs.mote()
     made = Parameters(net, device, **settings)
     made.load(tensors(net))

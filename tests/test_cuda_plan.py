@@ -27,8 +27,6 @@ NEAR = {"fp32": 1e-4, "tf32": 2 * 4 * 2.0**-11, "bf16": 4 * 2.0**-8}
 
 
 def parameters(runtime, device="cuda:0", precision="fp32", **settings):
-    if "cuda:1" in device and runtime.count() < 2:
-        pytest.skip("this machine has one GPU")
     return small.parameters(device, precision=precision, runtime=runtime, **settings)
 
 
@@ -284,6 +282,7 @@ def test_a_missing_copy_is_noticed(emulated, alone, monkeypatch):
     assert (train(made), small.digest(made)) != alone("fp32")
 
 
+@pytest.mark.emulator
 def test_a_buffer_reused_one_step_early_is_noticed(emulated, alone, monkeypatch):
     arrange = buffers.arrange
 
@@ -298,6 +297,7 @@ def test_a_buffer_reused_one_step_early_is_noticed(emulated, alone, monkeypatch)
         assert (train(made), small.digest(made)) != alone("fp32")
 
 
+@pytest.mark.emulator
 def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
     """Planted: rate, seed, step and slot are handed over once, inside of the graph."""
     begin, steps = CudaDevice.begin, Replay._run_steps

@@ -94,6 +94,7 @@ def test_the_links_of_every_part_are_counted(emulated):
     assert made.ledger.floats == host.ledger.floats
 
 
+@pytest.mark.emulator
 @pytest.mark.slow
 def test_a_gpu_that_forgets_the_parts_before_is_found(emulated, monkeypatch):
     """Planted: the word for a finite loss is handed over anew with every part."""

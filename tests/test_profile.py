@@ -298,6 +298,7 @@ def test_inference_has_no_row_backward():
 
 def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     """In the emulator, whose clocks tell its own time: as many operations, a row a step, links that lie in the sum."""
+    small.enough("cuda:0,cuda:1", emulated())
     monkeypatch.setattr(placements, "CupyRuntime", emulated)
     given = problem.make(small.network(width=1 / 16), 2)
     *_, ours = fast(given, "train", "cpu,cpu", 1)

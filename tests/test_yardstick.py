@@ -36,7 +36,7 @@ def test_a_turn_on_a_gpu_ends_when_its_work_is_done(emulated, monkeypatch):
     ours = Ours(problem.make(NETWORK, 3), "train", "cuda:0", "tf32")
     before = ours.loss()
     assert ours.turn(2) > 0
-    assert not any(stream.queue for stream in (ours.device.stream,))
+    assert ours.device.stream.done
     assert ours.control.step == 3
     assert ours.loss() != before
     ours.restart()

@@ -34,6 +34,11 @@ class Stream:
     arriving: Callable[[], None] | None = None
 
     @property
+    def done(self) -> bool:
+        """Say whether nothing is left to do, as CuPy's streams do."""
+        return not self.queue
+
+    @property
     def ready(self) -> bool:
         """Say whether it can go on."""
         return bool(self.queue) and (not isinstance(self.queue[0], Wait) or self.queue[0].event.happened)
