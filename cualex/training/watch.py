@@ -4,7 +4,8 @@ Guessing is one answer for all images; the best such answer, the frequencies of 
 loss: ln(classes) where they are even. A training is stuck when its recent losses are neither below that nor falling,
 and its validation is no better than guessing either. A network needs some updates to leave guessing, and more where
 there are more classes: in a long training the watch waits until each class was seen often enough, and in a short one
-until most of it is over.
+until most of it is over. It waits as long again after losses or validation were better than guessing: on right data
+too a large step can throw a network back, from where it takes as long as at first.
 
 Looking costs less than 2 % of the training. A forward pass over p pictures is a third of their share of an update, and
 comes after at least 33 p pictures: 1 %. Reading weights and velocities is a third of what an update moves of them, and
@@ -21,6 +22,8 @@ import numpy as np
 from cualex.evaluation import Evaluation, entropy
 
 WINDOW = 100  # updates whose losses are kept; the second half of them is recent
+LEAST = 200  # updates that it takes right data of two classes to leave guessing
+EVERY = 10  # updates after which losses are compared with guessing
 FEWEST = 20  # updates, before which no training is stuck
 PER_CLASS = 300  # images of each class, on average, that a long training has seen before it is
 MOST = 2 / 3  # of the updates of a training that is too short for that
@@ -47,9 +50,9 @@ class Watch:
     def __init__(self, labels: np.ndarray, batch: int, every: bool = False):
         """Start with no losses seen."""
         self.guessing, self.every = entropy(np.bincount(labels)), every
-        self.patience = max(WINDOW, PER_CLASS * len(np.unique(labels)) / batch)
+        self.patience = max(LEAST, PER_CLASS * len(np.unique(labels)) / batch)
         self._losses: deque[float] = deque(maxlen=WINDOW)
-        self._said, self._looked, self._validated = False, 0, 0
+        self._said, self._looked, self._validated, self._better = False, 0, 0, 0
 
     def due(self, update: int, batch: int, pictures: int) -> bool:
         """Say whether to look at the layers with so many pictures, at an epoch's end; if so, note that it is done."""
@@ -64,12 +67,16 @@ class Watch:
         While validation is near, that is for it to say.
         """
         self._losses.append(loss)
+        if update % EVERY == 0 and below(list(self._losses)[len(self._losses) // 2 :], self.guessing):
+            self._better = update
         return update - self._validated >= WINDOW and self._stuck(update, updates)
 
     def after_validation(self, found: Evaluation, update: int, updates: float) -> bool:
         """Take what validation gave after an update; return True the first time that the training is stuck."""
         self._validated = update
-        return not better(found) and self._stuck(update, updates)
+        if better(found):
+            self._better = update
+        return self._stuck(update, updates)
 
     @property
     def recent(self) -> float:
@@ -79,15 +86,17 @@ class Watch:
     def state(self) -> dict:
         """Return what it has seen, for a checkpoint."""
         seen = {"losses": list(self._losses), "said": self._said, "looked": self._looked}
-        return seen | {"validated": self._validated}
+        return seen | {"validated": self._validated, "better": self._better}
 
-    def restore(self, losses: list[float], said: bool, looked: int = 0, validated: int = 0) -> None:
+    def restore(
+        self, losses: list[float], said: bool, looked: int = 0, validated: int = 0, better: int = 0
+    ) -> None:
         """Take what `state` returned."""
         self._losses.extend(losses)
-        self._said, self._looked, self._validated = said, looked, validated
+        self._said, self._looked, self._validated, self._better = said, looked, validated, better
 
     def _stuck(self, update: int, updates: float) -> bool:
-        if self._said or update < max(FEWEST, min(self.patience, MOST * updates)):
+        if self._said or update - self._better < max(FEWEST, min(self.patience, MOST * updates)):
             return False
         self._said = not moving(list(self._losses), self.guessing)
         return self._said
@@ -99,9 +108,15 @@ def moving(losses: Sequence[float], guessing: float) -> bool:
     The first half of them may hold the leap of the first updates, so it is only asked where most of it lies.
     """
     earlier, recent = losses[: len(losses) // 2], losses[len(losses) // 2 :]
+    return below(recent, guessing) or statistics.median(recent) < (1 - NEAR) * statistics.median(earlier)
+
+
+def below(recent: Sequence[float], guessing: float) -> bool:
+    """Say whether the mean of losses is clearly below that of guessing: by more than their noise."""
+    if len(recent) < 2:
+        return False
     noise = DEVIATIONS * statistics.stdev(recent) / math.sqrt(len(recent))
-    below = statistics.fmean(recent) < guessing - max(NEAR * guessing, noise)
-    return below or statistics.median(recent) < (1 - NEAR) * statistics.median(earlier)
+    return statistics.fmean(recent) < guessing - max(NEAR * guessing, noise)
 
 
 def better(found: Evaluation) -> bool:
