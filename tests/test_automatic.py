@@ -4,7 +4,7 @@ import pytest
 
 from cualex import networks
 from cualex.training import automatic
-from cualex.training.recipes import PAPER
+from cualex.training.recipes import OWN, PAPER
 
 COUNTS = (2, 5, 16, 17, 48, 100, 127, 128, 240, 300, 999, 1000, 1001, 8_000, 60_000, 1_281_167)
 
@@ -31,9 +31,20 @@ def test_a_larger_set_is_never_seen_for_less():
 
 def test_what_the_table_does_not_say_is_the_papers():
     recipe = automatic.choose("alexnet", 800, cuda=False)
-    for name in ("momentum", "decay", "dropout", "augment", "colour_noise", "optimizer", "rate"):
+    for name in ("momentum", "decay", "dropout", "augment", "colour_noise", "optimizer"):
         assert getattr(recipe, name) == getattr(PAPER, name)
-    assert recipe.crop == 67
+
+
+def test_small_crops_have_a_smaller_rate():
+    chosen = {(images, gpu): automatic.choose("alexnet", images, gpu) for images in (800, 8000) for gpu in (False, True)}
+    assert {key: recipe.rate for key, recipe in chosen.items()} == {
+        (800, False): 0.005,
+        (8000, False): 0.005,
+        (800, True): 0.005,
+        (8000, True): PAPER.rate,
+    }
+    assert automatic.choose("cifar-relu", 800, cuda=False).rate == OWN["cifar-relu"].rate
+    assert {recipe.crop for recipe in chosen.values()} == {67, PAPER.crop}
     assert automatic.choose("alexnet", 1_281_167, cuda=True).crop == PAPER.crop
 
 

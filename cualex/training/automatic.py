@@ -4,7 +4,8 @@ The paper's recipe is made for 1.2 million images: batches of 128 make one or tw
 and a rule that waits for epochs waits for nothing. What a network needs is updates. So small sets get small batches
 and many epochs, by the tables below and nothing else: never by measured speed, so that the same folder gives the same
 recipe on every machine. All rows have the paper's momentum, decay, dropout and augmentation, and a rate that falls
-along a cosine from 0.01, or from 0.003 where weights are there to begin with.
+along a cosine: of an AlexNet on small crops from 0.005, since the paper's 0.01 is for batches of 128; from 0.003 where
+weights are there to begin with; of other networks from their own.
 """
 
 import math
@@ -44,6 +45,7 @@ GPU = (
     Row(math.inf, batch=128, epochs=90, tuning=10),
 )
 LARGE_CROPS = 5_000  # images from which on a GPU sees the paper's crops in the place of small ones
+SMALL = {"rate": 0.005}  # on small crops, where batches are small too
 TUNING = {"rate": 0.003, "head_rate": 3.0}  # where weights are there to begin with
 
 
@@ -68,4 +70,4 @@ def choose(
 def _base(network: str, large: bool) -> Recipe:
     """Return the numbers of a network that do not follow from the set: its crop, its rule, its initial weights."""
     own = OWN.get(network) or PAPER.but(network=network)
-    return own if large or network not in QUICK else QUICK[network].but(batch=own.batch)
+    return own if large or network not in QUICK else QUICK[network].but(batch=own.batch, **SMALL)
