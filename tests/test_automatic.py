@@ -36,7 +36,8 @@ def test_what_the_table_does_not_say_is_the_papers():
 
 
 def test_small_crops_have_a_smaller_rate():
-    chosen = {(images, gpu): automatic.choose("alexnet", images, gpu) for images in (800, 8000) for gpu in (False, True)}
+    cases = [(images, gpu) for images in (800, 8000) for gpu in (False, True)]
+    chosen = {case: automatic.choose("alexnet", *case) for case in cases}
     assert {key: recipe.rate for key, recipe in chosen.items()} == {
         (800, False): 0.005,
         (8000, False): 0.005,
