@@ -58,6 +58,7 @@ ORDER = [
     "cualex.experiments",
     "cualex.pretrained.__main__",
     "cualex.cli",
+    "cualex.__main__",
 ]
 FENCES = {
     "click": ["cualex.cli"],

@@ -1,0 +1,5 @@
+"""`python -m cualex` is the command `cualex`."""
+
+from cualex.cli import main
+
+main()
