@@ -146,3 +146,22 @@ def forks():
 
     with Forks() as server:
         yield server
+
+
+@pytest.fixture
+def cupy(request):
+    """Import the real CuPy, on GPUs or on what stands in for them, with the first GPU current before and after."""
+    if not request.config.getoption("--gpu"):
+        pytest.skip("this drives the real CuPy: pytest --gpu, or --gpu=cpu where there is no GPU")
+    real = pytest.importorskip("cupy")
+    with real.cuda.Device(0):
+        yield real
+        real.cuda.Device().synchronize()
+
+
+@pytest.fixture
+def two_gpus(cupy):
+    """Skip where CuPy sees one GPU only."""
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("this needs two GPUs")
+    return cupy

@@ -6,7 +6,7 @@ Only tests that take a runtime, by one of the fixtures in `FIXTURES`, are run, a
 
 import pytest
 
-FIXTURES = {"emulated", "bench", "cuda_bench", "gpus"}
+FIXTURES = {"emulated", "bench", "cuda_bench", "gpus", "cupy"}
 EMULATOR_ONLY = {"checked", "lint", "events"}
 
 
