@@ -47,6 +47,10 @@ extern "C" __global__ void slow_add(const float* x, float* y, float number, unsi
     y[threadIdx.x] = x[threadIdx.x] + number;
 }
 
+extern "C" __global__ void poke(float* address) { *address = 1; }
+"""
+
+SHARED_SOURCE = r"""
 // Doubles through shared memory whose size the launch says.
 extern "C" __global__ void through_shared(const float* x, float* y, unsigned last) {
     extern __shared__ float words[];
@@ -54,8 +58,6 @@ extern "C" __global__ void through_shared(const float* x, float* y, unsigned las
     __syncthreads();
     y[threadIdx.x] = 2 * words[last - threadIdx.x];
 }
-
-extern "C" __global__ void poke(float* address) { *address = 1; }
 """
 
 
@@ -137,10 +139,10 @@ def refused(*codes):
 
 @cache
 def kernel(name):
-    """Return a kernel of SOURCE that has run once on every GPU, so that nothing is loaded later, in a capture."""
+    """Return a kernel of these sources that has run once on every GPU, so that nothing is loaded later, in a capture."""
     import cupy
 
-    made = cupy.RawKernel(SOURCE, name)
+    made = cupy.RawKernel(SHARED_SOURCE if name == "through_shared" else SOURCE, name)
     for device in range(cupy.cuda.runtime.getDeviceCount()):
         with cupy.cuda.Device(device):
             x = cupy.zeros(SIZE, np.float32)

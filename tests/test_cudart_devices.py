@@ -259,16 +259,21 @@ def test_access_to_a_gpu_that_is_not_there_is_refused(cupy):
         cupy.cuda.runtime.deviceEnablePeerAccess(FAR)
 
 
-def test_a_kernel_reads_and_writes_a_peers_memory(strangers):
-    cupy = strangers
+def use_a_peers_memory():
+    import cupy
+
     kernel("add")
     with cupy.cuda.Device(1):
         x, y = put(values(5)), empty()
+        cupy.cuda.Device(1).synchronize()
     cupy.cuda.runtime.deviceEnablePeerAccess(1)
-    cupy.cuda.Device(1).synchronize()
     add(x, y, 2)
-    cupy.cuda.runtime.deviceSynchronize()
-    assert (y.get() == values(7)).all()
+    return status(cupy.cuda.runtime.deviceSynchronize), y.get().tolist()
+
+
+def test_a_kernel_reads_and_writes_a_peers_memory(strangers):
+    """In a child: without the access the GPU would be lost."""
+    assert in_child(use_a_peers_memory) == [Code.SUCCESS, values(7).tolist()]
 
 
 @pytest.mark.parametrize("how", ["memcpyPeerAsync", "memcpyPeer", "memcpyAsync", "memcpy"])
