@@ -139,7 +139,7 @@ def refused(*codes):
 
 @cache
 def kernel(name):
-    """Return a kernel of these sources that has run once on every GPU, so that nothing is loaded later, in a capture."""
+    """Return a kernel that has run once on every GPU, so that nothing is loaded later, in a capture."""
     import cupy
 
     made = cupy.RawKernel(SHARED_SOURCE if name == "through_shared" else SOURCE, name)

@@ -110,7 +110,7 @@ def test_a_number_that_was_defined_is_a_constant(cupy):
     assert fill(cupy, source, options=("-DVALUE=3",)) == [5, 5, 5]
 
 
-@pytest.mark.parametrize("option", ["--no-such-option", "-std=c++03", "-arch=sm_11", "-arch=sm_9", "-arch=ninety"])
+@pytest.mark.parametrize("option", ["--no-such-option", "-std=c++99", "-arch=sm_11", "-arch=sm_9", "-arch=ninety"])
 def test_an_option_that_is_none_is_refused(cupy, option):
     nvrtc = cupy.cuda.nvrtc
     program = nvrtc.createProgram(PLAIN, "kernel.cu", (), ())
@@ -156,12 +156,10 @@ def test_nvrtc_says_what_it_is_and_what_it_knows(cupy):
     nvrtc = cupy.cuda.nvrtc
     assert nvrtc.getVersion() >= (12, 0)
     known = nvrtc.getSupportedArchs()
-    assert known == sorted(known)
+    assert list(known) == sorted(known)
     assert int(cupy.cuda.Device(0).compute_capability) in known
-    source = f"""#if !defined(__CUDACC_RTC__) || !defined(__CUDACC__) || __CUDACC_VER_MAJOR__ != {nvrtc.getVersion()[0]}
-#error wrong
-#endif
-"""
+    major = nvrtc.getVersion()[0]
+    source = f"#if !defined(__CUDACC_RTC__) || __CUDACC_VER_MAJOR__ != {major}\n#error wrong\n#endif\n"
     compiled(cupy, source + PLAIN, architecture(cupy), "-DVALUE=1")
 
 
@@ -198,7 +196,8 @@ def test_a_header_that_is_not_there_is_named(cupy):
 
 def test_headers_are_given_as_text(cupy):
     nvrtc = cupy.cuda.nvrtc
-    program = nvrtc.createProgram('#include "value.cuh"\n' + PLAIN, "kernel.cu", ("#define VALUE 3\n",), ("value.cuh",))
+    source = '#include "value.cuh"\n' + PLAIN
+    program = nvrtc.createProgram(source, "kernel.cu", (b"#define VALUE 3\n",), (b"value.cuh",))
     nvrtc.compileProgram(program, (architecture(cupy),))
     nvrtc.destroyProgram(program)
 

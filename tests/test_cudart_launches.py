@@ -114,7 +114,7 @@ def test_a_kernel_may_have_no_arguments(cupy, functions):
 
 
 def test_an_array_of_numpy_is_refused_by_cupy(cupy):
-    with pytest.raises(TypeError, match="pass a numpy.ndarray"):
+    with pytest.raises(TypeError, match="pass a numpy"):
         kernel("add")((1,), (SIZE,), (values(), empty(), np.float32(0)))
 
 

@@ -1,5 +1,7 @@
 """CUDA's rules of memory: allocations, what a pointer is, copies in every direction, pinned memory, CuPy's pools."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from real_cupy import (
@@ -38,7 +40,7 @@ def test_allocations_are_aligned_and_apart(cupy):
     try:
         assert all(pointer and pointer % 256 == 0 for pointer in pointers)
         spans = sorted(zip(pointers, sizes, strict=True))
-        assert all(start + size <= after for (start, size), (after, _) in zip(spans, spans[1:], strict=False))
+        assert all(start + size <= after for (start, size), (after, _) in pairwise(spans))
     finally:
         for pointer in pointers:
             runtime.free(pointer)

@@ -144,7 +144,10 @@ def copy_from_freed_memory():
 
 def test_memory_that_was_freed_is_not_copied(cupy):
     """The call is refused, and nothing is lost."""
-    assert in_child(copy_from_freed_memory) == [Code.INVALID_VALUE, Code.INVALID_VALUE, True]
+    only_stand_in("CUDA leaves it undefined")
+    *codes, right = in_child(copy_from_freed_memory)
+    assert set(codes) <= {Code.INVALID_VALUE, Code.INVALID_DIRECTION}
+    assert right
 
 
 def write_past_the_end():
