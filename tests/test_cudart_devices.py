@@ -285,7 +285,8 @@ def test_copies_between_gpus_need_no_access(strangers, how, peers):
     x = put(values(11))
     with cupy.cuda.Device(1):
         y = empty()
-    cupy.cuda.Device(1).synchronize()
+        runtime.deviceSynchronize()
+    runtime.deviceSynchronize()
     stream = new_stream()
     if how == "memcpyPeerAsync":
         runtime.memcpyPeerAsync(y.data.ptr, 1, x.data.ptr, 0, x.nbytes, stream.ptr)
@@ -310,7 +311,8 @@ def use_gpus_that_are_no_peers():
     x = put(values(3))
     with cupy.cuda.Device(1):
         y, z = empty(), empty()
-        cupy.cuda.Device(1).synchronize()
+        runtime.deviceSynchronize()
+    runtime.deviceSynchronize()
     stream = new_stream()
     runtime.memcpyPeerAsync(y.data.ptr, 1, x.data.ptr, 0, x.nbytes, stream.ptr)
     runtime.memcpyAsync(z.data.ptr, x.data.ptr, x.nbytes, runtime.memcpyDefault, stream.ptr)

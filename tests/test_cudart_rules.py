@@ -20,6 +20,7 @@ from real_cupy import (
     only_stand_in,
     put,
     record,
+    slow_add,
     status,
     values,
 )
@@ -194,9 +195,8 @@ def free_before_the_kernel_has_run():
     import cupy
 
     runtime = cupy.cuda.runtime
-    from real_cupy import slow_add
-
     x, stream = put(values()), new_stream()
+    runtime.deviceSynchronize()
     pointer = runtime.malloc(x.nbytes)
     memory = cupy.cuda.UnownedMemory(pointer, x.nbytes, None)
     y = cupy.ndarray(SIZE, np.float32, cupy.cuda.MemoryPointer(memory, 0))
