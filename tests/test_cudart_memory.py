@@ -276,8 +276,8 @@ def test_rows_are_not_wider_than_their_pitch(cupy):
             )
 
 
-# --- when bytes are taken and given. What is pending is looked at before the host's memory is changed, so that the
-# tests hold whatever runs when: on a GPU the copies wait behind a slow kernel.
+# --- when bytes are taken and given: on a GPU, and in late order, the copies wait behind a slow kernel; in other orders
+# they may have been done at the call
 
 
 def behind_a_slow_kernel(cupy):
@@ -293,11 +293,10 @@ def test_pinned_bytes_are_taken_when_the_copy_runs(cupy):
     host, target = pinned(values()), empty()
     stream, _kept = behind_a_slow_kernel(cupy)
     copy(target, host, stream)
-    late = pending(stream)
     host[:] = values(100)
     stream.synchronize()
-    assert (target.get() == values(100 if late else 0)).all()
-    assert late or not lazy()
+    taken = target.get()
+    assert (taken == values(100)).all() or (not lazy() and (taken == values()).all())
 
 
 def test_pageable_bytes_are_taken_at_the_call(cupy):
@@ -313,13 +312,10 @@ def test_bytes_come_to_pinned_memory_when_the_copy_runs(cupy):
     host, source = pinned(np.full(SIZE, -1, np.float32)), put(values(3))
     stream, _kept = behind_a_slow_kernel(cupy)
     copy(host, source, stream)
-    early = bool((host == values(3)).any())
-    late = pending(stream)
+    early = (host == values(3)).any()
     assert not (early and lazy())
-    arrived = record(stream)
-    arrived.synchronize()
+    record(stream).synchronize()
     assert (host == values(3)).all()
-    assert late or not lazy()
 
 
 def test_bytes_come_to_pageable_memory_at_the_call(cupy):
