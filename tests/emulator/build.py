@@ -134,7 +134,7 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return
-        objects = [f"{place}/{each.stem}.o" for each in parts]
+        objects = [f"{place}/{i}-{each.stem}.o" for i, each in enumerate(parts)]  # two may have one name
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda each, out: _call([*words, "-c", str(each)], out), parts, objects))
         try:
