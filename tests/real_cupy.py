@@ -21,15 +21,6 @@ import pytest
 SIZE = 64  # values of most arrays
 LOOPS = 10_000_000  # of a slow kernel: about 25 ms on a GPU and on a CPU, four clocks each
 TESTS = Path(__file__).parent
-# How the stand-in is told what there is: by these variables of the environment.
-SETTINGS = {
-    "devices": "FAKECUDA_DEVICES",
-    "memory": "FAKECUDA_MEMORY",
-    "peers": "FAKECUDA_PEERS",
-    "order": "FAKECUDA_ORDER",
-    "broken": "FAKECUDA_BROKEN",
-}
-
 SOURCE = r"""
 extern "C" __global__ void add(const float* x, float* y, float number) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -111,7 +102,15 @@ def only_stand_in(why):
 
 def lazy():
     """Say whether queued work surely waits a while: on a GPU behind a slow kernel, and in late order."""
-    return not stand_in() or os.environ.get(SETTINGS["order"], "late") == "late"
+    return not stand_in() or os.environ.get("CUDART_ORDER", "late") == "late"
+
+
+def forget_findings():
+    """Let the stand-in not mind what it has found until now: a test has done that on purpose."""
+    if stand_in():
+        import cudart
+
+        cudart.findings()
 
 
 def status(call, *arguments):
@@ -271,11 +270,11 @@ def capturing(stream, mode=None):
 def in_child(work, **settings):
     """Run a test module's function in a process of its own, and return what it returns, as JSON.
 
-    `settings` are those of the stand-in (SETTINGS), or variables of the environment, in capital letters.
+    `settings` are those of the stand-in (peers=0 is CUDART_PEERS=0), or, in capital letters, of the environment.
     """
     environment = dict(os.environ)
     for name, value in settings.items():
-        environment[SETTINGS.get(name, name)] = str(value)
+        environment[name if name.isupper() else f"CUDART_{name.upper()}"] = str(value)
     call = f"import real_cupy; real_cupy._answer({work.__module__!r}, {work.__name__!r})"
     done = subprocess.run(
         [sys.executable, "-c", call], cwd=TESTS, env=environment, capture_output=True, text=True, timeout=120

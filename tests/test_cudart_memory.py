@@ -11,6 +11,7 @@ from real_cupy import (
     address,
     copy,
     empty,
+    forget_findings,
     in_child,
     lazy,
     new_stream,
@@ -296,6 +297,7 @@ def test_pinned_bytes_are_taken_when_the_copy_runs(cupy):
     host[:] = values(100)
     stream.synchronize()
     taken = target.get()
+    forget_findings()  # one is that the host has changed what a copy reads
     assert (taken == values(100)).all() or (not lazy() and (taken == values()).all())
 
 
