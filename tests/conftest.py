@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 # Before NumPy is loaded: the products of the reference are small, and BLAS threads that wait for a busy core
 # make them a hundred times slower. The engine takes one thread a worker in any case.
@@ -17,6 +19,60 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser):
     parser.addoption("--gpu", action="store_true", help="test the CUDA engine on this machine's GPUs")
+    # A name with its value: an option --gpu that may take one would take a file's name for it.
+    parser.addoption(
+        "--gpu=cpu",
+        action="store_true",
+        dest="gpu_on_cpu",
+        help="test it with the real CuPy on a CUDA that runs on this CPU (tests/cudart), in every order of streams",
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("gpu_on_cpu"):
+        config.option.gpu = True
+        hardware.stand_in()
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.config.getoption("gpu_on_cpu") and hardware.is_for_gpus(metafunc.fixturenames):
+        metafunc.parametrize("streams_order", hardware.orders(), indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def streams_order(request):
+    """Let the streams of the CUDA on this CPU run in one of the orders, where a test is for it; fail for findings."""
+    if not hasattr(request, "param"):
+        yield
+        return
+    import cudart
+
+    cudart.set_order(request.param)
+    yield
+    if found := cudart.findings():
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+@pytest.fixture
+def stand_in(request):
+    """Return CuPy, on the CUDA that runs on this CPU."""
+    if not request.config.getoption("gpu_on_cpu"):
+        pytest.skip("this is about the CUDA that runs on the CPU: pytest --gpu=cpu")
+    return pytest.importorskip("cupy")
+
+
+@pytest.fixture(scope="session")
+def cuda_child(request):
+    """Return what runs Python code in a child on that CUDA: cuda_child(code, fail=1, ...) sets CUDART_FAIL=1."""
+    if not request.config.getoption("gpu_on_cpu"):
+        pytest.skip("this is about the CUDA that runs on the CPU: pytest --gpu=cpu")
+
+    def run(code, **settings):
+        variables = {f"CUDART_{name.upper()}": str(value) for name, value in settings.items()}
+        words = [sys.executable, "-c", code]
+        return subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True)
+
+    return run
 
 
 def pytest_collection_modifyitems(config, items):
@@ -146,3 +202,22 @@ def forks():
 
     with Forks() as server:
         yield server
+
+
+@pytest.fixture
+def cupy(request):
+    """Import the real CuPy, on GPUs or on what stands in for them, with the first GPU current before and after."""
+    if not request.config.getoption("--gpu"):
+        pytest.skip("this drives the real CuPy: pytest --gpu, or --gpu=cpu where there is no GPU")
+    real = pytest.importorskip("cupy")
+    with real.cuda.Device(0):
+        yield real
+        real.cuda.Device().synchronize()
+
+
+@pytest.fixture
+def two_gpus(cupy):
+    """Skip where CuPy sees one GPU only."""
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("this needs two GPUs")
+    return cupy

@@ -84,7 +84,7 @@ def path(wanted: Program) -> Path:
     source = _source(wanted)
     made = _place(wanted.kernel.name, source, wanted.flags, machine().name)
     if not made.exists():
-        _run([*wanted.flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
+        run([*wanted.flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
     return made
 
 
@@ -105,7 +105,7 @@ def machine() -> Path:
     texts = "".join(file.read_text() for file in [*sources, *sorted(FOLDER.glob("*.h"))])
     made = _place("machine", texts, MACHINE)
     if not made.exists():
-        _run([*MACHINE, f"-Wl,-soname,{made.name}"], made, parts=sources)
+        run([*MACHINE, f"-Wl,-soname,{made.name}"], made, parts=sources)
     return made
 
 
@@ -123,7 +123,7 @@ def _place(name: str, *parts) -> Path:
     return caches.directory() / "emulator" / f"{name}-{digest}.so"
 
 
-def _run(words: list[str], made: Path, source: str | None = None, parts: Sequence[Path] = ()) -> None:
+def run(words: list[str], made: Path, source: str | None = None, parts: Sequence[Path] = ()) -> None:
     """Run g++, and put its output in its place when it is whole; wait where another process is at the same.
 
     `parts` are compiled first, several at once.
@@ -134,7 +134,7 @@ def _run(words: list[str], made: Path, source: str | None = None, parts: Sequenc
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return
-        objects = [f"{place}/{each.stem}.o" for each in parts]
+        objects = [f"{place}/{i}-{each.stem}.o" for i, each in enumerate(parts)]  # two may have one name
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda each, out: _call([*words, "-c", str(each)], out), parts, objects))
         try:

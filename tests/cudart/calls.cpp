@@ -1,0 +1,195 @@
+// What every call does first, settings, errors, and what is reported.
+#include <pthread.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "cudart.h"
+
+extern "C" const char* cudart_left();
+
+namespace cudart {
+
+std::recursive_mutex lock;
+static bool initialized, forked;
+static thread_local cudaError_t last;
+static std::vector<std::string> findings;
+
+static const char* text(const char* name, const char* otherwise) {
+    const char* value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+template <class T>
+static std::vector<T> numbers(const char* name, const char* otherwise) {
+    std::vector<T> values;
+    std::istringstream words(text(name, otherwise));
+    for (std::string word; std::getline(words, word, ',');) values.push_back((T)strtoll(word.c_str(), nullptr, 0));
+    return values;
+}
+
+const Settings& settings() {
+    static const Settings made{
+        numbers<int>("CUDART_DEVICES", "2")[0],
+        numbers<int>("CUDART_BROKEN", "0")[0],
+        numbers<int>("CUDART_ARCHITECTURE", "90"),
+        numbers<size_t>("CUDART_MEMORY", "4294967296"),
+        numbers<int>("CUDART_PEERS", "1"),
+        numbers<int>("CUDART_NO_CAPTURE", "0")[0] != 0,
+        numbers<int>("CUDART_LAZY", "0")[0] != 0,
+        numbers<long>("CUDART_FAIL", "0")[0],
+    };
+    return made;
+}
+
+// With CUDART_LEAKS=1, what is left at the end of a process is a finding: Python has freed by then what it holds.
+static void report_left() {
+    const std::string left = numbers<int>("CUDART_LEAKS", "0")[0] && !forked ? cudart_left() : "";
+    if (!left.empty()) find("at the end of the process there are still" + left);
+}
+
+// A process that is forked off after CUDA has begun cannot use it (CUDA C Programming Guide, "Initialization").
+cudaError_t enter() {
+    if (!initialized) {
+        initialized = true;
+        pthread_atfork(nullptr, nullptr, [] { forked = true; });
+        atexit(report_left);
+    }
+    return forked ? cudaErrorInitializationError : cudaSuccess;
+}
+
+cudaError_t fail(cudaError_t error) {
+    if (error && error != cudaErrorNotReady) last = error;
+    return error;
+}
+
+static void report(const char* kind, const std::string& said) {
+    fprintf(stderr, "cudart: %s%s\n", kind, said.c_str());
+}
+
+void explain(const std::string& said) { report("", said); }
+
+// Each is told once: a fault in a step comes back in every step.
+void find(const std::string& said) {
+    for (const std::string& known : findings)
+        if (known == said) return;
+    findings.push_back(said);
+    report("FOUND ", said);
+    const char* path = getenv("CUDART_FINDINGS");
+    FILE* file = path && *path ? fopen(path, "a") : nullptr;
+    if (!file) return;
+    fprintf(file, "%s\n", said.c_str());
+    fclose(file);
+}
+
+struct Error {
+    const char *name, *text;
+};
+static const std::map<cudaError_t, Error> ERRORS = {
+    {cudaSuccess, {"cudaSuccess", "no error"}},
+    {cudaErrorInvalidValue, {"cudaErrorInvalidValue", "invalid argument"}},
+    {cudaErrorMemoryAllocation, {"cudaErrorMemoryAllocation", "out of memory"}},
+    {cudaErrorInitializationError, {"cudaErrorInitializationError", "initialization error"}},
+    {cudaErrorInvalidMemcpyDirection, {"cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"}},
+    {cudaErrorDevicesUnavailable,
+     {"cudaErrorDevicesUnavailable", "CUDA-capable device(s) is/are busy or unavailable"}},
+    {cudaErrorNoDevice, {"cudaErrorNoDevice", "no CUDA-capable device is detected"}},
+    {cudaErrorInvalidDevice, {"cudaErrorInvalidDevice", "invalid device ordinal"}},
+    {cudaErrorInvalidKernelImage, {"cudaErrorInvalidKernelImage", "device kernel image is invalid"}},
+    {cudaErrorNoKernelImageForDevice,
+     {"cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}},
+    {cudaErrorPeerAccessUnsupported,
+     {"cudaErrorPeerAccessUnsupported", "peer access is not supported between these two devices"}},
+    {cudaErrorInvalidResourceHandle, {"cudaErrorInvalidResourceHandle", "invalid resource handle"}},
+    {cudaErrorIllegalState, {"cudaErrorIllegalState", "the operation cannot be performed in the present state"}},
+    {cudaErrorSymbolNotFound, {"cudaErrorSymbolNotFound", "named symbol not found"}},
+    {cudaErrorNotReady, {"cudaErrorNotReady", "device not ready"}},
+    {cudaErrorIllegalAddress, {"cudaErrorIllegalAddress", "an illegal memory access was encountered"}},
+    {cudaErrorLaunchOutOfResources, {"cudaErrorLaunchOutOfResources", "too many resources requested for launch"}},
+    {cudaErrorPeerAccessAlreadyEnabled, {"cudaErrorPeerAccessAlreadyEnabled", "peer access is already enabled"}},
+    {cudaErrorPeerAccessNotEnabled, {"cudaErrorPeerAccessNotEnabled", "peer access has not been enabled"}},
+    {cudaErrorContextIsDestroyed, {"cudaErrorContextIsDestroyed", "context is destroyed"}},
+    {cudaErrorNotSupported, {"cudaErrorNotSupported", "operation not supported"}},
+    {cudaErrorStreamCaptureUnsupported,
+     {"cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"}},
+    {cudaErrorStreamCaptureInvalidated,
+     {"cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"}},
+    {cudaErrorStreamCaptureMerge,
+     {"cudaErrorStreamCaptureMerge", "operation would result in a merge of separate capture sequences"}},
+    {cudaErrorStreamCaptureUnmatched,
+     {"cudaErrorStreamCaptureUnmatched", "capture was not ended in the same stream as it began"}},
+    {cudaErrorStreamCaptureUnjoined, {"cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"}},
+    {cudaErrorStreamCaptureIsolation,
+     {"cudaErrorStreamCaptureIsolation", "dependency created on uncaptured work in another stream"}},
+    {cudaErrorStreamCaptureImplicit,
+     {"cudaErrorStreamCaptureImplicit",
+      "operation would make the legacy stream depend on a capturing blocking stream"}},
+    {cudaErrorCapturedEvent,
+     {"cudaErrorCapturedEvent", "operation not permitted on an event last recorded in a capturing stream"}},
+    {cudaErrorStreamCaptureWrongThread,
+     {"cudaErrorStreamCaptureWrongThread",
+      "attempt to terminate a thread-local capture sequence from another thread"}},
+};
+
+}  // namespace cudart
+
+using namespace cudart;
+
+extern "C" {
+
+const char* cudaGetErrorName(cudaError_t error) {
+    const auto found = ERRORS.find(error);
+    return found == ERRORS.end() ? "cudaErrorUnknown" : found->second.name;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+    const auto found = ERRORS.find(error);
+    return found == ERRORS.end() ? "unknown error" : found->second.text;
+}
+
+cudaError_t cudaGetLastError() {
+    const cudaError_t error = last;
+    last = cudaSuccess;
+    return error;
+}
+
+// The driver's names are the runtime's, in capitals: cudaErrorNotReady is CUDA_ERROR_NOT_READY.
+CUresult cuGetErrorName(CUresult error, const char** name) {
+    std::lock_guard<std::recursive_mutex> guard(lock);
+    static std::map<CUresult, std::string> names;
+    std::string& made = names[error];
+    if (made.empty()) {
+        made = "CUDA";
+        for (const char* letter = cudaGetErrorName(error) + 4; *letter; ++letter)
+            made += isupper(*letter) ? std::string("_") + *letter : std::string(1, (char)toupper(*letter));
+    }
+    *name = made.c_str();
+    return cudaSuccess;
+}
+
+CUresult cuGetErrorString(CUresult error, const char** said) {
+    *said = cudaGetErrorString(error);
+    return cudaSuccess;
+}
+
+// For Python (__init__.py): hand over one finding, null when there is none left.
+const char* cudart_finding() {
+    std::lock_guard<std::recursive_mutex> guard(lock);
+    static std::string first;
+    if (findings.empty()) return nullptr;
+    first = findings.front();
+    findings.erase(findings.begin());
+    return first.c_str();
+}
+
+// Say what has been made and not been freed; nothing where all has.
+const char* cudart_left() {
+    std::lock_guard<std::recursive_mutex> guard(lock);
+    static std::string left;
+    left = memory_left() + streams_left() + graphs_left();
+    return left.c_str();
+}
+
+}  // extern "C"

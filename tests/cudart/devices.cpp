@@ -1,0 +1,196 @@
+// Devices: how many, what they are, which is current, whose memory they reach.
+#include <cstdio>
+#include <cstring>
+
+#include "cudart.h"
+
+namespace cudart {
+
+thread_local int current;
+constexpr int SHARED = 48 * 1024;
+
+std::vector<Device>& devices() {
+    static std::vector<Device> made = [] {
+        std::vector<Device> all(settings().devices);
+        for (int i = 0; i < settings().devices; ++i) {
+            all[i].broken = settings().broken;
+            all[i].legacy = std::make_shared<Stream>(i, 0, 0, true);
+        }
+        return all;
+    }();
+    return made;
+}
+
+static bool exists(int device) { return device >= 0 && device < settings().devices; }
+
+// Say why a device cannot be used: a context on it cannot be made, or a kernel has failed (CUDA Runtime API, error
+// types: cudaErrorIllegalAddress "leaves the process in an inconsistent state").
+cudaError_t usable(int device) {
+    if (devices().empty()) return cudaErrorNoDevice;
+    return devices()[device].broken;
+}
+
+// Two devices are peers where neither is set apart by CUDART_PEERS.
+static bool peers(int one, int other) {
+    return one != other && of_device(settings().peers, one) && of_device(settings().peers, other);
+}
+
+// The Programming Guide's table of compute capabilities: shared memory of a block that opts in, and of an SM.
+int shared_opt_in(int device) {
+    switch (of_device(settings().architectures, device)) {
+        case 70: return 96 * 1024;
+        case 75: return 64 * 1024;
+        case 80: case 87: return 163 * 1024;
+        case 86: case 89: case 120: return 99 * 1024;
+        default: return 227 * 1024;
+    }
+}
+
+}  // namespace cudart
+
+using namespace cudart;
+
+extern "C" {
+
+cudaError_t cudaDriverGetVersion(int* version) {
+    *version = CUDA_VERSION;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+    ENTER;
+    *count = settings().devices;
+    return fail(*count ? cudaSuccess : cudaErrorNoDevice);
+}
+
+cudaError_t cudaGetDevice(int* device) {
+    ENTER;
+    REFUSE(devices().empty(), cudaErrorNoDevice);
+    *device = current;
+    return cudaSuccess;
+}
+
+// Since CUDA 12 this makes the context of the device, and so answers with what is wrong with it.
+cudaError_t cudaSetDevice(int device) {
+    ENTER;
+    REFUSE(!exists(device), cudaErrorInvalidDevice);
+    current = device;
+    return fail(devices()[device].broken);
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+    ENTER;
+    REFUSE(!exists(device), cudaErrorInvalidDevice);
+    static const std::map<int, int> SAME = {
+        {cudaDevAttrMaxThreadsPerBlock, 1024},
+        {cudaDevAttrMaxBlockDimX, 1024},
+        {cudaDevAttrMaxBlockDimY, 1024},
+        {cudaDevAttrMaxBlockDimZ, 64},
+        {cudaDevAttrMaxGridDimX, 2147483647},
+        {cudaDevAttrMaxGridDimY, 65535},
+        {cudaDevAttrMaxGridDimZ, 65535},
+        {cudaDevAttrMaxSharedMemoryPerBlock, SHARED},
+        {cudaDevAttrTotalConstantMemory, 65536},
+        {cudaDevAttrWarpSize, 32},
+        {cudaDevAttrMaxRegistersPerBlock, 65536},
+        {cudaDevAttrClockRate, 1000000},
+        {cudaDevAttrGpuOverlap, 1},
+        {cudaDevAttrMultiProcessorCount, 8},
+        {cudaDevAttrConcurrentKernels, 1},
+        {cudaDevAttrMemoryClockRate, 1000000},
+        {cudaDevAttrGlobalMemoryBusWidth, 64},
+        {cudaDevAttrMaxThreadsPerMultiProcessor, 1024},
+        {cudaDevAttrUnifiedAddressing, 1},
+    };
+    const int architecture = of_device(settings().architectures, device);
+    const auto found = SAME.find(attribute);
+    *value = attribute == cudaDevAttrComputeCapabilityMajor            ? architecture / 10
+             : attribute == cudaDevAttrComputeCapabilityMinor          ? architecture % 10
+             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin    ? shared_opt_in(device)
+             : attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor ? shared_opt_in(device) + 1024
+             : found == SAME.end()                                     ? 0
+                                                                       : found->second;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+    ENTER;
+    REFUSE(!exists(device), cudaErrorInvalidDevice);
+    memset(properties, 0, sizeof *properties);
+    const int architecture = of_device(settings().architectures, device);
+    snprintf(properties->name, sizeof properties->name, "CUDA on the CPU");
+    properties->totalGlobalMem = of_device(settings().memory, device);
+    properties->sharedMemPerBlock = SHARED;
+    properties->sharedMemPerBlockOptin = shared_opt_in(device);
+    properties->sharedMemPerMultiprocessor = shared_opt_in(device) + 1024;
+    properties->reservedSharedMemPerBlock = 1024;
+    properties->regsPerBlock = properties->regsPerMultiprocessor = 65536;
+    properties->totalConstMem = 65536;
+    properties->warpSize = 32;
+    properties->maxThreadsPerBlock = properties->maxThreadsPerMultiProcessor = 1024;
+    const int block[] = {1024, 1024, 64}, grid[] = {2147483647, 65535, 65535};
+    memcpy(properties->maxThreadsDim, block, sizeof block);
+    memcpy(properties->maxGridSize, grid, sizeof grid);
+    properties->multiProcessorCount = 8;
+    properties->major = architecture / 10;
+    properties->minor = architecture % 10;
+    properties->concurrentKernels = properties->unifiedAddressing = properties->canMapHostMemory = 1;
+    properties->asyncEngineCount = 2;
+    properties->pciBusID = device + 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* text, int bytes, int device) {
+    ENTER;
+    REFUSE(!exists(device), cudaErrorInvalidDevice);
+    snprintf(text, bytes, "0000:%02x:00.0", device + 1);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
+    ENTER;
+    unsigned domain, bus;
+    REFUSE(sscanf(text, "%x:%x:", &domain, &bus) != 2, cudaErrorInvalidValue);
+    REFUSE(domain || !exists((int)bus - 1), cudaErrorInvalidDevice);
+    *device = (int)bus - 1;
+    return cudaSuccess;
+}
+
+// "It is also invalid to synchronize a broader handle which encompasses an active stream capture" (Programming
+// Guide, "Prohibited and Unhandled Operations").
+cudaError_t cudaDeviceSynchronize() {
+    ENTER;
+    TRY(usable(current));
+    if (capturing_on(current)) {
+        invalidate_device(current);
+        return fail(cudaErrorStreamCaptureUnsupported);
+    }
+    finish_device(current);
+    return fail(usable(current));
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+    ENTER;
+    REFUSE(!exists(device) || !exists(peer), cudaErrorInvalidDevice);
+    *can = peers(device, peer);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
+    ENTER;
+    TRY(usable(current));
+    REFUSE(!exists(peer) || peer == current, cudaErrorInvalidDevice);
+    REFUSE(flags, cudaErrorInvalidValue);
+    REFUSE(!peers(current, peer), cudaErrorPeerAccessUnsupported);
+    const bool is_new = devices()[current].peers.insert(peer).second;
+    return fail(is_new ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled);
+}
+
+cudaError_t cudaDeviceDisablePeerAccess(int peer) {
+    ENTER;
+    REFUSE(!exists(peer), cudaErrorInvalidDevice);
+    return fail(devices()[current].peers.erase(peer) ? cudaSuccess : cudaErrorPeerAccessNotEnabled);
+}
+
+}  // extern "C"

@@ -1,0 +1,213 @@
+// Captures and graphs.
+//
+// As in CUDA, a capturing stream knows the nodes that its next one depends on, an event recorded there takes them
+// along, and a stream that waits for the event adds them to its own (Programming Guide, "Cross-stream Dependencies and
+// Events"). Code sections cited below are of that guide, "Creating a Graph Using Stream Capture".
+#include <algorithm>
+
+#include "ordering.h"
+
+namespace cudart {
+
+static std::set<std::shared_ptr<Capture>> captures;  // under way
+static std::map<void*, std::unique_ptr<Graph>> graphs;
+static std::map<void*, std::unique_ptr<Executable>> executables;
+
+// "When an invalid operation is attempted during stream capture, any associated capture graphs are invalidated."
+void invalidate(Capture& capture) { capture.invalid = true; }
+
+static bool takes_part(const Capture& capture, int device) {
+    return std::any_of(capture.streams.begin(), capture.streams.end(),
+                       [=](const auto& stream) { return stream->device == device; });
+}
+
+bool capturing_on(int device) {
+    return std::any_of(captures.begin(), captures.end(),
+                       [=](const auto& capture) { return takes_part(*capture, device); });
+}
+
+void invalidate_device(int device) {
+    for (const auto& capture : captures)
+        if (takes_part(*capture, device)) invalidate(*capture);
+}
+
+// Refuse what may wait or allocate, where a capture forbids it: one in global mode to all threads, one in thread-local
+// mode to its own (Runtime API, cudaThreadExchangeStreamCaptureMode). CuPy's captures are relaxed and forbid nothing.
+cudaError_t unsafe() {
+    cudaError_t error = cudaSuccess;
+    for (const auto& capture : captures) {
+        const bool own = capture->thread == std::this_thread::get_id();
+        if (capture->mode == cudaStreamCaptureModeGlobal || (capture->mode == cudaStreamCaptureModeThreadLocal && own)) {
+            invalidate(*capture);
+            error = cudaErrorStreamCaptureUnsupported;
+        }
+    }
+    return error;
+}
+
+// "When any stream in the same context is being captured, and it was not created with cudaStreamNonBlocking, any
+// attempted use of the legacy stream is invalid."
+cudaError_t implicit_capture(int device) {
+    cudaError_t error = cudaSuccess;
+    for (const auto& capture : captures)
+        for (const auto& stream : capture->streams)
+            if (stream->device == device && stream->blocking()) {
+                invalidate(*capture);
+                error = cudaErrorStreamCaptureImplicit;
+            }
+    return error;
+}
+
+std::string graphs_left() {
+    std::string left;
+    if (!captures.empty()) left += " " + std::to_string(captures.size()) + " captures,";
+    if (!graphs.empty()) left += " " + std::to_string(graphs.size()) + " graphs,";
+    if (!executables.empty()) left += " " + std::to_string(executables.size()) + " executable graphs,";
+    return left;
+}
+
+// Say whether everything that was captured comes before what the origin would do next.
+static bool joined(const Capture& capture) {
+    std::set<int> before = capture.origin->tail;
+    for (int node = (int)capture.nodes.size(); node-- > 0;) {
+        if (!before.count(node)) return false;
+        before.insert(capture.nodes[node].after.begin(), capture.nodes[node].after.end());
+    }
+    return true;
+}
+
+static void end(const std::shared_ptr<Capture>& capture) {
+    capture->ended = true;
+    captures.erase(capture);
+    for (const auto& stream : capture->streams) stream->capture = nullptr;
+}
+
+// Queue a graph: each branch on a stream of its own, which begins after all that is queued on `stream`, and which
+// that waits for at the end. The branches belong to the executable, whose launches come one after the other.
+static void launch(Executable& executable, Stream& stream) {
+    const auto begin = record(stream);
+    for (const auto& branch : executable.branches) wait_for(*branch, begin);
+    const std::vector<Node>& nodes = executable.graph.nodes;
+    std::vector<std::shared_ptr<Moment>> done;
+    for (const Node& node : nodes) {
+        Stream& branch = *executable.branches[node.branch];
+        for (const int other : node.after)
+            if (nodes[other].branch != node.branch) wait_for(branch, done[other]);
+        push(branch, {Item::WORK, node.work, nullptr});
+        done.push_back(record(branch));
+    }
+    for (const auto& branch : executable.branches) wait_for(stream, record(*branch));
+}
+
+}  // namespace cudart
+
+using namespace cudart;
+
+#define STREAM                               \
+    const auto stream = find_stream(handle); \
+    REFUSE(!stream, cudaErrorInvalidResourceHandle)
+
+extern "C" {
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+    ENTER;
+    STREAM;
+    TRY(usable(stream->device));
+    REFUSE(mode < cudaStreamCaptureModeGlobal || mode > cudaStreamCaptureModeRelaxed, cudaErrorInvalidValue);
+    REFUSE(stream->legacy, cudaErrorStreamCaptureUnsupported);
+    REFUSE(stream->capture, cudaErrorIllegalState);
+    REFUSE(settings().no_capture, cudaErrorNotSupported);
+    auto capture = std::make_shared<Capture>();
+    capture->origin = stream;
+    capture->mode = mode;
+    capture->thread = std::this_thread::get_id();
+    capture->streams.push_back(stream);
+    captures.insert(capture);
+    stream->tail.clear();
+    stream->capture = std::move(capture);
+    return cudaSuccess;
+}
+
+// 0 none, 1 active, 2 invalidated (enum cudaStreamCaptureStatus).
+cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+    ENTER;
+    STREAM;
+    *status = (void*)(uintptr_t)(!stream->capture ? 0 : stream->capture->invalid ? 2 : 1);
+    if (!stream->legacy) return cudaSuccess;
+    // Asking whether the default stream captures does no harm, unless a stream that it would wait for does.
+    for (const auto& capture : captures)
+        for (const auto& each : capture->streams)
+            REFUSE(each->device == stream->device && each->blocking(), cudaErrorStreamCaptureImplicit);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
+    ENTER;
+    STREAM;
+    *graph = nullptr;
+    const auto capture = stream->capture;
+    REFUSE(!capture, cudaErrorIllegalState);
+    if (capture->origin != stream) {
+        invalidate(*capture);
+        return fail(cudaErrorStreamCaptureUnmatched);
+    }
+    if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id()) {
+        invalidate(*capture);
+        return fail(cudaErrorStreamCaptureWrongThread);
+    }
+    end(capture);
+    REFUSE(capture->invalid, cudaErrorStreamCaptureInvalidated);
+    REFUSE(!joined(*capture), cudaErrorStreamCaptureUnjoined);
+    auto made = std::make_unique<Graph>();
+    made->nodes = capture->nodes;
+    for (const auto& each : capture->streams) made->devices.push_back(each->device);
+    *graph = made.get();
+    graphs[made.get()] = std::move(made);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* result, cudaGraph_t handle, unsigned long long) {
+    ENTER;
+    const auto graph = graphs.find(handle);
+    REFUSE(graph == graphs.end(), cudaErrorInvalidValue);
+    auto made = std::make_unique<Executable>(Executable{*graph->second, {}});
+    for (const int device : made->graph.devices)
+        made->branches.push_back(std::make_shared<Stream>(device, 1, 0, false, true));
+    *result = made.get();
+    executables[made.get()] = std::move(made);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t handle_of_graph, cudaStream_t handle) {
+    ENTER;
+    STREAM;
+    const auto executable = executables.find(handle_of_graph);
+    REFUSE(executable == executables.end(), cudaErrorInvalidValue);
+    TRY(usable(stream->device));
+    if (stream->capture) {  // CUDA makes a child graph of it
+        invalidate(*stream->capture);
+        return fail(cudaErrorNotSupported);
+    }
+    TRY(order_with_default(*stream));
+    launch(*executable->second, *stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t handle_of_graph, cudaStream_t handle) {
+    ENTER;
+    STREAM;
+    return fail(executables.count(handle_of_graph) ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t handle) {
+    ENTER;
+    return fail(graphs.erase(handle) ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+// What is queued of it runs all the same.
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t handle) {
+    ENTER;
+    return fail(executables.erase(handle) ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+}  // extern "C"

@@ -1,0 +1,107 @@
+"""Building the CUDA that runs on this CPU: what is missing is said, and processes that build at once do not collide."""
+
+import importlib.metadata
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import cudart
+import pytest
+from cudart import build
+
+from emulator import available
+
+TESTS = Path(__file__).parent
+CUPY = build.Cupy("cupy-cuda13x", "14.2.0", 13)
+TYPEDEF = """
+    IF 0 < CUPY_CUDA_VERSION:
+        ctypedef struct _PointerAttributes 'cudaPointerAttributes':
+            int type
+    IF CUPY_CUDA_VERSION >= 13000:
+        # why there are two
+        ctypedef struct DeviceProp 'cudaDeviceProp':
+            char         name[256]
+            cudaUUID     uuid
+            int          hostRegisterSupported   # CUDA 12.0 field
+    ELIF CUPY_CUDA_VERSION >= 12000:
+        ctypedef struct DeviceProp 'cudaDeviceProp':
+            char         name[256]
+            int          clockRate
+    ELSE:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("major", "fields"),
+    [
+        (13, "char         name[256];\ncudaUUID_t     uuid;\nint          hostRegisterSupported;\n"),
+        (12, "char         name[256];\nint          clockRate;\n"),
+    ],
+)
+def test_device_properties_are_those_of_the_cupy_that_is_there(major, fields):
+    assert build.device_prop(TYPEDEF, build.Cupy(f"cupy-cuda{major}x", "14.2.0", major)) == fields
+
+
+def test_functions_that_are_not_declared_are_refused():
+    text = "    int cudaMalloc(void** p)\n    int cudaMallocAsync(void**, size_t)\n    Extent make_cudaExtent(size_t w)\n"
+    refused = build.refused(text, "cudaError_t cudaMalloc(void** start);")
+    assert refused == "inline cudaError_t cudaMallocAsync(...) { return cudaErrorNotSupported; }\n"
+
+
+def absent(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+def test_without_cupy_that_is_said(monkeypatch):
+    monkeypatch.setattr(build.metadata, "version", absent)
+    with pytest.raises(cudart.Missing, match=r"^CuPy is not installed: pip install 'cualex\[gpu-test\]'"):
+        build.installed()
+
+
+def test_without_gcc_that_is_said(monkeypatch):
+    monkeypatch.setattr(build, "installed", lambda: CUPY)
+    monkeypatch.setattr(build.emulator, "compiler", lambda: "")
+    with pytest.raises(cudart.Missing, match=r"needs Linux on x86-64 and g\+\+ \(apt-get install g\+\+\)"):
+        build.libraries()
+
+
+def test_without_cython_that_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(cudart.Missing, match=r"built with Cython: pip install 'cualex\[gpu-test\]'"):
+        build._module(tmp_path, CUPY)
+
+
+def test_pytest_says_what_is_missing(tmp_path):
+    (tmp_path / "cupy.py").write_text("")
+    hide = "import importlib.metadata as m, sys, pytest\n"
+    hide += "def absent(name, find=m.version):\n    if 'cupy' in name:\n        raise m.PackageNotFoundError(name)\n"
+    hide += "    return find(name)\nm.version = absent\nsys.exit(pytest.main(sys.argv[1:]))"
+    words = ["-n", "0", "--gpu=cpu", str(TESTS / "test_relu.py")]
+    done = subprocess.run([sys.executable, "-c", hide, *words], capture_output=True, text=True, cwd=TESTS.parent)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--gpu=cpu: CuPy is not installed" in done.stderr
+
+
+SEVERAL = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from emulator import build
+made = Path({made!r})
+build.run(["-shared", "-fPIC", "-x", "c++", "-"], made, "int answer() {{ return 42; }}")
+print(made.stat().st_ino, made.stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not available(), reason="this needs Linux and g++")
+def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_path):
+    code = textwrap.dedent(SEVERAL.format(tests=str(TESTS), made=str(tmp_path / "answer.so")))
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    found = {child.communicate()[0] for child in children}
+    assert len(found) == 1
+    assert int(found.pop().split()[1]) > 0
+    assert not list(tmp_path.glob(".*.part"))
