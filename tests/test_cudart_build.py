@@ -9,7 +9,6 @@ from pathlib import Path
 import cudart
 import pytest
 from cudart import build
-
 from emulator import available
 
 TESTS = Path(__file__).parent
@@ -45,7 +44,7 @@ def test_device_properties_are_those_of_the_cupy_that_is_there(major, fields):
 
 
 def test_functions_that_are_not_declared_are_refused():
-    text = "    int cudaMalloc(void** p)\n    int cudaMallocAsync(void**, size_t)\n    Extent make_cudaExtent(size_t w)\n"
+    text = "    int cudaMalloc(void** p)\n    int cudaMallocAsync(void**, size_t)\n    Pos make_cudaPos(size_t x)\n"
     refused = build.refused(text, "cudaError_t cudaMalloc(void** start);")
     assert refused == "inline cudaError_t cudaMallocAsync(...) { return cudaErrorNotSupported; }\n"
 

@@ -29,7 +29,7 @@ ILLEGAL_ADDRESS = {
     "beyond the end": "x = runtime.malloc(128); print(code(launch, np.intp(x), 64))",
     "before the start": "x = runtime.malloc(128); print(code(launch, np.intp(x), -1 << 14))",
     "of the host": "x = np.zeros(32, np.float32); print(code(launch, np.intp(x.ctypes.data)))",
-    "of another GPU": "runtime.setDevice(1); x = runtime.malloc(128); runtime.setDevice(0); print(code(launch, np.intp(x)))",
+    "of another GPU": "with cupy.cuda.Device(1): x = runtime.malloc(128)\nprint(code(launch, np.intp(x)))",
 }
 
 
@@ -117,10 +117,14 @@ def test_devices_may_differ(cuda_child):
     assert found["peers"] == [1, 0]
 
 
-CALLS = "print(code(runtime.getDeviceCount), code(runtime.setDevice, 0), code(runtime.malloc, 4), code(runtime.streamCreate))"
+CALLS = """
+print(code(runtime.getDeviceCount), code(runtime.setDevice, 0), code(runtime.malloc, 4), code(runtime.streamCreate))
+"""
 
 
-@pytest.mark.parametrize(("broken", "devices", "codes"), [(46, 2, "0 46 46 46"), (2, 1, "0 2 2 2"), (0, 0, "100 101 100 100")])
+@pytest.mark.parametrize(
+    ("broken", "devices", "codes"), [(46, 2, "0 46 46 46"), (2, 1, "0 2 2 2"), (0, 0, "100 101 100 100")]
+)
 def test_gpus_that_are_busy_full_or_not_there(cuda_child, broken, devices, codes):
     done = cuda_child(BEGIN + CALLS, broken=broken, devices=devices)
     assert done.stdout.strip() == codes, done.stderr

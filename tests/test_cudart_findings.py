@@ -1,4 +1,4 @@
-"""What the CUDA on this CPU finds where a GPU would go on: accesses that nothing orders, pinned memory changed early."""
+"""What the CUDA on this CPU finds where a GPU would go on: accesses in no order, pinned memory changed too early."""
 
 import cudart
 import numpy as np

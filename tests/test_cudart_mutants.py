@@ -77,7 +77,10 @@ FAULTS = {
         "no event and no wait",
     ),
     "streams are not joined": Fault(
-        DEVICE, "self._order(others, [first])\n\n        graph", "pass\n\n        graph", "cudaErrorStreamCaptureUnjoined"
+        DEVICE,
+        "self._order(others, [first])\n\n        graph",
+        "pass\n\n        graph",
+        "cudaErrorStreamCaptureUnjoined",
     ),
     "a replay is not forked": Fault(
         DEVICE,

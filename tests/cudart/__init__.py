@@ -30,7 +30,6 @@ memory, other processes' memory, host functions, child graphs, kernels that touc
 
 import ctypes
 import os
-import sys
 from pathlib import Path
 
 from cudart import activation, build
@@ -45,14 +44,15 @@ _library: ctypes.CDLL | None = None
 
 def environment() -> dict[str, str]:
     """Return the variables that bring the stand-in into a child process; build it where it is missing."""
+    names = "CUDART_LIBRARIES", "CUPY_CACHE_DIR", "PYTHONPATH"
+    if os.environ.get(names[0]):
+        return {name: os.environ[name] for name in names}
     libraries = build.libraries()
     paths = [str(HERE / "site"), os.environ.get("PYTHONPATH", "")]
+    # What CuPy compiles for the stand-in is of no use to a GPU.
     cached = os.environ.get("CUPY_CACHE_DIR") or str(libraries[0].parent / "cupy")
-    return {
-        "CUDART_LIBRARIES": os.pathsep.join(map(str, libraries)),
-        "CUPY_CACHE_DIR": cached,  # what CuPy compiles for the stand-in is of no use to a GPU
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-    }
+    joined = os.pathsep.join(map(str, libraries)), cached, os.pathsep.join(path for path in paths if path)
+    return dict(zip(names, joined, strict=True))
 
 
 def activate() -> None:

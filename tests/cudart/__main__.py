@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cudart
 
 FOUND = 86
-NAMES = "devices architecture memory peers order seed broken fail no-capture lazy nvrtc leaks".split()
+NAMES = ["devices", "architecture", "memory", "peers", "order", "seed", "broken", "fail", "no-capture"]
+NAMES += ["lazy", "nvrtc", "leaks"]
 
 
 def main(words: list[str]) -> int:

@@ -25,8 +25,9 @@ from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cualex import cache as caches
 from emulator import build as emulator
+
+from cualex import cache as caches
 
 HERE = Path(__file__).resolve().parent
 EMULATOR = emulator.FOLDER
@@ -90,7 +91,8 @@ def installed() -> Cupy:
 def _libcuda(folder: Path, cupy: Cupy) -> Path:
     generated = _headers(folder, cupy)
     words = [*MACHINE, f"-DCUDA_VERSION={cupy.cuda_version}", f"-I{generated}", "-Wl,-soname,libcuda.so.1"]
-    made = folder / f"libcuda-{_digest(cupy, words, _texts(HERE), _texts(EMULATOR))}.so"
+    digest = _digest(cupy, MACHINE, sorted(generated.iterdir()), _texts(HERE), _texts(EMULATOR))
+    made = folder / f"libcuda-{digest}.so"
     if not made.exists():
         emulator.run(words, made, parts=SOURCES)
     return made
@@ -126,8 +128,7 @@ def _stub(folder: Path) -> Path:
 
 def _module(folder: Path, cupy: Cupy) -> Path:
     """Translate CuPy's module by Cython, and compile it against our header."""
-    include = [HERE / "include" / name for name in ("cuda.h", "cuda_runtime.h", "cuda_profiler_api.h")]
-    digest = _digest(cupy, include, [sysconfig.get_config_var("EXT_SUFFIX"), sys.version])
+    digest = _digest(cupy, sorted((HERE / "include").iterdir()), [sysconfig.get_config_var("EXT_SUFFIX"), sys.version])
     made = folder / f"runtime-{digest}.so"
     if made.exists():
         return made
@@ -138,7 +139,8 @@ def _module(folder: Path, cupy: Cupy) -> Path:
         translated = Path(place, "runtime.cpp")
         _translate(sources, translated, cupy)
         words = [*emulator.COMMON, "-O1", "-g0", "-w", f"-DCUDA_VERSION={cupy.cuda_version}"]
-        words += [f"-I{path}" for path in (generated, HERE / "include", sources / API, sysconfig.get_paths()["include"])]
+        include = generated, HERE / "include", sources / API, sysconfig.get_paths()["include"]
+        words += [f"-I{path}" for path in include]
         emulator.run([*words, "-Wl,--no-as-needed", str(_stub(folder))], made, parts=[translated])
     return made
 
@@ -163,7 +165,7 @@ def _translate(sources: Path, made: Path, cupy: Cupy) -> None:
 
 def _headers(folder: Path, cupy: Cupy) -> Path:
     """Write what cuda_runtime.h includes, as this CuPy has it; return its folder."""
-    made = folder / f"include-{cupy.wheel}-{cupy.version}-{_digest(HERE / 'include' / 'cuda_runtime.h', HERE / 'build.py')}"
+    made = folder / f"include-{_digest(cupy, HERE / 'include' / 'cuda_runtime.h', HERE / 'build.py')}"
     if made.exists():
         return made
     with _sources(folder, cupy) as sources, TemporaryDirectory(dir=folder) as place:
