@@ -77,7 +77,7 @@ def cuda_child(request):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--gpu"):
-        items[:], others = hardware.keep(items)
+        items[:], others = hardware.keep(items, config.getoption("gpu_on_cpu"))
         config.hook.pytest_deselected(items=others)
 
 

@@ -19,9 +19,12 @@ def is_for_gpus(fixtures):
     return bool(FIXTURES & set(fixtures))
 
 
-def keep(items):
-    """Split tests into those for GPUs and the others."""
+def keep(items, on_cpu=False):
+    """Split tests into those for GPUs and the others; skip what the CUDA on this CPU lacks, where that is used."""
     wanted = FIXTURES | ONCE
+    for item in items:
+        if on_cpu and (lacking := item.get_closest_marker("lacking")):
+            item.add_marker(pytest.mark.skip(reason=f"the CUDA on this CPU lacks {lacking.args[0]}"))
     for_gpus = [
         item for item in items if wanted & set(item.fixturenames) and not item.get_closest_marker("emulator")
     ]

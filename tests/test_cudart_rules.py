@@ -67,6 +67,7 @@ def write_to_nowhere():
     return found
 
 
+@pytest.mark.lacking("the error at cudaEventRecord too")
 def test_an_illegal_address_makes_every_later_call_fail(cupy):
     """CUDA's page on errors: "any further CUDA work will return the same error"."""
     found = in_child(write_to_nowhere)
@@ -89,6 +90,7 @@ def write_behind_an_event():
     ]
 
 
+@pytest.mark.lacking("errors that come late in every order")
 def test_an_error_of_a_kernel_is_told_by_whoever_waits(cupy):
     assert in_child(write_behind_an_event) == [Code.ILLEGAL_ADDRESS] * 3
 

@@ -100,6 +100,7 @@ static const std::map<cudaError_t, Error> ERRORS = {
     {cudaErrorInvalidKernelImage, {"cudaErrorInvalidKernelImage", "device kernel image is invalid"}},
     {cudaErrorNoKernelImageForDevice,
      {"cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}},
+    {cudaErrorFileNotFound, {"cudaErrorFileNotFound", "file not found"}},
     {cudaErrorPeerAccessUnsupported,
      {"cudaErrorPeerAccessUnsupported", "peer access is not supported between these two devices"}},
     {cudaErrorInvalidResourceHandle, {"cudaErrorInvalidResourceHandle", "invalid resource handle"}},

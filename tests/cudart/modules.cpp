@@ -205,6 +205,7 @@ CUresult cuStreamGetCtx(CUstream handle, CUcontext* context) {
 
 CUresult cuModuleLoad(CUmodule* module, const char* path) {
     ENTER;
+    REFUSE(access(path, R_OK), cudaErrorFileNotFound);
     return load(module, read_file(path));
 }
 

@@ -14,7 +14,9 @@ namespace cudart {
 
 static std::map<void*, std::shared_ptr<Stream>> streams;
 static std::map<void*, std::unique_ptr<Event>> events;
+static std::list<std::shared_ptr<Stream>> destroyed;
 static std::list<std::shared_ptr<Stream>> working;  // that have something in their queue
+constexpr int GREATEST_PRIORITY = -5, LEAST_PRIORITY = 0;
 static int made;
 
 struct Order {
@@ -121,6 +123,10 @@ void finish(Stream& stream) {
 
 void finish_device(int device) {
     const std::vector<std::shared_ptr<Stream>> busy(working.begin(), working.end());
+    // A destroyed stream's work belongs to its device still: whoever waits for that has waited for it.
+    for (const auto& each : destroyed)
+        if (each->device == device) finish(*each);
+    destroyed.remove_if([&](const auto& each) { return each->device == device; });
     for (const auto& each : busy)
         if (each->device == device) finish(*each);
     for (const auto& [handle, each] : streams)
@@ -260,7 +266,8 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* handle, unsigned flags, i
     ENTER;
     TRY(usable(current));
     REFUSE(flags & ~1u, cudaErrorInvalidValue);
-    auto stream = std::make_shared<Stream>(current, flags, priority);
+    // "If priority is outside of the range, it is automatically clamped" (cudaStreamCreateWithPriority).
+    auto stream = std::make_shared<Stream>(current, flags, std::clamp(priority, GREATEST_PRIORITY, LEAST_PRIORITY));
     *handle = stream.get();
     streams[stream.get()] = std::move(stream);
     return cudaSuccess;
@@ -290,6 +297,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     STREAM;
     REFUSE(stream->legacy, cudaErrorInvalidResourceHandle);
     if (stream->capture) invalidate(*stream->capture);
+    destroyed.push_back(streams.at(handle));
     streams.erase(handle);
     return cudaSuccess;
 }
@@ -327,6 +335,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
             invalidate(*stream->capture);
             return fail(cudaErrorStreamCaptureIsolation);
         }
+        if (stream->legacy) TRY(implicit_capture(stream->device));
         wait_for(*stream, event->latest);
         return cudaSuccess;
     }
