@@ -110,7 +110,14 @@ def test_a_number_that_was_defined_is_a_constant(cupy):
     assert fill(cupy, source, options=("-DVALUE=3",)) == [5, 5, 5]
 
 
-@pytest.mark.parametrize("option", ["--no-such-option", pytest.param("-std=c++99", marks=pytest.mark.lacking("a check of -std")), "-arch=sm_11", "-arch=sm_9", "-arch=ninety"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--no-such-option",
+        pytest.param("-std=c++99", marks=pytest.mark.lacking("a check of -std")),
+        *("-arch=sm_11", "-arch=sm_9", "-arch=ninety"),
+    ],
+)
 def test_an_option_that_is_none_is_refused(cupy, option):
     nvrtc = cupy.cuda.nvrtc
     program = nvrtc.createProgram(PLAIN, "kernel.cu", (), ())
