@@ -5,6 +5,7 @@ command's; where that is 0 and something was found, 86.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(words: list[str]) -> int:
     variables = {}
     while words and words[0].startswith("--"):
         name, _, value = words.pop(0)[2:].partition("=")
+        if name == "help":
+            raise SystemExit(cudart.__doc__.strip())
         if name not in NAMES:
             raise SystemExit(f"option --{name}: expected one of --{', --'.join(NAMES)}")
         if not value and not words:
@@ -36,11 +39,15 @@ def main(words: list[str]) -> int:
         raise SystemExit(str(missing)) from None
     with NamedTemporaryFile("r", prefix="cudart-findings-") as found:
         variables["CUDART_FINDINGS"] = found.name
-        code = subprocess.run(words, env={**os.environ, **variables}).returncode
+        child = subprocess.Popen(words, env={**os.environ, **variables})
+        # Ctrl-C reaches all of a terminal's processes: the command ends by it, and then what it found is read.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+        code = child.wait()
         findings = found.read().splitlines()
     if findings:
         print(f"cudart: {len(findings)} found", file=sys.stderr)
-    return code or (FOUND if findings else 0)
+    return (code if code >= 0 else 128 - code) or (FOUND if findings else 0)
 
 
 if __name__ == "__main__":
