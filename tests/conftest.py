@@ -221,3 +221,23 @@ def two_gpus(cupy):
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("this needs two GPUs")
     return cupy
+
+
+@pytest.fixture
+def arrays(cupy):
+    """Make x, which holds numbers, and y and z, which hold -1; all kernels are loaded."""
+    from real_cupy import empty, kernel, put, values
+
+    kernel("add")
+    kernel("slow_add")
+    made = put(values()), empty(), empty()
+    cupy.cuda.runtime.deviceSynchronize()
+    return made
+
+
+@pytest.fixture(params=[True, False], ids=["non-blocking", "blocking"])
+def stream(request, cupy):
+    """Make a stream of either kind."""
+    from real_cupy import new_stream
+
+    return new_stream(non_blocking=request.param)

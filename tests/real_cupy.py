@@ -288,3 +288,32 @@ def _answer(module, name):
     found = getattr(importlib.import_module(module), name)()
     print(json.dumps(found), flush=True)
     os._exit(0)
+
+
+MODES = {"global": 0, "thread": 1, "relaxed": 2}
+UNSAFE = {"global": 0, "thread": 1}  # modes in which calls that are not captured are refused
+
+
+def captured(stream, *work, mode=None):
+    """Capture calls, and return the graph."""
+    stream.begin_capture(mode)
+    for call, *arguments in work:
+        call(*arguments)
+    return stream.end_capture()
+
+
+def is_usable(stream, cupy):
+    """Check that a stream works as ever: it computes, and it can be captured."""
+    x, y = put(values()), empty()
+    cupy.cuda.runtime.deviceSynchronize()
+    assert not stream.is_capturing()
+    add(x, y, 1, stream)
+    captured(stream, (add, y, x, 1, stream)).launch(stream)
+    stream.synchronize()
+    assert (x.get(stream=stream) == values(2)).all()
+
+
+def waits_until_then():
+    """Skip where queued work may run at once: that something is not waited for cannot be seen there."""
+    if not lazy():
+        pytest.skip("work may be done at once in this order of streams")

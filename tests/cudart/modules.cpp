@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "../emulator/state.h"
 #include "kernel.h"
@@ -98,14 +99,14 @@ static std::string read_file(const char* path) {
 
 // Every load gets a library of its own, as every module has its own variables: so it needs a name of its own.
 static void* open_copy(const std::string& image, std::string* path) {
-    char name[] = "/tmp/cudart-module-XXXXXX";
-    const int file = mkstemp(name);
+    std::string name = std::filesystem::temp_directory_path() / "cudart-module-XXXXXX";
+    const int file = mkstemp(name.data());
     if (file < 0) return nullptr;
     const bool written = write(file, image.data(), image.size()) == (ssize_t)image.size();
     close(file);
-    void* library = written ? dlopen(name, RTLD_NOW | RTLD_LOCAL) : nullptr;
+    void* library = written ? dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
     if (!library) explain(dlerror());
-    unlink(name);
+    unlink(name.c_str());
     *path = name;
     return library;
 }

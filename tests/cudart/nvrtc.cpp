@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -208,19 +209,19 @@ bool really_compiles(Program* program, int count, const char* const* options) {
 
 // A folder of its own for g++, gone in the end.
 struct Workplace {
-    char path[32] = "/tmp/cudart-nvrtc-XXXXXX";
-    bool made = mkdtemp(path) != nullptr;
+    std::string path = std::filesystem::temp_directory_path() / "cudart-nvrtc-XXXXXX";
+    bool made = mkdtemp(path.data()) != nullptr;
     std::vector<std::string> files;
 
     std::string file(const std::string& name) {
-        files.push_back(std::string(path) + "/" + name);
-        for (size_t end = strlen(path) + 1; (end = files.back().find('/', end)) != std::string::npos; ++end)
+        files.push_back(path + "/" + name);
+        for (size_t end = path.size() + 1; (end = files.back().find('/', end)) != std::string::npos; ++end)
             mkdir(files.back().substr(0, end).c_str(), 0777);
         return files.back();
     }
     ~Workplace() {
-        for (const std::string& each : files) unlink(each.c_str());
-        rmdir(path);
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
     }
 };
 
@@ -231,12 +232,12 @@ bool run_compiler(Program* program, const std::string& text, const std::vector<s
     const std::string source = work.file("kernel.cpp"), log = work.file("log"), library = work.file("kernel.so");
     write(source, text);
     for (const auto& [name, header] : program->headers) write(work.file(name), header);
-    std::string words = CUDART_COMPILER " -w -s -I" CUDART_EMULATOR " -I" CUDART_HERE " -I" + std::string(work.path);
+    std::string words = CUDART_COMPILER " -w -s -I" CUDART_EMULATOR " -I" CUDART_HERE " -I'" + work.path + "'";
     for (const std::string& each : others) words += " '" + each + "'";
-    words += " " + source + " " CUDART_STUB " -lm -o " + library + " 2>" + log;
+    words += " '" + source + "' " CUDART_STUB " -lm -o '" + library + "' 2>'" + log + "'";
     const bool good = system(words.c_str()) == 0;
     if (!good) program->log = replaced(read(log), "^(\\S+?):(\\d+):\\d+: ", "$1($2): ");
-    const std::string part = result + "." + std::to_string(getpid()) + "." + (strrchr(work.path, '-') + 1);
+    const std::string part = result + "." + std::to_string(getpid()) + "." + work.path.substr(work.path.rfind('-') + 1);
     if (good) write(part, read(library));
     return good && rename(part.c_str(), result.c_str()) == 0;
 }
