@@ -6,6 +6,16 @@ and many epochs, by the tables below and nothing else: never by measured speed, 
 recipe on every machine. All rows have the paper's momentum, decay, dropout and augmentation, and a rate that falls
 along a cosine: of an AlexNet on small crops from 0.005, since the paper's 0.01 is for batches of 128; from 0.003 where
 weights are there to begin with; of other networks from their own.
+
+Held against eight other recipes that see as many images (tests/recipe_search.py, with the results so far in
+recipe_search.jsonl), each by the share of 1,000 further images that its best weights name right, on 2 cores:
+
+    set                        from      automatic          best other                          ratio (95 % interval)
+    60 drawings, 2 classes     cifar10   90.3 %, 3 seeds    90.4 %, 32, 0.01 falling at 80 %    0.999 (0.986 to 1.012)
+    300 images, 5 of CIFAR-10  scratch   53.9 %, 3 seeds    55.1 %, 32, 0.003                   0.978 (0.947 to 1.009)
+
+With 0.01 in the place of 0.005 the second was 0.936. Of the sets that are not whole yet one seed says: 1,000 images of
+CIFAR-10 1.010, 10,000 images 0.970, stripes 1.000.
 """
 
 import math
