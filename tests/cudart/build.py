@@ -19,9 +19,10 @@ import sys
 import sysconfig
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib import metadata
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -158,9 +159,10 @@ def _translate(sources: Path, made: Path, cupy: Cupy) -> None:
         include_path=[str(sources)],
         output_file=str(made),
     )
-    result = compile_single(str(sources / API / "runtime.pyx"), options, "cupy_backends.cuda.api.runtime")
+    with redirect_stderr(StringIO()) as said:
+        result = compile_single(str(sources / API / "runtime.pyx"), options, "cupy_backends.cuda.api.runtime")
     if result.num_errors:
-        raise emulator.BuildError("Cython could not translate CuPy's runtime.pyx; what it said stands above")
+        raise emulator.BuildError(f"Cython could not translate CuPy's runtime.pyx:\n{said.getvalue()}")
 
 
 def _headers(folder: Path, cupy: Cupy) -> Path:
