@@ -279,8 +279,9 @@ def test_the_default_stream_is_not_used_while_a_blocking_stream_captures(cupy, a
         "record": (cupy.cuda.Event().record, null),
         "wait": (null.wait_event, event),
     }
-    # Copies and memsets that wait are refused for that too, and which of the two is said is not documented.
-    codes = Code.CAPTURE_IMPLICIT, Code.CAPTURE_UNSUPPORTED
+    codes = (Code.CAPTURE_IMPLICIT,)
+    if what in ("copy", "memset") and mode in UNSAFE.values():
+        codes += (Code.CAPTURE_UNSUPPORTED,)  # they wait, too; HIP's tests expect 906 of NVIDIA, no page says which
     lose(cupy, new_stream(non_blocking=False), mode, codes, *calls[what])
 
 
