@@ -1,6 +1,7 @@
 """Building the CUDA that runs on this CPU: what is missing is said, and processes that build at once do not collide."""
 
 import importlib.metadata
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -104,3 +105,14 @@ def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_pat
     assert len(found) == 1
     assert int(found.pop().split()[1]) > 0
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.skipif(not available(), reason="this needs Linux and g++")
+def test_the_compiler_of_another_checkout_is_another(monkeypatch, tmp_path):
+    """It includes headers by the name of their folder, which may be gone while the cache is not."""
+    made, other = [], shutil.copytree(build.HERE, tmp_path / "cudart")
+    monkeypatch.setattr(build.emulator, "run", lambda words, file, *_, **__: made.append(file.name))
+    build._libnvrtc(tmp_path, CUPY)
+    monkeypatch.setattr(build, "HERE", other)
+    build._libnvrtc(tmp_path, CUPY)
+    assert len({name for name in made if name.startswith("libnvrtc")}) == 2

@@ -100,7 +100,9 @@ def _libcuda(folder: Path, cupy: Cupy) -> Path:
 
 
 def _libnvrtc(folder: Path, cupy: Cupy) -> Path:
-    digest = _digest(cupy, KERNEL, [HERE / "nvrtc.cpp", HERE / "kernel.h"], _texts(EMULATOR))
+    # With the folders: the library includes their headers by name when it compiles a kernel.
+    places = [str(EMULATOR), str(HERE), str(folder)]
+    digest = _digest(cupy, KERNEL, places, [HERE / "nvrtc.cpp", HERE / "kernel.h"], _texts(EMULATOR))
     made = folder / f"libnvrtc-{digest}.so"
     if made.exists():
         return made
