@@ -53,11 +53,7 @@ class Pace:
     take 200 MB/s, written, flushed and read back.
     """
 
-    LEAST, RECENT, ENDS = (
-        2,
-        50,
-        5,
-    )  # timed updates before anything is said; updates and ends that are looked at
+    LEAST, RECENT, ENDS = 2, 50, 5  # timed updates before anything is said; updates and ends looked at
     DISK = 200e6  # bytes/s
 
     def __init__(self, validated: int, written: int):

@@ -28,9 +28,7 @@ HANDFUL = 2  # numbers of a parameter, or of what a layer reads, that are moved 
 DIRECTIONS = 2  # along which all are moved together
 TOLERANCE = 1e-5  # gradients come out as float32, good to 6e-8; a fault shows in the first digits
 UNIT = 2.0**-53
-CHANGE = (
-    1e-6  # aimed at, as a share of the loss: a network that has learned is curved where its loss is small
-)
+CHANGE = 1e-6  # aimed at, as a share of the loss: a network that has learned is curved where its loss is small
 LEAST, MOST = 1e-8, 1e-2  # changes of a number, as shares of how large the numbers around it are
 LINEAR = 1e-4  # below this share one difference is enough
 SMOOTH = 0.01  # by which two differences may differ; more, and the loss has a bend between them

@@ -31,10 +31,7 @@ NEAR = 0.01  # of the loss of guessing: less below it is not left it
 DEVIATIONS = 2  # by which what is measured on few images must differ from guessing
 SPREAD = 0.05  # of the loss of guessing: by which initial weights let the losses of single images differ
 SHOWN = 32  # pictures that the ReLUs are looked at with, at the most
-SEEN, UPDATES = (
-    33,
-    60,
-)  # between two looks at the least: pictures trained on for each that is shown, and updates
+SEEN, UPDATES = 33, 60  # between two looks, at least: pictures trained on for each that is shown, and updates
 CHECKED = 100  # updates after which weights and velocities are known to be finite
 CLOSE = 0.05  # of the loss of guessing: a loss this near it is said to be at it
 SHORT = 200  # updates in all, below which a training may simply be too short
