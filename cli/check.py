@@ -131,6 +131,8 @@ def _compare(file: Path, data: str, **division) -> dict:
 
 
 def _show_compared(compared: dict) -> None:
+    from cualex.preprocessing import FEWEST
+
     count = compared["images"]
     click.echo(f"\nWith {compared['file']}, {count:,} images of {compared['split']}:")
     for fit in compared["fits"]:
@@ -140,6 +142,8 @@ def _show_compared(compared: dict) -> None:
             f"preprocessing: they fit better with {better}. Images and weights were preprocessed differently: "
             "correct one of them, or train on these images."
         )
+    elif count < FEWEST:
+        click.echo(f"{count} images cannot tell whether another preprocessing fits better: it takes {FEWEST}.")
     else:
         click.echo("No other preprocessing fits better.")
 

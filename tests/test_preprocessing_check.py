@@ -109,6 +109,14 @@ def test_the_command_names_it(check, tmp_path):
     assert json.loads(check("right", "--json").stdout)["weights"]["better"] is None
 
 
+def test_the_command_says_where_images_are_too_few_to_tell(check, tmp_path):
+    for folder in (tmp_path / "swapped/train").iterdir():
+        for file in sorted(folder.iterdir())[3:]:
+            file.unlink()
+    said = "9 images cannot tell whether another preprocessing fits better: it takes 16.\n"
+    assert check("swapped").stdout.endswith(said)
+
+
 def test_classes_that_the_weights_have_not_learned_are_refused(check, tmp_path):
     colours.picture(tmp_path / "right/train/mauve/1.png", "red")
     result = check("right")
