@@ -17,8 +17,8 @@ from types import FrameType
 
 import click
 
-from cualex import files
 from cualex.errors import CualexError, OutOfMemory
+from cualex.system import files
 
 INTERRUPTED, TERMINATED = 130, 143
 AGAIN = 0.01  # seconds until a signal is sent again
@@ -62,9 +62,7 @@ def finish(call: Callable[[], object]) -> int:
                 sys.stdout.flush()  # a full disk behind stdout shows here and not at the interpreter's end
             return code if isinstance(code, int) else 0
         except click.Abort as abort:
-            terminated = isinstance(abort.__cause__, Terminated)
-            click.echo("Terminated." if terminated else "Interrupted.", err=True)
-            return TERMINATED if terminated else INTERRUPTED
+            return _interrupted(abort.__cause__)
         except BrokenPipeError:
             _settle_stdout()
             return 1
@@ -79,6 +77,26 @@ def finish(call: Callable[[], object]) -> int:
             _settle_stdout()
             broken.show()
             return broken.exit_code
+        except RuntimeError as error:
+            if not _hides_interrupt(error):
+                raise
+            return _interrupted(error.__context__)
+
+
+def _interrupted(signalled: BaseException | None) -> int:
+    """Say which signal ended the program, and return its exit code."""
+    terminated = isinstance(signalled, Terminated)
+    click.echo("Terminated." if terminated else "Interrupted.", err=True)
+    return TERMINATED if terminated else INTERRUPTED
+
+
+def _hides_interrupt(error: RuntimeError) -> bool:
+    """Say whether a signal came while `threading` held no lock yet: leaving `with` then raises in its place."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    within = frame is not None and frame.tb_frame.f_code.co_filename == threading.__file__
+    return within and isinstance(error.__context__, KeyboardInterrupt)
 
 
 @contextlib.contextmanager

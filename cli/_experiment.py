@@ -22,13 +22,14 @@ def listing(as_json: bool) -> None:
 
 def place(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
     """Return where all arms are computed, and at which size they want their pictures; refuse a device now."""
-    from cualex import networks, placements
+    from cualex import networks
+    from cualex.devices import placement
 
     recipes = [experiment.recipe(scale, arm) for arm in experiment.arms]
     built = [networks.build(recipe.network, **recipe.arguments(len(source.classes))) for recipe in recipes]
     (stored,) = {network.stored for network in built}
-    placed = placements.placement(device, min(network.towers for network in built))
-    placements.open_devices(placed, precision)
+    placed = placement.placement(device, min(network.towers for network in built))
+    placement.open_devices(placed, precision)
     return str(placed), stored
 
 
@@ -77,7 +78,7 @@ def count(number: int, what: str) -> str:
 
 def conditions(command: str, settings: dict) -> dict:
     """Return what a figure was measured with."""
-    from cualex import environment
+    from cualex.system import environment
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -136,7 +137,7 @@ def _number(value: float | None) -> str:
 
 def print_result(experiment, table, conditions: dict, place, picture) -> None:
     """Print the table, the paper's figure, the reading, and where all is."""
-    from cualex.experiments.comparing import edges
+    from cualex.experiments.compare import edges
 
     _output.table([_cells(experiment, row) for row in table])
     click.echo()

@@ -2,7 +2,7 @@
 
 import click
 
-from cualex.cli import _options, _resume
+from cualex.cli import _options, _start
 
 _OPTIONS = (
     click.option(
@@ -40,11 +40,11 @@ def find(start, pretrained: bool, scratch: bool, network: str):
     if start is None:
         return None
     found = weights.load(start)
-    if _resume.given("network") and network != found.network.name:
+    if _start.given("network") and network != found.network.name:
         raise UsageError(
             f"--network {network} with --from {start}, whose network is {found.network.name}: leave --network out"
         )
-    if _resume.given("variant"):
+    if _start.given("variant"):
         raise UsageError(f"--variant with --from {start}, whose network says that itself: leave --variant out")
     return found
 
@@ -52,9 +52,9 @@ def find(start, pretrained: bool, scratch: bool, network: str):
 def default(data: str, images: int, scratch: bool):
     """Return the bundled network where a training on so many images gains by it and no option speaks against it."""
     from cualex import pretrained, weights
-    from cualex.training import automatic
+    from cualex.training import automatic_recipe
 
-    chosen = scratch or any(map(_resume.given, ALONE))
-    if chosen or data == "demo" or images > automatic.BUNDLED_UP_TO:
+    chosen = scratch or any(map(_start.given, ALONE))
+    if chosen or data == "demo" or images > automatic_recipe.BUNDLED_UP_TO:
         return None
     return weights.load(pretrained.FILE)

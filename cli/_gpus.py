@@ -62,12 +62,12 @@ def _cupy_wheels() -> list[tuple[str, str]]:
 
 
 def _ask() -> tuple[dict, str]:
-    """Return what cualex.gpus says, and the last line of its error if there is one."""
+    """Return what cualex.doctor says, and the last line of its error if there is one."""
     import json
     import subprocess
 
     done = subprocess.run(
-        [sys.executable, "-m", "cualex.gpus"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "cualex.doctor"], capture_output=True, text=True, timeout=300, check=False
     )
     if done.returncode:
         return {}, done.stderr.strip().splitlines()[-1]

@@ -24,8 +24,8 @@ def packs(
 
     With `keep=False` (--no-pack) the splits are only looked through, and decoded each time.
     """
+    from cualex.data.no_pack import unpacked
     from cualex.data.pack import existing, pack
-    from cualex.data.unpacked import unpacked
 
     splits = list(splits)
     if keep:

@@ -2,7 +2,7 @@
 
 import click
 
-from cualex.cli import _options, _output, _resume, _variant
+from cualex.cli import _options, _output, _start, _variant
 
 OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
 AUTO = "auto"
@@ -135,22 +135,22 @@ def name(chosen: dict, data: str, network: str) -> str:
 
 def begin(chosen: dict, images: int, network: str, found):
     """Return the recipe before the user's numbers, for so many images; `found` are the weights to begin with."""
-    from cualex import placements
-    from cualex.training import automatic, finetuning, recipes
+    from cualex.devices import placement
+    from cualex.training import automatic_recipe, finetuning, recipes
 
     if chosen["named"] == AUTO:
-        cuda = placements.placement(chosen["device"].partition(",")[0], towers=1).cuda
+        cuda = placement.placement(chosen["device"].partition(",")[0], towers=1).cuda
         tuned, batch, crop = found is not None, chosen["batch_size"], chosen["crop"]
-        recipe = automatic.choose(network, images, cuda, tuned, batch, crop)
+        recipe = automatic_recipe.choose(network, images, cuda, tuned, batch, crop)
     else:
-        recipe = recipes.named(chosen["named"], network if found or _resume.given("network") else None)
+        recipe = recipes.named(chosen["named"], network if found or _start.given("network") else None)
     return finetuning.recipe(found, recipe) if found else recipe
 
 
 def introduce(recipe, automatic, source, start, settings: dict) -> None:
     """Say in a line what was chosen, why, how long it will take, and how to choose otherwise."""
     from cualex.networks import arguments
-    from cualex.training import estimate, wording
+    from cualex.training import estimate, recipe_table
 
     images, classes = len(source.splits["train"]), len(source.classes)
     validation = len(source.splits[source.validation or "train"])
@@ -161,7 +161,7 @@ def introduce(recipe, automatic, source, start, settings: dict) -> None:
     begins, other = "random weights", "--from WEIGHTS begins with others"
     if start:
         begins, other = f"the weights of {start}", "--scratch begins with random weights"
-    changed = [row for row in wording.rows(recipe, automatic) if row[2]]
+    changed = [row for row in recipe_table.rows(recipe, automatic) if row[2]]
     _output.say(
         f"Recipe for {images:,} images in {classes} classes on {device}: {network}, from {begins}, {recipe.epochs} "
         f"epochs in batches of {recipe.batch}, crops of {recipe.crop}, learning rate {recipe.rate:g}; about {took}. "

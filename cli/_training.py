@@ -29,10 +29,10 @@ def announce(needed, run, output: Path, kept: bool) -> None:
 def check_room(needed, run, output: Path, kept: bool) -> str:
     """Return what `announce` says, or raise OutputError."""
     from cualex.errors import OutputError
-    from cualex.training import saving
+    from cualex.training.run import checkpoints
 
     place = run.path if run else output
-    free, size = saving.free(place), _output.size
+    free, size = checkpoints.free(place), _output.size
     said = (
         f"This run writes up to {size(needed.most)} {'to' if run else 'below'} {place}: 2 checkpoints of "
         f"{size(needed.checkpoint)}, a third while it is written, {size(needed.best)} of best weights; "
@@ -168,7 +168,7 @@ def stopped(run) -> str:
 def _draw(run, say) -> None:
     """Draw the curves; a drawing that fails does not end the training."""
     from cualex.errors import CualexError
-    from cualex.pictures import curves
+    from cualex.plots import curves
 
     try:
         curves.draw(run)

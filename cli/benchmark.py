@@ -63,7 +63,7 @@ def benchmark(
     """
     from cualex import networks
     from cualex.benchmark import rounds as benchmarks
-    from cualex.benchmark.figures import Result
+    from cualex.benchmark.results import Result
 
     command = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
     extra = ["--against", against, "--allocator", allocator] if against else []

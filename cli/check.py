@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _sources
+from cualex.cli import _inputs, _options, _output
 from cualex.errors import DataError, Unreadable
 
 LISTED = 10  # cases of each finding on the screen, and classes at either end of the table; JSON has all
@@ -66,10 +66,10 @@ def check(
     """
     from cualex import networks
     from cualex.cli._packing import watch
-    from cualex.data import checking
+    from cualex.data.check import check as check_data
 
     size = networks.build(network, **({"crop": crop} if crop else {})).stored
-    work = checking.check(data, size, val_split=val_split, val=val, names=names, workers=workers)
+    work = check_data(data, size, val_split=val_split, val=val, names=names, workers=workers)
     report = watch(work, "Checking", "cannot be read")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")
@@ -95,9 +95,10 @@ def _compare(file: Path, data: str, **division) -> dict:
 
     import numpy as np
 
-    from cualex import preprocessing, weights
+    from cualex import weights
     from cualex.data import decoding, sources
     from cualex.errors import PictureError
+    from cualex.training.debugging import preprocessing
 
     found = weights.load(file)
     source = sources.find(data, classes=found.classes, **division)
@@ -131,7 +132,7 @@ def _compare(file: Path, data: str, **division) -> dict:
 
 
 def _show_compared(compared: dict) -> None:
-    from cualex.preprocessing import FEWEST
+    from cualex.training.debugging.preprocessing import FEWEST
 
     count = compared["images"]
     click.echo(f"\nWith {compared['file']}, {count:,} images of {compared['split']}:")
@@ -157,7 +158,7 @@ def _document(report) -> dict:
             "count": len(finding.items),
             "text": finding.text,
             "items": [
-                {"names": [_sources.shown(name) for name in item.names], "text": item.text}
+                {"names": [_inputs.shown(name) for name in item.names], "text": item.text}
                 for item in finding.items
             ],
         }
@@ -168,7 +169,7 @@ def _document(report) -> dict:
         "size": report.size,
         "files": report.files,
         "unreadable": report.unreadable,
-        "classes": {_sources.shown(name): counts for name, counts in report.classes.items()},
+        "classes": {_inputs.shown(name): counts for name, counts in report.classes.items()},
         "formats": report.formats,
         "modes": report.modes,
         "grey": report.grey,
@@ -180,7 +181,7 @@ def _document(report) -> dict:
 
 
 def _show(report) -> None:
-    from cualex.data.layout import some
+    from cualex.data.sources.layout import some
 
     _table(report)
     sides = report.sides
@@ -194,7 +195,7 @@ def _show(report) -> None:
     for finding in report.findings:
         click.echo(f"\n{finding.kind} ({len(finding.items):,}): {finding.text}")
         for item in finding.items[:LISTED]:
-            names = some([_sources.shown(name) for name in item.names])
+            names = some([_inputs.shown(name) for name in item.names])
             click.echo(f"  {names}: {item.text}" if item.text else f"  {names}")
         if len(finding.items) > LISTED:
             click.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
@@ -205,7 +206,7 @@ def _show(report) -> None:
 
 def _table(report) -> None:
     """Print the pictures of each class that can be read; of many classes only the smallest and the largest."""
-    rows = [{"class": _sources.shown(name), **counts} for name, counts in report.classes.items()]
+    rows = [{"class": _inputs.shown(name), **counts} for name, counts in report.classes.items()]
     totals = {split: sum(row[split] for row in rows) for split in report.files}
     if len(rows) > 2 * LISTED:
         rows.sort(key=lambda row: sum(row[split] for split in report.files))

@@ -88,12 +88,12 @@ def _blas() -> Check:
 
 
 def _machine(cache: Path | None) -> list[Check]:
-    from cualex import environment, workers
-    from cualex.cache import directory
+    from cualex.system import environment
+    from cualex.system.cache import directory
 
     checks = [
         Check("processor", environment.processor() or "unknown"),
-        Check("cores", f"{workers.cores()} of {os.cpu_count()}"),
+        Check("cores", f"{environment.cores()} of {os.cpu_count()}"),
         _memory(),
     ]
     try:

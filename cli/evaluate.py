@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _model, _options, _output, _packing, _sources
+from cualex.cli import _inputs, _model, _options, _output, _packing
 from cualex.errors import DataError, Unreadable
 
 FULL = 50  # classes shown in full; of more, those that are worst
@@ -106,7 +106,8 @@ def evaluate(
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
     """Find the set: the one that was named, or the run's own, divided as it was for the run."""
-    from cualex.data import division, sources
+    from cualex.data import sources
+    from cualex.data.sources import hold_out
 
     run = _arguments_of(weights)
     if data is None:
@@ -114,7 +115,7 @@ def _find(data, weights: Path, classes: list[str], val_split: float | None, name
         _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
     divided = {"val_split": 0.0}
     if _same(data, run.get("data")):
-        divided, names = division.of_run(run), names or run.get("names")
+        divided, names = hold_out.of_run(run), names or run.get("names")
     if val_split is not None:
         divided["val_split"] = val_split
     return sources.find(data, names=names, classes=classes, **divided)
@@ -157,7 +158,7 @@ def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):
 
 def _make(directory: Path) -> None:
     """Make the directory before the work, so that nobody waits for an error."""
-    from cualex import files
+    from cualex.system import files
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -166,8 +167,8 @@ def _make(directory: Path) -> None:
 
 
 def _write(found, directory: Path) -> None:
-    from cualex import files
-    from cualex.pictures import confusion
+    from cualex.plots import confusion
+    from cualex.system import files
 
     files.replace_text(directory / "per_class.csv", found.per_class_csv())
     files.replace_text(directory / "confusion.csv", found.confusion_csv())
@@ -183,7 +184,7 @@ def _document(found, head: dict, skipped) -> None:
         "loss": found.loss,
     }
     matrix = {"classes": found.per_class(), "confusion": found.confusion}
-    left_out = [{"name": _sources.shown(name), "reason": reason} for name, reason in skipped]
+    left_out = [{"name": _inputs.shown(name), "reason": reason} for name, reason in skipped]
     _output.document(head | figures | matrix | {"skipped": left_out})
 
 
@@ -204,11 +205,11 @@ def _show(found, head: dict, skipped) -> None:
     _output.table(
         [
             {
-                "class": _sources.shown(row["class"]),
+                "class": _inputs.shown(row["class"]),
                 "pictures": row["pictures"],
                 "right": row["right"],
                 "share": "" if row["share"] is None else f"{row['share']:6.1%}",
-                "mostly taken for": _sources.shown(row["taken_for"]),
+                "mostly taken for": _inputs.shown(row["taken_for"]),
             }
             for row in rows
         ]

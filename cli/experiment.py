@@ -59,7 +59,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     """
     from cualex.data import sources
     from cualex.errors import UsageError
-    from cualex.experiments import catalogue, comparing, estimating, result, runner
+    from cualex.experiments import catalogue, compare, estimate, result, runner
     from cualex.experiments.subset import First
 
     if name is None or listed:
@@ -99,7 +99,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     left = [trial for trial in trials if runner.done(place, trial, chosen.measure) is None]
     _output.say(f"Directory: {place}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
     if left:
-        seconds = estimating.seconds(left, pack, tested, settings)
+        seconds = estimate.seconds(left, pack, tested, settings)
         said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
         said += " if none ends early, by a few updates of each arm; reading and writing come on top"
         if seconds > LONG:
@@ -114,7 +114,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     except KeyboardInterrupt:
         _output.say("The same command goes on where this one was stopped.")
         raise
-    table = comparing.rows(chosen, measured)
+    table = compare.rows(chosen, measured)
     found = result.document(chosen, scale, measured, table, about, conditions)
     result.write(place, found)
     picture = result.draw(chosen, measured, table, place, len(pack.classes))

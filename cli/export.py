@@ -34,15 +34,15 @@ def export(weights: Path | None, to: str, output: Path, check: Path | None, as_j
     from importlib import import_module
 
     from cualex import weights as weights_file
-    from cualex.formats import checking
+    from cualex.formats import compare
     from cualex.training.run import newest_weights
 
     if weights is None:
         weights = newest_weights()
         _output.say(f"Weights: {weights}, of the newest finished run.")
     held = weights_file.load(weights)
-    written = import_module(f"cualex.formats.{to}_export").save(output, held)
-    checked = None if check is None else checking.exported(written, to, held, check)
+    written = import_module(f"cualex.formats.{to}.export").save(output, held)
+    checked = None if check is None else compare.exported(written, to, held, check)
     if as_json:
         _output.document({"weights": weights, "to": to, "files": written, "check": checked})
         return

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _model, _options, _output, _sources
+from cualex.cli import _inputs, _model, _options, _output
 from cualex.errors import DataError, PictureError
 
 
 @click.command()
-@_sources.argument
+@_inputs.argument
 @click.option(
     "-o",
     "--output",
@@ -21,8 +21,8 @@ from cualex.errors import DataError, PictureError
 )
 @click.option("--layer", help="Which layer; the last before the output layer if not given.")
 @_options.weights
-@_sources.recursive
-@_sources.from_list
+@_inputs.recursive
+@_inputs.from_list
 @_options.device
 @_options.precision
 @_options.as_json
@@ -53,19 +53,19 @@ def features(
     from cualex import features as files
 
     files.writer(output)
-    given = _sources.expand(pictures, recursive, from_list)
+    given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
     layer, left_out = layer or model.hidden, []
     try:
-        with _sources.progress("Computing", len(given)) as progress:
+        with _inputs.progress("Computing", len(given)) as progress:
             shape = files.write(output, _rows(given, model.each(given, layer), left_out, progress), layer)
     except DataError:
-        _sources.finish(left_out, len(given), "")
+        _inputs.finish(left_out, len(given), "")
         raise
-    _sources.say_left_out(left_out)
+    _inputs.say_left_out(left_out)
     names = files.names_beside(output) if output.suffix.lower() == ".npy" else None
     if as_json:
-        skipped = [{"picture": _sources.shown(error.name), "error": error.reason} for error in left_out]
+        skipped = [{"picture": _inputs.shown(error.name), "error": error.reason} for error in left_out]
         written = {"output": output, "names": names, "layer": layer, "shape": shape, "dtype": "float32"}
         _output.document(written | {"weights": path, "skipped": skipped})
     else:
@@ -73,7 +73,7 @@ def features(
         click.echo(
             f"{output}: {layer} of {shape[0]:,} pictures, {'x'.join(map(str, shape[1:]))} each{beside}"
         )
-    _sources.finish(left_out, len(given), f"{output} has the others")
+    _inputs.finish(left_out, len(given), f"{output} has the others")
 
 
 def _rows(given, outputs, left_out: list[PictureError], progress) -> Iterator[tuple]:

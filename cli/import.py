@@ -58,14 +58,14 @@ def import_(
         cualex import bvlc_alexnet.npy --classes wordnet
     """
     from cualex import weights
-    from cualex.formats import checking, loading
+    from cualex.formats import compare, load
 
     output = output or Path(f"{file.stem}.cualex.safetensors")
-    made, lines = loading.load(file, network, int(towers) if towers else None, classes, mean, crop)
+    made, lines = load.load(file, network, int(towers) if towers else None, classes, mean, crop)
     digest = weights.save(output, made)
     lines.append(("written", str(output)))
     if check is not None:
-        lines.append(("check", checking.imported(file, made, check)))
+        lines.append(("check", compare.imported(file, made, check)))
     if as_json:
         said = [{"topic": topic, "said": sentence} for topic, sentence in lines]
         _output.document({"output": output, "digest": digest, "network": made.network.name, "assumed": said})

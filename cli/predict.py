@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _model, _options, _output, _sources
+from cualex.cli import _inputs, _model, _options, _output
 from cualex.errors import PictureError
 
 
 @click.command()
-@_sources.argument
+@_inputs.argument
 @_options.weights
 @click.option(
     "--top",
@@ -18,8 +18,8 @@ from cualex.errors import PictureError
     show_default=True,
     help="How many classes to name for each picture.",
 )
-@_sources.recursive
-@_sources.from_list
+@_inputs.recursive
+@_inputs.from_list
 @_options.device
 @_options.precision
 @_options.as_json
@@ -47,13 +47,13 @@ def predict(
         cualex predict - < cat.jpg
         find . -name "*.png" | cualex predict --from-list
     """
-    given = _sources.expand(pictures, recursive, from_list)
+    given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
     answers = []
-    with _sources.progress("Predicting", len(given)) as progress:
+    with _inputs.progress("Predicting", len(given)) as progress:
         for (name, _), found in zip(given, model.each(given, model.output), strict=True):
             unread = isinstance(found, PictureError)
-            answers.append((_sources.shown(name), found if unread else model.best(found, top)))
+            answers.append((_inputs.shown(name), found if unread else model.best(found, top)))
             progress(len(answers))
     left_out = [found for _, found in answers if isinstance(found, PictureError)]
     if as_json:
@@ -61,12 +61,12 @@ def predict(
         _output.document({"weights": path, "network": model.network.name, "results": results})
     elif len(left_out) < len(answers) or len(answers) > 1:
         _output.table([row for name, found in answers for row in _rows(name, found)])
-    _sources.finish(left_out, len(answers), "the others are named")
+    _inputs.finish(left_out, len(answers), "the others are named")
 
 
 def _record(name: str, found) -> dict:
     if isinstance(found, PictureError):
-        return {"picture": name, "error": _sources.shown(found.reason)}
+        return {"picture": name, "error": _inputs.shown(found.reason)}
     classes = [{"class": named, "probability": probability} for named, probability in found]
     return {"picture": name, "predictions": classes}
 
@@ -74,12 +74,12 @@ def _record(name: str, found) -> dict:
 def _rows(name: str, found) -> list[dict]:
     """Write a row a class; the picture's name stands in the first of its rows."""
     if isinstance(found, PictureError):
-        return [{"picture": name, "probability": "", "class": f"not read: {_sources.shown(found.reason)}"}]
+        return [{"picture": name, "probability": "", "class": f"not read: {_inputs.shown(found.reason)}"}]
     return [
         {
             "picture": "" if rank else name,
             "probability": f"{probability:>11.1%}",
-            "class": _sources.shown(named),
+            "class": _inputs.shown(named),
         }
         for rank, (named, probability) in enumerate(found)
     ]

@@ -147,7 +147,7 @@ def _pack(data: str, network, batch: int, *, no_pack: bool, cache, workers, yes)
 
 def _watch(records, repeat: int):
     """Show progress until the profile is there, and return it."""
-    from cualex.profiling.measuring import Pass
+    from cualex.profiling.passes import Pass
 
     with contextlib.closing(records), _output.Progress("Profiling", repeat, "passes") as progress:
         for done, record in enumerate(records, 1):

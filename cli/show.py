@@ -31,14 +31,14 @@ def activations(output, as_json: bool) -> None:
     Example:
         cualex show activations -o activations.png
     """
-    from cualex.activations import ACTIVATIONS
+    from cualex.engine.activations import ACTIVATIONS
 
     rows = [
         {"name": each.name, "function": each.formula, "derivative": each.derivative_formula}
         for each in ACTIVATIONS.values()
     ]
     if output is not None:
-        from cualex.pictures import activations as drawing
+        from cualex.plots import activations as drawing
 
         drawing.draw(output)
         _output.say(f"Drawn: {output}")

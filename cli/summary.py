@@ -78,7 +78,7 @@ def summary(
 
 
 def _layers(network, as_json: bool) -> None:
-    from cualex.summary import rows, totals
+    from cualex.networks.summary import rows, totals
 
     layers = rows(network)
     total = totals(layers)
@@ -102,7 +102,7 @@ def _layers(network, as_json: bool) -> None:
 
 
 def _differences(network, other, names: list[str], as_json: bool) -> None:
-    from cualex.differences import compare
+    from cualex.networks.differences import compare
 
     found, both = compare(network, other), (network, other)
     if as_json:
@@ -154,7 +154,7 @@ def _crosses(sent: tuple[int, ...]) -> str:
 
 
 def _memory(network, batch: int, mode: str, device: str, precision: str | None, as_json: bool) -> None:
-    from cualex.memory import measure
+    from cualex.plan.memory import measure
 
     memory = measure(network, batch, mode, device, precision)
     if as_json:

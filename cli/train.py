@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _recipe, _resume, _training
+from cualex.cli import _debugging, _finetuning, _options, _output, _packing, _recipe, _start, _training
 
 
 @click.command()
 @click.argument("data", default="demo")
-@_resume.option
+@_start.option
 @_options.network
 @_recipe.options
 @_finetuning.options
@@ -34,7 +34,7 @@ from cualex.cli import _finetuning, _first_aid, _options, _output, _packing, _re
     help="After each epoch, a line a layer: mean |w| and its change, zeros, dead filters.",
 )
 @_training.keep
-@_first_aid.options
+@_debugging.options
 @click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
 @_options.val_split
 @_options.val
@@ -73,19 +73,21 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         cualex train photos --keep
         cualex train --resume runs/train-2 --epochs 60
     """
-    from cualex import networks, placements
+    from cualex import networks
     from cualex import pretrained as bundled
-    from cualex.data import batches, division, sources
+    from cualex.data import batches, sources
+    from cualex.data.sources import hold_out
+    from cualex.devices import placement
     from cualex.errors import Unreadable
-    from cualex.pictures import samples
-    from cualex.training import finetuning, recipes, resuming
-    from cualex.training.course import Course
+    from cualex.plots import samples
+    from cualex.training import finetuning, recipes
     from cualex.training.loop import train as training
-    from cualex.training.run import Run
-    from cualex.training.saving import Room
+    from cualex.training.rates import Course
+    from cualex.training.run import Run, restore
+    from cualex.training.run.checkpoints import Room
 
-    first_aid = _first_aid.wanted(options, resume)
-    run, found = _resume.find(resume, output), None
+    first_aid = _debugging.wanted(options, resume)
+    run, found = _start.find(resume, output), None
     if run is None:
         found = _finetuning.find(start, pretrained, scratch, network)
         start = Path(bundled.NAME) if pretrained else start
@@ -93,8 +95,8 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         options["named"] = _recipe.name(options, options["data"], network)
         _recipe.changed(recipes.named("paper", network), options)  # refuse now, and not after a look at the set
     else:
-        recipe, options = _resume.begin(run, network, seed, options)
-    rule = options.get("split_rule", division.RULE)
+        recipe, options = _start.begin(run, network, seed, options)
+    rule = options.get("split_rule", hold_out.RULE)
     divided = {"val_split": options["val_split"], "split_rule": rule, "val": options["val"]}
     source = sources.find(options["data"], names=options["names"], **divided)
     images = len(source.splits["train"])
@@ -107,16 +109,16 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     recipe = _recipe.changed(recipe, options)
     if first_aid:
         if run is not None:
-            resuming.check_fixed(run, recipe)
-        recipe = _first_aid.recipe(options, recipe)
+            restore.check_fixed(run, recipe)
+        recipe = _debugging.recipe(options, recipe)
     elif run is not None:
-        resuming.check(run, recipe)
+        restore.check(run, recipe)
     begun = finetuning.start(found, recipe, source.classes) if found else None
     arguments = found.network.arguments if found else {}  # with those that no recipe has
     built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
     Course(recipe, built).check()
-    placed = placements.placement(options["device"], built.towers)
-    placements.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
+    placed = placement.placement(options["device"], built.towers)
+    placement.open_devices(placed, options["precision"])  # refuse a device now, and not after packing
     if not first_aid:
         batches.check_batch(source.splits["train"], recipe.batch)
         if run is None:
@@ -148,7 +150,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
     )
     if first_aid:
         kept = run.weights() if run else begun and begun.weights
-        _first_aid.give(options, recipe, packs["train"], kept, str(placed), as_json)
+        _debugging.give(options, recipe, packs["train"], kept, str(placed), as_json)
         return
     if automatic and options["batch_size"] is None:  # images that cannot be read leave fewer than were counted
         recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex import files
 from cualex.errors import DataError, UsageError
+from cualex.system import files
 
 Rows = Iterable[tuple[str, np.ndarray]]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from cualex import weights as weights_file
-from cualex.data import pictures as picture_files
+from cualex.data import images as picture_files
 from cualex.errors import PictureError, UsageError
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.system.environment import cores
 from cualex.weights import Weights
-from cualex.workers import cores
+from cualex.weights.parameters import Parameters
 
 BATCH = 32  # pictures in a plan; the last part of a set is padded
 

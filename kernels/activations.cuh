@@ -1,4 +1,4 @@
-// The activation that FUNCTION names, and its derivative from the output (cualex/activations.py has the formulas).
+// The activation that FUNCTION names, and its derivative from the output (cualex/engine/activations.py has the formulas).
 #pragma once
 #include "values.cuh"
 

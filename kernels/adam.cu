@@ -7,7 +7,7 @@
 //
 //     weight, first, second, gradient: COUNT floats; copy: COUNT of bfloat16, or null
 //
-// Both averages begin at zero; the corrections for that are folded into the rate (Control.corrected in devices.py).
+// Both averages begin at zero; the corrections for that are folded into the rate (Control.corrected in cualex/devices/control.py).
 // EPSILON is added to the root as it is: in PyTorch it is added after the correction of s, which makes it larger here
 // by 1 / sqrt(1 - second^t). Kingma and Ba (2015), end of section 2. Operations are those of the host engine, each
 // rounded once. A thread has one number; nothing moves after a loss that was not finite.

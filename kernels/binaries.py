@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cualex.errors import DeviceError, OutputError
-from cualex.files import replace
 from cualex.kernels.source import Kernel, assemble
+from cualex.system.files import replace
 
 OPTIONS = ("-std=c++17", "-lineinfo")
 MESSAGE = re.compile(r"^(\S+\.cuh?)\((\d+)\): (?:catastrophic )?error:? *(.*)$", re.MULTILINE)

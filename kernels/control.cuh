@@ -1,4 +1,4 @@
-// What changes from step to step, in device memory, so that a captured graph reads it anew: cualex/cuda.py writes it.
+// What changes from step to step, in device memory, so that a captured graph reads it anew: cualex/devices/cuda.py writes it.
 #pragma once
 
 struct Control {

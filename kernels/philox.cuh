@@ -1,4 +1,4 @@
-// Philox4x32 with ten rounds: four random words as a pure function of a counter and a key (cualex/philox.py).
+// Philox4x32 with ten rounds: four random words as a pure function of a counter and a key (cualex/random/philox.py).
 //
 //     key      = (seed[0:32],  seed[32:40] << 24 | purpose << 16 | layer)
 //     counter  = (block low, block high, step low, step high)          element e is word e % 4 of block e / 4
@@ -7,7 +7,7 @@
 #pragma once
 #include "control.cuh"
 
-#define PHILOX_DROPOUT 2  // the purpose: DROPOUT in cualex/philox.py
+#define PHILOX_DROPOUT 2  // the purpose: DROPOUT in cualex/random/philox.py
 
 __device__ __forceinline__ void philox(unsigned (&words)[4], unsigned long long block, const Control* control,
                                        unsigned purpose, unsigned layer) {

@@ -7,8 +7,8 @@ import reference
 from numpy.testing import assert_array_equal
 
 from cualex import engine
-from cualex.cuda import FINITE, from_bf16, to_bf16
-from cualex.devices import Control
+from cualex.devices.control import Control
+from cualex.devices.cuda import FINITE, from_bf16, to_bf16
 
 
 class Bench:

@@ -135,15 +135,15 @@ def cuda_bench(request):
 
 def cuda_device(request, precision):
     """Open a GPU that is emulated."""
-    from cualex.cuda import CudaDevice
+    from cualex.devices.cuda import CudaDevice
 
     return CudaDevice("cuda:0", request.getfixturevalue("emulated")(), 0, precision)
 
 
 def spoiled(workers=None, precision="fp32"):
     """Open a CPU device with `workers` workers, whose work memory is never clean."""
-    from cualex.devices import HostDevice
-    from cualex.workers import Scratch
+    from cualex.devices.host import HostDevice
+    from cualex.devices.workers import Scratch
 
     class Spoiled(Scratch):
         def __call__(self, name, shape, dtype):

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from benches import Bench
 
-from cualex.cuda import CudaDevice
-from cualex.engine.cuda import conv, tiles
-from cualex.engine.cuda.tiles import Tiles
+from cualex.devices.cuda import CudaDevice
+from cualex.engine.cuda import conv, gemm_tiles
+from cualex.engine.cuda.gemm_tiles import Tiles
 from cualex.engine.cuda.update import Keep
 
 UNITS = {"fp32": 2.0**-24, "tf32": 2.0**-24, "bf16": 2.0**-8}  # of what maps hold: half a spacing at 1
@@ -32,7 +32,7 @@ def in_precision(values, precision):
 @contextmanager
 def cut_into(monkeypatch, kind=None, **changed):
     """Let products be cut into tiles of one kind (rows, columns, the warp's), or otherwise changed: splits, stages."""
-    chosen = tiles.choose
+    chosen = gemm_tiles.choose
 
     def choose(rows, columns, depth, groups, precision):
         cut = chosen(rows, columns, depth, groups, precision)
@@ -41,7 +41,7 @@ def cut_into(monkeypatch, kind=None, **changed):
         return replace(cut, **changed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tiles, "choose", choose)
+        patch.setattr(gemm_tiles, "choose", choose)
         yield
 
 

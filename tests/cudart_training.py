@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import runs
 
-from cualex import placements, weights
-from cualex.cuda import CudaDevice
-from cualex.cupy_runtime import CupyRuntime
+from cualex import weights
+from cualex.devices import placement
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.evaluation import evaluate
 from cualex.training import loop
 from cualex.training.run import Run
@@ -37,7 +38,7 @@ class Watched(CupyRuntime):
 def train(device, folder):
     """Train, and return what must be the same wherever it runs, and what was captured."""
     runtime = Watched()
-    placements.CupyRuntime = lambda: runtime
+    placement.CupyRuntime = lambda: runtime
     run = Run.create(folder, device.translate(str.maketrans(":,", "--")))
     list(loop.train(RECIPE, runs.Squares(22), runs.Squares(4, seed=1), run, device, "fp32"))
     kept = weights.load(run.path / "last.safetensors")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from cualex import preprocessing
-from cualex.data import checking
+from cualex.data import check
 from cualex.data.decoding import finish
 from cualex.errors import Diverged
-from cualex.training import beginning, gradients, loop, overfit
+from cualex.training import beginning, loop
+from cualex.training.debugging import gradient_check, overfit, preprocessing
 from cualex.training.records import Epoch, Notice
 
 QUIET = "quiet"
@@ -14,7 +14,7 @@ QUIET = "quiet"
 
 def checked(place, size):
     """Return the kinds of faults that `check` finds in a set on disk."""
-    report = finish(checking.check(place, size))
+    report = finish(check.check(place, size))
     return ", ".join(finding.kind for finding in report.findings if finding.fault) or QUIET
 
 
@@ -31,7 +31,7 @@ def learned_by_heart(recipe, pack, pictures=32, tries=overfit.TRIES):
 def gradients_checked(recipe, pack, kept=None):
     """Return the first layer that --check-gradients calls wrong."""
     begun = beginning.begin(recipe, pack, kept)
-    rows = gradients.check(begun, recipe.stream(pack, begun.network.crop), recipe.seed)
+    rows = gradient_check.check(begun, recipe.stream(pack, begun.network.crop), recipe.seed)
     return next((row.layer for row in rows if not row.right), QUIET)
 
 

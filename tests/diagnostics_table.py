@@ -37,7 +37,7 @@ import numpy as np
 from cualex import weights
 from cualex.data import pack, sources
 from cualex.data.decoding import finish
-from cualex.training.overfit import TRIES
+from cualex.training.debugging.overfit import TRIES
 from cualex.training.recipes import PAPER
 from cualex.training.run import Run
 

@@ -63,7 +63,7 @@ def train():
 
 def small(arguments):
     """Run the command."""
-    from cualex.benchmark.yardstick import SIDES
+    from cualex.benchmark.matmul_rate import SIDES
     from cualex.cli import main
 
     SIDES["cuda"] = 64

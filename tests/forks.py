@@ -54,7 +54,7 @@ def serve():
     import cualex.cli.train
     import cualex.data.pack
     import cualex.data.sources
-    import cualex.pictures.curves
+    import cualex.plots.curves
     import cualex.training.loop  # noqa: F401
 
     with known():
@@ -136,8 +136,9 @@ def by_library(request):
     """Train in a run's directory, and make it first where it is not there."""
     from runs import RECIPE, training
 
-    from cualex import files, tensor_file
+    from cualex.system import files
     from cualex.training.run import Run
+    from cualex.weights import tensor_file
 
     if pause := request.get("pause"):
         write = tensor_file.write

@@ -50,7 +50,7 @@ def orders():
 
 def runtime(devices=1, **options):
     """Open CuPy's runtime where a test asks for the emulator; schedules and orders are then the GPU's own."""
-    from cualex.cupy_runtime import CupyRuntime
+    from cualex.devices.cupy_runtime import CupyRuntime
 
     if any(options.get(name) for name in EMULATOR_ONLY):
         pytest.skip("this is for the emulator's checked build")

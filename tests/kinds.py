@@ -7,7 +7,8 @@ for training and validation but for the draws.
 import numpy as np
 from PIL import Image
 
-from cualex.data import colours, demo
+from cualex.data import colour_noise
+from cualex.data.sources import demo
 
 SIDE = 80  # pixels of most kinds
 
@@ -178,7 +179,7 @@ class Pack:
         self.names = tuple(f"{name}/{number}.png" for name, number, _ in listed)
         self.pictures = np.stack([fitted(image, size) for _, _, image in listed])
         self.mean = self.pictures.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.components = colours.ILSVRC2012
+        self.components = colour_noise.ILSVRC2012
 
     def __len__(self):
         return len(self.labels)

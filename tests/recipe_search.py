@@ -24,11 +24,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cualex import weights
-from cualex.data import colours, pictures
+from cualex.data import colour_noise
+from cualex.data import images as pictures
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.pretrained import located
-from cualex.training import automatic, finetuning
+from cualex.training import automatic_recipe, finetuning
 from cualex.training.loop import train
 from cualex.training.run import Run
 
@@ -49,8 +50,8 @@ class Images:
         self.names = tuple(f"{name}/{number}" for number in range(len(labels)))
         self.mean = self.images.mean(axis=0, dtype=np.float64).astype(np.float32)
         pixels = self.images.reshape(-1, 3).astype(np.int64)
-        self.covariance = colours.covariance(len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
-        self.components = colours.components(self.covariance)
+        self.covariance = colour_noise.covariance(len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
+        self.components = colour_noise.components(self.covariance)
 
     def __len__(self):
         return len(self.labels)
@@ -181,7 +182,7 @@ def arms(given, images):
     """Name the recipes: the automatic one, and the others with as many images to see."""
     found = weights.load(located(given.start)) if given.start else None
     network = found.network.name if found else "alexnet"
-    auto = automatic.choose(network, images, cuda=False, tuned=found is not None)
+    auto = automatic_recipe.choose(network, images, cuda=False, tuned=found is not None)
     auto = finetuning.recipe(found, auto) if found else auto
     listed = {"automatic": auto}
     for batch in (16, 32):

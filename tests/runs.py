@@ -9,7 +9,7 @@ import numpy as np
 from test_training import Pictures
 
 from cualex import networks, weights
-from cualex.data import colours
+from cualex.data import colour_noise
 from cualex.layers import LRN, BatchNorm, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
 from cualex.networks import Network
 from cualex.training import loop
@@ -83,7 +83,7 @@ class Squares(Pictures):
 
     def __init__(self, count=37, seed=0):
         super().__init__(count, seed=seed)
-        self.size, self.components = 16, colours.ILSVRC2012
+        self.size, self.components = 16, colour_noise.ILSVRC2012
         self.pictures = np.ascontiguousarray(self.pictures[:, :16, :16])
         self.mean = np.ascontiguousarray(self.mean[:16, :16])
 

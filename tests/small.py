@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cualex import networks
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
 
 BATCH = 5
 

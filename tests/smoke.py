@@ -61,9 +61,9 @@ def main():
     assert totals["parameters"] == 60_965_224, totals
     assert json.loads(run("doctor", "--json"))["problems"] == 0
 
-    from cualex.formats import imagenet
+    from cualex.formats import imagenet_classes
 
-    assert len(imagenet.classes()) == 1000
+    assert len(imagenet_classes.classes()) == 1000
 
     with tempfile.TemporaryDirectory() as place:
         named = train_and_predict(Path(place))

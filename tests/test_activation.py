@@ -5,7 +5,7 @@ import pytest
 import reference
 from numpy.testing import assert_array_equal
 
-from cualex import activations
+from cualex.engine import activations
 from cualex.layers import Activation, ReLU, activation
 
 NAMES = ["tanh", "sigmoid", "softplus", "linear"]

@@ -7,8 +7,8 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cualex.cuda import to_bf16
-from cualex.devices import Control
+from cualex.devices.control import Control
+from cualex.devices.cuda import to_bf16
 from cualex.engine.host import update
 
 RATE, STEPS = 0.01, 10

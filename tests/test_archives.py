@@ -71,7 +71,7 @@ def test_a_locked_zip_is_refused(tmp_path):
 
 
 def test_a_member_too_large_for_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr("cualex.data.pictures.BYTES", 1_000_000)
+    monkeypatch.setattr("cualex.data.images.BYTES", 1_000_000)
     big = "a/" + "x" * 1_000_000
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/1.jpg", big)

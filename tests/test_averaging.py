@@ -199,9 +199,9 @@ def test_what_cannot_be_averaged_is_named():
 
 
 def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypatch):
-    from cualex import placements
+    from cualex.devices import placement
 
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     made = drawn(rng.uniform(60, 140, (32, 32, 3)))
     kept = Weights(made.network, made.parameters.unload(), CLASSES, made.mean)
     pack = Pack(rng.integers(0, 256, (1, 32, 32, 3), np.uint8), [2])

@@ -13,7 +13,7 @@ from colours import broken, picture, run
 from PIL import Image
 
 from cualex import weights
-from cualex.cupy_runtime import CupyRuntime
+from cualex.devices.cupy_runtime import CupyRuntime
 
 WAY = "Name a weights file such as runs/train/best.safetensors."
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from cualex import philox
-from cualex.data.ahead import Ahead
 from cualex.data.batches import Sequence, Stream, check_batch
+from cualex.data.prefetch import Ahead
 from cualex.errors import DataError, PictureError
+from cualex.random import philox
 
 
 @dataclass(eq=False)

@@ -10,10 +10,10 @@ from benches import Bench
 from numpy.testing import assert_allclose, assert_array_equal
 from planting import planted
 
-from cualex.cuda import CudaDevice
-from cualex.devices import HostDevice
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.host import HostDevice
 from cualex.engine.host import batchnorm as on_host
-from cualex.engine.host import pieces
+from cualex.engine.host import chunks
 
 OWN = 1e-13  # what the formula's own sums are off in float64, as a share of the result
 EPSILON = 0.5  # loud: with Keras's .001 one that is outside the root would pass
@@ -265,7 +265,7 @@ def test_the_engines_move_the_averages_to_the_same_bits(emulated, rng):
 
 def test_any_number_of_workers_gives_the_same_bits(teams, rng):
     """Over three pieces, the last of them smaller."""
-    shape = (2, 2 * (pieces.VALUES // 30_000) + 1, 50, 60, 10)
+    shape = (2, 2 * (chunks.VALUES // 30_000) + 1, 50, 60, 10)
     results = []
     x, dy, weight, bias = draw(Bench(teams[0]), rng, shape)
     for device in teams:

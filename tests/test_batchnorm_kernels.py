@@ -9,9 +9,9 @@ from test_cuda_maps import SCHEDULES, every_precision
 from work_on_maps import bits
 
 from cualex import networks
-from cualex.cuda import CudaDevice
-from cualex.initial_weights import draw
-from cualex.parameters import Parameters
+from cualex.devices.cuda import CudaDevice
+from cualex.weights.initial import draw
+from cualex.weights.parameters import Parameters
 
 SPLIT = "cualex.engine.cuda.batchnorm.SHORTEST"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cualex import networks
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no second opinion on whole networks")
 

@@ -8,16 +8,15 @@ import runs
 import small
 from dry import DryRuntime
 
-from cualex import memory
 from cualex.engine.host import batchnorm
 from cualex.errors import UsageError
-from cualex.initial_weights import draw
 from cualex.layers import BatchNorm, Conv, Dense, Softmax
 from cualex.model import BATCH, Model
 from cualex.networks import Network
-from cualex.parameters import Parameters
-from cualex.plan import Plan
+from cualex.plan import Plan, memory
 from cualex.weights import Weights
+from cualex.weights.initial import draw
+from cualex.weights.parameters import Parameters
 
 AVERAGES = [f"norm{n}.{last}" for n in (1, 2, 3) for last in ("mean", "variance")]
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from runs import RECIPE, Squares, left, mote, stop, training
 
-from cualex import evaluation, initial_weights, weights
+from cualex import evaluation, weights
 from cualex.errors import Diverged
 from cualex.model import Model
-from cualex.parameters import Parameters
 from cualex.training import loop
 from cualex.training.records import Update
 from cualex.training.run import Run
+from cualex.weights import initial
+from cualex.weights.parameters import Parameters
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -39,7 +40,7 @@ def test_the_file_has_the_averages_and_no_velocities_of_them(run):
     assert last.velocities.keys() == network.parameters().keys()
     assert last.tensors["norm2.mean"].shape == (12,)
     for name in network.state():
-        assert (last.tensors[name] != initial_weights.draw(network, 0)[name]).all(), name
+        assert (last.tensors[name] != initial.draw(network, 0)[name]).all(), name
     losses = [line["loss"] for line in left(run)["log"] if "val_loss" in line]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -56,7 +57,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(unbroken, tmp_path, upd
 def test_averages_that_are_not_restored_are_found(unbroken, tmp_path, monkeypatch):
     stopped, load = Run.create(tmp_path), Parameters.load
     stop(training(stopped, RULES), 7)
-    fresh = {name: tensor for name, tensor in initial_weights.draw(mote(), 0).items() if name in mote().state()}
+    fresh = {name: tensor for name, tensor in initial.draw(mote(), 0).items() if name in mote().state()}
     monkeypatch.setattr(Parameters, "load", lambda self, tensors: load(self, {**tensors, **fresh}))
     list(training(stopped, RULES))
     assert left(stopped)["weights"] != unbroken["weights"]
@@ -99,7 +100,7 @@ def test_a_run_that_diverges_leaves_the_last_good_averages(tmp_path):
 
 def test_two_networks_are_averaged_and_each_alone_is_as_it_was(run):
     best = weights.load(run.path / "best.safetensors")
-    other = dataclasses.replace(best, tensors=initial_weights.draw(best.network, 5))
+    other = dataclasses.replace(best, tensors=initial.draw(best.network, 5))
     models, pictures = [Model(best), Model(other)], Squares(13, seed=1)
     together = evaluation.evaluate(models, pictures, batch=5)
     alone = [evaluation.evaluate(each, pictures, batch=4) for each in models]

@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 from cualex import cli, networks
-from cualex.benchmark import figures, memory, problem, rounds
-from cualex.benchmark.figures import Part, Result, Round
-from cualex.benchmark.measure import Ours
-from cualex.benchmark.second import Second
+from cualex.benchmark import memory, problem, results, rounds
+from cualex.benchmark.our_side import Ours
+from cualex.benchmark.results import Part, Result, Round
+from cualex.benchmark.second_process import Second
 from cualex.engine.host import crop
 from cualex.errors import CualexError, UsageError
 from cualex.plan import Plan
-from cualex.workers import cores
+from cualex.system.environment import cores
 
 UNIT = 2.0**-24
 TRAIN = Part("train", "train", 6)
@@ -43,7 +43,7 @@ def played(number, ours, torch=None, without_lrn=None):
 
 
 def test_the_median_of_ratios_is_not_the_ratio_of_medians():
-    found = figures.medians(
+    found = results.medians(
         [played(1, 30.0, 10.0, 40.0), played(2, 8.0, 4.0, 10.0), played(3, 20.0, 20.0, 80.0)]
     )
     assert (found["images_per_s"], found["torch_images_per_s"]) == (20, 10)
@@ -55,7 +55,7 @@ def test_the_median_of_ratios_is_not_the_ratio_of_medians():
 
 
 def test_without_torch_there_is_no_ratio():
-    found = figures.medians([played(1, 30.0), played(2, 10.0)])
+    found = results.medians([played(1, 30.0), played(2, 10.0)])
     assert found["images_per_s"] == 20
     assert {found[name] for name in found if "torch" in name} == {None}
     assert (found["ratio"], found["ratio_range"], found["rounds"][0]["ratio"]) == (None, None, None)
@@ -203,7 +203,7 @@ def test_memory_grows_with_what_is_planned():
 # --- the second process
 
 
-ECHO = "from cualex.benchmark.second import serve; serve(lambda **asked: print('noise') or asked)"
+ECHO = "from cualex.benchmark.second_process import serve; serve(lambda **asked: print('noise') or asked)"
 
 
 def test_what_a_library_prints_is_no_answer():

@@ -5,7 +5,7 @@ import pytest
 
 from cualex import networks
 from cualex.benchmark import problem
-from cualex.benchmark.measure import Ours
+from cualex.benchmark.our_side import Ours
 from cualex.errors import UsageError
 
 pytest.importorskip("torch", reason="PyTorch is not installed: there is no other side")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cualex import cli
-from cualex.data import checking, findings, sources
+from cualex.data import check, findings, sources
 from cualex.data.decoding import finish
 from cualex.errors import DataError
 
@@ -55,7 +55,7 @@ def folder(sound, tmp_path):
 
 
 def looked(place, **options):
-    return finish(checking.check(place, SIZE, **options))
+    return finish(check.check(place, SIZE, **options))
 
 
 def run(place, *arguments):
@@ -76,7 +76,7 @@ def test_a_sound_set_is_called_sound(sound):
     assert report.files == {"train": 39, "val": 9}
     assert report.classes == {name: {s: COUNTS[s][name] for s in COUNTS} for name in ("ant", "bee", "cow")}
     assert (report.formats, report.modes, report.grey) == ({"PNG": TOTAL}, {"RGB": TOTAL}, 0)
-    assert report.sides == checking.Sides(SIZE, SIZE, SIZE, enlarged=0)
+    assert report.sides == check.Sides(SIZE, SIZE, SIZE, enlarged=0)
     result = run(sound)
     assert result.exit_code == 0
     assert result.stdout.endswith("\n\nNothing wrong was found.\n")
@@ -334,7 +334,7 @@ def test_formats_modes_and_greys_are_counted(folder):
 def test_sides_are_those_of_the_files(folder):
     plant(folder, "val/ant/new.jpg", drawn(50).resize((900, 700)))
     plant(folder, "val/ant/small.jpg", drawn(51).resize((33, 39)))
-    assert looked(folder).sides == checking.Sides(33, SIZE, 700, enlarged=1)
+    assert looked(folder).sides == check.Sides(33, SIZE, 700, enlarged=1)
 
 
 # What training would refuse.

@@ -16,7 +16,7 @@ from PIL import Image
 from sets import in_folder
 
 from cualex import cli
-from cualex.data import checking
+from cualex.data import check
 from cualex.data.decoding import finish
 
 FILES = {  # name in the set: the picture's number, or what the file holds instead
@@ -228,7 +228,7 @@ def test_many_pictures_in_bounded_memory(tmp_path, count):
             archive.writestr(f"{split}/{number % 20:02}/{number}.bmp", file.getvalue())
     tracemalloc.start()
     try:
-        work, done = checking.check(tmp_path / "set.zip", size, workers=workers), []
+        work, done = check.check(tmp_path / "set.zip", size, workers=workers), []
         report = finish(note(work, done))
         _, peak = tracemalloc.get_traced_memory()
     finally:

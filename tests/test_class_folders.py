@@ -15,7 +15,7 @@ from sets import in_folder
 
 import cualex
 from cualex import networks
-from cualex.data import sources, unpacked
+from cualex.data import no_pack, sources
 from cualex.data.decoding import finish
 from cualex.errors import DataError
 from cualex.evaluation import evaluate
@@ -85,7 +85,7 @@ def confusion(order, folders, empty=(), split=""):
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place) / split, folders, empty)
         source = sources.find(place, val_split=0, classes=judge.classes)
-        found = evaluate(judge, finish(unpacked.unpacked(source, split or "train", 32, workers=1)), 8)
+        found = evaluate(judge, finish(no_pack.unpacked(source, split or "train", 32, workers=1)), 8)
     assert found.count == found.confusion.sum() == sum(len(SHOWN[name]) for name in folders)
     rows = found.per_class()
     assert {row["class"]: row["pictures"] for row in rows if row["pictures"]} == {

@@ -13,10 +13,11 @@ from cualex import networks
 from cualex.engine.host import softmax
 from cualex.errors import UsageError
 from cualex.plan import Plan
-from cualex.training import gradients, loop, recipes, resuming
+from cualex.training import loop, recipes
+from cualex.training.debugging import gradient_check
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.records import Epoch, Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
 from cualex.weights import Weights
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -156,13 +157,13 @@ def test_the_gradient_check_holds_loss_and_gradient_together(monkeypatch, fault)
 
     if fault:
         monkeypatch.setattr(softmax, "forward", half)
-    monkeypatch.setattr(gradients, "Plan", partial(Plan, class_weights=np.array([5.0, 0.5, 2.0])))
+    monkeypatch.setattr(gradient_check, "Plan", partial(Plan, class_weights=np.array([5.0, 0.5, 2.0])))
     recipe, pack = RECIPE, Squares(4)
     network = networks.build("speck", classes=3)
     rng = np.random.default_rng(0)
     tensors = {name: rng.normal(0, 0.2, shape) for name, shape in network.parameters().items()}
     begun = Weights(network, tensors, list(pack.classes), network.mean_picture(pack.mean))
-    rows = list(gradients.check(begun, recipe.stream(pack, network.crop)))
+    rows = list(gradient_check.check(begun, recipe.stream(pack, network.crop)))
     assert [row.layer for row in rows if not row.right][:1] == (["softmax"] if fault else [])
 
 
@@ -253,8 +254,8 @@ def without_weights(said):
 
 
 def test_a_recipe_without_the_key_has_none():
-    assert resuming.recipe(without_weights(recipes.DEMO.described())) == recipes.DEMO
-    assert resuming.recipe(WEIGHTED.described()) == WEIGHTED
+    assert restore.recipe(without_weights(recipes.DEMO.described())) == recipes.DEMO
+    assert restore.recipe(WEIGHTED.described()) == WEIGHTED
 
 
 def test_validation_is_not_weighted(tmp_path):

@@ -256,3 +256,35 @@ def test_a_signal_where_python_drops_exceptions_is_not_lost(setting, number):
     result = program(code=code, capture_output=True)
     assert (result.returncode, result.stdout) == (128 + number, "dropped\n"), result.stderr
     assert "Exception ignored" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_thread_waits_for_its_lock_is_not_taken_for_a_fault(number):
+    """A signal between two lines of threading.Condition.wait leaves `with` a lock that is not held."""
+    code = (
+        "import os, sys, threading\n"
+        "from cualex.cli import _exit\n"
+        "condition = threading.Condition(threading.Lock())\n"
+        "def work():\n"
+        "    with condition:\n"
+        "        condition.release()\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "sys.exit(_exit.finish(work))\n"
+    )
+    result = program(code=code, capture_output=True)
+    assert result.returncode == 128 + number, result.stderr
+    assert result.stderr in {"Interrupted.\n", "Terminated.\n"}
+
+
+def test_an_error_of_a_lock_without_a_signal_is_a_fault():
+    code = (
+        "import sys, threading\n"
+        "from cualex.cli import _exit\n"
+        "def work():\n"
+        "    with threading.Condition(threading.Lock()) as _:\n"
+        "        _lock.release()\n"
+        "        raise ValueError\n"
+        "_lock = threading.Lock()\n"
+        "sys.exit(_exit.finish(work))\n"
+    )
+    assert "release unlocked lock" in program(code=code, capture_output=True).stderr

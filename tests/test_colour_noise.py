@@ -9,16 +9,16 @@ from PIL import Image
 from sets import everything
 from test_training import small_model
 
-from cualex import philox
-from cualex.data import colours, decoding, sources
+from cualex.data import colour_noise, decoding, sources
 from cualex.data import pack as packs
-from cualex.data.ahead import Ahead
 from cualex.data.batches import Stream, fixed_views, views
-from cualex.data.colours import ILSVRC2012, Components, Noise
+from cualex.data.colour_noise import ILSVRC2012, Components, Noise
 from cualex.data.decoding import finish
-from cualex.data.normals import normals
-from cualex.data.unpacked import unpacked
+from cualex.data.no_pack import unpacked
+from cualex.data.prefetch import Ahead
 from cualex.errors import UsageError
+from cualex.random import philox
+from cualex.random.normals import normals
 from cualex.training.recipes import CIFAR, DEMO, PAPER
 
 SIZE = 8
@@ -93,15 +93,15 @@ def test_sums_of_large_pictures_are_exact(rng, rows, columns):
     """Almost white, so that the sum of a row is about what float32 can hold, or beyond."""
     white = rng.integers(250, 256, (rows, columns, 3)).astype(np.uint8)
     pixels = white.reshape(-1, 3).astype(np.int64)
-    assert (colours.products(white) == pixels.T @ pixels).all()
-    assert colours.products(white).dtype == np.int64
+    assert (colour_noise.products(white) == pixels.T @ pixels).all()
+    assert colour_noise.products(white).dtype == np.int64
 
 
 def test_the_covariance_of_many_pixels_does_not_overflow():
     """1.3 million pictures of 256 x 256, half of them black and half white."""
     count = 1_300_000 * 65536
     total, squares = np.full(3, count // 2 * 255), np.full((3, 3), count // 2 * 255**2)
-    assert colours.covariance(count, total, squares) == ((127.5**2,) * 3,) * 3
+    assert colour_noise.covariance(count, total, squares) == ((127.5**2,) * 3,) * 3
 
 
 @pytest.mark.parametrize("spread", [(1, 1, 1), (1e-3, 1, 1e3), (1, 0, 40)])
@@ -110,7 +110,7 @@ def test_components_are_orthonormal_and_make_up_the_covariance(rng, spread):
         axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
         matrix = axes.T * np.array(spread) @ axes
         matrix = (matrix + matrix.T) / 2
-        found = colours.components(tuple(map(tuple, matrix)))
+        found = colour_noise.components(tuple(map(tuple, matrix)))
         directions, variances = np.array(found.directions), np.array(found.variances)
         # Each of some fifteen turns rounds a few times; a variance that rounding could have made is cut off.
         bound = 64 * ROUNDING
@@ -121,7 +121,7 @@ def test_components_are_orthonormal_and_make_up_the_covariance(rng, spread):
 
 
 def test_a_diagonal_covariance_is_its_own_answer():
-    found = colours.components(((3.0, 0.0, 0.0), (0.0, 5.0, 0.0), (0.0, 0.0, 4.0)))
+    found = colour_noise.components(((3.0, 0.0, 0.0), (0.0, 5.0, 0.0), (0.0, 0.0, 4.0)))
     assert found == Components((5.0, 4.0, 3.0), ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)))
 
 

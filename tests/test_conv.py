@@ -9,7 +9,7 @@ import reference
 from layout import Untouched, empty, inside, outside
 from numpy.testing import assert_array_equal
 
-from cualex.engine.host import conv, windows
+from cualex.engine.host import conv, im2col
 from cualex.engine.host.update import Keep
 
 
@@ -189,8 +189,8 @@ def test_equals_the_formula_on_integers(device, case, dtype):
     ids=["two groups", "two towers", "two sources for two towers", "stride 2"],
 )
 def test_the_cut_of_the_batch_does_not_show(device, case, pictures, column_bytes, monkeypatch):
-    monkeypatch.setattr(windows, "COLUMN_BYTES", column_bytes)
-    monkeypatch.setattr(windows, "GRADIENT_BYTES", column_bytes)
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", column_bytes)
+    monkeypatch.setattr(im2col, "GRADIENT_BYTES", column_bytes)
     case = replace(case, pictures=pictures, width=6)
     equal(engine(device, case, draw(case, True)), expected(case, True))
 
@@ -300,8 +300,8 @@ def test_full_size_along_a_random_direction(device, case):
 @pytest.mark.parametrize("pictures", [7, 9])
 @pytest.mark.parametrize("name", ["two towers", "two sources for two towers", "two groups"])
 def test_the_bits_do_not_depend_on_the_workers(teams, name, pictures, monkeypatch):
-    monkeypatch.setattr(windows, "COLUMN_BYTES", 20_000)  # enough tasks for all
-    monkeypatch.setattr(windows, "GRADIENT_BYTES", 20_000)
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", 20_000)  # enough tasks for all
+    monkeypatch.setattr(im2col, "GRADIENT_BYTES", 20_000)
     case = replace(CASES[name], pictures=pictures, height=13, width=11)
     arrays = draw(case, False)
     one, *others = [engine(device, case, arrays) for device in teams]

@@ -75,7 +75,7 @@ def test_the_bits_are_those_of_the_host(device, emulated, rng, scale):
     """Each operation rounds once, in the same order, whatever the numbers."""
     from benches import Bench
 
-    from cualex.cuda import CudaDevice
+    from cualex.devices.cuda import CudaDevice
 
     found = []
     mean = rng.uniform(90, 130, (ROWS, COLUMNS, 3))

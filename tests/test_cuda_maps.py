@@ -26,7 +26,7 @@ from work_on_maps import (
 )
 
 from cualex import kernels
-from cualex.cuda import CudaDevice
+from cualex.devices.cuda import CudaDevice
 
 SCHEDULES = ["descending", 1, 2, 3, 4, 5]
 FEW = 3  # of the schedules, for the work that is not the paper's

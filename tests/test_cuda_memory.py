@@ -4,8 +4,8 @@ import pytest
 from dry import DryRuntime
 
 from cualex import networks
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
 
 
 @pytest.mark.parametrize(("precision", "most"), [("tf32", 1.5e9), pytest.param("bf16", 1.2e9, marks=pytest.mark.slow)])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import small
 
-from cualex import buffers
-from cualex.cuda import CudaDevice, control_words, from_bf16, to_bf16
+from cualex.devices.cuda import CudaDevice, control_words, from_bf16, to_bf16
 from cualex.errors import OutOfMemory
-from cualex.replaying import Replay
+from cualex.plan import buffers
+from cualex.plan.graph import Replay
 
 BATCH = 3
 PLACEMENTS = {
@@ -326,7 +326,7 @@ def test_a_touch_of_the_other_gpus_memory_is_noticed(emulated, monkeypatch):
     """Planted: a step gets the other GPU's array, without a link."""
     from emulator import EmulationError
 
-    from cualex.buffers import Operand
+    from cualex.plan.buffers import Operand
 
     made = parameters(emulated(), "cuda:0,cuda:1")
     resolve = Operand.resolve

@@ -9,11 +9,11 @@ from numpy.testing import assert_array_equal
 from test_conv import CASES, Case, draw, equal
 from test_cuda_conv import CUDA, PRECISIONS, small, wanted
 
-from cualex.engine.cuda import tiles
-from cualex.engine.cuda.product import Shape
+from cualex.engine.cuda import gemm_tiles
+from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
 
-KINDS = {"fp32": tiles.PLAIN, "tf32": tiles.TENSOR, "bf16": tiles.TENSOR}
+KINDS = {"fp32": gemm_tiles.PLAIN, "tf32": gemm_tiles.TENSOR, "bf16": gemm_tiles.TENSOR}
 # More than one tile in every direction, tails in all; the ring wraps six times or more.
 LARGE = Case(channels=40, filters=72, size=3, pad=1, height=10, width=15, pictures=1)
 
@@ -151,7 +151,7 @@ def test_a_batch_beyond_32_bits_is_refused():
     ],
 )
 def test_tiles_fill_a_gpu_where_there_is_enough_to_do(rows, columns, depth, precision):
-    cut = tiles.choose(rows, columns, depth, 1, precision)
-    assert cut.splits == 1 or cut.splits * tiles.SHORTEST * cut.depth <= depth + cut.depth
+    cut = gemm_tiles.choose(rows, columns, depth, 1, precision)
+    assert cut.splits == 1 or cut.splits * gemm_tiles.SHORTEST * cut.depth <= depth + cut.depth
     if rows * columns * depth > 1_000_000:
-        assert cut.count(rows, columns) * cut.splits >= 0.8 * tiles.BLOCKS
+        assert cut.count(rows, columns) * cut.splits >= 0.8 * gemm_tiles.BLOCKS

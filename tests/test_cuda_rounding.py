@@ -3,7 +3,7 @@
 import numpy as np
 from emulator import run_text
 
-from cualex.cuda import from_bf16
+from cualex.devices.cuda import from_bf16
 
 ROUND = """#include "primitives.cuh"
 extern "C" __global__ void round_all(const float* x, unsigned* y) {

@@ -8,8 +8,8 @@ import pytest
 import small
 from test_rule import RATE, batch, differing, frozen, layers, run
 
-from cualex.cuda import CudaDevice
-from cualex.rule import Rule
+from cualex.devices.cuda import CudaDevice
+from cualex.plan.update_rule import Rule
 
 FACTORS = {"conv1.weight": 0.3, "conv1.bias": 2.0}
 # Between the engines, in relative norm: sums in another order, and in bfloat16 maps that are rounded after each of 16

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import runs
 
-from cualex import model, placements, weights
+from cualex import model, weights
+from cualex.devices import placement
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.training import loop
@@ -19,7 +20,7 @@ RECIPE = runs.RECIPE.but(batch=4, epochs=2, drop_epochs=(1,), plain_epochs=1)
 @pytest.fixture
 def gpus(emulated, speck, monkeypatch):
     """Let the machine have GPUs: emulated, their streams in a random order."""
-    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
+    monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="random", seed=1))
     monkeypatch.setattr(model, "BATCH", 4)  # pictures are many threads here
     monkeypatch.setattr(loop, "evaluate", partial(evaluate, batch=4))
 

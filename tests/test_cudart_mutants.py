@@ -24,7 +24,7 @@ class Fault:
     said: str
 
 
-RUNTIME, DEVICE, FUNCTIONS = "cualex/cupy_runtime.py", "cualex/cuda.py", "kernels/functions.py"
+RUNTIME, DEVICE, FUNCTIONS = "cualex/devices/cupy_runtime.py", "cualex/devices/cuda.py", "kernels/functions.py"
 EVENT = "self.cupy.cuda.Event(block=False, disable_timing=True)"
 FAULTS = {
     "pinned memory is not kept": Fault(
@@ -61,7 +61,7 @@ FAULTS = {
         FUNCTIONS, "if launch.shared > STATIC_SHARED:", "if False:", "50000 bytes of shared memory"
     ),
     "a step is captured the first time": Fault(
-        "cualex/replaying.py", "self._runs == 1", "self._runs == 0", "is captured before it has run"
+        "cualex/plan/graph.py", "self._runs == 1", "self._runs == 0", "is captured before it has run"
     ),
     "copies by memcpyPeerAsync": Fault(
         RUNTIME,

@@ -9,11 +9,11 @@ import weakref
 import numpy as np
 import pytest
 
-from cualex import cupy_runtime
-from cualex.cupy_runtime import CupyRuntime
+from cualex.devices import cupy_runtime
+from cualex.devices.cupy_runtime import CupyRuntime
+from cualex.devices.runtime import Runtime
 from cualex.errors import DeviceError
 from cualex.kernels import binaries, functions
-from cualex.runtime import Runtime
 
 
 def dotted(node):

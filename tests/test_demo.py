@@ -6,11 +6,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cualex import errors, initial_weights, networks, weights
-from cualex.data import demo, pictures, shapes
+from cualex import errors, networks, weights
+from cualex.data import images
+from cualex.data.sources import demo, demo_shapes
 from cualex.model import Model
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights import initial
+from cualex.weights.parameters import Parameters
 
 SIZE = 76  # what networks of crop 67 store
 KINDS = np.array([name.split("-")[0] == "warm" for name in demo.CLASSES])
@@ -20,8 +22,8 @@ def drawn(split, numbers):
     """Draw the given pictures of every class as a network stores them: (n, SIZE, SIZE, 3), labels (n,)."""
     labels = np.repeat(np.arange(len(demo.CLASSES)), len(numbers))
     names = [(label, number) for label in range(len(demo.CLASSES)) for number in numbers]
-    read = [pictures.decode(demo.encoded(0, split, *name), split) for name in names]
-    return np.stack([pictures.square(picture, SIZE) for picture in read]), labels
+    read = [images.decode(demo.encoded(0, split, *name), split) for name in names]
+    return np.stack([images.square(picture, SIZE) for picture in read]), labels
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_the_bytes_are_the_same_on_every_machine():
 
 def test_the_file_is_a_picture_of_the_drawing():
     pixels = demo.draw(demo.Chance(0, "train", 5, 3), "cool", "triangle")
-    read = pictures.decode(demo.encoded(0, "train", demo.CLASSES.index("cool-triangle"), 3), "three")
+    read = images.decode(demo.encoded(0, "train", demo.CLASSES.index("cool-triangle"), 3), "three")
     assert pixels.shape == (demo.SIZE, demo.SIZE, 3)
     np.testing.assert_array_equal(read, pixels)
 
@@ -97,17 +99,17 @@ def test_the_identity_follows_the_seed_and_the_drawing(monkeypatch):
 # --- figures
 
 
-@pytest.mark.parametrize("figure", shapes.FIGURES)
+@pytest.mark.parametrize("figure", demo_shapes.FIGURES)
 @pytest.mark.parametrize("direction", [0, 40, 200])
 def test_figures_have_the_area_asked_for(figure, direction):
     size = 200
-    axis = shapes.PIXEL * (np.arange(size, dtype=np.int32) - size // 2) + shapes.PIXEL // 2
-    across, down = shapes.turned(axis[None, :], axis[:, None], direction)
+    axis = demo_shapes.PIXEL * (np.arange(size, dtype=np.int32) - size // 2) + demo_shapes.PIXEL // 2
+    across, down = demo_shapes.turned(axis[None, :], axis[:, None], direction)
     area = 5000  # pixels
-    distance = shapes.FIGURES[figure](across, down, area * shapes.PIXEL**2)
-    covered = shapes.coverage(distance).sum() / shapes.PIXEL
+    distance = demo_shapes.FIGURES[figure](across, down, area * demo_shapes.PIXEL**2)
+    covered = demo_shapes.coverage(distance).sum() / demo_shapes.PIXEL
     # The shortest length a figure is built from, half a bar, is cut to whole sixteenths, and counts twice.
-    shortest = (area * shapes.PIXEL**2 / 60) ** 0.5
+    shortest = (area * demo_shapes.PIXEL**2 / 60) ** 0.5
     assert covered == pytest.approx(area, rel=2 / shortest)
 
 
@@ -160,7 +162,7 @@ def accuracy(train, val, mean, batch=64, epochs=8):
     network = networks.build("alexnet", classes=len(demo.CLASSES), crop=67)
     assert network.stored == SIZE
     parameters = Parameters(network)
-    parameters.load(initial_weights.draw(network, 1))
+    parameters.load(initial.draw(network, 1))
     plan = Plan(parameters, batch)
     plan.put_mean(mean)
     order = np.concatenate([rng.permutation(len(pixels)) for _ in range(epochs)])

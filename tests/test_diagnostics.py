@@ -10,13 +10,12 @@ from diagnosing import QUIET
 from diagnostics_table import TABLE, cases
 from test_gradients import NETWORK
 
-from cualex import initial_weights
 from cualex.data.batches import Stream
-from cualex.training import fitting, gradients
+from cualex.training.debugging import gradient_check, overfit_attempt
 from cualex.training.recipes import CIFAR
 from cualex.training.run import Run
 from cualex.training.verdict import BETTER
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 SMALL = CIFAR.but(batch=16)
 FAST = ("stripes", "uneven")  # the others are slow tests
@@ -52,9 +51,9 @@ def test_right_data_of_every_kind_has_no_faults(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_on_right_data_of_every_kind_are_right(kind):
     pictures = few(kind, share=0.1, size=NETWORK.stored)
-    begun = Weights(NETWORK, initial_weights.draw(NETWORK, 0), list("abc"), pictures.mean)
+    begun = Weights(NETWORK, initial.draw(NETWORK, 0), list("abc"), pictures.mean)
     pictures.labels %= 3
-    rows = gradients.check(begun, Stream(pictures, 0, NETWORK.crop))
+    rows = gradient_check.check(begun, Stream(pictures, 0, NETWORK.crop))
     assert [row.layer for row in rows if not row.right] == []
 
 
@@ -70,7 +69,7 @@ def test_training_on_right_data_says_nothing(kind, tmp_path):
 def test_copies_with_other_labels_are_seen(kind, tmp_path):
     spoiled = kinds.shuffled_copies(kinds.draw(kind, share=0.2))
     kinds.on_disk(tmp_path, spoiled)
-    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == fitting.IMPOSSIBLE
+    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == overfit_attempt.IMPOSSIBLE
     assert "contradiction" in diagnosing.checked(tmp_path, 76)
 
 
@@ -78,7 +77,7 @@ def test_copies_with_other_labels_are_seen(kind, tmp_path):
 def test_images_under_two_names_are_seen(change, tmp_path):
     spoiled = change(kinds.draw("drawings", share=0.2))
     kinds.on_disk(tmp_path, spoiled)
-    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == fitting.IMPOSSIBLE
+    assert diagnosing.learned_by_heart(SMALL, kinds.Pack(spoiled, 32)) == overfit_attempt.IMPOSSIBLE
     assert "overlap" in diagnosing.checked(tmp_path, 76) or change is kinds.all_alike
 
 

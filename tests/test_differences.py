@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from cualex import cli, networks
-from cualex.differences import Difference, compare
 from cualex.layers import LRN, ReLU
+from cualex.networks.differences import Difference, compare
 
 
 def listed(first, second):

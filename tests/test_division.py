@@ -11,17 +11,18 @@ import unicodedata
 import pytest
 from sets import in_folder, in_tar, in_zip
 
-from cualex.data import division, sources
-from cualex.data.listing import File, order
+from cualex.data import sources
+from cualex.data.sources import hold_out
+from cualex.data.sources.listing import File, order
 from cualex.errors import DataError, UsageError
 
 
-def held_out(names, share=0.2, seed=0, rule=division.RULE):
+def held_out(names, share=0.2, seed=0, rule=hold_out.RULE):
     """Divide names of the form CLASS/FILE, in memory, and return those in val."""
     classes = {}
     for name in sorted(names, key=order):
         classes.setdefault(name.partition("/")[0], []).append(File(name, "", None))
-    divided, taken = division.divide({"train": classes}, [""], share, seed, rule)
+    divided, taken = hold_out.divide({"train": classes}, [""], share, seed, rule)
     found = {file.name for files in divided.get("val", {}).values() for file in files}
     left = [file.name for files in divided["train"].values() for file in files]
     assert len(found) == taken
@@ -103,7 +104,7 @@ def test_a_larger_share_takes_none_away():
 # --- how many
 
 
-@pytest.mark.parametrize("rule", [division.RULE, "hash-rank-0"])
+@pytest.mark.parametrize("rule", [hold_out.RULE, "hash-rank-0"])
 @pytest.mark.parametrize("share", [1e-9, 0.2, 0.5, 0.999])
 def test_classes_of_two_or_more_are_in_both_splits(rule, share):
     rng = random.Random(5)
@@ -285,13 +286,13 @@ def test_the_first_rule_is_as_it_was(tmp_path):
 
 
 def test_a_run_without_a_rule_is_one_of_the_first(tmp_path):
-    assert division.of_run({"val_split": 0.3, "recipe": {}}) == {
+    assert hold_out.of_run({"val_split": 0.3, "recipe": {}}) == {
         "val_split": 0.3,
         "split_rule": "hash-rank-0",
         "val": "val-or-test",
     }
     said = {"val_split": 0.1, "split_rule": "hash-threshold-1", "val": "test"}
-    assert division.of_run({**said, "data": "demo"}) == said
+    assert hold_out.of_run({**said, "data": "demo"}) == said
 
 
 def test_what_another_cualex_may_have_recorded_is_refused(tmp_path):

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cualex.cli import main
-from cualex.data import division, sources
+from cualex.data import sources
+from cualex.data.sources import hold_out
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -59,7 +60,7 @@ def evaluated(*arguments):
 def aged(data, monkeypatch, *more):
     """Leave a run that was stopped as cualex 0.1 did: with its rule, of which it recorded nothing."""
     with monkeypatch.context() as patched:
-        patched.setattr(division, "RULE", "hash-rank-0")
+        patched.setattr(hold_out, "RULE", "hash-rank-0")
         recorded, _ = train(data, *more)
     del recorded["split_rule"], recorded["val"]
     ARGUMENTS.write_text(json.dumps(recorded))

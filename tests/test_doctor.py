@@ -126,7 +126,7 @@ def test_what_gpus_can_do_is_tried(emulated, monkeypatch, spoiled):
     """A kernel is captured and its result looked at: here in the emulator, of which two devices are peers."""
     from types import SimpleNamespace
 
-    from cualex import gpus as library
+    from cualex import doctor as library
 
     runtime = emulated()
     runtime.binaries = SimpleNamespace(folder="/c", writable=True)

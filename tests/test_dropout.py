@@ -6,7 +6,7 @@ import reference
 from benches import Bench
 from numpy.testing import assert_array_equal
 
-from cualex.philox import DROPOUT, words
+from cualex.random.philox import DROPOUT, words
 
 SHAPE = (2, 37, 1, 1, 301)  # towers, pictures, rows, columns, features: nothing divides
 SHAPES = [SHAPE, (2, 5, 3, 1, 24)]  # and features that go in fours

@@ -13,14 +13,15 @@ from runs import RECIPE, Squares, digest, left, log, results, stop, training
 from test_runs import go
 from test_signals import OPTIONS, command, data  # noqa: F401
 
-from cualex import files, networks, weights
+from cualex import networks, weights
 from cualex.cli import _training, main
 from cualex.errors import OutputError, UsageError
 from cualex.evaluation import Evaluation
-from cualex.training import keeping, loop, saving
+from cualex.system import files
+from cualex.training import loop
 from cualex.training.records import Epoch, Update
-from cualex.training.run import Run
-from cualex.training.saving import Room
+from cualex.training.run import Run, checkpoints, writer
+from cualex.training.run.checkpoints import Room
 from cualex.training.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -72,9 +73,9 @@ def test_the_outcome_has_the_verdict_beside_the_keys_of_old(tmp_path):
 
 def test_a_verdict_on_the_epochs_since_a_stop_alone_is_found(whole, tmp_path, monkeypatch):
     """Planted; that it is the same after every stop is what test_resume.py compares."""
-    run, judge = Run.create(tmp_path), keeping.verdict.judge
+    run, judge = Run.create(tmp_path), writer.verdict.judge
     stop(training(run), 30)
-    monkeypatch.setattr(keeping.verdict, "judge", lambda epochs, *rest: judge(epochs[6:], *rest))
+    monkeypatch.setattr(writer.verdict, "judge", lambda epochs, *rest: judge(epochs[6:], *rest))
     list(training(run))
     assert left(run)["log"] == whole["log"]
     assert left(run)["finished"] != whole["finished"]
@@ -149,10 +150,10 @@ def test_the_room_that_is_announced_is_what_a_run_takes(tmp_path, monkeypatch, c
 
 
 def test_the_files_of_a_run_that_goes_on_are_room_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(saving.shutil, "disk_usage", lambda _: Free(1000))
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: Free(1000))
     (tmp_path / "last.safetensors").write_bytes(b"x" * 70)
     (tmp_path / "log.jsonl").write_bytes(b"x" * 70)
-    assert saving.free(tmp_path) == 1070
+    assert checkpoints.free(tmp_path) == 1070
 
 
 def trained(*words):
@@ -171,7 +172,7 @@ def test_a_run_says_what_it_will_write(data, tmp_path):  # noqa: F811
 
 
 def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(saving.shutil, "disk_usage", lambda _: Free(10_000))
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: Free(10_000))
     done = trained(data, *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
     assert done.exit_code == 1
     assert done.stderr.endswith(
@@ -183,7 +184,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, m
 
 def test_a_disk_that_the_packs_have_filled_is_refused_before_the_run(data, tmp_path, monkeypatch):  # noqa: F811
     found = iter([10**9, 10_000])
-    monkeypatch.setattr(saving, "free", lambda _: next(found))
+    monkeypatch.setattr(checkpoints, "free", lambda _: next(found))
     done = trained(data, *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
     assert (done.exit_code, list((tmp_path / "runs").iterdir())) == (1, [])
 

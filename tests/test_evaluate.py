@@ -10,12 +10,14 @@ import pytest
 from colours import broken, picture, run
 
 import cualex
-from cualex import files, networks
-from cualex.data import demo, pack, sources
+from cualex import networks
+from cualex.data import pack, sources
 from cualex.data.decoding import finish
+from cualex.data.sources import demo
 from cualex.errors import DataError
 from cualex.evaluation import Evaluation, evaluate
-from cualex.pictures import confusion
+from cualex.plots import confusion
+from cualex.system import files
 from cualex.weights import Weights
 
 # In each class folder: what the pictures in it really show.

@@ -9,9 +9,9 @@ from PIL import Image
 from runs import RECIPE
 
 from cualex.cli import _output, experiment, main
-from cualex.experiments import catalogue, estimating
+from cualex.experiments import catalogue, estimate
 from cualex.experiments.experiment import Arm, Experiment, Scale
-from cualex.experiments.measures import EPOCHS, ERRORS
+from cualex.experiments.metrics import EPOCHS, ERRORS
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -139,7 +139,7 @@ def test_an_arm_that_never_gets_there_is_said_as_such(tmp_path, pictures):
 
 
 def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr(estimating, "seconds", lambda *_: 7200.0)
+    monkeypatch.setattr(estimate, "seconds", lambda *_: 7200.0)
     told = call(tmp_path, pictures, "toy")
     assert told.exit_code == 2
     assert told.stderr.splitlines()[-1] == (

@@ -9,10 +9,11 @@ from PIL import Image
 from runs import RECIPE, Squares
 
 from cualex.errors import OutputError
-from cualex.experiments import comparing, estimating, measures, result, runner
-from cualex.experiments.comparing import Row, Spread
+from cualex.experiments import compare, metrics, result, runner
+from cualex.experiments import estimate as estimating
+from cualex.experiments.compare import Row, Spread
 from cualex.experiments.experiment import Arm, Experiment, Scale, Trial
-from cualex.experiments.measures import COLOURS, EPOCHS, ERRORS, UPDATES
+from cualex.experiments.metrics import COLOURS, EPOCHS, ERRORS, UPDATES
 from cualex.experiments.runner import Begin, Measured
 from cualex.training import estimate
 from cualex.training.records import Update
@@ -103,7 +104,7 @@ def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
     assert (tame.diverged, plain.diverged) == (None, None)
     again = measured(experiment, tmp_path)
     assert again[0] == dataclasses.replace(wild, kept=True)
-    table = comparing.rows(experiment, again)
+    table = compare.rows(experiment, again)
     assert [(row.rate, row.missing, row.diverged, row.chosen) for row in table] == [
         (1e30, 1, 1, False), (0.01, 0, 0, True), (0.01, 0, 0, True),
     ]  # fmt: skip
@@ -112,8 +113,8 @@ def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
 
 @pytest.mark.parametrize("measure", [EPOCHS, UPDATES])
 def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monkeypatch):
-    monkeypatch.setattr(measures, "GOAL", 60.0)
-    monkeypatch.setattr(measures, "LEFT", 0.99)
+    monkeypatch.setattr(metrics, "GOAL", 60.0)
+    monkeypatch.setattr(metrics, "LEFT", 0.99)
     experiment = toy(measure, learns={"epochs": 40, "augment": False}, never={"rate": 1e-9})
     experiment.arms["never"] = Arm(rates=(1e-9,))
     learns, never = measured(experiment, tmp_path)
@@ -121,14 +122,14 @@ def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monk
     assert never.epochs == 2
     assert 0 < learns.figures[measure.columns[0]] < 40 * 37 / 8
     assert learns.epochs < 40
-    seen = measures.errors if measure is EPOCHS else lambda run: [loss for _, loss in measures.losses(run)]
+    seen = metrics.errors if measure is EPOCHS else lambda run: [loss for _, loss in metrics.losses(run)]
     goal = 60.0 if measure is EPOCHS else 0.99 * np.log(3)
     *before, last = seen(Run(tmp_path / learns.trial.name))
     assert last <= goal < min([*before, np.inf])
-    row = comparing.rows(experiment, [learns, never])[1]
+    row = compare.rows(experiment, [learns, never])[1]
     assert row.missing == 1
     assert row.beyond == pytest.approx(getattr(never, measure.counts) / learns.figures[measure.columns[0]])
-    assert result.draw(experiment, [learns, never], comparing.rows(experiment, [learns, never]), tmp_path, 3)
+    assert result.draw(experiment, [learns, never], compare.rows(experiment, [learns, never]), tmp_path, 3)
 
 
 def test_weights_go_when_a_training_is_measured_unless_they_are_to_be_kept(tmp_path):
@@ -145,7 +146,7 @@ def test_filters_of_both_towers_are_kept_and_drawn(tmp_path):
     found = measured(experiment, tmp_path)
     kept = np.load(tmp_path / found[0].trial.name / "filters.npy")
     assert kept.shape == (8, 3, 3, 3)
-    picture = result.draw(experiment, found, comparing.rows(experiment, found), tmp_path, 3)
+    picture = result.draw(experiment, found, compare.rows(experiment, found), tmp_path, 3)
     with Image.open(picture) as image:
         assert np.asarray(image.convert("L")).std() > 1
 
@@ -200,9 +201,9 @@ def made(arm, rate, seed, first, second=1.0, epochs=10, diverged=None):
 
 
 def test_means_and_spreads_by_hand():
-    assert comparing.spread([]) is None
-    assert comparing.spread([3.0]) == Spread(3.0, None, 1)
-    found = comparing.spread([1.0, 2.0, 6.0])
+    assert compare.spread([]) is None
+    assert compare.spread([3.0]) == Spread(3.0, None, 1)
+    found = compare.spread([1.0, 2.0, 6.0])
     assert (found.mean, found.deviation, found.count) == (3.0, pytest.approx(7**0.5), 3)
 
 
@@ -210,7 +211,7 @@ def test_differences_are_taken_seed_by_seed():
     experiment = toy(base={}, other=Arm(paper="+1"))
     found = [made("base", 0.01, 0, 40.0), made("base", 0.01, 1, 60.0)]
     found += [made("other", 0.01, 1, 63.0), made("other", 0.01, 0, 41.0, 5.0)]
-    base, other = comparing.rows(experiment, found)
+    base, other = compare.rows(experiment, found)
     assert (base.chosen, base.against, base.figures["test error, %"].mean) == (True, None, 50.0)
     assert other == Row(
         arm="other", rate=0.01, seeds=2, missing=0, diverged=0, chosen=True, paper="+1",
@@ -232,15 +233,15 @@ def test_the_best_rate_is_that_which_most_seeds_get_there_with():
     found += [made("base", 3, seed, 7.0) for seed in (0, 1)]
     found += [made("other", 1, 0, None, 40.0), made("other", 1, 1, None, 30.0)]
     found += [made("other", 2, 0, None, 36.0), made("other", 2, 1, None, 35.0)]
-    table = comparing.rows(experiment, found)
+    table = compare.rows(experiment, found)
     assert [row.chosen for row in table] == [False, True, False, True, False]
     assert table[0].missing == 1
     assert (table[3].against, table[3].beyond) == (None, pytest.approx((10 / 4 + 10 / 6) / 2))
-    assert comparing.edges(experiment, table) == []
+    assert compare.edges(experiment, table) == []
     found += [made("other", 3, 0, None, 34.0)]
-    assert comparing.edges(experiment, comparing.rows(experiment, found)) == ["other"]
+    assert compare.edges(experiment, compare.rows(experiment, found)) == ["other"]
     reached = [*found[:6], made("other", 1, 0, 16.0), made("other", 1, 1, 12.0)]
-    (last,) = (row for row in comparing.rows(experiment, reached) if row.arm == "other")
+    (last,) = (row for row in compare.rows(experiment, reached) if row.arm == "other")
     assert (last.against, last.beyond) == (Spread(3.0, pytest.approx(2**0.5), 2), None)
 
 

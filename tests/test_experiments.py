@@ -8,11 +8,11 @@ from test_variants import different
 
 from cualex import networks
 from cualex.errors import UsageError
-from cualex.experiments import catalogue, filters
-from cualex.experiments.measures import crossing
+from cualex.experiments import catalogue, filter_colours
+from cualex.experiments.metrics import crossing
 from cualex.experiments.subset import First
 from cualex.layers import LRN, BatchNorm, Exchange, ReLU, SpatialLRN, activation
-from cualex.pictures.experiments import sheet
+from cualex.plots.experiments import sheet
 
 ALPHA = 1e-4 * 64**2  # pictures are divided by 64
 NORMS = {"none": None, "within": SpatialLRN(5, 2.0, ALPHA, 0.75), "batch": BatchNorm()}
@@ -216,18 +216,18 @@ def planted(*colours):
 
 def test_colour_is_the_share_that_is_not_grey():
     filled = planted((1, 1, 1), (1, 0, 0), (1, -1, 0), (2, 1, 0), (0, 0, 0))
-    assert filters.colour(filled).tolist() == pytest.approx([0, 2 / 3, 1, 1 - 3 * 1 / 5, 0])
+    assert filter_colours.colour(filled).tolist() == pytest.approx([0, 2 / 3, 1, 1 - 3 * 1 / 5, 0])
     drawn = np.random.default_rng(0).normal(size=(4000, 3, 3, 3))
-    assert filters.colour(drawn).mean() == pytest.approx(2 / 3, abs=0.01)
+    assert filter_colours.colour(drawn).mean() == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_towers_that_divide_colour_are_told_from_towers_that_do_not():
     grey, red = [(1, 1, 1)] * 12, [(1, 0, 0)] * 12
     for towers in (grey + red, red + grey):
-        found = list(filters.figures(planted(*towers)).values())
+        found = list(filter_colours.figures(planted(*towers)).values())
         assert found[:3] == pytest.approx([0, 2 / 3, 2 / 3])
         assert found[3] < 0.2
-    mixed = list(filters.figures(planted(*(grey[:6] + red[:6]) * 2)).values())
+    mixed = list(filter_colours.figures(planted(*(grey[:6] + red[:6]) * 2)).values())
     assert mixed == pytest.approx([1 / 3, 1 / 3, 0, 100])
 
 

@@ -7,12 +7,14 @@ import pytest
 import runs
 from test_training import TINY, Pictures
 
-from cualex import model, placements, weights
-from cualex.data import colours
+from cualex import model, weights
+from cualex.data import colour_noise
+from cualex.devices import placement
 from cualex.errors import Diverged
 from cualex.evaluation import evaluate
 from cualex.plan import Plan
-from cualex.training import faults, loop, watch
+from cualex.training import loop
+from cualex.training.debugging import nonfinite, watch
 from cualex.training.records import Update
 from cualex.training.run import Run
 
@@ -87,16 +89,16 @@ def test_what_no_loss_shows_is_found_all_the_same(tmp_path, monkeypatch):
 @pytest.mark.parametrize("parts", [1, 2])
 def test_pictures_are_named(tmp_path, monkeypatch, parts):
     """Planted: the colour noise of one picture is no number. A batch may be computed in parts."""
-    draw = colours.Noise.draw
+    draw = colour_noise.Noise.draw
 
     def spoiled(noise, seed, epoch, chosen):
         shifts = draw(noise, seed, epoch, chosen)
         shifts[chosen == 5] = np.nan
         return shifts
 
-    monkeypatch.setattr(colours.Noise, "draw", spoiled)
+    monkeypatch.setattr(colour_noise.Noise, "draw", spoiled)
     pictures = Pictures()
-    pictures.components = colours.ILSVRC2012
+    pictures.components = colour_noise.ILSVRC2012
     said, _ = ended(Run.create(tmp_path), pictures, TINY.but(colour_noise=0.1, accumulate=parts))
     part = f"the {8 // parts} pictures of {'a part of ' if parts > 1 else ''}the batch"
     assert (
@@ -151,20 +153,20 @@ def test_a_checkpoint_never_holds_what_is_not_finite(tmp_path, monkeypatch):
 def test_the_topmost_layer_was_the_first():
     names = ("conv1.weight", "conv2.weight", "conv2.bias", "fc3.weight", "fc3.bias")
     tensors = {name: np.zeros(4, np.float32) for name in names}
-    assert faults.in_tensors(tensors) is None
+    assert nonfinite.in_tensors(tensors) is None
     for name in names[:3]:
         tensors[name][:3] = np.nan
-    found = faults.in_tensors(tensors).text
+    found = nonfinite.in_tensors(tensors).text
     assert found == "3 of the 4 biases of conv2 are not finite, and some of 1 layers below"
     averages = {"first.conv1.weight": np.zeros(4), "second.conv1.weight": np.full(4, np.inf)}
-    found = faults.in_tensors(averages, "velocities of the ").text
+    found = nonfinite.in_tensors(averages, "velocities of the ").text
     assert found == "4 of the 4 velocities of the weights of conv1 are not finite"
 
 
 def test_validation_names_its_pictures(tmp_path, monkeypatch):
     """Planted: one picture of the validation set is brighter than any can be."""
     run = Run.create(tmp_path)
-    crop = faults.Plan.put
+    crop = nonfinite.Plan.put
 
     def bright(plan, pictures, views, labels, colours=None):
         values = np.zeros((plan.batch, 3), np.float32) if colours is None else colours
@@ -182,7 +184,7 @@ def test_validation_names_its_pictures(tmp_path, monkeypatch):
 @pytest.fixture
 def gpu(emulated, monkeypatch):
     """Let the machine have a GPU that is emulated."""
-    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
+    monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="random", seed=1))
     monkeypatch.setattr(model, "BATCH", 4)  # pictures are many threads here
     monkeypatch.setattr(loop, "evaluate", partial(evaluate, batch=4))
 
@@ -204,13 +206,13 @@ def test_on_a_gpu(gpu, speck, tmp_path, monkeypatch, plant, said):
 
 def test_pictures_are_named_on_a_gpu(gpu, speck, tmp_path, monkeypatch):
     """The batches queued behind the broken one have moved the weights meanwhile; the picture is found all the same."""
-    draw = colours.Noise.draw
+    draw = colour_noise.Noise.draw
 
     def spoiled(noise, seed, epoch, chosen):
         shifts = draw(noise, seed, epoch, chosen)
         shifts[chosen == 5] = np.inf
         return shifts
 
-    monkeypatch.setattr(colours.Noise, "draw", spoiled)
+    monkeypatch.setattr(colour_noise.Noise, "draw", spoiled)
     with pytest.raises(Diverged, match=r"1 of the 8 pictures of the batch: 5\.png\. Look at them"):
         list(runs.training(Run.create(tmp_path), device="cuda:0", precision="fp32"))

@@ -10,11 +10,11 @@ import pytest
 from colours import broken, picture, run
 
 import cualex
-from cualex import features, initial_weights, networks
-from cualex.data import pictures as picture_files
+from cualex import features, networks
+from cualex.data import images as picture_files
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 
 @pytest.fixture
@@ -204,5 +204,5 @@ def test_the_ending_may_be_in_capitals(tmp_path):
 def test_untrained_weights_do_as_well(tmp_path, rng):
     network = networks.build("alexnet-one-tower", classes=2, crop=67, width=1 / 16)
     mean = np.zeros((network.stored, network.stored, 3), np.float32)
-    model = Model(Weights(network, initial_weights.draw(network, 1), ["a", "b"], mean))
+    model = Model(Weights(network, initial.draw(network, 1), ["a", "b"], mean))
     assert model.features(rng.integers(0, 256, (1, 76, 76, 3), np.uint8)).shape == (1, 256)

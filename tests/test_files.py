@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from cualex import files
 from cualex.errors import OutputError
+from cualex.system import files
 
 
 def failing(number, after="half"):
@@ -145,7 +145,7 @@ def test_a_kill_at_any_time_leaves_a_whole_file(tmp_path):
     """Twelve writers of 4 MB are killed while they write again and again."""
     path = tmp_path / "big"
     code = (
-        "import sys; from cualex import files\n"
+        "import sys; from cualex.system import files\n"
         "number = 0\n"
         "while True:\n"
         "    number += 1\n"

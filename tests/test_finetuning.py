@@ -8,13 +8,13 @@ from click.testing import CliRunner
 from PIL import Image
 from runs import RECIPE, speck, stop, training
 
-from cualex import initial_weights, weights
+from cualex import weights
 from cualex.cli import main
 from cualex.errors import UsageError
 from cualex.training import finetuning
 from cualex.training.records import Update
 from cualex.training.run import Run
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -24,7 +24,7 @@ CLASSES = ["ant", "bee", "cow"]
 def found(classes=CLASSES, **arguments):
     """Make weights of a network that another seed has drawn, with a mean picture of its own."""
     network = speck(len(classes), **arguments)
-    tensors = initial_weights.draw(network, seed=77)
+    tensors = initial.draw(network, seed=77)
     tensors["fc3.bias"] += np.arange(len(classes), dtype=np.float32)
     return Weights(network, tensors, list(classes), np.full((16, 16, 3), 99, np.float32))
 
@@ -41,7 +41,7 @@ def same(one, other):
 def test_other_classes_have_a_new_last_layer_from_the_seed():
     start = begun(["cat", "dog", "elk", "fox"])
     assert same(start.weights.tensors, found().tensors) == {"conv1", "fc2"}
-    drawn = initial_weights.draw(speck(4), RECIPE.seed)
+    drawn = initial.draw(speck(4), RECIPE.seed)
     assert same(start.weights.tensors, drawn) == {"fc3"} | {"conv1", "fc2"} & same(found().tensors, drawn)
     assert start.weights.network.classes == 4
     assert start.said == (

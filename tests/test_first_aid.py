@@ -8,17 +8,19 @@ import pytest
 import runs
 from test_training import TINY, Pictures
 
-from cualex import initial_weights, networks, placements
+from cualex import networks
+from cualex.devices import placement
 from cualex.errors import Diverged, UsageError
 from cualex.evaluation import evaluate
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
-from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.training import beginning, few, fitting, overfit
-from cualex.training.fitting import Try
+from cualex.training import beginning
+from cualex.training.debugging import overfit, overfit_attempt, overfit_images
+from cualex.training.debugging.overfit_attempt import Try
 from cualex.training.recipes import PAPER
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
+from cualex.weights.parameters import Parameters
 
 
 def fits(count=6, recipe=TINY, pack=None, **settings):
@@ -49,10 +51,10 @@ def tries(found):
 
 @pytest.mark.slow
 def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
-    monkeypatch.setattr(fitting, "PATIENCE", 5)
-    monkeypatch.setattr(fitting, "LOOK", 4)
+    monkeypatch.setattr(overfit_attempt, "PATIENCE", 5)
+    monkeypatch.setattr(overfit_attempt, "LOOK", 4)
     found = fits(6, recipe=TINY.but(rate=1e-9))
-    assert tries(found) == [(rate, fitting.FLAT) for rate in (1e-9, 3e-9, 9e-9, 2.7e-8, 8.1e-8)]
+    assert tries(found) == [(rate, overfit_attempt.FLAT) for rate in (1e-9, 3e-9, 9e-9, 2.7e-8, 8.1e-8)]
     last = found[-1]
     assert (last.learned, last.evaluated, last.updates) == (
         False,
@@ -84,9 +86,9 @@ def test_a_dead_layer_ends_a_try(monkeypatch):
     pictures, recipe = Pictures(), overfit.plain(TINY, 6)
     begun = beginning.begin(recipe, pictures)
     begun.tensors["conv3.bias"][:] = -1e3
-    monkeypatch.setattr(fitting, "LOOK", 4)
+    monkeypatch.setattr(overfit_attempt, "LOOK", 4)
     found = list(overfit.overfit(recipe, pictures, 6, begun, tries=1))
-    assert tries(found) == [(0.01, fitting.DEAD)]
+    assert tries(found) == [(0.01, overfit_attempt.DEAD)]
     assert found[-1].updates == 4
 
 
@@ -95,7 +97,7 @@ class Scripted(Try):
 
     def __init__(self, spreads=(), **sizes):
         model = SimpleNamespace(parameters=SimpleNamespace(unload=lambda: "weights"))
-        super().__init__(TINY, model, few.choose(Pictures(), 6, 27), 0)
+        super().__init__(TINY, model, overfit_images.choose(Pictures(), 6, 27), 0)
         self.patience, self.spreads = 4, iter(spreads)
 
     def _look(self, found, loss):
@@ -113,27 +115,27 @@ class Scripted(Try):
         (
             [9, 2, 0.6, 2.1, 0.5, 1.9, 2.1],
             [],
-            fitting.ROSE,
+            overfit_attempt.ROSE,
         ),  # guessing has 1.01, of which it had less than a half
-        ([9, 2, 0.6, 0.7, 0.8, 0.7, 0.7], [], fitting.STOOD),
+        ([9, 2, 0.6, 0.7, 0.8, 0.7, 0.7], [], overfit_attempt.STOOD),
         ([9, 0.6, 0.59, 0.58, 0.57, 0.56, 0.55, 0.54], [], ""),
-        ([1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.1], fitting.FLAT),
+        ([1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.1], overfit_attempt.FLAT),
         ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4], ""),  # it is on its way
-        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4, 0.41], fitting.FLAT),
-        ([1.02, 1.02], [0.0], fitting.DEAD),
+        ([1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02, 1.02], [0.1, 0.2, 0.4, 0.41], overfit_attempt.FLAT),
+        ([1.02, 1.02], [0.0], overfit_attempt.DEAD),
     ],
 )
 def test_hope_ends(monkeypatch, losses, spreads, ended):
-    monkeypatch.setattr(fitting, "LOOK", 2 if spreads else 100)
-    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    monkeypatch.setattr(overfit_attempt, "LOOK", 2 if spreads else 100)
+    monkeypatch.setattr(overfit_attempt, "evaluate", lambda *_: None)
     one = Scripted(spreads)
     assert one.guessing == pytest.approx(1.0114, abs=1e-4)
     assert one.ends(losses) == [*[""] * (len(losses) - 1), ended]
 
 
 def test_the_weights_of_the_least_loss_are_gone_on_with(monkeypatch):
-    monkeypatch.setattr(fitting, "LOOK", 2)
-    monkeypatch.setattr(fitting, "evaluate", lambda *_: None)
+    monkeypatch.setattr(overfit_attempt, "LOOK", 2)
+    monkeypatch.setattr(overfit_attempt, "evaluate", lambda *_: None)
     one = Scripted([0.1, 0.2, 0.3])
     one.ends([9, 8])
     assert one.good == "weights"
@@ -143,12 +145,12 @@ def test_the_weights_of_the_least_loss_are_gone_on_with(monkeypatch):
 
 
 def test_the_updates_end(monkeypatch):
-    monkeypatch.setattr(fitting, "UPDATES", 4)
-    monkeypatch.setattr(fitting, "PASSES", 3)
-    assert tries(fits(6, tries=1)) == [(0.01, fitting.LIMIT)]
+    monkeypatch.setattr(overfit_attempt, "UPDATES", 4)
+    monkeypatch.setattr(overfit_attempt, "PASSES", 3)
+    assert tries(fits(6, tries=1)) == [(0.01, overfit_attempt.LIMIT)]
     assert fits(6, tries=1)[-1].updates == 4
     assert fits(20, recipe=TINY.but(rate=1e-9), tries=1)[-1].updates == 4
-    assert fitting.limit(TINY.but(batch=4), 20) == 15
+    assert overfit_attempt.limit(TINY.but(batch=4), 20) == 15
 
 
 def copied(count=24, copies=4, seed=0):
@@ -164,7 +166,7 @@ def test_copies_with_other_labels_cannot_be_learned_and_are_named(seed):
     pictures = copied(seed=seed)
     (fit,) = fits(24, pack=pictures)
     assert not fit.learned
-    assert (fit.updates, fit.ended) == (0, fitting.IMPOSSIBLE)
+    assert (fit.updates, fit.ended) == (0, overfit_attempt.IMPOSSIBLE)
     most = sum(np.bincount(own).max() for own in pictures.labels.reshape(6, 4))
     assert fit.right == most < 24
     shares = [np.bincount(own)[np.bincount(own) > 0] / 4 for own in pictures.labels.reshape(6, 4)]
@@ -180,13 +182,13 @@ def test_copies_are_looked_for_in_the_whole_set():
     pictures = Pictures()
     pictures.pictures[10] = pictures.pictures[9]
     assert pictures.labels[10] != pictures.labels[9]
-    chosen = few.choose(pictures, 6, 27)
+    chosen = overfit_images.choose(pictures, 6, 27)
     assert list(chosen.chosen) == [0, 4, 9, 10, 13, 18]
     (fit,) = fits(6, pack=pictures)
     assert fit.contradictions == (("9.png", "10.png"),)
     assert (fit.right, fit.loss) == (5, pytest.approx(np.log(2) / 3))
     pictures.labels[10] = pictures.labels[9]  # copies of the same class do no harm
-    assert list(few.choose(pictures, 6, 27).chosen) == [0, 4, 9, 13, 18, 23]
+    assert list(overfit_images.choose(pictures, 6, 27).chosen) == [0, 4, 9, 13, 18, 23]
     assert fits(6, pack=pictures)[-1].learned
 
 
@@ -194,7 +196,7 @@ def test_pictures_that_differ_outside_the_crop_are_the_same_to_the_network():
     pictures = Pictures()
     pictures.pictures[10] = pictures.pictures[9]
     pictures.pictures[10, 0, :] ^= 255  # a crop of 27 of 32 begins at 2
-    assert fits(6, pack=pictures)[-1].ended == fitting.IMPOSSIBLE
+    assert fits(6, pack=pictures)[-1].ended == overfit_attempt.IMPOSSIBLE
     pictures.pictures[10, 2, 2, 1] ^= 1
     assert fits(6, pack=pictures)[-1].learned
 
@@ -202,10 +204,10 @@ def test_pictures_that_differ_outside_the_crop_are_the_same_to_the_network():
 def test_copies_in_a_large_set_are_looked_for_in_a_part_of_it(monkeypatch):
     read = []
     pictures = Pictures(200)
-    monkeypatch.setattr(few, "LOOKED_AT", 40 * 32 * 32 * 3)
+    monkeypatch.setattr(overfit_images, "LOOKED_AT", 40 * 32 * 32 * 3)
     monkeypatch.setattr(pictures, "read", lambda indices, out: read.extend(indices) or out.fill(0))
     pictures.labels[:] = 0
-    assert len(few.choose(pictures, 6, 27)) == 6
+    assert len(overfit_images.choose(pictures, 6, 27)) == 6
     assert len(read) == 6 + 40
 
 
@@ -213,8 +215,8 @@ def test_pictures_that_are_all_alike_cannot_be_learned():
     pictures = Pictures()
     pictures.pictures.fill(7)
     (fit,) = fits(6, pack=pictures)
-    assert fit.ended == fitting.IMPOSSIBLE
-    assert fit.right == np.bincount(few.choose(pictures, 6, 27).labels).max()
+    assert fit.ended == overfit_attempt.IMPOSSIBLE
+    assert fit.right == np.bincount(overfit_images.choose(pictures, 6, 27).labels).max()
 
 
 def test_one_picture_is_learned():
@@ -253,7 +255,7 @@ def test_nothing_makes_it_harder():
 def losses(network, device="cpu"):
     """Return the loss of a batch before an update as training has it, and as evaluation has it."""
     pictures = runs.Squares(8)
-    begun = Weights(network, initial_weights.draw(network, 0), list(pictures.classes), pictures.mean)
+    begun = Weights(network, initial.draw(network, 0), list(pictures.classes), pictures.mean)
     parameters = Parameters(network, device, precision="fp32")
     parameters.load(begun.tensors)
     found = evaluate(Model(begun, parameters=parameters), pictures)
@@ -266,7 +268,7 @@ def losses(network, device="cpu"):
 
 
 def test_without_masks_training_computes_what_evaluation_does(emulated, monkeypatch, speck):
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     network = runs.speck()
     trained, evaluated = losses(network)
     assert trained != pytest.approx(evaluated, rel=1e-3)
@@ -276,7 +278,7 @@ def test_without_masks_training_computes_what_evaluation_does(emulated, monkeypa
 
 
 def test_the_pictures_come_from_all_over_the_set():
-    chosen = few.choose(Pictures(24), 6, 27)
+    chosen = overfit_images.choose(Pictures(24), 6, 27)
     assert list(chosen.chosen) == [0, 4, 9, 13, 18, 23]
     assert len(set(chosen.labels)) > 1
     assert chosen.names[-1] == "23.png"
@@ -293,7 +295,7 @@ def test_more_pictures_than_there_are():
 
 
 def test_on_a_gpu_as_well(emulated, monkeypatch, speck):
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     recipe = overfit.plain(runs.RECIPE, 3)
     pictures = runs.Squares()
     host, gpu = (

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from cualex import cli
 from cualex.engine import host
-from cualex.training import fitting, gradients, overfit, recipes
+from cualex.training import recipes
+from cualex.training.debugging import gradient_check, overfit, overfit_attempt
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def train(tmp_path, monkeypatch):
         for number in range(4):
             colours.picture(tmp_path / f"set/{name}/{number}.png", name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gradients, "PICTURES", 1)
+    monkeypatch.setattr(gradient_check, "PICTURES", 1)
     words = ["train", "set", "--network", "cifar-relu", "--cache", "cache", "--val-split", "0"]
     return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
 
@@ -56,9 +57,9 @@ def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
 
 
 def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "PATIENCE", 5)
-    monkeypatch.setattr(fitting, "PATIENT_PASSES", 5)
-    monkeypatch.setattr(fitting, "LOOK", 3)
+    monkeypatch.setattr(overfit_attempt, "PATIENCE", 5)
+    monkeypatch.setattr(overfit_attempt, "PATIENT_PASSES", 5)
+    monkeypatch.setattr(overfit_attempt, "LOOK", 3)
     result = train("--overfit", "6", "--lr", "1e-9")
     assert result.exit_code == 1
     assert re.fullmatch(

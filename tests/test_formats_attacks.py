@@ -14,9 +14,9 @@ from confined import results
 from foreign import field, named, text, whole
 
 from cualex.errors import WeightsError
-from cualex.formats import loading
-from cualex.formats.contents import Contents
-from cualex.formats.recognising import read
+from cualex.formats import load
+from cualex.formats.reading.contents import Contents
+from cualex.formats.recognise import read
 
 MEGABYTES = 32 + 64  # the thread that takes the SHA-256 may reserve 64 of addresses
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -257,7 +257,7 @@ def attacked(place):
     for data, _ in attacks(f"{place}/canary").values():
         path.write_bytes(data)
         try:
-            yield f"accepted: {loading.load(path)}"
+            yield f"accepted: {load.load(path)}"
         except WeightsError as error:
             yield str(error)
 

@@ -11,7 +11,10 @@ from test_formats_export import made
 
 from cualex import cli, weights
 from cualex.errors import WeightsError
-from cualex.formats import caffe_export, checking, onnx_export, torch_export
+from cualex.formats import compare
+from cualex.formats.caffe import export as caffe_export
+from cualex.formats.onnx import export as onnx_export
+from cualex.formats.torch import export as torch_export
 
 
 @pytest.fixture
@@ -30,8 +33,8 @@ def test_onnx_by_its_own_runtime(name, cat, tmp_path):
     pytest.importorskip("onnxruntime")
     held = made(name)
     files = onnx_export.save(tmp_path / "net.onnx", held)
-    assert largest(checking.exported(files, "onnx", held, cat)) < 1e-5
-    assert largest(checking.imported(files[0], held, cat)) < 1e-5
+    assert largest(compare.exported(files, "onnx", held, cat)) < 1e-5
+    assert largest(compare.imported(files[0], held, cat)) < 1e-5
 
 
 def test_a_torch_export_by_its_own_runtime(cat, tmp_path):
@@ -82,14 +85,14 @@ def test_caffe_by_opencv(name, cat, tmp_path):
         pytest.skip("OpenCV 5 reads no Caffe")
     held = made(name)
     files = caffe_export.save(tmp_path / "net.caffemodel", held)
-    assert largest(checking.exported(files, "caffe", held, cat)) < 1e-5
+    assert largest(compare.exported(files, "caffe", held, cat)) < 1e-5
 
 
 def test_what_holds_no_program_is_read_again_or_named_alone(cat, tmp_path):
     held = made("alexnet")
     files = torch_export.save(tmp_path / "net", held)
-    assert largest(checking.exported(files, "torch", held, cat)) == 0
-    line = checking.imported(files[0], held, cat)
+    assert largest(compare.exported(files, "torch", held, cat)) == 0
+    line = compare.imported(files[0], held, cat)
     assert line.endswith("; the file holds weights and no program, so that there is nothing to compare with")
 
 
@@ -101,7 +104,7 @@ def test_a_difference_is_an_error(cat, tmp_path):
     with pytest.raises(
         WeightsError, match=r"largest difference .*, expected at most 0\.0001\. Do not use the file\."
     ):
-        checking.exported(files, "torch", held, cat)
+        compare.exported(files, "torch", held, cat)
 
 
 @pytest.mark.parametrize(("to", "module"), [("onnx", "onnxruntime"), ("caffe", "cv2")])

@@ -8,7 +8,11 @@ from click.testing import CliRunner
 
 from cualex import cli, networks, weights
 from cualex.errors import UsageError
-from cualex.formats import caffe_export, caffe_graph, loading, onnx_export, torch_export
+from cualex.formats import load
+from cualex.formats.caffe import export as caffe_export
+from cualex.formats.caffe import graph
+from cualex.formats.onnx import export as onnx_export
+from cualex.formats.torch import export as torch_export
 from cualex.model import Model
 from cualex.weights import Weights
 
@@ -106,7 +110,7 @@ def test_onnx_is_what_its_own_checker_wants(name, tmp_path):
 def test_everything_comes_back_to_the_bit(name, to, tmp_path):
     held = made(name)
     to.save(tmp_path / "net", held)
-    same(loading.load(tmp_path / "net")[0], held)
+    same(load.load(tmp_path / "net")[0], held)
 
 
 @pytest.mark.parametrize("name", ["alexnet-caffe", "caffenet"])
@@ -114,7 +118,7 @@ def test_caffes_networks_come_back_from_caffe(name, tmp_path):
     held = made(name)
     files = caffe_export.save(tmp_path / "net.caffemodel", held)
     assert [file.name for file in files] == ["net.caffemodel", "net.prototxt", "net.binaryproto"]
-    found, _ = loading.load(files[0], crop=99, mean=files[2])
+    found, _ = load.load(files[0], crop=99, mean=files[2])
     assert found.network == held.network
     assert np.array_equal(found.mean, held.mean)
     assert all(np.array_equal(found.tensors[name], values) for name, values in held.tensors.items())
@@ -124,7 +128,7 @@ def test_other_networks_do_not_come_back_from_caffe_as_what_they_are_not(tmp_pat
     """alexnet's towers are Caffe's groups, but its normalisation ends at the end of a tower."""
     caffe_export.save(tmp_path / "net.caffemodel", made("alexnet"))
     with pytest.raises(Exception, match=r"its LRN and pooling .* are those of no AlexNet"):
-        loading.load(tmp_path / "net.caffemodel", crop=99)
+        load.load(tmp_path / "net.caffemodel", crop=99)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_opencv_computes_caffes_files_as_we_do(name, tmp_path):
 
 def test_a_prototxt_word_for_word():
     held = made("alexnet")
-    entries = caffe_graph.Layers(held.network, held.tensors).entries
+    entries = graph.Layers(held.network, held.tensors).entries
     text = caffe_export.prototxt("alexnet", 99, entries)
     assert text.startswith(
         "# data: BGR from 0 to 255, less the mean picture at the crop.\n"
@@ -232,5 +236,5 @@ def test_the_command(to, tmp_path):
     assert done.exit_code == 0, done.output
     files = done.stdout.splitlines()
     assert files[0] == f"{tmp_path}/out"
-    found, _ = loading.load(files[0], **({"crop": 99} if to == "caffe" else {}))
+    found, _ = load.load(files[0], **({"crop": 99} if to == "caffe" else {}))
     assert all(np.array_equal(found.tensors[name], values) for name, values in held.tensors.items())

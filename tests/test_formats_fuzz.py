@@ -19,8 +19,9 @@ from safetensors.numpy import save
 
 from cualex import networks
 from cualex.errors import WeightsError
-from cualex.formats import loading, onnx_export, recognising
-from cualex.formats.contents import Contents
+from cualex.formats import load, recognise
+from cualex.formats.onnx import export
+from cualex.formats.reading.contents import Contents
 from cualex.weights import Weights
 
 FEW, MANY = 200, 2_000
@@ -49,7 +50,7 @@ def exported(network, tensors):
     """Write our own ONNX, with dropout that is put into the weights."""
     mean = np.full((network.stored, network.stored, 3), 100, np.float32)
     with tempfile.TemporaryDirectory() as place:
-        (file,) = onnx_export.save(Path(place) / "net", Weights(network, tensors, ["a", "b", "c"], mean))
+        (file,) = export.save(Path(place) / "net", Weights(network, tensors, ["a", "b", "c"], mean))
         return file.read_bytes()
 
 
@@ -69,7 +70,7 @@ def whole(kind):
         file.write(data)
         file.flush()
         with Contents(file.name) as contents:
-            for tensor in recognising.read(contents, file.name).tensors.values():
+            for tensor in recognise.read(contents, file.name).tensors.values():
                 structure[slice(*tensor.span)] = False
     return network, tensors, data, np.flatnonzero(structure)
 
@@ -104,7 +105,7 @@ def damaged(kind, count):
             mutant = structural(rng, data, places) if inside else mutations.mutate(rng, data, [data])
             path.write_bytes(data if number < 0 else mutant)
             try:
-                found, _ = loading.load(path, crop=67)
+                found, _ = load.load(path, crop=67)
             except WeightsError as error:
                 yield str(error).removeprefix(f"{path}: ")
                 continue

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cualex import cli, networks, weights
 from cualex.errors import DataError, WeightsError
-from cualex.formats import loading
+from cualex.formats import load as loading
 from cualex.model import Model
 
 SMALL = {"classes": 3, "crop": 99, "width": 1 / 16}  # the last maps of Caffe's have a side of 2

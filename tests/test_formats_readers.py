@@ -9,8 +9,8 @@ import pytest
 
 from cualex import networks
 from cualex.errors import WeightsError
-from cualex.formats import recognising
-from cualex.formats.contents import Contents
+from cualex.formats import recognise
+from cualex.formats.reading.contents import Contents
 
 SMALL = {"classes": 3, "crop": 67, "width": 1 / 16}
 
@@ -35,7 +35,7 @@ def found(tmp_path):
     def read(data):
         (tmp_path / "file").write_bytes(data)
         with Contents(tmp_path / "file") as contents:
-            made = recognising.read(contents, tmp_path / "file")
+            made = recognise.read(contents, tmp_path / "file")
             return made, {name: tensor.read() for name, tensor in made.tensors.items()}
 
     return read
@@ -166,11 +166,11 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
     mean = rng.uniform(0, 255, (5, 5, 3)).astype(np.float32)
     (tmp_path / "mean").write_bytes(foreign.binaryproto(mean))
     with Contents(tmp_path / "mean") as contents:
-        tensor = recognising.read_mean(contents)
+        tensor = recognise.read_mean(contents)
         assert np.array_equal(tensor.read(), mean[None, ..., ::-1].transpose(0, 3, 1, 2))
     np.save(tmp_path / "mean.npy", mean.astype("<f8"))
     with Contents(tmp_path / "mean.npy") as contents:
-        assert np.array_equal(recognising.read_mean(contents).read(), mean)
+        assert np.array_equal(recognise.read_mean(contents).read(), mean)
 
 
 @pytest.mark.parametrize(

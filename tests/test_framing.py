@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cualex.data import framing, pictures
+from cualex.data import framing
+from cualex.data import images as pictures
 from cualex.data.framing import PLAIN, VARIANTS, Framed, framed
 
 MIDDLE = [0.5, 0.5, 0.5, 0.5]  # zoom, aspect and place in the middle of what they may be

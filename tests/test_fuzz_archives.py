@@ -16,7 +16,8 @@ import pytest
 from confined import MEGABYTE, results
 from sets import PLAIN, in_tar, in_tar_gz, in_zip
 
-from cualex.data import archives, sources
+from cualex.data import sources
+from cualex.data.sources import archives
 from cualex.errors import DataError, PictureError
 
 COUNT, FEW = 5_000, 500

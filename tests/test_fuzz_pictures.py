@@ -15,7 +15,7 @@ from PIL import Image
 from sets import everything
 
 import cualex
-from cualex.data import pack, pictures, sources
+from cualex.data import images, pack, sources
 from cualex.data.decoding import finish
 from cualex.errors import PictureError
 
@@ -104,7 +104,7 @@ def mutated(number):
 def seen(data, name):
     """Decode, and say what came of it: the digest of the pixels, or the reason."""
     try:
-        made = pictures.load(data, SIZE, name, pixels=PIXELS)
+        made = images.load(data, SIZE, name, pixels=PIXELS)
     except PictureError as error:
         if error.name != name:
             raise AssertionError(f"{name} is called {error.name}") from error
@@ -123,7 +123,7 @@ def damaged(count):
 
 def test_the_pictures_are_whole_before():
     kinds = {Image.open(io.BytesIO(data)).format for _, data in seeds()}
-    assert kinds == {*pictures.FORMATS, "MPO"}
+    assert kinds == {*images.FORMATS, "MPO"}
     for name, data in seeds():
         found = seen(data, name)
         assert "digest" in found or name == "tiff of floats", found
@@ -155,7 +155,7 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
         own = [number for number, (name, _) in enumerate(seeds()) if name.startswith(kind)]
         read = ["digest" in outcomes[n] for n in range(count) if n % len(seeds()) in own]
         assert 0.03 < sum(read) / len(read) < 0.95, kind
-    monkeypatch.setitem(pictures.load.__kwdefaults__, "pixels", PIXELS)
+    monkeypatch.setitem(images.load.__kwdefaults__, "pixels", PIXELS)
     held_in_a_pack(outcomes, tmp_path)
     named_by_a_network(outcomes)
 
@@ -188,6 +188,6 @@ def named_by_a_network(outcomes):
         if isinstance(answer, PictureError):
             assert (answer.name, answer.reason) == (name, outcome["reason"])
         else:
-            picture = pictures.load(data, SIZE)[2:29, 2:29]
-            assert hashlib.sha256(pictures.load(data, SIZE).tobytes()).hexdigest() == outcome["digest"]
+            picture = images.load(data, SIZE)[2:29, 2:29]
+            assert hashlib.sha256(images.load(data, SIZE).tobytes()).hexdigest() == outcome["digest"]
             assert (answer[:3] == picture.transpose(2, 0, 1)).all(), name

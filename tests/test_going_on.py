@@ -5,8 +5,8 @@ import json
 import pytest
 from runs import RECIPE, Squares, left, log, stop, training
 
-from cualex import environment
 from cualex.errors import DataError, UsageError, WeightsError
+from cualex.system import environment
 from cualex.training import loop
 from cualex.training.records import Notice, Update
 from cualex.training.run import Run

@@ -9,7 +9,7 @@ import pytest
 from handmade import changed_tag, chunk, encoded, jpeg, palette, png, segment
 from PIL import Image
 
-from cualex.data import pictures
+from cualex.data import images
 from cualex.errors import PictureError
 
 
@@ -87,7 +87,7 @@ NEAR = {
 @pytest.mark.parametrize("kind", EXACT)
 def test_every_mode_becomes_rgb(kind):
     data, row = EXACT[kind]
-    decoded = pictures.decode(data, kind)
+    decoded = images.decode(data, kind)
     assert decoded.dtype == np.uint8
     assert decoded.flags.writeable
     assert decoded[0].tolist() == row
@@ -96,7 +96,7 @@ def test_every_mode_becomes_rgb(kind):
 @pytest.mark.parametrize("kind", NEAR)
 def test_lossy_modes_become_rgb(kind):
     data, colour = NEAR[kind]
-    assert np.abs(pictures.decode(data, kind).reshape(-1, 3).mean(axis=0) - colour).max() <= 5
+    assert np.abs(images.decode(data, kind).reshape(-1, 3).mean(axis=0) - colour).max() <= 5
 
 
 def test_greys_of_12_bits_are_scaled_by_their_own_white():
@@ -104,7 +104,7 @@ def test_greys_of_12_bits_are_scaled_by_their_own_white():
     data = bytearray(changed_tag(encoded(np.zeros((1, 2), np.uint16), "TIFF"), 258, 12))
     assert data[-4:] == bytes(4)
     data[-4:] = b"\xff\xf8\x00\x00"  # 0xFFF and 0x800
-    assert pictures.decode(bytes(data), "scan")[0].tolist() == [[255] * 3, [128] * 3]
+    assert images.decode(bytes(data), "scan")[0].tolist() == [[255] * 3, [128] * 3]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_greys_of_12_bits_are_scaled_by_their_own_white():
 )
 def test_numbers_without_a_white_are_refused(values, reason):
     with pytest.raises(PictureError) as caught:
-        pictures.decode(encoded(values, "TIFF"), "scan.tif")
+        images.decode(encoded(values, "TIFF"), "scan.tif")
     assert str(caught.value) == f"scan.tif: {reason}"
     assert (caught.value.name, caught.value.reason) == ("scan.tif", reason)
 
@@ -146,7 +146,7 @@ def test_orientation_is_applied_once(kind, code):
     exif[0x0112] = code
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(STORED, kind, exif=exif, **options)
-    assert pictures.decode(data, "x").tolist() == ORIENTATIONS[code](STORED).tolist()
+    assert images.decode(data, "x").tolist() == ORIENTATIONS[code](STORED).tolist()
 
 
 @pytest.mark.parametrize("code", ORIENTATIONS)
@@ -156,7 +156,7 @@ def test_orientation_of_jpegs(mode, code):
     stored = np.kron(np.array([[0, 80, 160], [240, 200, 40]], np.uint8), np.ones((16, 16), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = code
-    decoded = pictures.decode(
+    decoded = images.decode(
         encoded(Image.fromarray(stored).convert(mode), "JPEG", quality=95, exif=exif), "x"
     )
     expected = ORIENTATIONS[code](np.repeat(stored[:, :, None], 3, axis=2)).astype(int)
@@ -170,13 +170,13 @@ def test_an_animation_gives_its_first_frame(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert Image.open(io.BytesIO(data)).n_frames == 3
-    assert (pictures.decode(data, "x") == (255, 0, 0)).all()
+    assert (images.decode(data, "x") == (255, 0, 0)).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1), (2, 3), (1, 2_000_000)])
 def test_extreme_shapes(shape):
     data = encoded(Image.new("RGB", (shape[1], shape[0]), (9, 99, 200)), "PNG")
-    for made in (pictures.load(data, 256), pictures.square(pictures.decode(data, "x"), 256)):
+    for made in (images.load(data, 256), images.square(images.decode(data, "x"), 256)):
         assert made.shape == (256, 256, 3)
         assert (made == (9, 99, 200)).all()
 
@@ -256,7 +256,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("kind", GOLDEN)
 def test_the_mean_and_the_corners_are_those_that_were_drawn(kind):
-    decoded = pictures.decode(GOLDEN[kind], kind)
+    decoded = images.decode(GOLDEN[kind], kind)
     assert decoded.shape == (32, 48, 3)
     assert corners(decoded) == list(QUARTERS.values())
     np.testing.assert_allclose(decoded.reshape(-1, 3).mean(axis=0), MEAN, atol=0.001)
@@ -268,7 +268,7 @@ def test_the_centre_square_is_scaled(kind):
 
     The pixel before the border is 1/8, 3/8, 3/8 and, beyond it, 1/8 of four: 7/8 (200, 40, 0) + 1/8 (0, 180, 60).
     """
-    small = pictures.load(GOLDEN[kind], 16, kind)
+    small = images.load(GOLDEN[kind], 16, kind)
     assert corners(small) == list(QUARTERS.values())
     assert corners(small[6:10:3, 2:6:3]) == list(QUARTERS.values())
     np.testing.assert_allclose(small[0, 3], (175, 57.5, 7.5), atol=1)
@@ -290,14 +290,14 @@ STORED_INK = {
 @pytest.mark.parametrize("progressive", [False, True])
 def test_ink_of_print_shops(transform, stored, progressive):
     data = jpeg(np.full((2, 3, 4), stored, np.uint8), transform, progressive)
-    assert (pictures.decode(data, "x") == STORED_INK[transform, stored]).all()
+    assert (images.decode(data, "x") == STORED_INK[transform, stored]).all()
 
 
 def test_luma_and_chroma():
     """R = Y + 1.402 (Cr - 128), B = Y + 1.772 (Cb - 128), G = Y - 0.344 (Cb - 128) - 0.714 (Cr - 128)."""
     for transform in (None, 1):
         data = jpeg(np.full((1, 1, 3), (100, 138, 178), np.uint8), transform)
-        assert pictures.decode(data, "x")[3, 3].tolist() == [170, 61, 118]  # 170.1, 60.9, 117.7
+        assert images.decode(data, "x")[3, 3].tolist() == [170, 61, 118]  # 170.1, 60.9, 117.7
 
 
 # Where the corners of a picture come to lie when a camera noted 1 to 8, from the EXIF standard: what the first
@@ -315,7 +315,7 @@ def test_the_corners_of_a_turned_picture(kind, code):
         data = data[:2] + segment(0xE1, b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")) + data[2:]
     else:
         data = encoded(DRAWN, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
-    decoded = pictures.decode(data, "x")
+    decoded = images.decode(data, "x")
     assert decoded.shape == ((48, 32, 3) if code > 4 else (32, 48, 3))
     stored = dict(zip("ABCD", QUARTERS.values(), strict=True))
     assert corners(decoded) == [stored[letter] for letter in TURNED[code]]
@@ -326,7 +326,7 @@ def test_alpha_is_laid_on_white():
     """Alpha 51 is a fifth: c / 5 + 204. Alpha 0 is white whatever the colour."""
     drawn = np.array([[(200, 100, 0, 51), (1, 2, 3, 0)], [(0, 0, 0, 204), (9, 8, 7, 255)]], np.uint8)
     for kind, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})):
-        assert corners(pictures.decode(encoded(drawn, kind, **options), "x")) == [
+        assert corners(images.decode(encoded(drawn, kind, **options), "x")) == [
             *((244, 224, 204), (255, 255, 255)),
             *((51, 51, 51), (9, 8, 7)),
         ]
@@ -342,7 +342,7 @@ def test_of_a_strip_the_pixel_in_the_middle_is_kept(kind):
     strip = np.zeros((1, 3000, 3), np.uint8)
     strip[0, 1498:1501] = (255, 0, 0), (10, 20, 30), (0, 0, 255)
     expected = [(132, 10, 15), (10, 20, 30), (5, 10, 142)]
-    across = pictures.load(encoded(strip, kind), 256)
-    upright = pictures.load(encoded(strip.transpose(1, 0, 2), kind), 256)
+    across = images.load(encoded(strip, kind), 256)
+    upright = images.load(encoded(strip.transpose(1, 0, 2), kind), 256)
     for line in (across[0], across[255], upright[:, 0], upright[:, 255]):
         assert np.abs(line[[0, 127, 255]].astype(int) - expected).max() <= 2

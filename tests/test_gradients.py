@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import runs
 
-from cualex import initial_weights, networks
+from cualex import networks
 from cualex.data.batches import Stream
 from cualex.engine import host
 from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, MeanDropout, ReLU, Softmax
 from cualex.networks import Network
-from cualex.training import gradients
-from cualex.training.gradients import Row
-from cualex.training.overfit import unmasked
-from cualex.weights import Weights
+from cualex.training.debugging import gradient_check
+from cualex.training.debugging.gradient_check import Row
+from cualex.training.debugging.overfit import unmasked
+from cualex.weights import Weights, initial
 
 LAYERS = {
     "conv1": Conv(4, size=3, std=0.3),
@@ -39,8 +39,8 @@ COMPUTING = [name for name in LAYERS if not name.startswith(("exchange", "join")
 def check(network=NETWORK, seed=0):
     """Check the gradients with initial weights on pictures of random colours."""
     stream = Stream(runs.Squares(), seed, network.crop)
-    begun = Weights(network, initial_weights.draw(network, seed), list("abc"), stream.pack.mean)
-    return list(gradients.check(begun, stream, seed))
+    begun = Weights(network, initial.draw(network, seed), list("abc"), stream.pack.mean)
+    return list(gradient_check.check(begun, stream, seed))
 
 
 def test_gradients_that_are_right():
@@ -64,11 +64,11 @@ def test_dropout_without_masks(monkeypatch):
 
 def test_a_network_that_has_learned():
     """Its loss is small, and curved where it is: a change must be small beside the loss, not beside 1."""
-    pictures, tensors = runs.Squares(), initial_weights.draw(NETWORK, 0)
+    pictures, tensors = runs.Squares(), initial.draw(NETWORK, 0)
     pictures.labels = np.zeros_like(pictures.labels)
     tensors["fc4.bias"] = np.array([30, 18, 18], np.float32)
     begun = Weights(NETWORK, tensors, list("abc"), pictures.mean)
-    rows = list(gradients.check(begun, Stream(pictures, 0, NETWORK.crop)))
+    rows = list(gradient_check.check(begun, Stream(pictures, 0, NETWORK.crop)))
     assert [row.layer for row in rows if not row.right] == []
     assert rows[0].dx < 1e-5  # measured, not too small to tell
 
@@ -77,9 +77,9 @@ def test_a_network_that_has_learned():
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_that_have_grown_out_of_proportion_are_no_fault(scale, seed):
     """The loss is then made of straight pieces, millions high, and bends where the likeliest class changes."""
-    tensors = {name: np.float32(scale) * tensor for name, tensor in initial_weights.draw(NETWORK, seed).items()}
+    tensors = {name: np.float32(scale) * tensor for name, tensor in initial.draw(NETWORK, seed).items()}
     stream = Stream(runs.Squares(), seed, NETWORK.crop)
-    rows = list(gradients.check(Weights(NETWORK, tensors, list("abc"), stream.pack.mean), stream, seed))
+    rows = list(gradient_check.check(Weights(NETWORK, tensors, list("abc"), stream.pack.mean), stream, seed))
     assert [row.layer for row in rows if not row.right] == []
 
 
@@ -95,8 +95,8 @@ def test_networks_of_ours(name):
     rng = np.random.default_rng(0)
     pictures.pictures = rng.integers(0, 256, (37, network.stored, network.stored, 3), np.uint8)
     pictures.mean = pictures.pictures.mean(axis=0).astype(np.float32)
-    begun = Weights(network, initial_weights.draw(network, 0), list("abc"), pictures.mean)
-    rows = list(gradients.check(begun, Stream(pictures, 0, network.crop)))
+    begun = Weights(network, initial.draw(network, 0), list("abc"), pictures.mean)
+    rows = list(gradient_check.check(begun, Stream(pictures, 0, network.crop)))
     assert [row.layer for row in rows if not row.right] == []
 
 
@@ -157,13 +157,13 @@ def passing(module, function):
 )
 def test_a_planted_fault_is_found_and_its_layer_named(monkeypatch, fault, layer, what):
     monkeypatch.setattr(*fault)
-    monkeypatch.setattr(gradients, "PICTURES", 2)
-    monkeypatch.setattr(gradients, "HANDFUL", 0)  # moved together they show it
+    monkeypatch.setattr(gradient_check, "PICTURES", 2)
+    monkeypatch.setattr(gradient_check, "HANDFUL", 0)  # moved together they show it
     rows = check()
     wrong = next(row for row in rows if not row.right)
     assert wrong.layer == layer
     found = {"dx": wrong.dx, **wrong.parameters}
-    assert [name for name, value in found.items() if value is not None and value > gradients.TOLERANCE] == [
+    assert [name for name, value in found.items() if value is not None and value > gradient_check.TOLERANCE] == [
         what
     ]
 

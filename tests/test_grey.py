@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reference import grey
 
 from cualex import networks
-from cualex.parameters import Parameters
+from cualex.weights.parameters import Parameters
 
 
 def run(bench, x, towers=1):
@@ -24,7 +24,7 @@ def test_agrees_with_the_formula(bench, rng):
 
 
 def test_the_bits_are_those_of_the_host(device, emulated, rng):
-    from cualex.cuda import CudaDevice
+    from cualex.devices.cuda import CudaDevice
 
     x = rng.normal(0, 100, (3, 5, 7, 3))
     found = [run(bench, x) for bench in (Bench(device), Bench(CudaDevice("cuda:0", emulated(), 0, "tf32")))]

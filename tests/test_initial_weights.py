@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from cualex import initial_weights, networks
+from cualex import networks
 from cualex.layers import BatchNorm, Conv, Dense, Softmax
 from cualex.layers.layer import glorot
 from cualex.networks import Network
+from cualex.weights import initial
 
 
 def network(**layers):
@@ -27,7 +28,7 @@ def test_the_limit_is_that_of_the_fans():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_they_are_even_between_the_limits(seed):
     made = network(conv1=Conv(40, size=5, std=None), fc2=Dense(7, std=None, bias=0.25))
-    drawn = initial_weights.draw(made, seed)
+    drawn = initial.draw(made, seed)
     for name in ("conv1.weight", "fc2.weight"):
         values, limit = drawn[name].ravel(), glorot(drawn[name].shape)
         assert np.abs(values).max() <= limit * (1 + 1e-6)
@@ -41,13 +42,13 @@ def test_they_are_even_between_the_limits(seed):
 
 def test_a_layer_is_drawn_by_its_name_alone():
     plain, more = network(fc9=Dense(7, std=None)), network(norm1=BatchNorm(), fc9=Dense(7, std=None))
-    first, second = initial_weights.draw(plain, 3)["fc9.weight"], initial_weights.draw(more, 3)["fc9.weight"]
+    first, second = initial.draw(plain, 3)["fc9.weight"], initial.draw(more, 3)["fc9.weight"]
     assert (first == second).all()
-    assert (first != initial_weights.draw(plain, 4)["fc9.weight"]).mean() > 0.99
+    assert (first != initial.draw(plain, 4)["fc9.weight"]).mean() > 0.99
 
 
 def test_norms_begin_with_one_and_zero():
-    drawn = initial_weights.draw(networks.build("alexnet-batchnorm", crop=215, width=1 / 32), 0)
+    drawn = initial.draw(networks.build("alexnet-batchnorm", crop=215, width=1 / 32), 0)
     for last, value in {"weight": 1, "bias": 0, "mean": 0, "variance": 1}.items():
         assert (drawn[f"norm7.{last}"] == value).all()
     assert drawn["conv3.weight"].std() == pytest.approx(
@@ -57,4 +58,4 @@ def test_norms_begin_with_one_and_zero():
 
 def test_only_glorot_and_normal_weights_are_drawn():
     """A deviation of 0 is no request for Glorot's."""
-    assert (initial_weights.draw(network(fc1=Dense(7, std=0.0)), 0)["fc1.weight"] == 0).all()
+    assert (initial.draw(network(fc1=Dense(7, std=0.0)), 0)["fc1.weight"] == 0).all()

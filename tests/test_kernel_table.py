@@ -21,10 +21,10 @@ from cualex.engine.cuda.activation import FUNCTIONS
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
-from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.rule import Rule
-from cualex.workers import cores
+from cualex.plan.update_rule import Rule
+from cualex.system.environment import cores
+from cualex.weights.parameters import Parameters
 
 # Device, batch, mode, fused; the last for the kernels that only plain plans, two GPUs and kept gradients launch.
 PLANS = (

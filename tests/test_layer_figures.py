@@ -15,18 +15,19 @@ from cualex import cli, weights
 from cualex.cli import _layers
 from cualex.errors import OutOfMemory
 from cualex.model import Model
-from cualex.training import figures, loop, watch
-from cualex.training.figures import Activity, Figures, Input, Size
+from cualex.training import loop
+from cualex.training.debugging import layer_statistics, watch
+from cualex.training.debugging.layer_statistics import Activity, Figures, Input, Size
+from cualex.training.debugging.watch import Watch
 from cualex.training.records import Epoch
 from cualex.training.run import Run
-from cualex.training.watch import Watch
 
 EVEN = np.arange(10).repeat(5)  # labels of ten classes
 
 
 def test_what_the_network_reads_is_measured():
     model, pictures = small_model(), Pictures().pictures
-    found = figures.read(model, pictures)
+    found = layer_statistics.read(model, pictures)
     values = pictures[:, 2:29, 2:29].astype(np.float64) - 100  # the mean picture of small_model
     assert found.mean == pytest.approx(values.mean(axis=(0, 1, 2)), abs=1e-4)
     assert found.deviation == pytest.approx(values.std(axis=(0, 1, 2)), abs=1e-4)
@@ -60,7 +61,7 @@ def test_zeros_and_dead_filters_are_counted():
     bias = np.zeros(64, np.float32)
     bias[:16] = -1e6
     model, pictures = small_model(**{"conv2.bias": bias}), Pictures().pictures
-    found = figures.activity(model, pictures)
+    found = layer_statistics.activity(model, pictures)
     assert list(found) == ["relu1", "relu2", "relu3"]
     for name, activity in found.items():
         maps = model.features(pictures, name)
@@ -151,17 +152,17 @@ def test_a_network_without_relus_is_looked_at_all_the_same():
 def test_padding_does_not_count(tmp_path):
     """The mean is over the canonical parameter, however an engine lays it out."""
     model = small_model()
-    for name, size in figures.sizes(model.parameters, {}).items():
+    for name, size in layer_statistics.sizes(model.parameters, {}).items():
         tensor = model.parameters.unload()[name].astype(np.float64)
         assert size.mean == pytest.approx(np.abs(tensor).mean(), rel=1e-12)
         assert size.change == 0
-    assert math.isfinite(sum(size.mean for size in figures.sizes(model.parameters, {}).values()))
+    assert math.isfinite(sum(size.mean for size in layer_statistics.sizes(model.parameters, {}).values()))
 
 
 def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
-    from cualex import placements
+    from cualex.devices import placement
 
-    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="random", seed=1))
+    monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="random", seed=1))
     recipe, looks = runs.RECIPE.but(epochs=1, batch=37), []
     for device, precision in (("cpu", None), ("cuda:0", "fp32"), ("cuda:0,cuda:0", "fp32")):
         settings = {"device": device, "precision": precision, "watched": True}

@@ -12,7 +12,7 @@ from runs import RECIPE, left, stop, training
 from cualex.errors import Diverged
 from cualex.model import Model
 from cualex.plan import Plan
-from cualex.training import stepping
+from cualex.training import in_flight
 from cualex.training.run import Run
 from cualex.training.state import State
 
@@ -51,7 +51,7 @@ def test_in_the_middle_of_validation(whole, tmp_path, monkeypatch):
 def test_while_the_plan_is_built_and_its_kernels_compiled(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(stepping, "Plan", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(in_flight, "Plan", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             training(run)
     assert run.begun

@@ -6,8 +6,8 @@ import reference
 from benches import Bench
 from numpy.testing import assert_array_equal
 
-from cualex.devices import HostDevice
-from cualex.engine.host import lrn, pieces
+from cualex.devices.host import HostDevice
+from cualex.engine.host import chunks, lrn
 
 # At the paper's alpha of 1e-4 the sum hardly moves the result, and a broken window passes. At 1 it cannot.
 CONSTANTS = {
@@ -79,7 +79,7 @@ def test_agrees_with_the_formula(bench, rng, shape, numbers):
 
 def test_more_pictures_than_go_together_by_one(device, rng):
     bench = Bench(device)
-    check(bench, *draw(bench, rng, (1, pieces.VALUES // 15_000 + 1, 50, 50, 6)), CONSTANTS["loud"])
+    check(bench, *draw(bench, rng, (1, chunks.VALUES // 15_000 + 1, 50, 50, 6)), CONSTANTS["loud"])
 
 
 @pytest.mark.parametrize("channels", [1, 6, 16])

@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cualex import networks, summary
+from cualex import networks
 from cualex.layers import LRN
-from cualex.parameters import Parameters
+from cualex.networks import summary
 from cualex.plan import Plan
 from cualex.training import recipes
+from cualex.weights.parameters import Parameters
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: no second opinion on the named networks"

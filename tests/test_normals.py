@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from cualex import philox
-from cualex.data.normals import normals
+from cualex.random import philox
+from cualex.random.normals import normals
 
 ROUNDING = 2.0**-52
 

@@ -6,8 +6,8 @@ from numpy.testing import assert_array_equal
 
 from cualex.layers import Conv, Dense, Exchange, Join, Softmax
 from cualex.networks import Network
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
 
 UNITS, OUTPUTS = 3, 2  # of one tower
 PLACEMENTS = ["cpu", "cpu,cpu", "cuda:0", "cuda:0,cuda:0"]

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from sets import everything
 
-from cualex.data import decoding, pictures, sources
+from cualex.data import decoding, images, sources
 from cualex.data import pack as packs
 from cualex.data.decoding import Progress, finish
-from cualex.data.unpacked import unpacked
+from cualex.data.no_pack import unpacked
 from cualex.errors import DataError, OutputError, PictureError
 
 SIZE = 6
@@ -47,7 +47,7 @@ def packed(folder, split="train", size=SIZE, **options):
 
 
 def expected(folder, pack):
-    return np.stack([pictures.load(folder / name, pack.size) for name in pack.names])
+    return np.stack([images.load(folder / name, pack.size) for name in pack.names])
 
 
 def looked_through(folder, split="train", size=SIZE):
@@ -297,7 +297,7 @@ def test_two_at_once_make_one_pack(folder, monkeypatch):
     made = finish(first)
     # What is left for the second is to look again: not one picture is decoded twice.
     rest = []
-    monkeypatch.setattr(pictures, "load", lambda *arguments: rest.append(arguments))
+    monkeypatch.setattr(images, "load", lambda *arguments: rest.append(arguments))
     assert finish(second).path == made.path
     assert not rest
 
@@ -378,7 +378,7 @@ def test_unpacked_writes_nothing(folder, cache):
 def test_decoding_runs_in_threads(folder, monkeypatch):
     names = set()
     meet = threading.Barrier(3)
-    load = pictures.load
+    load = images.load
 
     def slow(*arguments):
         names.add(threading.current_thread().name)
@@ -386,6 +386,6 @@ def test_decoding_runs_in_threads(folder, monkeypatch):
         return load(*arguments)
 
     monkeypatch.setattr(decoding, "TASK", 1)
-    monkeypatch.setattr(pictures, "load", slow)
+    monkeypatch.setattr(images, "load", slow)
     packed(folder, workers=3)  # 9 pictures, 3 at a time, or the barrier breaks
     assert len(names) == 3

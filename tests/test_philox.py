@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cualex import philox
 from cualex.errors import UsageError
+from cualex.random import philox
 
 # Random123's kat_vectors, philox4x32 with 10 rounds: counter, key, answer.
 KNOWN = [

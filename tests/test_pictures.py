@@ -12,21 +12,21 @@ import pytest
 from handmade import encoded, png
 from PIL import Image
 
-from cualex.data import pictures
+from cualex.data import images
 from cualex.errors import PictureError
 
 CUT = "cut short, the file ends before the picture does"
 FULL = np.random.default_rng(1).integers(0, 256, (24, 31, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", images.FORMATS)
 def test_a_file_cut_anywhere_fails_or_gives_the_whole_picture(kind):
     data = encoded(FULL, kind)
-    whole = pictures.decode(data, "x")
+    whole = images.decode(data, "x")
     reasons = set()
     for length in range(0, len(data), 7):
         try:
-            decoded = pictures.decode(data[:length], "x")
+            decoded = images.decode(data[:length], "x")
         except PictureError as error:
             reasons.add(error.reason)
         else:
@@ -48,9 +48,9 @@ def test_whatever_pillow_raises_is_the_pictures_fault(failure, reason, monkeypat
     def fail(*arguments, **options):
         raise failure
 
-    monkeypatch.setattr(pictures.Image, "open", fail)
+    monkeypatch.setattr(images.Image, "open", fail)
     with pytest.raises(PictureError) as caught:
-        pictures.decode(b"x", "a.jpg")
+        images.decode(b"x", "a.jpg")
     assert str(caught.value) == f"a.jpg: {reason}"
 
 
@@ -68,7 +68,7 @@ NOT_A_PICTURE = "not a picture, or damaged at its start (expected JPEG, PNG, Web
 )
 def test_what_is_no_picture_is_said_in_one_line(data, reason):
     with pytest.raises(PictureError, match=r".") as caught:
-        pictures.decode(data, "notes.jpg")
+        images.decode(data, "notes.jpg")
     assert str(caught.value) == f"notes.jpg: {reason}"
 
 
@@ -80,29 +80,29 @@ def test_an_enormous_picture_is_refused_by_its_header(side):
     data = data.replace(data[29:33], struct.pack(">I", zlib.crc32(data[12:29])))
     start = time.perf_counter()
     with pytest.raises(PictureError, match=r"^wall\.png: more than 50 million pixels: scale it down$"):
-        pictures.decode(data, "wall.png")
+        images.decode(data, "wall.png")
     assert time.perf_counter() - start < 0.5
 
 
 def test_the_limit_is_the_callers():
     data = encoded(FULL, "PNG")
-    assert pictures.decode(data, "x", pixels=24 * 31).shape == (24, 31, 3)
+    assert images.decode(data, "x", pixels=24 * 31).shape == (24, 31, 3)
     with pytest.raises(PictureError, match=r"more than 0\.000743 million pixels"):
-        pictures.decode(data, "x", pixels=24 * 31 - 1)
+        images.decode(data, "x", pixels=24 * 31 - 1)
     with pytest.raises(PictureError, match=r"more than 0\.000743 million pixels"):
-        pictures.load(data, 8, "x", pixels=24 * 31 - 1)
+        images.load(data, 8, "x", pixels=24 * 31 - 1)
 
 
 def test_a_picture_of_the_size_is_left_alone():
     picture = FULL[:24, :24]
-    assert pictures.square(picture, 24) is picture
-    assert (pictures.load(encoded(picture, "PNG"), 24) == picture).all()
+    assert images.square(picture, 24) is picture
+    assert (images.load(encoded(picture, "PNG"), 24) == picture).all()
 
 
 @pytest.mark.parametrize(("shape", "left", "top"), [((24, 31), 3, 0), ((31, 24), 0, 3), ((24, 30), 3, 0)])
 def test_with_the_shorter_side_right_the_centre_is_cut_out(shape, left, top):
     picture = np.random.default_rng(2).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    assert (pictures.square(picture, 24) == picture[top : top + 24, left : left + 24]).all()
+    assert (images.square(picture, 24) == picture[top : top + 24, left : left + 24]).all()
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60)])
@@ -118,43 +118,43 @@ def test_scaling_is_antialiased_and_keeps_the_aspect(shape):
     centre = picture[top : top + 60, left : left + 60].astype(float)
     expected = np.einsum("ai,bj,ijc->abc", weights, weights, centre)[1:19, 1:19]
     # Two passes, each rounded to a whole level.
-    assert np.abs(pictures.square(picture, 20)[1:19, 1:19] - expected).max() <= 1.01
+    assert np.abs(images.square(picture, 20)[1:19, 1:19] - expected).max() <= 1.01
 
 
 def test_a_large_jpeg_is_decoded_smaller_but_looks_the_same():
     rows, columns = np.mgrid[:512, :768]
     photo = np.stack([rows // 2, columns // 3, (rows + columns) // 6], axis=2).astype(np.uint8)
     data = encoded(photo, "JPEG", quality=95)
-    quick = pictures.load(data, 64).astype(int)
-    exact = pictures.square(pictures.decode(data, "x"), 64)
+    quick = images.load(data, 64).astype(int)
+    exact = images.square(images.decode(data, "x"), 64)
     assert (quick != exact).any()
     assert np.abs(quick - exact).max() <= 3
-    assert (pictures.load(data, 129) == pictures.square(pictures.decode(data, "x"), 129)).all()
+    assert (images.load(data, 129) == images.square(images.decode(data, "x"), 129)).all()
 
 
 def test_files_are_read_and_named(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(FULL, "PNG"))
-    assert (pictures.load(path, 24) == pictures.square(FULL, 24)).all()
-    assert (pictures.load(str(path), 24) == pictures.square(FULL, 24)).all()
+    assert (images.load(path, 24) == images.square(FULL, 24)).all()
+    assert (images.load(str(path), 24) == images.square(FULL, 24)).all()
     missing = tmp_path / "b.png"
     with pytest.raises(PictureError) as caught:
-        pictures.load(missing, 24)
+        images.load(missing, 24)
     assert str(caught.value) == f"{missing}: cannot be read (No such file or directory)"
     with pytest.raises(PictureError, match=r"^pets: cannot be read \(Is a directory\)$"):
-        pictures.load(tmp_path, 24, "pets")
+        images.load(tmp_path, 24, "pets")
     (tmp_path / "c.png").write_bytes(b"")
     with pytest.raises(PictureError, match=r"c\.png: the file is empty$"):
-        pictures.load(tmp_path / "c.png", 24)
+        images.load(tmp_path / "c.png", 24)
 
 
 def test_a_file_too_large_for_a_picture_is_not_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "BYTES", 5_000_000)
+    monkeypatch.setattr(images, "BYTES", 5_000_000)
     path = tmp_path / "film.jpg"
     with path.open("wb") as file:
         file.truncate(6_000_000)
     with pytest.raises(PictureError, match=r"film\.jpg: larger than 5 MB, too much for a picture$"):
-        pictures.load(path, 24)
+        images.load(path, 24)
 
 
 def test_pillows_warnings_stay_inside_in_every_thread():
@@ -170,7 +170,7 @@ def test_pillows_warnings_stay_inside_in_every_thread():
     def work():
         for _ in range(40):
             try:
-                pictures.decode(data, "x")
+                images.decode(data, "x")
             except Exception as error:
                 failures.append(error)
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cualex.evaluation import Evaluation
-from cualex.pictures import confusion, curves, samples
+from cualex.plots import confusion, curves, samples
 from cualex.training.run import Run
 
 

@@ -3,8 +3,8 @@
 import pytest
 from dry import DryRuntime
 
+from cualex.devices.placement import CupyRuntime, open_devices, placement
 from cualex.errors import DeviceError, UsageError
-from cualex.placements import CupyRuntime, open_devices, placement
 
 
 @pytest.mark.parametrize(

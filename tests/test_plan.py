@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import small
 
-from cualex import buffers
 from cualex.engine.host.update import momentum
 from cualex.errors import UsageError
-from cualex.plan import Plan
+from cualex.plan import Plan, buffers
 
 
 def test_fused_and_plain_give_the_same_bits():

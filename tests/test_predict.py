@@ -11,7 +11,7 @@ from colours import broken, picture, run
 from PIL import Image
 
 import cualex
-from cualex.cli import _sources
+from cualex.cli import _inputs
 from cualex.errors import PictureError, UsageError
 
 
@@ -207,11 +207,11 @@ def test_nobody_types_a_picture(monkeypatch, stream):
 
     monkeypatch.setattr("sys.stdin", stream and Keyboard())
     with pytest.raises(UsageError, match="standard input, and nothing is sent there: add `< FILE`"):
-        _sources.expand(("-",), False, False)
+        _inputs.expand(("-",), False, False)
 
 
 def test_too_much_on_standard_input_is_refused(asked, monkeypatch):
-    monkeypatch.setattr("cualex.data.pictures.BYTES", 2_000_000)
+    monkeypatch.setattr("cualex.data.images.BYTES", 2_000_000)
     (found,) = asked("-", code=1, input=bytes(2_000_001))
     assert found["error"] == "larger than 2 MB, too much for a picture"
 

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cualex import cli, preprocessing, weights
+from cualex import cli, weights
 from cualex.model import Model
+from cualex.training.debugging import preprocessing
 
 SWAPPED, NEGATIVE = "red and blue swapped", "inverted"
 HALF, OWN = "half the mean image", "these images' own mean"

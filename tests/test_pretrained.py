@@ -14,7 +14,7 @@ import cualex
 from cualex import pretrained, weights
 from cualex.cli import _finetuning, main
 from cualex.cli.train import train
-from cualex.training import automatic
+from cualex.training import automatic_recipe
 
 CARD = pretrained.FILE.with_name("CARD.md").read_text()
 
@@ -112,12 +112,12 @@ def test_a_small_folder_begins_with_it(here):
     assert begun["start"] == "cifar10"
     recipe = begun["recipe"]
     assert (recipe["network"], recipe["crop"], recipe["variant"]) == ("alexnet", 67, {"width": 0.5})
-    assert (recipe["rate"], recipe["head_rate"]) == (automatic.TUNING["rate"], automatic.TUNING["head_rate"])
+    assert (recipe["rate"], recipe["head_rate"]) == (0.003, 3.0)
     kept = weights.load(here / "runs" / "train" / "best.safetensors")
     np.testing.assert_array_equal(kept.mean, weights.load("cifar10").mean)
 
 
-def begins(*words, data="photos", images=automatic.BUNDLED_UP_TO):
+def begins(*words, data="photos", images=automatic_recipe.BUNDLED_UP_TO):
     """Say whether a training with these options begins with the bundled network because the set is small."""
     with train.make_context("train", list(words)) as context:
         return _finetuning.default(data, images, context.params["scratch"]) is not None
@@ -126,7 +126,7 @@ def begins(*words, data="photos", images=automatic.BUNDLED_UP_TO):
 def test_without_an_option_that_speaks_against_it_small_sets_begin_with_it():
     assert begins()
     assert begins("--epochs", "3", "--lr", "0.1", "-b", "4", "--freeze", "conv1")
-    assert not begins(images=automatic.BUNDLED_UP_TO + 1)
+    assert not begins(images=automatic_recipe.BUNDLED_UP_TO + 1)
     assert not begins(data="demo")
     for words in (
         ["--scratch"],

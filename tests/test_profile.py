@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 import small
 
-from cualex import placements
 from cualex.benchmark import problem, rounds
-from cualex.clocks import HostClock
-from cualex.devices import Control, HostDevice
+from cualex.devices import placement
+from cualex.devices.clocks import HostClock
+from cualex.devices.control import Control
+from cualex.devices.host import HostDevice
 from cualex.errors import CualexError
 from cualex.plan import Plan
-from cualex.profiling import figures, measuring, roofline, trace, waiting
+from cualex.plan.step import Step
+from cualex.profiling import data_wait, roofline, table, trace
+from cualex.profiling import passes as measuring
 from cualex.profiling import profile as profiles
-from cualex.profiling.figures import Profile, summarise
-from cualex.profiling.measuring import Pass
+from cualex.profiling.passes import Pass
 from cualex.profiling.roofline import Roofline
-from cualex.steps import Step
+from cualex.profiling.table import Profile, summarise
 
 BATCH = 3
 HOST = SimpleNamespace(SLOTS=())
@@ -167,7 +169,7 @@ def test_rates_and_the_share_of_the_roofline_are_those_of_the_median():
 @pytest.mark.parametrize(("count", "nearest"), [(1, 1), (3, 3), (19, 19), (20, 19), (21, 20), (40, 38)])
 def test_at_most_five_percent_are_above_p95(count, nearest):
     times = list(range(1, count + 1))
-    assert figures.p95(times[::-1]) == nearest
+    assert table.p95(times[::-1]) == nearest
     assert sum(time > nearest for time in times) <= 0.05 * count
 
 
@@ -299,7 +301,7 @@ def test_inference_has_no_row_backward():
 def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     """In the emulator, whose clocks tell its own time: as many operations, a row a step, links that lie in the sum."""
     small.enough("cuda:0,cuda:1", emulated())
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     given = problem.make(small.network(width=1 / 16), 2)
     *_, ours = fast(given, "train", "cpu,cpu", 1)
     *passes, found = fast(given, "train", "cuda:0,cuda:1", 1, precision="fp32")
@@ -332,7 +334,7 @@ def test_beside_a_gpu_pytorch_computes_there_in_the_same_precision(emulated, mon
         def __exit__(self, *exception):
             pass
 
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     monkeypatch.setattr(rounds, "open_torch", lambda tuned: Noted())
     with pytest.raises(CualexError, match="far enough"):
         next(fast(problem.make(small.network(width=1 / 16), 2), device="cuda:0", precision="bf16", against="torch"))
@@ -355,12 +357,12 @@ class FakePack:
 
 def test_waiting_is_measured_on_the_way_that_training_takes():
     plan = small.plan(small.parameters(net=small.network(width=1 / 16)), batch=BATCH)
-    found = waiting.measure(plan, FakePack(plan.parameters.network.stored), "pack", 4)
+    found = data_wait.measure(plan, FakePack(plan.parameters.network.stored), "pack", 4)
     assert (found.steps, plan.control.step) == (4, 5)  # one step more waits for the first batch
     assert 0 < found.handed < found.seconds
     assert 0 <= found.waited < found.seconds
     assert plan.result.count == BATCH
-    document = waiting.Waiting("pack", 4, 2.0, 0.5, 0.1).document(images_per_s=10.0)
+    document = data_wait.Waiting("pack", 4, 2.0, 0.5, 0.1).document(images_per_s=10.0)
     assert document == {
         "data": "pack",
         "steps": 4,

@@ -14,7 +14,7 @@ from cualex.benchmark import problem, rounds
 from cualex.profiling import profile as profiles
 from cualex.profiling import roofline
 from cualex.profiling.roofline import Roofline
-from cualex.workers import cores
+from cualex.system.environment import cores
 
 BATCH, REPEAT = 3, 2
 UNITS = ("milliseconds", "p95_milliseconds", "operations_per_s", "bytes_per_s", "share_of_roofline")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import small
 
-from cualex import initial_weights, quantisation, weights
+from cualex import weights
 from cualex.errors import WeightsError
+from cualex.weights import initial, quantisation
 
 
 def loud(shape, seed=0):
@@ -60,7 +61,7 @@ def test_biases_and_names_stay():
 
 def held(seed=3):
     network = small.network(width=1 / 32)
-    tensors = initial_weights.draw(network, seed)
+    tensors = initial.draw(network, seed)
     mean = np.random.default_rng(1).uniform(0, 255, (network.stored, network.stored, 3)).astype(np.float32)
     return weights.Weights(network, tensors, [f"class {n}" for n in range(network.classes)], mean)
 

@@ -12,10 +12,10 @@ from cualex import cli
 from cualex.data import pack as packs
 from cualex.data import sources
 from cualex.data.batches import Stream
-from cualex.data.colours import Noise
+from cualex.data.colour_noise import Noise
 from cualex.data.decoding import finish
-from cualex.profiling import rates, roofline
-from cualex.profiling.rates import Rate
+from cualex.profiling import data_throughput, roofline
+from cualex.profiling.data_throughput import Rate
 from cualex.profiling.roofline import Roofline
 
 
@@ -23,7 +23,7 @@ from cualex.profiling.roofline import Roofline
 def few(monkeypatch):
     """Let little be enough."""
     for name, value in (("ROUNDS", 2), ("PICTURES", 6), ("FILES", 4), ("COPIED", 2**12)):
-        monkeypatch.setattr(rates, name, value)
+        monkeypatch.setattr(data_throughput, name, value)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_every_stage_is_measured(few, folder, tmp_path):
     network = small.network(width=1 / 16)
     plan, source = small.plan(small.parameters(net=network), batch=3), sources.find(folder)
     made = finish(packs.pack(source, "train", network.stored, cache=tmp_path))
-    found = rates.measure(plan, made, source)
+    found = data_throughput.measure(plan, made, source)
     assert [rate.stage for rate in found] == [
         *("decoding", "packing", "gathering into memory", "gathering and augmenting")
     ]
@@ -59,7 +59,7 @@ def test_the_crops_that_are_timed_are_those_of_training(few, folder, tmp_path):
     made = finish(packs.pack(source, "train", network.stored, cache=tmp_path))
     stream = Stream(made, 0, network.crop, True, Noise(made.components))
     step = plan.steps[0]
-    rates._augmenting(plan, stream)
+    data_throughput._augmenting(plan, stream)
     timed = np.array(step.arrays()["y"])
     batch = [
         np.empty((3, *shape), kind)
@@ -73,33 +73,33 @@ def test_the_crops_that_are_timed_are_those_of_training(few, folder, tmp_path):
 
 
 def test_a_set_that_is_not_packed_has_no_rows_to_gather(few, folder):
-    from cualex.data.unpacked import unpacked
+    from cualex.data.no_pack import unpacked
 
     network = small.network(width=1 / 16)
     plan, source = small.plan(small.parameters(net=network), batch=3), sources.find(folder)
     made = finish(unpacked(source, "train", network.stored))
-    assert [rate.stage for rate in rates.measure(plan, made, source)] == ["decoding", "packing"]
+    assert [rate.stage for rate in data_throughput.measure(plan, made, source)] == ["decoding", "packing"]
 
 
 def test_a_gpu_has_its_rows_in_pinned_memory(few, folder, tmp_path, emulated, monkeypatch):
-    from cualex import placements
+    from cualex.devices import placement
 
-    monkeypatch.setattr(placements, "CupyRuntime", emulated)
+    monkeypatch.setattr(placement, "CupyRuntime", emulated)
     network = small.network(width=1 / 16)
     made = small.parameters("cuda:0", net=network, precision="fp32")
     plan, source = small.plan(made, "infer", batch=3), sources.find(folder)
     split = finish(packs.pack(source, "train", network.stored, cache=tmp_path))
-    stages = [rate.stage for rate in rates.measure(plan, split, source)]
+    stages = [rate.stage for rate in data_throughput.measure(plan, split, source)]
     assert stages == ["decoding", "packing", "gathering into pinned memory"]
 
 
 def test_cores_and_shares_are_what_they_say(monkeypatch):
     """By a clock of its own: the work takes 2 s for 10 pictures and 60 bytes, the copy 1 s for 50 bytes."""
     seconds, now = {"work": 2, "copy": 1}, [0.0]
-    monkeypatch.setattr(rates, "COPIED", 50)
-    monkeypatch.setattr(rates.time, "process_time", lambda: now[0])
-    monkeypatch.setattr(rates.np, "copyto", lambda *_: now.__setitem__(0, now[0] + seconds["copy"]))
-    rate = rates._rate("x", 10, lambda: now.__setitem__(0, now[0] + seconds["work"]), 60)
+    monkeypatch.setattr(data_throughput, "COPIED", 50)
+    monkeypatch.setattr(data_throughput.time, "process_time", lambda: now[0])
+    monkeypatch.setattr(data_throughput.np, "copyto", lambda *_: now.__setitem__(0, now[0] + seconds["copy"]))
+    rate = data_throughput._rate("x", 10, lambda: now.__setitem__(0, now[0] + seconds["work"]), 60)
     assert rate == Rate("x", 5.0, 30.0, 0.6)
     assert rate.cores(20.0) == 4.0
     assert rate.document(20.0) == {

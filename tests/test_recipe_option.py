@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cualex.cli import _recipe, main
-from cualex.training import automatic, recipes
+from cualex.training import automatic_recipe, recipes
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -35,8 +35,8 @@ def folder(place, images, classes=2, damaged=0):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(automatic, "LEAST", 9)  # some hundreds would take minutes
-    monkeypatch.setattr(automatic, "CPU", [replace(row, epochs=2) for row in automatic.CPU])
+    monkeypatch.setattr(automatic_recipe, "LEAST", 9)  # some hundreds would take minutes
+    monkeypatch.setattr(automatic_recipe, "CPU", [replace(row, epochs=2) for row in automatic_recipe.CPU])
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def test_sets_of_any_size_train_without_a_number_given(here, images):
     result = run(folder(here / "set", images), *SPECK)
     assert result.exit_code == 0, result.output
     recipe = chosen(here)
-    expected = automatic.choose("speck", images, cuda=False, crop=11)
+    expected = automatic_recipe.choose("speck", images, cuda=False, crop=11)
     assert {name: recipe[name] for name in ("batch", "epochs", "rate", "schedule")} == {
         "batch": min(16, images),
         "epochs": expected.epochs,
@@ -64,7 +64,7 @@ def test_sets_of_any_size_train_without_a_number_given(here, images):
         "schedule": "cosine",
     }
     updates = json.loads((here / "runs" / "train" / "finished.json").read_text())["updates"]
-    assert updates >= automatic.LEAST
+    assert updates >= automatic_recipe.LEAST
 
 
 def test_a_line_says_what_was_chosen_why_how_long_and_how_to_choose_otherwise(here):
@@ -87,7 +87,7 @@ def test_a_line_says_what_was_chosen_why_how_long_and_how_to_choose_otherwise(he
 def test_a_run_that_goes_on_keeps_the_numbers_that_were_chosen(here, monkeypatch):
     run(folder(here / "set", 12), *SPECK, "--epochs", 2)
     before = chosen(here)
-    monkeypatch.setattr(automatic, "choose", lambda *_: pytest.fail("a recipe was chosen again"))
+    monkeypatch.setattr(automatic_recipe, "choose", lambda *_: pytest.fail("a recipe was chosen again"))
     (here / "runs" / "train" / "finished.json").unlink()
     result = run("--resume", "--epochs", 3)
     assert result.exit_code == 0, result.output

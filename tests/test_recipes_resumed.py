@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from runs import RECIPE, left, log, stop, training
 
-from cualex import initial_weights, weights
-from cualex.devices import Control
+from cualex import weights
+from cualex.devices.control import Control
 from cualex.errors import UsageError
-from cualex.parameters import Parameters
 from cualex.plan import Plan
-from cualex.training.course import Course
+from cualex.training.rates import Course
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.state import State
+from cualex.weights import initial
+from cualex.weights.parameters import Parameters
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -126,7 +127,7 @@ def test_a_plan_is_made_anew_where_other_layers_are_frozen_and_the_old_one_is_le
 def test_frozen_layers_are_those_of_the_beginning(tmp_path):
     run, _ = trained(tmp_path, SHORT.but(freeze=("conv1", "fc2"), epochs=1))
     begun, after = (
-        initial_weights.draw(weights.load(run.path / "last.safetensors").network, SHORT.seed),
+        initial.draw(weights.load(run.path / "last.safetensors").network, SHORT.seed),
         tensors(run),
     )
     same = {name.partition(".")[0] for name in after if np.array_equal(begun[name], after[name])}

@@ -3,12 +3,11 @@
 import pytest
 from runs import RECIPE, UPDATES, left, stop, training
 
-from cualex.parameters import Parameters
-from cualex.training import resuming
-from cualex.training.log import Log
 from cualex.training.loop import Training
 from cualex.training.records import Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
+from cualex.training.run.log import Log
+from cualex.weights.parameters import Parameters
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -65,7 +64,7 @@ def test_velocities_that_are_not_restored_are_found(whole, tmp_path, monkeypatch
 def test_a_schedule_that_starts_anew_is_found(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     stop(training(run), 30)
-    monkeypatch.setattr(resuming, "restore", lambda *_: None)
+    monkeypatch.setattr(restore, "restore", lambda *_: None)
     list(training(run))
     assert left(run)["log"] != whole["log"]
 

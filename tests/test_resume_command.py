@@ -87,11 +87,11 @@ def test_a_finished_run_without_checkpoints_names_the_way_out(here):
 
 
 def test_gradients_of_a_run_without_checkpoints_are_those_of_its_best_weights(here, monkeypatch):
-    from cualex.cli import _first_aid
+    from cualex.cli import _debugging
 
     started()
     given = []
-    monkeypatch.setattr(_first_aid, "give", lambda _, recipe, pack, kept, *rest: given.append(kept))
+    monkeypatch.setattr(_debugging, "give", lambda _, recipe, pack, kept, *rest: given.append(kept))
     assert train("--resume", "runs/train", "--check-gradients").exit_code == 0
     best = weights.load(here / "runs/train/best.safetensors")
     assert all(np.array_equal(best.tensors[name], given[0].tensors[name]) for name in best.tensors)

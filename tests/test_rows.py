@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from cualex.data.rows import Rows
+from cualex.data.mapped_rows import Rows
 from cualex.errors import DataError
 
 SHAPE = (3, 5)

@@ -10,7 +10,7 @@ import small
 from cualex.engine.host import update
 from cualex.errors import UsageError
 from cualex.plan import Plan
-from cualex.rule import Rule
+from cualex.plan.update_rule import Rule
 
 RATE = 1e-3
 

@@ -134,7 +134,8 @@ def test_the_whole_check_runs_the_test_command_of_the_readme():
 
 
 def test_the_readme_names_the_neurons_and_parameters_that_the_networks_have():
-    from cualex import networks, summary
+    from cualex import networks
+    from cualex.networks import summary
 
     for name in networks.names():
         total = summary.totals(summary.rows(networks.build(name)))

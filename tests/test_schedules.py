@@ -7,11 +7,12 @@ from runs import speck
 
 from cualex import networks
 from cualex.errors import UsageError
-from cualex.training import recipes, resuming
-from cualex.training.course import Course
+from cualex.training import recipes
 from cualex.training.hand import Hand
+from cualex.training.rates import Course
 from cualex.training.recipes import PAPER, Recipe
-from cualex.training.schedule import Cosine, EarlyStop, Fixed, Plateau
+from cualex.training.run import restore
+from cualex.training.schedules import Cosine, EarlyStop, Fixed, Plateau
 
 NETWORK = speck()
 BY_HAND = PAPER.but(schedule="2012", epochs=91)
@@ -212,4 +213,4 @@ def test_a_recipe_is_told_from_the_papers_in_words():
     assert rows["layers that do not learn"] == ("conv1", "none")
     assert rows["learning rate of last layer"] == ("10 times the others'", "as the others")
     assert rows["ends without gain"] == ("after 3 epochs", "no")
-    assert resuming.recipe(recipe.described() | {"freeze": ["conv1"]}) == recipe
+    assert restore.recipe(recipe.described() | {"freeze": ["conv1"]}) == recipe

@@ -6,7 +6,7 @@ import reference
 from benches import Bench
 from numpy.testing import assert_array_equal
 
-from cualex.devices import HostDevice
+from cualex.devices.host import HostDevice
 
 
 def run(bench, scores, labels, training=True, weights=None, **numbers):

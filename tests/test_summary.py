@@ -5,7 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from cualex import cli, memory, networks, summary
+from cualex import cli, networks
+from cualex.networks import summary
+from cualex.plan import memory
 
 
 def described(name, **arguments):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import small
 
-from cualex import initial_weights, links, networks
-from cualex.buffers import Maps, Operand
-from cualex.building import Builder
+from cualex import networks
 from cualex.layers import Conv, Reading
-from cualex.parameters import Parameters
-from cualex.plan import Plan
+from cualex.plan import Plan, links
+from cualex.plan.buffers import Maps, Operand
+from cualex.plan.builder import Builder
+from cualex.weights import initial
+from cualex.weights.parameters import Parameters
 
 LINKS = {"conv3": 2 * 2 * 21_632, "fc6": 2 * 2 * 4_608, "fc7": 2 * 2 * 2_048, "fc8": 2 * 2_048}
 
@@ -103,7 +104,7 @@ def test_a_missing_link_gives_other_bits(monkeypatch):
 
 def test_towers_start_with_other_filters():
     net = networks.build("alexnet", crop=67, width=0.5)
-    tensors = initial_weights.draw(net, seed=3)
+    tensors = initial.draw(net, seed=3)
     for name, tensor in tensors.items():
         if not name.endswith("weight") or name == "fc8.weight":
             continue
@@ -130,7 +131,7 @@ def correlation(a, b):
 
 def test_initial_weights_are_as_the_2012_code_had_them():
     net = networks.build("alexnet", crop=67)
-    tensors = initial_weights.draw(net, seed=1)
+    tensors = initial.draw(net, seed=1)
     for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"):
         weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
         std = 0.03 if layer in ("conv3", "conv4", "conv5") else 0.01
@@ -146,5 +147,5 @@ def test_groups_right_after_an_exchange_are_refused():
 
 
 def test_initial_weights_of_a_layer_do_not_depend_on_the_others():
-    with_dropout, without = (initial_weights.draw(small.network(dropout=share), seed=0) for share in (0.5, 0))
+    with_dropout, without = (initial.draw(small.network(dropout=share), seed=0) for share in (0.5, 0))
     assert all(np.array_equal(with_dropout[name], without[name]) for name in without)

@@ -9,19 +9,20 @@ import signal
 import numpy as np
 import pytest
 
-from cualex import initial_weights, networks, weights
+from cualex import networks, weights
 from cualex.errors import Diverged, OutputError, UsageError
 from cualex.evaluation import Evaluation
 from cualex.model import Model
 from cualex.plan import Plan
-from cualex.training import figures, loop, recipes, resuming
-from cualex.training.interrupts import Interrupts
-from cualex.training.keeping import Keeper
+from cualex.training import loop, recipes
+from cualex.training.debugging import layer_statistics
+from cualex.training.debugging.watch import diagnosis
 from cualex.training.recipes import PAPER, Recipe
-from cualex.training.run import Run, newest_weights
-from cualex.training.schedule import Fixed, Plateau
-from cualex.training.watch import diagnosis
-from cualex.weights import Weights
+from cualex.training.run import Run, newest_weights, restore
+from cualex.training.run.writer import Keeper
+from cualex.training.schedules import Fixed, Plateau
+from cualex.training.signals import Interrupts
+from cualex.weights import Weights, initial
 
 TINY = Recipe(
     network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0
@@ -121,14 +122,14 @@ def test_recipes_have_names():
 def small_model(**changes):
     """Make a cifar-relu with initial weights, some of them changed."""
     net = networks.build("cifar-relu", classes=3)
-    tensors = initial_weights.draw(net, 0) | changes
+    tensors = initial.draw(net, 0) | changes
     return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
 
 
 def test_dead_filters_are_counted():
     bias = np.zeros(64, np.float32)
     bias[:16] = -1e6
-    found = figures.activity(small_model(**{"conv2.bias": bias}), Pictures().pictures)
+    found = layer_statistics.activity(small_model(**{"conv2.bias": bias}), Pictures().pictures)
     assert found["relu2"].dead == pytest.approx(0.25, abs=0.05)
     assert found["relu1"].dead < 0.05
 
@@ -306,7 +307,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_p
 
 def test_a_stuck_loss_is_said_with_the_dead_filters(tmp_path, monkeypatch):
     """Nothing moves at a rate of zero, so the loss stays where the weights begin: near ln 3."""
-    monkeypatch.setattr(initial_weights, "draw", quiet_scores)
+    monkeypatch.setattr(initial, "draw", quiet_scores)
     recipe = TINY.but(rate=1e-12, batch=2, epochs=9, drop_epochs=(99,))
     run = Run.create(tmp_path)
     records = loop.train(recipe, Pictures(), Pictures(12), run)
@@ -332,7 +333,7 @@ def test_the_description_is_written_first(tmp_path):
     next(loop.train(TINY, Pictures(), Pictures(12), run, description={"data": "here"}))
     written = json.loads((run.path / "args.json").read_text())
     assert written["data"] == "here"
-    assert resuming.recipe(written["recipe"]) == TINY
+    assert restore.recipe(written["recipe"]) == TINY
     assert json.loads((run.path / "env.json").read_text())["cores"] >= 1
 
 

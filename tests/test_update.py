@@ -6,7 +6,7 @@ import reference
 from layout import inside
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cualex.devices import Control
+from cualex.devices.control import Control
 from cualex.engine.host import conv, dense, update
 
 

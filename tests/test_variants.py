@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import small
 
-from cualex import initial_weights, networks, summary
+from cualex import networks
 from cualex.errors import UsageError
 from cualex.layers import LRN, BatchNorm, SpatialLRN
-from cualex.parameters import Parameters
+from cualex.networks import summary
 from cualex.plan import Plan
+from cualex.weights import initial
+from cualex.weights.parameters import Parameters
 
 SMALL = {"alexnet": {"classes": 3, "crop": 67, "width": 1 / 16}, "cifar-relu": {"classes": 3}}
 
@@ -97,7 +99,7 @@ def test_a_variant_trains_and_comes_back_from_its_arguments(network, variant, rn
     made = networks.build(network, **SMALL[network], **variant)
     assert networks.build(network, **made.arguments) == made
     parameters = Parameters(made)
-    parameters.load(initial_weights.draw(made, seed=1))
+    parameters.load(initial.draw(made, seed=1))
     plan = Plan(parameters, 4)
     plan.control.rate = 0.01
     side = made.stored

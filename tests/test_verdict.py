@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cualex.evaluation import uneven
-from cualex.training import intervals, trends, verdict
+from cualex.training import confidence, trends, verdict
 from cualex.training.verdict import Verdict
 
 # --- intervals
@@ -26,36 +26,36 @@ from cualex.training.verdict import Verdict
     ],
 )
 def test_intervals_are_exact(right, count, expected):
-    assert intervals.interval(right, count) == pytest.approx(expected, abs=1e-6)
+    assert confidence.interval(right, count) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("right", "count", "share"), [(3, 7, Fraction(1, 3)), (40, 60, Fraction(9, 10))])
 def test_the_tail_is_the_sum_of_its_probabilities(right, count, share):
     """Against whole fractions; 60 terms of float64 have a relative error far below 1e-12."""
     terms = (math.comb(count, i) * share**i * (1 - share) ** (count - i) for i in range(right, count + 1))
-    assert intervals.tail(right, count, float(share)) == pytest.approx(float(sum(terms)), rel=1e-12)
+    assert confidence.tail(right, count, float(share)) == pytest.approx(float(sum(terms)), rel=1e-12)
 
 
 @pytest.mark.parametrize(("right", "count", "share", "tail"), [(0, 5, 0.3, 1), (1, 5, 0, 0), (5, 5, 1, 1)])
 def test_the_tail_at_its_edges(right, count, share, tail):
-    assert intervals.tail(right, count, share) == tail
+    assert confidence.tail(right, count, share) == tail
 
 
 @pytest.mark.parametrize("count", [1, 12, 60, 120])
 @pytest.mark.parametrize("share", [0.02, 0.22, 0.5, 0.95])
 def test_guessing_is_called_better_in_at_most_a_fortieth_of_all_cases(count, share):
     """No simulation: the probability of every outcome that is called better, added up."""
-    called = [right for right in range(count + 1) if intervals.above(right, count, share)]
+    called = [right for right in range(count + 1) if confidence.above(right, count, share)]
     chance = sum(math.comb(count, right) * share**right * (1 - share) ** (count - right) for right in called)
     assert chance <= 0.025
-    assert called == [right for right in range(count + 1) if intervals.lower(right, count) > share]
+    assert called == [right for right in range(count + 1) if confidence.lower(right, count) > share]
 
 
 def test_as_many_images_as_are_needed_decide():
     # All right is above 95 % when 0.95^n < 0.025, from 72 images on.
-    assert intervals.needed(1.0, 0.95) == 72
-    assert not intervals.above(71, 71, 0.95)
-    assert intervals.needed(0.5005, 0.5) is None
+    assert confidence.needed(1.0, 0.95) == 72
+    assert not confidence.above(71, 71, 0.95)
+    assert confidence.needed(0.5005, 0.5) is None
 
 
 # --- trends
@@ -190,7 +190,7 @@ def test_the_last_epoch_is_judged_and_the_best_one_is_said():
     """The best of many epochs on the images that it was chosen by would pass for better."""
     best = {"epoch": 2, "top1": 21 / 60}
     found = judged(right=14, best=best)
-    assert intervals.above(21, 60, found.baseline)
+    assert confidence.above(21, 60, found.baseline)
     assert not found.better
     assert lines(found)[1] == (
         "That is the last epoch, 4. The weights kept are those of epoch 2, with 35.0 %: the best of 4 on these images, "

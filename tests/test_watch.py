@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import runs
 
-from cualex import initial_weights, networks, weights
+from cualex import networks, weights
 from cualex.evaluation import Evaluation
-from cualex.training import loop, watch
+from cualex.training import loop
+from cualex.training.debugging import watch
+from cualex.training.debugging.inspection import Inspection
+from cualex.training.debugging.watch import Watch
 from cualex.training.finetuning import Start
-from cualex.training.inspection import Inspection
 from cualex.training.records import Notice, Update
 from cualex.training.run import Run
-from cualex.training.watch import Watch
+from cualex.weights import initial
 
 EVEN = np.arange(10).repeat(5)  # labels of ten classes
 GUESSING = math.log(10)
@@ -205,6 +207,6 @@ def test_the_mean_picture_of_other_weights_is_no_fault(tmp_path, speck):
     dark, white.pictures = white.mean, 255 - white.pictures // 8
     white.mean = white.pictures.mean(axis=0, dtype=np.float32)
     network = networks.build("speck", classes=3, crop=11)
-    kept = weights.Weights(network, initial_weights.draw(network, 0), list(white.classes), dark)
+    kept = weights.Weights(network, initial.draw(network, 0), list(white.classes), dark)
     start = Start(kept, "all layers are kept")
     assert notices(loop.train(runs.RECIPE.but(epochs=1), white, runs.Squares(12, seed=1), run, start=start)) == []

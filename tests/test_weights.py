@@ -13,9 +13,9 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from cualex import networks, tensor_file, weights
+from cualex import networks, weights
 from cualex.errors import OutputError, WeightsError
-from cualex.weights import Weights
+from cualex.weights import Weights, tensor_file
 
 UMASK = os.umask(0)
 os.umask(UMASK)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cualex.workers import GATHERED, Scratch, Workers
+from cualex.devices.workers import GATHERED, Scratch, Workers
 
 
 def test_a_work_array_is_the_same_until_a_larger_one_is_asked_for():

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from test_benchmark import NETWORK, UNIT
 
-from cualex import placements
 from cualex.benchmark import problem
-from cualex.benchmark.measure import Ours
-from cualex.benchmark.yardstick import Yardstick, yardstick
-from cualex.cuda import CudaDevice
-from cualex.workers import Workers
+from cualex.benchmark.matmul_rate import Yardstick, yardstick
+from cualex.benchmark.our_side import Ours
+from cualex.devices import placement
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.workers import Workers
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -32,7 +32,7 @@ def test_the_yardstick_of_a_gpu_multiplies_in_its_precision(emulated):
 
 
 def test_a_turn_on_a_gpu_ends_when_its_work_is_done(emulated, monkeypatch):
-    monkeypatch.setattr(placements, "CupyRuntime", lambda: emulated(streams="late"))
+    monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="late"))
     ours = Ours(problem.make(NETWORK, 3), "train", "cuda:0", "tf32")
     before = ours.loss()
     assert ours.turn(2) > 0

@@ -8,7 +8,7 @@ import numpy as np
 import reference
 from benches import Bench
 
-from cualex.cuda import CudaDevice
+from cualex.devices.cuda import CudaDevice
 
 LOUD = {"n": 5, "k": 2.0, "alpha": 1.0, "beta": 0.75}
 WINDOW = {"size": 3, "stride": 2}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from cualex import networks
-from cualex.benchmark.second import Second, serve
+from cualex.benchmark.second_process import Second, serve
 from cualex.networks import Network
-from cualex.parameters import Parameters
 from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
 
 STEPS = 2  # the second finds all work memory in place
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cualex import initial_weights
 from cualex.networks import Network
+from cualex.weights import initial
 
 RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, but for a rate at which these weights stay finite
 
@@ -63,7 +63,7 @@ def make(network: Network, batch: int, seed: int = 0) -> Problem:
             deviation *= 0.1  # so that no score drowns the others
         tensors[name] = rng.standard_normal(shape, np.float32) * np.float32(deviation)
     norms = [stage.name for stage in network.stages() if stage.state]
-    begun = initial_weights.draw(network, seed) if norms else {}
+    begun = initial.draw(network, seed) if norms else {}
     own = {name: tensor for name, tensor in begun.items() if name.partition(".")[0] in norms}
     return Problem(
         network=network,

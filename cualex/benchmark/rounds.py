@@ -9,17 +9,17 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
-from cualex import environment
 from cualex.benchmark import memory, problem
-from cualex.benchmark.figures import Part, Result, Round, medians
-from cualex.benchmark.measure import Ours
+from cualex.benchmark.matmul_rate import SIDES, yardstick
+from cualex.benchmark.our_side import Ours
 from cualex.benchmark.problem import Problem
-from cualex.benchmark.second import Second
-from cualex.benchmark.yardstick import SIDES, yardstick
+from cualex.benchmark.results import Part, Result, Round, medians
+from cualex.benchmark.second_process import Second
+from cualex.devices.placement import open_devices, placement
 from cualex.errors import CualexError
 from cualex.networks import Network
-from cualex.placements import open_devices, placement
-from cualex.workers import cores
+from cualex.system import environment
+from cualex.system.environment import cores
 
 SECONDS = 3.0  # a turn of ours, about
 MOST = 1000  # steps in a turn

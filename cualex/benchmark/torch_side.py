@@ -20,7 +20,7 @@ from torch.nn import functional
 from cualex import networks
 from cualex.benchmark import problem as problems
 from cualex.benchmark.problem import DECAY, MOMENTUM, RATE, Problem
-from cualex.benchmark.second import serve
+from cualex.benchmark.second_process import serve
 from cualex.benchmark.torch_modules import build
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cualex import philox
-from cualex.data.ahead import Ahead
-from cualex.data.colours import Noise
+from cualex.data.colour_noise import Noise
+from cualex.data.prefetch import Ahead
 from cualex.errors import DataError, UsageError
+from cualex.random import philox
 
 CROPS = (1, 10)  # that can be averaged at test time
 

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from cualex.data import colours, pictures
-from cualex.data.colours import Components
+from cualex.data import colour_noise, images
+from cualex.data.colour_noise import Components
 from cualex.data.sources import Picture, Source
 from cualex.errors import DataError, PictureError
-from cualex.workers import cores
+from cualex.system.environment import cores
 
 # Pictures that a thread decodes before it hands them over; with small ones handing over would cost more.
 TASK = 32
@@ -50,7 +50,7 @@ class Decoded:
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     mean: np.ndarray | None
-    covariance: colours.Matrix | None
+    covariance: colour_noise.Matrix | None
     components: Components | None
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class Decoded:
 
 def decode_one(picture: Picture, size: int) -> np.ndarray:
     """Read and decode a picture: uint8 (size, size, 3). Raise PictureError that carries the picture's name."""
-    return pictures.load(picture.read(), size, picture.name)
+    return images.load(picture.read(), size, picture.name)
 
 
 def decode_split(
@@ -94,8 +94,8 @@ def decode_split(
     mean = covariance = components = None
     if train:
         mean = (total / len(good)).astype(np.float32)
-        covariance = colours.covariance(len(good) * size * size, total.sum(axis=(0, 1)), squares)
-        components = colours.components(covariance)
+        covariance = colour_noise.covariance(len(good) * size * size, total.sum(axis=(0, 1)), squares)
+        components = colour_noise.components(covariance)
     made = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
     return made, tuple(good)
 
@@ -143,7 +143,7 @@ def _decode(
         made = decode_one(picture, size)
     except PictureError as error:
         return error, None
-    return made, colours.products(made) if measure else None
+    return made, colour_noise.products(made) if measure else None
 
 
 def require(source: Source, split: str, good: list[Picture], skipped: list[tuple[str, str]]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.data.layout import LeftOut
-from cualex.data.pictures import TRUNCATED
+from cualex.data.images import TRUNCATED
 from cualex.data.sources import Picture, Source
+from cualex.data.sources.layout import LeftOut
 
 TINY = 32  # pixels of the shorter side: those of CIFAR, below which little can be seen
 FEW = 10  # pictures to learn a class from

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageFilter
 
-from cualex import philox
-from cualex.data import pictures
+from cualex.data.images import square
+from cualex.random import philox
 
 VARIANTS = 8  # of each image, of which
 PLAIN = 2  # are the image itself
@@ -74,7 +74,7 @@ class Framed:
         for row, variant in enumerate(variants.tolist()):
             plain = variant < PLAIN
             out[row] = (
-                pictures.square(small[row], self.size) if plain else framed(small[row], self.size, drawn[row])
+                square(small[row], self.size) if plain else framed(small[row], self.size, drawn[row])
             )
 
 

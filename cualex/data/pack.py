@@ -5,7 +5,7 @@ without a header, and `index.json` with names, labels, classes, what could not b
 vary. It is written under another name and renamed when it is whole. The directory's name follows from where the set
 is, so a changed set replaces its old pack.
 
-Where there is no room for one, unpacked.py decodes each time.
+Where there is no room for one, no_pack.py decodes each time.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex import cache as caches
-from cualex.data.colours import Components, Matrix
+from cualex.data.colour_noise import Components, Matrix
 from cualex.data.decoding import Decoded, Progress, decode_split
-from cualex.data.rows import Rows
+from cualex.data.mapped_rows import Rows
 from cualex.data.sources import Source
 from cualex.errors import OutputError
+from cualex.system import cache as caches
 
 # Counts up when the same file is decoded to other pixels, or a pack is laid out otherwise: older packs are rebuilt.
 RECIPE = 2

@@ -3,9 +3,9 @@
 import difflib
 
 from cualex.errors import UsageError
-from cualex.experiments import towers
+from cualex.experiments import tower_experiments
 from cualex.experiments.experiment import Arm, Experiment, Scale
-from cualex.experiments.measures import EPOCHS, ERRORS, UPDATES
+from cualex.experiments.metrics import EPOCHS, ERRORS, UPDATES
 from cualex.training.recipes import CIFAR, PAPER
 
 FOUR_LAYERS = CIFAR.but(decay=0.0005, drop_epochs=())
@@ -99,7 +99,7 @@ _EXPERIMENTS = (
             "and windows of two leave a row and a column unread where the side is odd."
         ),
     ),
-    *towers.EXPERIMENTS,
+    *tower_experiments.EXPERIMENTS,
     Experiment(
         name="initial-weights",
         title="With which initial weights does the network leave ln C, and when?",

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from cualex.experiments.measures import Measure
+from cualex.experiments.metrics import Measure
 from cualex.training.recipes import Recipe
 
 FALL = 0.8  # of the epochs are over when the rate falls by ten, where it falls

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex import files
-from cualex.experiments import filters, measures
-from cualex.experiments.comparing import Row
+from cualex.experiments import filter_colours, metrics
+from cualex.experiments.compare import Row
 from cualex.experiments.experiment import Experiment, Scale
 from cualex.experiments.runner import Measured
-from cualex.pictures import experiments as pictures
-from cualex.pictures.experiments import Line
+from cualex.plots import experiments as pictures
+from cualex.plots.experiments import Line
+from cualex.system import files
 from cualex.training.run import Run
 
 
@@ -59,24 +59,24 @@ def draw(
     """Draw the picture of an experiment: filters of both towers, losses by update, or errors by epoch."""
     path = place / f"{experiment.name}.png"
     drawn = [each for each in measured if each.diverged is None]
-    if experiment.measure is measures.COLOURS and drawn:
+    if experiment.measure is metrics.COLOURS and drawn:
         towers = {
-            f"seed {each.trial.seed}": np.load(place / each.trial.name / filters.FILE) for each in drawn
+            f"seed {each.trial.seed}": np.load(place / each.trial.name / filter_colours.FILE) for each in drawn
         }
         pictures.draw_filters(towers, path)
         return path
     best = {(row.arm, row.rate) for row in table if row.chosen}
-    by_update = experiment.measure is measures.UPDATES
+    by_update = experiment.measure is metrics.UPDATES
     lines = []
     for each in measured:
         run = Run(place / each.trial.name)
-        points = measures.losses(run) if by_update else list(enumerate(measures.errors(run), 1))
+        points = metrics.losses(run) if by_update else list(enumerate(metrics.errors(run), 1))
         strong = (each.trial.arm, each.trial.rate) in best
         lines.append(Line(each.trial.arm, points, strong))
     if by_update:
         pictures.draw_lines(lines, path, ("update", "cross-entropy"), ("ln C", math.log(classes)))
-    elif experiment.measure is measures.EPOCHS:
-        level = (f"{measures.GOAL:g} %", measures.GOAL)
+    elif experiment.measure is metrics.EPOCHS:
+        level = (f"{metrics.GOAL:g} %", metrics.GOAL)
         pictures.draw_lines(lines, path, ("epoch", "training error, %"), level)
     else:
         pictures.draw_lines(lines, path, ("epoch", "test error, %"))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cualex import files
 from cualex.errors import Diverged, OutputError
 from cualex.experiments.experiment import Trial
-from cualex.experiments.measures import Figures, Measure
+from cualex.experiments.metrics import Figures, Measure
+from cualex.system import files
 from cualex.training import loop
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from cualex.formats import rescaling
+from cualex.formats import rescale
 from cualex.layers import LRN, Dropout, Layer
 from cualex.networks import Network, Stage
 
@@ -30,7 +30,7 @@ def _changed(layer: Layer, k: float | None) -> Layer:
 
 def plain(network: Network, tensors: dict[str, np.ndarray], k: float | None = None) -> dict[str, np.ndarray]:
     """Return tensors with which `inverted` computes the same as the network, inputs in the order of the towers."""
-    factors = rescaling.factors(network, inverted(network, k))
+    factors = rescale.factors(network, inverted(network, k))
     changed = {name: tensors[name] * factor.astype(np.float32) for name, factor in factors.items()}
     made = {**tensors, **changed}
     for stage in network.stages():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex import activations
+from cualex.engine import activations
 from cualex.layers.layer import Layer
 from cualex.layers.relu import ReLU
 

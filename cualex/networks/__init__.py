@@ -6,8 +6,8 @@ from collections.abc import Callable
 from cualex.errors import UsageError
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
 from cualex.networks.alexnet_2012 import alexnet_2012
+from cualex.networks.alexnet_batchnorm import alexnet_batchnorm
 from cualex.networks.alexnet_tanh import alexnet_tanh
-from cualex.networks.batchnorm import alexnet_batchnorm
 from cualex.networks.caffe import alexnet_caffe, caffenet
 from cualex.networks.cifar import cifar_relu, cifar_tanh
 from cualex.networks.lenet5 import lenet5

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
-from cualex import environment
-from cualex.benchmark.measure import Ours
+from cualex.benchmark.our_side import Ours
 from cualex.benchmark.problem import Problem
 from cualex.data.sources import Source
-from cualex.parameters import Parameters
-from cualex.placements import placement
-from cualex.profiling import measuring, rates, roofline, waiting
-from cualex.profiling.against import TorchLayers
-from cualex.profiling.figures import Profile, summarise
-from cualex.profiling.measuring import Pass
+from cualex.devices.placement import placement
+from cualex.profiling import data_throughput, data_wait, roofline
+from cualex.profiling.against_torch import TorchLayers
+from cualex.profiling.passes import Pass, measure
 from cualex.profiling.roofline import Roofline
+from cualex.profiling.table import Profile, summarise
+from cualex.system import environment
+from cualex.weights.parameters import Parameters
 
 WARM_UP = 2  # passes that are not counted
 
@@ -79,7 +79,7 @@ def profile(
             if torch:
                 torch.run(counted=number >= 0)
                 plan.run()  # PyTorch has used the caches
-            made = measuring.measure(plan)
+            made = measure(plan)
             if number >= 0:
                 passes.append(made)
                 yield made
@@ -87,9 +87,9 @@ def profile(
         roofs = {name: roof.or_better(again[name]) for name, roof in roofs.items()}
     waited = None
     if pack is not None:
-        waited = waiting.measure(plan, pack, data, repeat, augment=mode == "train")
+        waited = data_wait.measure(plan, pack, data, repeat, augment=mode == "train")
         if source is not None:
-            waited = replace(waited, rates=tuple(rates.measure(plan, pack, source, augment=mode == "train")))
+            waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
     found = summarise(plan.steps, passes, parameters, roofs, conditions)
     yield replace(found, waiting=waited, torch=torch and torch.document(found.rows))
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.benchmark.yardstick import SIDES, yardstick
-from cualex.cuda import CudaDevice
-from cualex.devices import HostDevice
-from cualex.parameters import Parameters
-from cualex.steps import Step
+from cualex.benchmark.matmul_rate import SIDES, yardstick
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.host import HostDevice
+from cualex.plan.step import Step
+from cualex.weights.parameters import Parameters
 
 COPIED = 2**28  # bytes of the array that is copied: more than most caches hold
 TIMES = 5  # of which the median counts

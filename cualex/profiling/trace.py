@@ -9,8 +9,8 @@ import json
 import os
 from pathlib import Path
 
-from cualex import files
-from cualex.profiling.figures import Profile
+from cualex.profiling.table import Profile
+from cualex.system import files
 
 PROCESS = 1
 

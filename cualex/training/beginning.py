@@ -1,14 +1,14 @@
 """What a training begins with: a network, its weights, and the mean picture that it subtracts."""
 
-from cualex import initial_weights, networks
+from cualex import networks
 from cualex.training.recipes import Recipe
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 
 def begin(recipe: Recipe, pack, kept: Weights | None = None) -> Weights:
     """Take the weights of a checkpoint or of another training, or draw the initial ones, for the classes of a pack."""
     own = kept.network.arguments if kept else {}  # with those that no recipe has
     network = networks.build(recipe.network, **own | recipe.arguments(len(pack.classes)))
-    tensors = kept.tensors if kept else initial_weights.draw(network, recipe.seed)
+    tensors = kept.tensors if kept else initial.draw(network, recipe.seed)
     mean = kept.mean if kept else network.mean_picture(pack.mean)
     return Weights(network, tensors, list(pack.classes), mean)

@@ -7,10 +7,10 @@ import numpy as np
 
 from cualex import networks
 from cualex.model import BATCH, Model
-from cualex.parameters import Parameters
 from cualex.plan import Plan
 from cualex.training.recipes import Recipe
 from cualex.weights import Weights
+from cualex.weights.parameters import Parameters
 
 STEPS = 2  # that are timed, after one that is not
 

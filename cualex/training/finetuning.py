@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from cualex import initial_weights, networks
+from cualex import networks
 from cualex.errors import UsageError
 from cualex.networks import arguments
-from cualex.training.course import head_of
+from cualex.training.rates import head_of
 from cualex.training.recipes import Recipe
 from cualex.training.state import State
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 KEPT = ("crop", "mean_at", "dropout")  # of the network's arguments, which a recipe has as well
 
@@ -60,7 +60,7 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
         tensors |= {name: found.tensors[name][order] for name in own}
         said = f"all layers are kept, {head} with its {len(classes)} classes too"
     else:
-        drawn = initial_weights.draw(network, wanted.seed)
+        drawn = initial.draw(network, wanted.seed)
         tensors |= {name: drawn[name] for name in own}
         counts = f"{len(found.classes)} there and {len(classes)} here"
         said = f"all layers are kept but {head}, which is new, since the classes are others ({counts})"

@@ -15,7 +15,7 @@ Where the epochs are not 91, all of these are scaled to them and rounded.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cualex.training.schedule import Schedule
+from cualex.training.schedules import Schedule
 
 EPOCHS = 91
 DROPS = (25, 51, 79)  # the rate falls by ten after these epochs

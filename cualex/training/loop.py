@@ -5,22 +5,22 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from cualex.data.ahead import Ahead
+from cualex.data.prefetch import Ahead
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
-from cualex.parameters import Parameters
-from cualex.training import beginning, resuming
-from cualex.training.course import Course
+from cualex.training import beginning
+from cualex.training.debugging.inspection import Inspection
 from cualex.training.finetuning import Start
-from cualex.training.inspection import Inspection
-from cualex.training.interrupts import Interrupts
-from cualex.training.keeping import Keeper
+from cualex.training.in_flight import Stepper
+from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
+from cualex.training.run.writer import Keeper
+from cualex.training.signals import Interrupts
 from cualex.training.state import RECENT, Losses
-from cualex.training.stepping import Stepper
+from cualex.weights.parameters import Parameters
 
 
 def train(
@@ -45,9 +45,9 @@ def train(
     else ends the training leave one of the last whole update.
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
-    end of each, the layers are looked at: see figures.py. `start` has the weights and the mean picture to begin with;
-    without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the training has come
-    to its end.
+    end of each, the layers are looked at (debugging/layer_statistics.py). `start` has the weights and the mean picture
+    to begin with; without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the
+    training has come to its end.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
     another process trains in that run, and DataError where the pictures are not those that it began with.
@@ -81,7 +81,7 @@ class Training:
     ):
         """Take the weights of the last checkpoint, or draw initial ones, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
-        kept = resuming.open_run(run, recipe, pack, validation, description)
+        kept = restore.open_run(run, recipe, pack, validation, description)
         begun = beginning.begin(recipe, pack, kept)
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters)

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from cualex import networks
-from cualex.data import colours
 from cualex.data.batches import Stream
+from cualex.data.colour_noise import DEVIATION, ILSVRC2012, Noise
 from cualex.errors import UsageError
 from cualex.networks import arguments
-from cualex.training import hand, wording
+from cualex.training import hand, recipe_table
 from cualex.training.hand import Hand
-from cualex.training.schedule import Cosine, Fixed, Plateau, Schedule
-from cualex.training.wording import COMPONENTS
+from cualex.training.recipe_table import COMPONENTS
+from cualex.training.schedules import Cosine, Fixed, Plateau, Schedule
 
 SCHEDULES = ("plateau", "steps", "cosine", "2012")
 CLASS_WEIGHTS = ("", "balanced")
@@ -29,7 +29,7 @@ class Recipe:
     the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
     says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
 
-    Without `augment` every picture is seen at its centre and in its own colours. `colour_noise` is the deviation of
+    Without `augment` every picture is seen at its centre and in its own  `colour_noise` is the deviation of
     the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
     components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
     `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
@@ -57,7 +57,7 @@ class Recipe:
     freeze: tuple[str, ...] = ()
     accumulate: int = 1
     augment: bool = True
-    colour_noise: float = colours.DEVIATION
+    colour_noise: float = DEVIATION
     colour_components: str = "data"
     plain_epochs: int = 0
     mean_at: str = "crop"
@@ -102,8 +102,8 @@ class Recipe:
             raise UsageError(f"components of colour {self.colour_components!r}: expected {expected}")
         noise = None
         if self.augment and self.colour_noise:
-            components = colours.ILSVRC2012 if self.colour_components == "2012" else pack.components
-            noise = colours.Noise(
+            components = ILSVRC2012 if self.colour_components == "2012" else pack.components
+            noise = Noise(
                 components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy
             )
         return Stream(pack, self.seed, crop, self.augment, noise)
@@ -141,7 +141,7 @@ class Recipe:
 
     def against_paper(self) -> list[tuple[str, str, str]]:
         """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
-        return wording.rows(self, PAPER, wording.PAPER_VIEWS)
+        return recipe_table.rows(self, PAPER, recipe_table.PAPER_VIEWS)
 
 
 DROPPING = tuple(  # the networks that have dropout

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cualex.evaluation import Evaluation
-from cualex.training.figures import Figures
+from cualex.training.debugging.layer_statistics import Figures
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from cualex.evaluation import entropy, uneven
-from cualex.training import advice, intervals, trends
+from cualex.training import advice, confidence, trends
 
 BETTER, NO_BETTER = "Better than guessing", "No better than guessing"
 BEHIND = 0.05  # by which macro recall lies below top-1 where small classes are neglected
@@ -23,7 +23,7 @@ class Verdict:
 
     The best epoch was chosen out of many by the images that it is measured on, which flatters it; the last epoch was
     not, so it is the one that is judged. It is better than guessing when the lower bound of the one-sided 97.5 %
-    interval (Clopper and Pearson; see intervals.py) of its top-1 lies above `baseline`, the share of the validation
+    interval (Clopper and Pearson; see confidence.py) of its top-1 lies above `baseline`, the share of the validation
     images that are of their largest class, which naming that class alone would get right.
 
     epochs: how many there were.  best_epoch, top1: of the weights that are kept.
@@ -115,10 +115,10 @@ def judge(
     """
     last, images = epochs[-1], int(validation.sum())
     right, baseline = round(last["top1"] * images), float(validation.max() / images)
-    better = intervals.above(right, images, baseline)
+    better = confidence.above(right, images, baseline)
     # Where it is no sign at all: a network half-way between guessing and all right is what should be seen.
     hoped = right / images if right > baseline * images else (1 + baseline) / 2
-    cannot_tell = not better and not intervals.above(math.floor(hoped * images), images, baseline)
+    cannot_tell = not better and not confidence.above(math.floor(hoped * images), images, baseline)
     recall, highest = last.get("macro_recall"), max(epoch["rate"] for epoch in epochs)
     improving, over = trends.improving(epochs)
     overfitting, lowest = trends.overfitting(epochs) if held_out else (None, None)
@@ -128,11 +128,11 @@ def judge(
         top1=best["top1"],
         right=right,
         images=images,
-        interval=intervals.interval(right, images),
+        interval=confidence.interval(right, images),
         baseline=baseline,
         better=better,
         cannot_tell=cannot_tell,
-        images_needed=intervals.needed(hoped, baseline) if cannot_tell else None,
+        images_needed=confidence.needed(hoped, baseline) if cannot_tell else None,
         held_out=held_out,
         train_loss=_finite(last["loss"]),
         weighted=balanced,

@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 
 from emulator import build as emulator
 
-from cualex import cache as caches
+from cualex.system import cache as caches
 
 HERE = Path(__file__).resolve().parent
 EMULATOR = emulator.FOLDER

@@ -1,6 +1,6 @@
 """Run the kernels of kernels/*.cu on the CPU, thread by thread, as hostile as CUDA allows. Only g++ is needed.
 
-    runtime = EmulatedRuntime(devices=2)                # a runtime of the CUDA engine: cualex/runtime.py
+    runtime = EmulatedRuntime(devices=2)                # a runtime of the CUDA engine: cualex/devices/runtime.py
     device = CudaDevice("cuda:0", runtime, 0, "tf32")   # device.launch(...) runs a .cu here
 
 Options: `schedule` "ascending", "descending" or a seed: which thread and block goes first; `checked=True` watches

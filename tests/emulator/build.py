@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cualex import cache as caches
 from cualex import kernels
 from cualex.kernels import Kernel
+from cualex.system import cache as caches
 
 FOLDER = Path(__file__).parent
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()

@@ -1,4 +1,4 @@
-"""The emulator as a runtime of the CUDA engine (cualex/runtime.py)."""
+"""The emulator as a runtime of the CUDA engine (cualex/devices/runtime.py)."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cualex.devices.runtime import Runtime
 from cualex.kernels import Launch
 from cualex.kernels.source import SIGNATURE, parse
-from cualex.runtime import Runtime
 
 
 def launch_text(

@@ -1,6 +1,6 @@
 """Activations by name: y = f(x), and dx = dy f'(x) with the derivative from y. Arrays are (towers, pictures, ...)."""
 
-from cualex.engine.cuda.maps import elementwise
+from cualex.engine.cuda.launching import elementwise
 
 FUNCTIONS = {"tanh": 1, "sigmoid": 2, "softplus": 3, "linear": 4}  # as kernels/activations.cuh has them
 

@@ -6,7 +6,7 @@ A window that reaches beyond the end of x is the mean of the values that it has;
 Gradients are gathered. Arrays are (towers, pictures, rows, columns, channels).
 """
 
-from cualex.engine.cuda.maps import THREADS, grid, sizes, storage, vector
+from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
 
 
 def forward(device, x, y, *, size, stride) -> None:

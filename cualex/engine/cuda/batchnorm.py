@@ -14,8 +14,8 @@ from math import prod
 
 import numpy as np
 
-from cualex.engine.cuda import product
-from cualex.engine.cuda.maps import THREADS, grid, storage, vector
+from cualex.engine.cuda import gemm
+from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
 LANES = 32  # threads of a block that lie side by side along the channels
 SHORTEST = 64  # pixels that a block is worth
@@ -63,8 +63,8 @@ def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsi
     if dx is not None:
         arguments = (x, weight, mean, variance, dweight, dbias, dy, dx)
         _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
-    product.sink_parts(device, sink, dweight)
-    product.sink_parts(device, bias_sink, dbias)
+    gemm.sink_parts(device, sink, dweight)
+    gemm.sink_parts(device, bias_sink, dbias)
 
 
 def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False) -> None:

@@ -7,9 +7,9 @@ of them; else tower t reads `x[t]`. `y` is (towers, pictures, rows, columns, fil
 the weights as `filters.py` has them; in bf16 the argument `weight` is their copy in bfloat16.
 """
 
-from cualex.engine.cuda import product
+from cualex.engine.cuda import gemm
 from cualex.engine.cuda.filters import pack, picture, unpack
-from cualex.engine.cuda.product import Shape
+from cualex.engine.cuda.gemm import Shape
 
 __all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
 
@@ -17,7 +17,7 @@ __all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gra
 def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
     shape = Shape.of(x, y, shared, groups, **_over_blocks(weight, size, stride, pad))
-    product.forward(device, shape, x, weight, bias, y, relu)
+    gemm.forward(device, shape, x, weight, bias, y, relu)
 
 
 def input_gradient(
@@ -29,7 +29,7 @@ def input_gradient(
     input's own values, the derivative of the ReLU that made them is taken as well.
     """
     shape = Shape.of(dx, dy, shared, groups, **_over_blocks(weight, size, stride, pad))
-    product.input_gradient(device, shape, dy, weight, dx, relu_of)
+    gemm.input_gradient(device, shape, dy, weight, dx, relu_of)
 
 
 def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, groups=1, shared=False) -> None:
@@ -37,7 +37,7 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, gr
     seen = _over_blocks(sink.target, size, stride, pad)
     shape = Shape.of(x, dy, shared, groups, **seen)
     mask = (1, 0) if seen["size"] == size else (stride, size)
-    product.weight_gradient(device, shape, x, dy, sink, bias_sink, *mask)
+    gemm.weight_gradient(device, shape, x, dy, sink, bias_sink, *mask)
 
 
 def _over_blocks(weight, size: int, stride: int, pad: int) -> dict[str, int]:

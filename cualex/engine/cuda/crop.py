@@ -4,7 +4,7 @@ from math import isqrt
 
 import numpy as np
 
-from cualex.engine.cuda.maps import THREADS, grid, storage, vector
+from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
 
 def forward(

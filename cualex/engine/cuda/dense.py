@@ -9,8 +9,8 @@ order (source, row, column, channel), the biases (towers, outputs); in bf16 the 
 
 import numpy as np
 
-from cualex.engine.cuda import product
-from cualex.engine.cuda.product import Shape
+from cualex.engine.cuda import gemm
+from cualex.engine.cuda.gemm import Shape
 
 
 def pack(
@@ -34,7 +34,7 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
 
 def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     """Multiply, add the bias and, with `relu`, set what is negative to zero."""
-    product.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
+    gemm.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
@@ -45,6 +45,6 @@ def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=Fal
     """
     shape = Shape.of(x, dy, shared)
     if dx is not None:
-        product.input_gradient(device, shape, dy, weight, dx)
+        gemm.input_gradient(device, shape, dy, weight, dx)
     if sink is not None:
-        product.weight_gradient(device, shape, x, dy, sink, bias_sink)
+        gemm.weight_gradient(device, shape, x, dy, sink, bias_sink)

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from cualex.engine.cuda.maps import THREADS, elementwise, grid, storage, vector
+from cualex.engine.cuda.launching import THREADS, elementwise, grid, storage, vector
 
 WORDS = 4  # that Philox gives at a time
 

@@ -1,6 +1,6 @@
 """Sums of gradients that come from several places."""
 
-from cualex.engine.cuda.maps import elementwise
+from cualex.engine.cuda.launching import elementwise
 
 
 def add(device, x, y) -> None:

@@ -1,6 +1,6 @@
 """Grey pictures: y = 0.299 red + 0.587 green + 0.114 blue."""
 
-from cualex.engine.cuda.maps import THREADS, grid, storage
+from cualex.engine.cuda.launching import THREADS, grid, storage
 
 
 def forward(device, x, y) -> None:

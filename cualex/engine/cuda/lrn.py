@@ -11,7 +11,7 @@ the normalisation: the backward pass has x, and makes s anew. `saved` of the poo
 Arrays are (towers, pictures, rows, columns, channels).
 """
 
-from cualex.engine.cuda.maps import THREADS, grid, sizes, storage, vector
+from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
 from cualex.engine.cuda.maxpool import window
 from cualex.kernels import STATIC_SHARED
 

@@ -7,7 +7,7 @@ gradient is gathered: a pixel sums those of the windows that chose it. Rows and 
 gradient. What is not a number counts as the largest. Arrays are (towers, pictures, rows, columns, channels).
 """
 
-from cualex.engine.cuda.maps import THREADS, grid, sizes, storage, vector
+from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
 
 PLACES = 255  # of a window: what fits in a byte
 

@@ -1,6 +1,6 @@
 """ReLU: y = max(x, 0), and dx = dy where y > 0. Arrays are (towers, pictures, ...)."""
 
-from cualex.engine.cuda.maps import elementwise
+from cualex.engine.cuda.launching import elementwise
 
 
 def forward(device, x, y) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cualex.engine.cuda.maps import THREADS, storage
+from cualex.engine.cuda.launching import THREADS, storage
 
 FIGURES = 4  # of a picture: loss, top-1, top-5, counted
 SHARED = 8 * THREADS

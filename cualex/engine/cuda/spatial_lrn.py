@@ -11,8 +11,8 @@ backward pass has x, and makes s anew. Arrays are (towers, pictures, rows, colum
 
 import numpy as np
 
+from cualex.engine.cuda.launching import THREADS, grid, sizes, vector
 from cualex.engine.cuda.lrn import kernel_constants
-from cualex.engine.cuda.maps import THREADS, grid, sizes, vector
 
 
 def forward(device, x, y, saved=None, *, n, k, alpha, beta) -> None:

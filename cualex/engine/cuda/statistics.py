@@ -3,7 +3,7 @@
 Both leave the last step of their sum to the host: a number a block, a count a slice of the pixels.
 """
 
-from cualex.engine.cuda.maps import THREADS, grid, storage
+from cualex.engine.cuda.launching import THREADS, grid, storage
 
 
 def absolute_sums(device, values, sums) -> None:

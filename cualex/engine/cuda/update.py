@@ -16,9 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from cualex.devices import EPSILON, FIRST, SECOND, Control
-from cualex.engine.cuda.maps import THREADS, grid, storage
-from cualex.runtime import Array
+from cualex.devices.control import EPSILON, FIRST, SECOND, Control
+from cualex.devices.runtime import Array
+from cualex.engine.cuda.launching import THREADS, grid, storage
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cualex import activations
-from cualex.engine.host.pieces import each_piece
+from cualex.engine import activations
+from cualex.engine.host.chunks import each_piece
 
 
 def forward(device, x, y, *, function) -> None:

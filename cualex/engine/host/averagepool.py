@@ -8,8 +8,8 @@ Both passes take one axis after the other. Arrays are (towers, pictures, rows, c
 
 import numpy as np
 
-from cualex.engine.host.pieces import each_piece
-from cualex.engine.host.taps import first, taps
+from cualex.engine.host.chunks import each_piece
+from cualex.engine.host.strided_views import first, taps
 
 
 def forward(device, x, y, *, size, stride) -> None:

@@ -13,7 +13,7 @@ that a mean far from zero costs the variance nothing. Maps are (towers, pictures
 
 import numpy as np
 
-from cualex.engine.host.pieces import each_piece, pieces
+from cualex.engine.host.chunks import each_piece, pieces
 
 
 def forward(device, x, weight, bias, y, mean, variance, *, epsilon) -> None:

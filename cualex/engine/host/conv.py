@@ -14,8 +14,8 @@ whether the towers are in one place or two.
 import numpy as np
 
 from cualex.engine.host.filters import pack, picture, unpack
+from cualex.engine.host.im2col import cuts, products, tiled
 from cualex.engine.host.sums import LANES, add_in_order, add_product
-from cualex.engine.host.windows import cuts, products, tiled
 
 __all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
 

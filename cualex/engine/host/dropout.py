@@ -5,7 +5,7 @@ Arrays are (towers, pictures, ..., features) of the towers on this place.
 
 import numpy as np
 
-from cualex.philox import DROPOUT, words
+from cualex.random.philox import DROPOUT, words
 
 PICTURES = 4  # pictures whose mask is drawn at a time
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cualex.engine.host.pieces import each_piece
+from cualex.engine.host.chunks import each_piece
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.engine.host import maxpool
-from cualex.engine.host.pieces import each_piece
+from cualex.engine.host.chunks import each_piece
 
 BLOCK = 32  # channels whose window sums one product makes
 

@@ -11,8 +11,8 @@ window reaches get no gradient. Arrays are (towers, pictures, rows, columns, cha
 
 import numpy as np
 
-from cualex.engine.host.pieces import each_piece
-from cualex.engine.host.taps import first, taps
+from cualex.engine.host.chunks import each_piece
+from cualex.engine.host.strided_views import first, taps
 
 
 def forward(device, x, y, saved=None, *, size, stride) -> None:

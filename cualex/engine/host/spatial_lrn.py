@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cualex.engine.host.chunks import each_piece
 from cualex.engine.host.lrn import normalise, spread, to_beta
-from cualex.engine.host.pieces import each_piece
 
 
 def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:

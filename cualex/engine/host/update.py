@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cualex.devices import EPSILON, FIRST, SECOND, Control
+from cualex.devices.control import EPSILON, FIRST, SECOND, Control
 
 BLOCK = (
     1 << 15

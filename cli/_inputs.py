@@ -1,0 +1,132 @@
+"""The pictures that a user names: files, folders, quoted globs, and standard input."""
+
+import contextlib
+import glob
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from cualex.cli import _output
+from cualex.errors import DataError, PictureError, Unreadable, UsageError
+
+STDIN = "-"
+LISTED = 10  # unreadable pictures named on the screen; JSON has them all
+FEW = 32  # pictures that are done before a person waits
+
+# A picture as Model.each takes it: its name, and where it is or why it is not there.
+Given = tuple[str, Path | bytes | PictureError]
+
+argument = click.argument("pictures", nargs=-1, metavar="PICTURES...")
+recursive = click.option("-r", "--recursive", is_flag=True, help="Search the folders below a folder as well.")
+from_list = click.option(
+    "--from-list", is_flag=True, help="Read names from standard input, one a line, and no picture."
+)
+
+
+def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Given]:
+    """List the pictures that the arguments mean, in the order of the arguments.
+
+    A folder gives its pictures in the byte order of their names. What means no picture stays in the list, with the
+    reason, so that every argument is answered.
+    """
+    if from_list and STDIN not in named:
+        named = (*named, STDIN)
+    if not named:
+        raise UsageError(
+            "no pictures were named: give files, folders, quoted globs, or - for standard input."
+        )
+    if named.count(STDIN) > 1:
+        raise UsageError("- is there twice: standard input can be read only once.")
+    found: list[Given] = []
+    for name in named:
+        if name != STDIN:
+            found += _found(name, recursive)
+        elif from_list:
+            for line in _stdin().splitlines():
+                found += _found(os.fsdecode(line), recursive) if line else []
+        else:
+            found.append(_picture_on_stdin())
+    return found
+
+
+def finish(left_out: list[PictureError], count: int, rest: str) -> None:
+    """Raise what is to be said of pictures that could not be read: Unreadable, or DataError where it was all."""
+    if not left_out:
+        return
+    if len(left_out) < count:
+        raise Unreadable(f"{len(left_out):,} of {count:,} pictures could not be read; {rest}.")
+    if count == 1:
+        raise left_out[0]
+    raise DataError(f"none of the {count:,} pictures could be read; the first is {left_out[0]}")
+
+
+def say_left_out(left_out: list[PictureError]) -> None:
+    """List on stderr what could not be read."""
+    for error in left_out[:LISTED]:
+        _output.say(f"Left out: {error}")
+    if len(left_out) > LISTED:
+        _output.say(f"... and {len(left_out) - LISTED:,} more")
+
+
+def progress(label: str, count: int) -> contextlib.AbstractContextManager:
+    """Show progress where there is time to look at it: for more pictures than fill one batch."""
+    return _output.Progress(label, count) if count > FEW else contextlib.nullcontext(lambda done: None)
+
+
+def shown(name: str) -> str:
+    """Write a name so that any terminal or file takes it: bytes that are no UTF-8 become a mark."""
+    return click.format_filename(name)
+
+
+def _stdin(most: int = -1) -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("- reads standard input, and nothing is sent there: add `< FILE`.")
+    return sys.stdin.buffer.read(most)
+
+
+def _picture_on_stdin() -> Given:
+    from cualex.data.images import BYTES
+
+    data = _stdin(BYTES + 1)
+    if len(data) > BYTES:
+        return STDIN, PictureError(STDIN, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+    return STDIN, data
+
+
+def _found(name: str, recursive: bool) -> list[Given]:
+    """List what one argument means; an existing file is meant even if its name looks like a glob."""
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _inside(path, recursive)
+        if os.path.lexists(path):
+            return [(name, path)]
+        if not glob.has_magic(name):
+            return [(name, PictureError(name, "no such file or folder"))]
+        matches = sorted(glob.glob(name, recursive=True), key=os.fsencode)
+    except (OSError, DataError) as error:
+        return [(name, PictureError(name, f"cannot be read ({getattr(error, 'strerror', None) or error})"))]
+    if not matches:
+        return [(name, PictureError(name, "matches no file"))]
+    return [given for match in matches for given in _found(match, recursive)]
+
+
+def _inside(folder: Path, recursive: bool) -> list[Given]:
+    from cualex.data.images import ENDINGS
+    from cualex.data.sources import listing
+
+    if recursive:
+        names = [file.name for file in listing.folder(folder).files]
+    else:
+        names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
+    kept = [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
+    if not kept:
+        hint = "" if recursive else "; add --recursive to search the folders below"
+        return [(str(folder), PictureError(str(folder), f"no pictures inside{hint}"))]
+    return [(str(folder / name), folder / name) for name in sorted(kept, key=os.fsencode)]
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))

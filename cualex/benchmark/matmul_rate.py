@@ -1,0 +1,74 @@
+"""The yardstick of a machine: its own rate of matrix products, on the device that is measured."""
+
+import statistics
+import time
+from functools import partial
+
+import numpy as np
+
+from cualex import engine
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.workers import Workers
+
+SIDES = {"host": 2048, "cuda": 8192}  # of the square matrices
+PRODUCTS = 5  # of which the median counts
+
+
+class Yardstick:
+    """Multiply two square float32 matrices on all workers, a block of rows and one BLAS thread each."""
+
+    def __init__(self, workers: Workers, side: int):
+        rng = np.random.default_rng(0)
+        self.workers, self.side = workers, side
+        self.left, self.right = (rng.standard_normal((side, side), np.float32) for _ in range(2))
+        self.product = np.empty((side, side), np.float32)
+
+    def rate(self) -> float:
+        """Return floating-point operations a second: the median of several products."""
+        self._multiply()
+        return 2 * self.side**3 / statistics.median(self._multiply() for _ in range(PRODUCTS))
+
+    def _multiply(self) -> float:
+        """Compute the product once; return the seconds it took."""
+        count = self.workers.count
+        edges = [self.side * part // count for part in range(count + 1)]
+
+        def block(part: int, scratch: object) -> None:
+            rows = slice(edges[part], edges[part + 1])
+            np.matmul(self.left[rows], self.right, out=self.product[rows])
+
+        began = time.perf_counter()
+        self.workers.run(block, count)
+        return time.perf_counter() - began
+
+
+class CudaYardstick:
+    """Multiply two square matrices on a GPU, with the engine's own kernel and in the device's precision."""
+
+    def __init__(self, device: CudaDevice, side: int):
+        rng, dense = np.random.default_rng(0), engine.find("cuda").dense
+        shapes = (side, side), (1, side, side), (1, side, side)
+        x, weight, y = (device.allocate(shape, device.dtype) for shape in shapes)
+        bias = device.allocate((1, side), device.master, zero=True)
+        for array in (x, weight):
+            device.upload(array, rng.standard_normal(array.shape, np.float32))
+        self.multiply, launches = device.prepare(partial(dense.forward, device, [x], weight, bias, y))
+        self.device, self.side = device, side
+        device.compile(launches)
+
+    def rate(self) -> float:
+        """Return floating-point operations a second: the median of several products."""
+        times = []
+        for _ in range(1 + PRODUCTS):
+            clock = self.device.clock()
+            clock.start()
+            self.multiply()
+            clock.stop()
+            times.append(clock.seconds)
+        return 2 * self.side**3 / statistics.median(times[1:])
+
+
+def yardstick(device, side: int | None = None) -> Yardstick | CudaYardstick:
+    """Make the yardstick of a device."""
+    side = side or SIDES[device.engine]
+    return CudaYardstick(device, side) if device.engine == "cuda" else Yardstick(device.workers, side)

@@ -1,0 +1,70 @@
+"""Our side of a comparison: the plan of a network on a batch, run step after step."""
+
+import time
+
+from cualex.benchmark.problem import DECAY, MOMENTUM, RATE, Problem
+from cualex.devices.control import Control
+from cualex.plan import Plan
+from cualex.weights.parameters import Parameters
+
+
+class Ours:
+    """Run the plan of a network on a batch: stored pictures are put in, cropped and computed.
+
+    A device that runs ahead of the host has its batch put in once: on a GPU the next one is loaded beside the step.
+    """
+
+    def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None):
+        """Build the plan for "train" or "infer" and put the problem's weights in."""
+        self.problem, self.mode = problem, mode
+        self.parameters = Parameters(problem.network, device, precision=precision)
+        self.control = Control(RATE, MOMENTUM, DECAY)
+        self.plan = Plan(self.parameters, len(problem.labels), mode, control=self.control)
+        self.plan.put_mean(problem.mean)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all updates."""
+        self.parameters.load(self.problem.tensors)
+        self.parameters.forget_velocities()
+        self.control.step = 0
+
+    def turn(self, steps: int) -> float:
+        """Run a step that warms the caches and then `steps` more; return the seconds of these."""
+        self._put(self.plan)
+        self._step()
+        self.plan.wait()
+        began = time.perf_counter()
+        for _ in range(steps):
+            if not self.device.lag:
+                self._put(self.plan)
+            self._step()
+        self.plan.wait()
+        return time.perf_counter() - began
+
+    def loss(self) -> float:
+        """Return the mean loss of the batch with the weights as they are, without dropping units."""
+        plan = self.plan
+        if self.mode == "train":
+            plan = Plan(self.parameters, plan.batch, "infer")
+            plan.put_mean(self.problem.mean)
+        self._put(plan)
+        plan.run()
+        return plan.result.loss
+
+    @property
+    def operations(self) -> int:
+        """Count the operations of a step's products, two a multiply-add, as plain sums would do them."""
+        return sum(step.operations for step in self.plan.steps)
+
+    @property
+    def device(self):
+        """Return the device of the first place."""
+        return self.parameters.devices[0]
+
+    def _step(self) -> None:
+        self.plan.run()
+        self.control.step += 1
+
+    def _put(self, plan: Plan) -> None:
+        plan.put(self.problem.pictures, self.problem.views, self.problem.labels)

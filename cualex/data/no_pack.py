@@ -1,0 +1,41 @@
+"""A split that is decoded each time: for a disk without room for a pack."""
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from cualex.data.decoding import Decoded, Progress, decode_one, decode_split
+from cualex.data.sources import Picture, Source
+from cualex.system.environment import cores
+
+
+@dataclass(frozen=True, eq=False)
+class Unpacked(Decoded):
+    """A split that is decoded each time. sources: its n pictures, each readable when it was looked through."""
+
+    sources: tuple[Picture, ...]
+    threads: ThreadPoolExecutor
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Decode the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3).
+
+        Raise PictureError when a file has gone or changed since; none ever stands in for it.
+        """
+        wanted = [self.sources[index] for index in indices]
+        for row, made in enumerate(self.threads.map(lambda picture: decode_one(picture, self.size), wanted)):
+            out[row] = made
+
+
+def unpacked(
+    source: Source, split: str, size: int, *, workers: int | None = None
+) -> Generator[Progress, None, Unpacked]:
+    """Look through a split without keeping it: yield Progress, return what decodes it each time.
+
+    Every picture is decoded once here, so that those that cannot be read are known before training, as in a pack,
+    and the mean picture is the same. Raise DataError as pack() does.
+    """
+    decoded, pictures = yield from decode_split(source, split, size, workers, lambda picture: None)
+    threads = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
+    return Unpacked(**vars(decoded), sources=pictures, threads=threads)

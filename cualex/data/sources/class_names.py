@@ -1,0 +1,70 @@
+"""Hold the classes of the splits together by name, and read lists of names."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from cualex.data.sources.layout import Arranged, some
+from cualex.data.sources.listing import order
+from cualex.errors import DataError
+
+
+def own_classes(place: str, arranged: Arranged) -> list[str]:
+    """Name the classes of train in the byte order of their names, and hold the other splits to them."""
+    if "train" not in arranged:
+        have = " and ".join(f"{split}/" for split in arranged)
+        raise DataError(
+            f"{place}: {have} but no train/; put the pictures to learn from in {place}/train/CLASS/"
+        )
+    names = sorted(arranged["train"], key=order)
+    for split, groups in arranged.items():
+        unknown = sorted(set(groups) - set(names), key=order)
+        if unknown:
+            raise DataError(
+                f"{place}: {split} has classes that train lacks: {some(unknown)}; "
+                f"add pictures of them to train, or take them out of {split}"
+            )
+    if len(names) < 2:
+        raise DataError(
+            f"{place}: only one class, {names[0]}; at least two are needed, each in its own folder"
+        )
+    return names
+
+
+def check_known(place: str, arranged: Arranged, known: Sequence[str]) -> list[str]:
+    """Hold the class folders to a model's classes by name; return a note on the classes without a picture."""
+    found = {name for groups in arranged.values() for name in groups}
+    unknown = sorted(found - set(known), key=order)
+    if unknown:
+        raise DataError(
+            f"{place}: the model has no class {some(unknown)}; its {len(known)} classes are {some(list(known))}: "
+            "rename the folders, or take them out"
+        )
+    missing = [name for name in known if name not in found]
+    return [f"no pictures of the model's class {some(missing)}"] if missing else []
+
+
+def read_names(path: str | Path) -> dict[str, str]:
+    """Read a list of lines `name class`, apart by a tab or the first white space, into {name: class}.
+
+    Raise DataError for a line of another form and for a name with two classes.
+    """
+    try:
+        lines = Path(path).expanduser().read_text("utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: the list of names cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path}: the list of names is no text; expected lines `name class` in UTF-8"
+        ) from None
+    names: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        parts = [part.strip() for part in line.split("\t" if "\t" in line else None, 1)]
+        if len(parts) < 2 or not all(parts):
+            raise DataError(f"{path}, line {number}: expected `name class`, got {line.strip()[:60]!r}")
+        name, group = parts[0], unicodedata.normalize("NFC", parts[1])
+        if names.setdefault(name, group) != group:
+            raise DataError(f"{path}, line {number}: {name} is {group} here and {names[name]} before")
+    return names

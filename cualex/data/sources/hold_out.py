@@ -1,0 +1,114 @@
+"""Hold images of train out for validation, by rules that have a name.
+
+A run writes its rule into args.json, so its images stay where they were when new runs get another rule.
+
+`hash-threshold-1`: an image is in val when the first 64 bits of SHA-256(seed, name), read as a fraction of 2**64, are
+below the share. The name is the path below the folder of the classes, in Unicode's form NFC: a folder, its archive, and
+either of them inside a wrapping folder or below train/, are divided alike. So the class of an image is part of its name
+where classes are folders, and is not where a list names them. The parts are not exact: at a share of 20 % a class of 40
+gives 8 images with a standard deviation of 2.5.
+
+A class of two images or more must be in both splits. No rule can do this and never move an image when another is added:
+if it never did, each image would have one split, whatever classmates it has; of any three images two would have the
+same, and these two alone would be a class in one split. So the threshold has exceptions, and they are kept to these:
+where all images of a class lie on one side of it, the image nearest to it goes to the other split; one image alone
+stays in train. Hence the promise:
+
+    Adding or removing an image moves no image of another class, and none of its own class as long as the class without
+    it has images on both sides of the threshold. Otherwise it moves one image at the most. (An image that changes which
+    folders are the classes, such as the first beside a wrapping folder, changes the names of all.)
+
+With a share p and q = 1 - p, the chance that the next image moves one of the n >= 2 that its class has is
+
+    q^n (p + q / (n + 1)) + p^n (q + p / (n + 1))
+
+At 20 % that is 1/3 for n = 2, 11 % for 5, 2.9 % for 10, 0.27 % for 20, 0.003 % for 40; and 1/2 for n = 1. For n = 1 and
+n = 2 no rule has less: of the ways to add the last of two images one moves the other, and of the three ways to add the
+last of three one or more does. For larger n no rule has less that follows the threshold wherever that leaves both
+splits an image: the image on the other side goes back when a new one takes that side, and of n + 1 on one side, it is
+one of them, without which another must take its part. A larger share adds images to val and takes none away.
+
+`hash-rank-0`, of cualex 0.1: the nearest whole number of images to the share, those with the smallest
+SHA-256(seed, path). That number grows with the class, so about every fifth new image moves another at 20 %.
+"""
+
+import hashlib
+import math
+import unicodedata
+from collections.abc import Sequence
+
+from cualex.data.sources.layout import Arranged
+from cualex.data.sources.listing import File, order
+from cualex.errors import UsageError
+
+RULE, FIRST_RULE = "hash-threshold-1", "hash-rank-0"  # of new runs, and of those of cualex 0.1
+
+# Which split validates a training: the first of these that a set has; where it has none, a part of train, but for
+# "test", which must be there.
+VALIDATING = {"held-out": ("val",), "test": ("test",), "val-or-test": ("val", "test")}
+FIRST_VALIDATING = "val-or-test"  # of cualex 0.1
+
+
+def of_run(arguments: dict) -> dict:
+    """Return how a run divided its set, as sources.find takes it; runs of cualex 0.1 recorded the share alone."""
+    before = {"val_split": 0.2, "split_rule": FIRST_RULE, "val": FIRST_VALIDATING}
+    return {name: arguments.get(name, default) for name, default in before.items()}
+
+
+def divide(
+    arranged: Arranged, roots: Sequence[str], share: float, seed: int, rule: str
+) -> tuple[Arranged, int]:
+    """Take a share of each class of train for val: all splits, and how many images were taken.
+
+    roots: the folders of train, the names below which count.
+
+    Raise UsageError for a rule that is not known here.
+    """
+    if rule not in _RULES:
+        raise UsageError(
+            f"split rule {rule!r}: expected {' or '.join(_RULES)}. Use the cualex that knows it, or start a new run."
+        )
+    train, val = {}, {}
+    for name, files in arranged["train"].items():
+        taken = {file.name for file in _RULES[rule](files, roots, share, seed)}
+        train[name] = [file for file in files if file.name not in taken]
+        if taken:
+            val[name] = [file for file in files if file.name in taken]
+    taken = sum(len(files) for files in val.values())
+    others = {split: groups for split, groups in arranged.items() if split != "train"}
+    return ({"train": train, "val": val, **others} if val else arranged), taken
+
+
+def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: int) -> list[File]:
+    """Take the images whose hash is below the share, of two images or more at least one, but never all."""
+    below = share * 2**64  # exact: only the exponent changes
+    hashes = {
+        file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files
+    }
+    # Two spellings of one name have one hash and stay in the order of their bytes.
+    ranked = sorted(files, key=lambda file: hashes[file.name])
+    return ranked[: _in_both(sum(value < below for value in hashes.values()), len(files))]
+
+
+def _by_rank(files: list[File], _: Sequence[str], share: float, seed: int) -> list[File]:
+    """Take the whole number of images nearest to the share, those with the smallest hashes."""
+    ranked = sorted(files, key=lambda file: _sha256(seed, file.name))
+    return ranked[: _in_both(math.floor(share * len(files) + 0.5), len(files))]
+
+
+_RULES = {RULE: _by_threshold, FIRST_RULE: _by_rank}
+
+
+def _in_both(count: int, total: int) -> int:
+    """Move a count for val so that each split has an image where there are two or more; one image stays in train."""
+    return min(total - 1, max(1, count))
+
+
+def _sha256(seed: int, name: str) -> bytes:
+    return hashlib.sha256(b"%d/" % seed + order(name)).digest()
+
+
+def _inside(name: str, roots: Sequence[str]) -> str:
+    """Return an image's name below the folder of the classes, in the form that all systems' spellings share."""
+    root = next(root for root in roots if name.startswith(root))
+    return unicodedata.normalize("NFC", name[len(root) :])

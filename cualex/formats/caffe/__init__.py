@@ -1,0 +1,1 @@
+"""Caffe: caffemodel and prototxt, in and out."""

@@ -1,0 +1,122 @@
+"""One picture through both programs: ours, and the one that a file is from or for, where it is installed."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cualex.data import images
+from cualex.errors import WeightsError
+from cualex.formats import load, match, recognise
+from cualex.formats.names import NETWORK
+from cualex.formats.onnx.graph import INPUT
+from cualex.formats.reading.contents import Contents
+from cualex.model import Model
+from cualex.weights import Weights
+
+TOLERANCE = 1e-4  # of probabilities: far above what orders of adding make, far below a mistake
+
+
+def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) -> str:
+    """Run a picture through a network and through the files that it was exported to; say what came out.
+
+    Raise WeightsError where the two differ, PictureError for what is no picture.
+    """
+    stored, model, ours = _ours(weights, picture)
+    if to == "torch":
+        again, _ = load.load(files[0])
+        return _compared(
+            model, ours, Model(again).probabilities(stored)[0], "by the file, read again", picture
+        )
+    if to == "onnx":
+        return _by(
+            "onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, picture
+        )
+    return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, picture)
+
+
+def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
+    """Run a picture through an imported network, and through ONNX's file itself; the others hold no program."""
+    stored, model, ours = _ours(weights, picture)
+    named, probability = model.best(ours, 1)[0]
+    alone = f"{picture}: {named} {probability:.4f}"
+    with Contents(path) as contents:
+        found = recognise.read(contents, path)
+        convention, _ = match.recognised(found, weights.network.name)
+    if found.format != "onnx":
+        return f"{alone}; the file holds weights and no program, so that there is nothing to compare with"
+    if convention.resized:
+        return f"{alone}; the file's own graph is of another geometry, so that it is not compared"
+    raw = NETWORK in found.notes
+    given = _seen(stored, weights, "as it is" if raw else "scaled")
+    given = given[:, ::-1] if convention.colours == "BGR" and not raw else given
+    return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, picture)
+
+
+def _ours(weights: Weights, picture: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
+    """Return a picture as the network stores it, (1, stored, stored, 3), our model, and its probabilities."""
+    stored, model = images.load(picture, weights.network.stored)[None], Model(weights)
+    return stored, model, model.probabilities(stored)[0]
+
+
+def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
+    """Return the middle of a picture, (1, 3, crop, crop), RGB: as it is, less the mean, or also scaled."""
+    network = weights.network
+    begin = (network.stored - network.crop) // 2
+    middle = slice(begin, begin + network.crop)
+    given = stored.astype(np.float32)
+    if how != "as it is":
+        given = given - weights.mean
+    if how == "scaled":
+        given = given * np.float32(network.scale)
+    return np.ascontiguousarray(given[:, middle, middle].transpose(0, 3, 1, 2))
+
+
+def _by(module: str, run: Callable, file, given: np.ndarray, model: Model, ours, picture) -> str:
+    """Run another program on a picture and compare, or say that it is not installed."""
+    try:
+        program = importlib.import_module(module)
+        theirs = run(program, file, np.ascontiguousarray(given))
+    except (ImportError, AttributeError) as error:
+        return f"{picture}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
+    return _compared(model, ours, theirs, f"by {module} {program.__version__}", picture)
+
+
+PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"'}
+
+
+def _onnxruntime(onnxruntime, path: Path, given: np.ndarray) -> np.ndarray:
+    """Return what ONNX's own runtime makes of a picture: probabilities, or scores made such."""
+    session = onnxruntime.InferenceSession(str(path))
+    name = next(
+        (each.name for each in session.get_inputs() if each.name == INPUT), session.get_inputs()[0].name
+    )
+    (made, *_) = session.run(None, {name: given})
+    return _probabilities(made)
+
+
+def _opencv(cv2, files: list[Path], given: np.ndarray) -> np.ndarray:
+    """Return what OpenCV makes of a caffemodel and its prototxt."""
+    network = cv2.dnn.readNetFromCaffe(str(files[1]), str(files[0]))
+    network.setInput(given)
+    return _probabilities(network.forward())
+
+
+def _probabilities(made: np.ndarray) -> np.ndarray:
+    """Return probabilities as they are; scores, as PyTorch's exports give, as softmax makes them."""
+    scores = made.reshape(-1).astype(np.float64)
+    if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-3:
+        return scores
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()
+
+
+def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, picture: str | Path) -> str:
+    """Say what both name first, or raise WeightsError where they differ."""
+    own, other = (model.best(each, 1)[0] for each in (ours, theirs))
+    apart = float(np.abs(ours - theirs).max())
+    said = f"{picture}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
+    if not apart <= TOLERANCE:
+        raise WeightsError(f"{said}, expected at most {TOLERANCE:g}. Do not use the file.")
+    return said

@@ -1,0 +1,110 @@
+"""Another program's file -> our `Weights`, and what was assumed on the way."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from cualex.errors import DataError, WeightsError
+from cualex.formats import imagenet_classes, match, mean_image, recognise, reorder, report
+from cualex.formats.match import Import
+from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN
+from cualex.formats.reading.contents import Contents
+from cualex.weights import Weights
+
+NUMBERED = "wordnet"
+
+
+def load(
+    path: str | Path,
+    network: str | None = None,
+    towers: int | None = None,
+    classes: str | Path | None = None,
+    mean: str | Path | None = None,
+    crop: int | None = None,
+) -> tuple[Weights, report.Lines]:
+    """Read a file of another program: the weights of our network, and (topic, sentence) for all that was assumed.
+
+    `network` and `towers` choose what it becomes, `classes` is a file with a name a line, or "wordnet" for the numbers
+    of ImageNet's classes in place of their names, `mean` a file with a mean picture.
+    Raise WeightsError, in one line, for a file that does not fit; nothing of it is run.
+    """
+    try:
+        with Contents(path) as contents:
+            made = match.plan(
+                recognise.read(contents, path), network, towers, **({} if crop is None else {"crop": crop})
+            )
+            names, said_classes = _classes(made, classes)
+            picture, said_mean = _mean(made, mean)
+            # The sum is taken while the tensors are read.
+            with ThreadPoolExecutor(1, thread_name_prefix="sha256") as thread:
+                sha256 = thread.submit(contents.sha256)
+                tensors = dict(reorder.placed(made))
+            lines = report.lines(made, sha256.result(), contents.size, said_classes, said_mean)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error.__cause__
+    return Weights(made.network, tensors, names, picture, notes={"imported": dict(lines)["SHA-256"]}), lines
+
+
+def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
+    """Name the classes, and say where the names are from."""
+    count = made.network.classes
+    if str(path) == NUMBERED and count == imagenet_classes.COUNT:
+        return imagenet_classes.numbers(), "ImageNet's 1000 by their WordNet numbers, which its folders are called"
+    if path is not None:
+        return read_classes(path, count), f"{count}, named in {path}"
+    told = match.note(made.found, CLASSES)
+    if isinstance(told, list) and len(told) == count and all(isinstance(name, str) for name in told):
+        return told, f"{count}, named in the file"
+    if count == imagenet_classes.COUNT:
+        return imagenet_classes.classes(), "ImageNet's 1000 in the order of their WordNet numbers (n01440764 first)"
+    names = [f"class {number}" for number in range(count)]
+    return names, f"{count} without names: give them with --classes, a line each"
+
+
+def read_classes(path: str | Path, count: int) -> list[str]:
+    """Read a list of class names, a line each; raise DataError unless there are as many as the network has."""
+    try:
+        names = Path(path).expanduser().read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
+            "Name a file with a class a line."
+        ) from None
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) != count:
+        raise DataError(f"{path}: {len(names)} classes, expected {count}. Name a file with a class a line.")
+    return names
+
+
+def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
+    """Return the mean picture, and say where it is from."""
+    network, convention = made.network, made.convention
+    if path is not None:
+        try:
+            picture = mean_image.read(path, network, convention.colours)
+        except WeightsError as error:
+            raise DataError(f"{path}: {error}") from None
+        return picture, f"of {path}, its colours taken for {convention.colours}"
+    if network.mean is not None:
+        red, green, blue = network.mean
+        return mean_image.plain(
+            network, network.mean
+        ), f"the network's own everywhere, RGB {red:g}, {green:g}, {blue:g}"
+    own = made.found.tensors.get(MEAN)
+    if own is not None:
+        return mean_image.checked(own.shape, own.read(), network, "RGB"), "of the file"
+    told = match.note(made.found, CHANNEL_MEAN)
+    if isinstance(told, list) and len(told) == 3 and all(isinstance(number, int | float) for number in told):
+        return mean_image.checked(
+            (3,), np.array(told, np.float32), network, "RGB"
+        ), "of the file, the same everywhere"
+    colours = convention.mean
+    if colours is None:
+        raise WeightsError(
+            "it says no mean that is taken from pictures. Name a file that has it with --mean."
+        )
+    red, green, blue = colours
+    return mean_image.plain(
+        network, colours
+    ), f"the source's usual one everywhere, RGB {red:g}, {green:g}, {blue:g}"

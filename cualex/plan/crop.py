@@ -1,0 +1,33 @@
+"""The first step of a plan on each place: stored pictures become crops without their mean."""
+
+import numpy as np
+
+from cualex.layers import Layer
+from cualex.networks import Stage
+from cualex.plan.buffers import Maps, Operand
+
+
+def crop(build) -> Maps:
+    """Put the steps and their inputs into a plan that a builder is making; return what the first layer reads."""
+    network, engine, first = build.network, build.parameters.engine, next(iter(build.network.stages()))
+    stored, seen = (network.stored, network.stored, 3), (3, network.crop, network.crop)
+    read, pad = first.layer.picture(engine, seen), first.layer.pad
+    border = first.layer.border(seen) if engine.BORDERS else 0
+    build.begin("data", Stage(-1, "data", Layer(), first.reading, seen, network.towers))
+    sources = []
+    for place in range(build.places_count):
+        given = {
+            "pictures": build.input("pictures", place, (build.batch, *stored), np.uint8),
+            "views": build.input("views", place, (build.batch, 3), np.int32),
+            "colours": build.input("colours", place, (build.batch, 3), np.float32),
+            "mean": build.lasting("mean", place, stored, np.float32),
+        }
+        for name, buffer in given.items():
+            build.inputs[name].append(buffer)
+        target = Operand(build.maps_on(place, "picture", 1, read, border), 0)
+        reads = {name: Operand(buffer) for name, buffer in given.items()}
+        numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": build.control}
+        numbers["centred"] = network.mean_at == "centre"
+        build.step(place, "crop.forward", reads=reads, writes={"y": target}, **numbers)
+        sources.append((target,))
+    return Maps(seen, network.towers, sources=tuple(sources))

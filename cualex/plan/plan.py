@@ -1,0 +1,241 @@
+"""What one step of training or inference does, as a list.
+
+A plan turns a network, its placement, a batch size and a mode into steps over buffers that are allocated once.
+Everything else walks this list: running is `for step in plan.steps: step.run()`, the profile puts a clock on
+either side, the ledger is its links, `summary --memory` prints its buffers. In its steady state a step allocates
+nothing.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from cualex.devices.control import Control
+from cualex.devices.runtime import Array
+from cualex.errors import UsageError
+from cualex.kernels import Launch
+from cualex.plan import buffers
+from cualex.plan.buffers import Buffer
+from cualex.plan.builder import Builder
+from cualex.plan.graph import Replay
+from cualex.plan.step import Result, Step
+from cualex.plan.update_rule import Rule
+from cualex.weights.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold what a run will have given; asking for it waits for the run."""
+
+    sums: Callable[[], np.ndarray]
+
+    @property
+    def result(self) -> Result:
+        """Return loss and counts."""
+        loss, top1, top5, count = self.sums().tolist()
+        return Result(loss / max(count, 1), int(top1), int(top5), int(count))
+
+
+class Plan:
+    """Be the list of steps for one network, batch and mode, ready to run.
+
+    `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
+    layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
+    "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
+    (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
+    gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss
+    (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then on replayed as a
+    whole.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        batch: int,
+        mode: str = "train",
+        *,
+        outputs: tuple[str, ...] = (),
+        fuse: bool = True,
+        sink: str = "momentum",
+        factors: Mapping[str, float] | None = None,
+        accumulate: int = 1,
+        class_weights: np.ndarray | None = None,
+        control: Control | None = None,
+        graph: bool = True,
+    ):
+        """Build the steps, allocate their buffers and bind both."""
+        self.parameters, self.batch, self.control = parameters, batch, control or Control()
+        unknown = sorted(set(outputs) - set(parameters.network.layers))
+        if unknown:
+            raise UsageError(
+                f"{parameters.network.name} has no layer {unknown[0]!r}; "
+                f"its layers are {', '.join(parameters.network.layers)}"
+            )
+        self.rule = Rule(sink, factors or {}, accumulate)
+        if mode == "train":
+            self.rule.check(parameters.network, batch)
+        self._part, self.training = batch // accumulate, mode == "train"
+        weighted = class_weights is not None
+        if weighted and class_weights.shape != (parameters.network.classes,):
+            raise UsageError(
+                f"class weights of shape {class_weights.shape}: expected a weight for each of the "
+                f"{parameters.network.classes} classes"
+            )
+        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule, weighted)
+        self.steps, self.buffers = built.steps, built.buffers
+        self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
+        self._slot = 0
+        buffers.check_room(self.buffers, parameters.devices, self._part, batch, self.training)
+        self.bytes = buffers.allocate(self.buffers, parameters.devices)
+        self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
+        self._labels, self._sums = built.labels.buffer, built.sums.buffer
+        if weighted:
+            parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
+        nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
+        self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
+        launches = [launch for step in self.steps for launch in self._bind(step)]
+        parameters.devices[0].compile(launches, parameters.compiling)
+        parts: dict[bool, list[Step]] = {False: [], True: []}
+        for step in self.steps:
+            parts[accumulate > 1 and step.kind == "update"].append(step)
+        self._often, self._once = (
+            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
+        )
+
+    def put(
+        self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
+    ):
+        """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
+
+        `colours` (pictures, 3) are added to the red, green and blue of each picture.
+        """
+        colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
+        self._given = {"pictures": pictures, "views": views, "colours": colours, "labels": labels}
+        if self.rule.parts == 1:
+            self._load_part(0)
+
+    def _load_part(self, part: int) -> None:
+        """Hand a part of the batch to the devices, in the slot whose turn it is."""
+        own = slice(part * self._part, (part + 1) * self._part)
+        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.SLOTS)
+        for device in self.parameters.devices:
+            device.begin_loading(self._slot)
+        for name, values in self._given.items():
+            for buffer in self._inputs.get(name, [self._labels]):
+                self._load(buffer, values[own])
+
+    def put_mean(self, mean: np.ndarray) -> None:
+        """Hand in the mean picture (stored, stored, 3)."""
+        for buffer in self._inputs["mean"]:
+            self.parameters.devices[buffer.place].upload(buffer.array, mean)
+
+    def run(self, each: Callable[[Step], None] | None = None) -> "Outcome":
+        """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
+
+        With `each`, hand every step to it instead, which runs it: never as a graph. What overflows shows in the loss.
+        """
+        sums, devices = [], self.parameters.devices
+        with np.errstate(all="ignore"):
+            for part in range(self.rule.parts):
+                if self.rule.parts > 1:
+                    self._load_part(part)
+                self.control.slot, self.control.part = self._slot, part
+                for device in devices:
+                    device.begin(self.control)
+                self._run(self._often, each)
+                for device in devices:
+                    device.end(self.control)
+                sums.append(devices[self._sums.place].fetch(self._sums.array))
+            self._run(self._once, each)
+        self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
+        return self._outcome
+
+    def _run(self, replay: Replay, each: Callable[[Step], None] | None) -> None:
+        """Queue some of the steps, or hand each of them out."""
+        if each is None:
+            replay.run()
+        else:
+            for step in replay.steps:
+                each(step)
+
+    def wait(self) -> None:
+        """Wait until the last run is over."""
+        self._outcome.sums()
+
+    @property
+    def result(self) -> Result:
+        """Return loss and counts of the last run, and wait for them."""
+        return self._outcome.result
+
+    @property
+    def captured(self) -> bool:
+        """Say whether runs replay a graph."""
+        return self._often.captured
+
+    def release(self) -> None:
+        """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
+        for device in self.parameters.devices:
+            device.synchronize()
+        for buffer in self.buffers:
+            buffer.array = None
+        for step in self.steps:
+            step.run = None
+        self._gradients, self._given, self._often, self._once = {}, {}, None, None
+
+    def output(self, name: str) -> np.ndarray:
+        """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
+
+        The towers lie side by side along the channels; after an exchange they are those that the towers read.
+        """
+        maps = self._outputs[name]
+        if maps.shared:
+            parts = [self._take(0, operand.array())[None] for operand in maps.reads(0)]
+        else:
+            parts = [self._take(place, maps.at(place).array()) for place in self._places(maps)]
+        return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
+
+    def parts(self, name: str) -> list[tuple[int, Array]]:
+        """Return the maps of a layer named in `outputs` as they lie there: each place with its towers."""
+        return [(place, self._outputs[name].at(place).array()) for place in self._places(self._outputs[name])]
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Return the canonical gradients where they are kept; frozen layers have none."""
+        names = dict.fromkeys(name for name, _ in self._gradients)
+        return {name: self.parameters.gather(self._gradients, name) for name in names}
+
+    def _load(self, buffer: Buffer, values: np.ndarray) -> None:
+        """Hand an input to its device, in the slot whose turn it is."""
+        slots = self.parameters.engine.SLOTS
+        self.parameters.devices[buffer.place].load(
+            buffer.array[self._slot] if slots else buffer.array, values
+        )
+
+    def _take(self, place: int, array: Array) -> np.ndarray:
+        """Return a copy of an array on a place."""
+        return self.parameters.devices[place].download(array)
+
+    def _bind(self, step: Step) -> list[Launch]:
+        """Turn a step's names into a function, arrays and sinks; return the kernels that it launches."""
+        device = self.parameters.devices[step.place]
+        if step.kind == "link":  # the one step that touches two places
+            source, target = step.reads["source"], step.writes["target"].resolve(step.place)
+            home = self.parameters.devices[source.buffer.place]
+            step.run = partial(device.link, home, source.array(), target, step.layers[0], **step.numbers)
+            return []
+        module, _, name = step.function.partition(".")
+        function = getattr(getattr(self.parameters.engine, module), name)
+        sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
+        work = partial(function, device, **step.arrays(), **sinks, **step.numbers)
+        step.run, launches = device.prepare(work)
+        return launches
+
+    def _make_sink(self, step: Step, last: str):
+        """Make the sink of one of a step's parameters."""
+        name, parameters = f"{step.layers[0]}.{last}", self.parameters
+        if step.kind == "update":
+            return self.rule.mover(parameters, name, step.place, self.control)
+        gradient = self._gradients.get((name, step.place))
+        return self.rule.make(parameters, name, step.place, gradient, self.control)

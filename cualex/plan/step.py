@@ -1,0 +1,69 @@
+"""One entry of a plan: an engine function on one place, and the maps and parameters that it touches."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cualex.plan.buffers import Operand
+
+
+@dataclass
+class Step:
+    """Be one entry of the list: what it is called, what it moves and computes, and how to run it.
+
+    `reads` and `writes` name the function's arguments: operands, lists of them, the parameters' arrays, or None.
+    `sinks` name the parameters whose gradients it gives away. `kind` is "data", "forward", "backward" or "link".
+    """
+
+    name: str
+    kind: str
+    layers: tuple[str, ...]
+    towers: tuple[int, ...]
+    place: int
+    device: str
+    function: str
+    reads: dict = field(default_factory=dict)
+    writes: dict = field(default_factory=dict)
+    sinks: dict[str, str] = field(default_factory=dict)
+    numbers: dict = field(default_factory=dict)
+    operations: int = 0
+    run: Callable[[], None] | None = None
+
+    def operands(self) -> list[Operand]:
+        """Return every operand that is read or written."""
+        return [item for item in self._items() if isinstance(item, Operand)]
+
+    @property
+    def bytes(self) -> int:
+        """Count what is read and written, once each, without what the sinks move."""
+        items = self._items()
+        maps = sum(item.bytes for item in items if isinstance(item, Operand))
+        return maps + sum(item.nbytes for item in items if hasattr(item, "nbytes"))
+
+    def arrays(self) -> dict:
+        """Return the function's arguments with arrays of this place for operands."""
+        return {name: self._resolve(value) for name, value in {**self.reads, **self.writes}.items()}
+
+    def _items(self) -> list:
+        values = [*self.reads.values(), *self.writes.values()]
+        return [item for value in values for item in (value if isinstance(value, list) else [value])]
+
+    def _resolve(self, value):
+        if isinstance(value, list):
+            return [item.resolve(self.place) for item in value]
+        return value.resolve(self.place) if isinstance(value, Operand) else value
+
+
+@dataclass(frozen=True)
+class Result:
+    """Say what a batch gave: the mean loss, how many were right, of how many pictures."""
+
+    loss: float
+    top1: int
+    top5: int
+    count: int
+
+    @property
+    def finite(self) -> bool:
+        """Say whether the loss is a number."""
+        return math.isfinite(self.loss)

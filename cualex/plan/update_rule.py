@@ -1,0 +1,90 @@
+"""What a plan does with weight gradients: which rule moves which parameter, how fast, and which are left alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cualex.devices.control import Control
+from cualex.errors import UsageError
+from cualex.networks import Network, Stage
+from cualex.weights.parameters import AVERAGES
+
+SINKS = ("momentum", "adam", "keep")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Say what becomes of weight gradients.
+
+    sink: "momentum" or "adam", the update rule; "keep" stores the gradients and moves nothing.
+    factors: of the rate, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are all 0 is
+    frozen: it has no update and no weight gradient, and what lies below the lowest trained layer no backward pass.
+    parts: in how many parts a batch is computed, whose gradients are added up before one update.
+    """
+
+    sink: str = "momentum"
+    factors: Mapping[str, float] = field(default_factory=dict)
+    parts: int = 1
+
+    def check(self, network: Network, batch: int) -> None:
+        """Raise UsageError unless there is something to train and the batch has equal parts, each large enough."""
+        if self.sink not in SINKS:
+            raise UsageError(f"update rule {self.sink!r}: expected {', '.join(SINKS)}")
+        if batch % self.parts:
+            fits = max(parts for parts in range(1, self.parts) if batch % parts == 0)
+            raise UsageError(
+                f"a batch of {batch} has no {self.parts} equal parts: --accumulate {fits}, or another --batch-size"
+            )
+        if unknown := sorted(self.factors.keys() - network.parameters().keys()):
+            raise UsageError(f"{network.name} has no parameter {unknown[0]!r}")
+        stages = [stage for stage in network.stages() if stage.parameters]
+        for stage in stages:
+            own = [self.factor(name) for name in stage.parameters]
+            if min(own) < 0 or (min(own) == 0 < max(own)):
+                raise UsageError(
+                    f"{stage.name}: factors of the rate are above 0, or 0 for all that the layer has; got {own}"
+                )
+            least = stage.layer.least_batch(stage.reading.shape) if self.trains(stage) else 1
+            if batch < least * self.parts:
+                what = f"parts of {batch // self.parts}" if self.parts > 1 else f"a batch of {batch}"
+                raise UsageError(
+                    f"{network.name} cannot be trained on {what}: {stage.name} divides each channel by its deviation "
+                    f"there, and one value has none. Use --batch-size {least * self.parts} or more"
+                )
+        if not any(map(self.trains, stages)):
+            raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")
+
+    def factor(self, name: str) -> float:
+        """Return a parameter's factor of the rate."""
+        return self.factors.get(name, 1.0)
+
+    def trains(self, stage: Stage) -> bool:
+        """Say whether a layer has parameters that are trained."""
+        return any(self.factor(name) for name in stage.parameters)
+
+    @property
+    def keeps(self) -> bool:
+        """Say whether gradients are kept, and not handed to the update within the step that makes them."""
+        return self.sink != "momentum" or self.parts > 1
+
+    def make(self, parameters, name: str, place: int, gradient, control: Control):
+        """Make the sink that takes a parameter's gradient: where it is kept, or the update itself."""
+        update = parameters.engine.update
+        if not self.keeps:
+            return self.mover(parameters, name, place, control)
+        return update.Sum(gradient, control) if self.parts > 1 else update.Keep(gradient)
+
+    def mover(self, parameters, name: str, place: int, control: Control):
+        """Make what moves a parameter by its gradient."""
+        update, last = parameters.engine.update, name.rpartition(".")[2]
+        numbers = {
+            "control": control,
+            "decay": parameters.stages[name].parameters[name].decay,
+            "copy": parameters.copies.get((name, place)),
+            "factor": self.factor(name),
+            "bias": last == "bias",
+        }
+        weight = parameters.arrays[name, place]
+        if self.sink == "adam":
+            averages = (parameters.velocity(name, place, average) for average in AVERAGES)
+            return update.Adam(weight, *averages, **numbers)
+        return update.Momentum(weight, parameters.velocity(name, place), **numbers)

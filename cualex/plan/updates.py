@@ -1,0 +1,21 @@
+"""The last steps of a plan that keeps gradients: each parameter is moved by its own."""
+
+from cualex.plan.buffers import Operand
+from cualex.plan.step import Step
+
+
+def append(build) -> None:
+    """Make room for the gradients that are kept, and append the steps that move the parameters by them."""
+    rule, parameters = build.rule, build.parameters
+    if not rule.keeps:
+        return
+    for (name, place), like in parameters.arrays.items():
+        stage = parameters.stages.get(name)
+        if stage is None or not rule.trains(stage):
+            continue
+        made = build.lasting(f"{name} gradient", place, like.shape, like.dtype)
+        build.gradients[name, place] = made
+        if rule.sink != "keep":
+            towers, sinks = tuple(build.own(place, stage.towers)), {"sink": name.rpartition(".")[2]}
+            what = (name, "update", (stage.name,), towers, place, "", "update.apply")
+            build.append(Step(*what, reads={"gradient": Operand(made)}, sinks=sinks))

@@ -1,0 +1,35 @@
+"""The curves of a training: loss and error, an epoch a point, with the falls of the rate marked."""
+
+import itertools
+
+from cualex.evaluation import TOP5
+from cualex.plots.figure import BLUE, GREY, ORANGE, figure
+from cualex.training.run import Run
+
+
+def draw(run: Run) -> None:
+    """Draw a run's table of results as curves.png in its directory."""
+    rows = run.results()
+    epochs = [row["epoch"] for row in rows]
+    falls = [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
+    marker = "o" if len(rows) < 30 else None
+    with figure(run.path / "curves.png", columns=2) as (_, (left, right)):
+        left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
+        left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
+        left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+        places = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
+        for place, colour in places:
+            errors = [100 * (1 - row[f"metrics/accuracy_top{place}"]) for row in rows]
+            right.plot(epochs, errors, colour, marker=marker, label=f"top-{place}")
+        right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
+        for axes in (left, right):
+            for epoch in falls:
+                axes.axvline(epoch - 0.5, color=GREY, linestyle=":", linewidth=1)
+            axes.legend(frameon=False)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _classes(run: Run) -> int:
+    path = run.path / "classes.txt"
+    return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -1,0 +1,141 @@
+"""How many pictures a second a core makes ready, stage by stage, and how many cores it takes for a step never to wait.
+
+    decoding      a picture file becomes (stored, stored, 3)
+    packing       the same, with the sums for mean and covariance, and the writing; on two threads, one of which waits
+    gathering     rows of a pack, in the order of an epoch, become a batch: in pinned memory where a GPU reads it
+    augmenting    gathering, the drawing of views and colours, and the crops of the CPU engine; a GPU makes its own
+
+Seconds are those that the processor gave to the work, on files that are in the system's memory, so that others who use
+the machine and its disk count little. Each figure is the median of some rounds. Beside it stands a copy of 64 MiB,
+made in the same rounds, to compare with; into a batch that fits a cache a core may write faster.
+"""
+
+import dataclasses
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from cualex.data import colour_noise
+from cualex.data.batches import Stream
+from cualex.data.decoding import decode_one, finish
+from cualex.data.pack import Pack, pack
+from cualex.data.sources import Source
+from cualex.devices.host import HostDevice
+from cualex.engine import host
+from cualex.plan import Plan
+
+ROUNDS = 5
+PICTURES = 256  # that are gathered in a round, or a batch
+FILES = 32  # pictures that are decoded in a round, and packed, at the most
+COPIED = 2**26  # bytes of the copy beside: more than most caches hold
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """Hold what a core does in a second: pictures, and the bytes that it writes, None where that says little.
+
+    of_a_copy: the bytes as a share of what it copies in a second, in the median of the same rounds.
+    """
+
+    stage: str
+    pictures_per_s: float
+    bytes_per_s: float | None = None
+    of_a_copy: float | None = None
+
+    def cores(self, images_per_s: float) -> float:
+        """Return how many cores a step of so many pictures a second never waits for."""
+        return images_per_s / self.pictures_per_s
+
+    def document(self, images_per_s: float) -> dict:
+        """Return plain values."""
+        return {**dataclasses.asdict(self), "cores": self.cores(images_per_s)}
+
+
+def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate]:
+    """Measure each stage that a plan's pictures pass, on a set: `made` is its train split, packed or not."""
+    size, found = plan.parameters.network.stored, []
+    lost = {name for name, _ in made.skipped}
+    files = [picture for picture in source.splits["train"] if picture.name not in lost][:FILES]
+    found.append(_rate("decoding", len(files), lambda: [decode_one(picture, size) for picture in files]))
+    few = dataclasses.replace(source, name=f"{source.name} (a part)", splits={"train": tuple(files)})
+    found.append(_rate("packing", len(files), lambda: _pack(few, size)))
+    if not isinstance(made, Pack):
+        return found
+    stream = Stream(made, 0, plan.parameters.network.crop, augment, colour_noise.Noise(made.components))
+    found.append(_gathering(plan, made, stream))
+    if plan.parameters.engine is host:
+        found.append(_augmenting(plan, stream))
+    return found
+
+
+def _pack(source: Source, size: int) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        finish(pack(source, "train", size, cache=place, workers=1))
+
+
+def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
+    """Gather batch after batch as training does, into memory that the device reads.
+
+    All of them once before that is timed: what has to come from the disk is not a core's work.
+    """
+    batch, size = plan.batch, made.size
+    rows = plan.parameters.devices[0].staging((batch, size, size, 3), np.uint8)
+    many = _batches(batch)
+    positions = itertools.cycle(range(0, (1 + ROUNDS) * many * batch, batch))
+    where = "pinned memory" if plan.parameters.engine is not host else "memory"
+
+    def work(batches: int = many) -> None:
+        for _ in range(batches):
+            made.read(stream.chosen(next(positions), batch), rows)
+
+    work((1 + ROUNDS) * many)
+    return _rate(f"gathering into {where}", many * batch, work, many * rows.nbytes)
+
+
+def _augmenting(plan: Plan, stream: Stream) -> Rate:
+    """Run the first step of the plan as well, on one worker; its crops are those of the batch that was in it."""
+    step = next(step for step in plan.steps if step.kind == "data")
+    alone, arrays = HostDevice(workers=1, precision=plan.parameters.devices[0].precision), step.arrays()
+    given = [arrays[name] for name in ("pictures", "views", "colours")]
+    labels, positions = np.empty(plan.batch, np.int32), itertools.count(0, plan.batch)
+    many = _batches(plan.batch)
+
+    def work() -> None:
+        pictures, views, shifts = given
+        for _ in range(many):
+            stream.fill(next(positions), pictures, views, labels, shifts)
+            host.crop.forward(alone, **arrays, **step.numbers)
+
+    return _rate("gathering and augmenting", many * plan.batch, work)
+
+
+def _batches(batch: int) -> int:
+    """Return how many batches a round has."""
+    return max(1, PICTURES // batch)
+
+
+def _rate(stage: str, count: int, work: Callable[[], object], written: int | None = None) -> Rate:
+    """Time some work that makes `count` pictures and writes so many bytes, with a copy beside it."""
+    source, target = np.ones(COPIED, np.uint8), np.ones(COPIED, np.uint8)
+    work()  # opens files, reads pages, makes work arrays
+    seconds, copies = zip(*_rounds(work, lambda: np.copyto(target, source)), strict=True)
+    rate = count / statistics.median(seconds)
+    if written is None:
+        return Rate(stage, rate)
+    shares = [written / each / (COPIED / copy) for each, copy in zip(seconds, copies, strict=True)]
+    return Rate(stage, rate, written / statistics.median(seconds), statistics.median(shares))
+
+
+def _rounds(*works: Callable[[], object]) -> Iterator[list[float]]:
+    """Yield the processor's seconds of each work, round after round."""
+    for _ in range(ROUNDS):
+        taken = []
+        for work in works:
+            began = time.process_time()
+            work()
+            taken.append(max(time.process_time() - began, 1e-9))
+        yield taken

@@ -1,0 +1,1 @@
+"""Files, the cache directory, and what a figure was made with."""

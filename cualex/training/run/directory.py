@@ -1,0 +1,248 @@
+"""A run: one training, and the directory that holds all there is to know about it.
+
+args.json             the recipe and the data set
+env.json              machine and versions
+classes.txt           the class names, in order
+skipped.csv           pictures that could not be read, and why
+log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
+results.csv           a line an epoch, made of the log
+curves.png            loss and error
+last.safetensors      a checkpoint: the network where the training is, with velocities and all that it goes on from
+previous.safetensors  the checkpoint before that one; both are removed at the end, unless they are to be kept
+best.safetensors      the network with the smallest validation error
+finished.json         the outcome and the verdict; only there when the training has come to its end
+run.lock              held by the process that trains, which it names; the system frees it however that ends
+"""
+
+import contextlib
+import csv
+import errno
+import fcntl
+import io
+import json
+import os
+import platform
+import weakref
+from pathlib import Path
+
+from cualex import weights
+from cualex.errors import OutputError, RunLocked, UsageError, WeightsError
+from cualex.system import files
+from cualex.training.run.log import Log
+from cualex.weights import Weights
+
+COLUMNS = {
+    "epoch": "epoch",
+    "time": "time_total",
+    "train/loss": "loss",
+    "val/loss": "val_loss",
+    "metrics/accuracy_top1": "top1",
+    "metrics/accuracy_top5": "top5",
+    "lr": "rate",
+    "img/s": "time_images_per_s",
+}
+
+
+class Run:
+    """Be the directory of one training."""
+
+    def __init__(self, path: str | Path):
+        """Name the directory; it is not touched."""
+        self.path = Path(path)
+        self._free = None
+
+    @classmethod
+    def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
+        """Make a new directory below `root`: the name, or the name with the first free number behind it; lock it.
+
+        Making the directory and finding it free is one act of the system, so two runs never share one.
+        """
+        number, root = 1, cls.prepare(root, name)
+        try:
+            while True:
+                path = root / (name if number == 1 else f"{name}-{number}")
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    number += 1
+        except OSError as error:
+            raise files.cannot_write(root / name, error) from error
+        run = cls(path)
+        run.lock()
+        return run
+
+    @classmethod
+    def reopen(cls, path: str | Path) -> "Run":
+        """Lock a run that was stopped; raise RunLocked while a process trains in it."""
+        run = cls(path)
+        if not run.begun:
+            raise UsageError(
+                f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/."
+            )
+        run.lock()
+        return run
+
+    @classmethod
+    def unfinished(cls, root: str | Path = "runs") -> Path:
+        """Return the run below `root` that was started last, of those that have not come to their end."""
+        begun = sorted(Path(root).glob("*/args.json"), key=lambda file: file.stat().st_mtime_ns)
+        for file in reversed(begun):
+            if not (file.parent / "finished.json").exists():
+                return file.parent
+        raise UsageError(f"no unfinished run below {Path(root)}. `cualex train` starts one.")
+
+    @staticmethod
+    def prepare(root: str | Path, name: str = "train") -> Path:
+        """Make the place where runs are kept, and say now if no run of that name can be made there."""
+        root = Path(root)
+        if Path(name).name != name:
+            raise UsageError(
+                f"the name of a run is one word, got {name!r}; --output says where runs are kept"
+            )
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise files.cannot_write(root / name, error) from error
+        return root
+
+    @property
+    def begun(self) -> bool:
+        """Say whether there is all that a training needs to go on, from its start at the least."""
+        return (self.path / "args.json").is_file()
+
+    def lock(self) -> None:
+        """Make sure that no other process trains here, until `unlock` or this process's end."""
+        if self._free:
+            return
+        path = self.path / "run.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._free = weakref.finalize(self, os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text(errors="replace").strip()
+            self.unlock()
+            raise RunLocked(
+                f"{self.path}: {holder or 'another process'} trains in it. Wait for it, or stop it."
+            ) from None
+        except OSError as error:
+            self.unlock()
+            raise files.cannot_write(path, error) from error
+        with contextlib.suppress(OSError):  # it is locked, though a full disk takes no name
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+
+    def unlock(self) -> None:
+        """Let another process train here."""
+        if self._free:
+            self._free()
+            self._free = None
+
+    def describe(self, arguments: dict, environment: dict, classes: list[str], skipped) -> None:
+        """Write what is known before the first update; the arguments last, since with them a run has begun."""
+        files.replace_text(self.path / "env.json", json.dumps(environment, indent=2) + "\n")
+        files.replace_text(self.path / "classes.txt", "".join(f"{name}\n" for name in classes))
+        if skipped:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *skipped])
+            files.replace_text(self.path / "skipped.csv", text.getvalue())
+        files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
+
+    def arguments(self) -> dict:
+        """Return what `describe` was given."""
+        return self._read("args.json")
+
+    def log(self) -> Log:
+        """Open the log."""
+        return Log(self.path / "log.jsonl")
+
+    def write_results(self, log: Log) -> None:
+        """Make the table of results from the log."""
+        epochs = [record for record in log.records() if "val_loss" in record]
+        rows = [",".join(f"{epoch[field]:.6g}" for field in COLUMNS.values()) for epoch in epochs]
+        files.replace_text(
+            self.path / "results.csv", "".join(f"{row}\n" for row in (",".join(COLUMNS), *rows))
+        )
+
+    def save_best(self, kept: Weights) -> None:
+        """Write best.safetensors, whole or not at all."""
+        weights.save(self.path / "best.safetensors", kept)
+
+    def save(self, kept: Weights) -> None:
+        """Write a checkpoint, whole or not at all, and keep the one before it."""
+        weights.save(self._last, kept, self._previous)
+
+    def checkpoint(self) -> Weights | None:
+        """Read the last checkpoint, or where that is missing or damaged the one before; None where there is neither."""
+        if not self._last.exists():
+            return weights.load(self._previous) if self._previous.exists() else None
+        try:
+            return weights.load(self._last)
+        except WeightsError:
+            if not self._previous.exists():
+                raise
+            return weights.load(self._previous)
+
+    @property
+    def resumable(self) -> bool:
+        """Say whether there is a checkpoint."""
+        return self._last.exists() or self._previous.exists()
+
+    def remove_checkpoints(self) -> None:
+        """Remove both checkpoints, the older one first, so that what a kill leaves is the end of the training."""
+        with contextlib.suppress(OSError):  # they are large, not wrong
+            self._previous.unlink(missing_ok=True)
+            self._last.unlink(missing_ok=True)
+
+    def weights(self) -> Weights | None:
+        """Read the last checkpoint, or the best weights of a run without one; None where there is neither."""
+        if self.resumable:
+            return self.checkpoint()
+        best = self.path / "best.safetensors"
+        return weights.load(best) if best.exists() else None
+
+    def finish(self, outcome: dict) -> None:
+        """Mark the run as finished."""
+        files.replace_text(self.path / "finished.json", json.dumps(outcome, indent=2) + "\n")
+
+    def outcome(self) -> dict | None:
+        """Return what `finish` was given, or None for a run that has not come to its end."""
+        return self._read("finished.json") if (self.path / "finished.json").exists() else None
+
+    def go_on(self) -> None:
+        """Take the mark of a finished run away."""
+        (self.path / "finished.json").unlink(missing_ok=True)
+
+    def results(self) -> list[dict[str, float]]:
+        """Return the table of results, a row an epoch."""
+        with open(self.path / "results.csv", newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    @property
+    def _last(self) -> Path:
+        return self.path / "last.safetensors"
+
+    @property
+    def _previous(self) -> Path:
+        return self.path / "previous.safetensors"
+
+    def _read(self, name: str) -> dict:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.path / name}: cannot be read ({error}). Start a new run.") from error
+
+
+def newest_weights(root: str | Path = "runs") -> Path:
+    """Return best.safetensors of the newest finished run below `root`; say how to get one where there is none."""
+    marks = sorted(Path(root).glob("*/finished.json"), key=lambda mark: mark.stat().st_mtime_ns)
+    for mark in reversed(marks):
+        if (best := mark.with_name("best.safetensors")).exists():
+            return best
+    raise UsageError(
+        f"no finished run below {Path(root)}: train one with `cualex train FOLDER`, "
+        "or name a weights file with --weights"
+    )
