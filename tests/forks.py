@@ -34,6 +34,7 @@ class Forks:
         """Train in a child, and send it a signal `delay` seconds after its first output.
 
         run: the directory, for a training by the library.  arguments: those of `cualex`, for one by the command.
+        once: a path; the delay begins when something is there, in the place of the first output.
         aim: the signal waits until a file is being written in the run's directory, and so many seconds more.
         pause: seconds that a checkpoint's writing takes longer.  in_place: with no file beside, a planted fault.
         keep: whether the checkpoints stay at the end, which they do if that is not said.
@@ -82,6 +83,8 @@ def answer(request):
     child, reading = launch(request)
     output, began = os.read(reading, 65536), time.monotonic()
     if request["delay"] is not None:
+        if request.get("once"):
+            wait_until(Path(request["once"]).exists, 20)
         time.sleep(request["delay"])
         if request.get("aim"):
             wait_for_part(Path(request["run"]), request["aim"])
@@ -94,10 +97,15 @@ def answer(request):
 
 def wait_for_part(place, longer):
     """Wait until a file is being written in a directory, half a second at the most, and then a little longer."""
-    end = time.monotonic() + 0.5
-    while not any(place.glob(".*.part")) and time.monotonic() < end:
-        time.sleep(0.0005)
+    wait_until(lambda: any(place.glob(".*.part")), 0.5)
     time.sleep(longer)
+
+
+def wait_until(holds, seconds):
+    """Wait until something holds, so many seconds at the most."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.0005)
 
 
 def launch(request, start=None):

@@ -116,8 +116,8 @@ def test_while_pictures_are_packed(forks, tmp_path, count):
     while packing < count:
         cache = tmp_path / f"cache-{chance.random()}"
         arguments = [str(argument) for argument in (*fixed, "--cache", cache)]
-        number, delay = chance.choice([signal.SIGINT, signal.SIGTERM]), chance.uniform(0.005, 0.05)
-        end = forks.ask(arguments=arguments, number=number, delay=delay)
+        number, delay = chance.choice([signal.SIGINT, signal.SIGTERM]), chance.uniform(0, 0.05)
+        end = forks.ask(arguments=arguments, number=number, delay=delay, once=str(cache / "packs"))
         assert end["code"] == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], end["output"]
         assert not list(cache.rglob("*.part"))
         packing += "Run directory" not in end["output"] and (cache / "packs").exists()
