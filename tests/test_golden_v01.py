@@ -11,12 +11,12 @@ import json
 import math
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from golden import conditions, documents
 from safetensors.numpy import load_file
 
 import cualex
@@ -24,12 +24,7 @@ from cualex import weights
 from cualex.cli import main
 from cualex.data import division, pack, sources
 
-GOLDEN = Path(__file__).parent / "golden"
-V01 = GOLDEN / "v0.1"
-sys.path.insert(0, str(GOLDEN))
-import conditions  # noqa: E402
-import documents  # noqa: E402
-
+V01 = Path(__file__).parent / "golden/v0.1"
 STORED = json.loads((V01 / "conditions.json").read_text())
 RECORDS = {file.stem: json.loads(file.read_text()) for file in sorted((V01 / "outputs").glob("*.json"))}
 # Their values are times, or this machine's.

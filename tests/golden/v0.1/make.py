@@ -23,9 +23,8 @@ import numpy as np
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-import conditions  # noqa: E402
-import documents  # noqa: E402
+sys.path.insert(0, str(HERE.parents[1]))
+from golden import conditions, documents  # noqa: E402
 
 CLASSES = ("lamp", "mug", "ring")
 RUNS = {  # what each training is asked, and the update it is stopped at
