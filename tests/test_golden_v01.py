@@ -207,7 +207,8 @@ def distance(run, other_run, name):
 def test_a_command_prints_and_writes_what_it_did(work, name):
     record = RECORDS[name]
     result = invoke(*record["words"])
-    assert result.exit_code == record["exit_code"], result.output
+    if name != "doctor":  # which looks for this machine's faults
+        assert result.exit_code == record["exit_code"], result.output
     old = json.loads(json.dumps(record["document"]).replace(documents.PLACE, str(work)))
     new = json.loads(result.stdout)
     for file, digest in record["tensors"].items():
@@ -265,6 +266,14 @@ def test_exports_of_0_1_and_of_today_are_the_same_weights(work):
         assert invoke("export", "--to", to, "-o", f"again.{to}", "-w", best).exit_code == 0
         assert invoke("import", f"again.{to}", "-o", f"again-{to}.safetensors").exit_code == 0
         assert documents.digest(work / f"again-{to}.safetensors") == documents.digest(work / best)
+
+
+def test_options_have_the_flags_and_the_names_in_the_environment_that_they_had():
+    old, new = json.loads((V01 / "options.json").read_text()), documents.options(main)
+    assert set(old) <= set(new)
+    for command, parameters in old.items():
+        for name, flags in parameters.items():
+            assert set(flags) <= set(new[command].get(name, ())), f"{command} {name}"
 
 
 # --- the comparison itself

@@ -136,3 +136,13 @@ def both(one: object, other: object) -> object:
 def types(value: object) -> set[str]:
     """Name the types that an outline allows."""
     return set(value.split(" or ")) if isinstance(value, str) else {type(value).__name__}
+
+
+def options(command, name: str = "") -> dict[str, dict[str, list[str]]]:
+    """Return the parameters of a click command and of all below it, each with its flags."""
+    found = {
+        name: {parameter.name: [*parameter.opts, *parameter.secondary_opts] for parameter in command.params}
+    }
+    for below in getattr(command, "list_commands", lambda context: ())(None):
+        found |= options(command.get_command(None, below), f"{name} {below}".strip())
+    return found

@@ -104,6 +104,7 @@ def main() -> None:
             record(work, name, words, lambda document: document)
         for name, words in TYPES.items():
             record(work, name, words, documents.outline)
+        record_options(work)
         put(work)
 
 
@@ -203,6 +204,13 @@ def record(work: Path, name: str, words: str, form) -> None:
     (work / "outputs" / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
+def record_options(work: Path) -> None:
+    """Keep each command's options and arguments: their names, which those of the environment come from, and flags."""
+    from cualex.cli import main as command
+
+    (work / "options.json").write_text(json.dumps(documents.options(command), indent=1) + "\n")
+
+
 def put(work: Path) -> None:
     """Put the files here, without what names the machine."""
     (work / "packs").mkdir()
@@ -212,7 +220,8 @@ def put(work: Path) -> None:
     for name in ("images", "packs", "whole", "stopped", "exported", "outputs"):
         shutil.rmtree(HERE / name, ignore_errors=True)
         shutil.copytree(work / name, HERE / name, ignore=shutil.ignore_patterns("run.lock", "curves.png"))
-    shutil.copy(work / "names.txt", HERE)
+    for name in ("names.txt", "options.json"):
+        shutil.copy(work / name, HERE)
     for file in HERE.rglob("*"):
         if file.suffix in (".json", ".jsonl", ".csv", ".txt"):
             file.write_text(file.read_text().replace(str(work), documents.PLACE))
