@@ -62,7 +62,9 @@ VALUES = {  # documents that are the same on every machine
     "import-torch": "import exported/network.torch -o torch.safetensors --json",
     "import-caffe": "import exported/network.caffemodel --crop 67 --mean exported/network.binaryproto "
     "--classes names.txt -o caffe.safetensors --json",
-    "train": "train divided --network lenet5 --variant width=0.25 -b 6 --epochs 2 --name new --json",
+    # Later versions choose what is not given by the number of images.
+    "train": "train divided --network lenet5 --variant width=0.25 -b 6 --epochs 2 --lr 0.01 --schedule steps "
+    "--drop-epochs 2 --colour-noise 0 --name new --json",
 }
 TYPES = {  # documents of times and of this machine
     "doctor": "doctor --json",
