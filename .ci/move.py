@@ -163,9 +163,7 @@ def rewrite_imports(source, modules, path):
                 own = f"from {node.module} import {names}" if isinstance(node, ast.ImportFrom) else f"import {names}"
                 made.insert(0, own)
             edits.append((node, ("\n" + indent).join(made)))
-    places = [
-        (line, column, old, new) for old, new in renamed.items() for line, column in Scopes(source, old).found
-    ]
+    places = [(line, column, old, new) for old, new in renamed.items() for line, column in Scopes(source, old).found]
     for line, column, old, new in sorted(places, reverse=True):
         text = lines[line - 1].encode()
         assert text[column : column + len(old)] == old.encode(), (path, line, text)

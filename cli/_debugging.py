@@ -71,9 +71,7 @@ def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bo
             if fit.ended:
                 ended.append(fit)
     if as_json:
-        _output.document(
-            {**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]}
-        )
+        _output.document({**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]})
     elif fit.learned:
         click.echo(_learned(fit, ended))
     else:

@@ -95,9 +95,7 @@ def show(records, left, pictures: int) -> list:
     from cualex.training.records import Epoch, Notice, Update
 
     measured, name, before = [], "", 0
-    with _output.Progress(
-        "Training", sum(_updates(trial, pictures) for trial in left), "updates"
-    ) as progress:
+    with _output.Progress("Training", sum(_updates(trial, pictures) for trial in left), "updates") as progress:
         for record in records:
             if isinstance(record, Begin):
                 name = record.trial.name

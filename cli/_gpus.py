@@ -21,9 +21,7 @@ def checks() -> list[Check]:
     driver, wheels = _driver(), _cupy_wheels()
     extra = "cuda12" if driver and driver < 13000 else "cuda13"
     install = f'pip install "cualex[{extra}]"'
-    checks = [
-        Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")
-    ]
+    checks = [Check("NVIDIA driver", f"for CUDA {driver // 1000}.{driver % 1000 // 10}" if driver else "none")]
     if len(wheels) > 1:
         advice = f"two break each other: pip uninstall {' '.join(name for name, _ in wheels)}, then {install}"
         return [*checks, Check("cupy", ", ".join(map(" ".join, wheels)), advice, problem=True)]
@@ -77,9 +75,7 @@ def _ask() -> tuple[dict, str]:
 def _described(said: dict) -> list[Check]:
     """List NVRTC, the compile cache, each GPU, and whether a step can be captured."""
     advice = (
-        ""
-        if said["cache_writable"]
-        else "cannot be written, so kernels are compiled anew each time: set CUALEX_CACHE"
+        "" if said["cache_writable"] else "cannot be written, so kernels are compiled anew each time: set CUALEX_CACHE"
     )
     checks = [Check("NVRTC", said["nvrtc"]), Check("compile cache", said["cache"], advice)]
     for index, gpu in enumerate(said["gpus"]):
@@ -89,9 +85,7 @@ def _described(said: dict) -> list[Check]:
         found = f"{gpu['name']}, sm_{gpu['architecture']}, {free} free, {has}{reads}"
         lonely = len(said["gpus"]) > 1 and not peers
         advice = (
-            "what crosses to another GPU goes through the host, which is slow: try --device cuda:0"
-            if lonely
-            else ""
+            "what crosses to another GPU goes through the host, which is slow: try --device cuda:0" if lonely else ""
         )
         checks.append(Check(f"cuda:{index}", found, advice))
     if said["graphs"]:

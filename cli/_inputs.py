@@ -34,9 +34,7 @@ def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Giv
     if from_list and STDIN not in named:
         named = (*named, STDIN)
     if not named:
-        raise UsageError(
-            "no pictures were named: give files, folders, quoted globs, or - for standard input."
-        )
+        raise UsageError("no pictures were named: give files, folders, quoted globs, or - for standard input.")
     if named.count(STDIN) > 1:
         raise UsageError("- is there twice: standard input can be read only once.")
     found: list[Given] = []

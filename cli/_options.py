@@ -21,9 +21,7 @@ precision = click.option(
     type=click.Choice(["fp32", "tf32", "bf16"]),
     help="How products are computed; if not given fp32 on the CPU, and on GPUs tf32, or fp32 before sm_80.",
 )
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table."
-)
+as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table.")
 seed = click.option(
     "--seed",
     type=click.IntRange(0, 2**40 - 1),
@@ -81,9 +79,7 @@ network = click.option(
     metavar="NAME",
     help="Which network: alexnet, cifar-relu, lenet5, ...; the README lists them all.",
 )
-crop = click.option(
-    "--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square that the network sees."
-)
+crop = click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square that the network sees.")
 
 
 def batch_size(default: int | None = None) -> Callable:

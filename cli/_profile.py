@@ -116,12 +116,8 @@ def _against(measured, ms) -> None:
     rows = [_beside(row, ms) for row in torch["rows"]]
     update = torch["torch_update_milliseconds"]
     if update is not None:
-        rows.append(
-            {"layer": "update", **dict.fromkeys(list(rows[0])[1:], ""), "  PyTorch ": ms(update / 1000)}
-        )
-    click.echo(
-        "\nPyTorch, layer by layer; ratio 2: it takes twice as long. Our update is part of backward.\n"
-    )
+        rows.append({"layer": "update", **dict.fromkeys(list(rows[0])[1:], ""), "  PyTorch ": ms(update / 1000)})
+    click.echo("\nPyTorch, layer by layer; ratio 2: it takes twice as long. Our update is part of backward.\n")
     _output.table(rows)
     whole = torch["torch_milliseconds"] / 1000
     click.echo(

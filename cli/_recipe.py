@@ -57,17 +57,13 @@ _ALL = (
         metavar="FACTOR",
         help="The last dense layer learns at so many times the rate.",
     ),
-    click.option(
-        "--freeze", metavar="LAYER,...", help="Layers that do not learn, such as conv1,conv2; none for none."
-    ),
+    click.option("--freeze", metavar="LAYER,...", help="Layers that do not learn, such as conv1,conv2; none for none."),
     click.option(
         "--momentum",
         type=click.FloatRange(0, 1, max_open=True),
         help="Share of the last update that goes on.",
     ),
-    click.option(
-        "--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate."
-    ),
+    click.option("--weight-decay", type=click.FloatRange(0), help="Share of the weights lost, times the rate."),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped; 0 for none."),
     click.option(
         "--class-weights",
@@ -101,8 +97,7 @@ _ALL = (
         "--colour-noise",
         type=click.FloatRange(0),
         metavar="DEVIATION",
-        help="Shift the colours of a picture by this share of what they vary in the set: 0.1 in the paper, 0 for "
-        "none.",
+        help="Shift the colours of a picture by this share of what they vary in the set: 0.1 in the paper, 0 for none.",
     ),
     click.option(
         "--colour-components",
@@ -114,9 +109,7 @@ _ALL = (
         type=click.Choice(["crop", "centre"]),
         help="Where the mean picture is taken: at the crop, or at its centre for every crop, as in 2012.",
     ),
-    click.option(
-        "--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise."
-    ),
+    click.option("--plain-epochs", type=click.IntRange(0), metavar="N", help="The last epochs have no colour noise."),
 )
 
 
@@ -221,9 +214,7 @@ def changed(recipe, chosen: dict):
     if recipe.falls == "2012" and chosen["plain_epochs"] is not None:
         raise UsageError("--plain-epochs with --schedule 2012, which has its own: leave one of them out")
     if recipe.optimizer == "adam" and chosen["momentum"] is not None:
-        raise UsageError(
-            "--momentum with --optimizer adam, which has averages of its own: leave one of them out"
-        )
+        raise UsageError("--momentum with --optimizer adam, which has averages of its own: leave one of them out")
     if chosen["dropout"] is not None and recipe.network not in recipes.DROPPING:
         raise UsageError(f"--dropout: {recipe.network} has no dropout; leave the option out")
     if chosen["colour_noise"] and not recipe.augment:

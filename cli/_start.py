@@ -48,9 +48,7 @@ def find(resume: str | None, output: Path):
         return None
     for name, option in AT_ITS_START.items():
         if given(name):
-            raise UsageError(
-                f"--{option} with --resume, which goes on in a run that has begun: leave one of them out"
-            )
+            raise UsageError(f"--{option} with --resume, which goes on in a run that has begun: leave one of them out")
     if resume == NEWEST:
         run = Run.reopen(Run.unfinished(output))
     else:
@@ -68,6 +66,7 @@ def begin(run, network: str, seed: int, options: dict):
     before = run.arguments()
     recipe = restore.recipe(before.get("recipe"))
     before |= hold_out.of_run(before)
+    before.setdefault("keep", True)  # runs of 0.1 always kept their checkpoints
     wanted = {"network": network, "seed": seed}
     recipe = recipe.but(**{name: value for name, value in wanted.items() if given(name)})
     kept = {name: before[name] for name in KEPT if name in before and not given(name)}

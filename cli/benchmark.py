@@ -20,9 +20,7 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one pictur
     show_default=True,
     help="How often each has its turn; the medians over the rounds are given.",
 )
-@click.option(
-    "--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed."
-)
+@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed.")
 @click.option(
     "--allocator",
     type=click.Choice(["tuned", "default"]),
@@ -149,9 +147,7 @@ def _losses(train: dict) -> str:
 
 
 def _memory(document: dict) -> str:
-    peak, planned, interpreter = (
-        document[f"{name}_memory_bytes"] for name in ("peak", "planned", "interpreter")
-    )
+    peak, planned, interpreter = (document[f"{name}_memory_bytes"] for name in ("peak", "planned", "interpreter"))
     over = peak / (planned + interpreter) - 1
     return (
         f"Memory of a training step, in a process of its own: {_output.size(peak)} resident at the peak. The plan "

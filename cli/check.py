@@ -158,8 +158,7 @@ def _document(report) -> dict:
             "count": len(finding.items),
             "text": finding.text,
             "items": [
-                {"names": [_inputs.shown(name) for name in item.names], "text": item.text}
-                for item in finding.items
+                {"names": [_inputs.shown(name) for name in item.names], "text": item.text} for item in finding.items
             ],
         }
         for finding in report.findings

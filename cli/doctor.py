@@ -77,13 +77,9 @@ def _blas() -> Check:
     if not found:
         advice = "its threads cannot be held to one a worker, which makes training slow: pip install numpy"
         return Check("BLAS", "none that threadpoolctl knows", advice)
-    said = ", ".join(
-        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found
-    )
+    said = ", ".join(f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found)
     if any(pool["num_threads"] != 1 for pool in found):
-        return Check(
-            "BLAS", said, "its threads cannot be held to one a worker: set OMP_NUM_THREADS=1", problem=True
-        )
+        return Check("BLAS", said, "its threads cannot be held to one a worker: set OMP_NUM_THREADS=1", problem=True)
     return Check("BLAS", f"{said.strip()}, threads can be held to one")
 
 

@@ -54,9 +54,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.device
 @_options.precision
 @_options.as_json
-def evaluate(
-    data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing
-):
+def evaluate(data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
     """Count how often a network names the right class.
 
     DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
@@ -99,9 +97,7 @@ def evaluate(
         _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
     if pack.skipped:
         total = found.count + len(pack.skipped)
-        raise Unreadable(
-            f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted."
-        )
+        raise Unreadable(f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted.")
 
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
@@ -145,9 +141,7 @@ def _choose(source, split: str | None) -> tuple[str, str]:
         )
         return next(iter(source.splits)), "all"
     if chosen not in source.splits:
-        raise DataError(
-            f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}"
-        )
+        raise DataError(f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}")
     return chosen, chosen
 
 
@@ -189,9 +183,7 @@ def _document(found, head: dict, skipped) -> None:
 
 
 def _show(found, head: dict, skipped) -> None:
-    averaged = [
-        f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))
-    ]
+    averaged = [f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))]
     averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
     macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(

@@ -15,9 +15,7 @@ LONG = 3600.0  # seconds; above this a person is asked
 @click.command()
 @click.argument("name", required=False)
 @click.option("--list", "listed", is_flag=True, help="List the experiments with a line each.")
-@click.option(
-    "--data", default="demo", show_default=True, help="What to train on, as `cualex train` takes it."
-)
+@click.option("--data", default="demo", show_default=True, help="What to train on, as `cualex train` takes it.")
 @click.option(
     "--pictures",
     type=click.IntRange(1),
@@ -25,9 +23,7 @@ LONG = 3600.0  # seconds; above this a person is asked
     help="Train on the first N pictures, as many of each class; the experiment's own number if not given.",
 )
 @click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="Repeat with N seeds, from 0 on.")
-@click.option(
-    "--epochs", type=click.IntRange(1), metavar="N", help="Train each network for N epochs at the most."
-)
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train each network for N epochs at the most.")
 @click.option("--full", is_flag=True, help="The paper's size; says first how long that takes.")
 @_options.device
 @_options.precision

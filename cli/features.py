@@ -70,9 +70,7 @@ def features(
         _output.document(written | {"weights": path, "skipped": skipped})
     else:
         beside = f"; the names are in {names}" if names else ""
-        click.echo(
-            f"{output}: {layer} of {shape[0]:,} pictures, {'x'.join(map(str, shape[1:]))} each{beside}"
-        )
+        click.echo(f"{output}: {layer} of {shape[0]:,} pictures, {'x'.join(map(str, shape[1:]))} each{beside}")
     _inputs.finish(left_out, len(given), f"{output} has the others")
 
 

@@ -18,18 +18,14 @@ from cualex.cli import _options, _output
 )
 @click.option("--network", metavar="NAME", help="Which network it becomes, if not the one it is of.")
 @click.option("--towers", type=click.Choice(["1", "2"]), help="2: run the weights as the paper's two towers.")
-@click.option(
-    "--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square, if it is not the usual."
-)
+@click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square, if it is not the usual.")
 @click.option(
     "--classes",
     type=_options.FILE,
     metavar="FILE",
     help="A list with a class name a line; wordnet: ImageNet's by their numbers, as its folders are called.",
 )
-@click.option(
-    "--mean", type=_options.FILE, metavar="FILE", help="The mean picture: .npy or Caffe's .binaryproto."
-)
+@click.option("--mean", type=_options.FILE, metavar="FILE", help="The mean picture: .npy or Caffe's .binaryproto.")
 @_options.check
 @_options.as_json
 def import_(

@@ -79,8 +79,6 @@ def pack(
         _output.table(rows)
     if skipped := sum(len(packed.skipped) for packed in made.values()):
         said = (
-            "1 picture was left out because it"
-            if skipped == 1
-            else f"{skipped:,} pictures were left out because they"
+            "1 picture was left out because it" if skipped == 1 else f"{skipped:,} pictures were left out because they"
         )
         raise Unreadable(f"{said} could not be read; the rest is packed.")

@@ -39,12 +39,8 @@ from cualex.cli import _options, _output, _packing, _profile, _variant
     metavar="DATA",
     help="Also measure how long a step waits for pictures of this set, and how many cores make it wait for none.",
 )
-@click.option(
-    "--trace", type=_options.FILE, metavar="FILE", help="Write a timeline for Chrome or Perfetto (JSON)."
-)
-@click.option(
-    "--no-pack", is_flag=True, help="Decode the pictures of --data each time instead of packing the set."
-)
+@click.option("--trace", type=_options.FILE, metavar="FILE", help="Write a timeline for Chrome or Perfetto (JSON).")
+@click.option("--no-pack", is_flag=True, help="Decode the pictures of --data each time instead of packing the set.")
 @_options.cache
 @_options.workers
 @_options.yes

@@ -66,9 +66,7 @@ def summary(
     built = networks.build(network, **given, **_variant.read(network, variant))
     if against:
         if memory or crop:
-            raise click.UsageError(
-                f"--against with {'--memory' if memory else '--crop'}: leave one of them out."
-            )
+            raise click.UsageError(f"--against with {'--memory' if memory else '--crop'}: leave one of them out.")
         other = networks.build(against, **({"classes": classes} if classes else {}))
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:

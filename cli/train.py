@@ -16,9 +16,7 @@ from cualex.cli import _debugging, _finetuning, _options, _output, _packing, _re
 @_options.seed
 @_options.device
 @_options.precision
-@click.option(
-    "--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept."
-)
+@click.option("--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--name", default="train", show_default=True, help="Name of the run's directory.")
 @click.option(
     "--save-every",
@@ -201,9 +199,7 @@ def train(resume, network, start, pretrained, scratch, seed, output, name, as_js
         samples.write(packs[validation], run.path / "samples")
         _output.say(f"Name some pictures: cualex predict {run.path / 'samples'}")
     if skipped := sum(len(pack.skipped) for pack in packs.values()):
-        raise Unreadable(
-            f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}"
-        )
+        raise Unreadable(f"{skipped} pictures could not be read and were left out: {run.path / 'skipped.csv'}")
 
 
 def _introduce(source) -> None:

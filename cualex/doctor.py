@@ -53,9 +53,7 @@ def _captures(runtime: CupyRuntime) -> str:
     if graph is None:
         return runtime.uncaptured
     graph()
-    return (
-        "" if (device.download(y)[0] == 2 * np.arange(32)).all() else "a captured kernel gave wrong numbers"
-    )
+    return "" if (device.download(y)[0] == 2 * np.arange(32)).all() else "a captured kernel gave wrong numbers"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ The number is the exit code of the command that meets the error. Every other exc
 itself and keeps its traceback.
 """
 
-
 # Line breaks, and codes that a terminal obeys.
 _CONTROL = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 

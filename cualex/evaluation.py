@@ -91,9 +91,7 @@ class Evaluation:
             row[index] = 0
             other = self.classes[int(row.argmax())] if row.any() else ""
             share = right / total if total else None
-            rows.append(
-                {"class": name, "pictures": total, "right": right, "share": share, "taken_for": other}
-            )
+            rows.append({"class": name, "pictures": total, "right": right, "share": share, "taken_for": other})
         return rows
 
     def confusion_csv(self) -> str:

@@ -1,7 +1,7 @@
 """A network with weights, ready to name pictures.
 
-    model = cualex.load("best.safetensors")
-    model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
+model = cualex.load("best.safetensors")
+model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
 """
 
 from collections import deque

@@ -83,6 +83,4 @@ def _fault(wanted, given, constants) -> str | None:
         return f"expected an array, got {type(given).__name__}"
     if given.dtype != dtype:
         return f"expected {dtype}, got {given.dtype}"
-    return (
-        None if given.flags.c_contiguous else f"not contiguous: shape {given.shape}, strides {given.strides}"
-    )
+    return None if given.flags.c_contiguous else f"not contiguous: shape {given.shape}, strides {given.strides}"

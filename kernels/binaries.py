@@ -101,16 +101,12 @@ def _said(kernel: Kernel, architecture: int, log: str) -> str:
     """Put a compiler's log into one line: where, and the first message."""
     version = ".".join(map(str, compiler_version()))
     found = MESSAGE.search(log)
-    where, what = (
-        (f"{found[1]}, line {found[2]}", found[3]) if found else (f"{kernel.name}.cu", _first_line(log))
-    )
+    where, what = (f"{found[1]}, line {found[2]}", found[3]) if found else (f"{kernel.name}.cu", _first_line(log))
     with tempfile.NamedTemporaryFile(
         "w", prefix=f"cualex-{kernel.name}-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
         file.write(log)
-    return (
-        f"{where} does not compile for sm_{architecture} with NVRTC {version}: {what}. Whole log: {file.name}"
-    )
+    return f"{where} does not compile for sm_{architecture} with NVRTC {version}: {what}. Whole log: {file.name}"
 
 
 def _first_line(problem) -> str:

@@ -69,6 +69,4 @@ def architecture(cupy, device: int) -> int:
 
 def _device_of(launch: Launch) -> int:
     """Return the GPU that a launch's arrays lie on."""
-    return next(
-        each.device.id for each in launch.arguments if each is not None and not isinstance(each, np.generic)
-    )
+    return next(each.device.id for each in launch.arguments if each is not None and not isinstance(each, np.generic))

@@ -63,9 +63,7 @@ def parse(name: str, text: str) -> Kernel:
     """Read a kernel's signature and constants out of the text of its file."""
     found = SIGNATURE.findall(text)
     if [entry for entry, _ in found] != [name]:
-        raise ValueError(
-            f"{name}.cu must hold one kernel, of the name {name}; it holds {[e for e, _ in found]}"
-        )
+        raise ValueError(f"{name}.cu must hold one kernel, of the name {name}; it holds {[e for e, _ in found]}")
     listed: dict[str, tuple[str, ...]] = {}
     for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
         listed[kind] = (*listed.get(kind, ()), *words.split())

@@ -76,14 +76,10 @@ def caffemodel(network, tensors, old=False, double=False):
         blobs = [tensors[full] for full in (f"{name}.weight", f"{name}.bias") if full in tensors]
         if old:
             inside = field(2, "bottom") + field(3, name) + field(4, name) + field(5, V1_TYPES[layer.kind])
-            inside += b"".join(field(6, blob(each, True, double)) for each in blobs) + caffe_numbers(
-                layer, old
-            )
+            inside += b"".join(field(6, blob(each, True, double)) for each in blobs) + caffe_numbers(layer, old)
         else:
             inside = field(1, name) + field(2, V2_TYPES[layer.kind]) + field(3, "bottom")
-            inside += b"".join(field(7, blob(each, False, double)) for each in blobs) + caffe_numbers(
-                layer, old
-            )
+            inside += b"".join(field(7, blob(each, False, double)) for each in blobs) + caffe_numbers(layer, old)
         made += field(2 if old else 100, inside)
     return made
 
@@ -108,10 +104,7 @@ def onnx_tensor(name, values, raw=True):
     kind = str(values.dtype)
     data = packed(values.tolist()) if kind == "int64" and not raw else values.tobytes()
     return (
-        field(1, packed(values.shape))
-        + field(2, kinds[kind])
-        + field(8, name)
-        + field(9 if raw else lists[kind], data)
+        field(1, packed(values.shape)) + field(2, kinds[kind]) + field(8, name) + field(9 if raw else lists[kind], data)
     )
 
 
@@ -205,9 +198,7 @@ def zipped(members, compression=zipfile.ZIP_STORED):
 def pth(tensors, pickled=None):
     """Write PyTorch's zip."""
     entries = {name: rebuilt(str(key), each) for key, (name, each) in enumerate(tensors.items())}
-    storages = {
-        f"data/{key}": np.ascontiguousarray(each).tobytes() for key, each in enumerate(tensors.values())
-    }
+    storages = {f"data/{key}": np.ascontiguousarray(each).tobytes() for key, each in enumerate(tensors.values())}
     pickled = state_dict(entries) if pickled is None else pickled
     return zipped({"data.pkl": pickled, "byteorder": b"little", **storages, "version": b"3\n"})
 
@@ -273,11 +264,7 @@ def python2_npy(value):
 
     def short(data):
         data = data.encode() if isinstance(data, str) else data
-        return (
-            b"U" + bytes([len(data)]) + data
-            if len(data) < 256
-            else b"T" + struct.pack("<i", len(data)) + data
-        )
+        return b"U" + bytes([len(data)]) + data if len(data) < 256 else b"T" + struct.pack("<i", len(data)) + data
 
     def kind(letters, order, flags):
         state = tupled(number(3), short(order), b"N", b"N", b"N", number(-1), number(-1), number(flags))
@@ -290,10 +277,7 @@ def python2_npy(value):
 
     floats = kind("f4", "<", 0)
     items = b"".join(
-        short(name)
-        + b"]("
-        + b"".join(array(each.shape, floats, short(each.tobytes())) for each in parts)
-        + b"e"
+        short(name) + b"](" + b"".join(array(each.shape, floats, short(each.tobytes())) for each in parts) + b"e"
         for name, parts in value.items()
     )
     whole = array((), kind("O8", "|", 63), b"](" + b"}(" + items + b"u" + b"e")

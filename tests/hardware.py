@@ -25,9 +25,7 @@ def keep(items, on_cpu=False):
     for item in items:
         if on_cpu and (lacking := item.get_closest_marker("lacking")):
             item.add_marker(pytest.mark.skip(reason=f"the CUDA on this CPU lacks {lacking.args[0]}"))
-    for_gpus = [
-        item for item in items if wanted & set(item.fixturenames) and not item.get_closest_marker("emulator")
-    ]
+    for_gpus = [item for item in items if wanted & set(item.fixturenames) and not item.get_closest_marker("emulator")]
     return for_gpus, [item for item in items if item not in set(for_gpus)]
 
 

@@ -37,9 +37,7 @@ def _demo(rng, label):
 def _stripes(rng, label):
     y, x = _grid(SIDE)
     along, across = (y, x) if label == 0 else (x, y)
-    wave = np.sin(
-        2 * np.pi * (along + rng.uniform(-0.25, 0.25) * across) * rng.uniform(5, 10) + rng.uniform(0, 6.28)
-    )
+    wave = np.sin(2 * np.pi * (along + rng.uniform(-0.25, 0.25) * across) * rng.uniform(5, 10) + rng.uniform(0, 6.28))
     return _image(128 + 60 * wave[..., None] * rng.uniform(0.5, 1, 3) + rng.normal(0, 25, (SIDE, SIDE, 3)))
 
 
@@ -48,9 +46,7 @@ def _drawing(rng, label):
     y, x = _grid(SIDE) - rng.uniform(0.35, 0.65, (2, 1, 1))
     radius = rng.uniform(0.12, 0.25)
     inside = (x**2 + y**2 if label == 0 else np.maximum(abs(x), abs(y)) ** 2) < radius**2
-    return _image(
-        np.where(inside[..., None], rng.uniform(0, 200, 3), 250.0) + rng.normal(0, 2, (SIDE, SIDE, 3))
-    )
+    return _image(np.where(inside[..., None], rng.uniform(0, 200, 3), 250.0) + rng.normal(0, 2, (SIDE, SIDE, 3)))
 
 
 def _lines(rng, label):

@@ -72,9 +72,7 @@ def known():
 
 
 # 37 pictures in batches of 8: epochs end in the middle of a batch, and nine of them are 42 updates.
-RECIPE = Recipe(
-    network="speck", crop=11, batch=8, rate=0.01, epochs=9, drop_epochs=(6, 8), plain_epochs=2, dropout=0.0
-)
+RECIPE = Recipe(network="speck", crop=11, batch=8, rate=0.01, epochs=9, drop_epochs=(6, 8), plain_epochs=2, dropout=0.0)
 UPDATES = 42
 
 
@@ -132,9 +130,7 @@ def log(run):
     """Return the lines of the log without the fields named time_*."""
     lines = (run.path / "log.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
-    return [
-        {name: value for name, value in record.items() if not name.startswith("time_")} for record in records
-    ]
+    return [{name: value for name, value in record.items() if not name.startswith("time_")} for record in records]
 
 
 def results(run):

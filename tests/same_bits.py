@@ -1,6 +1,6 @@
 """Print the SHA-256 of what small trainings come to, a line each: equal before and after a change that moves no bit.
 
-    python tests/same_bits.py >before.txt               # five minutes on two cores; on the old commit 
+    python tests/same_bits.py >before.txt               # five minutes on two cores; on the old commit
     python tests/same_bits.py >after.txt                # on the new one, on the same machine
     diff before.txt after.txt
     python tests/same_bits.py alexnet emulator          # some of the parts alone
@@ -28,8 +28,8 @@ from PIL import Image
 
 # All that is used of cualex beside `python -m cualex`, for the emulator: the command, and the module in which
 # CupyRuntime is the runtime of GPUs.
-from cualex import placements
 from cualex.cli import main as command
+from cualex.devices import placement
 
 HERE = Path(__file__).resolve().parent
 SMALL = "--network alexnet --variant width=0.0625 --crop 67 -b 4 --epochs 1 --device cuda:0"
@@ -54,9 +54,7 @@ def main(words: list[str]) -> None:
             train(work, "demo, 8 epochs" if whole else "demo, 1 epoch", "demo" + " --epochs 1" * (not whole))
         if "alexnet" in parts:
             draw_images(work / "large", side=256, count=80)
-            recipe = (
-                "large --scratch --recipe paper --network alexnet --lr 0.001 --device cpu -b 4 --epochs 1"
-            )
+            recipe = "large --scratch --recipe paper --network alexnet --lr 0.001 --device cpu -b 4 --epochs 1"
             train(work, "alexnet at 227, cpu, 20 updates", recipe)
         draw_images(work / "small", side=76, count=20)
         for part in ("emulator", "cudart"):
@@ -93,7 +91,7 @@ def train(work: Path, name: str, words: str, part: str = "") -> None:
 
 def emulated(words: list[str]) -> None:
     """Run cualex where the GPUs are emulated."""
-    placements.CupyRuntime = EmulatedRuntime
+    placement.CupyRuntime = EmulatedRuntime
     command(words, prog_name="cualex")
 
 

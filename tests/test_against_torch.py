@@ -146,9 +146,7 @@ def test_scores_loss_and_every_gradient(problems, name, precision):
     check(problem, plan, precision)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"fuse": False}, {"device": "cpu,cpu"}], ids=["not fused", "two places"]
-)
+@pytest.mark.parametrize("settings", [{"fuse": False}, {"device": "cpu,cpu"}], ids=["not fused", "two places"])
 def test_other_plans_of_the_same_network(problems, settings):
     problem = problems(EIGHTH)
     plan = problem.plan(precision="fp64", sink="keep", outputs=(problem.scores,), **settings)

@@ -159,6 +159,5 @@ def test_a_full_or_closed_cache_is_said(tmp_path, monkeypatch):
     with pytest.raises(OutputError) as caught:
         sources.find(archive)
     assert str(caught.value) == (
-        f"{tmp_path}/file/below: the cache cannot be written (Not a directory); "
-        "set CUALEX_CACHE to another directory"
+        f"{tmp_path}/file/below: the cache cannot be written (Not a directory); set CUALEX_CACHE to another directory"
     )

@@ -198,7 +198,7 @@ def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, comman
     if damage == "directory":
         bad.mkdir()
     elif damage == "other":  # the tensors of one network, and the name of another
-        bad.write_bytes(whole.replace(b'cifar-relu', b'alexnet   '))
+        bad.write_bytes(whole.replace(b"cifar-relu", b"alexnet   "))
     elif damage != "missing":
         middle = len(whole) // 2
         flipped = whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :]
@@ -265,8 +265,7 @@ def test_a_full_disk_keeps_the_old_features(file, red, tmp_path, name):
     done = limited("features", red, "-o", place / name, "-w", file, "--layer", "conv1", limit=50_000)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"Error: cannot write {place}/{name}: the file would be larger than this system allows. "
-        "Name another place.\n"
+        f"Error: cannot write {place}/{name}: the file would be larger than this system allows. Name another place.\n"
     )
     assert tree(place) == before
 

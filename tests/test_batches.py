@@ -95,9 +95,7 @@ def test_every_crop_and_mirror_is_drawn_as_often(size, crop):
     stream = Stream(Stub(100, size), seed=5, crop=crop)
     places = size - crop + 1
     count = 200 * places if places > 1 else 2000
-    views = np.concatenate([stream._views(epoch, np.arange(100)) for epoch in range(count // 100)]).astype(
-        int
-    )
+    views = np.concatenate([stream._views(epoch, np.arange(100)) for epoch in range(count // 100)]).astype(int)
     for axis, options in ((0, places), (1, places), (2, 2)):
         counts = np.bincount(views[:, axis], minlength=options)
         assert len(counts) == options

@@ -122,9 +122,9 @@ def gradients(x, weight, bias, dy):
         np.stack(  # channels do not know of each other: each is moved alone, and all at once are too
             [
                 reference.gradient(
-                    lambda own, c=c: reference.batchnorm(
-                        own[:, None], weight[c : c + 1], bias[c : c + 1], EPSILON
-                    )[:, 0],
+                    lambda own, c=c: reference.batchnorm(own[:, None], weight[c : c + 1], bias[c : c + 1], EPSILON)[
+                        :, 0
+                    ],
                     x[:, c],
                     dy[:, c],
                 )
@@ -199,9 +199,7 @@ def test_relu_below_and_a_gradient_in_the_place_of_the_one_above(bench, rng, cha
     plain = backward(bench, x, weight, mean, variance, dy)
     taken = backward(bench, x, weight, mean, variance, dy, relu=True)
     assert_array_equal(taken[0], plain[0] * (x > 0))
-    for found, wanted in zip(
-        backward(bench, x, weight, mean, variance, dy, in_place=True), plain, strict=True
-    ):
+    for found, wanted in zip(backward(bench, x, weight, mean, variance, dy, in_place=True), plain, strict=True):
         assert_array_equal(found, wanted)
 
 
@@ -237,15 +235,11 @@ def test_averages_move_after_a_finite_loss_alone(bench, rng, loss):
     """The last channel's variance overflowed: it keeps its averages."""
     own, running = rng.uniform(1, 3, (2, 2, 1, 9)).astype(np.float32).astype(np.float64)
     own[1, 0, 8] = np.inf
-    (own_mean, own_variance), (mean, variance) = (
-        [on_numbers(bench, each) for each in pair] for pair in (own, running)
-    )
+    (own_mean, own_variance), (mean, variance) = ([on_numbers(bench, each) for each in pair] for pair in (own, running))
     control = bench.begin()
     if loss != "finite":
         bench.diverge(control)
-    bench.engine.batchnorm.average(
-        bench.device, own_mean, own_variance, mean, variance, momentum=0.75, control=control
-    )
+    bench.engine.batchnorm.average(bench.device, own_mean, own_variance, mean, variance, momentum=0.75, control=control)
     wanted = running * 0.75 + own * 0.25
     wanted[:, 0, 8] = running[:, 0, 8]
     for found, before, after in zip((mean, variance), running, wanted, strict=True):
@@ -284,9 +278,7 @@ def test_output_inside_a_border(device, rng):
     x, _, weight, bias = draw(bench, rng, (2, 2, 3, 4, 7))
     around = np.zeros((2, 2, 7, 8, 7), np.float32)
     numbers = [on_numbers(bench, each) for each in (weight, bias)]
-    on_host.forward(
-        device, bench.put(x), *numbers, around[:, :, 2:-2, 2:-2], *two(bench, (2, 7)), epsilon=EPSILON
-    )
+    on_host.forward(device, bench.put(x), *numbers, around[:, :, 2:-2, 2:-2], *two(bench, (2, 7)), epsilon=EPSILON)
     assert_array_equal(around[:, :, 2:-2, 2:-2], forward(bench, x, weight, bias)[0])
     around[:, :, 2:-2, 2:-2] = 0
     assert not around.any()

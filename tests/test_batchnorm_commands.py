@@ -44,9 +44,7 @@ def place(tmp_path_factory):
 
 def test_it_learns_and_evaluate_predict_and_features_agree(place):
     best = place / "runs" / "train" / "best.safetensors"
-    told = json.loads(
-        call("evaluate", place / "set", "-w", best, "--json", "--cache", place / "cache", "--crops", 10)
-    )
+    told = json.loads(call("evaluate", place / "set", "-w", best, "--json", "--cache", place / "cache", "--crops", 10))
     assert told["top1"] > 0.9
     shown = place / "set" / "red" / "3.png"
     named = json.loads(call("predict", shown, "-w", best, "--json"))

@@ -49,9 +49,7 @@ class Lectures(nn.Module):
 
     def __init__(self, classes, width):
         super().__init__()
-        filters, units = (
-            [round(n * width) for n in each] for each in ((96, 256, 384, 384, 256), (4096, 4096, 1000))
-        )
+        filters, units = ([round(n * width) for n in each] for each in ((96, 256, 384, 384, 256), (4096, 4096, 1000)))
         sizes = ((11, 4), (11, 1), (3, 1), (3, 1), (3, 1))
         inputs = 3
         for number, (outputs, (size, stride)) in enumerate(zip(filters, sizes, strict=True), 1):
@@ -141,11 +139,7 @@ def drop_alike(twin, plan):
 def averages(twin):
     """Return the running averages by cualex's names."""
     layers = {name: layer for name, layer in twin.named_children() if isinstance(layer, Norm)}
-    return {
-        f"{n}.{last}": getattr(norm, last).numpy()
-        for n, norm in layers.items()
-        for last in ("mean", "variance")
-    }
+    return {f"{n}.{last}": getattr(norm, last).numpy() for n, norm in layers.items() for last in ("mean", "variance")}
 
 
 def off(found, wanted):
@@ -244,9 +238,7 @@ def test_inference_uses_the_averages(size):
     assert off(plan.output("fc9")[..., 0, 0], twin.eval()(crops).detach()) <= UNIT
 
 
-@pytest.mark.parametrize(
-    ("size", "updates"), [("an eighth", 3), pytest.param("whole", 1, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("size", "updates"), [("an eighth", 3), pytest.param("whole", 1, marks=pytest.mark.slow)])
 def test_updates(size, updates):
     """Weights, velocities and averages; see test_against_torch.py for why the two rules are one.
 

@@ -166,9 +166,7 @@ def test_every_placement_on_gpus_too(emulated, precision):
 
 def test_weights_of_norms_have_no_copy_in_bfloat16():
     made = Parameters(runs.mote(), "cuda:0", precision="bf16", runtime=DryRuntime())
-    assert {name for name, _ in made.copies} == {
-        f"{layer}.weight" for layer in ("conv1", "conv2", "fc3", "fc4")
-    }
+    assert {name for name, _ in made.copies} == {f"{layer}.weight" for layer in ("conv1", "conv2", "fc3", "fc4")}
 
 
 # --- frozen layers
@@ -190,9 +188,7 @@ def test_a_frozen_layer_normalises_by_its_averages_and_keeps_them():
     np.testing.assert_allclose(plan.output("norm2"), wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(
-    "frozen", [("conv1",), ("conv1", "norm1"), ("conv1", "norm1", "conv2", "norm2", "fc3")]
-)
+@pytest.mark.parametrize("frozen", [("conv1",), ("conv1", "norm1"), ("conv1", "norm1", "conv2", "norm2", "fc3")])
 def test_what_lies_above_frozen_layers_is_trained_alike(frozen):
     """Where nothing below is trained, a norm has no gradient of its input to make."""
     made, whole = parameters(), parameters()

@@ -43,9 +43,7 @@ def played(number, ours, torch=None, without_lrn=None):
 
 
 def test_the_median_of_ratios_is_not_the_ratio_of_medians():
-    found = results.medians(
-        [played(1, 30.0, 10.0, 40.0), played(2, 8.0, 4.0, 10.0), played(3, 20.0, 20.0, 80.0)]
-    )
+    found = results.medians([played(1, 30.0, 10.0, 40.0), played(2, 8.0, 4.0, 10.0), played(3, 20.0, 20.0, 80.0)])
     assert (found["images_per_s"], found["torch_images_per_s"]) == (20, 10)
     assert (found["ratio"], found["ratio_range"]) == (2, [1, 3])
     assert (found["ratio_without_lrn"], found["ratio_without_lrn_range"]) == (0.75, [0.25, 0.8])
@@ -245,7 +243,11 @@ def test_a_second_process_that_ends_early_is_one_line(capfd):
 def checked(document, torch):
     """See that a document is complete and every figure a positive number."""
     assert set(document) == {
-        *PARTS, "peak_memory_bytes", "planned_memory_bytes", "interpreter_memory_bytes", "conditions"
+        *PARTS,
+        "peak_memory_bytes",
+        "planned_memory_bytes",
+        "interpreter_memory_bytes",
+        "conditions",
     }
     for part in PARTS:
         for name in (*OURS, *TORCH, *WITHOUT_LRN):

@@ -62,9 +62,7 @@ def test_other_constants_headers_and_architectures_are_other_binaries(folder):
 def test_a_binary_is_whole(folder):
     """CuPy cuts off the last byte of what NVRTC gives; an ELF file's sections must lie inside it."""
     data = make(Binaries(folder / "cache")).read_bytes()
-    table, size, count = (
-        int.from_bytes(data[at : at + n], "little") for at, n in ((0x28, 8), (0x3A, 2), (0x3C, 2))
-    )
+    table, size, count = (int.from_bytes(data[at : at + n], "little") for at, n in ((0x28, 8), (0x3A, 2), (0x3C, 2)))
     assert 0 < table + size * count <= len(data)
 
 

@@ -274,9 +274,7 @@ def test_classes_of_one_picture_are_in_one_split_only(tmp_path):
     assert set(found(looked(tmp_path / "set"))) == {"few"}
     result = run(tmp_path / "set")
     assert result.exit_code == 0
-    assert result.stdout.endswith(
-        "\n\nNothing wrong was found. What is listed is worth knowing, but no fault.\n"
-    )
+    assert result.stdout.endswith("\n\nNothing wrong was found. What is listed is worth knowing, but no fault.\n")
 
 
 def test_a_fault_at_the_limit_is_none(folder):

@@ -115,9 +115,7 @@ def test_the_json(spoiled):
     for entry in found:
         assert entry.keys() == {"kind", "fault", "count", "text", "items"}
         assert all(item.keys() == {"names", "text"} for item in entry["items"])
-    assert found[0]["items"] == [
-        {"names": ["train/a/0.png", "val/b/copy.png"], "text": "in train and val, as a and b"}
-    ]
+    assert found[0]["items"] == [{"names": ["train/a/0.png", "val/b/copy.png"], "text": "in train and val, as a and b"}]
 
 
 def in_zip(folder, path):

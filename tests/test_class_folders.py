@@ -64,8 +64,7 @@ def pictures(name):
     levels = (200 - 9 * number for number in range(len(SHOWN[name])))
     shades = zip(SHOWN[name], levels, strict=True)
     return [
-        encoded(Image.new("RGB", (40, 33), tuple(level * c for c in SHADES[shown])), "PNG")
-        for shown, level in shades
+        encoded(Image.new("RGB", (40, 33), tuple(level * c for c in SHADES[shown])), "PNG") for shown, level in shades
     ]
 
 
@@ -88,9 +87,7 @@ def confusion(order, folders, empty=(), split=""):
         found = evaluate(judge, finish(no_pack.unpacked(source, split or "train", 32, workers=1)), 8)
     assert found.count == found.confusion.sum() == sum(len(SHOWN[name]) for name in folders)
     rows = found.per_class()
-    assert {row["class"]: row["pictures"] for row in rows if row["pictures"]} == {
-        n: len(SHOWN[n]) for n in folders
-    }
+    assert {row["class"]: row["pictures"] for row in rows if row["pictures"]} == {n: len(SHOWN[n]) for n in folders}
     named = np.argwhere(found.confusion)
     return {(found.classes[a], found.classes[b]): int(found.confusion[a, b]) for a, b in named}
 

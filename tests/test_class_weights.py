@@ -214,8 +214,7 @@ def test_a_stopped_run_is_the_run_never_stopped_and_needs_its_weights(tmp_path, 
 def test_updates_in_four_parts_are_those_of_the_whole_batch(tmp_path):
     """But for roundings of float64: ten updates, each through eight sums up and down of at most 1,000 terms."""
     whole, parts = (
-        losses(trained(tmp_path, WEIGHTED.but(epochs=2, accumulate=count), precision="fp64")[0])
-        for count in (1, 4)
+        losses(trained(tmp_path, WEIGHTED.but(epochs=2, accumulate=count), precision="fp64")[0]) for count in (1, 4)
     )
     assert len(whole) == 10
     np.testing.assert_allclose(parts, whole, rtol=10 * 8 * 4 * 2.0**-53 * np.sqrt(1000))
@@ -281,9 +280,7 @@ def macro_recall(place, seed, **numbers):
     return last.validation.macro_recall
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))]
-)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
 def test_balanced_weights_raise_the_macro_recall(tmp_path, seed):
     """The best threshold for both classes alike is half way, and names 84 % right; for 95 and 5 % of the images it is
     so high that the small class is hardly named. A recall of 200 images deviates by 3 % at the most: 0.1 are five

@@ -97,8 +97,7 @@ def test_an_unknown_network_is_one_line(run):
     result = run("summary", "alexnt")
     assert result.exit_code == 2
     assert result.stderr == (
-        f"Error: no network is called 'alexnt'; there are {', '.join(networks.names())}. "
-        "Did you mean alexnet?\n"
+        f"Error: no network is called 'alexnt'; there are {', '.join(networks.names())}. Did you mean alexnet?\n"
     )
     assert result.stdout == ""
 

@@ -38,9 +38,7 @@ class Case:
     @property
     def out(self):
         rest = self.stride - 1 if self.round_up else 0
-        return tuple(
-            (n + 2 * self.pad - self.size + rest) // self.stride + 1 for n in (self.height, self.width)
-        )
+        return tuple((n + 2 * self.pad - self.size + rest) // self.stride + 1 for n in (self.height, self.width))
 
     @property
     def numbers(self):
@@ -198,9 +196,7 @@ def test_the_cut_of_the_batch_does_not_show(device, case, pictures, column_bytes
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_real_numbers_within_the_bound(device, case):
     arrays = draw(case, False)
-    positive = Arrays(
-        np.abs(arrays.x), np.abs(arrays.weight), np.abs(arrays.bias), [np.abs(dy) for dy in arrays.dy]
-    )
+    positive = Arrays(np.abs(arrays.x), np.abs(arrays.weight), np.abs(arrays.bias), [np.abs(dy) for dy in arrays.dy])
     magnitudes = formula(case, positive)
     rows, columns = case.out
     places = case.pictures * rows * columns
@@ -284,9 +280,7 @@ def test_full_size_along_a_random_direction(device, case):
         return sum((product(x, weight, t) * arrays.dy[t]).sum() for t in range(2))
 
     def product(x, weight, tower):
-        return reference.conv(
-            read_by(case, x, tower), of_tower(case, weight, tower), None, case.stride, case.pad
-        )
+        return reference.conv(read_by(case, x, tower), of_tower(case, weight, tower), None, case.stride, case.pad)
 
     for tower in range(2):
         bias = of_tower(case, arrays.bias, tower)[:, None, None]

@@ -40,9 +40,7 @@ def test_crop_mirror_colour_mean_and_scale(bench, rng, centred):
     control = bench.begin()
     with bench.untouched(*given):
         target = y[0] if bench.host else y
-        bench.engine.crop.forward(
-            bench.device, *given, target, crop=CROP, scale=0.5, centred=centred, control=control
-        )
+        bench.engine.crop.forward(bench.device, *given, target, crop=CROP, scale=0.5, centred=centred, control=control)
     assert_array_equal(bench.get(y)[0], bench.rounded(formula(pictures, mean, centred)))
 
 
@@ -87,9 +85,7 @@ def test_the_bits_are_those_of_the_host(device, emulated, rng, scale):
         given = [bench.put_input(values, dtype) for values, dtype in inputs]
         control = bench.begin()
         mean_there = bench.put(mean, np.float32)
-        bench.engine.crop.forward(
-            bench.device, *given, mean_there, y, crop=CROP, scale=scale, control=control
-        )
+        bench.engine.crop.forward(bench.device, *given, mean_there, y, crop=CROP, scale=scale, control=control)
         found.append(bench.get(y))
     assert_array_equal(*found)
 

@@ -73,15 +73,11 @@ def test_with_relu(bench, name):
     case, arrays = CASES[name], small(CASES[name])
     y, dweight, dbias, dx = wanted(case)
     dx = [d * (x > 0) for d, x in zip(dx, arrays.x, strict=True)]
-    equal(
-        Convolution(bench, case, arrays).all(relu=True), ([reference.relu(m) for m in y], dweight, dbias, dx)
-    )
+    equal(Convolution(bench, case, arrays).all(relu=True), ([reference.relu(m) for m in y], dweight, dbias, dx))
 
 
 @pytest.mark.parametrize("splits", [1, 3])
-@pytest.mark.parametrize(
-    "name", ["two sources for two towers", "two groups", "seventeen channels, padded", "wide"]
-)
+@pytest.mark.parametrize("name", ["two sources for two towers", "two groups", "seventeen channels, padded", "wide"])
 def test_splits_are_added_up_with_all_that_follows(bench, name, splits, monkeypatch):
     """Bias, ReLU, the second tower's part and the mask come after the sum, once."""
     case = ALL[name]
@@ -144,11 +140,7 @@ def test_a_picture_in_blocks_of_pixels(bench, pad, round_up, crop):
     channels, rows, columns = conv.picture((3, *crop), size=11, stride=4, pad=pad)
     below, right = 4 * rows - crop[0] - pad, 4 * columns - crop[1] - pad
     wide = np.pad(arrays.x[0], ((0, 0), (0, 0), (pad, below), (pad, right)))
-    blocks = (
-        wide.reshape(-1, 3, rows, 4, columns, 4)
-        .transpose(0, 3, 5, 1, 2, 4)
-        .reshape(-1, channels, rows, columns)
-    )
+    blocks = wide.reshape(-1, 3, rows, 4, columns, 4).transpose(0, 3, 5, 1, 2, 4).reshape(-1, channels, rows, columns)
     run = Convolution(bench, case, Arrays([blocks], arrays.weight, arrays.bias, arrays.dy), stride=4)
     y, dweight, dbias, _ = wanted(case)
     equal((run.forward(), *run.weight_gradient(), 0), (y, dweight, dbias, 0))
@@ -195,9 +187,7 @@ def test_the_sum_over_towers_is_that_of_two_places(bench):
     arrays = draw(case, False)
     parts = []
     for tower in range(2):
-        own = Arrays(
-            arrays.x, *(of_tower(case, p, tower) for p in (arrays.weight, arrays.bias)), arrays.dy[tower:][:1]
-        )
+        own = Arrays(arrays.x, *(of_tower(case, p, tower) for p in (arrays.weight, arrays.bias)), arrays.dy[tower:][:1])
         parts.append(Convolution(bench, replace(case, towers=1), own).input_gradient())
     together = Convolution(bench, case, arrays).input_gradient()
     for source in range(2):
@@ -244,9 +234,7 @@ def test_momentum_is_keep_and_then_the_update(bench, splits, finite, monkeypatch
     assert not weight[beyond].any()
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", "two groups", "two sources for two towers", "stride 2, a rest left over"]
-)
+@pytest.mark.parametrize("name", ["plain", "two groups", "two sources for two towers", "stride 2, a rest left over"])
 def test_agrees_with_the_host_engine(device, emulated, name):
     """Two engines, one meaning: the same numbers but for the order of the sums."""
     case = CASES[name]

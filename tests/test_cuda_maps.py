@@ -59,9 +59,7 @@ def test_the_checked_build_finds_nothing(emulated, work, precision):
 
 @every_precision
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "work", [relu, normalisation, pooling, both, dropout], ids=lambda work: work.__name__
-)
+@pytest.mark.parametrize("work", [relu, normalisation, pooling, both, dropout], ids=lambda work: work.__name__)
 def test_maps_are_written_in_whole_sectors_and_few_banks_are_asked_twice(emulated, work, precision):
     """Where channels go together: the ends of rows and pixels may cost a little more than the ideal."""
     runtime = emulated(lint=True)
@@ -71,9 +69,7 @@ def test_maps_are_written_in_whole_sectors_and_few_banks_are_asked_twice(emulate
     runtime.synchronize()
     assert runtime.requests
     for place, found in runtime.requests.items():
-        allowed = {("global", "write"): 1.15, ("shared", "write"): 1.15, ("shared", "read"): 2}.get(
-            place[1:], np.inf
-        )
+        allowed = {("global", "write"): 1.15, ("shared", "write"): 1.15, ("shared", "read"): 2}.get(place[1:], np.inf)
         assert found.cost <= allowed * found.ideal, (place, found)
 
 

@@ -48,9 +48,7 @@ def test_a_training_step_is_the_hosts(emulated, name, precision, device):
     before, found, expected = small.tensors(net), ours.unload(), host.unload()
     for parameter, start in before.items():
         moved = np.linalg.norm(expected[parameter] - start)
-        assert np.linalg.norm(found[parameter] - expected[parameter]) < ELSEWHERE[precision] * moved, (
-            parameter
-        )
+        assert np.linalg.norm(found[parameter] - expected[parameter]) < ELSEWHERE[precision] * moved, parameter
         assert moved > 0, parameter
 
 

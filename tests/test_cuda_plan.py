@@ -103,9 +103,7 @@ def host_like(precision, mode, **settings):
     def rounded(step):
         step.run()
         for operand in step.operands():
-            if operand.buffer.array.dtype == np.float32 and not operand.buffer.name.endswith(
-                ("scale", "mean")
-            ):
+            if operand.buffer.array.dtype == np.float32 and not operand.buffer.name.endswith(("scale", "mean")):
                 operand.array()[...] = bf16(operand.array())
 
     plan.run(rounded)
@@ -336,10 +334,6 @@ def test_a_touch_of_the_other_gpus_memory_is_noticed(emulated, monkeypatch):
     relu = next(step for step in plan.steps if step.name == "conv5+relu5" and step.place == 0)
     other = next(step for step in plan.steps if step.name == "conv5+relu5" and step.place == 1)
     arguments = {**relu.arrays(), "y": other.writes["y"].array()}
-    run, _ = made.devices[0].prepare(
-        lambda: made.engine.conv.forward(made.devices[0], **arguments, **relu.numbers)
-    )
-    with pytest.raises(
-        EmulationError, match=r"touches byte \d+ of y.* memory of device 1 while device 0 runs"
-    ):
+    run, _ = made.devices[0].prepare(lambda: made.engine.conv.forward(made.devices[0], **arguments, **relu.numbers))
+    with pytest.raises(EmulationError, match=r"touches byte \d+ of y.* memory of device 1 while device 0 runs"):
         run()

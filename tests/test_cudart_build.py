@@ -98,9 +98,7 @@ print(made.stat().st_ino, made.stat().st_size)
 @pytest.mark.skipif(not available(), reason="this needs Linux and g++")
 def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_path):
     code = textwrap.dedent(SEVERAL.format(tests=str(TESTS), made=str(tmp_path / "answer.so")))
-    children = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     found = {child.communicate()[0] for child in children}
     assert len(found) == 1
     assert int(found.pop().split()[1]) > 0

@@ -228,9 +228,7 @@ __global__ void one(T* y) { y[threadIdx.x] = sizeof(T); }
 def test_instances_of_templates_go_by_their_expressions(cupy):
     names = ["tools::fill<float, 7>", "tools::fill<int, 7>", "one<double>", "one<short>"]
     module = cupy.RawModule(code=TEMPLATES, options=("-std=c++17",), name_expressions=names)
-    for name, dtype, wanted in zip(
-        names, (np.float32, np.int32, np.float64, np.int16), (3.5, 3, 8, 2), strict=True
-    ):
+    for name, dtype, wanted in zip(names, (np.float32, np.int32, np.float64, np.int16), (3.5, 3, 8, 2), strict=True):
         y = cupy.zeros(3, dtype)
         module.get_function(name)((1,), (3,), (y,))
         assert y.get().tolist() == [wanted] * 3, name

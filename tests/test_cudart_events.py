@@ -4,7 +4,6 @@ A slow kernel comes first where the order matters: a wait that is forgotten show
 stand-in that runs the other stream earlier.
 """
 
-
 import numpy as np
 import pytest
 from real_cupy import (
@@ -201,9 +200,7 @@ def test_times_add_up(cupy, arrays):
         slow_add(x, target, 1, stream)
         marks.append(record(stream, timing=True))
     marks[-1].synchronize()
-    first, second, both = (
-        cupy.cuda.get_elapsed_time(marks[a], marks[b]) for a, b in ((0, 1), (1, 2), (0, 2))
-    )
+    first, second, both = (cupy.cuda.get_elapsed_time(marks[a], marks[b]) for a, b in ((0, 1), (1, 2), (0, 2)))
     assert first > 1  # 10^7 steps, each after the other, in less than a millisecond: no machine does that
     assert second > 1
     assert both == pytest.approx(first + second, abs=3 * TICK, rel=1e-6)  # one tick each; float32

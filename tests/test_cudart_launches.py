@@ -126,9 +126,7 @@ def test_every_thread_knows_where_it_is(cupy, functions):
     y = cupy.zeros((24 * 30, 12), np.int32)
     functions("where")(grid, block, (y,))
     found = {tuple(row) for row in y.get().tolist()}
-    wanted = {
-        (*position, *thread, *grid, *block) for position in np.ndindex(*grid) for thread in np.ndindex(*block)
-    }
+    wanted = {(*position, *thread, *grid, *block) for position in np.ndindex(*grid) for thread in np.ndindex(*block)}
     assert found == wanted
 
 

@@ -54,9 +54,7 @@ FAULTS = {
         "with self.cupy.cuda.Device(0) as here:\n                here.synchronize()",
         "is memory of device 0",
     ),
-    "a binary has lost its last byte": Fault(
-        "kernels/binaries.py", ' + b"\\0"', "", "CUDA_ERROR_INVALID_KERNEL_IMAGE"
-    ),
+    "a binary has lost its last byte": Fault("kernels/binaries.py", ' + b"\\0"', "", "CUDA_ERROR_INVALID_KERNEL_IMAGE"),
     "shared memory is not asked for": Fault(
         FUNCTIONS, "if launch.shared > STATIC_SHARED:", "if False:", "50000 bytes of shared memory"
     ),

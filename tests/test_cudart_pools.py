@@ -1,6 +1,5 @@
 """CuPy's pools of memory, on CUDA's rules."""
 
-
 import numpy as np
 import pytest
 from real_cupy import (

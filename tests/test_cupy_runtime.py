@@ -121,9 +121,7 @@ def test_what_keeps_cuda_from_starting_is_one_line(monkeypatch, text, words):
 
 def test_without_cupy_the_way_to_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(
-        DeviceError, match=r"GPUs need CuPy \(.*\): pip install 'cualex\[cuda13\]' \(or cuda12"
-    ):
+    with pytest.raises(DeviceError, match=r"GPUs need CuPy \(.*\): pip install 'cualex\[cuda13\]' \(or cuda12"):
         CupyRuntime()
     assert not CupyRuntime.usable()
 
@@ -214,9 +212,7 @@ class FakeGpus:
 
 
 STREAM = types.SimpleNamespace(device_id=1, ptr=0)
-WORDS = types.SimpleNamespace(
-    nbytes=8, shape=(2,), dtype=np.dtype(np.float32), data=types.SimpleNamespace(ptr=0)
-)
+WORDS = types.SimpleNamespace(nbytes=8, shape=(2,), dtype=np.dtype(np.float32), data=types.SimpleNamespace(ptr=0))
 
 
 def test_pinned_memory_is_kept_until_its_copy_has_arrived(monkeypatch):
@@ -305,9 +301,7 @@ def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
     gpus = FakeGpus(monkeypatch)
     loaded = functions.Functions(gpus.cupy, types.SimpleNamespace(make=lambda *_: tmp_path / "add.cubin"))
     kernel = types.SimpleNamespace(name="add")
-    launch = types.SimpleNamespace(
-        kernel=kernel, defines=(), arguments=(), grid=(1, 1, 1), block=32, shared=0
-    )
+    launch = types.SimpleNamespace(kernel=kernel, defines=(), arguments=(), grid=(1, 1, 1), block=32, shared=0)
     for gpu in (1, 0, 1):
         loaded.launch(launch, gpu, STREAM)
     assert gpus.noted == [(1, 1), (0, 0), (1, 1)]

@@ -36,9 +36,7 @@ CASES = {
     "blocks, and one left over": Case((dense.INPUTS + dense.UPDATED + 1, 1, 1), 33),
     "two towers": Case(towers=2, sources=2, pictures=5),
     "two sources for two towers": Case(towers=2, sources=2, shared=True, pictures=9),
-    "two sources for two towers, blocks": Case(
-        (dense.INPUTS + 1, 1, 1), 33, towers=2, sources=2, shared=True
-    ),
+    "two sources for two towers, blocks": Case((dense.INPUTS + 1, 1, 1), 33, towers=2, sources=2, shared=True),
     "two sources for one tower": Case(sources=2, shared=True),
     "one source for two towers": Case(towers=2, shared=True, pictures=1),
     "one picture, blocks of rows": Case((dense.ALONE + 1, 1, 1), 7, towers=2, sources=2, pictures=1),
@@ -74,9 +72,7 @@ def formula(case, x, weight, bias, dy):
             lambda w, read=read: reference.dense(read, w).T, weight[t], dy[t].T, step=1, apart=True
         )
         dweight.append(by_output)
-        dread.append(
-            reference.gradient(lambda x, t=t: reference.dense(x, weight[t]), read, dy[t], step=1, apart=True)
-        )
+        dread.append(reference.gradient(lambda x, t=t: reference.dense(x, weight[t]), read, dy[t], step=1, apart=True))
     dx = np.split(sum(dread), case.sources, axis=1) if case.shared else dread
     dx = np.reshape(dx, (case.sources, case.pictures, *case.maps))
     return np.array(y), np.concatenate(dweight), dy.sum(1).ravel(), dx
@@ -102,9 +98,7 @@ def engine(device, case, x, weight, bias, dy, dtype=np.float32, relu=False, down
     y, dweight, dbias, *dx = (np.full_like(array, np.nan) for array in (dy, weight, bias, *x))
     with Untouched(*x, weight, bias, dy):
         dense.forward(device, x, weight, bias, y, shared=case.shared, relu=relu)
-        dense.backward(
-            device, x, weight, dy, dx if down else None, Keep(dweight), Keep(dbias), shared=case.shared
-        )
+        dense.backward(device, x, weight, dy, dx if down else None, Keep(dweight), Keep(dbias), shared=case.shared)
     channels, rows, columns = case.maps
     back = np.reshape(dx, (case.sources, case.pictures, rows, columns, channels))
     dweight = dense.unpack(dweight, maps=case.maps, sources=sources)

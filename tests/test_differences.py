@@ -100,13 +100,9 @@ def test_a_changed_picture_is_seen(change):
 def test_a_layer_more_and_one_of_another_kind():
     network = networks.build("cifar-relu")
     more = replace(network, layers={"norm0": LRN(), **network.layers})
-    assert Difference("norm0", "layer", "", "lrn, n 5, k 2, alpha 0.0001, beta 0.75") in compare(
-        network, more
-    )
+    assert Difference("norm0", "layer", "", "lrn, n 5, k 2, alpha 0.0001, beta 0.75") in compare(network, more)
     other = replace(network, layers={**network.layers, "norm1": ReLU()})
-    assert Difference("norm1", "layer", "lrn, n 5, k 2, alpha 0.0001, beta 0.75", "relu") in compare(
-        network, other
-    )
+    assert Difference("norm1", "layer", "lrn, n 5, k 2, alpha 0.0001, beta 0.75", "relu") in compare(network, other)
 
 
 def run(*arguments):

@@ -182,12 +182,7 @@ def tested(tmp_path):
     counts = {"train": 50, "test": 9}
     return in_folder(
         tmp_path / "set",
-        [
-            f"{split}/{group}/{n}.jpg"
-            for split, count in counts.items()
-            for group in "ab"
-            for n in range(count)
-        ],
+        [f"{split}/{group}/{n}.jpg" for split, count in counts.items() for group in "ab" for n in range(count)],
     )
 
 
@@ -221,9 +216,7 @@ def test_without_a_share_nothing_validates(tested):
     assert source.validation is None
 
 
-@pytest.mark.parametrize(
-    ("val", "validates"), [("held-out", "val"), ("val-or-test", "val"), ("test", "test")]
-)
+@pytest.mark.parametrize(("val", "validates"), [("held-out", "val"), ("val-or-test", "val"), ("test", "test")])
 def test_val_validates_where_there_is_one_unless_told(tested, val, validates):
     in_folder(tested, ["val/a/1.jpg", "val/b/1.jpg"])
     source = sources.find(tested, val=val)
@@ -231,9 +224,7 @@ def test_val_validates_where_there_is_one_unless_told(tested, val, validates):
     assert source.validation == validates
 
 
-@pytest.mark.parametrize(
-    "names", [["a/1.jpg", "b/1.jpg"], ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg"], "demo"]
-)
+@pytest.mark.parametrize("names", [["a/1.jpg", "b/1.jpg"], ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg"], "demo"])
 def test_a_test_that_is_not_there_cannot_validate(tmp_path, names):
     place = "demo" if names == "demo" else in_folder(tmp_path / "set", names)
     with pytest.raises(DataError) as caught:

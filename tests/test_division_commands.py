@@ -145,9 +145,7 @@ def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):
     assert recorded["pictures"] == before
     assert (recorded["split_rule"], recorded["val"]) == ("hash-rank-0", "val-or-test")
     assert evaluated() == ("val", 6)
-    assert (
-        evaluated("plain", "--val-split", 0.5)[1] == 2 * 8
-    )  # by the run's rule: of 15 the nearest to the half
+    assert evaluated("plain", "--val-split", 0.5)[1] == 2 * 8  # by the run's rule: of 15 the nearest to the half
     ARGUMENTS.write_text(json.dumps({**recorded, "split_rule": "hash-threshold-1"}))
     result = CliRunner().invoke(main, ["train", "--resume", "runs/train", "--epochs", "4"])
     assert "not the data set of this run: 21 + 9 pictures, expected 24 + 6." in result.stderr
@@ -167,8 +165,5 @@ def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypat
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_help_says_what_validates(command):
     said = " ".join(run(command, "--help").stdout.split())
-    assert (
-        "What validates: val/ or, where there is none, images held out from train; or test/, which then"
-        in said
-    )
+    assert "What validates: val/ or, where there is none, images held out from train; or test/, which then" in said
     assert "The share of train held out for validation where the set has no val/" in said

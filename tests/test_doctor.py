@@ -113,10 +113,7 @@ def test_a_cache_that_cannot_be_made_is_a_problem_with_exit_code_1(tmp_path):
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(cli.main, ["doctor", "--cache", str(tmp_path / "file" / "below")])
     assert result.exit_code == 1
-    assert (
-        f"Problem: cache: {tmp_path}/file/below: the cache cannot be written (Not a directory)"
-        in result.stdout
-    )
+    assert f"Problem: cache: {tmp_path}/file/below: the cache cannot be written (Not a directory)" in result.stdout
     assert result.stderr == "Error: 1 to put right: cache.\n"
 
 

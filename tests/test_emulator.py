@@ -78,10 +78,7 @@ def test_shuffles(emulated, rng, word, dtype, schedule):
 
 
 def test_a_lane_that_takes_no_part_gives_poison(emulated):
-    text = (
-        ENTRY
-        + "half(float* y) { if (threadIdx.x < 16) y[threadIdx.x] = __shfl_xor_sync(0xffffu, 1.0f, 16); }"
-    )
+    text = ENTRY + "half(float* y) { if (threadIdx.x < 16) y[threadIdx.x] = __shfl_xor_sync(0xffffu, 1.0f, 16); }"
     (y,) = run_text(emulated(), text, np.zeros(16, np.float32))
     assert np.isnan(y).all()
 
@@ -105,10 +102,7 @@ VOTES = (
 def test_votes_among_threads_that_have_not_ended(emulated, schedule):
     (y,) = run_text(emulated(schedule=schedule), VOTES, np.zeros((5, 96), np.int32), block=96)
     thread = np.arange(90)
-    words = [
-        sum(1 << lane for lane in range(32) if w * 32 + lane < 90 and (w * 32 + lane) % 5 == 0)
-        for w in range(3)
-    ]
+    words = [sum(1 << lane for lane in range(32) if w * 32 + lane < 90 and (w * 32 + lane) % 5 == 0) for w in range(3)]
     assert (y[0, :90] == 30).all()
     assert (y[1:3, :90] == 1).all()
     assert np.array_equal(y[3, :90].view(np.uint32), np.array(words, np.uint32)[thread // 32])
@@ -309,6 +303,4 @@ def test_a_block_needs_less_than_64_kilobytes_of_stack_a_thread(emulated):
     )
     with pytest.raises(EmulationError, match="more than 64 KB of stack"):
         run_text(emulated(), text, np.zeros(32, np.float32))
-    assert math.isfinite(
-        run_text(emulated(), ENTRY + "fine(float* y) { y[0] = 1; }", np.zeros(1, np.float32))[0][0]
-    )
+    assert math.isfinite(run_text(emulated(), ENTRY + "fine(float* y) { y[0] = 1; }", np.zeros(1, np.float32))[0][0])

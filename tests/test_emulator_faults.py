@@ -96,10 +96,7 @@ def test_a_missing_syncwarp(emulated, rng):
     wrong = [run_text(emulated(schedule=seed), missing, x, y, block=64, shared=256)[1] for seed in SEEDS]
     assert not any(np.array_equal(each, wanted) for each in wrong)
     said = fault(emulated, missing, x, y, block=64, shared=256)
-    assert (
-        "race: reads what another thread has written since the last barrier" in said
-        or "never written" in said
-    )
+    assert "race: reads what another thread has written since the last barrier" in said or "never written" in said
 
 
 def test_a_syncwarp_of_other_lanes_does_not_help(emulated):
@@ -170,9 +167,7 @@ def test_a_thread_must_wait_for_its_copies(emulated):
     with pytest.raises(
         EmulationError, match=r"^ring: a thread ends with asynchronous copies that it has not waited for"
     ):
-        run_text(
-            emulated(), text, np.zeros((7, 64), np.float32), np.zeros(64, np.float32), block=64, shared=768
-        )
+        run_text(emulated(), text, np.zeros((7, 64), np.float32), np.zeros(64, np.float32), block=64, shared=768)
 
 
 SHIFTED = (
@@ -219,9 +214,7 @@ def test_a_bounds_slip(emulated, slip, said):
 
 
 def test_a_bounds_slip_in_shared_memory(emulated):
-    with pytest.raises(
-        EmulationError, match=r"writes 0 bytes past the end of shared memory .* at shifted.cu:4"
-    ):
+    with pytest.raises(EmulationError, match=r"writes 0 bytes past the end of shared memory .* at shifted.cu:4"):
         shifted(emulated(checked=True), inside=1)
     with pytest.raises(EmulationError, match="a thread has written past the end of shared memory"):
         shifted(emulated(), inside=1)

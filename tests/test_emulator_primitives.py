@@ -125,9 +125,7 @@ def test_load_matrix(emulated, rng, checked):
     x = rng.integers(0, 1 << 16, (4, 8, 8)).astype(np.uint16)  # matrix, row, column
     for operation, turned in (("load_matrix_x4", x), ("load_matrix_x4_transposed", x.transpose(0, 2, 1))):
         y = np.zeros((32, 4), np.uint32)
-        _, y = run_text(
-            emulated(checked=checked, schedule=4), MATRICES, x, y, OPERATION=operation, shared=1024
-        )
+        _, y = run_text(emulated(checked=checked, schedule=4), MATRICES, x, y, OPERATION=operation, shared=1024)
         low, high = turned[:, GROUP, 2 * INSIDE].T, turned[:, GROUP, 2 * INSIDE + 1].T
         assert np.array_equal(y, low | high.astype(np.uint32) << 16)
 
@@ -152,9 +150,7 @@ def test_round_tf32_is_to_nearest_with_ties_away_from_zero(emulated, rng):
         'extern "C" __global__ void round(const float* x, unsigned* y) { y[threadIdx.x] = round_tf32(x[threadIdx.x]); }'
     )
     tie = 1 + 2**-11
-    x = np.array(
-        [0, 1, tie, -tie, tie - 2**-23, tie + 2**-23, 1 + 3 * 2**-11, 3.4028e38, np.inf, -np.inf], np.float32
-    )
+    x = np.array([0, 1, tie, -tie, tie - 2**-23, tie + 2**-23, 1 + 3 * 2**-11, 3.4028e38, np.inf, -np.inf], np.float32)
     x = np.concatenate([x, (rng.standard_normal(90) * 2.0 ** rng.integers(-40, 40, 90)).astype(np.float32)])
     _, y = run_text(emulated(), text, x, np.zeros(100, np.uint32), block=100)
     mantissa, exponent = np.frexp(x.astype(np.float64))
@@ -177,9 +173,7 @@ def test_round_bf16_pair_is_to_nearest_even(emulated, rng):
     mantissa, exponent = np.frexp(x.astype(np.float64))
     wanted = np.rint(mantissa * 2**8) * 2.0 ** (exponent - 8.0)
     wanted[4:6] = np.inf
-    assert np.array_equal(
-        (y.view(np.uint16).astype(np.uint32) << 16).view(np.float32), wanted.astype(np.float32)
-    )
+    assert np.array_equal((y.view(np.uint16).astype(np.uint32) << 16).view(np.float32), wanted.astype(np.float32))
 
 
 def test_reciprocal_root(emulated):

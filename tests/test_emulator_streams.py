@@ -55,9 +55,7 @@ def test_a_kernel_cannot_touch_the_memory_of_another_device(emulated):
     first, second = two_devices(runtime)
     with pytest.raises(EmulationError) as error:
         runtime.launch(first.stream, add(second.x, first.y))
-    assert "touches byte 0 of x (float32 (8,) of device 1), memory of device 1 while device 0 runs" in str(
-        error.value
-    )
+    assert "touches byte 0 of x (float32 (8,) of device 1), memory of device 1 while device 0 runs" in str(error.value)
     assert "at add.cu:2" in str(error.value)
     second.x[:] = 3  # and it is there again when the kernel has ended
     runtime.launch(second.stream, add(second.x, second.y))
@@ -203,9 +201,7 @@ def test_a_graph_repeats_what_was_queued(emulated, order):
         y += 7 * step + 100
         total += y
     assert (runtime.download(first.stream, first.y) == y).all()
-    assert (
-        runtime.download(first.stream, second.y) == total
-    ).all()  # the first stream has waited for the second
+    assert (runtime.download(first.stream, second.y) == total).all()  # the first stream has waited for the second
 
 
 def test_a_graph_is_not_in_the_order_of_its_other_streams(emulated):

@@ -164,9 +164,7 @@ def test_a_run_says_what_it_will_write(data, tmp_path):  # noqa: F811
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("This run writes")]
-    assert line.startswith(
-        f"This run writes up to 78 kB below {tmp_path}: 2 checkpoints of 22 kB, a third while "
-    )
+    assert line.startswith(f"This run writes up to 78 kB below {tmp_path}: 2 checkpoints of 22 kB, a third while ")
     assert "it is written, 12 kB of best weights; 56 kB stay at the end; " in line
     assert line.endswith(" are free.")
 
@@ -175,9 +173,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, m
     monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: Free(10_000))
     done = trained(data, *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
     assert done.exit_code == 1
-    assert done.stderr.endswith(
-        "10 kB are free. Free some space, or name a directory on another disk with --output.\n"
-    )
+    assert done.stderr.endswith("10 kB are free. Free some space, or name a directory on another disk with --output.\n")
     assert not (tmp_path / "packs").exists()
     assert not list((tmp_path / "runs").iterdir())
 

@@ -164,7 +164,10 @@ def test_folders_are_matched_by_name(judged):
     assert (found["top1"], found["top5"]) == (28 / 37, 1.0)
     assert found["macro_recall"] == pytest.approx((4 / 7 + 15 / 19 + 9 / 11) / 3, rel=1e-12)
     assert found["classes"][0] == {
-        "class": "green", "pictures": 7, "right": 4, "share": 4 / 7,
+        "class": "green",
+        "pictures": 7,
+        "right": 4,
+        "share": 4 / 7,
         "taken_for": "red",
     }
     assert "is not divided, so all of its pictures count" in said

@@ -84,9 +84,7 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
     assert "How to read it: It says nothing." in told.stdout
     place = tmp_path / "runs/experiment-toy"
     found = json.loads((place / "result.json").read_text())
-    assert {run["run"] for run in found["runs"]} == {
-        f"{arm}-0.01-{seed}" for arm in TOY.arms for seed in (0, 1)
-    }
+    assert {run["run"] for run in found["runs"]} == {f"{arm}-0.01-{seed}" for arm in TOY.arms for seed in (0, 1)}
     for key in ("command", "begun", "processor", "numpy", "device", "load_average_before"):
         assert key in found["conditions"]
     assert found["runs"][0]["recipe"]["epochs"] == 2
@@ -100,9 +98,7 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
 def test_another_scale_is_another_directory_and_more_seeds_are_not(tmp_path, pictures):
     assert "0 of 2 trainings are done." in call(tmp_path, pictures, "toy", "--seeds", "1").stderr
     assert "experiment-toy; 2 of 4 trainings are done." in call(tmp_path, pictures, "toy").stderr
-    assert (
-        "experiment-toy-2; 0 of 2" in call(tmp_path, pictures, "toy", "--seeds", "1", "--epochs", "1").stderr
-    )
+    assert "experiment-toy-2; 0 of 2" in call(tmp_path, pictures, "toy", "--seeds", "1", "--epochs", "1").stderr
     full = call(tmp_path, pictures, "toy", "--seeds", "1", "--full", "--pictures", "30")
     assert "experiment-toy-3; 0 of 2" in full.stderr
     assert "2 trainings of 3 epochs at the most, on 12 pictures" in full.stderr
@@ -121,9 +117,7 @@ def test_fewer_pictures_than_a_batch_are_gone_through_several_times(tmp_path, pi
 def test_fewer_pictures_than_classes_are_refused_before_they_are_packed(tmp_path, pictures):
     told = call(tmp_path, pictures, "toy", "--pictures", "2")
     assert told.exit_code == 2
-    assert told.stderr.splitlines()[-1].endswith(
-        "has 3 classes, and each needs a picture; give 3 or more"
-    )
+    assert told.stderr.splitlines()[-1].endswith("has 3 classes, and each needs a picture; give 3 or more")
     assert not (tmp_path / "cache").exists()
 
 

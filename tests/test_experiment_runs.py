@@ -179,16 +179,14 @@ def test_the_same_description_goes_on_and_another_has_a_directory_of_its_own(tmp
     assert str(error.value).endswith(f"). Remove {first}.")
 
 
-@pytest.mark.parametrize("figures", ["{}, \"more\": 1", "{}", '{"another": 1.0}'])
+@pytest.mark.parametrize("figures", ['{}, "more": 1', "{}", '{"another": 1.0}'])
 def test_a_damaged_measurement_is_said(tmp_path, figures):
     trial = toy().trials(toy().scale)[0]
     (tmp_path / trial.name).mkdir()
     (tmp_path / trial.name / runner.MEASURED).write_text(
         f'{{"figures": {figures}, "diverged": null, "epochs": 1, "updates": 1, "seconds": 1.0}}'
     )
-    with pytest.raises(
-        OutputError, match=rf"measured\.json: cannot be read .*\. Remove {tmp_path}/plain-0\.01-0\."
-    ):
+    with pytest.raises(OutputError, match=rf"measured\.json: cannot be read .*\. Remove {tmp_path}/plain-0\.01-0\."):
         runner.done(tmp_path, trial, ERRORS)
 
 

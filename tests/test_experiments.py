@@ -26,12 +26,9 @@ CHANGES = {  # of the recipe, beside its network and variant, and of the layers;
         )
     },
     "normalisation": {
-        arm: ({}, {name: (LRN(alpha=ALPHA), layer) for name in ("norm1", "norm2")})
-        for arm, layer in NORMS.items()
+        arm: ({}, {name: (LRN(alpha=ALPHA), layer) for name in ("norm1", "norm2")}) for arm, layer in NORMS.items()
     },
-    "non-overlapping-pooling": {
-        "non-overlapping": ({}, {(name, "size"): (3, 2) for name in ("pool1", "pool2")})
-    },
+    "non-overlapping-pooling": {"non-overlapping": ({}, {(name, "size"): (3, 2) for name in ("pool1", "pool2")})},
     "no-exchange": {"no-exchange": ({}, {f"exchange{number}": (Exchange(), None) for number in (3, 6, 7)})},
     "no-colour-noise": {"no-colour-noise": ({"colour_noise": (0.1, 0.0)}, {})},
     "towers-specialise": {},

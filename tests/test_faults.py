@@ -60,9 +60,7 @@ def ended(run, pictures=None, recipe=TINY, **settings):
     ("arrays", "name", "value", "found", "updates"),
     [
         ("arrays", "conv3.weight", np.nan, "1 of the 102,400 weights of conv3", 3),
-        pytest.param(
-            "arrays", "conv3.bias", np.inf, "1 of the 64 biases of conv3", 3, marks=pytest.mark.slow
-        ),
+        pytest.param("arrays", "conv3.bias", np.inf, "1 of the 64 biases of conv3", 3, marks=pytest.mark.slow),
         ("velocities", "conv2.weight", np.nan, "1 of the 102,400 weights of conv2", 4),
         ("velocities", "fc4.weight", -np.inf, "1 of the 1,728 weights of fc4", 4),
     ],
@@ -70,9 +68,7 @@ def ended(run, pictures=None, recipe=TINY, **settings):
 def test_a_parameter_is_named(tmp_path, monkeypatch, arrays, name, value, found, updates):
     planted(monkeypatch, 3, set_one(arrays, name, value))
     said, count = ended(Run.create(tmp_path), recipe=TINY.but(batch=4))
-    assert (
-        f": {found} are not finite, so the rate 0.01 is too large for these weights: try --lr 0.001. " in said
-    )
+    assert f": {found} are not finite, so the rate 0.01 is too large for these weights: try --lr 0.001. " in said
     assert said.startswith(f"the loss is nan at update {updates + 1}: ")
     assert count == updates
 

@@ -36,9 +36,7 @@ def small():
     """Make a two-tower network with weights that tell all channels apart."""
     network = networks.build("alexnet", classes=3, crop=67, width=1 / 16)
     rng = np.random.default_rng(5)
-    tensors = {
-        name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in network.parameters().items()
-    }
+    tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in network.parameters().items()}
     mean = rng.uniform(90, 130, (network.stored, network.stored, 3)).astype(np.float32)
     return Model(Weights(network, tensors, list("abc"), mean))
 
@@ -56,9 +54,7 @@ def test_the_file_holds_a_row_a_picture_and_the_names_beside(file, place, tmp_pa
         alone = model.features(picture_files.load(name, 32)[None])[0]
         np.testing.assert_allclose(row, alone, rtol=1e-5)
     assert len({row.tobytes() for row in array}) == 34
-    assert result.stdout == (
-        f"{out}: pool3 of 34 pictures, 64x3x3 each; the names are in {tmp_path}/out.names.txt\n"
-    )
+    assert result.stdout == (f"{out}: pool3 of 34 pictures, 64x3x3 each; the names are in {tmp_path}/out.names.txt\n")
     assert result.stderr.splitlines()[-2].startswith(f"Left out: {place}/34.png: not a picture")
     assert result.stderr.splitlines()[-1] == f"Error: 1 of 35 pictures could not be read; {out} has the others."
 

@@ -139,9 +139,7 @@ def test_the_command(here):
     assert (arguments["recipe"]["network"], arguments["recipe"]["freeze"]) == ("speck", ["conv1"])
     kept = weights.load(here / "runs/train/best.safetensors")
     assert same(kept.tensors, found().tensors) == {"conv1"}
-    result = CliRunner().invoke(
-        main, ["train", "--resume", "runs/train", "--epochs", "2", "--freeze", "none"]
-    )
+    result = CliRunner().invoke(main, ["train", "--resume", "runs/train", "--epochs", "2", "--freeze", "none"])
     assert result.exit_code == 0, result.output
     assert 'Goes on with epochs 2 (was 1), freeze [] (was ["conv1"]).' in result.stderr
     assert json.loads((here / "runs/train/args.json").read_text())["start"] == arguments["start"]

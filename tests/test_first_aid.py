@@ -224,9 +224,7 @@ def test_one_picture_is_learned():
 
 
 def test_a_loss_that_is_no_number_names_its_layer():
-    with pytest.raises(
-        Diverged, match=r"the loss is nan at update \d: the output of \w+ is the first that is not"
-    ):
+    with pytest.raises(Diverged, match=r"the loss is nan at update \d: the output of \w+ is the first that is not"):
         fits(6, recipe=TINY.but(rate=1e9))
 
 
@@ -244,9 +242,7 @@ def test_nothing_makes_it_harder():
     recipe = overfit.plain(PAPER, 200)
     assert (recipe.augment, recipe.colour_noise, recipe.decay) == (False, 0, 0)
     network = overfit.unmasked(networks.build("alexnet", **recipe.arguments(10)))
-    assert [layer for layer in network.layers.values() if isinstance(layer, Dropout)] == [
-        MeanDropout(0.5)
-    ] * 2
+    assert [layer for layer in network.layers.values() if isinstance(layer, Dropout)] == [MeanDropout(0.5)] * 2
     assert (recipe.batch, recipe.rate) == (32, PAPER.rate)
     assert overfit.plain(PAPER, 5).batch == 5
     assert overfit.plain(PAPER, 50, batch=8).batch == 8
@@ -261,9 +257,7 @@ def losses(network, device="cpu"):
     found = evaluate(Model(begun, parameters=parameters), pictures)
     plan = Plan(parameters, 8)
     plan.put_mean(pictures.mean)
-    plan.put(
-        pictures.pictures, np.tile(Model(begun, parameters=parameters).centre(), (8, 1)), pictures.labels
-    )
+    plan.put(pictures.pictures, np.tile(Model(begun, parameters=parameters).centre(), (8, 1)), pictures.labels)
     return plan.run().result.loss, found.loss
 
 
@@ -288,9 +282,7 @@ def test_the_pictures_come_from_all_over_the_set():
 
 
 def test_more_pictures_than_there_are():
-    with pytest.raises(
-        UsageError, match="--overfit 25: the training set has 24 pictures; name as many or fewer"
-    ):
+    with pytest.raises(UsageError, match="--overfit 25: the training set has 24 pictures; name as many or fewer"):
         fits(25)
 
 

@@ -146,9 +146,7 @@ def attacks(canary):
         "a laugh a billion times": (
             torch(
                 b"]q\0"
-                + b"".join(
-                    b"(h" + bytes([n]) + (b"h" + bytes([n])) * 9 + b"tq" + bytes([n + 1]) for n in range(60)
-                )
+                + b"".join(b"(h" + bytes([n]) + (b"h" + bytes([n])) * 9 + b"tq" + bytes([n + 1]) for n in range(60))
             ),
             refused + "it fills tuple",
         ),

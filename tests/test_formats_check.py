@@ -101,9 +101,7 @@ def test_a_difference_is_an_error(cat, tmp_path):
     other = made("alexnet")
     other.tensors["fc8.bias"][2] += 1
     files = torch_export.save(tmp_path / "net", other)
-    with pytest.raises(
-        WeightsError, match=r"largest difference .*, expected at most 0\.0001\. Do not use the file\."
-    ):
+    with pytest.raises(WeightsError, match=r"largest difference .*, expected at most 0\.0001\. Do not use the file\."):
         compare.exported(files, "torch", held, cat)
 
 

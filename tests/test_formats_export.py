@@ -131,9 +131,7 @@ def test_other_networks_do_not_come_back_from_caffe_as_what_they_are_not(tmp_pat
         load.load(tmp_path / "net.caffemodel", crop=99)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in CASES if name not in ("alexnet-2012", "alexnet-batchnorm")]
-)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("alexnet-2012", "alexnet-batchnorm")])
 def test_opencv_computes_caffes_files_as_we_do(name, tmp_path):
     """alexnet-batchnorm's pools are rounded down, which Caffe can since 2019 and OpenCV cannot."""
     cv2 = pytest.importorskip("cv2")
@@ -144,9 +142,7 @@ def test_opencv_computes_caffes_files_as_we_do(name, tmp_path):
     given = pictures(held.network, 1)
     network = cv2.dnn.readNetFromCaffe(str(text), str(model))
     network.setInput(np.ascontiguousarray(seen(held.network, given - held.mean)[:, ::-1]))
-    np.testing.assert_allclose(
-        network.forward().reshape(1, -1), Model(held).probabilities(given), rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(network.forward().reshape(1, -1), Model(held).probabilities(given), rtol=0, atol=1e-5)
 
 
 def test_a_prototxt_word_for_word():
@@ -202,9 +198,7 @@ def test_pytorchs_names_and_classic_dropout(tmp_path):
     torch_export.save(tmp_path / "net", held)
     found = load_file(tmp_path / "net")
     assert found["features.10.weight"].tobytes() == held.tensors["conv5.weight"].tobytes()
-    layers = [f"features.{number}" for number in (0, 3, 6, 8, 10)] + [
-        f"classifier.{number}" for number in (1, 4, 6)
-    ]
+    layers = [f"features.{number}" for number in (0, 3, 6, 8, 10)] + [f"classifier.{number}" for number in (1, 4, 6)]
     assert set(found) == {f"{layer}.{last}" for layer in layers for last in ("weight", "bias")}
     classic = made("alexnet")
     torch_export.save(tmp_path / "classic", classic)

@@ -25,15 +25,11 @@ from cualex.formats.reading.contents import Contents
 from cualex.weights import Weights
 
 FEW, MANY = 200, 2_000
-MEGABYTES = (
-    32 + 64
-)  # a file has a tenth of one; the thread that takes the SHA-256 may reserve 64 of addresses
+MEGABYTES = 32 + 64  # a file has a tenth of one; the thread that takes the SHA-256 may reserve 64 of addresses
 SMALL = {"classes": 3, "crop": 67, "width": 88 / 4096}
 WRITERS = {
     "caffe": lambda network, tensors: foreign.caffemodel(network, foreign.caffe_order(tensors)),
-    "caffe of 2014": lambda network, tensors: foreign.caffemodel(
-        network, foreign.caffe_order(tensors), old=True
-    ),
+    "caffe of 2014": lambda network, tensors: foreign.caffemodel(network, foreign.caffe_order(tensors), old=True),
     "onnx": lambda network, tensors: foreign.zoo(network, foreign.caffe_order(tensors)),
     "numpy": lambda network, tensors: foreign.npy(foreign.layers(network, tensors)),
     "numpy of Python 2": lambda network, tensors: foreign.python2_npy(foreign.layers(network, tensors)),
@@ -61,9 +57,7 @@ def whole(kind):
     name = "alexnet-torchvision" if kind.startswith(("torch", "safe")) else "alexnet-caffe"
     name = "alexnet" if kind in OURS else name
     network = networks.build(name, **SMALL)
-    tensors = {
-        name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()
-    }
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()}
     data = WRITERS[kind](network, tensors)
     structure = np.ones(len(data), bool)
     with tempfile.NamedTemporaryFile() as file:
@@ -124,9 +118,7 @@ def damaged(kind, count):
 
 def turned(found, tensors):
     """Tell whether each tensor has its own numbers, if in another order: one bit says whether rows or columns run."""
-    return all(
-        np.array_equal(np.sort(found[name], None), np.sort(each, None)) for name, each in tensors.items()
-    )
+    return all(np.array_equal(np.sort(found[name], None), np.sort(each, None)) for name, each in tensors.items())
 
 
 def each_damaged(count):

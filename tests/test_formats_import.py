@@ -19,9 +19,7 @@ from cualex.model import Model
 SMALL = {"classes": 3, "crop": 99, "width": 1 / 16}  # the last maps of Caffe's have a side of 2
 WAYS = {
     "caffe": lambda network, tensors: foreign.caffemodel(network, foreign.caffe_order(tensors)),
-    "caffe of 2014": lambda network, tensors: foreign.caffemodel(
-        network, foreign.caffe_order(tensors), old=True
-    ),
+    "caffe of 2014": lambda network, tensors: foreign.caffemodel(network, foreign.caffe_order(tensors), old=True),
     "onnx zoo": lambda network, tensors: foreign.zoo(network, foreign.caffe_order(tensors)),
     "numpy": lambda network, tensors: foreign.npy(foreign.layers(network, tensors)),
     "numpy, bytes": lambda network, tensors: foreign.npy(foreign.layers(network, tensors), bytes),
@@ -95,10 +93,7 @@ def test_one_number_in_each_layout():
     for name, shape in network.parameters().items():
         layer, last = name.split(".")
         layers.setdefault(layer, [None, None])[last == "bias"] = np.zeros(shape, np.float32)
-    hwio = {
-        name: [w.transpose(2, 3, 1, 0).copy() if w.ndim == 4 else w.T.copy(), b]
-        for name, (w, b) in layers.items()
-    }
+    hwio = {name: [w.transpose(2, 3, 1, 0).copy() if w.ndim == 4 else w.T.copy(), b] for name, (w, b) in layers.items()}
     hwio["conv1"][0][2, 7, 0, 1] = 5  # row 2, column 7, blue, filter 1
     hwio["fc6"][0][(1 * 2 + 0) * 16 + 9, 4] = 7  # row 1, column 0, channel 9 of 16, output 4
     hwio["conv2"][0][4, 1, 2, 11] = 9  # channel 2 of its group: filter 11 of 16 is of the second group
@@ -144,8 +139,7 @@ def caffe_twin(torch, x, blobs, pooled_first):
 
     for number in range(1, 6):
         weight, bias = (
-            torch.from_numpy(np.ascontiguousarray(blobs[f"conv{number}.{last}"]))
-            for last in ("weight", "bias")
+            torch.from_numpy(np.ascontiguousarray(blobs[f"conv{number}.{last}"])) for last in ("weight", "bias")
         )
         stride, pad = ((4, 0), (1, 2), (1, 1), (1, 1), (1, 1))[number - 1]
         x = functional.conv2d(x, weight, bias, stride, pad, groups=x.shape[1] // weight.shape[1]).relu()
@@ -255,9 +249,7 @@ def test_a_mean_of_another_size_is_refused(imported, rng, tmp_path):
     with pytest.raises(DataError) as caught:
         imported(foreign.caffemodel(network, tensors), crop=99, mean=tmp_path / "mean.npy")
     side = network.stored
-    assert (
-        str(caught.value) == f"{tmp_path}/mean.npy: a mean of 3x5x5, expected 3 numbers or 3x{side}x{side}."
-    )
+    assert str(caught.value) == f"{tmp_path}/mean.npy: a mean of 3x5x5, expected 3 numbers or 3x{side}x{side}."
 
 
 def test_classes_come_from_a_list_or_are_numbered(imported, rng, tmp_path):
@@ -345,9 +337,7 @@ def test_networks_that_differ_in_more_than_factors_are_refused(imported, rng):
     data = foreign.caffemodel(network, tensors)
     line = refused(imported, data, crop=99, network="alexnet")
     assert line.startswith("caffenet's weights cannot run as alexnet: ")
-    assert (
-        refused(imported, data, crop=99, towers=2) == "caffenet has no form of 2 towers. Leave out --towers."
-    )
+    assert refused(imported, data, crop=99, towers=2) == "caffenet has no form of 2 towers. Leave out --towers."
 
 
 # --- the command
@@ -377,9 +367,6 @@ def test_the_command_refuses_in_one_line(tmp_path):
     (tmp_path / "x").write_bytes(b"\x89HDF\r\n\x1a\n")
     done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "x")])
     assert (done.exit_code, done.stdout) == (1, "")
-    assert (
-        done.stderr
-        == f"Error: {tmp_path}/x: HDF5, which is not read. Save it as safetensors, or as a caffemodel.\n"
-    )
+    assert done.stderr == f"Error: {tmp_path}/x: HDF5, which is not read. Save it as safetensors, or as a caffemodel.\n"
     done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "x"), "--network", "alexnt"])
     assert done.exit_code in (1, 2)

@@ -23,9 +23,7 @@ def network():
 @pytest.fixture
 def tensors(rng, network):
     """Make numbers that are all different."""
-    return {
-        name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()
-    }
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()}
 
 
 @pytest.fixture
@@ -128,21 +126,15 @@ def test_pytorch_written_by_itself(found, tensors, zipped):
 def test_numpy_dictionary(found, network, tensors, names, pairs):
     """NumPy's own, with a list for each layer, and the converter's with a dictionary for each."""
     layers = foreign.layers(network, tensors)
-    expected = {
-        f"{name}.{index}": values for name, parts in layers.items() for index, values in enumerate(parts)
-    }
+    expected = {f"{name}.{index}": values for name, parts in layers.items() for index, values in enumerate(parts)}
     if not pairs:
-        layers = {
-            name: dict(zip(("weights", "biases"), parts, strict=True)) for name, parts in layers.items()
-        }
+        layers = {name: dict(zip(("weights", "biases"), parts, strict=True)) for name, parts in layers.items()}
     equal(found(foreign.npy(layers, names))[1], expected)
 
 
 def test_numpy_dictionary_of_python_2(found, network, tensors):
     layers = foreign.layers(network, tensors)
-    expected = {
-        f"{name}.{index}": values for name, parts in layers.items() for index, values in enumerate(parts)
-    }
+    expected = {f"{name}.{index}": values for name, parts in layers.items() for index, values in enumerate(parts)}
     file = foreign.python2_npy(layers)
     held = np.load(io.BytesIO(file), allow_pickle=True, encoding="latin1").item()
     assert np.array_equal(held["fc6"][0], layers["fc6"][0])  # so it is what NumPy itself would read

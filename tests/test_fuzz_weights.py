@@ -65,9 +65,7 @@ def whole():
     shapes = network.parameters()
     tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     mean = rng.uniform(0, 255, (network.stored, network.stored, 3)).astype(np.float32)
-    held = Weights(
-        network, tensors, ["cat", "dog", "é"], mean, {"fc8.bias": tensors["fc8.bias"]}, {"seed": "7"}
-    )
+    held = Weights(network, tensors, ["cat", "dog", "é"], mean, {"fc8.bias": tensors["fc8.bias"]}, {"seed": "7"})
     with tempfile.TemporaryDirectory() as place:
         weights.save(Path(place) / "w", held)
         return held, (Path(place) / "w").read_bytes()
@@ -104,9 +102,7 @@ def forged(rng, data):
         entry |= {"dtype": ["I32", "F32"][len(entry["shape"]) % 2], "shape": entry["shape"][::-1]}
     elif name == "__metadata__" and entry[key][:1] in ("{", "["):
         inside = json.loads(entry[key])
-        place = (
-            list(inside)[rng.integers(len(inside))] if isinstance(inside, dict) else rng.integers(len(inside))
-        )
+        place = list(inside)[rng.integers(len(inside))] if isinstance(inside, dict) else rng.integers(len(inside))
         inside[place] = {**inside[place], "width": value} if isinstance(inside[place], dict) else value
         entry[key] = json.dumps(inside)
     else:

@@ -114,18 +114,14 @@ def test_the_schedule_goes_on_where_it_was(tmp_path):
     stop(training(run), 30)
     records = [record for record in training(run, RECIPE.but(epochs=7)) if isinstance(record, Update)]
     assert {record.rate for record in records} == {0.01 / 10}
-    records = [
-        record for record in training(run, RECIPE.but(epochs=8, rate=0.5)) if isinstance(record, Update)
-    ]
+    records = [record for record in training(run, RECIPE.but(epochs=8, rate=0.5)) if isinstance(record, Update)]
     assert {record.rate for record in records} == {0.5}
 
 
 def test_a_finished_run_says_so_and_goes_on_with_more_epochs(tmp_path):
     run = Run.create(tmp_path)
     list(training(run, RECIPE.but(epochs=2)))
-    with pytest.raises(
-        UsageError, match=r"train is finished, after 2 epochs\. Give more --epochs to go on\."
-    ):
+    with pytest.raises(UsageError, match=r"train is finished, after 2 epochs\. Give more --epochs to go on\."):
         training(run, RECIPE.but(epochs=2))
     assert updates(training(run, RECIPE.but(epochs=3))) == [11, 12, 13, 14]
     assert run.outcome()["epochs"] == 3
@@ -157,6 +153,4 @@ def test_another_machine_goes_on_and_says_so(stopped, monkeypatch):
     assert notices(records)[1] == (
         f'On another type of machine the bits may differ: processor "an abacus" (was "{here["processor"]}").'
     )
-    assert any(
-        line.get("machine") == {"processor": [here["processor"], "an abacus"]} for line in log(stopped)
-    )
+    assert any(line.get("machine") == {"processor": [here["processor"], "an abacus"]} for line in log(stopped))

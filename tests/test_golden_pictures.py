@@ -156,9 +156,7 @@ def test_orientation_of_jpegs(mode, code):
     stored = np.kron(np.array([[0, 80, 160], [240, 200, 40]], np.uint8), np.ones((16, 16), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = code
-    decoded = images.decode(
-        encoded(Image.fromarray(stored).convert(mode), "JPEG", quality=95, exif=exif), "x"
-    )
+    decoded = images.decode(encoded(Image.fromarray(stored).convert(mode), "JPEG", quality=95, exif=exif), "x")
     expected = ORIENTATIONS[code](np.repeat(stored[:, :, None], 3, axis=2)).astype(int)
     assert decoded.shape == expected.shape
     assert np.abs(decoded - expected).max() <= 12
@@ -247,9 +245,7 @@ GOLDEN = {
     "BMP": encoded(DRAWN, "BMP"),
     "BMP, palette": encoded(Image.fromarray(DRAWN).quantize(4), "BMP"),
     "TIFF": encoded(DRAWN, "TIFF", compression="tiff_lzw"),
-    "TIFF, CMYK": encoded(
-        Image.fromarray(np.dstack([255 - DRAWN, np.zeros((32, 48), np.uint8)]), "CMYK"), "TIFF"
-    ),
+    "TIFF, CMYK": encoded(Image.fromarray(np.dstack([255 - DRAWN, np.zeros((32, 48), np.uint8)]), "CMYK"), "TIFF"),
     "PPM": encoded(DRAWN, "PPM"),
 }
 

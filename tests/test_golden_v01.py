@@ -22,7 +22,8 @@ from safetensors.numpy import load_file
 import cualex
 from cualex import weights
 from cualex.cli import main
-from cualex.data import division, pack, sources
+from cualex.data import pack, sources
+from cualex.data.sources import hold_out
 
 V01 = Path(__file__).parent / "golden/v0.1"
 STORED = json.loads((V01 / "conditions.json").read_text())
@@ -80,7 +81,7 @@ def other(kind):
 
 def v01_source(work):
     """Find the set as 0.1 divided it."""
-    return sources.find(work / "images", split_rule=division.FIRST_RULE, val=division.FIRST_VALIDATING)
+    return sources.find(work / "images", split_rule=hold_out.FIRST_RULE, val=hold_out.FIRST_VALIDATING)
 
 
 def packed(split, size):

@@ -86,9 +86,7 @@ def test_weights_that_have_grown_out_of_proportion_are_no_fault(scale, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar-relu", "alexnet"])
 def test_networks_of_ours(name):
-    arguments = (
-        {"classes": 3, "crop": 27} if name == "cifar-relu" else {"classes": 3, "crop": 67, "width": 1 / 8}
-    )
+    arguments = {"classes": 3, "crop": 27} if name == "cifar-relu" else {"classes": 3, "crop": 67, "width": 1 / 8}
     network = networks.build(name, **arguments)
     pictures = runs.Squares()
     pictures.size = network.stored
@@ -151,9 +149,7 @@ def passing(module, function):
         (scaled(host.lrn, "backward", "dx", 1.001), "norm1", "dx"),
         (scaled(host.lrn, "backward", "dx", np.nan), "norm1", "dx"),
     ],
-    ids=lambda given: (
-        given if isinstance(given, str) else f"{given[0].__name__.rpartition('.')[2]}.{given[1]}"
-    ),
+    ids=lambda given: given if isinstance(given, str) else f"{given[0].__name__.rpartition('.')[2]}.{given[1]}",
 )
 def test_a_planted_fault_is_found_and_its_layer_named(monkeypatch, fault, layer, what):
     monkeypatch.setattr(*fault)
@@ -163,9 +159,7 @@ def test_a_planted_fault_is_found_and_its_layer_named(monkeypatch, fault, layer,
     wrong = next(row for row in rows if not row.right)
     assert wrong.layer == layer
     found = {"dx": wrong.dx, **wrong.parameters}
-    assert [name for name, value in found.items() if value is not None and value > gradient_check.TOLERANCE] == [
-        what
-    ]
+    assert [name for name, value in found.items() if value is not None and value > gradient_check.TOLERANCE] == [what]
 
 
 def test_the_second_term_of_the_normalisation_is_missed(monkeypatch):

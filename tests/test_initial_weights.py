@@ -51,9 +51,7 @@ def test_norms_begin_with_one_and_zero():
     drawn = initial.draw(networks.build("alexnet-batchnorm", crop=215, width=1 / 32), 0)
     for last, value in {"weight": 1, "bias": 0, "mean": 0, "variance": 1}.items():
         assert (drawn[f"norm7.{last}"] == value).all()
-    assert drawn["conv3.weight"].std() == pytest.approx(
-        glorot(drawn["conv3.weight"].shape) / math.sqrt(3), rel=0.1
-    )
+    assert drawn["conv3.weight"].std() == pytest.approx(glorot(drawn["conv3.weight"].shape) / math.sqrt(3), rel=0.1)
 
 
 def test_only_glorot_and_normal_weights_are_drawn():

@@ -142,9 +142,7 @@ def compiled(cuobjdump, tmp_path):
         path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
         text = disassemble(path)
         found = USED.search(text)
-        figures = dict(
-            zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True)
-        )
+        figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
         return launch, figures, text
 
     def all_of(wanted, architecture):
@@ -160,9 +158,7 @@ def check(launch, figures, sass, architecture):
     assert figures["stack"] == figures["local"] == 0, what
     assert not re.search(r"\b(LDL|STL)\b", sass), what
     assert figures["registers"] * launch.block <= 65536, what
-    if wide := WIDE.get(
-        launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)
-    ):
+    if wide := WIDE.get(launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)):
         assert wide in sass, f"{what}: maps are not written {wide}"
     if "TILE_DEPTH" not in launch.kernel.constants:
         return
@@ -220,8 +216,7 @@ def test_every_architecture_has_a_kernel_for_every_precision_promised_there():
             there = {
                 launch.kernel.name
                 for launch in launches()
-                if launch.constants.get("PRECISION") in words
-                and architecture in row(launch.kernel, launch.constants)
+                if launch.constants.get("PRECISION") in words and architecture in row(launch.kernel, launch.constants)
             }
             assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient"} <= there, (
                 architecture,
@@ -238,7 +233,5 @@ def test_the_precisions_of_a_gpu(architecture, has):
 
 
 def test_a_gpu_that_is_too_old_is_said():
-    with pytest.raises(
-        DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"
-    ):
+    with pytest.raises(DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"):
         precisions(70)

@@ -166,9 +166,7 @@ def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
     recipe, looks = runs.RECIPE.but(epochs=1, batch=37), []
     for device, precision in (("cpu", None), ("cuda:0", "fp32"), ("cuda:0,cuda:0", "fp32")):
         settings = {"device": device, "precision": precision, "watched": True}
-        records = list(
-            loop.train(recipe, runs.Squares(), runs.Squares(4, seed=1), Run.create(tmp_path), **settings)
-        )
+        records = list(loop.train(recipe, runs.Squares(), runs.Squares(4, seed=1), Run.create(tmp_path), **settings))
         looks.append(next(record.layers for record in records if isinstance(record, Epoch)))
     host, one, two = looks
     assert one.activity == two.activity
@@ -195,9 +193,7 @@ FOUND = Figures(
 
 
 def test_what_is_found_is_a_line_or_a_table():
-    assert _layers.line(FOUND) == (
-        "  |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead: relu1 3%"
-    )
+    assert _layers.line(FOUND) == ("  |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead: relu1 3%")
     lost = replace(FOUND, activity=FOUND.activity | {"relu2": Activity(1.0, 1.0)})
     assert _layers.line(lost).endswith("; dead: relu1 3%, relu2 100%; nothing passes relu2: the rate is too large")
     assert _layers.table(FOUND) == [

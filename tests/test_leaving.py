@@ -37,9 +37,7 @@ def test_in_the_middle_of_validation(whole, tmp_path, monkeypatch):
     """The epoch's updates are done and saved, and the run goes on with its validation."""
     run = Run.create(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Model, "plan", signalled_in(Model.plan, signal.SIGINT)
-        )  # each validation asks for it once
+        patch.setattr(Model, "plan", signalled_in(Model.plan, signal.SIGINT))  # each validation asks for it once
         with pytest.raises(KeyboardInterrupt):
             list(training(run))
     state = State.of(run.checkpoint())

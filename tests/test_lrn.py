@@ -93,9 +93,7 @@ def test_without_a_constant(bench, rng, channels):
 def test_more_channels_than_a_block_has_threads(cuda_bench, rng, channels):
     """The differences would take long: the host's gradient in float64 stands for them."""
     x, dy = draw(cuda_bench, rng, (1, 2, 1, 2, channels))
-    found, wanted = (
-        run(b, x, dy, CONSTANTS["loud"]) for b in (cuda_bench, Bench(HostDevice(precision="fp64")))
-    )
+    found, wanted = (run(b, x, dy, CONSTANTS["loud"]) for b in (cuda_bench, Bench(HostDevice(precision="fp64"))))
     bounds = allowed(cuda_bench, *map(pixels, (x, dy)), **CONSTANTS["loud"])
     for got, right, bound in zip(found, wanted, bounds, strict=True):
         assert (np.abs(pixels(got) - pixels(right)) <= bound).all()
@@ -115,9 +113,7 @@ def check(bench, x, dy, numbers):
     assert (np.abs(dx - reference.gradient(formula, x, dy, apart=True)) <= backward + difference).all()
 
 
-@pytest.mark.parametrize(
-    "numbers", [CONSTANTS["loud"], CONSTANTS["beta a half"]], ids=["loud", "beta a half"]
-)
+@pytest.mark.parametrize("numbers", [CONSTANTS["loud"], CONSTANTS["beta a half"]], ids=["loud", "beta a half"])
 @pytest.mark.parametrize("channels", [11, 24])
 def test_small_changes(bench, rng, numbers, channels):
     """The window reaches n // 2 channels to each side within the tower, and nothing else."""
@@ -190,9 +186,7 @@ def test_pooled_equals_the_two_steps_where_windows_reach_beyond_the_end(bench, r
     compare_pooled(bench, rng, CONSTANTS["loud"], True, shape, size, stride, round_up=True)
 
 
-@pytest.mark.parametrize(
-    "limits", [{"TILE": 1}, {"BLOCKS": 1}, {"TILE": 2000}, {"STATIC_SHARED": 9 * 16 * 2}], ids=str
-)
+@pytest.mark.parametrize("limits", [{"TILE": 1}, {"BLOCKS": 1}, {"TILE": 2000}, {"STATIC_SHARED": 9 * 16 * 2}], ids=str)
 def test_pooled_equals_the_two_steps_however_it_is_cut_up(cuda_bench, rng, monkeypatch, limits):
     """Into segments, bands and chunks of channels, the last of them smaller."""
     for name, value in limits.items():

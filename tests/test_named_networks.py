@@ -17,9 +17,7 @@ from cualex.plan import Plan
 from cualex.training import recipes
 from cualex.weights.parameters import Parameters
 
-torch = pytest.importorskip(
-    "torch", reason="PyTorch is not installed: no second opinion on the named networks"
-)
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: no second opinion on the named networks")
 
 import torch_networks as theirs  # noqa: E402 (it needs torch)
 from test_against_torch import Problem as Whole  # noqa: E402
@@ -154,9 +152,9 @@ def test_every_network_has_a_recipe_that_fits_it(name, named):
 @pytest.mark.parametrize("name", SHAPES)
 def test_shapes(name):
     stages = networks.build(name).stages()
-    assert [
-        stage.output[1] for stage in stages if stage.layer.kind in ("conv", "maxpool", "averagepool")
-    ] == SHAPES[name]
+    assert [stage.output[1] for stage in stages if stage.layer.kind in ("conv", "maxpool", "averagepool")] == SHAPES[
+        name
+    ]
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -207,6 +205,4 @@ def test_a_step_in_float32(problems, name):
     norms = sum(isinstance(layer, LRN) for layer in problem.network.layers.values())
     tolerance, found = UNIT * math.sqrt(problem.terms + norms * (3 * 35) ** 2), plan.gradients()
     assert plan.result.loss == pytest.approx(loss, rel=tolerance)
-    assert {
-        name: share for name in found if not (share := off(found[name], gradients[name])) <= tolerance
-    } == {}
+    assert {name: share for name in found if not (share := off(found[name], gradients[name])) <= tolerance} == {}

@@ -75,9 +75,7 @@ def test_gradients_come_back_in_the_same_order(settings, reader):
     """A weight's gradient is its output's times its input, 1 to 6 in the order in which the tower has them."""
     net = network(True, reader)
     given = tensors(net, np.zeros((2 * OUTPUTS, 2 * UNITS), np.float32))
-    given["fc3.weight"] = np.eye(3, 2 * OUTPUTS, k=1, dtype=np.float32) + np.eye(
-        3, 2 * OUTPUTS, dtype=np.float32
-    )
+    given["fc3.weight"] = np.eye(3, 2 * OUTPUTS, k=1, dtype=np.float32) + np.eye(3, 2 * OUTPUTS, dtype=np.float32)
     _, plan = run(net, given, settings)
     gradient = plan.gradients()["read2.weight"].reshape(2, OUTPUTS, 2 * UNITS)
     bias = plan.gradients()["read2.bias"].reshape(2, OUTPUTS)

@@ -29,9 +29,7 @@ class Job:
     length: updates an epoch.  done: updates that an earlier start had done.
     """
 
-    def __init__(
-        self, clock, first=5.0, each=lambda _: 1.0, end=0.5, length=20, epochs=10, done=0, classes=5
-    ):
+    def __init__(self, clock, first=5.0, each=lambda _: 1.0, end=0.5, length=20, epochs=10, done=0, classes=5):
         self.clock, self.first, self.each, self.end = clock, first, each, end
         self.length, self.epochs, self.done, self.classes = length, epochs, done, classes
 
@@ -40,9 +38,7 @@ class Job:
             seconds = self.first if update == self.done + 1 else self.each(update)
             self.clock.now += seconds
             epoch = -(-update // self.length)
-            yield Update(
-                update, self.length * self.epochs, epoch, self.epochs, 1.609, 0.22, 0.01, BATCH, seconds, 0.0
-            )
+            yield Update(update, self.length * self.epochs, epoch, self.epochs, 1.609, 0.22, 0.01, BATCH, seconds, 0.0)
             if update % self.length == 0:
                 self.clock.now += self.end
                 yield Epoch(epoch, self.epochs, 1.609, found(self.classes), True, 0.0001, 75.0)
@@ -84,9 +80,7 @@ def told(job, monkeypatch, validated=60, written=0):
             {},
             id="updates differ, and checkpoints come between",
         ),
-        pytest.param(
-            {"each": lambda update: 2.0 if update % 2 else 1.0, "length": 2}, {}, id="two kinds of them"
-        ),
+        pytest.param({"each": lambda update: 2.0 if update % 2 else 1.0, "length": 2}, {}, id="two kinds of them"),
         pytest.param({"done": 90, "first": 40.0}, {}, id="a run that goes on"),
     ],
 )
@@ -120,10 +114,7 @@ def test_validation_that_is_forgotten_is_found(clock, monkeypatch):
 def test_a_training_that_ends_early_ends_its_bar(clock, capsys):
     records = list(Job(clock, length=4, epochs=2).records())
     records = [record for record in records if record.epoch == 1]
-    ended = [
-        Update(**(vars(record) | {"updates": 4})) if isinstance(record, Update) else record
-        for record in records
-    ]
+    ended = [Update(**(vars(record) | {"updates": 4})) if isinstance(record, Update) else record for record in records]
     _training.show([*records[:2], *ended[2:]], None, _training.Pace(60, 0))
     assert capsys.readouterr().err.splitlines()[-1].startswith("Training: 128/128 images, ")
 
@@ -151,10 +142,7 @@ def screen(monkeypatch, columns, job):
     draw = _output.Progress._draw
     monkeypatch.setattr(_output.Progress, "_draw", lambda self: (draw(self), self._bar.refresh()))
     _training.show(job.records(), None, _training.Pace(60, 0))
-    return [
-        line.rstrip()
-        for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))
-    ]
+    return [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])

@@ -64,9 +64,7 @@ def test_a_split_is_decoded_in_order(folder, make, split):
     assert pack.classes == ("ant", "bee")
     assert pack.skipped == ()
     if split == "train":
-        assert pack.names == tuple(
-            f"train/{n}/{i}.png" for n, k in (("ant", 4), ("bee", 5)) for i in range(k)
-        )
+        assert pack.names == tuple(f"train/{n}/{i}.png" for n, k in (("ant", 4), ("bee", 5)) for i in range(k))
         assert pack.labels.tolist() == [0] * 4 + [1] * 5
     else:
         assert pack.labels.tolist() == [1] * 3
@@ -143,9 +141,7 @@ def test_a_file_that_goes_while_unpacked_is_an_error_and_no_other_picture(folder
     (folder / "train/bee/2.png").unlink()
     out = np.zeros((2, SIZE, SIZE, 3), np.uint8)
     pack.read(np.array([5, 7]), out)
-    with pytest.raises(
-        PictureError, match=r"^train/bee/2\.png: cannot be read \(No such file or directory\)$"
-    ):
+    with pytest.raises(PictureError, match=r"^train/bee/2\.png: cannot be read \(No such file or directory\)$"):
         pack.read(np.array([5, 6]), out)
 
 
@@ -315,9 +311,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_is_needed(folder, cache, monke
     needed = 9 * SIZE * SIZE * 3
     assert packs.needed(sources.find(folder), "train", SIZE) == needed
     message = str(caught.value)
-    assert message.startswith(
-        f"{cache}/packs: the cache cannot be written ({FULL}; {needed / 1e9:.3g} GB needed, "
-    )
+    assert message.startswith(f"{cache}/packs: the cache cannot be written ({FULL}; {needed / 1e9:.3g} GB needed, ")
     assert message.endswith(
         " GB free); set CUALEX_CACHE to another directory, or decode each time with --no-pack where the command has it"
     )
@@ -329,9 +323,7 @@ def test_a_file_size_limit_is_a_full_disk_too(folder, cache):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (9 * 32 * 32 * 3 - 1, hard))
-        with pytest.raises(
-            OutputError, match=r"the cache cannot be written \(File too large\); set CUALEX_CACHE"
-        ):
+        with pytest.raises(OutputError, match=r"the cache cannot be written \(File too large\); set CUALEX_CACHE"):
             packed(folder, size=32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -101,8 +101,7 @@ def test_too_little_room_is_said_before_anything_is_written(run, monkeypatch, tm
     result = run("--yes")
     assert result.exit_code == 1
     assert result.stderr.endswith(
-        "are 28 kB to pack; 28 kB are free. "
-        "Free some space, or set CUALEX_CACHE to a directory on another disk.\n"
+        "are 28 kB to pack; 28 kB are free. Free some space, or set CUALEX_CACHE to a directory on another disk.\n"
     )
     assert not list((tmp_path / "cache").rglob("pictures.uint8"))
 

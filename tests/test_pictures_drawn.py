@@ -23,8 +23,14 @@ def test_curves_are_drawn_from_the_results(tmp_path):
     for epoch, (loss, top1) in enumerate([(2.0, 0.1), (1.0, 0.5), (0.5, 0.8)], 1):
         log.append(
             {
-                "epoch": epoch, "time_total": 1.0, "loss": loss, "val_loss": loss + 0.1, "top1": top1,
-                "top5": 1.0, "rate": 0.01 / epoch, "time_images_per_s": 10.0,
+                "epoch": epoch,
+                "time_total": 1.0,
+                "loss": loss,
+                "val_loss": loss + 0.1,
+                "top1": top1,
+                "top5": 1.0,
+                "rate": 0.01 / epoch,
+                "time_images_per_s": 10.0,
             }
         )
         run.write_results(log)
@@ -39,8 +45,14 @@ def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path):
     run, drawn = Run.create(tmp_path), {}
     run.log().append(
         {
-            "epoch": 1, "time_total": 1.0, "loss": 1.0, "val_loss": 1.0, "top1": 0.1,
-            "top5": 0.9, "rate": 0.01, "time_images_per_s": 10.0,
+            "epoch": 1,
+            "time_total": 1.0,
+            "loss": 1.0,
+            "val_loss": 1.0,
+            "top1": 0.1,
+            "top5": 0.9,
+            "rate": 0.01,
+            "time_images_per_s": 10.0,
         }
     )
     run.write_results(run.log())

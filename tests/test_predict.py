@@ -263,9 +263,7 @@ def test_nothing_readable_is_an_error(weights, tmp_path):
     result = run("predict", "-w", weights, one, two)
     assert result.exit_code == 1
     assert f"{two}" in result.stdout
-    assert result.stderr == (
-        f"Error: none of the 2 pictures could be read; the first is {one}: the file is empty\n"
-    )
+    assert result.stderr == (f"Error: none of the 2 pictures could be read; the first is {one}: the file is empty\n")
 
 
 def test_without_weights_the_newest_finished_run_is_taken_and_said(tmp_path, monkeypatch):

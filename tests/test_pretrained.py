@@ -79,9 +79,7 @@ def test_python_and_commands_take_its_name(here):
     assert by_name.predict(picture) == by_path.predict(picture)
     told = json.loads(run("predict", picture, "-w", "cifar10", "--json").stdout)
     assert (told["weights"], told["network"]) == ("cifar10", "alexnet")
-    assert [row["class"] for row in told["results"][0]["predictions"]] == [
-        name for name, _ in by_name.predict(picture)
-    ]
+    assert [row["class"] for row in told["results"][0]["predictions"]] == [name for name, _ in by_name.predict(picture)]
 
 
 def test_without_a_run_predict_uses_it_only_where_it_is_good_enough(here, monkeypatch):
@@ -144,9 +142,7 @@ def test_it_is_begun_with_by_its_name(words):
     with train.make_context("train", words) as context:
         named = (context.params[name] for name in ("start", "pretrained", "scratch", "network"))
         found = _finetuning.find(*named)
-    np.testing.assert_array_equal(
-        found.tensors["conv1.weight"], weights.load("cifar10").tensors["conv1.weight"]
-    )
+    np.testing.assert_array_equal(found.tensors["conv1.weight"], weights.load("cifar10").tensors["conv1.weight"])
 
 
 # --- how it is made

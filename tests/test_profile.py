@@ -152,9 +152,7 @@ def test_a_step_that_is_left_out_is_noticed():
 def test_rates_and_the_share_of_the_roofline_are_those_of_the_median():
     """8e9 operations at 16e9 a second take 0.5 s, 3e8 bytes at 2e9 0.15 s; done in 2 s that is a quarter."""
     reads = {"x": np.zeros(50_000_000, np.float32)}
-    product = step(
-        "conv1", operations=8_000_000_000, reads=reads, writes={"y": np.zeros(100_000_000, np.uint8)}
-    )
+    product = step("conv1", operations=8_000_000_000, reads=reads, writes={"y": np.zeros(100_000_000, np.uint8)})
     copy = step("norm1", writes={"y": np.zeros(100_000_000, np.uint8)})
     passes = [Pass((0, 0), seconds, sum(seconds), 9) for seconds in ((1, 0.1), (2, 0.2), (7, 0.5))]
     conv, norm = profiled([product, copy], passes).rows
@@ -202,9 +200,7 @@ def test_bytes_are_those_of_maps_weights_and_updates():
 
 
 def test_a_copy_of_the_weights_in_fewer_bits_is_written_too():
-    parameters = SimpleNamespace(
-        arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={}, engine=HOST
-    )
+    parameters = SimpleNamespace(arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={}, engine=HOST)
     update = step("fc8", "backward", sinks={"sink": "weight"})
     assert roofline.moved(update, parameters) == 1600
     parameters.copies = {("fc8.weight", 0): SimpleNamespace(nbytes=200)}
@@ -243,9 +239,7 @@ def measured(request):
 def test_there_is_a_row_for_every_step(measured):
     device = measured.conditions["device"]
     plan = Plan(small.parameters(device), BATCH)
-    assert [(row.name, row.place) for row in measured.rows] == [
-        (each.name, each.place) for each in plan.steps
-    ]
+    assert [(row.name, row.place) for row in measured.rows] == [(each.name, each.place) for each in plan.steps]
     assert sum(row.operations for row in measured.rows) == sum(each.operations for each in plan.steps)
     assert all(0 < row.seconds <= row.p95 for row in measured.rows)
     assert all(0 < row.roofline < math.inf for row in measured.rows)

@@ -60,9 +60,7 @@ def test_the_command_writes_json(run, tmp_path):
         "measured",
     ):
         assert conditions[name], name
-    assert conditions["command"].startswith(
-        "cualex profile cifar-relu --mode train --batch-size 3 --repeat 2"
-    )
+    assert conditions["command"].startswith("cualex profile cifar-relu --mode train --batch-size 3 --repeat 2")
     events = json.loads((tmp_path / "step.json").read_text())["traceEvents"]
     assert sum(event["ph"] == "X" for event in events) == len(rows)
 
@@ -87,9 +85,7 @@ def test_the_command_prints_a_table_that_fits_a_hundred_columns(run):
     ]
     for line, words in zip(lines[end + 1 :], said, strict=False):
         assert f" ms  {words}" in line
-    assert (
-        "Roofline of cpu: 2000 GFLOP/s and 300 GB/s, measured in this run by\nmade by hand." in result.stdout
-    )
+    assert "Roofline of cpu: 2000 GFLOP/s and 300 GB/s, measured in this run by\nmade by hand." in result.stdout
     assert "Links: none; all towers are on one place." in lines
     assert "Waiting for data: not measured, no set was given (--data DATA)." in lines
     assert "Profiling: 2/2 passes" in result.stderr
@@ -134,9 +130,7 @@ def test_a_weights_file_says_its_classes_itself(run, tmp_path):
     path = colours.saved(tmp_path / "best.safetensors")
     result = run(path, "--classes", "5")
     assert result.exit_code == 2
-    assert (
-        result.stderr.splitlines()[-1] == f"Error: --classes: {path} says that itself; leave the option out"
-    )
+    assert result.stderr.splitlines()[-1] == f"Error: --classes: {path} says that itself; leave the option out"
 
 
 def test_a_set_of_more_classes_than_the_network_has(run, tmp_path):
@@ -145,9 +139,7 @@ def test_a_set_of_more_classes_than_the_network_has(run, tmp_path):
         (tmp_path / f"set/{number}/a.jpg").write_bytes(b"x")
     result = run("cifar-relu", "--classes", "3", "--data", str(tmp_path / "set"))
     assert result.exit_code == 2
-    said = (
-        f"--data {tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another set."
-    )
+    said = f"--data {tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another set."
     assert result.stderr.splitlines()[-1] == f"Error: {said}"
 
 

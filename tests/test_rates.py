@@ -62,8 +62,7 @@ def test_the_crops_that_are_timed_are_those_of_training(few, folder, tmp_path):
     data_throughput._augmenting(plan, stream)
     timed = np.array(step.arrays()["y"])
     batch = [
-        np.empty((3, *shape), kind)
-        for shape, kind in (((network.stored,) * 2 + (3,), np.uint8), ((3,), np.int32))
+        np.empty((3, *shape), kind) for shape, kind in (((network.stored,) * 2 + (3,), np.uint8), ((3,), np.int32))
     ]
     labels, shifts = np.empty(3, np.int32), np.empty((3, 3), np.float32)
     stream.fill(5 * 3, *batch, labels, shifts)  # a round that warms up and two more, of two batches each

@@ -104,9 +104,7 @@ def test_the_papers_recipe_is_the_paper_to_the_letter(here):
     data = folder(here / "set", 130)
     result = run(data, *SPECK, "--recipe", "paper", "--epochs", 1)
     assert result.exit_code == 0, result.output
-    assert chosen(here) == json.loads(
-        json.dumps(recipes.PAPER.but(network="speck", crop=11, epochs=1).described())
-    )
+    assert chosen(here) == json.loads(json.dumps(recipes.PAPER.but(network="speck", crop=11, epochs=1).described()))
     told = [run(folder(here / "few", 12), *SPECK, *words).stderr for words in (["--paper"], ["--recipe", "paper"])]
     assert told[0] == told[1]
     said = "Error: a batch of 128 is larger than the 12 pictures to train on; use --batch-size 12 or less"

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.usefixtures("speck")
 
 # 37 pictures in batches of 8: epochs end after updates 5, 10, 14, 19, 24 and 28.
 SHORT = RECIPE.but(epochs=6, drop_epochs=(), plain_epochs=0)
-BY_HAND = SHORT.but(
-    schedule="2012"
-)  # conv1 is slow in the fifth epoch and frozen in the sixth, after update 24
+BY_HAND = SHORT.but(schedule="2012")  # conv1 is slow in the fifth epoch and frozen in the sixth, after update 24
 ADAM = SHORT.but(optimizer="adam", rate=0.003, decay=0.0, schedule="cosine")
 PARTS = SHORT.but(accumulate=4, dropout=0.5, freeze=("fc2",), bias_rate=0.03)
 
@@ -178,9 +176,7 @@ def texts(records):
 def test_all_of_it_may_change_and_the_log_says_so(tmp_path):
     run = Run.create(tmp_path)
     stop(training(run, SHORT), 7)
-    recipe = SHORT.but(
-        optimizer="adam", rate=0.002, freeze=("conv1",), accumulate=2, schedule="cosine", stop_after=4
-    )
+    recipe = SHORT.but(optimizer="adam", rate=0.002, freeze=("conv1",), accumulate=2, schedule="cosine", stop_after=4)
     records = training(run, recipe)
     assert next(records).text.startswith("Goes on after update 7, in epoch 2 of 6.")
     stop(records, 5)

@@ -22,10 +22,7 @@ def test_the_run_that_is_compared_learns(tmp_path):
 
 @pytest.mark.parametrize(
     "update",
-    [
-        pytest.param(update, marks=() if update in FAST else pytest.mark.slow)
-        for update in range(1, UPDATES + 1)
-    ],
+    [pytest.param(update, marks=() if update in FAST else pytest.mark.slow) for update in range(1, UPDATES + 1)],
 )
 def test_every_update_is_a_place_to_stop(whole, tmp_path, update):
     run = Run.create(tmp_path)

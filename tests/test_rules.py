@@ -147,9 +147,7 @@ def test_the_readme_names_the_neurons_and_parameters_that_the_networks_have():
 
 @pytest.mark.parametrize("language", ["py", "cu", "cuh"])
 def test_no_file_is_too_long(language):
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in tracked(f"*.{language}")
-    }
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in tracked(f"*.{language}")}
     limits = {path: LONGEST_TEST if path.startswith("tests/") else LONGEST for path in lengths}
     assert [f"{path}: {lines} lines" for path, lines in lengths.items() if lines > limits[path]] == []
 
@@ -167,9 +165,7 @@ def test_no_path_of_this_machine_is_tracked():
 def test_every_package_is_named_in_pyproject():
     """A package that is not named works in a checkout and is missing from the wheel, silently."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    on_disk = {
-        ".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "cualex").rglob("__init__.py")
-    }
+    on_disk = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "cualex").rglob("__init__.py")}
     mapped = set(settings["package-dir"])
     assert sorted(settings["packages"]) == sorted(on_disk | mapped)
     for name, folder in settings["package-dir"].items():

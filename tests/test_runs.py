@@ -61,9 +61,7 @@ def test_a_run_in_which_a_process_trains_is_refused(tmp_path):
     run = Run.create(tmp_path)
     records = training(run)
     go(records, 1)
-    with pytest.raises(
-        RunLocked, match=rf"{run.path}: process \d+ on \S+ trains in it. Wait for it, or stop it\."
-    ):
+    with pytest.raises(RunLocked, match=rf"{run.path}: process \d+ on \S+ trains in it. Wait for it, or stop it\."):
         Run.reopen(run.path)
     refused = CliRunner().invoke(main, ["train", "--resume", str(run.path)])
     assert refused.exit_code == RunLocked.exit_code == 6
@@ -107,9 +105,7 @@ def test_a_disk_without_room(whole, tmp_path):
     """On a file system of a megabyte, which something else fills up and leaves again."""
     place = tmp_path / "small"
     place.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True
-    ).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
         run, filler = Run.create(place), place / "filler"

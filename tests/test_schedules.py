@@ -96,9 +96,7 @@ def test_a_network_without_conv1_has_no_schedule_of_2012():
 # --- the others
 
 
-@pytest.mark.parametrize(
-    ("done", "rate"), [(0, 0.4), (1 / 3, 0.3), (0.5, 0.2), (2 / 3, 0.1), (1, 0.0), (1.5, 0.0)]
-)
+@pytest.mark.parametrize(("done", "rate"), [(0, 0.4), (1 / 3, 0.3), (0.5, 0.2), (2 / 3, 0.1), (1, 0.0), (1.5, 0.0)])
 def test_half_a_cosine(done, rate):
     assert Cosine(0.4).at(7, done) == pytest.approx(rate, abs=1e-15)
 
@@ -135,9 +133,7 @@ def test_an_unknown_schedule_is_said():
 def test_an_early_stop_waits_for_a_gain_of_a_tenth():
     stop = EarlyStop(3)
     errors = [50, 49.95, 49.91, 49.9, 60, 60, 60]
-    assert [stop.after_epoch(error) for error in errors] == [None] * 6 + [
-        "no gain of 0.1 point in 3 epochs: finished"
-    ]
+    assert [stop.after_epoch(error) for error in errors] == [None] * 6 + ["no gain of 0.1 point in 3 epochs: finished"]
     never = EarlyStop(0)
     assert not any(never.after_epoch(50) for _ in range(300))
 
@@ -188,8 +184,7 @@ def test_layers_that_are_not_there_are_named_with_those_that_are():
     with pytest.raises(UsageError) as caught:
         course(PAPER.but(freeze=("conv1", "conv9")))
     assert str(caught.value) == (
-        "alexnet has no layer 'conv9' that learns; those that do are "
-        "conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
+        "alexnet has no layer 'conv9' that learns; those that do are conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
     )
     with pytest.raises(UsageError, match="every layer of alexnet is frozen, so there is nothing to train"):
         course(PAPER.but(freeze=("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"))).check()

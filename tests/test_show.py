@@ -32,9 +32,7 @@ def test_the_picture_of_activations(tmp_path):
         pixels = np.asarray(picture.convert("RGB"))
     orange = (pixels == (213, 94, 0)).all(2)
     rows = 230 + np.flatnonzero(orange[230:, :648].any(1))  # the left panel below its legend
-    assert np.ptp(rows) == pytest.approx(
-        500 * 2 / 4.5, abs=8
-    )  # two of four and a half, on an axis of 500 pixels
+    assert np.ptp(rows) == pytest.approx(500 * 2 / 4.5, abs=8)  # two of four and a half, on an axis of 500 pixels
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):

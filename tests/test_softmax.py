@@ -85,9 +85,7 @@ def test_huge_scores(bench):
     scores = bench.rounded([[1e4, 0, -1e4], [-1e30, -1e30, -2e30], [1e4, 1e4, 1e4]])
     y, dx, sums, finite = run(bench, scores, [1, 0, 2])
     np.testing.assert_allclose(y, [[1, 0, 0], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6 + bench.unit)
-    np.testing.assert_allclose(
-        dx * 3, [[1, -1, 0], [-0.5, 0.5, 0], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-6 + bench.unit
-    )
+    np.testing.assert_allclose(dx * 3, [[1, -1, 0], [-0.5, 0.5, 0], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-6 + bench.unit)
     assert sums[0] == pytest.approx(scores[0, 0] + np.log(2) + np.log(3), rel=1e-6)
     assert list(sums[1:]) == [1, 3, 3]
     assert finite

@@ -136,9 +136,7 @@ def test_a_folder_that_the_model_does_not_know(tmp_path):
 
 def test_val_alone_is_enough_for_a_model_but_not_for_training(tmp_path):
     folder = in_folder(tmp_path / "set", ["val/a/1.jpg", "val/b/2.jpg"])
-    assert contents(sources.find(folder, classes=["b", "a"])) == {
-        "val": {"a": ["val/a/1.jpg"], "b": ["val/b/2.jpg"]}
-    }
+    assert contents(sources.find(folder, classes=["b", "a"])) == {"val": {"a": ["val/a/1.jpg"], "b": ["val/b/2.jpg"]}}
     with pytest.raises(DataError) as caught:
         sources.find(folder)
     assert str(caught.value) == (
@@ -192,8 +190,7 @@ def test_splits_that_are_all_flat_with_a_list(tmp_path):
         (None, "{names}: the list of names cannot be read (No such file or directory)"),
         (
             "x.jpg ant\ny.jpg bee\nz z.jpg\tant\n",
-            "{folder}: val has classes that train lacks: bee; "
-            "add pictures of them to train, or take them out of val",
+            "{folder}: val has classes that train lacks: bee; add pictures of them to train, or take them out of val",
         ),
     ],
 )
@@ -241,9 +238,7 @@ def test_folders_that_are_wrong(tmp_path, names, message):
     assert str(caught.value) == f"{folder}: {message.format(folder)}"
 
 
-@pytest.mark.parametrize(
-    ("names", "where"), [(["1.jpg", "2.jpg"], ""), (["train/1.jpg", "train/2.jpg"], "/train")]
-)
+@pytest.mark.parametrize(("names", "where"), [(["1.jpg", "2.jpg"], ""), (["train/1.jpg", "train/2.jpg"], "/train")])
 def test_pictures_without_classes(tmp_path, names, where):
     folder = in_folder(tmp_path / "set", names)
     with pytest.raises(DataError) as caught:
@@ -257,9 +252,7 @@ def test_pictures_without_classes(tmp_path, names, where):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(DataError) as caught:
         sources.find(tmp_path / "flowers")
-    assert str(caught.value) == (
-        f"{tmp_path / 'flowers'}: no such folder, .zip or .tar; `demo` is the built-in set"
-    )
+    assert str(caught.value) == (f"{tmp_path / 'flowers'}: no such folder, .zip or .tar; `demo` is the built-in set")
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

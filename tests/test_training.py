@@ -24,9 +24,7 @@ from cualex.training.schedules import Fixed, Plateau
 from cualex.training.signals import Interrupts
 from cualex.weights import Weights, initial
 
-TINY = Recipe(
-    network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0
-)
+TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0)
 
 
 class Pictures:
@@ -100,9 +98,7 @@ def test_the_papers_recipe_is_the_papers():
 
 
 def test_a_recipe_says_each_number_that_is_not_the_papers():
-    rows = {
-        what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()
-    }
+    rows = {what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()}
     assert rows["pictures a batch"] == ("64", "128")
     assert rows["rate falls"] == ("by ten after epochs 2, 3", "by ten when validation stops improving")
     assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
@@ -208,8 +204,7 @@ def test_best_is_the_epoch_with_the_smallest_error(tmp_path):
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
     first, second, other = (
-        weights.load(trained(tmp_path, TINY.but(seed=seed))[1].path / "last.safetensors")
-        for seed in (0, 0, 1)
+        weights.load(trained(tmp_path, TINY.but(seed=seed))[1].path / "last.safetensors") for seed in (0, 0, 1)
     )
     name = "conv2.weight"
     assert np.array_equal(first.tensors[name], second.tensors[name])
@@ -295,9 +290,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_path):
     run = Run.create(tmp_path)
-    with pytest.raises(
-        Diverged, match=r"the loss is (nan|inf) at update \d+: .*try --lr 1e\+07.*Dead filters: relu1"
-    ):
+    with pytest.raises(Diverged, match=r"the loss is (nan|inf) at update \d+: .*try --lr 1e\+07.*Dead filters: relu1"):
         list(loop.train(TINY.but(rate=1e8, epochs=40), Pictures(), Pictures(12), run))
     for name in ("last", "best"):
         if (run.path / f"{name}.safetensors").exists():

@@ -146,9 +146,7 @@ def test_the_recipe_names_it_only_where_there_is_one():
 def test_a_summary_of_a_variant_and_how_it_differs():
     layers = json.loads(run("summary", "alexnet", "--variant", "norm=none", "--json").stdout)["layers"]
     assert "norm1" not in [layer["layer"] for layer in layers]
-    told = json.loads(
-        run("summary", "alexnet", "--variant", "pool=2", "--against", "alexnet", "--json").stdout
-    )
+    told = json.loads(run("summary", "alexnet", "--variant", "pool=2", "--against", "alexnet", "--json").stdout)
     assert told["networks"] == ["alexnet pool=2", "alexnet"]
     assert [(each["where"], each["first"], each["second"]) for each in told["differences"]] == [
         (f"pool{number}", "2", "3") for number in (1, 2, 5)

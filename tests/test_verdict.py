@@ -268,9 +268,7 @@ def advice(found, kept=False):
 
 def test_a_run_that_still_improves_goes_on():
     found = judged(rows=epochs(FALLING))
-    assert (
-        advice(found, kept=True) == "Still improving. To go on: cualex train --resume runs/train --epochs 12"
-    )
+    assert advice(found, kept=True) == "Still improving. To go on: cualex train --resume runs/train --epochs 12"
     assert advice(found) == (
         "Still improving. To go on from here: cualex train photos --from runs/train/best.safetensors"
     )
@@ -306,16 +304,12 @@ def test_what_has_not_begun_to_learn_is_not_told_that_more_gains_little():
 
 
 def test_where_all_are_right_nothing_is_left_to_gain():
-    assert (
-        advice(judged(60, rows=epochs(FALLING))) == "All of them are right, so more epochs can show no gain."
-    )
+    assert advice(judged(60, rows=epochs(FALLING))) == "All of them are right, so more epochs can show no gain."
 
 
 def test_too_few_epochs():
     found = judged(rows=epochs([1.5]))
-    assert advice(found).startswith(
-        "1 epoch: too few to say whether it still improves. If it should, train anew"
-    )
+    assert advice(found).startswith("1 epoch: too few to say whether it still improves. If it should, train anew")
     assert lines(found)[-2].startswith("Training loss 1.00, validation loss 1.50 (guessing")
 
 
@@ -327,9 +321,7 @@ def test_overfitting_says_since_when_and_what_helps():
         "to 1.50 (guessing by the shares of the classes: 1.61). More images help most; else end sooner "
         "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
     )
-    assert lines(judged())[1].startswith(
-        "Not overfitting: training loss 1.00, validation loss 1.24 (guessing"
-    )
+    assert lines(judged())[1].startswith("Not overfitting: training loss 1.00, validation loss 1.24 (guessing")
 
 
 def test_a_weighted_training_loss_is_marked_since_the_validation_loss_is_not_weighted():

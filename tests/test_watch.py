@@ -75,9 +75,7 @@ def test_uneven_classes_have_the_entropy_of_their_frequencies_and_its_noise():
     assert update < 250
     assert said(Watch(labels, 16), losses / 2) == []
     text = watch.diagnosis(losses.mean(), guessing, 2, {}, 0.01, LONG)
-    assert text.startswith(
-        "the loss stays at the entropy of the class frequencies = 0.199, that of guessing.\n"
-    )
+    assert text.startswith("the loss stays at the entropy of the class frequencies = 0.199, that of guessing.\n")
     assert watch.diagnosis(3.5, GUESSING, 10, {}, 0.01, LONG).startswith(
         "the loss stays at 3.500, and guessing has ln(10) = 2.303.\n"
     )
@@ -169,9 +167,7 @@ def heard(records, updates):
     return notices(read)
 
 
-@pytest.mark.parametrize(
-    "updates", [28, *(pytest.param(update, marks=pytest.mark.slow) for update in range(2, 42))]
-)
+@pytest.mark.parametrize("updates", [28, *(pytest.param(update, marks=pytest.mark.slow) for update in range(2, 42))])
 def test_a_run_that_was_stopped_says_the_same(tmp_path, speck, updates):
     """Also where it is stopped between the update that is said and the saying."""
     whole = notices(runs.training(Run.create(tmp_path), recipe=STUCK))

@@ -26,9 +26,7 @@ WAYS_OUT = ("Copy it again", "Name a weights file", "Update cualex", "`cualex tr
 def tiny(rng):
     """Make a two-tower network of 3 filters a tower, with numbers that are all different."""
     network = networks.build("alexnet", classes=3, crop=67, width=1 / 64)
-    tensors = {
-        name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()
-    }
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in network.parameters().items()}
     mean = rng.uniform(0, 255, (network.stored, network.stored, 3)).astype(np.float32)
     return Weights(network, tensors, ["é", "two words", "c/d"], mean, notes={"training": '{"update": 7}'})
 
@@ -62,8 +60,7 @@ def equal(one, other):
     pairs = [(one.tensors, other.tensors), (one.velocities, other.velocities)]
     arrays = [{"mean": one.mean}, {"mean": other.mean}]
     same = all(
-        a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
-        for a, b in [*pairs, arrays]
+        a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a) for a, b in [*pairs, arrays]
     )
     return same and (one.network, list(one.classes), one.notes) == (
         other.network,
@@ -270,8 +267,7 @@ def test_pictures_that_would_be_prepared_otherwise_are_said(tiny, file, refused)
     own = {**weights.preprocessing(tiny.network), "scale": 0.25}
     rewritten(file, preprocessing=json.dumps(own))
     assert refused(file) == (
-        f"{file}: written by another cualex (its pictures have scale 0.25, expected 1.0). "
-        "Update cualex, or train anew."
+        f"{file}: written by another cualex (its pictures have scale 0.25, expected 1.0). Update cualex, or train anew."
     )
 
 
@@ -335,9 +331,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tiny, file):
         "    print(type(error).__name__, error)\n"
     )
     here = os.path.dirname(__file__)
-    done = subprocess.run(
-        [sys.executable, "-c", code, file, here], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, file, here], capture_output=True, text=True, check=True)
     assert done.stdout == (
         f"OutputError cannot write {file}: the file would be larger than this system allows. Name another place.\n"
     )
@@ -358,9 +352,7 @@ def test_a_disk_that_keeps_something_else_is_noticed(tiny, file, monkeypatch, pl
         return made
 
     monkeypatch.setattr(tensor_file, "write", spoil)
-    with pytest.raises(
-        OutputError, match=r"it does not read back as it was written\. The disk may be failing\."
-    ):
+    with pytest.raises(OutputError, match=r"it does not read back as it was written\. The disk may be failing\."):
         weights.save(file, dataclasses.replace(tiny, notes={}))
     assert file.read_bytes() == before
     assert os.listdir(file.parent) == [file.name]

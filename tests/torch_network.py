@@ -135,9 +135,7 @@ class Twin(nn.Module):
             if isinstance(layer, nn.ReLU):
                 distances = x.abs()
             if isinstance(layer, nn.MaxPool2d):
-                windows = x.unfold(2, layer.kernel_size, layer.stride).unfold(
-                    3, layer.kernel_size, layer.stride
-                )
+                windows = x.unfold(2, layer.kernel_size, layer.stride).unfold(3, layer.kernel_size, layer.stride)
                 first, second = windows.flatten(4).topk(2).values.unbind(-1)
                 distances = (first - second)[first > 0]
             if distances is not None:

@@ -80,9 +80,7 @@ def softmax(bench, rng, shape, class_weights=None):
     scores, labels = rng.normal(size=(1, 5, 300)), bench.put_input([3, -1, 299, 0, 8], np.int32)
     x, y, dx = bench.put(scores), *two(bench, scores.shape)
     sums = bench.empty(4, np.float64)
-    bench.engine.softmax.forward(
-        bench.device, x, labels, y, dx, sums, control=None, class_weights=class_weights
-    )
+    bench.engine.softmax.forward(bench.device, x, labels, y, dx, sums, control=None, class_weights=class_weights)
     return [y, dx, sums]
 
 

@@ -27,9 +27,7 @@ class Problem:
 
     def first(self, count: int) -> "Problem":
         """Return the same with the first pictures only."""
-        return replace(
-            self, pictures=self.pictures[:count], views=self.views[:count], labels=self.labels[:count]
-        )
+        return replace(self, pictures=self.pictures[:count], views=self.views[:count], labels=self.labels[:count])
 
     def crops(self) -> np.ndarray:
         """Return what the first layer reads, as others want it: (n, 3, crop, crop), less the mean, scaled; float32."""
@@ -69,9 +67,7 @@ def make(network: Network, batch: int, seed: int = 0) -> Problem:
         network=network,
         tensors=tensors | own,
         pictures=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
-        views=np.column_stack(
-            [rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]
-        ).astype(np.int32),
+        views=np.column_stack([rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]).astype(np.int32),
         labels=rng.integers(0, network.classes, batch).astype(np.int32),
         mean=rng.uniform(96, 160, (stored, stored, 3)).astype(np.float32),
     )

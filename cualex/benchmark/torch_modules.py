@@ -69,9 +69,7 @@ def _conv(stage: Stage) -> nn.Module:
 
 def _dense(stage: Stage) -> nn.Module:
     channels, rows, columns = stage.reading.shape
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(channels * rows * columns, stage.towers * stage.layer.outputs)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * rows * columns, stage.towers * stage.layer.outputs))
 
 
 def _pool(kind: type[nn.Module], stage: Stage) -> nn.Module:

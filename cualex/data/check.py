@@ -170,11 +170,7 @@ def _refusal(source: Source, looks: Looks) -> str | None:
     for split in source.splits:
         places = [place for place, other in enumerate(looks.splits) if other == split]
         good = [looks.pictures[place] for place in places if place not in looks.unreadable]
-        lost = [
-            (looks.pictures[place].name, looks.unreadable[place])
-            for place in places
-            if place in looks.unreadable
-        ]
+        lost = [(looks.pictures[place].name, looks.unreadable[place]) for place in places if place in looks.unreadable]
         try:
             decoding.require(source, split, good, lost)
         except DataError as error:

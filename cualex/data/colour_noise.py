@@ -83,9 +83,7 @@ def covariance(count: int, total: np.ndarray, squares: np.ndarray) -> Matrix:
     total: their sum, (3,).  squares: the sums of their products, (3, 3).  Whole numbers, both.
     """
     total, squares = [int(number) for number in total], squares.tolist()
-    return tuple(
-        tuple((count * squares[i][j] - total[i] * total[j]) / count**2 for j in range(3)) for i in range(3)
-    )
+    return tuple(tuple((count * squares[i][j] - total[i] * total[j]) / count**2 for j in range(3)) for i in range(3))
 
 
 def components(matrix: Matrix) -> Components:

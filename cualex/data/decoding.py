@@ -135,9 +135,7 @@ def _each(work: Callable[[Picture], Made], task: Sequence[Picture]) -> list[tupl
     return [(picture, work(picture)) for picture in task]
 
 
-def _decode(
-    picture: Picture, size: int, measure: bool
-) -> tuple[np.ndarray | PictureError, np.ndarray | None]:
+def _decode(picture: Picture, size: int, measure: bool) -> tuple[np.ndarray | PictureError, np.ndarray | None]:
     """Return the pixels or why there are none, and the sums of the products of the colours where they are wanted."""
     try:
         made = decode_one(picture, size)

@@ -153,9 +153,7 @@ def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[t
 def _overlaps(source: Source, looks: Looks, groups: list[list[int]]) -> list[Item]:
     """Name the pairs of classes that have most pictures in common, whatever their splits; copies count once."""
     shared: Counter[tuple[int, int]] = Counter()
-    pictures = Counter(
-        picture.label for place, picture in enumerate(looks.pictures) if place not in looks.unreadable
-    )
+    pictures = Counter(picture.label for place, picture in enumerate(looks.pictures) if place not in looks.unreadable)
     for places in groups:
         labels = Counter(looks.pictures[place].label for place in places)
         shared.update(itertools.combinations(sorted(labels), 2))
@@ -193,9 +191,7 @@ def _swapped(looks: Looks) -> Iterator[Item]:
         size, noise = (weights * x * x).sum(), spread * np.sqrt((weights * x * x).sum())
         fitted = (weights * x * y).sum()
         if -2 * size < fitted < -max(size / 2, SURE * noise):
-            yield Item(
-                (split,), f"red less blue is {fitted / size:.2f} times what it is in the same class of train"
-            )
+            yield Item((split,), f"red less blue is {fitted / size:.2f} times what it is in the same class of train")
 
 
 def _means(values: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:

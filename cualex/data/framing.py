@@ -73,9 +73,7 @@ class Framed:
         drawn = (np.concatenate(words).T / 2.0**32).tolist()
         for row, variant in enumerate(variants.tolist()):
             plain = variant < PLAIN
-            out[row] = (
-                square(small[row], self.size) if plain else framed(small[row], self.size, drawn[row])
-            )
+            out[row] = square(small[row], self.size) if plain else framed(small[row], self.size, drawn[row])
 
 
 def framed(image: np.ndarray, size: int, drawn: list[float]) -> np.ndarray:

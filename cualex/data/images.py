@@ -79,9 +79,7 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     return np.array(_squared(Image.fromarray(picture), size))
 
 
-def load(
-    source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS
-) -> np.ndarray:
+def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
     """Read a file, or take its bytes, and make it square: uint8 (size, size, 3).
 
     The same as `square(decode(...), size)`, but that a JPEG at least four times too large is decoded at a
@@ -178,9 +176,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     if mode == "F":
         raise PictureError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
     if mode == "LAB":
-        transform = ImageCms.buildTransform(
-            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
-        )
+        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return ImageCms.applyTransform(image, transform)
     return image if mode == "RGB" else image.convert("RGB")
 

@@ -153,9 +153,7 @@ def _locked(lock) -> bool:
     return True
 
 
-def _write(
-    source: Source, split: str, size: int, place: Path, workers: int | None
-) -> Generator[Progress, None, None]:
+def _write(source: Source, split: str, size: int, place: Path, workers: int | None) -> Generator[Progress, None, None]:
     """Write the pack beside its place, then put it there. The caller holds the lock.
 
     What was there goes first, since the set has changed and two packs may not fit.
@@ -168,9 +166,7 @@ def _write(
         part.mkdir()
         # Written, not mapped: a full disk is then an error to report, and not the end of the process.
         with _flushed(part / "pictures.uint8") as file:
-            decoded, _ = yield from decode_split(
-                source, split, size, workers, lambda made: file.write(made.data)
-            )
+            decoded, _ = yield from decode_split(source, split, size, workers, lambda made: file.write(made.data))
         if decoded.mean is not None:
             with _flushed(part / "mean.float32") as file:
                 file.write(decoded.mean.data)

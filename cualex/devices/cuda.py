@@ -126,9 +126,7 @@ class CudaDevice:
             self._recorded = None
         return partial(self._repeat, launches), launches
 
-    def compile(
-        self, launches: list[kernels.Launch], progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def compile(self, launches: list[kernels.Launch], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile all the kernels of a plan together."""
         self.runtime.compile(launches, progress)
 

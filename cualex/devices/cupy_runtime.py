@@ -158,9 +158,7 @@ class CupyRuntime:
         if here != there:
             self._befriend(here, there)
         with self.cupy.cuda.Device(stream.device_id):
-            runtime.memcpyAsync(
-                target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr
-            )
+            runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr)
 
     def peers(self, one: int, other: int) -> bool:
         """Say whether one GPU can read another's memory."""

@@ -106,9 +106,7 @@ class HostDevice:
         """Make a clock for work of this device."""
         return HostClock()
 
-    def link(
-        self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool
-    ) -> None:
+    def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool) -> None:
         """Copy maps that lie on another place, its `home`, and enter them in the ledger."""
         np.copyto(target, source)
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size

@@ -71,8 +71,7 @@ def open_devices(
                 "--device cpu needs none."
             )
     return [
-        CudaDevice(name, runtime, index, precision, ledger)
-        for name, index in zip(placed.names, indices, strict=True)
+        CudaDevice(name, runtime, index, precision, ledger) for name, index in zip(placed.names, indices, strict=True)
     ]
 
 

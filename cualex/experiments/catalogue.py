@@ -9,9 +9,7 @@ from cualex.experiments.metrics import EPOCHS, ERRORS, UPDATES
 from cualex.training.recipes import CIFAR, PAPER
 
 FOUR_LAYERS = CIFAR.but(decay=0.0005, drop_epochs=())
-BARE = FOUR_LAYERS.but(
-    decay=0.0, augment=False, schedule="steps"
-)  # no regularisation, and one rate throughout
+BARE = FOUR_LAYERS.but(decay=0.0, augment=False, schedule="steps")  # no regularisation, and one rate throughout
 RATES = (0.004, 0.01, 0.025, 0.06)
 SMALL = (
     "The paper's figure is for ImageNet: 1.2 million pictures, eight layers, 90 epochs. Here it is a network of four "

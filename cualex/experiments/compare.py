@@ -113,9 +113,7 @@ def _against(experiment: Experiment, group: list[Measured], other: list[Measured
     """Compare the first column of two groups, seed by seed, where both got there."""
     column = experiment.measure.columns[0]
     pairs = [
-        (own.figures[column], base)
-        for own, base in _pairs(column, group, other)
-        if own.figures[column] is not None
+        (own.figures[column], base) for own, base in _pairs(column, group, other) if own.figures[column] is not None
     ]
     return spread([own / base if experiment.measure.counts else own - base for own, base in pairs])
 
@@ -125,9 +123,7 @@ def _beyond(experiment: Experiment, group: list[Measured], other: list[Measured]
     column, counts = experiment.measure.columns[0], experiment.measure.counts
     if not counts or _values(group, column):
         return None
-    ratios = [
-        getattr(own, counts) / base for own, base in _pairs(column, group, other) if own.diverged is None
-    ]
+    ratios = [getattr(own, counts) / base for own, base in _pairs(column, group, other) if own.diverged is None]
     return statistics.fmean(ratios) if ratios else None
 
 

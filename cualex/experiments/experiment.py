@@ -43,9 +43,7 @@ class Scale:
     least: int = 0
     falls: bool = True
 
-    def but(
-        self, pictures: int | None = None, seeds: int | None = None, epochs: int | None = None
-    ) -> "Scale":
+    def but(self, pictures: int | None = None, seeds: int | None = None, epochs: int | None = None) -> "Scale":
         """Return this scale with some numbers replaced; None leaves a number as it is."""
         scale = replace(self, pictures=pictures or self.pictures, seeds=seeds or self.seeds)
         return replace(scale, recipe=scale.recipe.but(epochs=epochs), updates=None) if epochs else scale

@@ -60,11 +60,7 @@ def errors(run: Run) -> list[float]:
 def losses(run: Run) -> list[tuple[int, float]]:
     """Return the mean loss of each ten updates, with the number of the last."""
     records = run.log().records()
-    return [
-        (record["update"], record["loss"])
-        for record in records
-        if "loss" in record and "val_loss" not in record
-    ]
+    return [(record["update"], record["loss"]) for record in records if "loss" in record and "val_loss" not in record]
 
 
 def _errors(run: Run, pack, settings: dict) -> Figures:

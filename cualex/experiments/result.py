@@ -53,16 +53,12 @@ def write(place: Path, found: dict) -> Path:
     return place / "result.json"
 
 
-def draw(
-    experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], place: Path, classes: int
-) -> Path:
+def draw(experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], place: Path, classes: int) -> Path:
     """Draw the picture of an experiment: filters of both towers, losses by update, or errors by epoch."""
     path = place / f"{experiment.name}.png"
     drawn = [each for each in measured if each.diverged is None]
     if experiment.measure is metrics.COLOURS and drawn:
-        towers = {
-            f"seed {each.trial.seed}": np.load(place / each.trial.name / filter_colours.FILE) for each in drawn
-        }
+        towers = {f"seed {each.trial.seed}": np.load(place / each.trial.name / filter_colours.FILE) for each in drawn}
         pictures.draw_filters(towers, path)
         return path
     best = {(row.arm, row.rate) for row in table if row.chosen}

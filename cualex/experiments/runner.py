@@ -119,9 +119,7 @@ def _one(
     diverged, figures = None, dict.fromkeys(measure.columns)
     try:
         if not run.outcome() and not (measure.reached and measure.reached(run, classes)):
-            records = loop.train(
-                trial.recipe, pack, tested, run, **settings, description={}, save_every=save_every
-            )
+            records = loop.train(trial.recipe, pack, tested, run, **settings, description={}, save_every=save_every)
             with contextlib.closing(records):
                 for record in records:
                     yield record

@@ -26,13 +26,9 @@ def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) 
     stored, model, ours = _ours(weights, picture)
     if to == "torch":
         again, _ = load.load(files[0])
-        return _compared(
-            model, ours, Model(again).probabilities(stored)[0], "by the file, read again", picture
-        )
+        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", picture)
     if to == "onnx":
-        return _by(
-            "onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, picture
-        )
+        return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, picture)
     return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, picture)
 
 
@@ -89,9 +85,7 @@ PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"'}
 def _onnxruntime(onnxruntime, path: Path, given: np.ndarray) -> np.ndarray:
     """Return what ONNX's own runtime makes of a picture: probabilities, or scores made such."""
     session = onnxruntime.InferenceSession(str(path))
-    name = next(
-        (each.name for each in session.get_inputs() if each.name == INPUT), session.get_inputs()[0].name
-    )
+    name = next((each.name for each in session.get_inputs() if each.name == INPUT), session.get_inputs()[0].name)
     (made, *_) = session.run(None, {name: given})
     return _probabilities(made)
 

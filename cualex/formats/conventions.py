@@ -48,12 +48,12 @@ def _numbered(form: str, weight: str, bias: str) -> dict[str, str]:
 
 _BLOBS = _numbered("{}.{}", "0", "1")
 _ZOO = _numbered("{}_{}_0", "w", "b")
-_MODULES = dict(
-    zip(LAYERS, ("features.0", "features.3", "features.6", "features.8", "features.10"), strict=False)
-) | {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
-_TORCHVISION = {
-    f"{layer}.{last}": f"{_MODULES[layer]}.{last}" for layer in LAYERS for last in ("weight", "bias")
+_MODULES = dict(zip(LAYERS, ("features.0", "features.3", "features.6", "features.8", "features.10"), strict=False)) | {
+    "fc6": "classifier.1",
+    "fc7": "classifier.4",
+    "fc8": "classifier.6",
 }
+_TORCHVISION = {f"{layer}.{last}": f"{_MODULES[layer]}.{last}" for layer in LAYERS for last in ("weight", "bias")}
 
 _WARPED = (
     "squeezed: Caffe squeezes them to 256x256 whatever their sides; here the shorter side becomes 256 and the middle "

@@ -14,8 +14,7 @@ def classes() -> list[str]:
     first = [word.split(", ")[0] for word in words]
     names = [short if first.count(short) == 1 else full for short, full in zip(first, words, strict=True)]
     return [
-        name if names.count(name) == 1 else f"{name} ({number})"
-        for name, number in zip(names, numbers(), strict=True)
+        name if names.count(name) == 1 else f"{name} ({number})" for name, number in zip(names, numbers(), strict=True)
     ]
 
 

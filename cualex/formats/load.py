@@ -96,15 +96,9 @@ def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
         return mean_image.checked(own.shape, own.read(), network, "RGB"), "of the file"
     told = match.note(made.found, CHANNEL_MEAN)
     if isinstance(told, list) and len(told) == 3 and all(isinstance(number, int | float) for number in told):
-        return mean_image.checked(
-            (3,), np.array(told, np.float32), network, "RGB"
-        ), "of the file, the same everywhere"
+        return mean_image.checked((3,), np.array(told, np.float32), network, "RGB"), "of the file, the same everywhere"
     colours = convention.mean
     if colours is None:
-        raise WeightsError(
-            "it says no mean that is taken from pictures. Name a file that has it with --mean."
-        )
+        raise WeightsError("it says no mean that is taken from pictures. Name a file that has it with --mean.")
     red, green, blue = colours
-    return mean_image.plain(
-        network, colours
-    ), f"the source's usual one everywhere, RGB {red:g}, {green:g}, {blue:g}"
+    return mean_image.plain(network, colours), f"the source's usual one everywhere, RGB {red:g}, {green:g}, {blue:g}"

@@ -44,9 +44,7 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
     if towers is not None and target.towers != towers:
-        raise WeightsError(
-            f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers."
-        )
+        raise WeightsError(f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
     learned = plain_weights.inverted(source) if convention.plain else source
     if not convention.plain:
         _compare(found, source)
@@ -64,11 +62,7 @@ TWO = {"alexnet-caffe": "alexnet"}
 def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     """Find the convention whose names a file has, and the network's arguments where the file says them."""
     told, arguments = note(found, NETWORK), {}
-    if (
-        isinstance(told, dict)
-        and isinstance(told.get("name"), str)
-        and isinstance(told.get("arguments"), dict)
-    ):
+    if isinstance(told, dict) and isinstance(told.get("name"), str) and isinstance(told.get("arguments"), dict):
         network, arguments = told["name"], told["arguments"]
     fitting = [
         each
@@ -79,9 +73,7 @@ def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     if order and any(each.order for each in fitting):
         fitting = [each for each in fitting if each.order == order]
         if not fitting:
-            raise WeightsError(
-                f"its LRN and pooling ({', '.join(order[:8])}) are those of no AlexNet. {_OTHER}"
-            )
+            raise WeightsError(f"its LRN and pooling ({', '.join(order[:8])}) are those of no AlexNet. {_OTHER}")
     if fitting:
         return fitting[0], arguments
     if network is not None:
@@ -136,9 +128,7 @@ def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -
         shape = _lengths(found, convention, canonical, expected[canonical])
         if shape != expected[canonical]:
             way = "Name the network that it is of with --network, or its --crop."
-            raise WeightsError(
-                f"{said(theirs)} is {said(shape)} here, {name} has {said(expected[canonical])}. {way}"
-            )
+            raise WeightsError(f"{said(theirs)} is {said(shape)} here, {name} has {said(expected[canonical])}. {way}")
     known = {*convention.names.values(), MEAN}
     extra = sorted(found.tensors.keys() - known)
     if extra and found.format != "onnx":
@@ -152,16 +142,12 @@ def _compare(found: Found, network: Network) -> None:
         told = [(name, numbers) for own, name, numbers in found.numbers if own == kind]
         layers = [(name, layer) for name, layer in network.layers.items() if layer.kind == kind]
         if told and len(told) != len(layers):
-            raise WeightsError(
-                f"{len(told)} layers of kind {kind}, {network.name} has {len(layers)}. {_OTHER}"
-            )
+            raise WeightsError(f"{len(told)} layers of kind {kind}, {network.name} has {len(layers)}. {_OTHER}")
         for (theirs, numbers), (name, layer) in zip(told, layers, strict=False):
             for key, value in numbers.items():
                 own = getattr(layer, key)
                 if value is None or not math.isclose(value, own, rel_tol=1e-4):
-                    raise WeightsError(
-                        f"{said(theirs)} has {key} {value}, {network.name}'s {name} {own}. {_OTHER}"
-                    )
+                    raise WeightsError(f"{said(theirs)} has {key} {value}, {network.name}'s {name} {own}. {_OTHER}")
 
 
 _OTHER = "It is another network, which is not read."

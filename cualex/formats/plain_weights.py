@@ -15,9 +15,7 @@ from cualex.networks import Network, Stage
 
 def inverted(network: Network, k: float | None = None) -> Network:
     """Return the network with inverted dropout; with `k`, normalisation has that k, and alpha in proportion."""
-    return dataclasses.replace(
-        network, layers={name: _changed(layer, k) for name, layer in network.layers.items()}
-    )
+    return dataclasses.replace(network, layers={name: _changed(layer, k) for name, layer in network.layers.items()})
 
 
 def _changed(layer: Layer, k: float | None) -> Layer:

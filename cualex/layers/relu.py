@@ -24,7 +24,5 @@ class ReLU(Layer):
         if not dy.relu_taken:
             for place in build.places(y):
                 own = dy.at(place)
-                build.step(
-                    place, "relu.backward", reads={"y": y.at(place), "dy": own}, writes={"dx": own}
-                )
+                build.step(place, "relu.backward", reads={"y": y.at(place), "dy": own}, writes={"dx": own})
         return dy

@@ -74,9 +74,7 @@ def compare(first: Network, second: Network) -> list[Difference]:
 
 def described(stage: Stage) -> str:
     """Describe a layer in a line: its kind and its numbers."""
-    numbers = [
-        f"{_word(name)} {_value(name, value)}" for name, value in _own(stage).items() if value is not False
-    ]
+    numbers = [f"{_word(name)} {_value(name, value)}" for name, value in _own(stage).items() if value is not False]
     return ", ".join([stage.layer.kind, *numbers])
 
 
@@ -140,9 +138,7 @@ def _predecessors(network: Network) -> dict[str, str]:
 def _in_order(first: Network, second: Network) -> list[str]:
     """Return the names that stand in both in the same order: as many as can be, layers with weights before others."""
     ours, theirs = list(first.layers), list(second.layers)
-    best: list[list[tuple[float, list[str]]]] = [
-        [(0.0, [])] * (len(theirs) + 1) for _ in range(len(ours) + 1)
-    ]
+    best: list[list[tuple[float, list[str]]]] = [[(0.0, [])] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
     for i, name in enumerate(ours, 1):
         for j, other in enumerate(theirs, 1):
             longest = max(best[i - 1][j], best[i][j - 1], key=lambda each: each[0])

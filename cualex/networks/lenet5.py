@@ -52,6 +52,4 @@ def lenet5(
         "softmax": Softmax(),
     }
     arguments = {"classes": classes, "crop": crop, "function": function, "mean_at": mean_at, "width": width}
-    return Network(
-        "lenet5", layers, 1, classes, crop, stored=crop, scale=1 / 64, mean_at=mean_at, arguments=arguments
-    )
+    return Network("lenet5", layers, 1, classes, crop, stored=crop, scale=1 / 64, mean_at=mean_at, arguments=arguments)

@@ -89,8 +89,7 @@ class Builder:
         """Make room for a number a channel of x, (towers, channels) on each place, as exact as the weights."""
         name, channels = f"{self._unit.stage.name} {label}", x.shape[0]
         parts = [
-            part
-            and self.lasting(name, place, (part.shape[0], channels), self.parameters.devices[place].master)
+            part and self.lasting(name, place, (part.shape[0], channels), self.parameters.devices[place].master)
             for place, part in enumerate(x.parts)
         ]
         return Maps((channels, 1, 1), x.towers, tuple(parts))
@@ -101,8 +100,7 @@ class Builder:
         name = f"{self._unit.stages[-1].name} {label}".rstrip()
         owns = [len(self.own(place, towers)) for place in range(self.places_count)]
         parts = [
-            self.maps_on(place, name, own, shape, border, dtype) if own else None
-            for place, own in enumerate(owns)
+            self.maps_on(place, name, own, shape, border, dtype) if own else None for place, own in enumerate(owns)
         ]
         return Maps(shape, towers, tuple(parts))
 
@@ -126,8 +124,7 @@ class Builder:
         if x.shared:
             return links.gradient(self, x, self._unit.stage.reading.sources, name)
         parts = [
-            self.maps_on(place, name, part.shape[0], x.shape) if part else None
-            for place, part in enumerate(x.parts)
+            self.maps_on(place, name, part.shape[0], x.shape) if part else None for place, part in enumerate(x.parts)
         ]
         taken = relu and self._fuse and x.positive and self._unit.stage.layer.kind in engine.TAKES_RELU
         return Maps(x.shape, x.towers, tuple(parts), relu_taken=taken)
@@ -227,9 +224,7 @@ class Builder:
         self.buffers.append(Buffer(name, place, shape, np.dtype(dtype), lasting=True))
         return self.buffers[-1]
 
-    def maps_on(
-        self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype=None
-    ) -> Buffer:
+    def maps_on(self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype=None) -> Buffer:
         """Make the buffer of some maps on one place."""
         channels, rows, columns = shape
         full = (towers, self.batch, rows + 2 * border, columns + 2 * border, channels)

@@ -105,9 +105,7 @@ class Plan:
             Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
         )
 
-    def put(
-        self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
-    ):
+    def put(self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None):
         """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
 
         `colours` (pictures, 3) are added to the red, green and blue of each picture.
@@ -209,9 +207,7 @@ class Plan:
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
         """Hand an input to its device, in the slot whose turn it is."""
         slots = self.parameters.engine.SLOTS
-        self.parameters.devices[buffer.place].load(
-            buffer.array[self._slot] if slots else buffer.array, values
-        )
+        self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a place."""

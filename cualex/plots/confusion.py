@@ -34,9 +34,7 @@ def draw(found: Evaluation, path: str | Path) -> None:
             for (row, column), count in np.ndenumerate(matrix):
                 if count:
                     dark = shares[row, column] > 0.5
-                    axes.text(
-                        column, row, str(count), ha="center", va="center", color="white" if dark else "black"
-                    )
+                    axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
 
 
 def _label(name: str) -> str:

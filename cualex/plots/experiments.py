@@ -36,9 +36,7 @@ def draw_lines(
             named = {} if key in seen else {"label": line.arm + ("" if line.strong else ", other rates")}
             seen.add(key)
             marker = "." if len(line.points) < 30 else None
-            axes.plot(
-                *np.array(line.points, float).reshape(-1, 2).T, color=colour, marker=marker, **style, **named
-            )
+            axes.plot(*np.array(line.points, float).reshape(-1, 2).T, color=colour, marker=marker, **style, **named)
         if level:
             axes.axhline(level[1], color=GREY, linestyle=":", linewidth=1, label=level[0])
         axes.set(xlabel=labels[0], ylabel=labels[1], ylim=(0, None))
@@ -73,8 +71,6 @@ def sheet(weights: np.ndarray) -> np.ndarray:
     shown = 0.5 + 0.5 * weights / np.maximum(largest, 1e-30)
     laid = np.ones((down * (rows + 1) + 1, min(count, ACROSS) * (columns + 1) + 1, 3))
     for index, one in enumerate(shown.transpose(0, 2, 3, 1)):
-        top, left = (
-            part * (side + 1) + 1 for part, side in zip(divmod(index, ACROSS), (rows, columns), strict=True)
-        )
+        top, left = (part * (side + 1) + 1 for part, side in zip(divmod(index, ACROSS), (rows, columns), strict=True))
         laid[top : top + rows, left : left + columns] = one
     return laid

@@ -1,6 +1,6 @@
 """The network that comes with cualex: alexnet at half width on crops of 67, trained on CIFAR-10 (CARD.md beside it).
 
-    cualex train photos --from cifar10        its name stands for the file wherever a weights file is named
+cualex train photos --from cifar10        its name stands for the file wherever a weights file is named
 """
 
 from pathlib import Path

@@ -20,9 +20,7 @@ from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Update
 from cualex.training.run import Run
 
-RECIPE = Recipe(
-    crop=67, batch=64, rate=0.01, epochs=4, schedule="cosine", colour_noise=0.1, variant={"width": 0.5}
-)
+RECIPE = Recipe(crop=67, batch=64, rate=0.01, epochs=4, schedule="cosine", colour_noise=0.1, variant={"width": 0.5})
 SMALL = 32  # pixels a side of CIFAR-10's images
 
 
@@ -30,9 +28,7 @@ def chosen(source: Source, classes: list[str]) -> Source:
     """Return a set with some of its classes alone, numbered anew."""
     label = {source.classes.index(name): number for number, name in enumerate(classes)}
     splits = {
-        split: tuple(
-            dataclasses.replace(image, label=label[image.label]) for image in images if image.label in label
-        )
+        split: tuple(dataclasses.replace(image, label=label[image.label]) for image in images if image.label in label)
         for split, images in source.splits.items()
     }
     return dataclasses.replace(

@@ -26,9 +26,7 @@ class TorchLayers:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
             question |= {"device": device, "precision": precision}
             said = self._second.ask(do="open", **question, batch=batch, seed=rounds.SEED)
-            layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)[
-                "layouts"
-            ]
+            layouts = self._second.ask(do="prepare", mode=mode, batch=batch, steps=1, without_lrn=False)["layouts"]
         except BaseException:
             self._second.__exit__(None, None, None)
             raise

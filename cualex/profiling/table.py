@@ -97,9 +97,7 @@ class Profile:
     def rest(self) -> float:
         """Return what of a serial pass is in no row."""
         attributed = map(sum, zip(*(row.times for row in self.rows), strict=True))
-        return statistics.median(
-            each.serial - rows for each, rows in zip(self.passes, attributed, strict=True)
-        )
+        return statistics.median(each.serial - rows for each, rows in zip(self.passes, attributed, strict=True))
 
     @property
     def spread(self) -> float:
@@ -170,9 +168,7 @@ def p95(times: Sequence[float]) -> float:
     return sorted(times)[math.ceil(0.95 * len(times)) - 1]
 
 
-def _row(
-    step: Step, direction: str, times: Sequence[float], serial: float, moves: int, roof: Roofline
-) -> Row:
+def _row(step: Step, direction: str, times: Sequence[float], serial: float, moves: int, roof: Roofline) -> Row:
     seconds = statistics.median(times)
     gives = []
     if direction == "backward" and step.kind == "backward":

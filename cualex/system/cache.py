@@ -31,6 +31,4 @@ def place(cache: str | Path | None = None) -> Path:
 def refused(path: Path, error: OSError, details: str = "", way: str = "") -> OutputError:
     """Say that the cache cannot be written, and how to use another."""
     reason = (error.strerror or str(error)) + details
-    return OutputError(
-        f"{path}: the cache cannot be written ({reason}); set CUALEX_CACHE to another directory{way}"
-    )
+    return OutputError(f"{path}: the cache cannot be written ({reason}); set CUALEX_CACHE to another directory{way}")

@@ -46,9 +46,7 @@ def replace(
 
 def replace_text(path: str | Path, text: str) -> None:
     """Put a text in the place of `path`, whole or not at all; file names in it that are no UTF-8 keep their bytes."""
-    replace(
-        path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
-    )
+    replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n"))
 
 
 def sweep(directory: str | Path) -> None:

@@ -30,9 +30,7 @@ def _guessing(found: Verdict, command: str) -> str:
     if found.better:
         return said
     if not found.cannot_tell:
-        return (
-            f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
-        )
+        return f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
     could = f"; about {found.images_needed:,} could" if found.images_needed else ""
     return (
         f"{said} {_count(found.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "

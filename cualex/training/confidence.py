@@ -20,9 +20,7 @@ def tail(right: int, count: int, share: float) -> float:
     if share >= 1:
         return 1.0
     i = np.arange(1, count + 1, dtype=np.float64)
-    logarithms = (
-        np.cumsum(np.log((count - i + 1) / i)) + i * math.log(share) + (count - i) * math.log1p(-share)
-    )
+    logarithms = np.cumsum(np.log((count - i + 1) / i)) + i * math.log(share) + (count - i) * math.log1p(-share)
     return min(1.0, float(np.exp(logarithms[right - 1 :]).sum()))
 
 

@@ -29,9 +29,7 @@ def recipe(found: Weights, begun: Recipe) -> Recipe:
     """Return a recipe for the network of a weights file, its variant, and the crop and mean picture that it knows."""
     own = found.network.arguments
     usual = arguments.defaults(networks.find(found.network.name))
-    variant = {
-        name: value for name, value in own.items() if name not in (*KEPT, "classes") and value != usual[name]
-    }
+    variant = {name: value for name, value in own.items() if name not in (*KEPT, "classes") and value != usual[name]}
     kept = {name: own[name] for name in KEPT if name in own}
     return replace(begun, network=found.network.name, variant=variant, **kept)
 
@@ -49,9 +47,7 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
                 f"the weights to begin with are for {name} {own}, got {got}: leave that to them, since their features "
                 "are of such pictures"
             )
-    network = networks.build(
-        wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))}
-    )
+    network = networks.build(wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))})
     head, tensors = head_of(network), dict(found.tensors)
     own = [name for name in tensors if name.startswith(f"{head}.")]
     same = len(set(classes)) == len(classes) and sorted(classes) == sorted(found.classes)

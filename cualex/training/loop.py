@@ -208,9 +208,7 @@ class Training:
             )
             if better and self.keeper.save_best():
                 state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
-            report = Epoch(
-                state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked
-            )
+            report = Epoch(state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked)
             for change in self.course.after_epoch(100 * (1 - found.top1), state.epoch):
                 self.keeper.tell(change)
             state.epoch, state.losses = state.epoch + 1, Losses()

@@ -70,9 +70,7 @@ class Course:
         """
         if self.ending:
             return []
-        said = [
-            text for text in (self.schedule.after_epoch(error, epoch), self.stop.after_epoch(error)) if text
-        ]
+        said = [text for text in (self.schedule.after_epoch(error, epoch), self.stop.after_epoch(error)) if text]
         if self.schedule.finished or self.stop.finished:
             noise = self.recipe.augment and self.recipe.colour_noise and epoch <= self.noisy
             plain = self.recipe.plain if noise else 0

@@ -103,9 +103,7 @@ class Recipe:
         noise = None
         if self.augment and self.colour_noise:
             components = ILSVRC2012 if self.colour_components == "2012" else pack.components
-            noise = Noise(
-                components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy
-            )
+            noise = Noise(components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy)
         return Stream(pack, self.seed, crop, self.augment, noise)
 
     def weigh_classes(self, pack) -> np.ndarray | None:
@@ -122,9 +120,7 @@ class Recipe:
         if not self.class_weights:
             return None
         counts = np.bincount(pack.labels, minlength=len(pack.classes))
-        return np.divide(
-            counts.sum(), np.count_nonzero(counts) * counts, out=np.zeros(len(counts)), where=counts > 0
-        )
+        return np.divide(counts.sum(), np.count_nonzero(counts) * counts, out=np.zeros(len(counts)), where=counts > 0)
 
     def but(self, **numbers) -> "Recipe":
         """Return this recipe with some numbers replaced; None leaves a number as it is."""
@@ -167,9 +163,7 @@ CIFAR = Recipe(
 
 
 LENET = CIFAR.but(network="lenet5", crop=32, decay=0.0005)
-BATCHNORM = Recipe(
-    network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, epochs=30, colour_noise=0.0, **ADAM
-)
+BATCHNORM = Recipe(network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, epochs=30, colour_noise=0.0, **ADAM)
 # The rate, its falls and the epochs without colour noise as the notes of 2012 have them; Caffe's as its solvers have.
 AS_IN_2012 = PAPER.but(network="alexnet-2012", crop=224, mean_at="centre", schedule="2012")
 CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 80), colour_noise=0.0)

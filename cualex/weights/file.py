@@ -66,9 +66,7 @@ class Weights:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def save(
-    path: str | Path, weights: Weights, previous: str | Path | None = None, eight_bits: bool = False
-) -> str:
+def save(path: str | Path, weights: Weights, previous: str | Path | None = None, eight_bits: bool = False) -> str:
     """Write a weights file, whole or not at all, read it back, and return its digest.
 
     With `previous`, the file that was there before is kept under that name. With `eight_bits`, weights are rounded to

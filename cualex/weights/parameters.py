@@ -133,9 +133,7 @@ class Parameters:
     def _get(self, arrays, name: str) -> np.ndarray:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         parts = [
-            stage.layer.unpack(
-                self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading
-            )
+            stage.layer.unpack(self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading)
             for place, _ in self._places(stage)
         ]
         whole = np.concatenate(parts).astype(np.float32, copy=False)

@@ -12,9 +12,7 @@ PIECE = 1 << 20  # bytes
 KINDS = {"float32": "F32", "int8": "I8"}  # NumPy's types, as the format names them
 
 
-def write(
-    tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path, digest: Callable[[], str]
-) -> str:
+def write(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path, digest: Callable[[], str]) -> str:
     """Write the safetensors format: the length of the header, the header, and the tensors' bytes.
 
     The digest is taken meanwhile; the header, which has 64 characters for it, is written again with it at the end.

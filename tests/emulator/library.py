@@ -125,9 +125,7 @@ class Library:
         what it must not.
         """
         if launch.block > self.threads:
-            raise EmulationError(
-                f"{self.kernel.name}: {launch.block} threads a block, and its bound is {self.threads}"
-            )
+            raise EmulationError(f"{self.kernel.name}: {launch.block} threads a block, and its bound is {self.threads}")
         self._set_constants(launch)
         held, names = self._arguments(launch)
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(value) for value in held))

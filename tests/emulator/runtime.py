@@ -176,9 +176,7 @@ class EmulatedRuntime:
 
     def _transfer(self, stream: Stream, source: np.ndarray, target: np.ndarray) -> None:
         if source.shape != target.shape or source.dtype != target.dtype:
-            raise ValueError(
-                f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}"
-            )
+            raise ValueError(f"{source.dtype} {source.shape} cannot be copied to {target.dtype} {target.shape}")
         touches = (
             Touch(source, False, "a copy reads its source"),
             Touch(target, True, "a copy writes its target"),

@@ -103,9 +103,7 @@ def lacking(old: object, new: object, where: str = "") -> list[str]:
     """List what a new outline lacks of an old one: keys, and types that were never there before."""
     if isinstance(old, dict) and isinstance(new, dict):
         missing = [f"{where}/{key}: missing" for key in old if key not in new]
-        return missing + [
-            found for key in old if key in new for found in lacking(old[key], new[key], f"{where}/{key}")
-        ]
+        return missing + [found for key in old if key in new for found in lacking(old[key], new[key], f"{where}/{key}")]
     if isinstance(old, list) and isinstance(new, list):
         return lacking(old[0], new[0], f"{where}/0") if old and new else []
     return [] if types(new) <= types(old) else [f"{where}: {new}, was {old}"]
@@ -140,9 +138,7 @@ def types(value: object) -> set[str]:
 
 def options(command, name: str = "") -> dict[str, dict[str, list[str]]]:
     """Return the parameters of a click command and of all below it, each with its flags."""
-    found = {
-        name: {parameter.name: [*parameter.opts, *parameter.secondary_opts] for parameter in command.params}
-    }
+    found = {name: {parameter.name: [*parameter.opts, *parameter.secondary_opts] for parameter in command.params}}
     for below in getattr(command, "list_commands", lambda context: ())(None):
         found |= options(command.get_command(None, below), f"{name} {below}".strip())
     return found

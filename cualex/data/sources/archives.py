@@ -71,9 +71,7 @@ def _zip(path: Path) -> Listing:
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
     _check_size(name, member.file_size)
     if member.compress_type not in _ZIPPED:
-        raise PictureError(
-            name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew"
-        )
+        raise PictureError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
     try:
         # Opening and closing count the readers of the archive: a lost count would close it under the others.
         with lock:

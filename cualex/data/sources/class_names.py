@@ -13,9 +13,7 @@ def own_classes(place: str, arranged: Arranged) -> list[str]:
     """Name the classes of train in the byte order of their names, and hold the other splits to them."""
     if "train" not in arranged:
         have = " and ".join(f"{split}/" for split in arranged)
-        raise DataError(
-            f"{place}: {have} but no train/; put the pictures to learn from in {place}/train/CLASS/"
-        )
+        raise DataError(f"{place}: {have} but no train/; put the pictures to learn from in {place}/train/CLASS/")
     names = sorted(arranged["train"], key=order)
     for split, groups in arranged.items():
         unknown = sorted(set(groups) - set(names), key=order)
@@ -25,9 +23,7 @@ def own_classes(place: str, arranged: Arranged) -> list[str]:
                 f"add pictures of them to train, or take them out of {split}"
             )
     if len(names) < 2:
-        raise DataError(
-            f"{place}: only one class, {names[0]}; at least two are needed, each in its own folder"
-        )
+        raise DataError(f"{place}: only one class, {names[0]}; at least two are needed, each in its own folder")
     return names
 
 
@@ -54,9 +50,7 @@ def read_names(path: str | Path) -> dict[str, str]:
     except OSError as error:
         raise DataError(f"{path}: the list of names cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
-        raise DataError(
-            f"{path}: the list of names is no text; expected lines `name class` in UTF-8"
-        ) from None
+        raise DataError(f"{path}: the list of names is no text; expected lines `name class` in UTF-8") from None
     names: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

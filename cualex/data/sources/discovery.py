@@ -93,9 +93,7 @@ def find(
     Raise DataError when there is no picture, no class folder or only one class, when val or test hold a class
     that train lacks, when test/ is to validate and is not there, or when a folder is none of `classes`.
     """
-    found = survey(
-        data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed
-    )
+    found = survey(data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed)
     if found.refusal is not None:
         raise DataError(found.refusal)
     return found.source

@@ -55,9 +55,7 @@ def of_run(arguments: dict) -> dict:
     return {name: arguments.get(name, default) for name, default in before.items()}
 
 
-def divide(
-    arranged: Arranged, roots: Sequence[str], share: float, seed: int, rule: str
-) -> tuple[Arranged, int]:
+def divide(arranged: Arranged, roots: Sequence[str], share: float, seed: int, rule: str) -> tuple[Arranged, int]:
     """Take a share of each class of train for val: all splits, and how many images were taken.
 
     roots: the folders of train, the names below which count.
@@ -82,9 +80,7 @@ def divide(
 def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: int) -> list[File]:
     """Take the images whose hash is below the share, of two images or more at least one, but never all."""
     below = share * 2**64  # exact: only the exponent changes
-    hashes = {
-        file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files
-    }
+    hashes = {file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files}
     # Two spellings of one name have one hash and stay in the order of their bytes.
     ranked = sorted(files, key=lambda file: hashes[file.name])
     return ranked[: _in_both(sum(value < below for value in hashes.values()), len(files))]

@@ -28,9 +28,7 @@ class LeftOut:
     text: str
 
 
-def arrange(
-    found: Listing, names: dict[str, str] | None
-) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
+def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
     """Sort the pictures of a listing into splits and classes: return them, the folders of each split, what is left out.
 
     A single folder around everything, as archives have it, is stepped into. `train`, `val` and `test` at the top
@@ -115,11 +113,7 @@ def _top(pictures: list[File]) -> str:
         inside = _by_first(pictures, top)
         name = next(iter(inside))
         step = f"{top}{name}/"
-        if (
-            len(inside) > 1
-            or name.lower() in ("", *SPLITS)
-            or not any(_deep(file, step) for file in inside[name])
-        ):
+        if len(inside) > 1 or name.lower() in ("", *SPLITS) or not any(_deep(file, step) for file in inside[name]):
             return top
         top = step
 
@@ -153,9 +147,7 @@ def _classes(
     return groups
 
 
-def _listed_classes(
-    where: str, root: str, files: list[File], names: dict[str, str] | None
-) -> dict[str, list[File]]:
+def _listed_classes(where: str, root: str, files: list[File], names: dict[str, str] | None) -> dict[str, list[File]]:
     if names is None:
         raise DataError(
             f"{where}: {len(files)} pictures without classes; put each class in a folder of its own, as "

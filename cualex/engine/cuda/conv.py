@@ -20,9 +20,7 @@ def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shar
     gemm.forward(device, shape, x, weight, bias, y, relu)
 
 
-def input_gradient(
-    device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None
-) -> None:
+def input_gradient(device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None) -> None:
     """Write the gradient of the input: what each window gives, added up where windows overlap.
 
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the

@@ -7,9 +7,7 @@ import numpy as np
 from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
 
-def forward(
-    device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None
-) -> None:
+def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None) -> None:
     """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
 
     pictures (2, n, rows, columns, 3) uint8; views (2, n, 3) int32 as (row, column, mirror); colours (2, n, 3) float32:

@@ -13,9 +13,7 @@ from cualex.engine.cuda import gemm
 from cualex.engine.cuda.gemm import Shape
 
 
-def pack(
-    canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1
-) -> np.ndarray:
+def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
     """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
 
     `maps` is the shape (channels, rows, columns) of what one source gives.

@@ -25,9 +25,7 @@ def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) ->
     return (channels * side**2, *(-(-(length + 2 * pad) // side) for length in sides))
 
 
-def pack(
-    canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1
-) -> np.ndarray:
+def pack(canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:
     """Turn (towers * filters, sources * channels / groups, rows, columns) into the engine's order.
 
     Groups need no order of their own: the first filters of a tower read the first channels.

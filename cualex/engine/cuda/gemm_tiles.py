@@ -38,11 +38,7 @@ class Tiles:
 
     def shared(self, a_along: bool, b_along: bool, chunk: int) -> int:
         """Return the bytes of the ring; `chunk` is the number of values in 16 bytes (kernels/tile.cuh)."""
-        return (
-            16
-            * self.stages
-            * (self._chunks(self.rows, a_along, chunk) + self._chunks(self.columns, b_along, chunk))
-        )
+        return 16 * self.stages * (self._chunks(self.rows, a_along, chunk) + self._chunks(self.columns, b_along, chunk))
 
     def _chunks(self, outer: int, along: bool, chunk: int) -> int:
         """Return the chunks of one operand's tile, lines padded to 2, 4 or a multiple of 8 of them."""

@@ -6,6 +6,4 @@ from cualex.engine.cuda.launching import THREADS, grid, storage
 def forward(device, x, y) -> None:
     """Add the colours up: x (pictures, rows, columns, 3), y (towers, pictures, rows, columns, 1)."""
     towers, pixels = y.shape[0], y[0].size
-    device.launch(
-        "grey", (x, y), grid=grid(pixels, towers), block=THREADS, PIXELS=pixels, PRECISION=storage(device)
-    )
+    device.launch("grey", (x, y), grid=grid(pixels, towers), block=THREADS, PIXELS=pixels, PRECISION=storage(device))

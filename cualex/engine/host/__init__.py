@@ -35,9 +35,7 @@ SAVES = {
     "dropout": Saved("mask", like="input", dtype=bool),
 }
 BORDERS = True
-SLOTS: tuple[
-    int, ...
-] = ()  # the axes that inputs have before their own: room for batches that are loaded ahead
+SLOTS: tuple[int, ...] = ()  # the axes that inputs have before their own: room for batches that are loaded ahead
 
 __all__ = [
     "BORDERS",

@@ -82,9 +82,7 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, gr
     device.grid(add_up, towers, groups)
 
 
-def input_gradient(
-    device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None
-) -> None:
+def input_gradient(device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None) -> None:
     """Write the gradient of the input, without its border: what each window gives, added up where windows overlap.
 
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the
@@ -97,10 +95,7 @@ def input_gradient(
     _, dx_rows, dx_width, channels = dx[0].shape
     run = size * (channels // groups)  # what a row of a window has
     inner = slice(pad, pad + dx_rows), slice(pad, pad + dx_width)
-    sides = [
-        max(side + 2 * pad, (count - 1) * stride + size)
-        for side, count in ((dx_rows, rows), (dx_width, width))
-    ]
+    sides = [max(side + 2 * pad, (count - 1) * stride + size) for side, count in ((dx_rows, rows), (dx_width, width))]
     parts = cuts(pictures, rows, width * depth * dy.itemsize, backward=True)
 
     def task(cut, own, scratch):

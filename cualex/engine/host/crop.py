@@ -8,9 +8,7 @@ ROWS = 114
 RUN = 6
 
 
-def forward(
-    device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None
-) -> None:
+def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None) -> None:
     """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
 
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); colours (n, 3), added to the whole

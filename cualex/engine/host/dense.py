@@ -17,9 +17,7 @@ INPUTS = 256  # rows of a block in the backward pass: enough for the products
 UPDATED = 64
 
 
-def pack(
-    canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1
-) -> np.ndarray:
+def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
     """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
 
     `maps` is the shape (channels, rows, columns) of what one source gives.

@@ -6,14 +6,10 @@ K runs over (source, row, column, channel), as the columns of windows do. Going 
 import numpy as np
 
 
-def pack(
-    canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1
-) -> np.ndarray:
+def pack(canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:
     """Turn (towers * filters, sources * channels / groups, rows, columns) into the engine's order."""
     filters, channels, size, _ = canonical.shape
-    parts = canonical.reshape(
-        towers, groups, filters // towers // groups, sources, channels // sources, size, size
-    )
+    parts = canonical.reshape(towers, groups, filters // towers // groups, sources, channels // sources, size, size)
     return np.ascontiguousarray(parts.transpose(0, 1, 3, 5, 6, 4, 2)).reshape(
         towers, groups, channels * size * size, -1
     )

@@ -35,9 +35,7 @@ def cuts(pictures: int, rows: int, row_bytes: int, *, backward: bool = False) ->
     parts = min(rows, -(-rows * row_bytes // COLUMN_BYTES))
     edges = [i * rows // parts for i in range(parts + 1)]
     return [
-        Cut(slice(n, n + 1), slice(first, last))
-        for n in range(pictures)
-        for first, last in itertools.pairwise(edges)
+        Cut(slice(n, n + 1), slice(first, last)) for n in range(pictures) for first, last in itertools.pairwise(edges)
     ]
 
 
@@ -57,9 +55,7 @@ def columns(sources, rows, width, size, stride, group, groups, scratch) -> np.nd
     return cols.reshape(n * rows * width, -1)
 
 
-def products(
-    reads, towers, groups, rows, width, size, stride, scratch
-) -> Iterator[tuple[int, int, np.ndarray]]:
+def products(reads, towers, groups, rows, width, size, stride, scratch) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield (tower, group, columns) for each product to make; towers that read the same maps share columns.
 
     `reads` maps a tower to the list of maps that it reads.

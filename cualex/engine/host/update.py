@@ -20,9 +20,7 @@ import numpy as np
 
 from cualex.devices.control import EPSILON, FIRST, SECOND, Control
 
-BLOCK = (
-    1 << 15
-)  # numbers that `apply` takes at a time: with all that goes with them they fit a core's own cache
+BLOCK = 1 << 15  # numbers that `apply` takes at a time: with all that goes with them they fit a core's own cache
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,11 @@ def _said(value: object) -> str:
 def _layer(entry: Entry) -> Pieces:
     """Write LayerParameter: name, type, bottoms, tops, blobs, numbers."""
     reads = [*(field(3, each) for each in entry.bottoms), *(field(4, each) for each in entry.tops)]
-    made = message(
-        field(1, entry.name), field(2, entry.type), *reads, *(field(7, _blob(each)) for each in entry.blobs)
-    )
+    made = message(field(1, entry.name), field(2, entry.type), *reads, *(field(7, _blob(each)) for each in entry.blobs))
     for kind, numbers in entry.numbers.items():
         if kind in FIELDS:
             place, own = FIELDS[kind]
-            made += field(
-                place, message(*(field(own[key], _number(value)) for key, value in numbers.items()))
-            )
+            made += field(place, message(*(field(own[key], _number(value)) for key, value in numbers.items())))
     return made
 
 

@@ -46,14 +46,10 @@ class Layers:
                 raise UsageError(f"Caffe has nothing for {missing}. Use --to onnx.")
             lower()
 
-    def _add(
-        self, type: str, numbers: dict | None = None, blobs=(), name: str = "", bottoms=(), tops=()
-    ) -> None:
+    def _add(self, type: str, numbers: dict | None = None, blobs=(), name: str = "", bottoms=(), tops=()) -> None:
         name = name or self.stage.name
         tops = list(tops) or [name]
-        self.entries.append(
-            Entry(name, type, list(bottoms) or [self.value], tops, numbers or {}, list(blobs))
-        )
+        self.entries.append(Entry(name, type, list(bottoms) or [self.value], tops, numbers or {}, list(blobs)))
         self.value = tops[0]
 
     def _seen(self, weight: np.ndarray) -> np.ndarray:
@@ -137,9 +133,7 @@ class Layers:
         layer = self.stage.layer
         numbers = {"pool": way, "kernel_size": layer.size, "stride": layer.stride}
         left = any((length - layer.size) % layer.stride for length in self.stage.reading.shape[1:])
-        self._add(
-            "Pooling", {"pooling_param": numbers | ({"round_mode": "FLOOR"} if left > layer.round_up else {})}
-        )
+        self._add("Pooling", {"pooling_param": numbers | ({"round_mode": "FLOOR"} if left > layer.round_up else {})})
 
     def _dropout(self) -> None:
         self._add("Dropout", {"dropout_param": {"dropout_ratio": self.stage.layer.share}})

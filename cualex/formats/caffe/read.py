@@ -48,9 +48,7 @@ def read(contents: Contents) -> Found:
         typed = only([field for field in fields if field.number == kind], "a layer's type")
         called = message.text(named) if named else ""
         number = typed.value if typed and place.number == OLD else None
-        layers.append(
-            (called, TYPES.get(number, "") if number is not None else message.text(typed) if typed else "")
-        )
+        layers.append((called, TYPES.get(number, "") if number is not None else message.text(typed) if typed else ""))
         for field in fields:
             if field.number == convolution and layers[-1][1] == "Convolution":
                 numbers.append(("conv", called, _convolution(message.message(field))))
@@ -82,9 +80,7 @@ def _normalisation(message: Message) -> dict:
     """Return n, alpha for each term, beta and k; a region other than across channels has no n here."""
     fields = {field.number: field for field in message.fields()}
     size, region = (fields[number].value if number in fields else usual for number, usual in ((1, 5), (4, 0)))
-    alpha, beta, k = (
-        message.real(fields[n]) if n in fields else usual for n, usual in ((2, 1.0), (3, 0.75), (5, 1.0))
-    )
+    alpha, beta, k = (message.real(fields[n]) if n in fields else usual for n, usual in ((2, 1.0), (3, 0.75), (5, 1.0)))
     return {"n": 0 if region else size, "alpha": alpha / max(size, 1), "beta": beta, "k": k}
 
 

@@ -78,10 +78,7 @@ class Graph:
     def _conv(self) -> None:
         layer = self.stage.layer
         sides = zip(self.stage.reading.shape[1:], self.stage.output[1:], strict=True)
-        ends = [
-            max(layer.pad, (count - 1) * layer.stride + layer.size - layer.pad - length)
-            for length, count in sides
-        ]
+        ends = [max(layer.pad, (count - 1) * layer.stride + layer.size - layer.pad - length) for length, count in sides]
         self._node(
             "Conv",
             [self.value, *self._weights()],

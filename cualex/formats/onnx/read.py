@@ -61,11 +61,7 @@ def _attributes(message: Message) -> dict[str, int | float | list[int]]:
         fields = inside.all(1, 2, 3, 8)
         name = "".join(inside.text(field) for field in fields[:1] if field.number == 1)
         many = [value for field in fields if field.number == 8 for value in inside.integers(field)]
-        one = [
-            inside.real(field) if field.number == 2 else field.value
-            for field in fields
-            if field.number in (2, 3)
-        ]
+        one = [inside.real(field) if field.number == 2 else field.value for field in fields if field.number in (2, 3)]
         made[name] = many or (one[0] if one else 0)
     return made
 

@@ -98,9 +98,7 @@ class Cursor:
     def skip(self, count: int) -> int:
         """Pass over bytes without reading them; return where they lie."""
         if not 0 <= count <= self.left:
-            raise WeightsError(
-                f"{count} bytes are said to follow byte {self.place}, where {self.left} are: {CUT}"
-            )
+            raise WeightsError(f"{count} bytes are said to follow byte {self.place}, where {self.left} are: {CUT}")
         self.place += count
         return self.place - count
 

@@ -17,18 +17,14 @@ from cualex.formats.reading.tensors import Tensor, apart, described, said
 MAGIC = b"\x93NUMPY"
 HEADER = 10_000
 PARTS = {"weights": 0, "biases": 1}
-_SAID = re.compile(
-    r"\{'descr': '([^']{1,8})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,100})\), \}\s*"
-)
+_SAID = re.compile(r"\{'descr': '([^']{1,8})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,100})\), \}\s*")
 
 
 def read(contents: Contents) -> Found:
     """Describe the arrays of a dictionary."""
     kind, shape, _, start = _header(contents)
     if kind != "|O" or shape:
-        raise WeightsError(
-            "one array and not a dictionary of weights. Name a file of layers (layer -> [W, b])."
-        )
+        raise WeightsError("one array and not a dictionary of weights. Name a file of layers (layer -> [W, b]).")
     cursor = Cursor(contents, start, contents.size)
     whole = Machine(contents, cursor, ALLOWED).load()
     if cursor.left:
@@ -86,12 +82,7 @@ def _columns_first(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _objects(value: object) -> object:
     """Return the one object of an array of no axes."""
-    if (
-        isinstance(value, Made)
-        and value.kind == "array"
-        and isinstance(value.state, tuple)
-        and len(value.state) == 5
-    ):
+    if isinstance(value, Made) and value.kind == "array" and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, _, _, held = value.state
         if shape == () and isinstance(held, list) and len(held) == 1:
             return held[0]

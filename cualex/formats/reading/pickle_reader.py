@@ -117,9 +117,7 @@ class Machine:
         """Put a thing by its name, if it is allowed."""
         full = f"{module} {name}"
         if not (isinstance(module, str) and isinstance(name, str)) or full not in self.allowed:
-            raise refused(
-                f"it names {said(full.replace(' ', '.'))}, which is not on the list of what may be built"
-            )
+            raise refused(f"it names {said(full.replace(' ', '.'))}, which is not on the list of what may be built")
         self.stack.append(Named(full))
 
     def line(self) -> str:

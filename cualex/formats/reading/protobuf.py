@@ -34,9 +34,7 @@ class Field:
 class Message:
     """Read a message that lies from `start` to `end` in a file."""
 
-    def __init__(
-        self, contents: Contents, start: int = 0, end: int | None = None, budget: list[int] | None = None
-    ):
+    def __init__(self, contents: Contents, start: int = 0, end: int | None = None, budget: list[int] | None = None):
         """`budget` counts the fields that may still be read, for a message and all that is in it."""
         self.contents, self.start = contents, start
         self.end = contents.size if end is None else end
@@ -99,9 +97,7 @@ class Message:
         self.expect(field, LONG)
         made = described(self.contents, name, shape, kind, field.start, field.value)
         if made.span[1] != field.end:
-            raise WeightsError(
-                f"{name} has {field.value} bytes, expected {made.span[1] - field.start}. Copy it again."
-            )
+            raise WeightsError(f"{name} has {field.value} bytes, expected {made.span[1] - field.start}. Copy it again.")
         return made
 
     def expect(self, field: Field, kind: int) -> None:

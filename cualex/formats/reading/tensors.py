@@ -93,16 +93,12 @@ def described(
     """
     shape = tuple(shape)
     if kind not in TYPES:
-        raise WeightsError(
-            f"{said(name)} is of a kind that weights are not ({said(kind)}). Expected float32."
-        )
+        raise WeightsError(f"{said(name)} is of a kind that weights are not ({said(kind)}). Expected float32.")
     if len(shape) > AXES or not all(type(length) is int and 0 <= length <= NUMBERS for length in shape):
         raise WeightsError(f"{said(name)} has a shape that cannot be, {said(shape)}. Copy it again.")
     count = math.prod(shape)
     if count == 0 or count * np.dtype(kind).itemsize > room:
-        raise WeightsError(
-            f"{said(name)} of {said(shape)} numbers does not fit into its {room} bytes. Copy it again."
-        )
+        raise WeightsError(f"{said(name)} of {said(shape)} numbers does not fit into its {room} bytes. Copy it again.")
     contents.check(start, count * np.dtype(kind).itemsize)
     plain, distance = [], 1
     for length in reversed(shape):
@@ -119,9 +115,7 @@ def _dense(shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
     if len(shape) != len(steps) or not all(type(step) is int for step in steps):
         return False
     distance = 1
-    for step, length in sorted(
-        (step, length) for step, length in zip(steps, shape, strict=True) if length > 1
-    ):
+    for step, length in sorted((step, length) for step, length in zip(steps, shape, strict=True) if length > 1):
         if step != distance:
             return False
         distance *= length

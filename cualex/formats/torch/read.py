@@ -52,28 +52,20 @@ def read(contents: Contents) -> Found:
     members = _members(contents)
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise WeightsError(
-            "a zip that PyTorch did not write. Expected one with a data.pkl, as torch.save makes it."
-        )
+        raise WeightsError("a zip that PyTorch did not write. Expected one with a data.pkl, as torch.save makes it.")
     top = pickles[0].removesuffix("data.pkl")
     order = members.get(f"{top}byteorder")
     if order:
         order.compare(contents)
         if contents.bytes(order.start, min(order.count, 10)) != b"little":
-            raise WeightsError(
-                "its numbers have their bytes in big-endian order. Save it on another machine."
-            )
+            raise WeightsError("its numbers have their bytes in big-endian order. Save it on another machine.")
     held = members[pickles[0]]
     if held.count > PICKLE:
         raise WeightsError(f"a pickle of {held.count} bytes, which no network needs. Copy it again.")
     held.compare(contents)
     cursor = Cursor(contents, held.start, held.start + held.count)
     whole = Machine(contents, cursor, ALLOWED, _reference).load()
-    places = {
-        name.removeprefix(f"{top}data/"): sum
-        for name, sum in members.items()
-        if name.startswith(f"{top}data/")
-    }
+    places = {name.removeprefix(f"{top}data/"): sum for name, sum in members.items() if name.startswith(f"{top}data/")}
     return Found(
         "torch",
         "PyTorch's zip (a pickle, read without running it)",
@@ -95,9 +87,7 @@ def read_legacy(contents: Contents) -> Found:
             raise refused("its list of storages is not that of its tensors")
         count = cursor.number("<q")
         if count != storages[key].count:
-            raise WeightsError(
-                f"storage {said(key)} has {count} numbers, expected {storages[key].count}: {CUT}"
-            )
+            raise WeightsError(f"storage {said(key)} has {count} numbers, expected {storages[key].count}: {CUT}")
         size = count * SIZES[storages[key].kind]
         places[key] = Sum(cursor.skip(size), size, 0, compared=True)
     if cursor.left:
@@ -115,11 +105,7 @@ def _members(contents: Contents) -> dict[str, Sum]:
     except _DAMAGES as error:
         raise WeightsError(f"not a whole zip ({said(error)}). Copy it again.") from None
     for entry in listed:
-        if (
-            entry.compress_type != zipfile.ZIP_STORED
-            or entry.flag_bits & 1
-            or entry.file_size != entry.compress_size
-        ):
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
             raise WeightsError(f"{said(entry.filename)} is compressed, as PyTorch writes none. Save it anew.")
         head = contents.bytes(entry.header_offset, 30)
         name, extra = struct.unpack("<HH", head[26:])

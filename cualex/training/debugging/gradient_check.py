@@ -66,9 +66,7 @@ def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
     """Check the gradients of a network on the first pictures of a stream, from the top down."""
     parameters = Parameters(begun.network, "cpu", precision="fp64")
     parameters.load(begun.tensors)
-    plan = Plan(
-        parameters, min(PICTURES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed)
-    )
+    plan = Plan(parameters, min(PICTURES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
     plan.put_mean(begun.mean)
     with Ahead(stream, plan.batch) as ahead:
         plan.put(*ahead.take())
@@ -154,9 +152,7 @@ class _Check:
         if not math.isfinite(found):
             return math.inf
         larger = max(norm, abs(found))
-        rounding = (
-            64 * UNIT * max(self.loss, 1) / step
-        )  # of a loss that is made of sums of thousands of terms
+        rounding = 64 * UNIT * max(self.loss, 1) / step  # of a loss that is made of sums of thousands of terms
         if rounding > 0.01 * larger:
             return math.nan if larger else 0.0
         return max(abs(given - found) - rounding, 0) / larger
@@ -185,7 +181,5 @@ def _order(parameters: Parameters, name: str) -> np.ndarray:
     """
     array = parameters.arrays[name, 0]
     halves = np.divmod(np.arange(array.size), 2**20)
-    high, low = (
-        parameters.gather({(name, 0): half.reshape(array.shape).astype(np.float64)}, name) for half in halves
-    )
+    high, low = (parameters.gather({(name, 0): half.reshape(array.shape).astype(np.float64)}, name) for half in halves)
     return (high.astype(np.int64) * 2**20 + low.astype(np.int64)).reshape(-1)

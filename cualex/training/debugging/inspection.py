@@ -80,14 +80,10 @@ class Inspection:
         loss, guessing = self.watch.recent, self.watch.guessing
         return watch.diagnosis(loss, guessing, classes, self._dead(), rate, self._updates)
 
-    def _diverged(
-        self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0
-    ) -> Diverged:
+    def _diverged(self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0) -> Diverged:
         said, dead = nonfinite.said(fault, rate), watch.said(self._dead())
         kept = " The best weights and the last checkpoint stay as they are." if state.best else ""
-        return Diverged(
-            f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}"
-        )
+        return Diverged(f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}")
 
     def _dead(self) -> dict[str, float]:
         """Return the share of dead filters by layer, on a few training pictures."""

@@ -76,9 +76,7 @@ class NotFinite(Exception):
 
     def said(self) -> Diverged:
         """Return the error that a command reports."""
-        return Diverged(
-            f"the loss is {self.loss} at update {self.update}{nonfinite.said(self.fault, self.rate)}"
-        )
+        return Diverged(f"the loss is {self.loss} at update {self.update}{nonfinite.said(self.fault, self.rate)}")
 
 
 class Try:

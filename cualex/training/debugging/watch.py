@@ -85,9 +85,7 @@ class Watch:
         seen = {"losses": list(self._losses), "said": self._said, "looked": self._looked}
         return seen | {"validated": self._validated, "better": self._better}
 
-    def restore(
-        self, losses: list[float], said: bool, looked: int = 0, validated: int = 0, better: int = 0
-    ) -> None:
+    def restore(self, losses: list[float], said: bool, looked: int = 0, validated: int = 0, better: int = 0) -> None:
         """Take what `state` returned."""
         self._losses.extend(losses)
         self._said, self._looked, self._validated, self._better = said, looked, validated, better
@@ -135,9 +133,7 @@ def some(pack) -> np.ndarray:
     return pictures
 
 
-def diagnosis(
-    loss: float, guessing: float, classes: int, dead: dict[str, float], rate: float, updates: float
-) -> str:
+def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float], rate: float, updates: float) -> str:
     """Say in a few lines what a stuck loss means, and the likely cause; `updates` are those of the whole training."""
     even = math.log(classes)
     known = (

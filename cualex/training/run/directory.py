@@ -77,9 +77,7 @@ class Run:
         """Lock a run that was stopped; raise RunLocked while a process trains in it."""
         run = cls(path)
         if not run.begun:
-            raise UsageError(
-                f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/."
-            )
+            raise UsageError(f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/.")
         run.lock()
         return run
 
@@ -97,9 +95,7 @@ class Run:
         """Make the place where runs are kept, and say now if no run of that name can be made there."""
         root = Path(root)
         if Path(name).name != name:
-            raise UsageError(
-                f"the name of a run is one word, got {name!r}; --output says where runs are kept"
-            )
+            raise UsageError(f"the name of a run is one word, got {name!r}; --output says where runs are kept")
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
@@ -163,9 +159,7 @@ class Run:
         """Make the table of results from the log."""
         epochs = [record for record in log.records() if "val_loss" in record]
         rows = [",".join(f"{epoch[field]:.6g}" for field in COLUMNS.values()) for epoch in epochs]
-        files.replace_text(
-            self.path / "results.csv", "".join(f"{row}\n" for row in (",".join(COLUMNS), *rows))
-        )
+        files.replace_text(self.path / "results.csv", "".join(f"{row}\n" for row in (",".join(COLUMNS), *rows)))
 
     def save_best(self, kept: Weights) -> None:
         """Write best.safetensors, whole or not at all."""

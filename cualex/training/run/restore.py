@@ -58,9 +58,7 @@ def check(run: Run, wanted: Recipe) -> None:
             f"{shlex.quote(str(run.path / 'best.safetensors'))}"
         )
     if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
-        raise UsageError(
-            f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on."
-        )
+        raise UsageError(f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on.")
 
 
 def check_fixed(run: Run, wanted: Recipe) -> Recipe:
@@ -90,9 +88,7 @@ def restore(schedule, state: dict, before: Recipe) -> None:
 
 def said(different: dict[str, list]) -> str:
     """Say what has changed in a line."""
-    return ", ".join(
-        f"{name} {json.dumps(now)} (was {json.dumps(was)})" for name, (was, now) in different.items()
-    )
+    return ", ".join(f"{name} {json.dumps(now)} (was {json.dumps(was)})" for name, (was, now) in different.items())
 
 
 def _plain(value):

@@ -29,9 +29,7 @@ class Keeper:
     state: where the training is, which the loop moves.  keep: whether the checkpoints outlast the training's end.
     """
 
-    def __init__(
-        self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True
-    ):
+    def __init__(self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True):
         """Start with nothing done."""
         self.run, self.course, self.model, self.watch = run, course, model, watch
         self.state, self.log, self.keep = State(), run.log(), keep

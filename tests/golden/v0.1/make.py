@@ -113,9 +113,7 @@ def main() -> None:
 def cualex(work: Path, words: str) -> tuple[int, str]:
     """Run the command and return its exit code, which is 3 where it met the damaged image, and its stdout."""
     program = "from cualex.cli import main; main(prog_name='cualex')"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words.split()], cwd=work, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program, *words.split()], cwd=work, capture_output=True, text=True)
     assert done.returncode in (0, 3), f"cualex {words}: {done.returncode}\n{done.stderr}"
     return done.returncode, done.stdout
 
