@@ -1,6 +1,7 @@
 """Move modules of the package, and rewrite whatever names them: `python .ci/move.py MOVES`.
 
-MOVES has lines `OLD NEW` of files below the root ("cualex/units.py cualex/plan/fusion.py"). Files are moved by git;
+MOVES has lines `OLD NEW` of files below the root ("cualex/units.py cualex/plan/fusion.py"), and `module OLD NEW` where
+only the name that a module is imported by is another ("module emulator tests.emulator"). Files are moved by git;
 then imports, names that imports bind, dotted names and paths in every tracked text are rewritten. A module that became
 a package of its own name ("cualex/plan.py cualex/plan/plan.py") is still imported by the package's name, whose
 `__init__.py` has to say what it gives. A binding that cannot be renamed since the file has another of the new name
@@ -138,7 +139,9 @@ def rewrite_imports(source, modules, path):
             full = f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
             new = modules.get(full)
             if new is None or new.startswith(full + "."):
-                texts.append(None)
+                moved = isinstance(node, ast.ImportFrom) and "." not in node.module and modules.get(node.module)
+                named = alias.name + (f" as {alias.asname}" if alias.asname else "")
+                texts.append(f"from {moved} import {named}" if moved else None)
                 continue
             parent, _, base = new.rpartition(".")
             bound = alias.asname or (alias.name if isinstance(node, ast.ImportFrom) else full.split(".")[0])
@@ -177,11 +180,18 @@ def rewrite_imports(source, modules, path):
 
 def main():
     """Move, then rewrite."""
-    moves = [line.split() for line in Path(sys.argv[1]).read_text().splitlines() if line.strip() and line[0] != "#"]
+    lines = [line.split() for line in Path(sys.argv[1]).read_text().splitlines() if line.strip() and line[0] != "#"]
+    moves = [line for line in lines if len(line) == 2]
+    before = {old: dotted(old) for old, _ in moves}
     for old, new in moves:
         (ROOT / new).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "mv", old, new], cwd=ROOT, check=True)
-    modules = {dotted(old): dotted(new) for old, new in moves if old.endswith(".py")}
+    for folder in {folder for _, new in moves if new.startswith("tests/") for folder in Path(new).parents}:
+        if str(folder) != "." and not (ROOT / folder / "__init__.py").exists():
+            (ROOT / folder / "__init__.py").touch()
+            subprocess.run(["git", "add", folder / "__init__.py"], cwd=ROOT, check=True)
+    modules = {before[old]: dotted(new) for old, new in moves if old.endswith(".py")}
+    modules |= {line[1]: line[2] for line in lines if line[0] == "module"}
     files = dict(moves)
     names = {old: new for old, new in modules.items() if not new.startswith(old + ".") and "." in old}
     by_name, by_path = (

@@ -6,7 +6,7 @@
 //
 // A thread adds its own values in float64; then a block's threads are joined in pairs, always the same ones. What is
 // not finite makes the sum not finite, and nothing else does: 2^31 of the largest floats fit into a double.
-// Cost: reads 4 bytes a value, one addition. Shared memory: 8 bytes a thread. Checked in tests/test_statistics.py.
+// Cost: reads 4 bytes a value, one addition. Shared memory: 8 bytes a thread. Checked in tests/engine/test_statistics.py.
 //
 // dimensions: COUNT
 #include "primitives.cuh"

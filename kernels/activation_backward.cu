@@ -3,7 +3,7 @@
 //     y, dy, dx: COUNT values; dx may be dy; a thread has VECTOR of them
 //
 // Cost: reads y and dy and writes dx once; at most one transcendental function a value.
-// Checked in tests/test_activation.py.
+// Checked in tests/engine/test_activation.py.
 //
 // dimensions: COUNT FUNCTION
 // choices: PRECISION VECTOR

@@ -3,7 +3,7 @@
 //     x, y: COUNT values; a thread has VECTOR of them
 //
 // Cost: reads x and writes y once; at most two transcendental functions and a division a value.
-// Checked in tests/test_activation.py.
+// Checked in tests/engine/test_activation.py.
 //
 // dimensions: COUNT FUNCTION
 // choices: PRECISION VECTOR

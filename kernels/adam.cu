@@ -12,7 +12,7 @@
 // by 1 / sqrt(1 - second^t). Kingma and Ba (2015), end of section 2. Operations are those of the host engine, each
 // rounded once. A thread has one number; nothing moves after a loss that was not finite.
 // Cost: reads 16 bytes a number and writes 12, or 14 with the copy; 14 operations.
-// Checked in tests/test_adam.py: the bits of the host engine.
+// Checked in tests/engine/test_adam.py: the bits of the host engine.
 //
 // dimensions: COUNT DECAY BIAS
 // reals: FRESH_FIRST FRESH_SECOND EPSILON

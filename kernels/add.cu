@@ -2,7 +2,7 @@
 //
 //     x, y: COUNT values; a thread has VECTOR of them
 //
-// Cost: reads x and y and writes y once. Checked in tests/test_exchange.py.
+// Cost: reads x and y and writes y once. Checked in tests/engine/test_exchange.py.
 //
 // dimensions: COUNT
 // choices: PRECISION VECTOR

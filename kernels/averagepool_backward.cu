@@ -5,7 +5,7 @@
 // A thread has VECTOR channels of a pixel. A window gives each of its values an equal share; one that reaches beyond
 // the end has fewer of them. A pixel that no window reaches gets zero.
 // Cost: reads dy once from memory, writes dx once; an addition and a division for each window that a pixel is in.
-// Checked in tests/test_averagepool.py.
+// Checked in tests/engine/test_averagepool.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
 // choices: PRECISION VECTOR

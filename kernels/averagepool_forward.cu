@@ -5,7 +5,7 @@
 //
 // A thread has VECTOR channels of one window. A window that reaches beyond the end is the mean of what it has.
 // Cost: reads x once from memory, writes y once; SIZE^2 additions and a division a value of y.
-// Checked in tests/test_averagepool.py.
+// Checked in tests/engine/test_averagepool.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
 // choices: PRECISION VECTOR

@@ -5,7 +5,7 @@
 //     all arrays: CHANNELS floats, of all towers
 //
 // A thread has a channel. Nothing moves after a loss that was not finite, nor a channel whose numbers overflowed. Each
-// operation rounds once, as on the host. Cost: reads 16 bytes a channel and writes 8. Checked in tests/test_batchnorm.py.
+// operation rounds once, as on the host. Cost: reads 16 bytes a channel and writes 8. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: CHANNELS
 // reals: MOMENTUM REST

@@ -8,7 +8,7 @@
 //
 // A thread has VECTOR channels of a pixel; blocks: x pixels, y the tower. With RELU the gradient is that of the ReLU's
 // input below: nothing where x is not positive. Cost: reads x and dy and writes dx once; 8 operations and a reciprocal
-// root a value. Checked in tests/test_batchnorm.py.
+// root a value. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: PIXELS CHANNELS RELU
 // reals: EPSILON

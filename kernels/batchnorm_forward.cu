@@ -5,7 +5,7 @@
 //     x, y: towers x PIXELS x CHANNELS; weight, bias, mean, variance: towers x CHANNELS floats
 //
 // A thread has VECTOR channels of a pixel; blocks: x pixels, y the tower. Cost: reads x and writes y once, the rest
-// comes out of the caches; 4 operations and a reciprocal root a value. Checked in tests/test_batchnorm.py.
+// comes out of the caches; 4 operations and a reciprocal root a value. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: PIXELS CHANNELS
 // reals: EPSILON

@@ -4,7 +4,7 @@
 //
 //     slabs: SPLITS x 2 x CHANNELS of double; variance, dweight, dbias: CHANNELS floats, of all towers
 //
-// A thread has a channel. Cost: reads 16 * SPLITS + 4 bytes a channel, writes 8. Checked in tests/test_batchnorm.py.
+// A thread has a channel. Cost: reads 16 * SPLITS + 4 bytes a channel, writes 8. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: CHANNELS SPLITS
 // reals: EPSILON

@@ -5,7 +5,7 @@
 //     slabs: SPLITS x 2 x CHANNELS of double; x: towers x PIXELS x LENGTH, whose first pixels hold the pivots
 //     mean, variance: CHANNELS floats; the CHANNELS are LENGTH of each tower
 //
-// A thread has a channel. Cost: reads 16 * SPLITS bytes a channel, writes 8. Checked in tests/test_batchnorm.py.
+// A thread has a channel. Cost: reads 16 * SPLITS bytes a channel, writes 8. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: PIXELS CHANNELS LENGTH SPLITS
 // choices: PRECISION

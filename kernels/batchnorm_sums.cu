@@ -9,7 +9,7 @@
 // Blocks: x 32 runs of EACH channels, y the split, z the tower. A warp's threads lie side by side along the channels,
 // its eight warps take pixels in turn; their sums are added in the order of the warps. About a pivot, squares lose
 // nothing to a mean that is far from zero. All sums are float64: 2 operations a value forward, 2 backward.
-// Cost: reads x (and dy) once. Shared memory: 4096 * EACH bytes. Checked in tests/test_batchnorm.py.
+// Cost: reads x (and dy) once. Shared memory: 4096 * EACH bytes. Checked in tests/engine/test_batchnorm.py.
 //
 // dimensions: PIXELS CHANNELS SPLITS
 // choices: PRECISION EACH BACKWARD

@@ -11,7 +11,7 @@
 // A product (product.cuh): its rows are output pixels, its columns a group's filters, its depth runs over (source, r,
 // s, c). Blocks: x a tile, its columns first, z (tower, group, split). Cost: 2 * PIXELS * WINDOW * FILTERS operations
 // a tower; reads x about FILTER_SIZE^2 / STRIDE^2 times, mostly from the caches, and writes y once.
-// Checked in tests/test_cuda_conv.py.
+// Checked in tests/engine/cuda/test_conv.py.
 //
 // dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS TOWERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD RELU SPLITS WHOLE_A WHOLE_B

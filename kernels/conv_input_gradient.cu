@@ -11,7 +11,7 @@
 // accumulate.cuh says what ADD and relu do. A product (product.cuh): its rows are input pixels, its columns (source,
 // c) of a group, its depth runs over (r, s, f). The weights are read as they lie, across the depth.
 // Blocks: x a tile, its columns first, z (tower, group, split). Cost: 2 * PICTURES * ROWS * COLUMNS * FILTERS * WINDOW
-// / GROUPS operations a tower. Dense layers are convolutions of maps of one pixel. Checked in tests/test_cuda_conv.py.
+// / GROUPS operations a tower. Dense layers are convolutions of maps of one pixel. Checked in tests/engine/cuda/test_conv.py.
 //
 // dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD ADD SPLITS WHOLE_A WHOLE_B

@@ -16,7 +16,7 @@
 // Where READS_ALL, every tower reads x0 and, with two SOURCES, x1; else tower t reads x0 or x1. MASKED: see mask.cuh.
 // Blocks: x a tile, its columns first, z (tower, group, split). Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower;
 // for a dense layer, a convolution of maps of one pixel, the 16 or 18 bytes that MOMENTUM moves a weight are more.
-// Checked in tests/test_cuda_conv.py and tests/test_cuda_dense.py.
+// Checked in tests/engine/cuda/test_conv.py and tests/engine/cuda/test_dense.py.
 //
 // dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS TOWERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD SPLITS WHOLE_A WHOLE_B SINK DECAY BIAS_SINK BIAS_DECAY BLOCK SIZE

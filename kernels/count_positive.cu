@@ -6,7 +6,7 @@
 //     A pixel is one of all pictures of a tower: PIXELS = pictures * rows * columns.
 //
 // A thread has a channel of one slice, and neighbours have neighbours; blocks: x channels, y the slice, z the tower.
-// Cost: reads y once. Checked in tests/test_statistics.py.
+// Cost: reads y once. Checked in tests/engine/test_statistics.py.
 //
 // dimensions: PIXELS CHANNELS
 // choices: PRECISION

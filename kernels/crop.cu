@@ -11,7 +11,7 @@
 //
 // A thread has VECTOR values of y that come from one row. Each operation rounds once, as on the host: the bits are the same.
 // Cost: reads the crop's bytes and writes y once from memory; the mean comes out of the L2 cache; 3 operations a value.
-// Checked in tests/test_crop.py.
+// Checked in tests/engine/test_crop.py.
 //
 // dimensions: PICTURES ROWS COLUMNS OUT_ROWS OUT_COLUMNS CROP PAD BLOCK CENTRED
 // reals: RED GREEN BLUE

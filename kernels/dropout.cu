@@ -5,7 +5,7 @@
 // An element of all TOWERS has the number (picture * TOWERS + tower) * FEATURES + feature, and is kept where its word
 // of Philox is below `limit`: keep * 2^32. In the parts of a batch the pictures are numbered on. A thread has VECTOR elements in a row; with VECTOR = 4 they are one block
 // of Philox. The grid's y is the tower of this place.
-// Cost: reads x and writes y once; 25 integer operations a value. Checked in tests/test_dropout.py.
+// Cost: reads x and writes y once; 25 integer operations a value. Checked in tests/engine/test_dropout.py.
 //
 // dimensions: PICTURES FEATURES TOWERS
 // reals: FACTOR

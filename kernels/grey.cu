@@ -3,7 +3,7 @@
 //     x: PIXELS x 3; y: towers x PIXELS; the pixels of all pictures; the grid's y is the tower
 //
 // A thread has a pixel. Each operation rounds once, as on the host: the bits are the same.
-// Cost: reads x once and writes y once; 5 operations a pixel. Checked in tests/test_grey.py.
+// Cost: reads x once and writes y once; 5 operations a pixel. Checked in tests/engine/test_grey.py.
 //
 // dimensions: PIXELS
 // choices: PRECISION

@@ -5,7 +5,7 @@
 // A block has PIXELS pixels in a row; a thread has VECTOR channels of a pixel, ROUNDS times. With RELU the gradient is
 // that of the ReLU's input below: nothing where x is not positive.
 // Cost: reads x and dy and writes dx once each; 2 * WINDOW + 14 operations and two reciprocal roots a value.
-// Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
+// Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/engine/test_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW PIXELS RELU
 // reals: K ALPHA BETA

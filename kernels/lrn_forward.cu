@@ -4,7 +4,7 @@
 //
 // A thread has VECTOR channels of a pixel; it reads its neighbours' as well, which lie in the L1 cache.
 // Cost: reads and writes each value once; WINDOW + 6 operations and two reciprocal roots a value.
-// Checked in tests/test_lrn.py.
+// Checked in tests/engine/test_lrn.py.
 //
 // dimensions: PIXELS CHANNELS WINDOW
 // reals: K ALPHA BETA

@@ -6,7 +6,7 @@
 // stored; then all is as in kernels/lrn_backward.cu. A block has PIXELS pixels in a row.
 // Cost: reads x, dy and choice and writes dx once each from memory (dy and choice up to three times out of the L2
 // cache at windows of 3 x 3 every 2); 2 * WINDOW + 40 operations and two reciprocal roots a value.
-// Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/test_lrn.py.
+// Shared memory: 4 * PIXELS * CHANNELS bytes. Checked in tests/engine/test_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW PIXELS RELU
 // reals: K ALPHA BETA

@@ -9,7 +9,7 @@
 // the two steps. A value is normalised once, but for the edges of bands and segments.
 // Cost: reads x once, writes y and choice once; WINDOW + 6 operations and two reciprocal roots a value of x, and
 // 2 * SIZE^2 a value of y. Shared memory: SIZE * ((SEGMENT - 1) * STRIDE + SIZE) * CHUNK values.
-// Checked in tests/test_lrn.py.
+// Checked in tests/engine/test_lrn.py.
 //
 // dimensions: ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE WINDOW BAND SEGMENT CHUNK
 // reals: K ALPHA BETA

@@ -5,7 +5,7 @@
 // A thread has VECTOR channels of a pixel. With RELU the gradient is that of the ReLU's input below: a window gives
 // nothing where its maximum, y, is not positive; else y is null. A pixel that no window chose gets zero.
 // Cost: reads choice and dy (and y) once from memory and about three times from the L2 cache, writes dx once.
-// Checked in tests/test_maxpool.py.
+// Checked in tests/engine/test_maxpool.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
 // choices: PRECISION VECTOR

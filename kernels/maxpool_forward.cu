@@ -6,7 +6,7 @@
 //
 // A thread has VECTOR channels of one window, which may reach beyond the end of x. What windows share comes out of the caches.
 // Cost: reads x once from memory, writes y and choice once; 2 * SIZE^2 operations a value of y.
-// Checked in tests/test_maxpool.py.
+// Checked in tests/engine/test_maxpool.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
 // choices: PRECISION VECTOR CHOOSE

@@ -4,7 +4,7 @@
 //
 // A thread has one number; a warp touches 128 bytes in a row. Nothing moves after a loss that was not finite.
 // Cost: reads 12 bytes a number and writes 8, or 10 with the copy; 5 operations.
-// Checked in tests/test_cuda_update.py: the bits of the host engine.
+// Checked in tests/engine/cuda/test_update.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS
 // choices: PRECISION DECAY

@@ -2,7 +2,7 @@
 //
 //     y, dy, dx: COUNT values; dx may be dy; a thread has VECTOR of them
 //
-// Cost: reads y and dy and writes dx once. Checked in tests/test_relu.py.
+// Cost: reads y and dy and writes dx once. Checked in tests/engine/test_relu.py.
 //
 // dimensions: COUNT
 // choices: PRECISION VECTOR

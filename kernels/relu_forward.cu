@@ -2,7 +2,7 @@
 //
 //     x, y: COUNT values; a thread has VECTOR of them
 //
-// Cost: reads x and writes y once. Checked in tests/test_relu.py.
+// Cost: reads x and writes y once. Checked in tests/engine/test_relu.py.
 //
 // dimensions: COUNT
 // choices: PRECISION VECTOR

@@ -2,7 +2,7 @@
 //
 //     x, y: COUNT values; a thread has VECTOR of them
 //
-// Cost: reads x and writes y once. Checked in tests/test_dropout.py.
+// Cost: reads x and writes y once. Checked in tests/engine/test_dropout.py.
 //
 // dimensions: COUNT
 // reals: FACTOR

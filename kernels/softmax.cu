@@ -11,7 +11,7 @@
 // a score that is not a number is named last, and its class is never right. A maximum takes over what is not a number,
 // and with it the loss. Sums are float64, in an order that only the number of threads decides.
 // Cost: reads a row of scores three times (twice from the L1 cache), writes y and dx; every block reads all labels.
-// Shared memory: 8 bytes a thread. Checked in tests/test_softmax.py.
+// Shared memory: 8 bytes a thread. Checked in tests/engine/test_softmax.py.
 //
 // dimensions: PICTURES CLASSES PARTS
 // choices: PRECISION WEIGHTED

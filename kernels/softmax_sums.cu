@@ -4,7 +4,7 @@
 //     and so were those of the batch's parts before
 //
 // One block: a thread sums every 256th picture, then the threads' sums are joined in pairs, always the same ones.
-// Cost: reads 32 bytes a picture. Shared memory: 8 bytes a thread. Checked in tests/test_softmax.py.
+// Cost: reads 32 bytes a picture. Shared memory: 8 bytes a thread. Checked in tests/engine/test_softmax.py.
 //
 // dimensions: PICTURES
 #include "primitives.cuh"

@@ -5,7 +5,7 @@
 // The sum is over WINDOW / 2 pixels to each side. A thread has VECTOR channels of a pixel. With RELU the gradient is
 // that of the ReLU's input below: nothing where x is not positive.
 // Cost: reads x and shares once from memory and WINDOW^2 times from the caches, dy once, writes dx once;
-// 3 * WINDOW^2 + 10 operations and two reciprocal roots a value. Checked in tests/test_spatial_lrn.py.
+// 3 * WINDOW^2 + 10 operations and two reciprocal roots a value. Checked in tests/engine/test_spatial_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW RELU
 // reals: K ALPHA BETA

@@ -3,7 +3,7 @@
 //     x, y: IMAGES x ROWS x COLUMNS x CHANNELS; an image is a picture of one tower
 //
 // A thread has VECTOR channels of a pixel. Cost: reads x once from memory and WINDOW^2 times from the caches, writes y
-// once; 2 * WINDOW^2 + 6 operations and two reciprocal roots a value. Checked in tests/test_spatial_lrn.py.
+// once; 2 * WINDOW^2 + 6 operations and two reciprocal roots a value. Checked in tests/engine/test_spatial_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW
 // reals: K ALPHA BETA

@@ -5,7 +5,7 @@
 //
 // A thread has VECTOR channels of a pixel. Cost: reads x once from memory and WINDOW^2 times from the caches, dy once,
 // writes shares once; 2 * WINDOW^2 + 8 operations and two reciprocal roots a value.
-// Checked in tests/test_spatial_lrn.py.
+// Checked in tests/engine/test_spatial_lrn.py.
 //
 // dimensions: IMAGES ROWS COLUMNS CHANNELS WINDOW
 // reals: K ALPHA BETA

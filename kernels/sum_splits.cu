@@ -5,7 +5,7 @@
 //     slabs (SPLITS, targets, COUNT); y0, y1, relu0, relu1 (COUNT); bias (targets, CHANNELS) or null
 //
 // A thread has four neighbours; blocks: x places, y the target. Cost: reads 4 * SPLITS bytes a value, writes 2 or 4.
-// Checked in tests/test_cuda_conv.py.
+// Checked in tests/engine/cuda/test_conv.py.
 //
 // dimensions: COUNT CHANNELS SPLITS RELU ADD
 // choices: PRECISION

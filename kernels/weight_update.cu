@@ -5,7 +5,7 @@
 //     slabs (SPLITS, COUNT); weight, velocity, copy (COUNT)
 //
 // A thread has four neighbours. Cost: reads 4 * SPLITS bytes a weight, and with MOMENTUM reads 8 and writes 8 or 10.
-// Checked in tests/test_cuda_conv.py.
+// Checked in tests/engine/cuda/test_conv.py.
 //
 // dimensions: COUNT SPLITS SINK DECAY BIAS
 // choices: PRECISION

@@ -9,9 +9,10 @@ import sys
 # make them a hundred times slower. The engine takes one thread a worker in any case.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import hardware
 import numpy as np
 import pytest
+
+from tests.support import gpu_selection
 
 # A shell's background job ignores Ctrl-C, and so would every process of the tests that it is sent to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,12 +32,12 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("gpu_on_cpu"):
         config.option.gpu = True
-        hardware.stand_in()
+        gpu_selection.stand_in()
 
 
 def pytest_generate_tests(metafunc):
-    if metafunc.config.getoption("gpu_on_cpu") and hardware.is_for_gpus(metafunc.fixturenames):
-        metafunc.parametrize("streams_order", hardware.orders(), indirect=True)
+    if metafunc.config.getoption("gpu_on_cpu") and gpu_selection.is_for_gpus(metafunc.fixturenames):
+        metafunc.parametrize("streams_order", gpu_selection.orders(), indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def streams_order(request):
     if not hasattr(request, "param"):
         yield
         return
-    import cudart
+    from tests import cudart
 
     cudart.set_order(request.param)
     yield
@@ -77,7 +78,7 @@ def cuda_child(request):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--gpu"):
-        items[:], others = hardware.keep(items, config.getoption("gpu_on_cpu"))
+        items[:], others = gpu_selection.keep(items, config.getoption("gpu_on_cpu"))
         config.hook.pytest_deselected(items=others)
 
 
@@ -105,10 +106,10 @@ def teams():
 @pytest.fixture(scope="session")
 def emulated(request):
     """Return EmulatedRuntime, which runs kernels on this CPU, where there is a g++, on Linux; with --gpu, CuPy's."""
-    from emulator import EmulatedRuntime, available
+    from tests.emulator import EmulatedRuntime, available
 
     if request.config.getoption("--gpu"):
-        return hardware.runtime
+        return gpu_selection.runtime
     if not available():
         pytest.skip("the emulator needs Linux and g++")
     return EmulatedRuntime
@@ -117,7 +118,7 @@ def emulated(request):
 @pytest.fixture(params=["host fp32", "host fp64", "cuda fp32", "cuda bf16"])
 def bench(request):
     """Open each engine in each precision that its maps can have."""
-    from benches import Bench
+    from tests.support.benches import Bench
 
     engine, precision = request.param.split()
     if engine == "cuda":
@@ -128,7 +129,7 @@ def bench(request):
 @pytest.fixture(params=["fp32", "bf16"])
 def cuda_bench(request):
     """Open the CUDA engine in each precision that its maps can have."""
-    from benches import Bench
+    from tests.support.benches import Bench
 
     return Bench(cuda_device(request, request.param))
 
@@ -176,7 +177,7 @@ def spoiled(workers=None, precision="fp32"):
 @pytest.fixture(scope="module")
 def speck():
     """Let the network of that name be known, which trains in no time."""
-    from runs import known
+    from tests.support.tiny_runs import known
 
     with known():
         yield
@@ -185,9 +186,8 @@ def speck():
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """Return what a run has left that was never stopped."""
-    from runs import known, left, training
-
     from cualex.training.run import Run
+    from tests.support.tiny_runs import known, left, training
 
     with known():
         run = Run.create(tmp_path_factory.mktemp("whole"))
@@ -198,7 +198,7 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="session")
 def forks():
     """Start what trains in processes of their own."""
-    from forks import Forks
+    from tests.support.fork_server import Forks
 
     with Forks() as server:
         yield server
@@ -226,7 +226,7 @@ def two_gpus(cupy):
 @pytest.fixture
 def arrays(cupy):
     """Make x, which holds numbers, and y and z, which hold -1; all kernels are loaded."""
-    from real_cupy import empty, kernel, put, values
+    from tests.support.real_cupy import empty, kernel, put, values
 
     kernel("add")
     kernel("slow_add")
@@ -238,6 +238,6 @@ def arrays(cupy):
 @pytest.fixture(params=[True, False], ids=["non-blocking", "blocking"])
 def stream(request, cupy):
     """Make a stream of either kind."""
-    from real_cupy import new_stream
+    from tests.support.real_cupy import new_stream
 
     return new_stream(non_blocking=request.param)

@@ -1,6 +1,6 @@
 """Make diagnostics.csv: what each diagnostic says of right data of twelve kinds, and of wrong data.
 
-    python tests/diagnostics_table.py            about 40 minutes on 2 cores; it goes on where it was stopped
+    python -m tests.diagnostics_table            about 40 minutes on 2 cores; it goes on where it was stopped
 
 A row is a set; "quiet" is what a diagnostic says when it has nothing to say. check: `cualex check` on the files.
 check --weights: the best weights of the training on the validation images. overfit: `train --overfit 32`.
@@ -30,8 +30,6 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-import diagnosing
-import kinds
 import numpy as np
 
 from cualex import weights
@@ -40,6 +38,7 @@ from cualex.data.decoding import finish
 from cualex.training.debugging.overfit import TRIES
 from cualex.training.recipes import PAPER
 from cualex.training.run import Run
+from tests.support import data_kinds, diagnosing
 
 TABLE = Path(__file__).with_name("diagnostics.csv")
 RECIPE = PAPER.but(crop=67, batch=32)
@@ -59,8 +58,8 @@ def row(place, learn, judge, spoil=None, rate=1.0, against=None):
 
     spoil: changes the pack of train.  against: the images of check --weights, those of validation if not given.
     """
-    kinds.on_disk(place / "set", learn)
-    kinds.on_disk(place / "set", judge, "val")
+    data_kinds.on_disk(place / "set", learn)
+    data_kinds.on_disk(place / "set", judge, "val")
     source = sources.find(place / "set")
     train, val = (finish(pack.pack(source, split, SIZE, cache=place)) for split in ("train", "val"))
     train = spoil(train) if spoil else train
@@ -70,7 +69,7 @@ def row(place, learn, judge, spoil=None, rate=1.0, against=None):
     kept = weights.load(best) if best.exists() and not spoil and rate == 1 else None
     return {
         "check": diagnosing.checked(place / "set", SIZE),
-        "check --weights": kept and diagnosing.preprocessing_compared(kept, kinds.Pack(against or judge, SIZE)),
+        "check --weights": kept and diagnosing.preprocessing_compared(kept, data_kinds.Pack(against or judge, SIZE)),
         "overfit": diagnosing.learned_by_heart(how, train, tries=TRIES if rate == 1 else 1),
         "gradients": diagnosing.gradients_checked(how, train),
         "gradients at the end": kept and diagnosing.gradients_checked(how, train, kept),
@@ -92,26 +91,26 @@ def cases():
     """Yield (name, whether it is right, how to make the row)."""
 
     def drawn(kind, change=lambda images: images, change_val=None):
-        learn, judge = kinds.draw(kind), kinds.draw(kind, seed=1, share=SHARE)
+        learn, judge = data_kinds.draw(kind), data_kinds.draw(kind, seed=1, share=SHARE)
         return change(learn), (change_val or change)(judge)
 
     def same(images):
         return images
 
-    for kind in kinds.RIGHT:
+    for kind in data_kinds.RIGHT:
         yield kind, True, lambda place, kind=kind: row(place, *drawn(kind))
     for kind in ("demo", "photographs"):
         for name, change, change_val in (
-            ("shuffled labels", kinds.shuffled, same),
-            ("copies with other labels", kinds.shuffled_copies, same),
-            ("all alike", kinds.all_alike, kinds.all_alike),
-            ("one class twice", kinds.one_twice, kinds.one_twice),
-            ("val swapped", same, kinds.swapped),
-            ("all swapped", kinds.swapped, kinds.swapped),
+            ("shuffled labels", data_kinds.shuffled, same),
+            ("copies with other labels", data_kinds.shuffled_copies, same),
+            ("all alike", data_kinds.all_alike, data_kinds.all_alike),
+            ("one class twice", data_kinds.one_twice, data_kinds.one_twice),
+            ("val swapped", same, data_kinds.swapped),
+            ("all swapped", data_kinds.swapped, data_kinds.swapped),
         ):
 
             def make(place, kind=kind, name=name, changes=(change, change_val)):
-                right = kinds.draw(kind, seed=1, share=SHARE) if name == "all swapped" else None
+                right = data_kinds.draw(kind, seed=1, share=SHARE) if name == "all swapped" else None
                 return row(place, *drawn(kind, *changes), against=right)
 
             yield f"{kind}: {name}", False, make

@@ -64,28 +64,28 @@ fi
 options=(--override-ini=addopts= --continue-on-collection-errors -q -p no:cacheprovider --tb=line)
 "$PYTHON" -c 'import xdist' 2>/dev/null && options+=(-n "${WORKERS:-4}" --dist loadfile)
 cualex=("$PYTHON" -m cualex)
-[ -z "${EMULATED:-}" ] || cualex=("$PYTHON" tests/first_gpu_page.py small)
+[ -z "${EMULATED:-}" ] || cualex=("$PYTHON" -m tests.first_gpu_page small)
 cd "$here" || exit 1
 
 step doctor 60 "${cualex[@]}" doctor
 quote doctor 10
-step primitives 90 "$PYTHON" -m pytest --gpu "${options[@]}" tests/test_emulator_primitives.py tests/test_cupy_runtime.py
+step primitives 90 "$PYTHON" -m pytest --gpu "${options[@]}" tests/emulator/test_primitives.py tests/devices/test_cupy_runtime.py
 quote primitives 3
 for precision in tf32 bf16; do
     step "profile-$precision" 60 "${cualex[@]}" profile "$network" -b "$batch" --precision "$precision" --device cuda:0 \
-        --json && "$PYTHON" tests/first_gpu_page.py profile "$out/profile-$precision.log" | tee -a "$page"
+        --json && "$PYTHON" -m tests.first_gpu_page profile "$out/profile-$precision.log" | tee -a "$page"
 done
 against=()
 "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null && against=(--against torch)
 for precision in tf32 bf16; do
     step "benchmark-$precision" 100 "${cualex[@]}" benchmark --network "$network" -b "$batch" --precision "$precision" \
         --device cuda:0 --rounds 3 "${against[@]}" --json &&
-        "$PYTHON" tests/first_gpu_page.py benchmark "$out/benchmark-$precision.log" | tee -a "$page"
+        "$PYTHON" -m tests.first_gpu_page benchmark "$out/benchmark-$precision.log" | tee -a "$page"
 done
 ((${#against[@]})) || say "no PyTorch that sees a GPU: compared with nothing"
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
-        step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$PYTHON" tests/first_gpu_page.py train
+        step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$PYTHON" -m tests.first_gpu_page train
         quote "$tool" 2
     done
 else

@@ -1,9 +1,9 @@
 """What first_gpu.sh needs of Python.
 
-python tests/first_gpu_page.py profile FILE      print the figures of `cualex profile --json` in some lines
-python tests/first_gpu_page.py benchmark FILE    the same of `cualex benchmark --json`
-python tests/first_gpu_page.py train             train a small AlexNet for two updates a precision, for a sanitizer
-python tests/first_gpu_page.py small ARGUMENTS   `cualex ARGUMENTS` with small products as yardstick, for an emulator
+python -m tests.first_gpu_page profile FILE      print the figures of `cualex profile --json` in some lines
+python -m tests.first_gpu_page benchmark FILE    the same of `cualex benchmark --json`
+python -m tests.first_gpu_page train             train a small AlexNet for two updates a precision, for a sanitizer
+python -m tests.first_gpu_page small ARGUMENTS   `cualex ARGUMENTS` with small products as yardstick, for an emulator
 """
 
 import json
@@ -51,10 +51,10 @@ def benchmark(found):
 
 def train():
     """Train on the first GPU, and say what the losses were; leave with 1 where one is no number."""
-    import small
+    from tests.support import small_alexnet
 
     for precision in ("tf32", "bf16"):
-        plan = small.train(small.parameters("cuda:0", precision=precision), updates=2)
+        plan = small_alexnet.train(small_alexnet.parameters("cuda:0", precision=precision), updates=2)
         loss = plan.result.loss
         yield f"{precision}: loss {loss:.4f} after two updates"
         if not math.isfinite(loss):

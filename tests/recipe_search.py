@@ -1,4 +1,4 @@
-"""Hold the automatic recipe against a search: `python tests/recipe_search.py SET [--from FILE] --output FILE`.
+"""Hold the automatic recipe against a search: `python -m tests.recipe_search SET [--from FILE] --output FILE`.
 
 For a set, the recipe that `cualex train` chooses, and eight others that see as many images at the same crop from the
 same start: batch {16, 32} x rate {0.003, 0.01, 0.03} along the same cosine, and rates that fall by ten after 80 % of
@@ -7,7 +7,7 @@ its best weights, which a fifth of the set has chosen, on 1,000 further images o
 goes to --output, and runs that are there are not repeated. With --only automatic that recipe alone is run, on three
 seeds: what a set gains by the weights that it begins with.
 
-`python tests/recipe_search.py table --output FILE` prints for each set the automatic recipe beside the best other one:
+`python -m tests.recipe_search table --output FILE` prints for each set the automatic recipe beside the best other one:
 means over the seeds, and the 95 % interval of their ratio when the further images are drawn again (bootstrap).
 """
 

@@ -1,9 +1,9 @@
 """Print the SHA-256 of what small trainings come to, a line each: equal before and after a change that moves no bit.
 
-    python tests/same_bits.py >before.txt               # five minutes on two cores; on the old commit
-    python tests/same_bits.py >after.txt                # on the new one, on the same machine
+    python -m tests.same_bits >before.txt               # five minutes on two cores; on the old commit
+    python -m tests.same_bits >after.txt                # on the new one, on the same machine
     diff before.txt after.txt
-    python tests/same_bits.py alexnet emulator          # some of the parts alone
+    python -m tests.same_bits alexnet emulator          # some of the parts alone
 
     demo        `cualex train demo --epochs 1`, the first of the eight epochs that a user gets; --whole: all eight
     alexnet     20 updates of alexnet at 227 pixels, batch 4, on the CPU
@@ -22,16 +22,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from emulator import EmulatedRuntime
-from golden import conditions, documents
 from PIL import Image
 
 # All that is used of cualex beside `python -m cualex`, for the emulator: the command, and the module in which
 # CupyRuntime is the runtime of GPUs.
 from cualex.cli import main as command
 from cualex.devices import placement
+from tests import ROOT
+from tests.emulator import EmulatedRuntime
+from tests.golden import conditions, documents
 
-HERE = Path(__file__).resolve().parent
 SMALL = "--network alexnet --variant width=0.0625 --crop 67 -b 4 --epochs 1 --device cuda:0"
 PARTS = ("demo", "alexnet", "emulator", "cudart")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -78,12 +78,13 @@ def train(work: Path, name: str, words: str, part: str = "") -> None:
     """Train in a child, and print the digest of what it came to."""
     program = {
         "": ["-m", "cualex"],
-        "emulator": [__file__, "--emulated"],
-        "cudart": [str(HERE / "cudart"), sys.executable, "-m", "cualex"],
+        "emulator": ["-m", "tests.same_bits", "--emulated"],
+        "cudart": [str(ROOT / "tests/cudart"), sys.executable, "-m", "cualex"],
     }[part]
     run = name.replace(", ", "-").replace(" ", "-")
     all_words = [sys.executable, *program, "train", *words.split(), "--name", run]
-    done = subprocess.run(all_words, cwd=work, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(all_words, cwd=work, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{name}: exit code {done.returncode}\n{done.stderr}")
     print(f"{documents.digest(work / 'runs' / run / 'best.safetensors')}  {name}", flush=True)

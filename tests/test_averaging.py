@@ -3,11 +3,8 @@
 import json
 import math
 
-import colours
 import numpy as np
 import pytest
-from colours import run
-from test_evaluate import fill
 
 from cualex import evaluation, networks, weights
 from cualex.data.batches import fixed_views
@@ -15,6 +12,9 @@ from cualex.errors import UsageError
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.weights import Weights
+from tests.cli.test_evaluate import fill
+from tests.support import colour_network
+from tests.support.colour_network import run
 
 CLASSES = ["a", "b", "c"]
 ROUNDING = 2.0**-52
@@ -217,7 +217,7 @@ def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypa
 def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(evaluation, "evaluate", lambda *given, **more: asked.append(more) or evaluate(*given, **more))
-    files = [colours.saved(tmp_path / name, loudness=loud) for name, loud in (("x.st", 0.01), ("y.st", 0.02))]
+    files = [colour_network.saved(tmp_path / name, loudness=loud) for name, loud in (("x.st", 0.01), ("y.st", 0.02))]
     data = fill(tmp_path / "set", {"green": ["green", "red"], "red": ["red"] * 2, "blue": ["blue"]})
     fixed_words = ["evaluate", data, "--cache", tmp_path / "cache", "--batch-size", 5, "-w", files[0]]
     single = json.loads(run(*fixed_words, "--json").stdout)
@@ -234,8 +234,8 @@ def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
 
 
 def test_the_command_names_the_file_that_does_not_fit(tmp_path):
-    first = colours.saved(tmp_path / "first.safetensors")
-    other = colours.saved(tmp_path / "other.safetensors", classes=["red", "green", "blue"])
+    first = colour_network.saved(tmp_path / "first.safetensors")
+    other = colour_network.saved(tmp_path / "other.safetensors", classes=["red", "green", "blue"])
     result = run("evaluate", fill(tmp_path / "set"), "-w", first, "-w", other)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (

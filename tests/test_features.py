@@ -4,10 +4,8 @@ import csv
 import io
 import json
 
-import colours
 import numpy as np
 import pytest
-from colours import broken, picture, run
 
 import cualex
 from cualex import features, networks
@@ -15,18 +13,20 @@ from cualex.data import images as picture_files
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
 from cualex.weights import Weights, initial
+from tests.support import colour_network
+from tests.support.colour_network import broken, picture, run
 
 
 @pytest.fixture
 def file(tmp_path):
-    return colours.saved(tmp_path / "weights.safetensors")
+    return colour_network.saved(tmp_path / "weights.safetensors")
 
 
 @pytest.fixture
 def place(tmp_path):
     """Write a folder of 35 pictures in three colours, the last of them broken."""
     for number in range(35):
-        picture(tmp_path / "set" / f"{number:02}.png", colours.CLASSES[number % 3], 50 + 5 * number)
+        picture(tmp_path / "set" / f"{number:02}.png", colour_network.CLASSES[number % 3], 50 + 5 * number)
     broken(tmp_path / "set" / "34.png")
     return tmp_path / "set"
 

@@ -14,7 +14,7 @@ STEPS = ["doctor", "primitives", "profile-tf32", "profile-bf16", "benchmark-tf32
 def page(folder, **settings):
     """Run the script with small products and a small network; return its page."""
     given = {"PYTHON": sys.executable, "EMULATED": "1", "NETWORK": "cifar-relu", "BATCH": "1", "WORKERS": "1"}
-    environment = {**os.environ, **given, "TESTS": "tests/test_cuda_update.py", **settings}
+    environment = {**os.environ, **given, "TESTS": "tests/engine/cuda/test_update.py", **settings}
     done = subprocess.run(
         ["bash", TESTS / "first_gpu.sh", folder], env=environment, capture_output=True, text=True, check=False
     )

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from golden import conditions, documents
 from safetensors.numpy import load_file
 
 import cualex
@@ -24,6 +23,7 @@ from cualex import weights
 from cualex.cli import main
 from cualex.data import pack, sources
 from cualex.data.sources import hold_out
+from tests.golden import conditions, documents
 
 V01 = Path(__file__).parent / "golden/v0.1"
 STORED = json.loads((V01 / "conditions.json").read_text())

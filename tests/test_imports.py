@@ -1,11 +1,11 @@
 """Each part of the package may import only the parts above it in `ORDER`, and some libraries have fences."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 HOMES = {"cualex": "cualex", "kernels": "cualex.kernels", "cli": "cualex.cli"}
 ORDER = [
     "cualex.errors",

@@ -14,8 +14,8 @@ import click
 import pytest
 
 from cualex import cli, layers
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = cli.main.list_commands(None)
 LONGEST, LONGEST_TEST = 250, 400  # lines; a longer file is more than one idea
@@ -178,7 +178,7 @@ def test_every_folder_of_python_files_is_a_package():
 
 
 def test_every_layer_has_a_second_opinion():
-    reference = ast.parse((ROOT / "tests/reference.py").read_text())
+    reference = ast.parse((ROOT / "tests/support/reference.py").read_text())
     functions = {node.name for node in reference.body if isinstance(node, ast.FunctionDef)}
     made = [getattr(layers, name) for name in layers.__all__]
     kinds = {layer.kind for layer in made if isinstance(layer, type) and hasattr(layer, "kind")}

@@ -32,7 +32,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from cudart import activation, build
+from tests.cudart import activation, build
 
 __all__ = ["ORDERS", "Missing", "activate", "environment", "findings", "left", "set_order"]
 

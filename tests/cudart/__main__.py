@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import cudart
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests import cudart
 
 FOUND = 86
 NAMES = ["devices", "architecture", "memory", "peers", "order", "seed", "broken", "fail", "no-capture"]

@@ -26,9 +26,8 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from emulator import build as emulator
-
 from cualex.system import cache as caches
+from tests.emulator import build as emulator
 
 HERE = Path(__file__).resolve().parent
 EMULATOR = emulator.FOLDER

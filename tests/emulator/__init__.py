@@ -16,11 +16,11 @@ EmulationError says what a kernel does wrong, BuildError what g++ says. Without 
 tests take the class from the fixture `emulated`, which skips them (or ask `available()`).
 """
 
-from emulator.build import BuildError, compiler
-from emulator.hazards import HazardError
-from emulator.library import EmulationError
-from emulator.runtime import EmulatedRuntime
-from emulator.texts import launch_text, run_text
+from tests.emulator.build import BuildError, compiler
+from tests.emulator.hazards import HazardError
+from tests.emulator.library import EmulationError
+from tests.emulator.runtime import EmulatedRuntime
+from tests.emulator.texts import launch_text, run_text
 
 __all__ = [
     "BuildError",

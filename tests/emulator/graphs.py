@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from emulator.streams import Event, Item, Record, Stream, Wait
+from tests.emulator.streams import Event, Item, Record, Stream, Wait
 
 
 class CaptureError(Exception):

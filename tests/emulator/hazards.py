@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emulator import library
-from emulator.streams import Event, Item, Record, Stream, Wait
+from tests.emulator import library
+from tests.emulator.streams import Event, Item, Record, Stream, Wait
 
 Clock = dict[Stream, int]
 

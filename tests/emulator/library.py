@@ -12,7 +12,7 @@ import numpy as np
 
 from cualex.kernels import Kernel, Launch
 from cualex.kernels.source import SIGNATURE
-from emulator import build
+from tests.emulator import build
 
 ORDERS = {"ascending": 0, "descending": 1}
 RANDOM = 2

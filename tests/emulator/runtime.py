@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from cualex.kernels import Launch
-from emulator import build, library, streams
-from emulator.graphs import Capture, CaptureError, EmulatedGraph
-from emulator.hazards import Hazards, Touch
-from emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
+from tests.emulator import build, library, streams
+from tests.emulator.graphs import Capture, CaptureError, EmulatedGraph
+from tests.emulator.hazards import Hazards, Touch
+from tests.emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
 
 
 @dataclass(frozen=True)

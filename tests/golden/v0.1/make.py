@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
-from golden import conditions, documents  # noqa: E402
+sys.path.insert(0, str(HERE.parents[2]))
+from tests.golden import conditions, documents  # noqa: E402
 
 CLASSES = ("lamp", "mug", "ring")
 RUNS = {  # what each training is asked, and the update it is stopped at

@@ -1,0 +1,161 @@
+"""Faults that only a GPU could show, planted in a copy of cualex: the CUDA on this CPU shows every one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tests import ROOT
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Say what is changed where, and words of what is then said or found."""
+
+    file: str
+    text: str
+    instead: str
+    said: str
+
+
+RUNTIME, DEVICE, FUNCTIONS = "cualex/devices/cupy_runtime.py", "cualex/devices/cuda.py", "kernels/functions.py"
+EVENT = "self.cupy.cuda.Event(block=False, disable_timing=True)"
+FAULTS = {
+    "pinned memory is not kept": Fault(
+        RUNTIME, "self._flying.append((arrived, pinned))", "pass", "the host has changed"
+    ),
+    "an event is made on the wrong GPU": Fault(
+        RUNTIME,
+        f"with self.cupy.cuda.Device(stream.device_id):\n            event = {EVENT}",
+        f"with self.cupy.cuda.Device(0):\n            event = {EVENT}",
+        "cudaErrorInvalidResourceHandle",
+    ),
+    "a kernel is launched without its GPU": Fault(
+        FUNCTIONS,
+        "with self._cupy.cuda.Device(device):\n            function",
+        "with self._cupy.cuda.Device(0):\n            function",
+        "while device 0 is current",
+    ),
+    "a kernel is loaded on the wrong GPU": Fault(
+        FUNCTIONS,
+        "with self._cupy.cuda.Device(key[0]):",
+        "with self._cupy.cuda.Device(0):",
+        "is loaded on device 0 and launched on a stream of device 1",
+    ),
+    "an array is allocated on the wrong GPU": Fault(
+        RUNTIME,
+        "with self.cupy.cuda.Device(device) as here:\n                here.synchronize()",
+        "with self.cupy.cuda.Device(0) as here:\n                here.synchronize()",
+        "is memory of device 0",
+    ),
+    "a binary has lost its last byte": Fault("kernels/binaries.py", ' + b"\\0"', "", "CUDA_ERROR_INVALID_KERNEL_IMAGE"),
+    "shared memory is not asked for": Fault(
+        FUNCTIONS, "if launch.shared > STATIC_SHARED:", "if False:", "50000 bytes of shared memory"
+    ),
+    "a step is captured the first time": Fault(
+        "cualex/plan/graph.py", "self._runs == 1", "self._runs == 0", "is captured before it has run"
+    ),
+    "copies by memcpyPeerAsync": Fault(
+        RUNTIME,
+        "runtime.memcpyAsync(\n                target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, "
+        "stream.ptr\n            )",
+        "runtime.memcpyPeerAsync(target.data.ptr, there, source.data.ptr, here, source.nbytes, stream.ptr)",
+        "cudaErrorStreamCapture",
+    ),
+    "links are not waited for": Fault(
+        DEVICE,
+        "runtime.wait(self.stream, runtime.record(home.stream))\n        runtime.copy",
+        "runtime.copy",
+        "no event and no wait",
+    ),
+    "streams are not joined": Fault(
+        DEVICE,
+        "self._order(others, [first])\n\n        graph",
+        "pass\n\n        graph",
+        "cudaErrorStreamCaptureUnjoined",
+    ),
+    "a replay is not forked": Fault(
+        DEVICE,
+        "graph.launch()\n            self._order([first], others)",
+        "graph.launch()",
+        "no event and no wait",
+    ),
+    "inputs are not waited for": Fault(
+        DEVICE,
+        "self.runtime.wait(self.stream, self.runtime.record(self.loading))",
+        "pass",
+        "no event and no wait",
+    ),
+    "an input slot is overwritten": Fault(
+        DEVICE,
+        "self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))",
+        "pass",
+        "no event and no wait",
+    ),
+}
+
+
+def copy_of_cualex(folder, fault=None):
+    """Copy the library, plant a fault in it, and return the folder to import it from."""
+    for name in ("cualex", "kernels", "cli"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    for name in ("kernels", "cli"):
+        (folder / "cualex" / name).symlink_to(folder / name)
+    if fault:
+        file = folder / fault.file
+        text = file.read_text()
+        assert fault.text in text, f"{fault.file} is no longer what the fault is planted in"
+        file.write_text(text.replace(fault.text, fault.instead))
+    return folder
+
+
+def train(folder, fault=None, order="late"):
+    """Train with a copy; return what it printed, and all that was said and found."""
+    from tests import cudart
+
+    copy = copy_of_cualex(folder / "copy", fault)
+    variables = cudart.environment()
+    paths = [str(copy), str(ROOT), *variables["PYTHONPATH"].split(os.pathsep)]
+    found = folder / "findings"
+    variables |= {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "CUALEX_CACHE": str(folder / "cache"),  # a binary that is there already would hide how it is made
+        "CUDART_FINDINGS": str(found),
+        "CUDART_ORDER": order,
+        "CUDART_LAZY": "1",
+        "CUDART_LEAKS": "",
+    }
+    words = [sys.executable, "-m", "tests.support.cudart_training", str(folder / "runs")]
+    done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True, cwd=folder)
+    printed = json.loads(done.stdout) if done.returncode == 0 else {}
+    return printed, done.stdout + done.stderr + (found.read_text() if found.exists() else ""), found.exists()
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory, cuda_child):
+    """Train without a fault."""
+    printed, said, found = train(tmp_path_factory.mktemp("right"))
+    assert not found, said
+    return printed
+
+
+@pytest.mark.slow
+def test_without_a_fault_every_placement_gives_the_same_bits(right, cuda_child):
+    assert right["relu"] == [max(value, 0) for value in range(-128, 128)]
+    placements = [value for name, value in right.items() if name != "relu"]
+    assert len({each["weights"] + each["velocities"] for each in placements}) == 1
+    assert all(each["captured"] for each in placements)
+    assert not any(each["uncaptured"] for each in placements)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_caught(right, cuda_child, tmp_path, name):
+    fault = FAULTS[name]
+    printed, said, found = train(tmp_path, fault)
+    assert found or printed != right, "nothing is wrong to see"
+    assert fault.said in said

@@ -1,0 +1,75 @@
+"""Placements: which tower goes where, and the devices that are opened for them."""
+
+import pytest
+
+from cualex.devices.placement import CupyRuntime, open_devices, placement
+from cualex.errors import DeviceError, UsageError
+from tests.support.dry_runtime import DryRuntime
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "towers"),
+    [
+        ("cpu", ("cpu",), ((0, 1),)),
+        ("cpu,cpu", ("cpu", "cpu"), ((0,), (1,))),
+        ("cuda", ("cuda:0",), ((0, 1),)),
+        ("cuda:3", ("cuda:3",), ((0, 1),)),
+        ("cuda:0, cuda:1", ("cuda:0", "cuda:1"), ((0,), (1,))),
+        ("cuda:0,cuda:0", ("cuda:0", "cuda:0"), ((0,), (1,))),
+    ],
+)
+def test_a_placement_is_read(text, names, towers):
+    placed = placement(text, 2)
+    assert (placed.names, placed.towers, str(placed)) == (names, towers, ",".join(names))
+    assert placed.cuda == names[0].startswith("cuda")
+
+
+@pytest.mark.parametrize(("usable", "name"), [(True, "cuda:0"), (False, "cpu")])
+def test_auto_is_the_first_gpu_where_there_is_one(monkeypatch, usable, name):
+    monkeypatch.setattr(CupyRuntime, "usable", staticmethod(lambda: usable))
+    assert placement("auto", 2).names == (name,)
+
+
+@pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", "cuda:-1", "", "cpu:0"])
+def test_a_device_that_cannot_be_is_refused(text):
+    with pytest.raises(UsageError, match=r"expected cpu, cuda:0, cuda:1, \.\.\. or auto"):
+        placement(text, 2)
+
+
+@pytest.mark.parametrize("text", ["cpu,cuda:0", "cuda:1,cpu"])
+def test_towers_are_all_on_the_cpu_or_all_on_gpus(text):
+    with pytest.raises(UsageError, match="all places must be on the CPU, or all on GPUs"):
+        placement(text, 2)
+
+
+def test_each_tower_has_a_place():
+    with pytest.raises(UsageError, match="names 3 places; this network has 2 towers"):
+        placement("cuda:0,cuda:1,cuda:2", 2)
+    with pytest.raises(UsageError, match="names 2 places; this network has 1 tower"):
+        placement("cuda:0,cuda:1", 1)
+
+
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(DeviceError, match=r"device 'cuda:2' is not there: 2 found\. `cualex doctor` lists them"):
+        open_devices(placement("cuda:0,cuda:2", 2), runtime=DryRuntime())
+
+
+@pytest.mark.parametrize(("architecture", "precision"), [(75, "fp32"), (80, "tf32"), (90, "tf32")])
+def test_the_precision_is_the_best_that_the_gpu_has(architecture, precision):
+    (device,) = open_devices(placement("cuda:1", 2), runtime=DryRuntime(architecture))
+    assert (device.index, device.precision) == (1, precision)
+
+
+def test_a_precision_that_the_gpu_lacks_is_refused():
+    with pytest.raises(UsageError, match="precision 'bf16': device cuda:0 has fp32"):
+        open_devices(placement("cuda:0", 2), "bf16", runtime=DryRuntime(75))
+    with pytest.raises(UsageError, match="precision 'fp64': device cuda:0 has tf32, fp32, bf16"):
+        open_devices(placement("cuda:0", 2), "fp64", runtime=DryRuntime(90))
+    with pytest.raises(UsageError, match="precision 'tf32': the CPU has fp32, fp64"):
+        open_devices(placement("cpu", 2), "tf32")
+
+
+def test_both_towers_on_one_gpu_have_streams_of_their_own():
+    one, other = open_devices(placement("cuda:0,cuda:0", 2), runtime=DryRuntime())
+    assert one.index == other.index == 0
+    assert one is not other

@@ -1,0 +1,105 @@
+"""Activations on both engines: functions and derivatives against textbook formulas, and inputs that overflow."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from cualex.engine import activations
+from cualex.layers import Activation, ReLU, activation
+from tests.support import reference
+
+NAMES = ["tanh", "sigmoid", "softplus", "linear"]
+SHAPES = [(1, 1, 1), (2, 5, 17), (2, 3, 3, 5, 48)]
+SLOPES = {  # of the output
+    "tanh": lambda y: 1 - y**2,
+    "sigmoid": lambda y: y * (1 - y),
+    "softplus": lambda y: 1 - np.exp(-y),
+    "linear": np.ones_like,
+}
+OWN = 4 * 2.0**-53  # what the textbook's forms round away themselves, from numbers near 1
+ROUNDINGS = 8  # of two exponentials, good to 3 units each, a sum and a division
+every_name = pytest.mark.parametrize("name", NAMES)
+
+
+def run(bench, name, x, dy):
+    x, dy, y, dx = bench.put(x), bench.put(dy), bench.empty(x.shape), bench.empty(x.shape)
+    with bench.untouched(x, dy):
+        bench.engine.activation.forward(bench.device, x, y, function=name)
+        with bench.untouched(y):
+            bench.engine.activation.backward(bench.device, y, dy, dx, function=name)
+    bench.engine.activation.backward(bench.device, y, dy, dy, function=name)
+    assert_array_equal(bench.get(dy), bench.get(dx))  # in the place of the gradient above
+    return bench.get(y).astype(np.float64), bench.get(dx).astype(np.float64)
+
+
+@every_name
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_agrees_with_the_formula(bench, rng, name, shape):
+    x, dy = bench.rounded(rng.normal(-0.5, 3, (2, *shape)))
+    y, dx = run(bench, name, x, dy)
+    wanted = reference.activation(x, name)
+    assert (np.abs(y - wanted) <= (ROUNDINGS * bench.sums + bench.unit) * np.abs(wanted) + OWN).all()
+    slope = SLOPES[name](y)
+    assert (np.abs(dx - dy * slope) <= np.abs(dy) * (4 * bench.sums + bench.unit * np.abs(slope))).all()
+
+
+@every_name
+def test_the_slopes_are_differences(name, rng):
+    x = rng.normal(-0.5, 3, 200)
+    wanted = reference.gradient(lambda x: reference.activation(x, name), x, np.ones(200), apart=True)
+    np.testing.assert_allclose(SLOPES[name](reference.activation(x, name)), wanted, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(activations.find(name).derivative(x), wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "slopes"),
+    [
+        ("tanh", [-1, -1, 0, 1, 1, np.nan], [0, 0, 1, 0, 0, np.nan]),
+        ("sigmoid", [0, 0, 0.5, 1, 1, np.nan], [0, 0, 0.25, 0, 0, np.nan]),
+        ("softplus", [0, 0, None, 1000, np.inf, np.nan], [0, 0, None, 1, 1, np.nan]),
+        ("linear", [-np.inf, -1000, 0, 1000, np.inf, np.nan], [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_nothing_overflows(bench, name, outputs, slopes):
+    x = np.array([[-np.inf, -1000, 0, 1000, np.inf, np.nan]])
+    y, dx = run(bench, name, x, np.ones((1, 6)))
+    for found, wanted in ((y, outputs), (dx, slopes)):
+        keep = [place for place, value in enumerate(wanted) if value is not None]
+        assert_array_equal(found[0, keep], bench.rounded([wanted[place] for place in keep]))
+
+
+def test_small_outputs_keep_their_digits(bench):
+    """1 - something near 1 would have none left."""
+    x = bench.rounded([[-20.0, -30.0, -80.0]])
+    for name in ("sigmoid", "softplus"):
+        y, dx = run(bench, name, x, np.ones((1, 3)))
+        assert (np.abs(y / np.exp(x) - 1) <= ROUNDINGS * bench.sums + 2 * bench.unit + 3e-9).all()
+        assert (np.abs(dx / np.exp(x) - 1) <= 2 * ROUNDINGS * bench.sums + 4 * bench.unit + 5e-9).all()
+
+
+def test_output_inside_a_border(device, rng):
+    x = rng.normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
+    from cualex.engine.host import activation as engine
+
+    for name in NAMES:
+        around = np.zeros((2, 2, 5, 6, 5), np.float32)
+        engine.forward(device, x, around[:, :, 1:-1, 1:-1], function=name)
+        assert_array_equal(around[:, :, 1:-1, 1:-1], activations.find(name).function(x))
+        around[:, :, 1:-1, 1:-1] = 0
+        assert not around.any()
+
+
+def test_the_table_has_relu_too():
+    relu = activations.find("relu")
+    assert_array_equal(relu.function([-2.0, 0.0, 3.0]), [0, 0, 3])
+    assert_array_equal(relu.derivative([-2.0, 0.0, 3.0]), [0, 0, 1])
+
+
+def test_a_layer_is_made_by_its_name():
+    assert activation("relu") == ReLU()
+    assert activation("tanh") == Activation("tanh")
+    with pytest.raises(ValueError, match=r"^activation: relu is a layer of its own, ReLU\(\)$"):
+        Activation("relu")
+    said = "^no activation is called 'gelu'; there are relu, tanh, sigmoid, softplus, linear$"
+    with pytest.raises(ValueError, match=said):
+        activation("gelu")

@@ -1,0 +1,237 @@
+"""Every kernel of alexnet's plans, compiled for every architecture in its row of the table: no GPU is needed.
+
+The launches are those of real plans at batch 128 and 1, in every precision. What differs in its choices is compiled for
+every architecture. NVRTC and cuobjdump come as wheels: the extra `nvrtc`.
+"""
+
+import re
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cualex import kernels, networks
+from cualex.engine.cuda import statistics
+from cualex.engine.cuda.activation import FUNCTIONS
+from cualex.errors import DeviceError
+from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
+from cualex.kernels.binaries import compile_kernel, compiler_version
+from cualex.plan import Plan
+from cualex.plan.update_rule import Rule
+from cualex.system.environment import cores
+from cualex.weights.parameters import Parameters
+from tests.support.dry_runtime import DryRuntime
+
+# Device, batch, mode, fused; the last for the kernels that only plain plans, two GPUs and kept gradients launch.
+PLANS = (
+    ("cuda:0", 128, "train", True),
+    ("cuda:0", 128, "infer", True),
+    ("cuda:0", 1, "infer", True),
+    ("cuda:0,cuda:1", 2, "train", False),
+)
+OTHERS = (  # networks with layers that alexnet has not, and their arguments
+    ("alexnet-batchnorm", {}),
+    ("alexnet-2012", {}),
+    *(("lenet5", {"function": function}) for function in FUNCTIONS),
+)
+USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
+WIDE = {8: "STG.E.64", 16: "STG.E.128"}  # the store of so many bytes: NVRTC cuts some into pieces
+FAST = 90  # the architecture of the fast part
+
+
+@cache
+def launches():
+    """Return the launches of all plans, one for each kernel and set of constants."""
+    found = {}
+    for precision in PRECISIONS:
+        for plan in PLANS:
+            found |= {(launch.kernel.name, launch.defines): launch for launch in planned(precision, *plan)}
+    return [*found.values(), *others({launch.kernel.name for launch in found.values()})]
+
+
+def planned(precision, device, batch, mode, fuse):
+    """Return the launches of a plan of alexnet, and of what stands beside one that trains."""
+    runtime = DryRuntime()
+    made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
+    plan = Plan(made, batch, mode, fuse=fuse)
+    if mode == "train":
+        for beside in (update, watch, weigh):
+            made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
+    return runtime.launches
+
+
+def others(known):
+    """Return the launches of other networks' kernels, those that alexnet has none of."""
+    found = {}
+    for precision in PRECISIONS:
+        for network, arguments in OTHERS:
+            for mode in ("train", "infer"):
+                runtime, net = DryRuntime(), networks.build(network, **arguments)
+                made = Parameters(net, "cuda:0", precision=precision, runtime=runtime)
+                Plan(made, 32, mode)
+                new = (launch for launch in runtime.launches if launch.kernel.name not in known)
+                found |= {(launch.kernel.name, launch.defines): launch for launch in new}
+    return list(found.values())
+
+
+def update(made, plan):
+    """Launch the updates by a gradient that was kept."""
+    weight = made.arrays["conv1.weight", 0]
+    for sink in ("momentum", "adam"):
+        mover = Rule(sink).mover(made, "conv1.weight", 0, plan.control)
+        made.engine.update.apply(made.devices[0], weight, mover)
+
+
+def watch(made, plan):
+    """Launch the sums and counts of the watch on training."""
+    device = made.devices[0]
+    sums, counts = device.allocate((8,), np.float64), device.allocate((8, 1, 9), np.uint32)
+    statistics.absolute_sums(device, made.arrays["conv1.weight", 0], sums)
+    statistics.count_positive(device, device.allocate((1, 2, 3, 3, 9), device.dtype), counts)
+
+
+def weigh(made, plan):
+    """Launch the loss of a recipe with class weights."""
+    (step,) = [step for step in plan.steps if step.function == "softmax.forward"]
+    class_weights = made.devices[0].allocate((made.network.classes,), np.float32)
+    arrays = {**step.arrays(), "class_weights": class_weights}
+    made.engine.softmax.forward(made.devices[0], **arrays, **step.numbers)
+
+
+@cache
+def variants():
+    """Return one launch for each kernel and set of choices, and for each activation."""
+    found = {}
+    for launch in launches():
+        choices = (
+            *(launch.constants[name] for name in launch.kernel.choices),
+            launch.constants.get("FUNCTION"),
+        )
+        found.setdefault((launch.kernel.name, choices), launch)
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def cuobjdump():
+    """Find the disassembler, and NVRTC; skip where either is missing."""
+    pytest.importorskip("cupy", reason="CuPy is not installed, the door to NVRTC")
+    try:
+        compiler_version()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    found = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/**/bin/cuobjdump"))
+    if not found:
+        pytest.skip("cuobjdump is not here: pip install 'cualex[nvrtc]'")
+    return found[0]
+
+
+@pytest.fixture
+def compiled(cuobjdump, tmp_path):
+    """Return a function that compiles launches, and gives each with its figures and its instructions."""
+
+    def disassemble(path):
+        words = [cuobjdump, "-res-usage", "-sass", path]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    def one(launch, architecture):
+        path = tmp_path / f"{launch.kernel.name}-{abs(hash(launch.defines))}-{architecture}.cubin"
+        path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
+        text = disassemble(path)
+        found = USED.search(text)
+        figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
+        return launch, figures, text
+
+    def all_of(wanted, architecture):
+        with ThreadPoolExecutor(cores()) as threads:
+            return list(threads.map(lambda launch: one(launch, architecture), wanted))
+
+    return all_of
+
+
+def check(launch, figures, sass, architecture):
+    """See that a kernel keeps to its registers, and has the instructions that the plan of it names."""
+    what = f"{launch.kernel.name} {launch.defines} sm_{architecture}: {figures}"
+    assert figures["stack"] == figures["local"] == 0, what
+    assert not re.search(r"\b(LDL|STL)\b", sass), what
+    assert figures["registers"] * launch.block <= 65536, what
+    if wide := WIDE.get(launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)):
+        assert wide in sass, f"{what}: maps are not written {wide}"
+    if "TILE_DEPTH" not in launch.kernel.constants:
+        return
+    tensor = launch.constants["PRECISION"] != "FP32"
+    assert bool(re.search(r"\bHMMA\.", sass)) == tensor, what
+    assert tensor or "FFMA" in sass, what
+    if architecture >= TENSOR_CORES:
+        assert re.search(r"\bLDGSTS\.E\.BYPASS\.(LTC128B\.)?128\b", sass), what
+    if launch.constants["PRECISION"] == "BF16":
+        assert "LDSM" in sass, what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles_without_spills(compiled, architecture):
+    wanted = [launch for launch in variants() if architecture in row(launch.kernel, launch.constants)]
+    for launch, figures, sass in compiled(wanted, architecture):
+        check(launch, figures, sass, architecture)
+
+
+def test_one_kernel_of_each_precision_compiles(compiled):
+    """The fast part: a kernel that has all a product can have."""
+    tiles = {
+        precision: launch
+        for precision in PRECISIONS
+        for launch in planned(precision, *PLANS[0])
+        if launch.kernel.name == "conv_weight_gradient"
+    }
+    assert {launch.constants["PRECISION"] for launch in tiles.values()} == {"FP32", "TF32", "BF16"}
+    for launch, figures, sass in compiled([*tiles.values()], FAST):
+        check(launch, figures, sass, FAST)
+
+
+# --- the table itself
+
+
+@pytest.mark.slow
+def test_the_plans_use_every_kernel():
+    """So that every .cu is compiled above."""
+    assert {launch.kernel.name for launch in launches()} == set(kernels.names())
+
+
+@pytest.mark.slow
+def test_the_loss_is_compiled_with_class_weights_and_without():
+    found = [launch for launch in variants() if launch.kernel.name == "softmax"]
+    chosen = {(launch.constants["PRECISION"], launch.constants["WEIGHTED"]) for launch in found}
+    assert chosen == {(precision, weighted) for precision in ("FP32", "BF16") for weighted in (True, False)}
+
+
+@pytest.mark.slow
+def test_every_architecture_has_a_kernel_for_every_precision_promised_there():
+    for architecture in ARCHITECTURES:
+        for precision in precisions(architecture):
+            words = {"FP32"} if precision == "fp32" else {precision.upper()}
+            there = {
+                launch.kernel.name
+                for launch in launches()
+                if launch.constants.get("PRECISION") in words and architecture in row(launch.kernel, launch.constants)
+            }
+            assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient"} <= there, (
+                architecture,
+                precision,
+            )
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has"),
+    [(75, ("fp32",)), (80, ("tf32", "fp32", "bf16")), (120, ("tf32", "fp32", "bf16"))],
+)
+def test_the_precisions_of_a_gpu(architecture, has):
+    assert precisions(architecture) == has
+
+
+def test_a_gpu_that_is_too_old_is_said():
+    with pytest.raises(DeviceError, match=r"the GPU is sm_70, and the kernels need sm_75 or newer\. Use --device cpu"):
+        precisions(70)

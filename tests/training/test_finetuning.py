@@ -1,0 +1,204 @@
+"""Training from weights: which layers are kept, what happens to the last one, and `cualex train --from`."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cualex import weights
+from cualex.cli import main
+from cualex.errors import UsageError
+from cualex.training import finetuning
+from cualex.training.records import Update
+from cualex.training.run import Run
+from cualex.weights import Weights, initial
+from tests.support.tiny_runs import RECIPE, speck, stop, training
+
+pytestmark = pytest.mark.usefixtures("speck")
+
+CLASSES = ["ant", "bee", "cow"]
+
+
+def found(classes=CLASSES, **arguments):
+    """Make weights of a network that another seed has drawn, with a mean picture of its own."""
+    network = speck(len(classes), **arguments)
+    tensors = initial.draw(network, seed=77)
+    tensors["fc3.bias"] += np.arange(len(classes), dtype=np.float32)
+    return Weights(network, tensors, list(classes), np.full((16, 16, 3), 99, np.float32))
+
+
+def begun(classes, recipe=RECIPE):
+    return finetuning.start(found(), recipe, classes)
+
+
+def same(one, other):
+    """Name the layers whose tensors are the same to the bit."""
+    return {name.partition(".")[0] for name in one if np.array_equal(one[name], other.get(name))}
+
+
+def test_other_classes_have_a_new_last_layer_from_the_seed():
+    start = begun(["cat", "dog", "elk", "fox"])
+    assert same(start.weights.tensors, found().tensors) == {"conv1", "fc2"}
+    drawn = initial.draw(speck(4), RECIPE.seed)
+    assert same(start.weights.tensors, drawn) == {"fc3"} | {"conv1", "fc2"} & same(found().tensors, drawn)
+    assert start.weights.network.classes == 4
+    assert start.said == (
+        "all layers are kept but fc3, which is new, since the classes are others (3 there and 4 here)"
+    )
+    assert same(begun(["cat", "dog", "elk"]).weights.tensors, found().tensors) == {"conv1", "fc2"}
+
+
+def test_the_same_classes_keep_the_last_layer_in_their_own_order():
+    start, own = begun(["cow", "ant", "bee"]), found().tensors
+    assert same(start.weights.tensors, own) == {"conv1", "fc2"}
+    np.testing.assert_array_equal(start.weights.tensors["fc3.weight"], own["fc3.weight"][[2, 0, 1]])
+    np.testing.assert_array_equal(start.weights.tensors["fc3.bias"], own["fc3.bias"][[2, 0, 1]])
+    assert start.said == "all layers are kept, fc3 with its 3 classes too"
+
+
+def test_another_crop_is_refused():
+    with pytest.raises(UsageError) as caught:
+        begun(CLASSES, RECIPE.but(crop=13))
+    assert str(caught.value) == (
+        "the weights to begin with are for crop 11, got 13: leave that to them, since their features are of such "
+        "pictures"
+    )
+
+
+def test_a_recipe_takes_network_and_pictures_from_the_weights():
+    own = finetuning.recipe(found(mean_at="centre"), RECIPE.but(crop=13, epochs=4))
+    assert (own.network, own.crop, own.mean_at, own.epochs) == ("speck", 11, "centre", 4)
+
+
+def test_a_training_begins_with_them_and_frozen_layers_keep_their_bits(tmp_path):
+    start, run = begun(["colour 0", "colour 1", "colour 2"]), Run.create(tmp_path)
+    recipe = RECIPE.but(epochs=2, freeze=("conv1", "fc2"), head_rate=10.0)
+    list(training(run, recipe, start=start))
+    after = weights.load(run.path / "best.safetensors")
+    assert same(after.tensors, found().tensors) == {"conv1", "fc2"}
+    assert (after.mean == 99).all()
+
+
+@pytest.mark.parametrize("update", [0, pytest.param(3, marks=pytest.mark.slow)])
+def test_it_goes_on_without_the_file(tmp_path, update):
+    """Killed before its first update, or stopped: the run has the weights itself."""
+    start, recipe = begun(["colour 0", "colour 1", "colour 2"]), RECIPE.but(epochs=2)
+    whole, run = Run.create(tmp_path), Run.create(tmp_path)
+    list(training(whole, recipe, start=start))
+    records = training(run, recipe, start=start)
+    if update:
+        stop(records, update)
+    else:
+        records.close()
+        run.unlock()
+    records = list(training(run, recipe))
+    assert len([record for record in records if isinstance(record, Update)]) == 10 - update
+    last = [weights.load(each.path / "last.safetensors") for each in (whole, run)]
+    assert same(last[0].tensors, last[1].tensors) == {"conv1", "fc2", "fc3"}
+    assert (last[1].mean == 99).all()
+
+
+# --- the command
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in a directory with pictures of two classes and weights of three."""
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        folder = tmp_path / "photos" / f"class {number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    weights.save(tmp_path / "begin.safetensors", found())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def train(*arguments):
+    return CliRunner().invoke(main, ["train", "photos", "-b", "8", *map(str, arguments)])
+
+
+def fault(*arguments):
+    """Return the exit code and the one line."""
+    result = train(*arguments)
+    return result.exit_code, result.stderr.splitlines()[-1]
+
+
+def test_the_command(here):
+    given = ("--from", "begin.safetensors", "--freeze", "conv1", "--head-lr", 10, "--epochs", 1, "--keep")
+    result = train(*given)
+    assert result.exit_code == 0, result.output
+    said = "all layers are kept but fc3, which is new, since the classes are others (3 there and 2 here)"
+    assert f"Weights of begin.safetensors: {said}." in result.stderr
+    assert "layers that do not learn" in result.stderr
+    arguments = json.loads((here / "runs/train/args.json").read_text())
+    assert arguments["start"] == str(here / "begin.safetensors")
+    assert (arguments["recipe"]["network"], arguments["recipe"]["freeze"]) == ("speck", ["conv1"])
+    kept = weights.load(here / "runs/train/best.safetensors")
+    assert same(kept.tensors, found().tensors) == {"conv1"}
+    result = CliRunner().invoke(main, ["train", "--resume", "runs/train", "--epochs", "2", "--freeze", "none"])
+    assert result.exit_code == 0, result.output
+    assert 'Goes on with epochs 2 (was 1), freeze [] (was ["conv1"]).' in result.stderr
+    assert json.loads((here / "runs/train/args.json").read_text())["start"] == arguments["start"]
+
+
+def test_what_does_not_go_together_is_said(here):
+    start = ("--from", "begin.safetensors")
+    assert fault(*start, "--network", "cifar-relu") == (
+        2,
+        "Error: --network cifar-relu with --from begin.safetensors, whose network is speck: leave --network out",
+    )
+    assert fault(*start, "--freeze", "conv1,conv2") == (
+        2,
+        "Error: speck has no layer 'conv2' that learns; those that do are conv1, fc2, fc3",
+    )
+    assert fault(*start, "--freeze", "conv1,fc2,fc3") == (
+        2,
+        "Error: every layer of speck is frozen, so there is nothing to train",
+    )
+    assert fault(*start, "--accumulate", "3") == (
+        2,
+        "Error: a batch of 8 has no 3 equal parts: --accumulate 2, or another --batch-size",
+    )
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--drop-epochs", "3", "--schedule", "cosine"),
+            "--drop-epochs with --schedule cosine: leave one of them out",
+        ),
+        (("--schedule", "steps"), "--schedule steps: say after which epochs, as in --drop-epochs 6,8"),
+        (
+            ("--schedule", "2012", "--plain-epochs", "3"),
+            "--plain-epochs with --schedule 2012, which has its own: leave one of them out",
+        ),
+        (
+            ("--optimizer", "adam", "--momentum", "0.5"),
+            "--momentum with --optimizer adam, which has averages of its own: leave one of them out",
+        ),
+        (
+            ("--resume", "runs/train", "--from", "begin.safetensors"),
+            "--from with --resume, which goes on in a run that has begun: leave one of them out",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other(here, options, said):
+    assert fault("--network", "speck", "--crop", "11", *options) == (2, f"Error: {said}")
+
+
+def test_every_option_reaches_the_recipe(here):
+    options = ("--optimizer", "adam", "--schedule", "cosine", "--bias-lr", 0.002, "--stop-after", 5)
+    result = train("--network", "speck", "--crop", 11, "--accumulate", 2, "--epochs", 1, *options)
+    assert result.exit_code == 0, result.output
+    recipe = json.loads((here / "runs/train/args.json").read_text())["recipe"]
+    wanted = {"optimizer": "adam", "schedule": "cosine", "bias_rate": 0.002, "stop_after": 5, "accumulate": 2}
+    assert {name: recipe[name] for name in wanted} == wanted
+    assert (recipe["rate"], recipe["decay"]) == (0.001, 0.0)
+    for words in ("Adam, as in Keras", "ends without gain", "parts of a batch"):
+        assert words in result.stderr
