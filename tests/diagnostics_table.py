@@ -41,7 +41,7 @@ from cualex.training.run import Run
 from tests.support import data_kinds, diagnosing
 
 TABLE = Path(__file__).with_name("diagnostics.csv")
-RECIPE = PAPER.but(crop=67, batch=32)
+RECIPE = PAPER.but(crop=67, batch=32, variant={"width": 0.5})
 SIZE = 76
 UPDATES = 400  # of a training, the last fifth at a tenth of the rate
 SHARE = 0.4  # of validation

@@ -12,9 +12,8 @@ from cualex.errors import UsageError
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.weights import Weights
-from tests.cli.test_evaluate import fill
 from tests.support import colour_network
-from tests.support.colour_network import run
+from tests.support.colour_network import fill, run
 
 CLASSES = ["a", "b", "c"]
 ROUNDING = 2.0**-52

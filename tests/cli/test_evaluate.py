@@ -18,26 +18,10 @@ from cualex.plots import confusion
 from cualex.system import files
 from cualex.weights import Weights
 from tests.support import colour_network
-from tests.support.colour_network import broken, picture, run
+from tests.support.colour_network import SHOWN, broken, fill, picture, run
 
-# In each class folder: what the pictures in it really show.
-SHOWN = {
-    "blue": ["blue"] * 9 + ["green"] * 2,
-    "green": ["green"] * 4 + ["red"] * 3,
-    "red": ["red"] * 15 + ["blue"] * 4,
-}
 # Rows true, columns named, both in the order of the weights file: green, red, blue.
 CONFUSION = [[4, 3, 0], [0, 15, 4], [2, 0, 9]]
-
-
-def fill(place, shown=SHOWN):
-    """Write class folders; every picture has a shade of its own."""
-    level = 100
-    for folder, colours_shown in shown.items():
-        for number, colour in enumerate(colours_shown):
-            picture(place / folder / f"{number}.png", colour, level)
-            level += 3
-    return place
 
 
 @pytest.fixture

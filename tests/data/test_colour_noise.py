@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from cualex.data import colour_noise, decoding, sources
 from cualex.data import pack as packs
@@ -18,34 +17,16 @@ from cualex.errors import UsageError
 from cualex.random import philox
 from cualex.random.normals import normals
 from cualex.training.recipes import CIFAR, DEMO, PAPER
-from tests.support.data_sets import everything
-from tests.training.test_loop import small_model
+from tests.support.data_sets import LOUD, colourful, everything, folder
+from tests.support.tiny_runs import small_model
 
 SIZE = 8
 ROUNDING = 2.0**-52
-LOUD = Components((900.0, 400.0, 25.0), ((0.6, 0.0, 0.8), (0.0, 1.0, 0.0), (-0.8, 0.0, 0.6)))
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
-
-
-def folder(place, paint, count=9):
-    """Make pictures of two classes, of which `paint` gives the pixels."""
-    rng = np.random.default_rng(8)
-    for number in range(count):
-        path = place / ("ant", "bee")[number % 2] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(paint(rng).astype(np.uint8)).save(path)
-    return place
-
-
-def colourful(rng):
-    """Paint red and green together, blue against both."""
-    level = rng.integers(0, 200, (SIZE, SIZE))
-    parts = [level + 30, level // 2 + rng.integers(0, 40, level.shape), 255 - level]
-    return np.stack(parts, axis=-1)
 
 
 def grey(rng):

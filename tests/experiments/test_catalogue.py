@@ -12,7 +12,7 @@ from cualex.experiments.metrics import crossing
 from cualex.experiments.subset import First
 from cualex.layers import LRN, BatchNorm, Exchange, ReLU, SpatialLRN, activation
 from cualex.plots.experiments import sheet
-from tests.networks.test_variants import different
+from tests.support.small_alexnet import different
 
 ALPHA = 1e-4 * 64**2  # pictures are divided by 64
 NORMS = {"none": None, "within": SpatialLRN(5, 2.0, ALPHA, 0.75), "batch": BatchNorm()}

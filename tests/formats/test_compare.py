@@ -13,8 +13,8 @@ from cualex.formats import compare
 from cualex.formats.caffe import export as caffe_export
 from cualex.formats.onnx import export as onnx_export
 from cualex.formats.torch import export as torch_export
-from tests.formats.test_export import made
 from tests.support import foreign_files
+from tests.support.export_cases import made
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The networks of the paper's experiments: each differs from the paper's in what it says, and can be trained."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -13,23 +11,9 @@ from cualex.plan import Plan
 from cualex.weights import initial
 from cualex.weights.parameters import Parameters
 from tests.support import small_alexnet
+from tests.support.small_alexnet import different
 
 SMALL = {"alexnet": {"classes": 3, "crop": 67, "width": 1 / 16}, "cifar-relu": {"classes": 3}}
-
-
-def different(one, other):
-    """Return what the layers of two networks have that differs: (name, field) -> values; a missing layer is None."""
-    found = {}
-    for name in {**one.layers, **other.layers}:
-        layers = one.layers.get(name), other.layers.get(name)
-        if None in layers or type(layers[0]) is not type(layers[1]):
-            found[name] = layers
-            continue
-        for field in dataclasses.fields(layers[0]):
-            values = tuple(getattr(layer, field.name) for layer in layers)
-            if values[0] != values[1]:
-                found[name, field.name] = values
-    return found
 
 
 def changed(network, **arguments):

@@ -13,6 +13,13 @@ from PIL import Image
 from cualex import cli, networks, weights
 from cualex.weights import Weights
 
+# In each class folder: what the pictures in it really show.
+SHOWN = {
+    "blue": ["blue"] * 9 + ["green"] * 2,
+    "green": ["green"] * 4 + ["red"] * 3,
+    "red": ["red"] * 15 + ["blue"] * 4,
+}
+
 CLASSES = ["green", "red", "blue"]  # neither the order of the channels nor that of the alphabet
 RGB = {"red": 0, "green": 1, "blue": 2}
 
@@ -64,3 +71,13 @@ def broken(path, data=b"no picture at all"):
 def run(*arguments, **more):
     """Run a command in this process and return its result."""
     return CliRunner().invoke(cli.main, list(map(str, arguments)), **more)
+
+
+def fill(place, shown=SHOWN):
+    """Write class folders; every picture has a shade of its own."""
+    level = 100
+    for folder, colours_shown in shown.items():
+        for number, colour in enumerate(colours_shown):
+            picture(place / folder / f"{number}.png", colour, level)
+            level += 3
+    return place

@@ -5,6 +5,12 @@ import tarfile
 import zipfile
 
 import numpy as np
+from PIL import Image
+
+from cualex.data.colour_noise import Components
+
+SIDE = 8  # pixels of the images of folder()
+LOUD = Components((900.0, 400.0, 25.0), ((0.6, 0.0, 0.8), (0.0, 1.0, 0.0), (-0.8, 0.0, 0.6)))
 
 PLAIN = ["cat/1.jpg", "cat/2.jpg", "cat/3.PNG", "dog/1.jpg", "dog/2.jpg", "Zebra/1.jpg", "Zebra/2.jpg"]
 SPLIT = [
@@ -76,3 +82,20 @@ def everything(pack):
     out = np.full((len(pack), pack.size, pack.size, 3), 99, np.uint8)
     pack.read(np.arange(len(pack)), out)
     return out
+
+
+def folder(place, paint, count=9):
+    """Make pictures of two classes, of which `paint` gives the pixels."""
+    rng = np.random.default_rng(8)
+    for number in range(count):
+        path = place / ("ant", "bee")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(paint(rng).astype(np.uint8)).save(path)
+    return place
+
+
+def colourful(rng):
+    """Paint red and green together, blue against both."""
+    level = rng.integers(0, 200, (SIDE, SIDE))
+    parts = [level + 30, level // 2 + rng.integers(0, 40, level.shape), 255 - level]
+    return np.stack(parts, axis=-1)

@@ -1,5 +1,6 @@
 """An alexnet of an eighth of the width with loud weights and a lopsided batch, for tests of whole plans."""
 
+import dataclasses
 import hashlib
 import math
 
@@ -73,3 +74,18 @@ def train(made, updates=3, **settings):
         built.control.step = step
         built.run()
     return built
+
+
+def different(one, other):
+    """Return what the layers of two networks have that differs: (name, field) -> values; a missing layer is None."""
+    found = {}
+    for name in {**one.layers, **other.layers}:
+        layers = one.layers.get(name), other.layers.get(name)
+        if None in layers or type(layers[0]) is not type(layers[1]):
+            found[name] = layers
+            continue
+        for field in dataclasses.fields(layers[0]):
+            values = tuple(getattr(layer, field.name) for layer in layers)
+            if values[0] != values[1]:
+                found[name, field.name] = values
+    return found

@@ -10,12 +10,17 @@ import numpy as np
 from cualex import networks, weights
 from cualex.data import colour_noise
 from cualex.layers import LRN, BatchNorm, Conv, Dense, Dropout, Exchange, Join, MaxPool, ReLU, Softmax
+from cualex.model import Model
 from cualex.networks import Network
 from cualex.training import loop
 from cualex.training.recipes import Recipe
-from cualex.training.records import Update
+from cualex.training.records import Notice, Update
 from cualex.training.state import State
-from tests.training.test_loop import Pictures
+from cualex.weights import Weights, initial
+
+OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002, "--keep")
+
+TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0)
 
 
 def speck(classes=3, crop=11, **numbers):
@@ -74,6 +79,25 @@ def known():
 # 37 pictures in batches of 8: epochs end in the middle of a batch, and nine of them are 42 updates.
 RECIPE = Recipe(network="speck", crop=11, batch=8, rate=0.01, epochs=9, drop_epochs=(6, 8), plain_epochs=2, dropout=0.0)
 UPDATES = 42
+
+
+class Pictures:
+    """A pack in memory: each class has a colour of its own, so that it can be learned."""
+
+    def __init__(self, count=24, classes=3, seed=0):
+        rng = np.random.default_rng(seed)
+        self.size, self.classes = 32, tuple(f"colour {i}" for i in range(classes))
+        self.labels = (np.arange(count) % classes).astype(np.int32)
+        self.pictures = rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
+        self.pictures[np.arange(count), :, :, self.labels % 3] += 100
+        self.mean = self.pictures.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.names, self.skipped = tuple(f"{i}.png" for i in range(count)), (("broken.jpg", "it, is"),)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def read(self, indices, out):
+        out[:] = self.pictures[indices]
 
 
 class Squares(Pictures):
@@ -137,3 +161,24 @@ def results(run):
     with open(run.path / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: value for name, value in row.items() if name not in ("time", "img/s")} for row in rows]
+
+
+def small_model(**changes):
+    """Make a cifar-relu with initial weights, some of them changed."""
+    net = networks.build("cifar-relu", classes=3)
+    tensors = initial.draw(net, 0) | changes
+    return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
+
+
+def go(records, updates):
+    """Take a training that many updates further; return the notices."""
+    told = []
+    while updates:
+        record = next(records)
+        updates -= isinstance(record, Update)
+        told += [record.text] if isinstance(record, Notice) else []
+    return told
+
+
+def command(*arguments):
+    return [str(argument) for argument in ("train", *arguments)]

@@ -11,9 +11,9 @@ from cualex.data import sources
 from cualex.data.decoding import finish
 from cualex.training import loop
 from cualex.training.run import Run
-from tests.data.test_colour_noise import LOUD, colourful, folder
 from tests.support import tiny_runs
 from tests.support.colour_network import run
+from tests.support.data_sets import LOUD, colourful, folder
 from tests.support.tiny_runs import RECIPE, Squares
 
 

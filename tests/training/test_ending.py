@@ -20,13 +20,7 @@ from cualex.training.records import Epoch, Update
 from cualex.training.run import Run, checkpoints, writer
 from cualex.training.run.checkpoints import Room
 from cualex.training.verdict import Verdict
-from tests.support.tiny_runs import RECIPE, Squares, digest, left, log, results, stop, training
-from tests.training.run.test_directory import go
-from tests.training.test_signals import (
-    OPTIONS,
-    command,
-    data,  # noqa: F401
-)
+from tests.support.tiny_runs import OPTIONS, RECIPE, Squares, command, digest, go, left, log, results, stop, training
 
 pytestmark = pytest.mark.usefixtures("speck")
 BEST = ["best.safetensors"]
@@ -102,7 +96,7 @@ def test_a_run_validated_on_its_training_images_says_so(tmp_path):
     assert run.outcome()["held_out"] is False
 
 
-def test_the_command_prints_it(data, tmp_path):  # noqa: F811
+def test_the_command_prints_it(data, tmp_path):
     fixed = (data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     best, judged, *rest = trained(*fixed).stdout.splitlines()
     assert best.startswith("Best validation top-1 ")
@@ -164,7 +158,7 @@ def trained(*words):
     return CliRunner().invoke(main, command(*words))
 
 
-def test_a_run_says_what_it_will_write(data, tmp_path):  # noqa: F811
+def test_a_run_says_what_it_will_write(data, tmp_path):
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("This run writes")]
@@ -173,7 +167,7 @@ def test_a_run_says_what_it_will_write(data, tmp_path):  # noqa: F811
     assert line.endswith(" are free.")
 
 
-def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, monkeypatch):  # noqa: F811
+def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: Free(10_000))
     done = trained(data, *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
     assert done.exit_code == 1
@@ -182,7 +176,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_packed(data, tmp_path, m
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_a_disk_that_the_packs_have_filled_is_refused_before_the_run(data, tmp_path, monkeypatch):  # noqa: F811
+def test_a_disk_that_the_packs_have_filled_is_refused_before_the_run(data, tmp_path, monkeypatch):
     found = iter([10**9, 10_000])
     monkeypatch.setattr(checkpoints, "free", lambda _: next(found))
     done = trained(data, *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
@@ -294,7 +288,7 @@ def test_checkpoints_that_go_before_the_mark_are_lost(whole, tmp_path, monkeypat
 # --- a signal about the end
 
 
-def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(data, tmp_path, monkeypatch):  # noqa: F811
+def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(data, tmp_path, monkeypatch):
     draw, count = _training._draw, []
 
     def interrupted(*given):
@@ -311,7 +305,7 @@ def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(
     assert json.loads((tmp_path / "train/finished.json").read_text())["epochs"] == 3
 
 
-def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_path, monkeypatch):  # noqa: F811
+def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_path, monkeypatch):
     """The first signal waits for the end of what runs; an epoch's last one is obeyed before it is written."""
     evaluate, count = loop.evaluate, []
 

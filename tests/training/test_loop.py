@@ -9,41 +9,20 @@ import signal
 import numpy as np
 import pytest
 
-from cualex import networks, weights
+from cualex import weights
 from cualex.errors import Diverged, OutputError, UsageError
 from cualex.evaluation import Evaluation
-from cualex.model import Model
 from cualex.plan import Plan
 from cualex.training import loop, recipes
 from cualex.training.debugging import layer_statistics
 from cualex.training.debugging.watch import diagnosis
-from cualex.training.recipes import PAPER, Recipe
+from cualex.training.recipes import PAPER
 from cualex.training.run import Run, newest_weights, restore
 from cualex.training.run.writer import Keeper
 from cualex.training.schedules import Fixed, Plateau
 from cualex.training.signals import Interrupts
-from cualex.weights import Weights, initial
-
-TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0)
-
-
-class Pictures:
-    """A pack in memory: each class has a colour of its own, so that it can be learned."""
-
-    def __init__(self, count=24, classes=3, seed=0):
-        rng = np.random.default_rng(seed)
-        self.size, self.classes = 32, tuple(f"colour {i}" for i in range(classes))
-        self.labels = (np.arange(count) % classes).astype(np.int32)
-        self.pictures = rng.integers(0, 100, (count, 32, 32, 3), np.uint8)
-        self.pictures[np.arange(count), :, :, self.labels % 3] += 100
-        self.mean = self.pictures.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.names, self.skipped = tuple(f"{i}.png" for i in range(count)), (("broken.jpg", "it, is"),)
-
-    def __len__(self):
-        return len(self.labels)
-
-    def read(self, indices, out):
-        out[:] = self.pictures[indices]
+from cualex.weights import initial
+from tests.support.tiny_runs import TINY, Pictures, small_model
 
 
 def trained(tmp_path, recipe=TINY, name="train"):
@@ -113,13 +92,6 @@ def test_recipes_have_names():
 
 
 # --- watch
-
-
-def small_model(**changes):
-    """Make a cifar-relu with initial weights, some of them changed."""
-    net = networks.build("cifar-relu", classes=3)
-    tensors = initial.draw(net, 0) | changes
-    return Model(Weights(net, tensors, ["a", "b", "c"], np.full((32, 32, 3), 100, np.float32)))
 
 
 def test_dead_filters_are_counted():

@@ -4,33 +4,13 @@ import random
 import signal
 from collections import Counter
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from cualex.training.run import Run
-from tests.support.tiny_runs import left
+from tests.support.tiny_runs import OPTIONS, command, left
 
 pytestmark = pytest.mark.usefixtures("speck")
-OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002, "--keep")
 LEAVES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Write pictures of three colours."""
-    place, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for number in range(63):
-        pixels = rng.integers(0, 100, (16, 16, 3), np.uint8)
-        pixels[..., number % 3] += 100
-        folder = place / f"colour {number % 3}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return place
-
-
-def command(*arguments):
-    return [str(argument) for argument in ("train", *arguments)]
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.slow)])

@@ -14,7 +14,7 @@ from cualex.weights import Weights, initial
 from tests.diagnostics_table import TABLE, cases
 from tests.support import data_kinds, diagnosing
 from tests.support.diagnosing import QUIET
-from tests.training.debugging.test_gradient_check import NETWORK
+from tests.support.every_layer import NETWORK
 
 SMALL = CIFAR.but(batch=16)
 FAST = ("stripes", "uneven")  # the others are slow tests

@@ -8,31 +8,14 @@ import pytest
 from cualex import networks
 from cualex.data.batches import Stream
 from cualex.engine import host
-from cualex.layers import LRN, Conv, Dense, Dropout, Exchange, Join, MaxPool, MeanDropout, ReLU, Softmax
-from cualex.networks import Network
+from cualex.layers import MeanDropout
 from cualex.training.debugging import gradient_check
 from cualex.training.debugging.gradient_check import Row
 from cualex.training.debugging.overfit import unmasked
 from cualex.weights import Weights, initial
 from tests.support import tiny_runs
+from tests.support.every_layer import LAYERS, NETWORK
 
-LAYERS = {
-    "conv1": Conv(4, size=3, std=0.3),
-    "relu1": ReLU(),
-    "norm1": LRN(alpha=1.0),
-    "pool1": MaxPool(size=3, stride=2),
-    "conv2": Conv(6, size=3, pad=1, std=0.3, bias=0.1),
-    "relu2": ReLU(),
-    "pool2": MaxPool(size=2, stride=2),
-    "exchange3": Exchange(),
-    "fc3": Dense(8, std=0.3),
-    "relu3": ReLU(),
-    "drop3": Dropout(0.5),
-    "join4": Join(),
-    "fc4": Dense(3, std=0.3),
-    "softmax": Softmax(),
-}
-NETWORK = Network("all", LAYERS, 2, 3, 11, stored=16, scale=1 / 16)
 COMPUTING = [name for name in LAYERS if not name.startswith(("exchange", "join"))]
 
 

@@ -19,7 +19,7 @@ from cualex.training.debugging.watch import Watch
 from cualex.training.records import Epoch
 from cualex.training.run import Run
 from tests.support import colour_network, tiny_runs
-from tests.training.test_loop import Pictures, small_model
+from tests.support.tiny_runs import Pictures, small_model
 
 EVEN = np.arange(10).repeat(5)  # labels of ten classes
 

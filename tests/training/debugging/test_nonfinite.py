@@ -16,7 +16,7 @@ from cualex.training.debugging import nonfinite, watch
 from cualex.training.records import Update
 from cualex.training.run import Run
 from tests.support import tiny_runs
-from tests.training.test_loop import TINY, Pictures
+from tests.support.tiny_runs import TINY, Pictures
 
 
 def planted(monkeypatch, after, plant):

@@ -20,7 +20,7 @@ from cualex.training.recipes import PAPER
 from cualex.weights import Weights, initial
 from cualex.weights.parameters import Parameters
 from tests.support import tiny_runs
-from tests.training.test_loop import TINY, Pictures
+from tests.support.tiny_runs import TINY, Pictures
 
 
 def fits(count=6, recipe=TINY, pack=None, **settings):

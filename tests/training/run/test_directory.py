@@ -9,9 +9,8 @@ from click.testing import CliRunner
 
 from cualex.cli import main
 from cualex.errors import OutputError, RunLocked
-from cualex.training.records import Notice, Update
 from cualex.training.run import Run
-from tests.support.tiny_runs import left, stop, training
+from tests.support.tiny_runs import go, left, stop, training
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -25,16 +24,6 @@ def files_of_at_most(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def go(records, updates):
-    """Take a training that many updates further; return the notices."""
-    told = []
-    while updates:
-        record = next(records)
-        updates -= isinstance(record, Update)
-        told += [record.text] if isinstance(record, Notice) else []
-    return told
 
 
 # --- two runs
