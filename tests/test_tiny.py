@@ -1,5 +1,7 @@
 """The whole of cualex in three tests, to be read first: train on a folder of images, predict, stop and resume."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -41,7 +43,8 @@ def train(name, *options):
 
 def test_train_and_predict_from_the_command_line(photos):
     assert "Better than guessing" in train("first")
-    assert run("predict", "photos/green/0.png").splitlines()[1].split()[1] == "green"
+    (result,) = json.loads(run("predict", "photos/green/0.png", "--json"))["results"]
+    assert result["predictions"][0]["class"] == "green"
 
 
 def test_predict_from_python(photos):
