@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,12 @@ class Grey(Layer):
 
     kind: ClassVar[str] = "grey"
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return one channel."""
         return (1, *shape[1:])
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Add the colours up."""
         y = build.maps(self.output_shape(x.shape), x.towers)
-        for place in build.places(y):
-            (picture,) = x.reads(place)
-            build.step(place, "grey.forward", reads={"x": picture}, writes={"y": y.at(place)})
+        build.step(build.engine.grey.forward, reads={"x": x}, writes={"y": y})
         return y, {}

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
@@ -25,29 +27,15 @@ class Softmax(Layer):
 
     kind: ClassVar[str] = "softmax"
 
-    def forward(self, build, x, then):
-        """Write probabilities, loss and counts; in training the gradient of the scores as well."""
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
+        """Write probabilities, loss and counts; in training the gradient of the scores, `dx`, as well."""
         y = build.maps(x.shape, x.towers, border=0)
         dx = build.maps(x.shape, x.towers, "gradient", border=0) if build.training else None
-        (place,) = build.places(y)
         build.step(
-            place,
-            "softmax.forward",
-            reads={
-                "x": x.at(place, flat=True),
-                "labels": build.labels,
-                "class_weights": build.class_weights,
-            },
-            writes={
-                "y": y.at(place, flat=True),
-                "dx": dx.at(place, flat=True) if dx else None,
-                "sums": build.sums,
-            },
+            build.engine.softmax.forward,
+            reads={"x": x.flatten(), "labels": build.labels, "class_weights": build.class_weights},
+            writes={"y": y.flatten(), "dx": dx and dx.flatten(), "sums": build.sums},
             control=build.control,
-            parts=build.rule.parts,
+            parts=build.accumulated,
         )
         return y, {"dx": dx}
-
-    def backward(self, build, x, y, kept, dy, then):
-        """Return the gradient that the forward step has written."""
-        return kept["dx"]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from cualex.layers.maps import Buffer
 from cualex.networks import Network
 from cualex.plan import Plan
-from cualex.plan.buffers import Buffer
 from cualex.weights.parameters import Parameters
 
 

@@ -15,20 +15,21 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
+from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.kernels import Launch
+from cualex.layers.maps import Buffer
 from cualex.plan import buffers
-from cualex.plan.buffers import Buffer
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
-from cualex.plan.step import Result, Step
+from cualex.plan.step import Result, Step, not_bound
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what a run will have given; asking for it waits for the run."""
+    """Result of a queued run; reading it blocks."""
 
     sums: Callable[[], np.ndarray]
 
@@ -40,7 +41,7 @@ class Outcome:
 
 
 class Plan:
-    """Be the list of steps for one network, batch and mode, ready to run.
+    """The steps of one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
     layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
@@ -78,13 +79,14 @@ class Plan:
         if mode == "train":
             self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"
-        weighted = class_weights is not None
-        if weighted and class_weights.shape != (parameters.network.classes,):
+        if class_weights is not None and class_weights.shape != (parameters.network.classes,):
             raise UsageError(
                 f"class weights of shape {class_weights.shape}: expected a weight for each of the "
                 f"{parameters.network.classes} classes"
             )
-        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule, weighted)
+        built = Builder(
+            parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
+        )
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._slot = 0
@@ -92,7 +94,7 @@ class Plan:
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
-        if weighted:
+        if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
@@ -105,7 +107,9 @@ class Plan:
             Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
         )
 
-    def put(self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None):
+    def put(
+        self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
+    ) -> None:
         """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
 
         `colours` (pictures, 3) are added to the red, green and blue of each picture.
@@ -118,7 +122,7 @@ class Plan:
     def _load_part(self, part: int) -> None:
         """Hand a part of the batch to the devices, in the slot whose turn it is."""
         own = slice(part * self._part, (part + 1) * self._part)
-        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.SLOTS)
+        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.slots)
         for device in self.parameters.devices:
             device.begin_loading(self._slot)
         for name, values in self._given.items():
@@ -180,8 +184,9 @@ class Plan:
         for buffer in self.buffers:
             buffer.array = None
         for step in self.steps:
-            step.run = None
-        self._gradients, self._given, self._often, self._once = {}, {}, None, None
+            step.run = not_bound
+        self._gradients, self._given = {}, {}
+        del self._often, self._once
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
@@ -190,14 +195,14 @@ class Plan:
         """
         maps = self._outputs[name]
         if maps.shared:
-            parts = [self._take(0, operand.array())[None] for operand in maps.reads(0)]
+            parts = [self._take(0, operand.array())[None] for operand in maps.each(0)]
         else:
-            parts = [self._take(place, maps.at(place).array()) for place in self._places(maps)]
+            parts = [self._take(place, maps.on(place).array()) for place in self._places(maps)]
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
         """Return the maps of a layer named in `outputs` as they lie there: each place with its towers."""
-        return [(place, self._outputs[name].at(place).array()) for place in self._places(self._outputs[name])]
+        return [(place, self._outputs[name].on(place).array()) for place in self._places(self._outputs[name])]
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the canonical gradients where they are kept; frozen layers have none."""
@@ -206,7 +211,7 @@ class Plan:
 
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
         """Hand an input to its device, in the slot whose turn it is."""
-        slots = self.parameters.engine.SLOTS
+        slots = self.parameters.engine.slots
         self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
@@ -214,21 +219,19 @@ class Plan:
         return self.parameters.devices[place].download(array)
 
     def _bind(self, step: Step) -> list[Launch]:
-        """Turn a step's names into a function, arrays and sinks; return the kernels that it launches."""
+        """Give a step's function its device, arrays and sinks; return the kernels that it launches."""
         device = self.parameters.devices[step.place]
-        if step.kind == "link":  # the one step that touches two places
+        if step.call is None:  # a link, the one step that touches two devices
             source, target = step.reads["source"], step.writes["target"].resolve(step.place)
             home = self.parameters.devices[source.buffer.place]
             step.run = partial(device.link, home, source.array(), target, step.layers[0], **step.numbers)
             return []
-        module, _, name = step.function.partition(".")
-        function = getattr(getattr(self.parameters.engine, module), name)
         sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
-        work = partial(function, device, **step.arrays(), **sinks, **step.numbers)
+        work = partial(step.call, device, **step.arrays(), **sinks, **step.numbers)
         step.run, launches = device.prepare(work)
         return launches
 
-    def _make_sink(self, step: Step, last: str):
+    def _make_sink(self, step: Step, last: str) -> Sink:
         """Make the sink of one of a step's parameters."""
         name, parameters = f"{step.layers[0]}.{last}", self.parameters
         if step.kind == "update":
