@@ -14,7 +14,7 @@ class BatchNorm(Layer):
 
         y = weight * (x - mean) / sqrt(variance + epsilon) + bias
 
-    In training mean and variance are those of the batch, over pictures and pixels, and the variance is the biased
+    In training mean and variance are those of the batch, over images and pixels, and the variance is the biased
     one: the mean square of x - mean, divided by all the values. In inference they are running averages, which every
     training step moves once its loss is known to be a number:
 
@@ -24,7 +24,7 @@ class BatchNorm(Layer):
     not finite they stay as they were.
 
     This is Keras's form. PyTorch calls 1 - momentum its momentum (0.1 as it comes), takes the unbiased variance into
-    its running average (divided by one value less), and adds 1e-5. All pictures of a batch count, those without a
+    its running average (divided by one value less), and adds 1e-5. All images of a batch count, those without a
     label too. Where the gradients of several batches are added up before an update, each batch has statistics of its
     own, and each moves the averages. A frozen layer normalises by the averages in training too, and leaves them as
     they are. Ioffe and Szegedy (2015).
@@ -53,14 +53,14 @@ class BatchNorm(Layer):
         return {"mean": Parameter(shape[:1]), "variance": Parameter(shape[:1], value=1.0)}
 
     def least_batch(self, shape: Shape) -> int:
-        """Return 2 where a picture has one value a channel: of a single value the variance is 0, and nothing learns."""
+        """Return 2 where an image has one value a channel: of a single value the variance is 0, and nothing learns."""
         _, rows, columns = shape
         return 2 if rows * columns == 1 else 1
 
     def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Normalise: in training by the batch, whose mean and variance are kept, else by the averages."""
         y, engine = build.maps(x.shape, x.towers), build.engine.batchnorm
-        reads: Arguments = {"x": x, "weight": build.parameter("weight"), "bias": build.parameter("bias")}
+        reads: Arguments = {"x": x, "weight": build.weight, "bias": build.bias}
         if not (build.training and build.trained):
             averages: Arguments = {"mean": build.state("mean"), "variance": build.state("variance")}
             build.step(engine.infer, reads={**reads, **averages}, writes={"y": y}, epsilon=self.epsilon)
@@ -73,7 +73,7 @@ class BatchNorm(Layer):
         """Write the input's gradient, sink those of weights and biases, and move the running averages."""
         dx, engine = build.gradient(x) if build.wants_gradient(x) else None, build.engine.batchnorm
         numbers: dict[str, Any] = {"epsilon": self.epsilon, "relu": bool(dx and dx.relu_taken)}
-        reads: Arguments = {"x": x, "weight": build.parameter("weight"), "dy": dy}
+        reads: Arguments = {"x": x, "weight": build.weight, "dy": dy}
         if not kept:
             frozen: Arguments = {"variance": build.state("variance")}
             build.step(engine.backward_frozen, reads={**reads, **frozen}, writes={"dx": dx}, **numbers)

@@ -40,8 +40,13 @@ class Build(Protocol):
     def first_tower(self) -> PerDevice:
         """Return the index of each device's first tower."""
 
-    def parameter(self, last: str) -> PerDevice:
-        """Return this layer's parameter "weight" or "bias", as the forward pass reads it."""
+    @property
+    def weight(self) -> PerDevice:
+        """Return this layer's weights as the engine's products read them."""
+
+    @property
+    def bias(self) -> PerDevice:
+        """Return this layer's biases."""
 
     def state(self, last: str) -> PerDevice:
         """Return what this layer keeps from step to step, by the last part of its name ("mean")."""

@@ -22,7 +22,7 @@ class Conv(Layer):
     the paper. As in Caffe and PyTorch the filters are not turned about.
 
     Pixels that are left over at the end are not seen. With `round_up` they are: the last filters reach beyond the end,
-    onto zeros, as in cuda-convnet; 224 pixels then give 55 places of 11 by 4, as 227 do.
+    onto zeros, as in cuda-convnet; 224 pixels then give 55 positions of 11 by 4, as 227 do.
     """
 
     filters: int
@@ -73,7 +73,7 @@ class Conv(Layer):
         return filters * rows * columns
 
     def picture(self, engine: Engine[Any], shape: Shape) -> Shape:
-        """Return the shape of the picture as the engine's convolution reads it."""
+        """Return the shape of the image as the engine's convolution reads it."""
         return engine.conv.picture(shape, size=self.size, stride=self.stride, pad=self.pad)
 
     def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
@@ -97,11 +97,7 @@ class Conv(Layer):
         y = build.maps(self.output_shape(x.shape), x.towers)
         build.step(
             build.engine.conv.forward,
-            reads={
-                "x": x.unbind(before=self.pad),
-                "weight": build.parameter("weight"),
-                "bias": build.parameter("bias"),
-            },
+            reads={"x": x.unbind(before=self.pad), "weight": build.weight, "bias": build.bias},
             writes={"y": y},
             products=1,
             relu=bool(then),
@@ -116,7 +112,7 @@ class Conv(Layer):
             relu_of = {"relu_of": x.unbind()} if dx.relu_taken else {}
             build.step(
                 build.engine.conv.input_gradient,
-                reads={"dy": dy, "weight": build.parameter("weight"), **relu_of},
+                reads={"dy": dy, "weight": build.weight, **relu_of},
                 writes={"dx": dx.unbind()},
                 products=1,
                 **self._numbers(x),
@@ -133,10 +129,4 @@ class Conv(Layer):
 
     def _numbers(self, x: Maps) -> dict[str, Any]:
         """Return what all three functions need to know."""
-        return {
-            "size": self.size,
-            "stride": self.stride,
-            "pad": self.pad,
-            "groups": self.groups,
-            "shared": x.shared,
-        }
+        return {"size": self.size, "stride": self.stride, "pad": self.pad, "groups": self.groups, "shared": x.shared}

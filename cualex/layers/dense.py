@@ -67,11 +67,7 @@ class Dense(Layer):
         y = build.maps(self.output_shape(x.shape), x.towers)
         build.step(
             build.engine.dense.forward,
-            reads={
-                "x": x.unbind(flat=True),
-                "weight": build.parameter("weight"),
-                "bias": build.parameter("bias"),
-            },
+            reads={"x": x.unbind(flat=True), "weight": build.weight, "bias": build.bias},
             writes={"y": y.flatten()},
             products=1,
             shared=x.shared,
@@ -87,7 +83,7 @@ class Dense(Layer):
         dx = build.gradient(x, relu=False) if build.wants_gradient(x) else None
         build.step(
             build.engine.dense.backward,
-            reads={"x": x.unbind(flat=True), "weight": build.parameter("weight"), "dy": dy.flatten()},
+            reads={"x": x.unbind(flat=True), "weight": build.weight, "dy": dy.flatten()},
             writes={"dx": dx and dx.unbind(flat=True)},
             sinks={"sink": "weight", "bias_sink": "bias"} if build.trained else {},
             products=(dx is not None) + build.trained,

@@ -10,7 +10,7 @@ from cualex.layers.maps import Maps
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Set a share of the units to zero in training, others in each picture and step.
+    """Set a fraction `share` of the units to zero in training, others in each image and step.
 
         classic    training y = x * mask             test y = x * (1 - share)      as in 2012
         inverted   training y = x * mask / (1 - share)    test y = x               as in Caffe and PyTorch

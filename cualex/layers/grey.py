@@ -1,4 +1,4 @@
-"""Grey pictures for networks that see no colour."""
+"""Grey images for networks that see no colour."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +10,7 @@ from cualex.layers.maps import Maps, Shape
 
 @dataclass(frozen=True)
 class Grey(Layer):
-    """Turn the picture grey: y = 0.299 red + 0.587 green + 0.114 blue, the luminance of ITU-R BT.601.
+    """Turn the image grey: y = 0.299 red + 0.587 green + 0.114 blue, the luminance of ITU-R BT.601.
 
     It stands first in a network and has no gradient: nothing below it learns. Pillow's mode L has the same weights.
     """

@@ -22,7 +22,7 @@ Then = tuple["Layer", ...]  # the layers that the engine runs in the same step
 
 @dataclass(frozen=True)
 class Parameter:
-    """Describe one tower's share of a parameter or of a state: canonical shape, initial values, whether it decays.
+    """One tower's part of a parameter or of a state: canonical shape, initial values, whether it decays.
 
     Initial values are drawn from a normal distribution around `value` with standard deviation `std`; where `limit`
     is given, evenly from value - limit to value + limit instead.
@@ -52,7 +52,7 @@ def glorot(weight: tuple[int, ...]) -> float:
 
 @dataclass(frozen=True)
 class Reading:
-    """Describe what one tower reads: the shape, from how many sources, and whether all towers read the same.
+    """What one tower reads: the shape, from how many sources, and whether all towers read the same.
 
     With `own_first` a tower's canonical weights begin with those for its own maps.
     """
@@ -82,11 +82,11 @@ class Layer:
         return {}
 
     def least_batch(self, shape: Shape) -> int:
-        """Return the fewest pictures that it can be trained on at once."""
+        """Return the fewest images that it can be trained on at once."""
         return 1
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Count the multiply-adds of one tower's products for one picture; 0 where there is no product."""
+        """Count the multiply-adds of one tower's products for one image; 0 where there is no product."""
         return 0
 
     def neurons(self, shape: Shape) -> int:
@@ -98,7 +98,7 @@ class Layer:
         return 0
 
     def picture(self, engine: Engine[Any], shape: Shape) -> Shape:
-        """Return the shape in which this layer, as the first, wants the picture from the engine."""
+        """Return the shape in which this layer, as the first, wants the image from the engine."""
         return shape
 
     def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
@@ -122,7 +122,7 @@ class Layer:
 
 
 def windows(length: int, size: int, stride: int, pad: int, what: str, round_up: bool = False) -> int:
-    """Count the places of a window along `length` pixels; what is left over at the end is not seen.
+    """Count the positions of a window along `length` pixels; what is left over at the end is not seen.
 
     With `round_up` it is: one more window reaches beyond the end, as long as it begins before it.
     """

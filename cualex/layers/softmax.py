@@ -13,15 +13,15 @@ class Softmax(Layer):
     """Turn scores into probabilities, and in training into the loss and its gradient.
 
         p[c] = exp(x[c]) / SUM over j of exp(x[j])
-        loss = mean over the counted pictures of -w[label] log p[label]
-        dx = w[label] (p - 1 at the label) / counted pictures
+        loss = mean over the counted images of -w[label] log p[label]
+        dx = w[label] (p - 1 at the label) / counted images
 
     w are the class weights of a plan that has some, else 1. Keras divides by the count as well; PyTorch's
     CrossEntropyLoss(weight=w) divides by SUM w[label] over the batch, and two things would be lost: the parts of an
     accumulated batch have other sums than the whole, and batches in which a rare class is missing would count as much
     as those that have it. Balanced weights have a mean of 1 over the training set, so that loss and gradients keep
     their size: guessing still costs log classes.
-    A picture with label -1 is padding and is not counted. A picture counts as right when its class would be named:
+    An image with label -1 is padding and is not counted. An image counts as right when its class would be named:
     among equal scores the lower class is named first, and a score that is not a number never is.
     """
 

@@ -12,7 +12,7 @@ from cualex.layers.maps import Maps, Shape
 class Exchange(Layer):
     """Give every tower the maps of all of them, side by side along the channels.
 
-    Between towers of one place this copies nothing: each reads both arrays. What crosses between places is copied
+    Between towers of one device this copies nothing: each reads both arrays. What crosses between devices is copied
     once in each direction: the maps forward, and backward the gradient of the other's maps.
 
     With `own_first` the canonical weights of what reads them are, in each tower, those for its own maps first and for
@@ -34,7 +34,7 @@ class Exchange(Layer):
         return channels * self.towers, rows, columns
 
     def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
-        """Copy what lies on another place than its reader."""
+        """Copy what lies on another device than its reader."""
         return build.gather(x, self.readers(x.towers)), {}
 
     def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:

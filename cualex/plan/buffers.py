@@ -16,13 +16,13 @@ ALIGNMENT = 64  # bytes; a cache line
 
 
 def measure(buffers: Iterable[Buffer], place: int) -> int:
-    """Return how many bytes `allocate` takes on one place."""
+    """Return how many bytes `allocate` takes on one device."""
     own = [buffer for buffer in buffers if buffer.place == place]
     return sum(buffer.bytes for buffer in own if buffer.lasting) + _extent(arrange(_passing(own)))
 
 
 def check_room(buffers: Iterable[Buffer], devices: Sequence[Device], pictures: int, batch: int, training: bool) -> None:
-    """Raise OutOfMemory where the buffers of so many pictures do not fit, with the batch that would, or its parts."""
+    """Raise OutOfMemory where the buffers of so many images do not fit, with the batch that would, or its parts."""
     for place, device in enumerate(devices):
         free, wanted = device.free(), measure(buffers, place)
         if free is None or wanted <= free:
@@ -41,7 +41,7 @@ def check_room(buffers: Iterable[Buffer], devices: Sequence[Device], pictures: i
 def allocate(buffers: Iterable[Buffer], devices: Sequence[Device]) -> int:
     """Give every buffer its memory, and return how many bytes that takes.
 
-    Lasting buffers get their own. The others share one block a place: the largest first, each at the lowest
+    Lasting buffers get their own. The others share one block a device: the largest first, each at the lowest
     offset where it meets no buffer that lives at the same time.
     """
     total = 0

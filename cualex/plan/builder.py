@@ -21,12 +21,13 @@ from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
 
 NOTHING: Mapping[str, Any] = {}
+Passed = tuple[int, Unit, Maps, Maps, Kept]  # a unit's number, it, its input, its output, what it keeps
 
 
 class Builder(Parts):
     """The steps and buffers of one plan, made by its layers: each is handed the builder as its `Build`.
 
-    `wanted` are layers whose output is kept; `rule` says what becomes of weight gradients, and which layers are
+    `wanted` are layers whose output is kept; `rule` is how parameters are updated, and which layers are
     frozen; where `weighted`, the loss has class weights.
     """
 
@@ -72,9 +73,15 @@ class Builder(Parts):
         """Return the index of each device's first tower."""
         return PerDevice(lambda place: self.towers_of(place)[0])
 
-    def parameter(self, last: str) -> PerDevice:
-        """Return a parameter of the layer whose steps are being made, as the forward pass reads it."""
-        return PerDevice(partial(self.parameters.read, f"{self._unit.stage.name}.{last}"))
+    @property
+    def weight(self) -> PerDevice:
+        """Return the weights of the layer whose steps are being made, as the forward pass reads them."""
+        return PerDevice(partial(self.parameters.read, f"{self._unit.stage.name}.weight"))
+
+    @property
+    def bias(self) -> PerDevice:
+        """Return the biases of the layer whose steps are being made."""
+        return PerDevice(partial(self.parameters.read, f"{self._unit.stage.name}.bias"))
 
     def state(self, last: str) -> PerDevice:
         """Return what the layer whose steps are being made keeps from step to step."""
@@ -128,7 +135,7 @@ class Builder(Parts):
         return Maps(x.shape, x.towers, tuple(parts), relu_taken=taken)
 
     def gather(self, x: Maps, readers: int) -> Maps:
-        """Let every reading place have the maps of all towers: link what lies elsewhere."""
+        """Let every reading device have the maps of all towers: link those of another device."""
         return links.gather(self, x, readers)
 
     def scatter(self, x: Maps, dy: Maps) -> Maps:
@@ -168,7 +175,7 @@ class Builder(Parts):
         grouped = units(self.network, self.engine.fuses if self._fuse else frozenset(), self._wanted)
         x = crop.crop(self)
         self._picture = x
-        passed: list[tuple[int, Unit, Maps, Maps, Kept]] = []
+        passed: list[Passed] = []
         for number, unit in enumerate(grouped):
             self._enter("forward", grouped, number)
             y, kept = unit.stage.layer.forward(self, x, tuple(stage.layer for stage in unit.then))
@@ -185,9 +192,7 @@ class Builder(Parts):
             self._walk_back(grouped, passed, loss["dx"])
             updates.append(self)
 
-    def _walk_back(
-        self, grouped: list[Unit], passed: list[tuple[int, Unit, Maps, Maps, Kept]], dy: Maps | None
-    ) -> None:
+    def _walk_back(self, grouped: list[Unit], passed: list[Passed], dy: Maps | None) -> None:
         """Make the backward steps, from the gradient of the topmost layer's output down to where nothing learns."""
         for number, unit, x, y, kept in reversed(passed):
             if dy is None:
@@ -217,7 +222,7 @@ class Builder(Parts):
         self.below = grouped[number - 1].stages[-1].name if number else "picture"
 
     def _keep(self, name: str, y: Maps) -> None:
-        """Keep an output that was asked for."""
+        """Keep an output that is wanted."""
         if name in self._wanted:
             self.outputs[name] = y
             kept = [operand.buffer for sources in y.sources for operand in sources]

@@ -1,4 +1,4 @@
-"""The first step of a plan on each place: stored pictures become crops without their mean."""
+"""The first step of a plan on each device: stored images become crops without their mean."""
 
 from typing import TYPE_CHECKING
 

@@ -8,7 +8,7 @@ from cualex.networks import Network, Stage
 
 @dataclass(frozen=True)
 class Unit:
-    """Hold a layer, and those that the engine runs in the same step."""
+    """A layer, and those that the engine runs in the same step."""
 
     stage: Stage
     then: tuple[Stage, ...] = ()

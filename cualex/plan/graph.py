@@ -19,7 +19,7 @@ class Replay:
 
     @property
     def captured(self) -> bool:
-        """Say whether runs replay a graph."""
+        """Return whether runs replay a graph."""
         return self._graph is not None
 
     def run(self) -> None:

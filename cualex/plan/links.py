@@ -1,6 +1,6 @@
-"""Where towers meet: what lies on another place is linked, and gradients are brought back and added.
+"""Where towers meet: maps of another device are linked, and gradients are brought back and added.
 
-The functions put their steps into a plan that a builder is making. Between towers of one place nothing is copied.
+The functions put their steps into a plan that a builder is making. Between towers of one device nothing is copied.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def gather(build: "Builder", x: Maps, readers: int) -> Maps:
-    """Let every reading place have the maps of all towers: link what lies elsewhere."""
+    """Let every reading device have the maps of all towers: link those of another device."""
     home = {tower: place for place in build.places(x) for tower in build.towers_of(place)}
     sources: list[tuple[Operand, ...]] = []
     for place in range(build.places_count):
@@ -51,7 +51,7 @@ def scatter(build: "Builder", x: Maps, dy: Maps) -> Maps:
 
 
 def gradient(build: "Builder", x: Maps, towers: int, name: str) -> Maps:
-    """Make the gradient of what all places read of so many towers: side by side on one place, apart on several."""
+    """Make the gradient of what all devices read of so many towers: side by side on one device, apart on several."""
     channels, rows, columns = x.shape
     shape = channels // towers, rows, columns
     sources: list[tuple[Operand, ...]] = []
@@ -68,7 +68,7 @@ def gradient(build: "Builder", x: Maps, towers: int, name: str) -> Maps:
 
 
 def _link(build: "Builder", source: Operand, target: Operand) -> Operand:
-    """Append a copy between places, and return its target."""
+    """Append a copy between devices, and return its target."""
     place, towers = target.buffer.place, build.towers_of(source.buffer.place)
     what = f"link {build.reader}", "link", (build.reader,), towers, place, "", "link"
     numbers = {"backward": build.kind == "backward"}

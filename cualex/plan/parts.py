@@ -58,7 +58,7 @@ class Parts:
         return self.buffers[-1]
 
     def maps_on(self, place: int, name: str, towers: int, shape: Shape, border: int = 0, dtype: Any = None) -> Buffer:
-        """Make the buffer of some maps on one place."""
+        """Make the buffer of some maps on one device."""
         channels, rows, columns = shape
         full = (towers, self.batch, rows + 2 * border, columns + 2 * border, channels)
         dtype = np.dtype(dtype or self.parameters.devices[place].dtype)

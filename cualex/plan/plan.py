@@ -44,7 +44,7 @@ class Plan:
     """The steps of one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
-    layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
+    layer has steps of its own. `sink` is where weight gradients go: "momentum" and "adam" update the weights,
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
     gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss
@@ -110,9 +110,9 @@ class Plan:
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
     ) -> None:
-        """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
+        """Take a batch: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
 
-        `colours` (pictures, 3) are added to the red, green and blue of each picture.
+        `colours` (images, 3) are added to the red, green and blue of each image.
         """
         colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
         self._given = {"pictures": pictures, "views": views, "colours": colours, "labels": labels}
@@ -120,7 +120,7 @@ class Plan:
             self._load_part(0)
 
     def _load_part(self, part: int) -> None:
-        """Hand a part of the batch to the devices, in the slot whose turn it is."""
+        """Queue the copy of a part of the batch to the devices, in the next input slot."""
         own = slice(part * self._part, (part + 1) * self._part)
         self._slot = (self._slot + 1) % math.prod(self.parameters.engine.slots)
         for device in self.parameters.devices:
@@ -130,7 +130,7 @@ class Plan:
                 self._load(buffer, values[own])
 
     def put_mean(self, mean: np.ndarray) -> None:
-        """Hand in the mean picture (stored, stored, 3)."""
+        """Take the mean image (stored, stored, 3)."""
         for buffer in self._inputs["mean"]:
             self.parameters.devices[buffer.place].upload(buffer.array, mean)
 
@@ -174,7 +174,7 @@ class Plan:
 
     @property
     def captured(self) -> bool:
-        """Say whether runs replay a graph."""
+        """Return whether runs replay a graph."""
         return self._often.captured
 
     def release(self) -> None:
@@ -189,7 +189,7 @@ class Plan:
         del self._often, self._once
 
     def output(self, name: str) -> np.ndarray:
-        """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
+        """Return the maps of a layer named in `outputs`: (images, channels, rows, columns), a copy.
 
         The towers lie side by side along the channels; after an exchange they are those that the towers read.
         """
@@ -201,7 +201,7 @@ class Plan:
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
-        """Return the maps of a layer named in `outputs` as they lie there: each place with its towers."""
+        """Return the maps of a layer named in `outputs` as they are stored: (device, its towers)."""
         return [(place, self._outputs[name].on(place).array()) for place in self._places(self._outputs[name])]
 
     def gradients(self) -> dict[str, np.ndarray]:
@@ -210,12 +210,12 @@ class Plan:
         return {name: self.parameters.gather(self._gradients, name) for name in names}
 
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
-        """Hand an input to its device, in the slot whose turn it is."""
+        """Queue the copy of an input to its device, in the current slot."""
         slots = self.parameters.engine.slots
         self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
-        """Return a copy of an array on a place."""
+        """Return a copy of an array on a device."""
         return self.parameters.devices[place].download(array)
 
     def _bind(self, step: Step) -> list[Launch]:

@@ -54,7 +54,7 @@ class Step:
         return maps + sum(item.nbytes for item in items if hasattr(item, "nbytes"))
 
     def arrays(self) -> dict[str, Any]:
-        """Return the function's arguments with arrays of this place for operands."""
+        """Return the function's arguments with arrays of this device for operands."""
         return {name: self._resolve(value) for name, value in {**self.reads, **self.writes}.items()}
 
     def _items(self) -> list[Any]:
@@ -69,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """Say what a batch gave: the mean loss, how many were right, of how many pictures."""
+    """Result of a batch: the mean loss, how many images were right, and of how many."""
 
     loss: float
     top1: int
@@ -78,5 +78,5 @@ class Result:
 
     @property
     def finite(self) -> bool:
-        """Say whether the loss is a number."""
+        """Return whether the loss is finite."""
         return math.isfinite(self.loss)

@@ -16,11 +16,11 @@ SINKS = ("momentum", "adam", "keep")
 
 @dataclass(frozen=True)
 class Rule:
-    """Say what becomes of weight gradients.
+    """How a plan updates its parameters.
 
     sink: "momentum" or "adam", the update rule; "keep" stores the gradients and moves nothing.
-    factors: of the rate, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are all 0 is
-    frozen: it has no update and no weight gradient, and what lies below the lowest trained layer no backward pass.
+    factors: learning-rate multipliers, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are
+    all 0 is frozen: it has no update and no weight gradient, and layers below the lowest trained one no backward pass.
     parts: in how many parts a batch is computed, whose gradients are added up before one update.
     """
 
@@ -57,16 +57,16 @@ class Rule:
             raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")
 
     def factor(self, name: str) -> float:
-        """Return a parameter's factor of the rate."""
+        """Return a parameter's learning-rate multiplier."""
         return self.factors.get(name, 1.0)
 
     def trains(self, stage: Stage) -> bool:
-        """Say whether a layer has parameters that are trained."""
+        """Return whether a layer has parameters that are trained."""
         return any(self.factor(name) for name in stage.parameters)
 
     @property
     def keeps(self) -> bool:
-        """Say whether gradients are kept, and not handed to the update within the step that makes them."""
+        """Return whether gradients are kept, and not handed to the update within the step that makes them."""
         return self.sink != "momentum" or self.parts > 1
 
     def make(self, parameters: Parameters, name: str, place: int, gradient: Array, control: Control) -> Sink:

@@ -1,4 +1,4 @@
-"""The last steps of a plan that keeps gradients: each parameter is moved by its own."""
+"""The last steps of a plan that keeps gradients: each parameter is updated by its gradient."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def append(build: "Builder") -> None:
-    """Make room for the gradients that are kept, and append the steps that move the parameters by them."""
+    """Make room for the gradients that are kept, and append the steps that update the parameters."""
     rule, parameters = build.rule, build.parameters
     if not rule.keeps:
         return
