@@ -5,7 +5,7 @@ prepares and runs an engine's functions, and copies maps that come from another 
 the ledger (control.py), and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class HostDevice:
         """Return what gives the values that an array has now."""
         return source.copy().view
 
-    def capture(self, devices: list["HostDevice"], work: Callable[[], None]) -> None:
+    def capture(self, devices: Sequence["HostDevice"], work: Callable[[], None]) -> None:
         """Record steps as one graph: there is no such thing here."""
 
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:

@@ -1,24 +1,16 @@
 """The arithmetic, for one kind of device each: `host` is NumPy, `cuda` launches our kernels."""
 
-import importlib
-from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
-import numpy as np
+from cualex.engine.contract import Engine
 
 
-@dataclass(frozen=True)
-class Saved:
-    """Describe what an engine keeps from the forward to the backward pass of a step.
+def find(name: str) -> Engine[Any]:
+    """Return the engine that a device names: "host" or "cuda"."""
+    if name == "host":
+        from cualex.engine import host
 
-    It has the shape of the step's input or output (`like`), and the maps' type unless `dtype` names one.
-    """
+        return host.ENGINE
+    from cualex.engine import cuda
 
-    label: str
-    like: str
-    dtype: np.dtype | type | None = None
-
-
-def find(name: str) -> ModuleType:
-    """Return an engine: its operations are modules of functions ("conv.forward")."""
-    return importlib.import_module(f"cualex.engine.{name}")
+    return cuda.ENGINE

@@ -1,4 +1,4 @@
-"""Activation functions as a table: what engines compute, what a picture of them shows.
+"""Activation functions as a table: what engines compute, what an image of them shows.
 
 Each has its function and its derivative. The derivative is taken from the output, y, which a network keeps anyway:
 tanh' = 1 - y^2, and so on. In this form no large or small input overflows.

@@ -7,8 +7,9 @@ from cualex.layers.conv import Conv
 from cualex.layers.dense import Dense
 from cualex.layers.dropout import Dropout, MeanDropout
 from cualex.layers.grey import Grey
-from cualex.layers.layer import Layer, Parameter, Reading, Shape
+from cualex.layers.layer import Layer, Parameter, Reading
 from cualex.layers.lrn import LRN
+from cualex.layers.maps import Shape
 from cualex.layers.maxpool import MaxPool
 from cualex.layers.relu import ReLU
 from cualex.layers.softmax import Softmax

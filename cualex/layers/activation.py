@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cualex.engine import activations
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps
 from cualex.layers.relu import ReLU
 
 
@@ -19,34 +21,20 @@ class Activation(Layer):
     function: str
     kind: ClassVar[str] = "activation"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if activations.find(self.function).name == "relu":
             raise ValueError("activation: relu is a layer of its own, ReLU()")
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Apply the function."""
         y = build.maps(x.shape, x.towers)
-        for place in build.places(y):
-            build.step(
-                place,
-                "activation.forward",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place)},
-                function=self.function,
-            )
+        build.step(build.engine.activation.forward, reads={"x": x}, writes={"y": y}, function=self.function)
         return y, {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Multiply the gradient by the derivative, in place."""
-        for place in build.places(y):
-            own = dy.at(place)
-            build.step(
-                place,
-                "activation.backward",
-                reads={"y": y.at(place), "dy": own},
-                writes={"dx": own},
-                function=self.function,
-            )
+        step = build.engine.activation.backward
+        build.step(step, reads={"y": y, "dy": dy}, writes={"dx": dy}, function=self.function)
         return dy
 
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Then
+from cualex.layers.maps import Maps
 from cualex.layers.pool import Pool
 
 
@@ -18,28 +21,14 @@ class AveragePool(Pool):
     stride: int = 2
     kind: ClassVar[str] = "averagepool"
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Pool."""
         y = build.maps(self.output_shape(x.shape), x.towers)
-        for place in build.places(y):
-            build.step(
-                place,
-                "averagepool.forward",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place)},
-                **self.window(),
-            )
+        build.step(build.engine.averagepool.forward, reads={"x": x}, writes={"y": y}, **self.window())
         return y, {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Give every value its share of the gradients of its windows."""
         dx = build.gradient(x)
-        for place in build.places(y):
-            build.step(
-                place,
-                "averagepool.backward",
-                reads={"dy": dy.at(place)},
-                writes={"dx": dx.at(place)},
-                **self.window(),
-            )
+        build.step(build.engine.averagepool.backward, reads={"dy": dy}, writes={"dx": dx}, **self.window())
         return dx

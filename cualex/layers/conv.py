@@ -1,9 +1,14 @@
 """Convolution, with stride, padding and groups."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from cualex.layers.layer import Layer, Parameter, windows
+import numpy as np
+
+from cualex.engine.contract import Engine
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Parameter, Reading, Then, windows
+from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Conv(Layer):
     the paper. As in Caffe and PyTorch the filters are not turned about.
 
     Pixels that are left over at the end are not seen. With `round_up` they are: the last filters reach beyond the end,
-    onto zeros, as in cuda-convnet; 224 pixels then give 55 places of 11 by 4, as 227 do.
+    onto zeros, as in cuda-convnet; 224 pixels then give 55 positions of 11 by 4, as 227 do.
     """
 
     filters: int
@@ -30,26 +35,26 @@ class Conv(Layer):
     round_up: bool = False
     kind: ClassVar[str] = "conv"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.filters % self.groups:
             raise ValueError(f"conv: {self.filters} filters do not divide into {self.groups} groups")
         if not 0 <= self.pad < self.size:
             raise ValueError(f"conv: padding must be less than the filter's size {self.size}, got {self.pad}")
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return (filters, rows, columns)."""
         channels, rows, columns = shape
         if channels % self.groups:
             raise ValueError(f"conv: {channels} channels do not divide into {self.groups} groups")
         numbers = self.size, self.stride, self.pad, "a filter", self.round_up
-        return (self.filters, *(windows(length, *numbers) for length in (rows, columns)))
+        return self.filters, windows(rows, *numbers), windows(columns, *numbers)
 
-    def border(self, shape):
+    def border(self, shape: Shape) -> int:
         """Return the zeros that the filters see: the padding, and as much more as the last reach beyond the end."""
         seen = ((count - 1) * self.stride + self.size for count in self.output_shape(shape)[1:])
         return max(self.pad, *(end - self.pad - length for end, length in zip(seen, shape[1:], strict=True)))
 
-    def parameters(self, shape):
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """Return `weight` (filters, channels / groups, rows, columns) and `bias` (filters,)."""
         weight = (self.filters, shape[0] // self.groups, self.size, self.size)
         return {
@@ -57,21 +62,21 @@ class Conv(Layer):
             "bias": Parameter((self.filters,), value=self.bias, decay=False),
         }
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         """Count output values times filter values; what falls on the padding counts too."""
         filters, rows, columns = self.output_shape(shape)
         return filters * rows * columns * shape[0] // self.groups * self.size**2
 
-    def neurons(self, shape):
+    def neurons(self, shape: Shape) -> int:
         """Count the output values."""
         filters, rows, columns = self.output_shape(shape)
         return filters * rows * columns
 
-    def picture(self, engine, shape):
-        """Return the shape of the picture as the engine's convolution reads it."""
+    def picture(self, engine: Engine[Any], shape: Shape) -> Shape:
+        """Return the shape of the image as the engine's convolution reads it."""
         return engine.conv.picture(shape, size=self.size, stride=self.stride, pad=self.pad)
 
-    def pack(self, engine, name, canonical, towers, reading):
+    def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
         """Order the filters as the engine wants them."""
         if name == "bias":
             return super().pack(engine, name, canonical, towers, reading)
@@ -81,59 +86,47 @@ class Conv(Layer):
             canonical, stride=self.stride, towers=towers, sources=reading.sources, groups=self.groups
         )
 
-    def unpack(self, engine, name, packed, reading):
+    def unpack(self, engine: Engine[Any], name: str, packed: np.ndarray, reading: Reading) -> np.ndarray:
         """Order the filters canonically."""
         if name == "bias":
             return super().unpack(engine, name, packed, reading)
         return engine.conv.unpack(packed, size=self.size, stride=self.stride, sources=reading.sources)
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Convolve, add the bias, and take the ReLU in the same step where the engine can."""
         y = build.maps(self.output_shape(x.shape), x.towers)
-        for place in build.places(y):
-            build.step(
-                place,
-                "conv.forward",
-                reads={"x": x.reads(place, before=self.pad), **build.parameters_of(place)},
-                writes={"y": y.at(place)},
-                products=1,
-                relu=bool(then),
-                **self._numbers(x),
-            )
+        build.step(
+            build.engine.conv.forward,
+            reads={"x": x.unbind(before=self.pad), "weight": build.weight, "bias": build.bias},
+            writes={"y": y},
+            products=1,
+            relu=bool(then),
+            **self._numbers(x),
+        )
         return y, {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps | None:
         """Sink the gradients of weights and biases unless frozen, and add up what the windows give for `dx`."""
-        dx = build.gradient(x)
-        numbers = self._numbers(x)
-        for place in build.places(y):
-            if dx:
-                relu = {"relu_of": x.reads(place)} if dx.relu_taken else {}
-                build.step(
-                    place,
-                    "conv.input_gradient",
-                    reads={"dy": dy.at(place), "weight": build.parameters_of(place)["weight"], **relu},
-                    writes={"dx": dx.reads(place)},
-                    products=1,
-                    **numbers,
-                )
-            if build.trained:
-                build.step(
-                    place,
-                    "conv.weight_gradient",
-                    reads={"x": x.reads(place, before=self.pad), "dy": dy.at(place)},
-                    sinks={"sink": "weight", "bias_sink": "bias"},
-                    products=1,
-                    **numbers,
-                )
+        dx = build.gradient(x) if build.wants_gradient(x) else None
+        if dx:
+            relu_of = {"relu_of": x.unbind()} if dx.relu_taken else {}
+            build.step(
+                build.engine.conv.input_gradient,
+                reads={"dy": dy, "weight": build.weight, **relu_of},
+                writes={"dx": dx.unbind()},
+                products=1,
+                **self._numbers(x),
+            )
+        if build.trained:
+            build.step(
+                build.engine.conv.weight_gradient,
+                reads={"x": x.unbind(before=self.pad), "dy": dy},
+                sinks={"sink": "weight", "bias_sink": "bias"},
+                products=1,
+                **self._numbers(x),
+            )
         return dx
 
-    def _numbers(self, x):
+    def _numbers(self, x: Maps) -> dict[str, Any]:
         """Return what all three functions need to know."""
-        return {
-            "size": self.size,
-            "stride": self.stride,
-            "pad": self.pad,
-            "groups": self.groups,
-            "shared": x.shared,
-        }
+        return {"size": self.size, "stride": self.stride, "pad": self.pad, "groups": self.groups, "shared": x.shared}

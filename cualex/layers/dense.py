@@ -2,9 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from cualex.layers.layer import Layer, Parameter
+import numpy as np
+
+from cualex.engine.contract import Engine
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Parameter, Reading, Then
+from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
@@ -22,74 +27,66 @@ class Dense(Layer):
     bias: float = 0.0
     kind: ClassVar[str] = "dense"
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return (outputs, 1, 1)."""
         return (self.outputs, 1, 1)
 
-    def parameters(self, shape):
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """Return `weight` (outputs, inputs) and `bias` (outputs,)."""
         return {
             "weight": Parameter.weight((self.outputs, math.prod(shape)), self.std),
             "bias": Parameter((self.outputs,), value=self.bias, decay=False),
         }
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         """Count the weights."""
         return self.outputs * math.prod(shape)
 
-    def neurons(self, shape):
+    def neurons(self, shape: Shape) -> int:
         """Count the outputs."""
         return self.outputs
 
-    def pack(self, engine, name, canonical, towers, reading):
+    def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
         """Order the weights as the engine wants them."""
         if name == "bias":
             return super().pack(engine, name, canonical, towers, reading)
         return engine.dense.pack(canonical, towers=towers, maps=self._maps(reading), sources=reading.sources)
 
-    def unpack(self, engine, name, packed, reading):
+    def unpack(self, engine: Engine[Any], name: str, packed: np.ndarray, reading: Reading) -> np.ndarray:
         """Order the weights canonically."""
         if name == "bias":
             return super().unpack(engine, name, packed, reading)
         return engine.dense.unpack(packed, maps=self._maps(reading), sources=reading.sources)
 
-    def _maps(self, reading):
+    def _maps(self, reading: Reading) -> Shape:
         channels, rows, columns = reading.shape
         return (channels // reading.sources, rows, columns)
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Multiply, add the bias, and take the ReLU in the same step where the engine can."""
         y = build.maps(self.output_shape(x.shape), x.towers)
-        for place in build.places(y):
-            build.step(
-                place,
-                "dense.forward",
-                reads={"x": x.reads(place, flat=True), **build.parameters_of(place)},
-                writes={"y": y.at(place, flat=True)},
-                products=1,
-                shared=x.shared,
-                relu=bool(then),
-            )
+        build.step(
+            build.engine.dense.forward,
+            reads={"x": x.unbind(flat=True), "weight": build.weight, "bias": build.bias},
+            writes={"y": y.flatten()},
+            products=1,
+            shared=x.shared,
+            relu=bool(then),
+        )
         return y, {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps | None:
         """Write the input's gradient and sink those of weights and biases, in one pass over the weights.
 
         A frozen layer sinks none.
         """
-        dx = build.gradient(x, relu=False)
-        for place in build.places(y):
-            build.step(
-                place,
-                "dense.backward",
-                reads={
-                    "x": x.reads(place, flat=True),
-                    "weight": build.parameters_of(place)["weight"],
-                    "dy": dy.at(place, flat=True),
-                },
-                writes={"dx": dx.reads(place, flat=True) if dx else None},
-                sinks={"sink": "weight", "bias_sink": "bias"} if build.trained else {},
-                products=bool(dx) + build.trained,
-                shared=x.shared,
-            )
+        dx = build.gradient(x, relu=False) if build.wants_gradient(x) else None
+        build.step(
+            build.engine.dense.backward,
+            reads={"x": x.unbind(flat=True), "weight": build.weight, "dy": dy.flatten()},
+            writes={"dx": dx and dx.unbind(flat=True)},
+            sinks={"sink": "weight", "bias_sink": "bias"} if build.trained else {},
+            products=(dx is not None) + build.trained,
+            shared=x.shared,
+        )
         return dx

@@ -1,14 +1,16 @@
 """Dropout: section 4.2 of the paper."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Set a share of the units to zero in training, others in each picture and step.
+    """Set a fraction `share` of the units to zero in training, others in each image and step.
 
         classic    training y = x * mask             test y = x * (1 - share)      as in 2012
         inverted   training y = x * mask / (1 - share)    test y = x               as in Caffe and PyTorch
@@ -21,38 +23,24 @@ class Dropout(Layer):
     inverted: bool = False
     kind: ClassVar[str] = "dropout"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"dropout: the share dropped must lie between 0 and 1, got {self.share}")
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Drop units in training; scale them at test where dropout is classic."""
         if not build.training:
             return self._scaled(build, x)
         y = build.maps(x.shape, x.towers)
         mask = build.saved(x, y)
-        for place in build.places(y):
-            build.step(
-                place,
-                "dropout.forward",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place), "mask": mask.at(place) if mask else None},
-                **self._drawing(build, place, x.towers),
-            )
+        step = build.engine.dropout.forward
+        build.step(step, reads={"x": x}, writes={"y": y, "mask": mask}, **self._drawing(build, x.towers))
         return y, {"mask": mask}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Pass the gradient of what was not dropped, in place."""
-        mask = kept["mask"]
-        for place in build.places(y):
-            own = dy.at(place)
-            build.step(
-                place,
-                "dropout.backward",
-                reads={"mask": mask.at(place) if mask else None, "dy": own},
-                writes={"dx": own},
-                **self._drawing(build, place, x.towers),
-            )
+        step, drawing = build.engine.dropout.backward, self._drawing(build, x.towers)
+        build.step(step, reads={"mask": kept["mask"], "dy": dy}, writes={"dx": dy}, **drawing)
         return dy
 
     @property
@@ -60,27 +48,20 @@ class Dropout(Layer):
         """Return what each unit is multiplied by at test: what the mask multiplies it by on average."""
         return 1.0 if self.inverted else 1 - self.share
 
-    def _scaled(self, build, x):
+    def _scaled(self, build: Build, x: Maps) -> tuple[Maps, Kept]:
         y = build.maps(x.shape, x.towers)
-        for place in build.places(y):
-            build.step(
-                place,
-                "dropout.infer",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place)},
-                factor=self.at_test,
-            )
+        build.step(build.engine.dropout.infer, reads={"x": x}, writes={"y": y}, factor=self.at_test)
         return y, {}
 
-    def _drawing(self, build, place, towers):
-        """Say which units to keep: an engine may draw them in both passes, or keep the mask."""
+    def _drawing(self, build: Build, towers: int) -> dict[str, Any]:
+        """Return which units to keep: an engine may draw them in both passes, or keep the mask."""
         keep = 1 - self.share
         return {
             "keep": keep,
             "factor": 1 / keep if self.inverted else 1.0,
             "layer": build.index,
             "towers": towers,
-            "first_tower": build.towers_of(place)[0],
+            "first_tower": build.first_tower,
             "control": build.control,
         }
 
@@ -96,13 +77,11 @@ class MeanDropout(Dropout):
     dropout may be too large for the one without.
     """
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Scale in both modes."""
         return self._scaled(build, x)
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Scale the gradient as the forward pass scales, in place."""
-        for place in build.places(y):
-            own = dy.at(place)
-            build.step(place, "dropout.infer", reads={"x": own}, writes={"y": own}, factor=self.at_test)
+        build.step(build.engine.dropout.infer, reads={"x": dy}, writes={"y": dy}, factor=self.at_test)
         return dy

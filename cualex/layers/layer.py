@@ -1,20 +1,28 @@
 """What every layer is: frozen numbers that know shapes, parameters and state, and put their steps into a plan.
 
-A layer holds no arrays and knows no engine. Its `forward` and `backward` name engine functions ("conv.forward")
-and the maps that these read and write; the plan finds the functions, allocates the maps and runs the steps.
-Shapes are (channels, rows, columns) of what one tower reads or writes, without the pictures.
+A layer holds no arrays and names no device. Its `forward` and `backward` hand the plan functions of the engine, with
+the maps that these read and write; the plan allocates the maps, and makes and runs a step on each device.
+Shapes are (channels, rows, columns) of what one tower reads or writes, without the images.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-Shape = tuple[int, int, int]
+import numpy as np
+
+from cualex.engine.contract import Engine
+from cualex.layers.build import Build
+from cualex.layers.maps import Maps, Shape
+
+Kept = Mapping[str, Maps | None]  # what a forward pass keeps for the backward pass, by the engine's argument
+Then = tuple["Layer", ...]  # the layers that the engine runs in the same step
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """Describe one tower's share of a parameter or of a state: canonical shape, initial values, whether it decays.
+    """One tower's part of a parameter or of a state: canonical shape, initial values, whether it decays.
 
     Initial values are drawn from a normal distribution around `value` with standard deviation `std`; where `limit`
     is given, evenly from value - limit to value + limit instead.
@@ -44,7 +52,7 @@ def glorot(weight: tuple[int, ...]) -> float:
 
 @dataclass(frozen=True)
 class Reading:
-    """Describe what one tower reads: the shape, from how many sources, and whether all towers read the same.
+    """What one tower reads: the shape, from how many sources, and whether all towers read the same.
 
     With `own_first` a tower's canonical weights begin with those for its own maps.
     """
@@ -56,7 +64,7 @@ class Reading:
 
 
 class Layer:
-    """Be a layer that changes nothing: the defaults of all the others."""
+    """A layer that changes nothing: the defaults of all the others."""
 
     kind: ClassVar[str]
     pad: int = 0
@@ -74,11 +82,11 @@ class Layer:
         return {}
 
     def least_batch(self, shape: Shape) -> int:
-        """Return the fewest pictures that it can be trained on at once."""
+        """Return the fewest images that it can be trained on at once."""
         return 1
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Count the multiply-adds of one tower's products for one picture; 0 where there is no product."""
+        """Count the multiply-adds of one tower's products for one image; 0 where there is no product."""
         return 0
 
     def neurons(self, shape: Shape) -> int:
@@ -89,32 +97,32 @@ class Layer:
         """Return how many pixels of zeros the layer wants around an input of `shape`, on each side."""
         return 0
 
-    def picture(self, engine, shape: Shape) -> Shape:
-        """Return the shape in which this layer, as the first, wants the picture from the engine."""
+    def picture(self, engine: Engine[Any], shape: Shape) -> Shape:
+        """Return the shape in which this layer, as the first, wants the image from the engine."""
         return shape
 
-    def pack(self, engine, name: str, canonical, towers: int, reading: Reading):
+    def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
         """Turn a canonical parameter of `towers` towers into the engine's order, with a leading tower axis."""
         return canonical.reshape(towers, -1).copy()
 
-    def unpack(self, engine, name: str, packed, reading: Reading):
+    def unpack(self, engine: Engine[Any], name: str, packed: np.ndarray, reading: Reading) -> np.ndarray:
         """Turn a parameter in the engine's order back into the canonical one."""
         return packed.reshape(-1).copy()
 
-    def forward(self, build, x, then):
-        """Put the steps of the forward pass into the plan and return the output and what backward needs.
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
+        """Append the steps of the forward pass; return the output and what the backward pass needs.
 
-        `then` are the layers that the engine can run in the same step.
+        `then` are the layers that the engine runs in the same step.
         """
         raise TypeError(f"{type(self).__name__} has no forward pass of its own")
 
-    def backward(self, build, x, y, kept, dy, then):
-        """Put the steps of the backward pass into the plan and return the gradient of the input, or None."""
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps | None:
+        """Append the steps of the backward pass; return the gradient of the input, or None: nothing below learns."""
         raise TypeError(f"{type(self).__name__} has no backward pass of its own")
 
 
 def windows(length: int, size: int, stride: int, pad: int, what: str, round_up: bool = False) -> int:
-    """Count the places of a window along `length` pixels; what is left over at the end is not seen.
+    """Count the positions of a window along `length` pixels; what is left over at the end is not seen.
 
     With `round_up` it is: one more window reaches beyond the end, as long as it begins before it.
     """

@@ -1,9 +1,14 @@
 """Local response normalisation across channels: section 3.3 of the paper."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.engine.contract import Engine
+from cualex.engine.map_ops import NormaliseOps
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps
+from cualex.layers.maxpool import MaxPool
 
 
 @dataclass(frozen=True)
@@ -27,45 +32,40 @@ class LRN(Layer):
     beta: float = 0.75
     kind: ClassVar[str] = "lrn"
 
-    def _numbers(self):
-        return {"n": self.n, "k": self.k, "alpha": self.alpha, "beta": self.beta}
-
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Normalise, and pool in the same step where the engine can."""
-        pool = then[0] if then else None
+        pool = _pool(then)
         y = build.maps(pool.output_shape(x.shape) if pool else x.shape, x.towers)
         saved = build.saved(x, y)
-        function, numbers = ("forward_pooled", pool.window()) if pool else ("forward", {})
-        for place in build.places(y):
-            build.step(
-                place,
-                f"{self.kind}.{function}",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place), "saved": saved.at(place) if saved else None},
-                **self._numbers(),
-                **numbers,
-            )
+        build.step(
+            build.engine.lrn.forward_pooled if pool else self._alone(build.engine).forward,
+            reads={"x": x},
+            writes={"y": y, "saved": saved},
+            **self._numbers(pool),
+        )
         return y, {"saved": saved}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Take the gradient back through the normalisation, and through the pooling above it."""
-        dx = build.gradient(x)
-        saved, pool = kept["saved"], then[0] if then else None
-        function, numbers = ("backward_pooled", pool.window()) if pool else ("backward", {})
-        for place in build.places(y):
-            pooled = {"y": y.at(place)} if pool else {}
-            build.step(
-                place,
-                f"{self.kind}.{function}",
-                reads={
-                    "x": x.at(place),
-                    "saved": saved.at(place) if saved else None,
-                    "dy": dy.at(place),
-                    **pooled,
-                },
-                writes={"dx": dx.at(place)},
-                relu=dx.relu_taken,
-                **self._numbers(),
-                **numbers,
-            )
+        dx, pool = build.gradient(x), _pool(then)
+        build.step(
+            build.engine.lrn.backward_pooled if pool else self._alone(build.engine).backward,
+            reads={"x": x, "saved": kept["saved"], "dy": dy} | ({"y": y} if pool else {}),
+            writes={"dx": dx},
+            relu=dx.relu_taken,
+            **self._numbers(pool),
+        )
         return dx
+
+    def _alone(self, engine: Engine[Any]) -> NormaliseOps[Any]:
+        """Return the engine's functions for this layer without a pool."""
+        return engine.lrn
+
+    def _numbers(self, pool: MaxPool | None) -> dict[str, Any]:
+        numbers = {"n": self.n, "k": self.k, "alpha": self.alpha, "beta": self.beta}
+        return numbers | pool.window() if pool else numbers
+
+
+def _pool(then: Then) -> MaxPool | None:
+    """Return the pooling that the engine does in the same step."""
+    return next((layer for layer in then if isinstance(layer, MaxPool)), None)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Then
+from cualex.layers.maps import Maps
 from cualex.layers.pool import Pool
 
 
@@ -12,35 +15,22 @@ class MaxPool(Pool):
 
     kind: ClassVar[str] = "maxpool"
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Pool."""
         y = build.maps(self.output_shape(x.shape), x.towers)
         saved = build.saved(x, y)
-        for place in build.places(y):
-            build.step(
-                place,
-                "maxpool.forward",
-                reads={"x": x.at(place)},
-                writes={"y": y.at(place), "saved": saved.at(place) if saved else None},
-                **self.window(),
-            )
+        step = build.engine.maxpool.forward
+        build.step(step, reads={"x": x}, writes={"y": y, "saved": saved}, **self.window())
         return y, {"saved": saved}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Give each maximum the gradient of its windows."""
-        dx, saved = build.gradient(x), kept["saved"]
-        for place in build.places(y):
-            build.step(
-                place,
-                "maxpool.backward",
-                reads={
-                    "x": x.at(place),
-                    "saved": saved.at(place) if saved else None,
-                    "y": y.at(place),
-                    "dy": dy.at(place),
-                },
-                writes={"dx": dx.at(place)},
-                relu=dx.relu_taken,
-                **self.window(),
-            )
+        dx = build.gradient(x)
+        build.step(
+            build.engine.maxpool.backward,
+            reads={"x": x, "saved": kept["saved"], "y": y, "dy": dy},
+            writes={"dx": dx},
+            relu=dx.relu_taken,
+            **self.window(),
+        )
         return dx

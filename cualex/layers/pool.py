@@ -1,8 +1,10 @@
 """What all pooling shares: windows over the rows and columns of each map."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from cualex.layers.layer import Layer, windows
+from cualex.layers.maps import Shape
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,12 @@ class Pool(Layer):
     stride: int = 2
     round_up: bool = False
 
-    def window(self):
+    def window(self) -> dict[str, Any]:
         """Return the numbers that the engine needs; how many windows there are it reads off the output."""
         return {"size": self.size, "stride": self.stride}
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return (channels, rows, columns)."""
         channels, *lengths = shape
-        sides = (windows(length, self.size, self.stride, 0, "a pool", self.round_up) for length in lengths)
-        return (channels, *sides)
+        rows, columns = (windows(length, self.size, self.stride, 0, "a pool", self.round_up) for length in lengths)
+        return channels, rows, columns

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
@@ -12,17 +14,14 @@ class ReLU(Layer):
 
     kind: ClassVar[str] = "relu"
 
-    def forward(self, build, x, then):
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
         """Take the maximum with zero."""
         y = build.maps(x.shape, x.towers)
-        for place in build.places(y):
-            build.step(place, "relu.forward", reads={"x": x.at(place)}, writes={"y": y.at(place)})
+        build.step(build.engine.relu.forward, reads={"x": x}, writes={"y": y})
         return y, {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Pass the gradient on where the output is positive, in place; nothing where a step above has done so."""
         if not dy.relu_taken:
-            for place in build.places(y):
-                own = dy.at(place)
-                build.step(place, "relu.backward", reads={"y": y.at(place), "dy": own}, writes={"dx": own})
+            build.step(build.engine.relu.backward, reads={"y": y, "dy": dy}, writes={"dx": dy})
         return dy

@@ -1,8 +1,10 @@
 """Response normalisation within a channel: cuda-convnet's `rnorm`, which the code of 2012 has after norm2."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from cualex.engine.contract import Engine
+from cualex.engine.map_ops import NormaliseOps
 from cualex.layers.lrn import LRN
 
 
@@ -20,3 +22,7 @@ class SpatialLRN(LRN):
     k: float = 1.0
     alpha: float = 1e-3 / 25
     kind: ClassVar[str] = "spatial_lrn"
+
+    def _alone(self, engine: Engine[Any]) -> NormaliseOps[Any]:
+        """Return the engine's functions for this layer."""
+        return engine.spatial_lrn

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cualex.layers.layer import Layer
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
 class Exchange(Layer):
     """Give every tower the maps of all of them, side by side along the channels.
 
-    Between towers of one place this copies nothing: each reads both arrays. What crosses between places is copied
+    Between towers of one device this copies nothing: each reads both arrays. What crosses between devices is copied
     once in each direction: the maps forward, and backward the gradient of the other's maps.
 
     With `own_first` the canonical weights of what reads them are, in each tower, those for its own maps first and for
@@ -22,19 +24,20 @@ class Exchange(Layer):
     own_first: bool = False
     kind: ClassVar[str] = "exchange"
 
-    def readers(self, towers):
+    def readers(self, towers: int) -> int:
         """Return the towers that go on: all."""
         return towers
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """Return the shape with the channels of all towers."""
-        return (shape[0] * self.towers, *shape[1:])
+        channels, rows, columns = shape
+        return channels * self.towers, rows, columns
 
-    def forward(self, build, x, then):
-        """Copy what lies on another place than its reader."""
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
+        """Copy what lies on another device than its reader."""
         return build.gather(x, self.readers(x.towers)), {}
 
-    def backward(self, build, x, y, kept, dy, then):
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Bring back the gradients of what others read, and add them to the tower's own."""
         return build.scatter(x, dy)
 
@@ -45,6 +48,6 @@ class Join(Exchange):
 
     kind: ClassVar[str] = "join"
 
-    def readers(self, towers):
+    def readers(self, towers: int) -> int:
         """Return the towers that go on: the first."""
         return 1

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from typing import Any
 
 from cualex.errors import UsageError
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
@@ -14,18 +15,21 @@ from cualex.networks.lenet5 import lenet5
 from cualex.networks.network import Network, Stage
 from cualex.networks.torchvision import alexnet_torchvision
 
-_NETWORKS = {
-    "alexnet": alexnet,
-    "alexnet-one-tower": alexnet_one_tower,
-    "alexnet-2012": alexnet_2012,
-    "alexnet-caffe": alexnet_caffe,
-    "caffenet": caffenet,
-    "alexnet-torchvision": alexnet_torchvision,
-    "alexnet-tanh": alexnet_tanh,
-    "alexnet-batchnorm": alexnet_batchnorm,
-    "cifar-relu": cifar_relu,
-    "cifar-tanh": cifar_tanh,
-    "lenet5": lenet5,
+_NETWORKS: dict[str, Callable[..., Network]] = {
+    network.name: network
+    for network in (
+        alexnet,
+        alexnet_one_tower,
+        alexnet_2012,
+        alexnet_caffe,
+        caffenet,
+        alexnet_torchvision,
+        alexnet_tanh,
+        alexnet_batchnorm,
+        cifar_relu,
+        cifar_tanh,
+        lenet5,
+    )
 }
 
 __all__ = ["Network", "Stage", "build", "find", "names"]
@@ -45,7 +49,7 @@ def find(name: str) -> Callable[..., Network]:
     return _NETWORKS[name]
 
 
-def build(name: str, **arguments) -> Network:
+def build(name: str, **arguments: Any) -> Network:
     """Build a network by name; say it in one line where an argument does not fit."""
     function = find(name)
     try:

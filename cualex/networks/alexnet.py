@@ -1,22 +1,24 @@
 """The network of Krizhevsky, Sutskever and Hinton (2012), in two towers and in one.
 
-    picture 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
+    image 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
 
 The paper's text says 224; maps of 55x55 need 227 pixels, or 224 and three of padding. Initial weights are as the
 2012 code had them, with 0.03 in conv3 to conv5; the text has 0.01 everywhere.
 """
 
-from cualex.layers import Conv, Dense, Dropout, Exchange, Join, ReLU, Softmax
-from cualex.networks.network import Network
+from functools import partial
+
+from cualex.layers import Conv, Dense, Dropout, Exchange, Join, Layer, ReLU, Softmax
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import deviations, normalisation, pooling, scaled
 
 REMARKS = (
     "Initial weights of 0.03 in conv3 to conv5 are those of the code of 2012; the paper's text has 0.01 everywhere.",
     "Crops of 227 pixels give the maps of 55x55 that the paper counts with; its text says 224.",
 )
-SMALLEST = 67  # of the crops that leave one value a map after the last pool
 
 
+@network("alexnet", smallest=67)
 def alexnet(
     classes: int = 1000,
     crop: int = 227,
@@ -27,7 +29,7 @@ def alexnet(
     pool: int = 3,
     initial: str = "2012",
     exchange: bool = True,
-) -> Network:
+) -> Architecture:
     """Build the network of the paper: two towers that meet before conv3, fc6, fc7 and fc8.
 
     Crops of 67, 99, 131, 163, 195 and 227 leave no pixel unread; others from 67 on fit as well. `dropout` is the
@@ -36,11 +38,10 @@ def alexnet(
     The others are for the paper's experiments: `norm` and `initial` as variants.py has them, `pool` the side of a
     pool's window, of which 3 overlap and 2 do not, and without `exchange` the towers meet before fc8 alone.
     """
-    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
-    variant = {"norm": norm, "pool": pool, "initial": initial, "exchange": exchange}
-    return _build("alexnet", 2, numbers | variant, **numbers, **variant)
+    return _architecture(2, classes, crop, dropout, width, norm, pool, initial, exchange)
 
 
+@network("alexnet-one-tower", smallest=67)
 def alexnet_one_tower(
     classes: int = 1000,
     crop: int = 227,
@@ -51,47 +52,37 @@ def alexnet_one_tower(
     pool: int = 3,
     initial: str = "2012",
     half: bool = False,
-) -> Network:
+) -> Architecture:
     """Build the same network in one tower, where every filter sees all maps of the layer below.
 
     With `half`, conv1 to conv4 have half of their filters and all else is as it was: what the paper compares two
     towers with (section 3.2, and its note).
     """
-    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
-    variant = {"norm": norm, "pool": pool, "initial": initial}
-    arguments = numbers | variant | {"half": half}
-    return _build("alexnet-one-tower", 1, arguments, early=0.5 if half else 1.0, **numbers, **variant)
+    early = 0.5 if half else 1.0
+    return _architecture(1, classes, crop, dropout, width, norm, pool, initial, early=early)
 
 
-def _build(
-    name: str,
+def _architecture(
     towers: int,
-    arguments: dict,
     classes: int,
     crop: int,
     dropout: float,
     width: float,
-    mean_at: str,
     norm: str,
     pool: int,
     initial: str,
-    exchange: bool = True,
+    exchange: bool = False,
     early: float = 1.0,
-) -> Network:
-    """Say the list once: the counts are of all towers together, and a single tower has nothing to exchange.
+) -> Architecture:
+    """Write the list once: the counts are of all towers together, and a single tower has nothing to exchange.
 
     `early` scales the filters of conv1 to conv4.
     """
-    if crop < SMALLEST:
-        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
-
-    def each(count):
-        return scaled(count, width, towers)
-
+    each = partial(scaled, width=width, towers=towers)
     std, upper = deviations(initial)
-    meeting = Exchange() if towers > 1 and exchange else None
+    meeting = Exchange() if exchange else None
     drop = Dropout(dropout, inverted=False) if dropout else None
-    layers = {
+    layers: dict[str, Layer | None] = {
         "conv1": Conv(each(96 * early), size=11, stride=4, std=std),
         "relu1": ReLU(),
         "norm1": normalisation(norm),
@@ -120,14 +111,9 @@ def _build(
         "fc8": Dense(classes, std=std),
         "softmax": Softmax(),
     }
-    return Network(
-        name,
-        {layer: made for layer, made in layers.items() if made is not None},
-        towers,
-        classes,
-        crop,
+    return Architecture(
+        layers,
         stored=round(crop * 256 / 227),
-        mean_at=mean_at,
+        towers=towers,
         remarks=REMARKS if initial == "2012" else REMARKS[1:],
-        arguments=arguments,
     )

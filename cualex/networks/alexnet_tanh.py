@@ -1,38 +1,35 @@
 """An AlexNet without padding and normalisation, with ReLU after convolutions and tanh in the dense layers.
 
-    picture 227x227  conv1 55  pool1 27  conv2 23  pool2 11  conv3 9  conv4 7  conv5 5  pool5 2  fc6 fc7 fc8
+    image 227x227  conv1 55  pool1 27  conv2 23  pool2 11  conv3 9  conv4 7  conv5 5  pool5 2  fc6 fc7 fc8
 
 A form that is met in courses: 154,587 inputs become 1,024 features. Groups are the paper's towers, in one tower.
 """
 
 import math
 
-from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax, activation
-from cualex.networks.network import Network
+from cualex.layers import Conv, Dense, Dropout, Layer, MaxPool, ReLU, Softmax, activation
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import scaled
 
-SMALLEST = 195  # of the crops that leave one value a map after the last pool
 
-
+@network("alexnet-tanh", smallest=195)
 def alexnet_tanh(
     classes: int = 1000, crop: int = 227, dropout: float = 0.0, width: float = 1.0, mean_at: str = "crop"
-) -> Network:
+) -> Architecture:
     """Build the network; `dropout` is the share dropped after fc6 and fc7, 0 for none.
 
-    `width` scales the filters and units of all layers but the last; counts of filters stay even. Pictures are scaled
+    `width` scales the filters and units of all layers but the last; counts of filters stay even. Images are scaled
     to a deviation of about 1, for tanh saturates. Initial weights are He's before ReLU and Glorot's before tanh.
     """
-    if crop < SMALLEST:
-        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
 
-    def each(count):
+    def each(count: int) -> int:
         return 2 * scaled(count, width, 2)
 
-    def std(inputs):
+    def std(inputs: int) -> float:
         return math.sqrt(2 / inputs)
 
     drop = Dropout(dropout, inverted=True) if dropout else None
-    layers = {
+    layers: dict[str, Layer | None] = {
         "conv1": Conv(each(96), size=11, stride=4, std=std(3 * 121)),
         "relu1": ReLU(),
         "pool1": MaxPool(size=3, stride=2),
@@ -55,14 +52,4 @@ def alexnet_tanh(
         "fc8": Dense(classes, std=0.01),
         "softmax": Softmax(),
     }
-    return Network(
-        "alexnet-tanh",
-        {layer: made for layer, made in layers.items() if made is not None},
-        1,
-        classes,
-        crop,
-        stored=round(crop * 256 / 227),
-        scale=1 / 64,
-        mean_at=mean_at,
-        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
-    )
+    return Architecture(layers, stored=round(crop * 256 / 227), scale=1 / 64)

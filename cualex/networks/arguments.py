@@ -7,14 +7,14 @@ TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
 
 
 def defaults(function: Callable) -> dict:
-    """Return the arguments of a network's function with the values that they have where nothing is said."""
+    """Return the arguments of a network's function with their default values."""
     return {name: each.default for name, each in inspect.signature(function).parameters.items()}
 
 
 def read(function: Callable, words: Sequence[str], said_elsewhere: Sequence[str] = ()) -> dict:
     """Return the arguments that words such as "norm=none" give to a function, whose arguments all have defaults.
 
-    said_elsewhere: arguments that are not given this way. Raise ValueError for what is no such word, an argument that
+    said_elsewhere: arguments that are not given this way. Raise ValueError for another form of word, an argument that
     the function has not or that is given twice, or a value of another type; the function checks the values themselves.
     """
     all_of_them = defaults(function)

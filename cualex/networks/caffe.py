@@ -1,14 +1,14 @@
 """The two AlexNets that came with Caffe: bvlc_alexnet, and the reference network, CaffeNet.
 
-    picture 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
+    image 227x227  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
 
 One tower whose conv2, conv4 and conv5 have two groups, where the paper has two towers: normalisation reaches across
 all channels. It has k = 1, and its sum is divided by n. Dropout is inverted. Pools are rounded up, which at 227 pixels
 makes no difference. Caffe's files read blue, green, red; these networks read red, green, blue.
 """
 
-from cualex.layers import LRN, Conv, Dense, Dropout, MaxPool, ReLU, Softmax
-from cualex.networks.network import Network
+from cualex.layers import LRN, Conv, Dense, Dropout, Layer, MaxPool, ReLU, Softmax
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import deviations, scaled
 
 REMARKS = (
@@ -16,9 +16,9 @@ REMARKS = (
     "Caffe learns biases at twice the rate of weights, which --bias-lr 0.02 does here.",
     "Caffe's pictures were warped to 256x256; here the shorter side is 256 and the middle square is kept.",
 )
-SMALLEST = 55  # of the crops that leave one value a map after the last pool
 
 
+@network("alexnet-caffe", smallest=55)
 def alexnet_caffe(
     classes: int = 1000,
     crop: int = 227,
@@ -26,17 +26,17 @@ def alexnet_caffe(
     width: float = 1.0,
     mean_at: str = "crop",
     initial: str = "paper",
-) -> Network:
+) -> Architecture:
     """Build bvlc_alexnet: ReLU, then normalisation, then pooling, and initial biases of 0.1.
 
     `dropout` is the share dropped after fc6 and fc7, 0 for none. `width` scales the filters and units of all layers
     but the last; their counts stay even. `initial` is how convolutions' weights begin, as variants.py has it: Caffe's
     as the paper says, with which the loss takes many epochs to move.
     """
-    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
-    return _build("alexnet-caffe", ("relu", "norm", "pool"), 0.1, **numbers, initial=initial)
+    return _architecture(("relu", "norm", "pool"), 0.1, classes, crop, dropout, width, initial)
 
 
+@network("caffenet", smallest=55)
 def caffenet(
     classes: int = 1000,
     crop: int = 227,
@@ -44,25 +44,23 @@ def caffenet(
     width: float = 1.0,
     mean_at: str = "crop",
     initial: str = "paper",
-) -> Network:
+) -> Architecture:
     """Build CaffeNet (bvlc_reference_caffenet): pooling before normalisation, and initial biases of 1."""
-    numbers = {"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at}
-    return _build("caffenet", ("relu", "pool", "norm"), 1.0, **numbers, initial=initial)
+    return _architecture(("relu", "pool", "norm"), 1.0, classes, crop, dropout, width, initial)
 
 
-def _build(name, order, bias, classes, crop, dropout, width, mean_at, initial) -> Network:
-    """Say the list once: `order` is that of the layers after conv1 and conv2."""
-    if crop < SMALLEST:
-        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
-
+def _architecture(
+    order: tuple[str, ...], bias: float, classes: int, crop: int, dropout: float, width: float, initial: str
+) -> Architecture:
+    """Write the list once: `order` is that of the layers after conv1 and conv2."""
     std, upper = deviations(initial)
     dense = std and std / 2
 
-    def each(count):
+    def each(count: int) -> int:
         return 2 * scaled(count, width, 2)
 
-    def after(number):
-        made = {
+    def after(number: int) -> dict[str, Layer]:
+        made: dict[str, Layer] = {
             "relu": ReLU(),
             "norm": LRN(k=1.0, alpha=1e-4 / 5),
             "pool": MaxPool(size=3, stride=2, round_up=True),
@@ -70,7 +68,7 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at, initial) -
         return {f"{kind}{number}": made[kind] for kind in order}
 
     drop = Dropout(dropout, inverted=True) if dropout else None
-    layers = {
+    layers: dict[str, Layer | None] = {
         "conv1": Conv(each(96), size=11, stride=4, std=std),
         **after(1),
         "conv2": Conv(each(256), size=5, pad=2, groups=2, std=std, bias=bias),
@@ -91,21 +89,4 @@ def _build(name, order, bias, classes, crop, dropout, width, mean_at, initial) -
         "fc8": Dense(classes, std=std),
         "softmax": Softmax(),
     }
-    return Network(
-        name,
-        {layer: made for layer, made in layers.items() if made is not None},
-        1,
-        classes,
-        crop,
-        stored=round(crop * 256 / 227),
-        mean_at=mean_at,
-        remarks=REMARKS,
-        arguments={
-            "classes": classes,
-            "crop": crop,
-            "dropout": dropout,
-            "width": width,
-            "mean_at": mean_at,
-            "initial": initial,
-        },
-    )
+    return Architecture(layers, stored=round(crop * 256 / 227), remarks=REMARKS)

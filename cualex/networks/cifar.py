@@ -1,38 +1,40 @@
-"""Small networks for pictures of 32x32, in the spirit of cuda-convnet's networks for CIFAR-10.
+"""Small networks for images of 32x32, in the spirit of cuda-convnet's networks for CIFAR-10.
 
 Four layers with weights, as in figure 1 of the paper: three convolutions and one dense layer; once with ReLU and once
 with tanh, alike in all else.
 """
 
-from cualex.layers import Conv, Dense, MaxPool, Softmax, activation
-from cualex.networks.network import Network
+from cualex.layers import Conv, Dense, Layer, MaxPool, Softmax, activation
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import normalisation, pooling
 
 SCALE = 1 / 64  # of the grey levels
 
 
+@network("cifar-relu")
 def cifar_relu(
     classes: int = 10, crop: int = 27, mean_at: str = "crop", norm: str = "across", pool: int = 3
-) -> Network:
+) -> Architecture:
     """Build the network: crops of 27 out of 32 pixels give maps of 13, 6 and 3 with no pixel unread.
 
-    Pictures are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
+    Images are scaled to a deviation of about 1. With grey levels as they are, the rate that the first layer
     bears is far too small for the others. `norm` is as variants.py has it, `pool` the side of the windows of pool1
     and pool2, of which 3 overlap and 2 do not.
     """
-    return _build("relu", classes, crop, mean_at, norm, pool)
+    return _architecture("relu", classes, norm, pool)
 
 
+@network("cifar-tanh")
 def cifar_tanh(
     classes: int = 10, crop: int = 27, mean_at: str = "crop", norm: str = "across", pool: int = 3
-) -> Network:
+) -> Architecture:
     """Build its twin: the same layers and initial weights, with tanh for ReLU."""
-    return _build("tanh", classes, crop, mean_at, norm, pool)
+    return _architecture("tanh", classes, norm, pool)
 
 
-def _build(function: str, classes: int, crop: int, mean_at: str, norm: str, pool: int) -> Network:
-    """Say the list once, with the activation `function`, after which its layers are named."""
-    layers = {
+def _architecture(function: str, classes: int, norm: str, pool: int) -> Architecture:
+    """Write the list once, with the activation `function`, after which its layers are named."""
+    layers: dict[str, Layer | None] = {
         "conv1": Conv(64, size=5, pad=2, std=0.1),
         f"{function}1": activation(function),
         "norm1": normalisation(norm, SCALE),
@@ -47,14 +49,4 @@ def _build(function: str, classes: int, crop: int, mean_at: str, norm: str, pool
         "fc4": Dense(classes, std=0.03),
         "softmax": Softmax(),
     }
-    return Network(
-        f"cifar-{function}",
-        {layer: made for layer, made in layers.items() if made is not None},
-        1,
-        classes,
-        crop,
-        stored=32,
-        scale=SCALE,
-        mean_at=mean_at,
-        arguments={"classes": classes, "crop": crop, "mean_at": mean_at, "norm": norm, "pool": pool},
-    )
+    return Architecture(layers, stored=32, scale=SCALE)

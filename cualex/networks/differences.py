@@ -1,7 +1,7 @@
 """How two networks differ, point by point: pictures, layers, numbers, sizes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from cualex.layers import Layer
 from cualex.networks import Network, Stage
@@ -101,14 +101,13 @@ def _numbers(own: Stage, other: Stage) -> Iterator[Difference]:
 
 def _own(stage: Stage) -> dict:
     """Return the numbers of a layer by their names; counts are of all towers together."""
-    layer = stage.layer
-    found = {field.name: getattr(layer, field.name) for field in fields(layer)}
-    return {name: value * stage.towers if name in TOGETHER else value for name, value in found.items()}
+    numbers = vars(stage.layer)
+    return {name: value * stage.towers if name in TOGETHER else value for name, value in numbers.items()}
 
 
 def _together(stage: Stage) -> tuple[int, int, int]:
-    channels, *sides = stage.output
-    return (channels if stage.layer.kind in ("exchange", "join") else channels * stage.towers, *sides)
+    channels, rows, columns = stage.output
+    return (channels if stage.layer.kind in ("exchange", "join") else channels * stage.towers), rows, columns
 
 
 def _beyond(stage: Stage) -> int:

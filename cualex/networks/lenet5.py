@@ -1,6 +1,6 @@
 """LeNet-5, the network that all of these are compared with: LeCun, Bottou, Bengio and Haffner (1998).
 
-    grey picture 32x32  conv1 28  pool1 14  conv2 10  pool2 5  fc3 120  fc4 84  fc5 10
+    grey image 32x32  conv1 28  pool1 14  conv2 10  pool2 5  fc3 120  fc4 84  fc5 10
 
 As it is taught today: averages have no weights of their own, every filter of the second convolution (the paper's C3)
 sees all six maps, and the output is a softmax. In the paper each map's averages had a weight and a bias, a table said
@@ -8,32 +8,31 @@ which maps a filter of C3 sees, the outputs were radial basis functions, and the
 """
 
 import math
+from functools import partial
 
 from cualex.layers import AveragePool, Conv, Dense, Grey, Softmax, activation
-from cualex.networks.network import Network
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import scaled
 
 STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5}  # of activations at 0; of the others 1
 
 
+@network("lenet5", smallest=16)
 def lenet5(
     classes: int = 10, crop: int = 32, function: str = "tanh", mean_at: str = "crop", width: float = 1.0
-) -> Network:
+) -> Architecture:
     """Build the network with the activation `function`: tanh, sigmoid, relu, softplus or linear.
 
-    Crops of 20, 24, 28, 32, ... leave no pixel unread. Pictures are scaled to a deviation of about 1, and initial
+    Crops of 20, 24, 28, 32, ... leave no pixel unread. Images are scaled to a deviation of about 1, and initial
     weights drawn so that signals keep their size: 1 / (steepness sqrt(inputs)). `width` scales the filters and units
     of all layers but the last.
     """
-    if crop < 16:
-        raise ValueError(f"a crop must have at least 16 pixels a side, got {crop}")
     steepness = STEEPNESS.get(function, 1.0)
     maps = ((crop - 4) // 2 - 4) // 2  # the side of what pool2 gives
 
-    def each(count):
-        return scaled(count, width)
+    each = partial(scaled, width=width)
 
-    def std(inputs):
+    def std(inputs: int) -> float:
         return 1 / (steepness * math.sqrt(inputs))
 
     layers = {
@@ -51,5 +50,4 @@ def lenet5(
         "fc5": Dense(classes, std=std(each(84))),
         "softmax": Softmax(),
     }
-    arguments = {"classes": classes, "crop": crop, "function": function, "mean_at": mean_at, "width": width}
-    return Network("lenet5", layers, 1, classes, crop, stored=crop, scale=1 / 64, mean_at=mean_at, arguments=arguments)
+    return Architecture(layers, stored=crop, scale=1 / 64)

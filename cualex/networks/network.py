@@ -1,7 +1,10 @@
-"""An architecture as data: a list of named layers, said once for all towers."""
+"""An architecture as data: a list of named layers, written once for all towers; and how functions make networks."""
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from cualex.layers import Exchange, Layer, Parameter, Reading, Shape
 
 @dataclass(frozen=True)
 class Stage:
-    """Describe a layer at its place in the network: what one tower reads and writes, and how many towers run it."""
+    """A layer and its position in the network: what one tower reads and writes, and how many towers run it."""
 
     index: int
     name: str
@@ -40,18 +43,20 @@ class Stage:
         return {f"{self.name}.{last}": kept for last, kept in own.items()}
 
 
+P = ParamSpec("P")
+Scale = float | tuple[float, float, float]  # of all colours, or of red, green and blue
 MEANS = ("crop", "centre")  # where the mean picture can be taken
 
 
 @dataclass(frozen=True)
 class Network:
-    """Hold an architecture: its layers, and the pictures that it reads.
+    """An architecture: its layers, and the images that it reads.
 
-    `layers` are one tower's; each of the `towers` has them all until they join. Pictures are stored with
-    `stored` pixels a side, of which the network sees a square of `crop`, less the mean picture and times `scale`, a
+    `layers` are one tower's; each of the `towers` has them all until they join. Images are stored with
+    `stored` pixels a side, of which the network sees a square of `crop`, less the mean image and times `scale`, a
     number or one each for red, green and blue. With `mean`, again one for each, every pixel has that mean, whatever
-    the training pictures are.
-    The mean picture is taken at the crop and turned with it; with `mean_at` "centre" its centre is taken for every
+    the training images are.
+    The mean image is taken at the crop and turned with it; with `mean_at` "centre" its centre is taken for every
     view, as the code of 2012 did.
     `arguments` are those of the function that made the network, so that a weights file can make it again. `remarks`
     say in a sentence each what the list of layers does not show.
@@ -63,13 +68,13 @@ class Network:
     classes: int
     crop: int
     stored: int
-    scale: float | tuple[float, float, float] = 1.0
+    scale: Scale = 1.0
     mean_at: str = "crop"
     mean: tuple[float, float, float] | None = None
-    arguments: dict = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mean_at not in MEANS:
             raise ValueError(f"the mean picture can be taken at the {' or '.join(MEANS)}, got {self.mean_at}")
         if self.crop > self.stored:
@@ -78,12 +83,12 @@ class Network:
             pass
 
     def mean_picture(self, found: np.ndarray) -> np.ndarray:
-        """Return the mean that is subtracted, (stored, stored, 3), where that of the pictures was `found`."""
+        """Return the mean that is subtracted, (stored, stored, 3), where that of the images was `found`."""
         picture = found if self.mean is None else np.broadcast_to(self.mean, found.shape)
         return np.ascontiguousarray(picture, np.float32)
 
     def stages(self) -> Iterator[Stage]:
-        """Walk down the network, from the picture to the probabilities."""
+        """Walk down the network, from the image to the probabilities."""
         reading, towers = Reading((3, self.crop, self.crop), shared=True), self.towers
         for index, (name, layer) in enumerate(self.layers.items()):
             output = layer.output_shape(reading.shape)
@@ -107,9 +112,69 @@ class Network:
         return {**self.parameters(), **self.state()}
 
     def _shapes(self, own: Callable[[Stage], dict[str, Parameter]]) -> dict[str, tuple[int, ...]]:
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for stage in self.stages():
             for name, parameter in own(stage).items():
                 first, *rest = parameter.shape
                 shapes[name] = (first * stage.towers, *rest)
         return shapes
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network's function returns: the fields of `Network` that its arguments do not have; no layer for None."""
+
+    layers: Mapping[str, Layer | None]
+    stored: int
+    towers: int = 1
+    scale: Scale = 1.0
+    mean: tuple[float, float, float] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class NamedNetwork(Generic[P]):
+    """A network's function with its name: call it with arguments to build the network.
+
+    Among the arguments are `classes`, `crop` and `mean_at`. Raise ValueError for a crop below `smallest` pixels.
+    """
+
+    __name__: str
+
+    def __init__(self, name: str, function: Callable[P, Architecture], smallest: int):
+        """Take the signature and the docstring of the function."""
+        update_wrapper(self, function)
+        self.name, self.smallest, self._function = name, smallest, function
+        self._signature = inspect.signature(function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Network:
+        """Build the network."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.__name__}() {error}") from None
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        if arguments["crop"] < self.smallest:
+            raise ValueError(f"a crop must have at least {self.smallest} pixels a side, got {arguments['crop']}")
+        made = self._function(*args, **kwargs)
+        return Network(
+            name=self.name,
+            layers={name: layer for name, layer in made.layers.items() if layer is not None},
+            towers=made.towers,
+            classes=arguments["classes"],
+            crop=arguments["crop"],
+            stored=made.stored,
+            scale=made.scale,
+            mean_at=arguments["mean_at"],
+            mean=made.mean,
+            arguments=arguments,
+            remarks=made.remarks,
+        )
+
+
+def network(name: str, smallest: int = 0) -> Callable[[Callable[P, Architecture]], NamedNetwork[P]]:
+    """Make a function's architecture the network of that name.
+
+    smallest: the crop, in pixels a side, that leaves one value a map after the last pool.
+    """
+    return lambda function: NamedNetwork(name, function, smallest)

@@ -1,49 +1,49 @@
 """The AlexNet of torchvision: that of Krizhevsky's "One weird trick" (2014), in one tower.
 
-    picture 224x224  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
+    image 224x224  conv1 55  pool1 27  conv2 27  pool2 13  conv3 13  conv4 13  conv5 13  pool5 6  fc6 fc7 fc8
 
 Fewer filters than in 2012, no groups, no normalisation; 224 pixels with two of padding on every side. Dropout is
-inverted and stands before fc6 and fc7. Pictures are scaled from 0 to 1, less ImageNet's mean colour and divided by its
+inverted and stands before fc6 and fc7. Images are scaled from 0 to 1, less ImageNet's mean colour and divided by its
 deviation. torchvision averages what pool5 gives to 6x6, which at 224 pixels changes nothing and is left out here.
 """
 
 import math
+from functools import partial
 
-from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax
-from cualex.networks.network import Network
+from cualex.layers import Conv, Dense, Dropout, Layer, MaxPool, ReLU, Softmax
+from cualex.networks.network import Architecture, network
 from cualex.networks.variants import scaled
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: red, green, blue from 0 to 1
+# Of ImageNet: red, green, blue; mean and standard deviation are (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) of 255.
+MEAN = 255 * 0.485, 255 * 0.456, 255 * 0.406
+SCALE = 1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)
 REMARKS = (
     "torchvision averages what pool5 gives to 6x6, which at 224 pixels changes nothing; here it is left out.",
     "Initial weights have He's deviation; PyTorch draws them evenly, with 0.41 of it, and biases as well.",
 )
-SMALLEST = 63  # of the crops that leave one value a map after the last pool
 
 
+@network("alexnet-torchvision", smallest=63)
 def alexnet_torchvision(
     classes: int = 1000, crop: int = 224, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
-) -> Network:
+) -> Architecture:
     """Build the network.
 
     `dropout` is the share dropped before fc6 and fc7, 0 for none. `width` scales the filters and units of all layers
     but the last. Initial weights have He's deviation, sqrt(2 / inputs), with which it trains from the first epoch on;
     PyTorch draws them evenly, with 0.41 of that deviation.
     """
-    if crop < SMALLEST:
-        raise ValueError(f"a crop must have at least {SMALLEST} pixels a side, got {crop}")
     side = (crop + 4 - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1
 
-    def each(count):
-        return scaled(count, width)
+    each = partial(scaled, width=width)
 
-    def std(inputs):
+    def std(inputs: int) -> float:
         return math.sqrt(2 / inputs)
 
     drop = Dropout(dropout, inverted=True) if dropout else None
-    layers = {
+    layers: dict[str, Layer | None] = {
         "conv1": Conv(each(64), size=11, stride=4, pad=2, std=std(3 * 121)),
         "relu1": ReLU(),
         "pool1": MaxPool(size=3, stride=2),
@@ -66,16 +66,4 @@ def alexnet_torchvision(
         "fc8": Dense(classes, std=0.01),
         "softmax": Softmax(),
     }
-    return Network(
-        "alexnet-torchvision",
-        {layer: made for layer, made in layers.items() if made is not None},
-        1,
-        classes,
-        crop,
-        stored=round(crop * 256 / 224),
-        scale=tuple(1 / (255 * deviation) for deviation in DEVIATION),
-        mean=tuple(255 * mean for mean in MEAN),
-        mean_at=mean_at,
-        remarks=REMARKS,
-        arguments={"classes": classes, "crop": crop, "dropout": dropout, "width": width, "mean_at": mean_at},
-    )
+    return Architecture(layers, stored=round(crop * 256 / 224), scale=SCALE, mean=MEAN, remarks=REMARKS)

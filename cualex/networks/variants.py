@@ -1,25 +1,30 @@
 """What can be changed in a network: how wide it is, how it normalises and pools, and how its weights begin."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from cualex.layers import LRN, BatchNorm, Layer, MaxPool, SpatialLRN
 
+T = TypeVar("T")
 WIDEST = 2**20  # filters or units of a layer
 UNSCALED = "-unscaled"
-NORMS = {
+NORMS: dict[str, Layer | None] = {
     "across": LRN(),
     "within": SpatialLRN(k=LRN.k, alpha=LRN.alpha),
     "batch": BatchNorm(),
     "none": None,
 }
-INITIAL = {  # deviations of weights in general, and of those in conv3 to conv5; None for Glorot's
+INITIAL: dict[
+    str, tuple[float | None, float | None]
+] = {  # deviations of weights in general, and of those in conv3 to conv5; None for Glorot's
     "2012": (0.01, 0.03),
     "paper": (0.01, 0.01),
     "glorot": (None, None),
 }
 
 
-def scaled(count: int, width: float, towers: int = 1) -> int:
+def scaled(count: float, width: float, towers: int = 1) -> int:
     """Return `width` times a count of filters or units, in each of so many equal parts, and at least one."""
     if not 0 < width <= WIDEST / count:
         raise ValueError(f"expected a width above 0, and {WIDEST / count:g} at the most, got {width}")
@@ -29,9 +34,9 @@ def scaled(count: int, width: float, towers: int = 1) -> int:
 def normalisation(norm: str, scale: float = 1.0) -> Layer | None:
     """Return the layer that normalises: LRN "across" channels, the same numbers "within" one, "batch"; or "none".
 
-    The numbers are the paper's, for pictures from 0 to 255. Where pictures are multiplied by a small `scale`, squares
+    The numbers are the paper's, for images from 0 to 255. Where images are multiplied by a small `scale`, squares
     are scale^2 times as small, and LRN only divides by k^beta. "across-unscaled" and "within-unscaled" have an alpha
-    that is 1 / scale^2 times the paper's, and normalise such pictures as the paper's does its own.
+    that is 1 / scale^2 times the paper's, and normalise such images as the paper's does its own.
     """
     layer = _of(NORMS, "normalisation", norm.removesuffix(UNSCALED))
     if not norm.endswith(UNSCALED):
@@ -56,7 +61,7 @@ def deviations(initial: str) -> tuple[float | None, float | None]:
     return _of(INITIAL, "initial weights", initial)
 
 
-def _of(table: dict, what: str, name: str):
+def _of(table: Mapping[str, T], what: str, name: str) -> T:
     if name not in table:
         raise ValueError(f"{what} {name!r}: expected {', '.join(table)}")
     return table[name]

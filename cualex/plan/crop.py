@@ -1,18 +1,23 @@
-"""The first step of a plan on each place: stored pictures become crops without their mean."""
+"""The first step of a plan on each device: stored images become crops without their mean."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cualex.layers import Layer
+from cualex.layers.maps import Maps, Operand
 from cualex.networks import Stage
-from cualex.plan.buffers import Maps, Operand
+
+if TYPE_CHECKING:
+    from cualex.plan.builder import Builder
 
 
-def crop(build) -> Maps:
+def crop(build: "Builder") -> Maps:
     """Put the steps and their inputs into a plan that a builder is making; return what the first layer reads."""
-    network, engine, first = build.network, build.parameters.engine, next(iter(build.network.stages()))
+    network, engine, first = build.network, build.engine, next(iter(build.network.stages()))
     stored, seen = (network.stored, network.stored, 3), (3, network.crop, network.crop)
     read, pad = first.layer.picture(engine, seen), first.layer.pad
-    border = first.layer.border(seen) if engine.BORDERS else 0
+    border = first.layer.border(seen) if engine.borders else 0
     build.begin("data", Stage(-1, "data", Layer(), first.reading, seen, network.towers))
     sources = []
     for place in range(build.places_count):
@@ -25,9 +30,16 @@ def crop(build) -> Maps:
         for name, buffer in given.items():
             build.inputs[name].append(buffer)
         target = Operand(build.maps_on(place, "picture", 1, read, border), 0)
-        reads = {name: Operand(buffer) for name, buffer in given.items()}
-        numbers = {"crop": network.crop, "pad": pad, "scale": network.scale, "control": build.control}
-        numbers["centred"] = network.mean_at == "centre"
-        build.step(place, "crop.forward", reads=reads, writes={"y": target}, **numbers)
+        build.step(
+            engine.crop.forward,
+            reads={name: Operand(buffer) for name, buffer in given.items()},
+            writes={"y": target},
+            place=place,
+            crop=network.crop,
+            pad=pad,
+            scale=network.scale,
+            centred=network.mean_at == "centre",
+            control=build.control,
+        )
         sources.append((target,))
     return Maps(seen, network.towers, sources=tuple(sources))

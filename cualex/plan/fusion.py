@@ -1,5 +1,6 @@
 """Which neighbouring layers an engine runs in one step."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from cualex.networks import Network, Stage
@@ -7,7 +8,7 @@ from cualex.networks import Network, Stage
 
 @dataclass(frozen=True)
 class Unit:
-    """Hold a layer, and those that the engine runs in the same step."""
+    """A layer, and those that the engine runs in the same step."""
 
     stage: Stage
     then: tuple[Stage, ...] = ()
@@ -18,7 +19,7 @@ class Unit:
         return (self.stage, *self.then)
 
 
-def units(network: Network, fuses: set[tuple[str, str]], wanted: set[str]) -> list[Unit]:
+def units(network: Network, fuses: Set[tuple[str, str]], wanted: Set[str]) -> list[Unit]:
     """Group the layers of a network in pairs that `fuses` names; an output that is wanted ends its group."""
     groups, stages = [], list(network.stages())
     while stages:

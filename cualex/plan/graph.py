@@ -3,21 +3,23 @@
 from collections.abc import Callable, Sequence
 
 from cualex.devices.control import Ledger
+from cualex.engine.contract import Device
 from cualex.plan.step import Step
 
 
 class Replay:
     """Run steps: the first time one by one, so that all is loaded, then as a graph where there is one."""
 
-    def __init__(self, steps: Sequence[Step], devices: Sequence, ledger: Ledger, graph: bool):
+    def __init__(self, steps: Sequence[Step], devices: Sequence[Device], ledger: Ledger, graph: bool):
         """Take the steps; with `graph` the second run captures them, where the device can."""
         self.steps, self.devices, self.ledger = steps, devices, ledger
-        self._wanted, self._runs, self._crossing = graph and bool(steps), 0, {}
+        self._wanted, self._runs = graph and bool(steps), 0
+        self._crossing: dict[str, int] = {}
         self._graph: Callable[[], None] | None = None
 
     @property
     def captured(self) -> bool:
-        """Say whether runs replay a graph."""
+        """Return whether runs replay a graph."""
         return self._graph is not None
 
     def run(self) -> None:

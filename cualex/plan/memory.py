@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
+from cualex.layers.maps import Buffer
 from cualex.networks import Network
 from cualex.plan import Plan
-from cualex.plan.buffers import Buffer
 from cualex.weights.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Held:
-    """Describe one buffer of a plan: (towers, pictures, rows, columns, channels) for maps.
+    """One buffer of a plan: (towers, images, rows, columns, channels) for maps.
 
     It lives from the step `first` to the step `last`; a `lasting` one has its memory for itself, the others may
     lie where one that never lives at the same time lies.
@@ -27,7 +27,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Memory:
-    """Hold what one step keeps in memory, in bytes.
+    """The memory that one step needs, in bytes.
 
     `buffers` are the plan's, `side_by_side` is what they would take if none shared memory, and `shared` what they
     do take. `parameters` counts weights, biases and, in training, velocities; `work` what the engine's
@@ -49,7 +49,7 @@ class Memory:
 def measure(
     network: Network, batch: int, mode: str = "train", device: str = "cpu", precision: str | None = None
 ) -> Memory:
-    """Make a plan, run one step on empty pictures, and say what it holds.
+    """Make a plan, run one step on empty images, and return its memory.
 
     The step is needed for the engine's work memory, which grows when an operation first runs.
     """

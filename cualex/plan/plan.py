@@ -15,20 +15,21 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
+from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.kernels import Launch
+from cualex.layers.maps import Buffer
 from cualex.plan import buffers
-from cualex.plan.buffers import Buffer
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
-from cualex.plan.step import Result, Step
+from cualex.plan.step import Result, Step, not_bound
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what a run will have given; asking for it waits for the run."""
+    """Result of a queued run; reading it blocks."""
 
     sums: Callable[[], np.ndarray]
 
@@ -40,10 +41,10 @@ class Outcome:
 
 
 class Plan:
-    """Be the list of steps for one network, batch and mode, ready to run.
+    """The steps of one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
-    layer has steps of its own. `sink` says where weight gradients go: "momentum" and "adam" update the weights,
+    layer has steps of its own. `sink` is where weight gradients go: "momentum" and "adam" update the weights,
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
     gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss
@@ -78,13 +79,14 @@ class Plan:
         if mode == "train":
             self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"
-        weighted = class_weights is not None
-        if weighted and class_weights.shape != (parameters.network.classes,):
+        if class_weights is not None and class_weights.shape != (parameters.network.classes,):
             raise UsageError(
                 f"class weights of shape {class_weights.shape}: expected a weight for each of the "
                 f"{parameters.network.classes} classes"
             )
-        built = Builder(parameters, self._part, self.training, self.control, fuse, outputs, self.rule, weighted)
+        built = Builder(
+            parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
+        )
         self.steps, self.buffers = built.steps, built.buffers
         self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
         self._slot = 0
@@ -92,7 +94,7 @@ class Plan:
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
-        if weighted:
+        if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
@@ -105,10 +107,12 @@ class Plan:
             Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
         )
 
-    def put(self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None):
-        """Hand in a batch: stored pictures (uint8), views (row, column, mirror) and labels (-1: not counted).
+    def put(
+        self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
+    ) -> None:
+        """Take a batch: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
 
-        `colours` (pictures, 3) are added to the red, green and blue of each picture.
+        `colours` (images, 3) are added to the red, green and blue of each image.
         """
         colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
         self._given = {"pictures": pictures, "views": views, "colours": colours, "labels": labels}
@@ -116,9 +120,9 @@ class Plan:
             self._load_part(0)
 
     def _load_part(self, part: int) -> None:
-        """Hand a part of the batch to the devices, in the slot whose turn it is."""
+        """Queue the copy of a part of the batch to the devices, in the next input slot."""
         own = slice(part * self._part, (part + 1) * self._part)
-        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.SLOTS)
+        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.slots)
         for device in self.parameters.devices:
             device.begin_loading(self._slot)
         for name, values in self._given.items():
@@ -126,7 +130,7 @@ class Plan:
                 self._load(buffer, values[own])
 
     def put_mean(self, mean: np.ndarray) -> None:
-        """Hand in the mean picture (stored, stored, 3)."""
+        """Take the mean image (stored, stored, 3)."""
         for buffer in self._inputs["mean"]:
             self.parameters.devices[buffer.place].upload(buffer.array, mean)
 
@@ -170,7 +174,7 @@ class Plan:
 
     @property
     def captured(self) -> bool:
-        """Say whether runs replay a graph."""
+        """Return whether runs replay a graph."""
         return self._often.captured
 
     def release(self) -> None:
@@ -180,24 +184,25 @@ class Plan:
         for buffer in self.buffers:
             buffer.array = None
         for step in self.steps:
-            step.run = None
-        self._gradients, self._given, self._often, self._once = {}, {}, None, None
+            step.run = not_bound
+        self._gradients, self._given = {}, {}
+        del self._often, self._once
 
     def output(self, name: str) -> np.ndarray:
-        """Return the maps of a layer named in `outputs`: (pictures, channels, rows, columns), a copy.
+        """Return the maps of a layer named in `outputs`: (images, channels, rows, columns), a copy.
 
         The towers lie side by side along the channels; after an exchange they are those that the towers read.
         """
         maps = self._outputs[name]
         if maps.shared:
-            parts = [self._take(0, operand.array())[None] for operand in maps.reads(0)]
+            parts = [self._take(0, operand.array())[None] for operand in maps.each(0)]
         else:
-            parts = [self._take(place, maps.at(place).array()) for place in self._places(maps)]
+            parts = [self._take(place, maps.on(place).array()) for place in self._places(maps)]
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
-        """Return the maps of a layer named in `outputs` as they lie there: each place with its towers."""
-        return [(place, self._outputs[name].at(place).array()) for place in self._places(self._outputs[name])]
+        """Return the maps of a layer named in `outputs` as they are stored: (device, its towers)."""
+        return [(place, self._outputs[name].on(place).array()) for place in self._places(self._outputs[name])]
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the canonical gradients where they are kept; frozen layers have none."""
@@ -205,30 +210,28 @@ class Plan:
         return {name: self.parameters.gather(self._gradients, name) for name in names}
 
     def _load(self, buffer: Buffer, values: np.ndarray) -> None:
-        """Hand an input to its device, in the slot whose turn it is."""
-        slots = self.parameters.engine.SLOTS
+        """Queue the copy of an input to its device, in the current slot."""
+        slots = self.parameters.engine.slots
         self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
-        """Return a copy of an array on a place."""
+        """Return a copy of an array on a device."""
         return self.parameters.devices[place].download(array)
 
     def _bind(self, step: Step) -> list[Launch]:
-        """Turn a step's names into a function, arrays and sinks; return the kernels that it launches."""
+        """Give a step's function its device, arrays and sinks; return the kernels that it launches."""
         device = self.parameters.devices[step.place]
-        if step.kind == "link":  # the one step that touches two places
+        if step.call is None:  # a link, the one step that touches two devices
             source, target = step.reads["source"], step.writes["target"].resolve(step.place)
             home = self.parameters.devices[source.buffer.place]
             step.run = partial(device.link, home, source.array(), target, step.layers[0], **step.numbers)
             return []
-        module, _, name = step.function.partition(".")
-        function = getattr(getattr(self.parameters.engine, module), name)
         sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
-        work = partial(function, device, **step.arrays(), **sinks, **step.numbers)
+        work = partial(step.call, device, **step.arrays(), **sinks, **step.numbers)
         step.run, launches = device.prepare(work)
         return launches
 
-    def _make_sink(self, step: Step, last: str):
+    def _make_sink(self, step: Step, last: str) -> Sink:
         """Make the sink of one of a step's parameters."""
         name, parameters = f"{step.layers[0]}.{last}", self.parameters
         if step.kind == "update":

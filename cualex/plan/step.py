@@ -1,18 +1,30 @@
-"""One entry of a plan: an engine function on one place, and the maps and parameters that it touches."""
+"""One entry of a plan: an engine function on one device, and the maps and parameters that it touches."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from cualex.plan.buffers import Operand
+from cualex.layers.maps import Operand
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return an engine function's name as profiles show it: "conv.forward"."""
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+
+def not_bound() -> None:
+    """Raise RuntimeError: a step runs once its plan has bound it, and until the plan is released."""
+    raise RuntimeError("a step belongs to a plan, which was released or is not ready")
 
 
 @dataclass
 class Step:
-    """Be one entry of the list: what it is called, what it moves and computes, and how to run it.
+    """One entry of the list: what it is called, what it moves and computes, and how to run it.
 
-    `reads` and `writes` name the function's arguments: operands, lists of them, the parameters' arrays, or None.
-    `sinks` name the parameters whose gradients it gives away. `kind` is "data", "forward", "backward" or "link".
+    `call` is the engine's function, `function` its name; a link has none, for the device itself copies. `reads` and
+    `writes` have its arrays by argument: operands, lists of them, the parameters' arrays, or None. `sinks` name the
+    parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link".
     """
 
     name: str
@@ -22,12 +34,13 @@ class Step:
     place: int
     device: str
     function: str
-    reads: dict = field(default_factory=dict)
-    writes: dict = field(default_factory=dict)
+    call: Callable[..., None] | None = None
+    reads: dict[str, Any] = field(default_factory=dict)
+    writes: dict[str, Any] = field(default_factory=dict)
     sinks: dict[str, str] = field(default_factory=dict)
-    numbers: dict = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
     operations: int = 0
-    run: Callable[[], None] | None = None
+    run: Callable[[], None] = not_bound
 
     def operands(self) -> list[Operand]:
         """Return every operand that is read or written."""
@@ -40,15 +53,15 @@ class Step:
         maps = sum(item.bytes for item in items if isinstance(item, Operand))
         return maps + sum(item.nbytes for item in items if hasattr(item, "nbytes"))
 
-    def arrays(self) -> dict:
-        """Return the function's arguments with arrays of this place for operands."""
+    def arrays(self) -> dict[str, Any]:
+        """Return the function's arguments with arrays of this device for operands."""
         return {name: self._resolve(value) for name, value in {**self.reads, **self.writes}.items()}
 
-    def _items(self) -> list:
+    def _items(self) -> list[Any]:
         values = [*self.reads.values(), *self.writes.values()]
         return [item for value in values for item in (value if isinstance(value, list) else [value])]
 
-    def _resolve(self, value):
+    def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):
             return [item.resolve(self.place) for item in value]
         return value.resolve(self.place) if isinstance(value, Operand) else value
@@ -56,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """Say what a batch gave: the mean loss, how many were right, of how many pictures."""
+    """Result of a batch: the mean loss, how many images were right, and of how many."""
 
     loss: float
     top1: int
@@ -65,5 +78,5 @@ class Result:
 
     @property
     def finite(self) -> bool:
-        """Say whether the loss is a number."""
+        """Return whether the loss is finite."""
         return math.isfinite(self.loss)

@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cualex.devices.control import Control
+from cualex.devices.runtime import Array
+from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.networks import Network, Stage
-from cualex.weights.parameters import AVERAGES
+from cualex.weights.parameters import AVERAGES, Parameters
 
 SINKS = ("momentum", "adam", "keep")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Say what becomes of weight gradients.
+    """How a plan updates its parameters.
 
     sink: "momentum" or "adam", the update rule; "keep" stores the gradients and moves nothing.
-    factors: of the rate, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are all 0 is
-    frozen: it has no update and no weight gradient, and what lies below the lowest trained layer no backward pass.
+    factors: learning-rate multipliers, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are
+    all 0 is frozen: it has no update and no weight gradient, and layers below the lowest trained one no backward pass.
     parts: in how many parts a batch is computed, whose gradients are added up before one update.
     """
 
@@ -54,29 +57,29 @@ class Rule:
             raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")
 
     def factor(self, name: str) -> float:
-        """Return a parameter's factor of the rate."""
+        """Return a parameter's learning-rate multiplier."""
         return self.factors.get(name, 1.0)
 
     def trains(self, stage: Stage) -> bool:
-        """Say whether a layer has parameters that are trained."""
+        """Return whether a layer has parameters that are trained."""
         return any(self.factor(name) for name in stage.parameters)
 
     @property
     def keeps(self) -> bool:
-        """Say whether gradients are kept, and not handed to the update within the step that makes them."""
+        """Return whether gradients are kept, and not handed to the update within the step that makes them."""
         return self.sink != "momentum" or self.parts > 1
 
-    def make(self, parameters, name: str, place: int, gradient, control: Control):
+    def make(self, parameters: Parameters, name: str, place: int, gradient: Array, control: Control) -> Sink:
         """Make the sink that takes a parameter's gradient: where it is kept, or the update itself."""
         update = parameters.engine.update
         if not self.keeps:
             return self.mover(parameters, name, place, control)
         return update.Sum(gradient, control) if self.parts > 1 else update.Keep(gradient)
 
-    def mover(self, parameters, name: str, place: int, control: Control):
+    def mover(self, parameters: Parameters, name: str, place: int, control: Control) -> Sink:
         """Make what moves a parameter by its gradient."""
         update, last = parameters.engine.update, name.rpartition(".")[2]
-        numbers = {
+        numbers: dict[str, Any] = {
             "control": control,
             "decay": parameters.stages[name].parameters[name].decay,
             "copy": parameters.copies.get((name, place)),
@@ -85,6 +88,6 @@ class Rule:
         }
         weight = parameters.arrays[name, place]
         if self.sink == "adam":
-            averages = (parameters.velocity(name, place, average) for average in AVERAGES)
-            return update.Adam(weight, *averages, **numbers)
+            first, second = (parameters.velocity(name, place, average) for average in AVERAGES)
+            return update.Adam(weight, first, second, **numbers)
         return update.Momentum(weight, parameters.velocity(name, place), **numbers)

@@ -1,11 +1,16 @@
-"""The last steps of a plan that keeps gradients: each parameter is moved by its own."""
+"""The last steps of a plan that keeps gradients: each parameter is updated by its gradient."""
 
-from cualex.plan.buffers import Operand
-from cualex.plan.step import Step
+from typing import TYPE_CHECKING
+
+from cualex.layers.maps import Operand
+from cualex.plan.step import Step, name_of
+
+if TYPE_CHECKING:
+    from cualex.plan.builder import Builder
 
 
-def append(build) -> None:
-    """Make room for the gradients that are kept, and append the steps that move the parameters by them."""
+def append(build: "Builder") -> None:
+    """Make room for the gradients that are kept, and append the steps that update the parameters."""
     rule, parameters = build.rule, build.parameters
     if not rule.keeps:
         return
@@ -17,5 +22,6 @@ def append(build) -> None:
         build.gradients[name, place] = made
         if rule.sink != "keep":
             towers, sinks = tuple(build.own(place, stage.towers)), {"sink": name.rpartition(".")[2]}
-            what = (name, "update", (stage.name,), towers, place, "", "update.apply")
-            build.append(Step(*what, reads={"gradient": Operand(made)}, sinks=sinks))
+            apply, reads = build.engine.update.apply, {"gradient": Operand(made)}
+            what = name, "update", (stage.name,), towers, place, "", name_of(apply)
+            build.append(Step(*what, call=apply, reads=reads, sinks=sinks))

@@ -67,7 +67,7 @@ def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate
         return found
     stream = Stream(made, 0, plan.parameters.network.crop, augment, colour_noise.Noise(made.components))
     found.append(_gathering(plan, made, stream))
-    if plan.parameters.engine is host:
+    if plan.parameters.engine is host.ENGINE:
         found.append(_augmenting(plan, stream))
     return found
 
@@ -86,7 +86,7 @@ def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
     rows = plan.parameters.devices[0].staging((batch, size, size, 3), np.uint8)
     many = _batches(batch)
     positions = itertools.cycle(range(0, (1 + ROUNDS) * many * batch, batch))
-    where = "pinned memory" if plan.parameters.engine is not host else "memory"
+    where = "pinned memory" if plan.parameters.engine is not host.ENGINE else "memory"
 
     def work(batches: int = many) -> None:
         for _ in range(batches):

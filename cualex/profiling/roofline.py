@@ -57,7 +57,7 @@ def moved(step: Step, parameters: Parameters) -> int:
     The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision
     where there is one; weights that the step reads in any case are counted once. Of an input's slots one is read.
     """
-    slots = math.prod(parameters.engine.SLOTS)
+    slots = math.prod(parameters.engine.slots)
     inputs = sum(operand.bytes for name, operand in step.reads.items() if name in SLOTTED)
     total = step.bytes - inputs + inputs // slots
     for last in step.sinks.values():

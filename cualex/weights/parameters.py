@@ -1,9 +1,9 @@
-"""The weights, biases, state and velocities of one network on its places, in the engine's own order.
+"""The weights, biases, state and velocities of one network on its devices, in the engine's own order.
 
 Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def parameter(velocity: str) -> str:
 
 
 class Parameters:
-    """Hold the parameters of a network on its devices, and the update's velocities once a plan asks for them.
+    """The parameters of a network on its devices, and the update's velocities once a plan asks for them.
 
     `arrays` are the parameters that an update moves, and the state that none does. Where maps have fewer bits than
     these, `copies` are the weights as the products read them; each update writes both. `velocities` are what the
@@ -59,7 +59,7 @@ class Parameters:
             self._put(self.arrays, name, np.broadcast_to(nothing, shape))
 
     def towers_on(self, place: int, towers: int) -> list[int]:
-        """Return which of the first `towers` towers a place has."""
+        """Return which of the first `towers` towers a device has."""
         return [tower for tower in self.placement.towers[place] if tower < towers]
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
@@ -91,7 +91,7 @@ class Parameters:
         return self.copies.get((name, place), self.arrays[name, place])
 
     def velocity(self, name: str, place: int, average: str = "") -> Array:
-        """Return a parameter's velocity on a place, or Adam's "first." or "second." average; zero at first."""
+        """Return a parameter's velocity on a device, or Adam's "first." or "second." average; zero at first."""
         key = average + name, place
         if key not in self.velocities:
             like = self.arrays[name, place]
@@ -99,22 +99,22 @@ class Parameters:
         return self.velocities[key]
 
     def gather(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
-        """Return canonically what a dictionary like `arrays` holds of a parameter, on all its places."""
+        """Return canonically what a dictionary like `arrays` holds of a parameter, on all its devices."""
         return self._get(arrays, name)
 
     @property
     def bytes(self) -> int:
-        """Say how much memory parameters, state and velocities take."""
+        """Return how much memory parameters, state and velocities take."""
         held = (*self.arrays.values(), *self.velocities.values(), *self.copies.values())
         return sum(array.nbytes for array in held)
 
-    def _places(self, stage: Stage):
-        """Yield each place that has a share of a stage's parameters, with its towers."""
+    def _places(self, stage: Stage) -> Iterator[tuple[int, list[int]]]:
+        """Yield each device that has a share of a stage's parameters, with its towers."""
         for place in range(len(self.devices)):
             if towers := self.towers_on(place, stage.towers):
                 yield place, towers
 
-    def _put(self, arrays, name: str, canonical: np.ndarray) -> None:
+    def _put(self, arrays: dict[tuple[str, int], Array], name: str, canonical: np.ndarray) -> None:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         share, ordered = len(canonical) // stage.towers, stage.turned(last, canonical)
         for place, towers in self._places(stage):
@@ -130,7 +130,7 @@ class Parameters:
                     self.copies[name, place] = device.allocate(packed.shape, device.dtype)
                 device.upload(self.copies[name, place], packed)
 
-    def _get(self, arrays, name: str) -> np.ndarray:
+    def _get(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         parts = [
             stage.layer.unpack(self.engine, last, self.devices[place].download(arrays[name, place]), stage.reading)

@@ -83,7 +83,7 @@ def test_inference_saves_nothing_and_output_may_lie_in_a_border(device, rng):
 
 def test_the_layer_is_that_of_2012():
     """(1 + 1e-3 / 25 SUM over 5x5)^-.75."""
-    assert SpatialLRN()._numbers() == {"n": 5, "k": 1.0, "alpha": 1e-3 / 25, "beta": 0.75}
+    assert vars(SpatialLRN()) == {"n": 5, "k": 1.0, "alpha": 1e-3 / 25, "beta": 0.75}
 
 
 # --- the lectures' worked examples: (k, alpha, beta, n) = (0, 1, 1, 2)

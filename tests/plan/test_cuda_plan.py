@@ -322,7 +322,7 @@ def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
 @pytest.mark.emulator
 def test_a_touch_of_the_other_gpus_memory_is_noticed(emulated, monkeypatch):
     """Planted: a step gets the other GPU's array, without a link."""
-    from cualex.plan.buffers import Operand
+    from cualex.layers.maps import Operand
     from tests.emulator import EmulationError
 
     made = parameters(emulated(), "cuda:0,cuda:1")

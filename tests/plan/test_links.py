@@ -7,8 +7,8 @@ import pytest
 
 from cualex import networks
 from cualex.layers import Conv, Reading
+from cualex.layers.maps import Maps, Operand
 from cualex.plan import Plan, links
-from cualex.plan.buffers import Maps, Operand
 from cualex.plan.builder import Builder
 from cualex.weights import initial
 from cualex.weights.parameters import Parameters

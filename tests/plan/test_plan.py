@@ -150,3 +150,18 @@ def test_operations_are_those_of_the_layers():
     plan = small_alexnet.plan(made, "infer")
     adds = sum(s.layer.multiply_adds(s.reading.shape) * s.towers for s in made.network.stages())
     assert sum(step.operations for step in plan.steps) == 2 * adds * small_alexnet.BATCH
+
+
+def test_a_device_runs_all_steps_of_a_layer_before_the_next_device_does():
+    plan = small_alexnet.plan(small_alexnet.parameters("cpu,cpu"))
+    backward = [step for step in plan.steps if step.layers[0] == "conv4" and step.kind == "backward"]
+    each = ["conv.input_gradient", "conv.weight_gradient"]
+    assert [(step.place, step.function) for step in backward] == [(place, name) for place in (0, 1) for name in each]
+
+
+def test_a_released_plan_refuses_to_run():
+    plan = small_alexnet.plan(small_alexnet.parameters(), "infer")
+    step = plan.steps[0]
+    plan.release()
+    with pytest.raises(RuntimeError, match="a step belongs to a plan, which was released or is not ready"):
+        step.run()

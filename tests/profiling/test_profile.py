@@ -26,7 +26,7 @@ from cualex.profiling.table import Profile, summarise
 from tests.support import small_alexnet
 
 BATCH = 3
-HOST = SimpleNamespace(SLOTS=())
+HOST = SimpleNamespace(slots=())
 ROOF = Roofline(16e9, 2e9, "by hand")
 fast = functools.partial(profiles.profile, side=32, copied=2**12)
 

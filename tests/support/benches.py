@@ -35,7 +35,7 @@ class Bench:
 
     def put_input(self, values, dtype):
         """Return an array of an input's values; where there are slots, the last has them and the others rubbish."""
-        values, slots = np.asarray(values, dtype), self.engine.SLOTS
+        values, slots = np.asarray(values, dtype), self.engine.slots
         array = np.empty((*slots, *values.shape), dtype)
         array[:] = values.max(initial=0) - values if slots else values
         array[tuple(count - 1 for count in slots)] = values
@@ -48,7 +48,7 @@ class Bench:
 
     def saved(self, kind, x, y):
         """Return room for what a step of this kind keeps for its backward pass, or None."""
-        saves = self.engine.SAVES.get(kind)
+        saves = self.engine.saves.get(kind)
         if saves is None:
             return None
         return self.empty((x if saves.like == "input" else y).shape, saves.dtype)
@@ -65,7 +65,7 @@ class Bench:
 
     def begin(self, **numbers):
         """Start a step, whose inputs are in the slot of `put_input`; return its control."""
-        control = Control(slot=max(0, sum(self.engine.SLOTS) - 1), **numbers)
+        control = Control(slot=max(0, sum(self.engine.slots) - 1), **numbers)
         self.device.begin(control)
         return control
 

@@ -6,7 +6,8 @@ no border here: a convolution is told its padding.
 
 import numpy as np
 
-from cualex.engine import Saved
+from cualex.devices.cuda import CudaDevice
+from cualex.engine.contract import Engine, Saved
 from cualex.engine.cuda import (
     activation,
     averagepool,
@@ -26,36 +27,27 @@ from cualex.engine.cuda import (
     update,
 )
 
-FUSES = {("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")}
-# Whose backward step can take the ReLU below it as well.
-TAKES_RELU = {"batchnorm", "conv", "lrn", "maxpool", "spatial_lrn"}
-SAVES = {
-    "maxpool": Saved("choice", like="output", dtype=np.uint8),
-    "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
-}
-BORDERS = False  # whether maps are stored inside a border of zeros
-SLOTS = (2,)  # the axes that inputs have before their own: a batch is loaded while another is computed
-
-__all__ = [
-    "BORDERS",
-    "FUSES",
-    "SAVES",
-    "SLOTS",
-    "TAKES_RELU",
-    "activation",
-    "averagepool",
-    "batchnorm",
-    "conv",
-    "crop",
-    "dense",
-    "dropout",
-    "exchange",
-    "grey",
-    "lrn",
-    "maxpool",
-    "relu",
-    "softmax",
-    "spatial_lrn",
-    "statistics",
-    "update",
-]
+ENGINE: Engine[CudaDevice] = Engine(
+    activation=activation,
+    averagepool=averagepool,
+    batchnorm=batchnorm,
+    conv=conv,
+    crop=crop,
+    dense=dense,
+    dropout=dropout,
+    exchange=exchange,
+    grey=grey,
+    lrn=lrn,
+    maxpool=maxpool,
+    relu=relu,
+    softmax=softmax,
+    spatial_lrn=spatial_lrn,
+    statistics=statistics,
+    update=update,
+    saves={
+        "maxpool": Saved("choice", like="output", dtype=np.uint8),
+        "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
+    },
+    borders=False,
+    slots=(2,),  # a batch is loaded while another is computed
+)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine import activations
 from cualex.engine.host.chunks import each_piece
 
 
-def forward(device, x, y, *, function) -> None:
-    """Apply the function; arrays are (towers, pictures, ...)."""
+def forward(device: HostDevice, x: np.ndarray, y: np.ndarray, *, function: str) -> None:
+    """Apply the function; arrays are (towers, images, ...)."""
     found = activations.find(function)
 
     def task(own, scratch):
@@ -16,7 +17,7 @@ def forward(device, x, y, *, function) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, y, dy, dx, *, function) -> None:
+def backward(device: HostDevice, y: np.ndarray, dy: np.ndarray, dx: np.ndarray, *, function: str) -> None:
     """Multiply the gradient by the derivative; `dx` may be `dy` itself."""
     found = activations.find(function)
 

@@ -3,16 +3,17 @@
     y[p, q] = mean over r, s of x[p*stride + r, q*stride + s],    r, s < size
 
 A window that reaches beyond the end of x is the mean of the values that it has; how many windows there are, y says.
-Both passes take one axis after the other. Arrays are (towers, pictures, rows, columns, channels).
+Both passes take one axis after the other. Arrays are (towers, images, rows, columns, channels).
 """
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
 from cualex.engine.host.strided_views import first, taps
 
 
-def forward(device, x, y, *, size, stride) -> None:
+def forward(device: HostDevice, x: np.ndarray, y: np.ndarray, *, size: int, stride: int) -> None:
     """Take the mean of each window."""
     counts = _counts(x, y, size, stride)
 
@@ -26,7 +27,7 @@ def forward(device, x, y, *, size, stride) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, dy, dx, *, size, stride) -> None:
+def backward(device: HostDevice, dy: np.ndarray, dx: np.ndarray, *, size: int, stride: int) -> None:
     """Give every value its share of the gradients of its windows."""
     counts = _counts(dx, dy, size, stride)
 

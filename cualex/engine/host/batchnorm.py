@@ -1,4 +1,4 @@
-"""Batch normalisation: each channel by its mean and variance over pictures and pixels.
+"""Batch normalisation: each channel by its mean and variance over images and pixels.
 
     y = weight * (x - mean) * r + bias,    r = 1 / sqrt(variance + epsilon)
 
@@ -6,17 +6,30 @@
     dx = weight * r * (dy - dbias / values - (x - mean) * r * dweight / values)
 
 The last two terms are what the batch's own mean and variance add, as each is made of every x. Sums are float64, of
-each piece of pictures and then of the pieces in their order. Squares are summed about the channel's first value, so
-that a mean far from zero costs the variance nothing. Maps are (towers, pictures, rows, columns, channels), all else
+each piece of images and then of the pieces in their order. Squares are summed about the channel's first value, so
+that a mean far from zero costs the variance nothing. Maps are (towers, images, rows, columns, channels), all else
 (towers, channels).
 """
 
 import numpy as np
 
+from cualex.devices.control import Control
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece, pieces
+from cualex.engine.weight_ops import Sink
 
 
-def forward(device, x, weight, bias, y, mean, variance, *, epsilon) -> None:
+def forward(
+    device: HostDevice,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    y: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    *,
+    epsilon: float,
+) -> None:
     """Write the batch's mean and biased variance, and normalise by them."""
     pivot = x[:, 0, 0, 0].astype(np.float64)
 
@@ -31,7 +44,17 @@ def forward(device, x, weight, bias, y, mean, variance, *, epsilon) -> None:
     infer(device, x, weight, bias, mean, variance, y, epsilon=epsilon)
 
 
-def infer(device, x, weight, bias, mean, variance, y, *, epsilon) -> None:
+def infer(
+    device: HostDevice,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    y: np.ndarray,
+    *,
+    epsilon: float,
+) -> None:
     """Normalise by a mean and a variance that are given."""
     scale = (weight * _reciprocal(variance, epsilon)).astype(x.dtype)
 
@@ -44,7 +67,20 @@ def infer(device, x, weight, bias, mean, variance, y, *, epsilon) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsilon, relu=False) -> None:
+def backward(
+    device: HostDevice,
+    x: np.ndarray,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray | None,
+    sink: Sink,
+    bias_sink: Sink,
+    *,
+    epsilon: float,
+    relu: bool = False,
+) -> None:
     """Write the gradient of the input, and give the sinks those of weight and bias, which they may update.
 
     With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`, or None.
@@ -62,25 +98,36 @@ def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsi
     shift = (dbias / _values(x)).astype(x.dtype)
     slope = (dweight * reciprocal / _values(x)).astype(x.dtype)
 
-    def task(own, scratch):
-        tower = own[0]
-        z = np.subtract(x[own], mean[tower], out=scratch("normalised", x[own].shape, x.dtype))
-        z *= slope[tower]
-        z += shift[tower]
-        np.subtract(dy[own], z, out=z)
-        z *= scale[tower]
-        if relu:
-            z *= np.greater(x[own], 0, out=scratch("positive", z.shape, bool))
-        np.copyto(dx[own], z)
-
     if dx is not None:
+
+        def task(own, scratch):
+            tower = own[0]
+            z = np.subtract(x[own], mean[tower], out=scratch("normalised", x[own].shape, x.dtype))
+            z *= slope[tower]
+            z += shift[tower]
+            np.subtract(dy[own], z, out=z)
+            z *= scale[tower]
+            if relu:
+                z *= np.greater(x[own], 0, out=scratch("positive", z.shape, bool))
+            np.copyto(dx[own], z)
+
         each_piece(device, task, x)
     for tower in range(len(x)):
         sink(tower, dweight[tower].astype(x.dtype))
         bias_sink(tower, dbias[tower].astype(x.dtype))
 
 
-def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False) -> None:
+def backward_frozen(
+    device: HostDevice,
+    x: np.ndarray,
+    weight: np.ndarray,
+    variance: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    epsilon: float,
+    relu: bool = False,
+) -> None:
     """Write the gradient of the input where mean and variance are given, and none of its own; `dx` may be `dy`."""
     scale = (weight * _reciprocal(variance, epsilon)).astype(x.dtype)
 
@@ -93,7 +140,16 @@ def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False)
     each_piece(device, task, x)
 
 
-def average(device, batch_mean, batch_variance, mean, variance, *, momentum, control) -> None:
+def average(
+    device: HostDevice,
+    batch_mean: np.ndarray,
+    batch_variance: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    *,
+    momentum: float,
+    control: Control,
+) -> None:
     """Move the running averages towards the batch's, unless its loss was not finite or a number overflowed."""
     if not control.finite:
         return
@@ -108,7 +164,7 @@ def average(device, batch_mean, batch_variance, mean, variance, *, momentum, con
 
 
 def _sums(device, x, terms) -> np.ndarray:
-    """Sum the two arrays that `terms(own, scratch)` yields of each piece, over pictures and pixels.
+    """Sum the two arrays that `terms(own, scratch)` yields of each piece, over images and pixels.
 
     Return float64 (2, towers, channels).
     """

@@ -6,7 +6,7 @@ VALUES = 300_000  # of a map: enough to compute for longer than handing over tak
 
 
 def pieces(maps) -> list[tuple[int, slice]]:
-    """Cut maps (towers, pictures, ...) into runs of pictures of one tower, of about `VALUES` values or one picture."""
+    """Cut maps (towers, images, ...) into runs of images of one tower, of about `VALUES` values or one image."""
     towers, pictures = maps.shape[:2]
     run = max(1, VALUES // math.prod(maps.shape[2:]))
     return [(tower, slice(n, n + run)) for tower in range(towers) for n in range(0, pictures, run)]

@@ -1,26 +1,43 @@
-"""Convolution as matrix products over columns of windows, a few pictures at a time.
+"""Convolution as matrix products over columns of windows, a few images at a time.
 
     y[n, p, q, f] = bias[f] + SUM over r, s, c of x[n, p*stride + r, q*stride + s, c] * weight[r, s, c, f]
 
-`x` is a list of maps (pictures, rows, columns, channels) with the `pad` pixels of padding already around them, as a
+`x` is a list of maps (images, rows, columns, channels) with the `pad` pixels of padding already around them, as a
 border of zeros, and with more zeros after them where the last filters reach beyond the end. Where it is shared, every
-tower reads all of them, side by side along the channels; else tower t reads `x[t]`. `y` is (towers, pictures, rows,
+tower reads all of them, side by side along the channels; else tower t reads `x[t]`. `y` is (towers, images, rows,
 columns, filters), the biases (towers, filters), the weights as `filters.py` has them.
 
 Each product is one tower's over a fixed cut of the batch, so the bits do not depend on who computes it, nor on
-whether the towers are in one place or two.
+whether the towers are on one device or two.
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.filters import pack, picture, unpack
 from cualex.engine.host.im2col import cuts, products, tiled
 from cualex.engine.host.sums import LANES, add_in_order, add_product
+from cualex.engine.weight_ops import Sink
 
 __all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
 
 
-def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False) -> None:
+def forward(
+    device: HostDevice,
+    x: list[np.ndarray],
+    weight: np.ndarray,
+    bias: np.ndarray,
+    y: np.ndarray,
+    *,
+    size: int,
+    stride: int = 1,
+    pad: int = 0,
+    groups: int = 1,
+    shared: bool = False,
+    relu: bool = False,
+) -> None:
     """Convolve, add the bias and, with `relu`, set what is negative to zero."""
     towers, pictures, height, width, filters = y.shape
     per_group = filters // groups
@@ -39,14 +56,25 @@ def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shar
             if group == groups - 1:
                 _finish(z, bias[tower], y[tower, cut.pictures, cut.rows], relu, scratch)
 
-    tasks = _deal(parts, towers, shared and len(parts) >= device.workers.count)
-    device.run(lambda i, scratch: task(*tasks[i], scratch), len(tasks))
+    _deal(device, task, parts, towers, shared and len(parts) >= device.workers.count)
 
 
-def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, groups=1, shared=False) -> None:
+def weight_gradient(
+    device: HostDevice,
+    x: list[np.ndarray],
+    dy: np.ndarray,
+    sink: Sink,
+    bias_sink: Sink,
+    *,
+    size: int,
+    stride: int = 1,
+    pad: int = 0,
+    groups: int = 1,
+    shared: bool = False,
+) -> None:
     """Give `sink` the gradient of each tower's and group's weights, `bias_sink` that of each tower's biases.
 
-    The pictures are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
+    The images are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
     """
     towers, pictures, height, width, filters = dy.shape
     per_group = filters // groups
@@ -77,12 +105,23 @@ def weight_gradient(device, x, dy, sink, bias_sink, *, size, stride=1, pad=0, gr
         if group == 0:
             bias_sink(tower, add_in_order(bias_sums[:, tower]))
 
-    tasks = _deal(range(lanes), towers, shared)
-    device.run(lambda i, scratch: lane(*tasks[i], scratch), len(tasks))
+    _deal(device, lane, range(lanes), towers, shared)
     device.grid(add_up, towers, groups)
 
 
-def input_gradient(device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, shared=False, relu_of=None) -> None:
+def input_gradient(
+    device: HostDevice,
+    dy: np.ndarray,
+    weight: np.ndarray,
+    dx: list[np.ndarray],
+    *,
+    size: int,
+    stride: int = 1,
+    pad: int = 0,
+    groups: int = 1,
+    shared: bool = False,
+    relu_of: list[np.ndarray] | None = None,
+) -> None:
     """Write the gradient of the input, without its border: what each window gives, added up where windows overlap.
 
     `dx` is a list as `x` is. What several towers read gets the sum over the towers. Where `relu_of` gives the
@@ -127,18 +166,18 @@ def input_gradient(device, dy, weight, dx, *, size, stride=1, pad=0, groups=1, s
                 positive = scratch("positive", target.shape, bool)
                 target *= np.greater(relu_of[source][part], 0, out=positive)
 
-    tasks = _deal(parts, towers, shared)
+    _deal(device, task, parts, towers, shared)
+
+
+def _deal(device: HostDevice, task: Callable[..., None], parts: Sequence, towers: int, together: bool) -> None:
+    """Run `task(part, towers, scratch)` for each part of the batch, with all towers together, or one tower each."""
+    everyone = tuple(range(towers))
+    tasks = [(part, own) for part in parts for own in ([everyone] if together else [(t,) for t in everyone])]
     device.run(lambda i, scratch: task(*tasks[i], scratch), len(tasks))
 
 
-def _deal(parts, towers, together) -> list:
-    """Make the tasks: a part of the batch with all towers together, or with one tower each."""
-    everyone = tuple(range(towers))
-    return [(part, own) for part in parts for own in ([everyone] if together else [(t,) for t in everyone])]
-
-
 def _finish(z, bias, target, relu, scratch) -> None:
-    """Add the bias to a product and put it in its place."""
+    """Add the bias to a product and write it to `target`."""
     pictures, rows, width, _ = target.shape
     z = z.reshape(pictures, rows, -1)
     z += tiled(scratch, bias, width)

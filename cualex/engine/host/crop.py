@@ -1,18 +1,34 @@
-"""From stored pictures to what the first layer reads: crop, mirror, subtract the mean picture."""
+"""From stored images to what the first layer reads: crop, mirror, subtract the mean image."""
 
 import numpy as np
 
-# Of a picture, that go through all steps together: they fit a core's own cache, with the mean beside them.
+from cualex.devices.control import Control
+from cualex.devices.host import HostDevice
+
+# Of an image, that go through all steps together: they fit a core's own cache, with the mean beside them.
 ROWS = 114
 # That a colour is added to at a time: calls for runs of one row would take as long as the additions.
 RUN = 6
 
 
-def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None) -> None:
-    """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
+def forward(
+    device: HostDevice,
+    pictures: np.ndarray,
+    views: np.ndarray,
+    colours: np.ndarray,
+    mean: np.ndarray,
+    y: np.ndarray,
+    *,
+    crop: int,
+    pad: int = 0,
+    scale: float | tuple[float, float, float] = 1.0,
+    centred: bool = False,
+    control: Control | None = None,
+) -> None:
+    """Write y = scale * crop of (image + colour - mean), mirrored left to right where a view says so.
 
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); colours (n, 3), added to the whole
-    picture; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that
+    image; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that
     of the difference: the mean is taken at the crop, then both are turned. RGB from 0 to 255. When `centred`, the
     centre of the mean is taken instead, whatever the view, and not turned. `scale` is a number, or one a colour.
 
@@ -21,10 +37,11 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
     width = mean.shape[1]
     row, column = ((side - crop) // 2 for side in mean.shape[:2])
     middle = mean[row : row + crop, column : column + crop]
-    turned = np.ascontiguousarray(middle[:, ::-1]) if centred else None  # turned back with the picture
+    turned = np.ascontiguousarray(middle[:, ::-1]) if centred else middle  # turned back with the image
     scaled = np.ndim(scale) > 0 or scale != 1
     factors = np.tile(np.asarray(scale, y.dtype), (width, 1)) if np.ndim(scale) else scale
-    shifts, shifted = np.repeat(colours[:, None], width, axis=1), colours.any(axis=1)  # runs of three would be slow
+    shifts = np.repeat(colours[:, None], width, axis=1)  # runs of three would be slow
+    shifted = np.logical_or.reduce(colours, axis=1)
     corners = views.tolist()
 
     def task(n, scratch):

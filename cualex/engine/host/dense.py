@@ -2,16 +2,18 @@
 
     y[n, o] = bias[o] + SUM over i of x[n, i] * weight[i, o]
 
-`x` is a list of (pictures, inputs). Where it is shared, every tower reads all of them, one after the other; else
-tower t reads `x[t]`. `y` is (towers, pictures, outputs), the weights (towers, inputs, outputs) with the inputs in
+`x` is a list of (images, inputs). Where it is shared, every tower reads all of them, one after the other; else
+tower t reads `x[t]`. `y` is (towers, images, outputs), the weights (towers, inputs, outputs) with the inputs in
 the order (source, row, column, channel), the biases (towers, outputs).
 """
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.sums import LANES, add_in_order, add_product
+from cualex.engine.weight_ops import Sink
 
-ALONE, SEVERAL = 1024, 512  # rows of a block in the forward pass, at most: of one picture, and of more
+ALONE, SEVERAL = 1024, 512  # rows of a block in the forward pass, at most: of one image, and of more
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
 # Rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache.
 UPDATED = 64
@@ -34,10 +36,19 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
     return np.ascontiguousarray(parts.transpose(0, 5, 1, 4, 2, 3)).reshape(towers * outputs, inputs)
 
 
-def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
+def forward(
+    device: HostDevice,
+    x: list[np.ndarray],
+    weight: np.ndarray,
+    bias: np.ndarray,
+    y: np.ndarray,
+    *,
+    shared: bool = False,
+    relu: bool = False,
+) -> None:
     """Multiply, add the bias and, with `relu`, set what is negative to zero.
 
-    By whole rows of the weights, as they lie in memory: for a few pictures it takes as long as reading them. The rows
+    By whole rows of the weights, as they lie in memory: for a few images it takes as long as reading them. The rows
     are dealt to `LANES` partial sums, neighbours together, which are then added in their order.
     """
     towers, inputs, outputs = weight.shape
@@ -61,7 +72,17 @@ def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     np.copyto(y, z)
 
 
-def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
+def backward(
+    device: HostDevice,
+    x: list[np.ndarray],
+    weight: np.ndarray,
+    dy: np.ndarray,
+    dx: list[np.ndarray] | None,
+    sink: Sink | None = None,
+    bias_sink: Sink | None = None,
+    *,
+    shared: bool = False,
+) -> None:
     """Write the input's gradient and give the sinks those of weights and biases, in one pass over the weights.
 
     A block of weights is read once: for `dx`, from the weights as they are, and then by the sink, which may
@@ -98,8 +119,9 @@ def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=Fal
                 sink((tower, slice(start, start + len(part))), part)
 
     device.run(task, len(blocks))
-    for tower in range(towers if bias_sink else 0):
-        bias_sink(tower, dy[tower].sum(0))
+    if bias_sink is not None:
+        for tower in range(towers):
+            bias_sink(tower, dy[tower].sum(0))
 
 
 def _side_by_side(device, x) -> np.ndarray:

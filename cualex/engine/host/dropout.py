@@ -1,16 +1,30 @@
-"""Dropout with masks from Philox; the elements are numbered (picture, tower, feature) over the whole batch.
+"""Dropout with masks from Philox; the elements are numbered (image, tower, feature) over the whole batch.
 
-Arrays are (towers, pictures, ..., features) of the towers on this place.
+Arrays are (towers, images, ..., features) of the towers on this device.
 """
 
 import numpy as np
 
+from cualex.devices.control import Control
+from cualex.devices.host import HostDevice
 from cualex.random.philox import DROPOUT, words
 
-PICTURES = 4  # pictures whose mask is drawn at a time
+PICTURES = 4  # images whose mask is drawn at a time
 
 
-def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, control) -> None:
+def forward(
+    device: HostDevice,
+    x: np.ndarray,
+    y: np.ndarray,
+    mask: np.ndarray,
+    *,
+    keep: float,
+    factor: float,
+    layer: int,
+    towers: int,
+    first_tower: int,
+    control: Control,
+) -> None:
     """Write y = x * mask * factor and the mask; a unit is kept where its word is below keep * 2^32.
 
     One worker does it: drawing is many short calls, and those of two would take longer, waiting for each other.
@@ -23,7 +37,7 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
         row = towers * features
         for first in range(0, pictures, PICTURES):
             last = min(first + PICTURES, pictures)
-            begin = (control.part * pictures + first) * row  # in the parts of a batch the pictures are numbered on
+            begin = (control.part * pictures + first) * row  # in the parts of a batch the images are numbered on
             drawn = words(control.seed, DROPOUT, layer, control.step, (last - first) * row, first=begin)
             kept = (drawn < limit).reshape(last - first, towers, *x.shape[2:])
             for tower in range(here):
@@ -37,7 +51,17 @@ def forward(device, x, y, mask, *, keep, factor, layer, towers, first_tower, con
 
 
 def backward(
-    device, mask, dy, dx, *, factor, keep=None, layer=None, towers=None, first_tower=None, control=None
+    device: HostDevice,
+    mask: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    factor: float,
+    keep: float | None = None,
+    layer: int | None = None,
+    towers: int | None = None,
+    first_tower: int | None = None,
+    control: Control | None = None,
 ) -> None:
     """Write dx = dy * mask * factor; `dx` may be `dy`. The mask is kept, so nothing is drawn again."""
     np.multiply(dy, mask, out=dx)
@@ -45,6 +69,6 @@ def backward(
         dx *= factor
 
 
-def infer(device, x, y, *, factor) -> None:
+def infer(device: HostDevice, x: np.ndarray, y: np.ndarray, *, factor: float) -> None:
     """Write y = x * factor."""
     np.multiply(x, factor, out=y)

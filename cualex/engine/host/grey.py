@@ -1,14 +1,15 @@
-"""Grey pictures: y = 0.299 red + 0.587 green + 0.114 blue."""
+"""Grey images: y = 0.299 red + 0.587 green + 0.114 blue."""
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
-def forward(device, x, y) -> None:
-    """Add the colours up: x (pictures, rows, columns, 3), y (towers, pictures, rows, columns, 1)."""
+def forward(device: HostDevice, x: np.ndarray, y: np.ndarray) -> None:
+    """Add the colours up: x (images, rows, columns, 3), y (towers, images, rows, columns, 1)."""
 
     def task(own, scratch):
         picture, target = x[own[1]], y[(*own, ..., 0)]

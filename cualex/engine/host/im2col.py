@@ -13,7 +13,7 @@ GRADIENT_BYTES = 6 << 20  # the same in the backward pass, where each product ha
 
 @dataclass(frozen=True)
 class Cut:
-    """A run of pictures, and of rows of their output."""
+    """A run of images, and of rows of their output."""
 
     pictures: slice
     rows: slice
@@ -26,7 +26,7 @@ class Cut:
 def cuts(pictures: int, rows: int, row_bytes: int, *, backward: bool = False) -> list[Cut]:
     """Cut a batch so that the columns of each part stay below `COLUMN_BYTES`, or `GRADIENT_BYTES`.
 
-    Parts are whole pictures, several where they fit; in the forward pass a picture too large alone is cut by rows.
+    Parts are whole images, several where they fit; in the forward pass an image too large alone is cut by rows.
     """
     fit = (GRADIENT_BYTES if backward else COLUMN_BYTES) // (rows * row_bytes)
     if fit or backward:
@@ -40,7 +40,7 @@ def cuts(pictures: int, rows: int, row_bytes: int, *, backward: bool = False) ->
 
 
 def columns(sources, rows, width, size, stride, group, groups, scratch) -> np.ndarray:
-    """Copy the windows of one group's channels: (pictures * rows * width, sources * size * size * channels)."""
+    """Copy the windows of one group's channels: (images * rows * width, sources * size * size * channels)."""
     n, channels = len(sources[0]), sources[0].shape[3] // groups
     cols = scratch("columns", (n, rows, width, len(sources), size, size * channels), sources[0].dtype)
     for s, maps in enumerate(sources):
@@ -60,7 +60,7 @@ def products(reads, towers, groups, rows, width, size, stride, scratch) -> Itera
 
     `reads` maps a tower to the list of maps that it reads.
     """
-    cols = None
+    cols: np.ndarray
     for tower in towers:
         same = tower != towers[0] and groups == 1
         for group in range(groups):

@@ -8,20 +8,31 @@ The window stays inside a tower's channels. Where k = 0 and it is all zero, y is
 product with a band matrix. `saved` keeps for the backward pass what makes it cheap: the root s^(1/4) at the paper's
 beta of 3/4, of which all else is a power, and s itself at any other beta.
 
-Arrays are (towers, pictures, rows, columns, channels).
+Arrays are (towers, images, rows, columns, channels).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host import maxpool
 from cualex.engine.host.chunks import each_piece
 
 BLOCK = 32  # channels whose window sums one product makes
 
 
-def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
+def forward(
+    device: HostDevice,
+    x: np.ndarray,
+    y: np.ndarray,
+    saved: np.ndarray | None,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+) -> None:
     """Normalise; `saved` may be None."""
     window = _Window.over(x, n, alpha)
 
@@ -31,7 +42,19 @@ def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
+def backward(
+    device: HostDevice,
+    x: np.ndarray,
+    saved: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    relu: bool = False,
+) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
     window = _Window.over(x, n, 2 * alpha * beta)
 
@@ -42,7 +65,19 @@ def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None
     each_piece(device, task, x)
 
 
-def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> None:
+def forward_pooled(
+    device: HostDevice,
+    x: np.ndarray,
+    y: np.ndarray,
+    saved: np.ndarray | None,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    size: int,
+    stride: int,
+) -> None:
     """Normalise and take the maximum of windows; the normalised maps are never stored."""
     window = _Window.over(x, n, alpha)
 
@@ -54,7 +89,22 @@ def forward_pooled(device, x, y, saved, *, n, k, alpha, beta, size, stride) -> N
     each_piece(device, task, x)
 
 
-def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, stride, relu=False) -> None:
+def backward_pooled(
+    device: HostDevice,
+    x: np.ndarray,
+    saved: np.ndarray,
+    y: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    size: int,
+    stride: int,
+    relu: bool = False,
+) -> None:
     """Write the gradient of the input from that of the pooled maps, in one step.
 
     With `relu` what the pooling gives is zero where x is, and so is then all the rest.
@@ -107,7 +157,7 @@ def to_beta(saved, beta, power) -> np.ndarray:
 
 
 def normalise(x, y, saved, window, k, beta, scratch) -> None:
-    """Normalise some pictures of one tower, (pictures, rows, columns, channels); y is work space until the end."""
+    """Normalise some images of one tower, (images, rows, columns, channels); y is work space until the end."""
     s = window.sums(np.multiply(x, x, out=y), scratch)
     s += k
     if k == 0:
@@ -122,7 +172,7 @@ def normalise(x, y, saved, window, k, beta, scratch) -> None:
 
 
 def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
-    """Take some pictures of one tower back through the normalisation; the window holds 2 alpha beta.
+    """Take some images of one tower back through the normalisation; the window holds 2 alpha beta.
 
     `power` is s^beta, and is used up; `dx` may be `dy`. Few arrays are used, for those stay in the cache.
     """

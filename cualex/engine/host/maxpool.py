@@ -6,16 +6,19 @@ The gradient goes to the first maximum in the order of reading (rows, then colum
 Windows that reach beyond the end of x have fewer values: how many windows there are, y says.
 The forward pass takes the rows of a window first, in runs of whole rows, and then its columns, of which fewer are
 left. The backward pass takes the columns first, so that the first maximum is found. Rows and columns of x that no
-window reaches get no gradient. Arrays are (towers, pictures, rows, columns, channels).
+window reaches get no gradient. Arrays are (towers, images, rows, columns, channels).
 """
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
 from cualex.engine.host.strided_views import first, taps
 
 
-def forward(device, x, y, saved=None, *, size, stride) -> None:
+def forward(
+    device: HostDevice, x: np.ndarray, y: np.ndarray, saved: np.ndarray | None = None, *, size: int, stride: int
+) -> None:
     """Take the maximum of each window; this engine saves nothing for the backward pass."""
 
     def task(own, scratch):
@@ -24,7 +27,18 @@ def forward(device, x, y, saved=None, *, size, stride) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
+def backward(
+    device: HostDevice,
+    x: np.ndarray,
+    saved: np.ndarray,
+    y: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    size: int,
+    stride: int,
+    relu: bool = False,
+) -> None:
     """Give each maximum the gradient of its window; with `relu`, only where x is positive."""
 
     def task(own, scratch):
@@ -34,7 +48,7 @@ def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
 
 
 def pool(x, y, size, stride, scratch) -> None:
-    """Pool some pictures of one tower: (pictures, rows, columns, channels)."""
+    """Pool some images of one tower: (images, rows, columns, channels)."""
     n, rows, _, channels = y.shape
     maxima = scratch("column maxima", (n, rows, x.shape[2], channels), x.dtype)
     _widest(x, maxima, 1, size, stride)
@@ -42,7 +56,7 @@ def pool(x, y, size, stride, scratch) -> None:
 
 
 def unpool(x, y, dy, dx, size, stride, scratch, relu=False) -> None:
-    """Take some pictures of one tower back through the pooling; `dy` stays as it is.
+    """Take some images of one tower back through the pooling; `dy` stays as it is.
 
     A gradient goes to a maximum, and that is positive where y is: so the ReLU below is taken at the size of y.
     """
@@ -73,8 +87,8 @@ def _widest(x, y, axis, size, stride) -> None:
 def _give(x, y, left, dx, axis, size, stride, scratch) -> None:
     """Give the gradient of windows along one axis, which is used up, to the first of their maxima.
 
-    The first `stride` places of the windows lie side by side and are written; the places after them belong to a
-    neighbour as well and are added to. A window's last place gets what is left: some place has the maximum.
+    The first `stride` positions of the windows lie side by side and are written; the positions after them belong to a
+    neighbour as well and are added to. A window's last position gets what is left: some position has the maximum.
     """
     count = y.shape[axis]
     dx[(*(slice(None),) * axis, slice(count * stride if size >= stride else 0, None))] = 0

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
 
 
-def forward(device, x, y) -> None:
-    """Set what is negative to zero; arrays are (towers, pictures, ...)."""
+def forward(device: HostDevice, x: np.ndarray, y: np.ndarray) -> None:
+    """Set what is negative to zero; arrays are (towers, images, ...)."""
 
     def task(own, scratch):
         np.maximum(x[own], 0, out=y[own])
@@ -14,7 +15,7 @@ def forward(device, x, y) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, y, dy, dx) -> None:
+def backward(device: HostDevice, y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     """Pass the gradient on where the output is positive; `dx` may be `dy` itself."""
 
     def task(own, scratch):

@@ -2,13 +2,27 @@
 
 import numpy as np
 
+from cualex.devices.control import Control
+from cualex.devices.host import HostDevice
 
-def forward(device, x, labels, y, dx, sums, *, control, parts=1, class_weights=None) -> None:
-    """Write probabilities `y`, sums (loss, top-1, top-5, counted pictures) and, unless None, the gradient `dx`.
 
-        y = exp(x - max x) / SUM exp(x - max x)       dx = w[label] (y - 1 at the label) / counted pictures / parts
+def forward(
+    device: HostDevice,
+    x: np.ndarray,
+    labels: np.ndarray,
+    y: np.ndarray,
+    dx: np.ndarray | None,
+    sums: np.ndarray,
+    *,
+    control: Control,
+    parts: int = 1,
+    class_weights: np.ndarray | None = None,
+) -> None:
+    """Write probabilities `y`, sums (loss, top-1, top-5, counted images) and, unless None, the gradient `dx`.
 
-    x, y and dx are (1, pictures, classes), labels (pictures,) with -1 where a picture is not counted, sums (4,)
+        y = exp(x - max x) / SUM exp(x - max x)       dx = w[label] (y - 1 at the label) / counted images / parts
+
+    x, y and dx are (1, images, classes), labels (images,) with -1 where an image is not counted, sums (4,)
     in float64. `class_weights` (classes,) are the w of dx, and of the loss -w[label] log y[label]; None: all are 1.
     `control.finite` becomes false when the loss is not finite; in the later of a batch's `parts` it stays so.
     """
@@ -36,7 +50,7 @@ def forward(device, x, labels, y, dx, sums, *, control, parts=1, class_weights=N
 
 
 def rank(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Count the classes that are named before each label: (pictures,).
+    """Count the classes that are named before each label: (images,).
 
     A higher score is named first, among equals the lower class; a score that is not a number is named last, and
     its own class is never right.

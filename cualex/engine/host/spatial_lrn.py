@@ -6,18 +6,29 @@
     dx[p, q] = dy[p, q] / s[p, q]^beta - 2 alpha beta x[p, q] * SUM over i, j of dy[i, j] x[i, j] / s[i, j]^(beta+1)
 
 The window is cut off at the edges. Where k = 0 and it is all zero, y is 0, and so is dx. `saved` is what lrn.py saves.
-Arrays are (towers, pictures, rows, columns, channels).
+Arrays are (towers, images, rows, columns, channels).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
 from cualex.engine.host.lrn import normalise, spread, to_beta
 
 
-def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
+def forward(
+    device: HostDevice,
+    x: np.ndarray,
+    y: np.ndarray,
+    saved: np.ndarray | None,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+) -> None:
     """Normalise; `saved` may be None."""
     window = _Square(n // 2, alpha)
 
@@ -27,7 +38,19 @@ def forward(device, x, y, saved, *, n, k, alpha, beta) -> None:
     each_piece(device, task, x)
 
 
-def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
+def backward(
+    device: HostDevice,
+    x: np.ndarray,
+    saved: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    *,
+    n: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    relu: bool = False,
+) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`."""
     window = _Square(n // 2, 2 * alpha * beta)
 

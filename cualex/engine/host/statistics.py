@@ -1,15 +1,17 @@
 """Sums and counts for the watch on training; they change nothing.
 
 Both leave the last step of their sum to the caller, as the CUDA engine does: a number a part, a count a slice of the
-pictures.
+images.
 """
 
 import numpy as np
 
+from cualex.devices.host import HostDevice
+
 VALUES = 2**16  # of a piece: its absolute values fit a core's cache
 
 
-def absolute_sums(device, values, sums) -> None:
+def absolute_sums(device: HostDevice, values: np.ndarray, sums: np.ndarray) -> None:
     """Sum absolute values: sums float64 (parts,), whose sum is that of |values|; not finite where a value is not."""
     flat, parts = values.reshape(-1), len(sums)
 
@@ -23,8 +25,8 @@ def absolute_sums(device, values, sums) -> None:
     device.run(task, parts)
 
 
-def count_positive(device, y, counts) -> None:
-    """Count what is above zero in each channel of y (towers, pictures, rows, columns, channels).
+def count_positive(device: HostDevice, y: np.ndarray, counts: np.ndarray) -> None:
+    """Count what is above zero in each channel of y (towers, images, rows, columns, channels).
 
     counts: uint32 (slices, towers, channels), to be added up over the slices.
     """

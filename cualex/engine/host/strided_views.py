@@ -1,10 +1,10 @@
-"""The places of a window, each as what all windows along one axis have there."""
+"""The positions of a window, each as what all windows along one axis have there."""
 
 import numpy as np
 
 
 def taps(x: np.ndarray, axis: int, count: int, size: int, stride: int) -> list[np.ndarray]:
-    """Return an array for each place of the windows that any of them has: views of x.
+    """Return an array for each position of the windows that any of them has: views of x.
 
     Where the last windows reach beyond the end, later places have fewer of them: the first ones.
     """

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cualex.devices.control import EPSILON, FIRST, SECOND, Control
+from cualex.devices.host import HostDevice
 
 BLOCK = 1 << 15  # numbers that `apply` takes at a time: with all that goes with them they fit a core's own cache
 
@@ -99,7 +100,7 @@ class Adam:
         return replace(self, weight=weight, first=first, second=second)
 
 
-def apply(device, gradient, sink: Momentum | Adam) -> None:
+def apply(device: HostDevice, gradient: np.ndarray, sink: Momentum | Adam) -> None:
     """Move a parameter by its gradient, which was kept and stays as it is."""
     flat, whole = gradient.reshape(-1), sink.flat()
 

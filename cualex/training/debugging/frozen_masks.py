@@ -44,13 +44,14 @@ class Forward:
     def _run(self, step: Step) -> None:
         """Run a step, or what it comes to when its choices are held."""
         name, arrays = step.layers[0], step.arrays()
-        if step.function not in ("relu.forward", "maxpool.forward"):
+        engine = self.plan.parameters.engine
+        if step.call not in (engine.relu.forward, engine.maxpool.forward):
             step.run()
         elif name not in self._held:
             step.run()
             x, y = arrays["x"], arrays["y"]
-            self._held[name] = y > 0 if step.function == "relu.forward" else _maxima(x, y, **step.numbers)
-        elif step.function == "relu.forward":
+            self._held[name] = y > 0 if step.call is engine.relu.forward else _maxima(x, y, **step.numbers)
+        elif step.call is engine.relu.forward:
             np.multiply(arrays["x"], self._held[name], out=arrays["y"])
         else:
             x, y = arrays["x"], arrays["y"]

@@ -1,0 +1,247 @@
+"""What both engines offer, function by function, for layers without weights: a protocol an operation.
+
+A module of each engine implements each (engine/host/relu.py, engine/cuda/relu.py); weight_ops.py has the others.
+
+*Maps*, and their gradients, are arrays (towers, images, rows, columns, channels) of the device's `dtype`, with the
+towers of one device. Windows are `size` x `size` pixels, `stride` apart; how many there are, y says. Backward functions
+that work "in place" may get `dy` as `dx`; with `relu` they also take the derivative of the ReLU that made x. `saved` is
+what the engine keeps for the backward pass (`Engine.saves`), or None. Arrays come first, then, by name, numbers.
+"""
+
+from typing import Protocol, TypeVar
+
+from cualex.devices.control import Control
+from cualex.devices.runtime import Array
+
+D = TypeVar("D", contravariant=True)
+Maps = Array
+
+
+class CropOps(Protocol[D]):
+    """From stored images to what the first layer reads."""
+
+    def forward(
+        self,
+        device: D,
+        pictures: Array,
+        views: Array,
+        colours: Array,
+        mean: Array,
+        y: Array,
+        *,
+        crop: int,
+        pad: int = ...,
+        scale: float | tuple[float, float, float] = ...,
+        centred: bool = ...,
+        control: Control | None = ...,
+    ) -> None:
+        """Write y = scale * crop of (image + colour - mean), mirrored left to right where a view says so.
+
+        pictures (images, rows, columns, 3) uint8; views (images, 3) int32: row, column, mirror; colours (images, 3)
+        float32; mean (rows, columns, 3) float32, RGB from 0 to 255; y (images, crop, crop, 3), or as `ConvOps.picture`
+        has it. Of an engine with slots, inputs have those axes before their own. centred: the mean's centre is taken
+        for every view, and is not mirrored.
+        """
+
+
+class GreyOps(Protocol[D]):
+    """Grey images."""
+
+    def forward(self, device: D, x: Array, y: Maps) -> None:
+        """Write y = 0.299 red + 0.587 green + 0.114 blue; x (images, rows, columns, 3), y of one channel."""
+
+
+class ReLUOps(Protocol[D]):
+    """Rectified linear units."""
+
+    def forward(self, device: D, x: Maps, y: Maps) -> None:
+        """Write y = max(x, 0)."""
+
+    def backward(self, device: D, y: Maps, dy: Maps, dx: Maps) -> None:
+        """Write dx = dy where y > 0, else 0; in place."""
+
+
+class ActivationOps(Protocol[D]):
+    """Other activations, by name: engine/activations.py has the table."""
+
+    def forward(self, device: D, x: Maps, y: Maps, *, function: str) -> None:
+        """Write y = f(x)."""
+
+    def backward(self, device: D, y: Maps, dy: Maps, dx: Maps, *, function: str) -> None:
+        """Write dx = dy f'(x), the derivative taken from y; in place."""
+
+
+class NormaliseOps(Protocol[D]):
+    """Local response normalisation: y = x / (k + alpha * SUM of squares of n neighbours)^beta."""
+
+    def forward(
+        self, device: D, x: Maps, y: Maps, saved: Maps | None, *, n: int, k: float, alpha: float, beta: float
+    ) -> None:
+        """Write y and `saved`."""
+
+    def backward(
+        self,
+        device: D,
+        x: Maps,
+        saved: Maps,
+        dy: Maps,
+        dx: Maps,
+        *,
+        n: int,
+        k: float,
+        alpha: float,
+        beta: float,
+        relu: bool = ...,
+    ) -> None:
+        """Write dx; in place."""
+
+
+class LRNOps(NormaliseOps[D], Protocol[D]):
+    """Local response normalisation across channels, alone and together with the max-pooling above it."""
+
+    def forward_pooled(
+        self,
+        device: D,
+        x: Maps,
+        y: Maps,
+        saved: Maps | None,
+        *,
+        n: int,
+        k: float,
+        alpha: float,
+        beta: float,
+        size: int,
+        stride: int,
+    ) -> None:
+        """Write y, the pooled maps, and `saved`; the bits are those of the two functions."""
+
+    def backward_pooled(
+        self,
+        device: D,
+        x: Maps,
+        saved: Maps,
+        y: Maps,
+        dy: Maps,
+        dx: Maps,
+        *,
+        n: int,
+        k: float,
+        alpha: float,
+        beta: float,
+        size: int,
+        stride: int,
+        relu: bool = ...,
+    ) -> None:
+        """Write dx from y and dy, the pooled maps and their gradient."""
+
+
+class MaxPoolOps(Protocol[D]):
+    """Max-pooling; among equal values the first in the order of reading is the maximum."""
+
+    def forward(self, device: D, x: Maps, y: Maps, saved: Maps | None, *, size: int, stride: int) -> None:
+        """Write the maximum of each window, and `saved`."""
+
+    def backward(
+        self,
+        device: D,
+        x: Maps,
+        saved: Maps,
+        y: Maps,
+        dy: Maps,
+        dx: Maps,
+        *,
+        size: int,
+        stride: int,
+        relu: bool = ...,
+    ) -> None:
+        """Write dx: each maximum gets the gradient of its windows."""
+
+
+class AveragePoolOps(Protocol[D]):
+    """Average pooling; a window cut off at the end of x is divided by the values that it has."""
+
+    def forward(self, device: D, x: Maps, y: Maps, *, size: int, stride: int) -> None:
+        """Write the mean of each window."""
+
+    def backward(self, device: D, dy: Maps, dx: Maps, *, size: int, stride: int) -> None:
+        """Write dx: each value gets an equal share of the gradients of its windows."""
+
+
+class DropoutOps(Protocol[D]):
+    """Dropout: a mask of 0 and 1 from Philox, numbered (image, tower, feature) over the batch and all `towers`."""
+
+    def forward(
+        self,
+        device: D,
+        x: Maps,
+        y: Maps,
+        mask: Maps,
+        *,
+        keep: float,
+        factor: float,
+        layer: int,
+        towers: int,
+        first_tower: int,
+        control: Control,
+    ) -> None:
+        """Write y = x * mask * factor, and the mask unless None; a unit is kept with the probability `keep`."""
+
+    def backward(
+        self,
+        device: D,
+        mask: Maps,
+        dy: Maps,
+        dx: Maps,
+        *,
+        keep: float,
+        factor: float,
+        layer: int,
+        towers: int,
+        first_tower: int,
+        control: Control,
+    ) -> None:
+        """Write dx = dy * mask * factor; in place."""
+
+    def infer(self, device: D, x: Maps, y: Maps, *, factor: float) -> None:
+        """Write y = x * factor; in place."""
+
+
+class SoftmaxOps(Protocol[D]):
+    """Softmax with cross-entropy."""
+
+    def forward(
+        self,
+        device: D,
+        x: Array,
+        labels: Array,
+        y: Array,
+        dx: Array | None,
+        sums: Array,
+        *,
+        control: Control,
+        parts: int = ...,
+        class_weights: Array | None = ...,
+    ) -> None:
+        """Write probabilities, the sums and, unless None, the gradient of the mean loss divided by `parts`.
+
+        x, y, dx (1, images, classes); labels (images,) int32, -1 for an image that is not counted; sums (4,) float64:
+        loss, top-1, top-5, counted images; class_weights (classes,). `control.finite` turns false after a loss of NaN
+        or Inf.
+        """
+
+
+class ExchangeOps(Protocol[D]):
+    """Gradients that come from several devices."""
+
+    def add(self, device: D, x: Maps, y: Maps) -> None:
+        """Add x to y."""
+
+
+class StatisticsOps(Protocol[D]):
+    """Sums and counts for those who watch a training; no layer calls them."""
+
+    def absolute_sums(self, device: D, values: Array, sums: Array) -> None:
+        """Write float64 sums (parts,), which add up to SUM |values|."""
+
+    def count_positive(self, device: D, y: Maps, counts: Array) -> None:
+        """Write uint32 counts (slices, towers, channels), which add up to how many values are above 0."""
