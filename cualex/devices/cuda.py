@@ -23,7 +23,7 @@ FINITE = 12  # the place of that word in struct Control, the last
 
 
 class CudaDevice:
-    """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh), the GPU's best if None."""
+    """Compute on one GPU with our kernels; `precision` says how (kernels/common/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
     # Updates queued before the result of the first is asked for, so that the GPU never waits. After a loss that is no
@@ -140,7 +140,7 @@ class CudaDevice:
             self.runtime.launch(self.stream, each)
 
     def begin(self, control: Control) -> None:
-        """Wait for the inputs, and hand the numbers of this step to the kernels: struct Control of control.cuh."""
+        """Wait for the inputs, and upload this step's numbers: struct Control of kernels/common/control.cuh."""
         self.runtime.wait(self.stream, self.runtime.record(self.loading))
         words = control_words(control)
         if control.part:  # what the loss of the parts before was is for the device to say

@@ -23,7 +23,7 @@ def launch_text(
     found = re.search(SIGNATURE, text)
     if found is None:
         raise ValueError("the text holds no kernel")
-    kernel = parse(found.group(1), text)
+    (kernel,) = parse(f"{found.group(1)}.cu", text).values()
     return Launch(kernel, tuple(arguments), (*grid, 1, 1)[:3], block, shared, constants)
 
 

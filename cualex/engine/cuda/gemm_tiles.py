@@ -37,7 +37,7 @@ class Tiles:
         return -(-rows // self.rows) * -(-columns // self.columns)
 
     def shared(self, a_along: bool, b_along: bool, chunk: int) -> int:
-        """Return the bytes of the ring; `chunk` is the number of values in 16 bytes (kernels/tile.cuh)."""
+        """Return the bytes of the ring; `chunk` is the number of values in 16 bytes (kernels/gemm_tile.cuh)."""
         return 16 * self.stages * (self._chunks(self.rows, a_along, chunk) + self._chunks(self.columns, b_along, chunk))
 
     def _chunks(self, outer: int, along: bool, chunk: int) -> int:
