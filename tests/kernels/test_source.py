@@ -53,7 +53,7 @@ def launch(x=None, y=None, control=None, first=None, constants=CONSTANTS, **shap
     y = np.zeros((2, 3), np.uint16) if y is None else y
     first = np.uint32(1) if first is None else first
     shape = {"grid": (4,), "block": 128, **shape}
-    return kernels.launch("toy", (x, y, control, first), constants=constants, **shape)
+    return kernels.Launch.of("toy", (x, y, control, first), constants=constants, **shape)
 
 
 def test_a_kernel_is_read_out_of_its_file(folder):
@@ -128,7 +128,7 @@ def test_the_type_of_a_value_follows_the_precision(folder):
 
 def test_the_number_of_arguments_is_checked(folder):
     with pytest.raises(TypeError, match="expected 4 arguments, got 1"):
-        kernels.launch("toy", (np.zeros(3, np.uint16),), grid=(1,), block=32, constants=CONSTANTS)
+        kernels.Launch.of("toy", (np.zeros(3, np.uint16),), grid=(1,), block=32, constants=CONSTANTS)
 
 
 @pytest.mark.parametrize("shape", [{"grid": (0,)}, {"block": 1025}, {"block": 0}])
