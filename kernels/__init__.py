@@ -1,9 +1,14 @@
-"""The one door to CUDA: kernels are found by name, checked against their source, compiled and launched here.
+"""CUDA kernels: found by name in the .cu files, checked against their source, compiled, and launched.
 
-    launch = kernels.launch("relu_forward", (x, y), grid=(64, 1, 1), block=256, constants={...})
+A launch takes three hops, from the operation to CuPy:
 
-A `Launch` is a record: what will run, on which arrays, with which constants. A runtime (CuPy's, or the emulator of
-the tests) compiles and runs it.
+    cualex/engine/cuda/relu.py        forward(device, x, y)                     grid, block and constants of a kernel
+    cualex/devices/cuda.py            device.launch("relu_forward", (x, y))     a `Launch`, checked against the .cu
+    cualex/devices/cupy_runtime.py    runtime.launch(stream, launch)            the compiled function, on a stream
+
+A `Launch` is a record: what will run, on which arrays, with which constants. So a device can note launches instead of
+queueing them (`prepare`), have those of a whole plan compiled together (`compile`), and repeat them; and another
+runtime, the emulator of the tests, can run them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +20,7 @@ import numpy as np
 
 from cualex.kernels.source import Kernel, assemble, defines, find, names
 
-__all__ = ["Kernel", "Launch", "assemble", "defines", "find", "launch", "names"]
+__all__ = ["Kernel", "Launch", "assemble", "defines", "find", "names"]
 
 TYPES = {
     "float": np.float32,
@@ -31,7 +36,7 @@ STATIC_SHARED = 48 * 1024  # bytes of shared memory that any kernel may have wit
 
 @dataclass(frozen=True, eq=False)
 class Launch:
-    """Be one launch of a kernel: arguments, constants, grid (x, y, z), threads a block, bytes of shared memory."""
+    """One launch of a kernel: arguments, constants, grid (x, y, z), threads a block, bytes of shared memory."""
 
     kernel: Kernel
     arguments: tuple[Any, ...]
@@ -40,36 +45,42 @@ class Launch:
     shared: int
     constants: Mapping[str, int | float | str] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, name: str, arguments: Sequence, *, grid: Sequence[int], block: int, constants: Mapping, shared: int = 0
+    ) -> "Launch":
+        """Make a launch, with every argument checked against the signature in the .cu file.
+
+        Arrays must be contiguous and of the type that the signature names; None is a null pointer. Numbers must be
+        NumPy scalars of the argument's width. Raise TypeError otherwise: that is a fault of ours.
+        """
+        kernel = find(name)
+        if len(arguments) != len(kernel.arguments):
+            raise TypeError(f"{name}: expected {len(kernel.arguments)} arguments, got {len(arguments)}")
+        for wanted, given in zip(kernel.arguments, arguments, strict=True):
+            if (fault := _fault(wanted, given, constants)) is not None:
+                raise TypeError(f"{name}: argument {wanted.name}: {fault}")
+        grid = (*grid, 1, 1)[:3]
+        if min(grid) < 1 or not 1 <= block <= 1024:
+            raise ValueError(f"{name}: grid {grid} and block {block} cannot be launched")
+        made = cls(kernel, tuple(arguments), grid, block, shared, dict(constants))
+        made.defines  # noqa: B018  (checks the constants)
+        return made
+
     @cached_property
     def defines(self) -> tuple[str, ...]:
         """Return the compiler's options; with the kernel's name they say which binary this launch needs."""
         return defines(self.kernel, self.constants)
 
-
-def launch(
-    name: str, arguments: Sequence, *, grid: Sequence[int], block: int, constants: Mapping, shared: int = 0
-) -> Launch:
-    """Describe a launch, with every argument checked against the signature in the .cu file.
-
-    Arrays must be contiguous and of the type that the signature names; None is a null pointer. Numbers must be NumPy
-    scalars of the argument's width. Raise TypeError otherwise: that is a fault of ours.
-    """
-    kernel = find(name)
-    if len(arguments) != len(kernel.arguments):
-        raise TypeError(f"{name}: expected {len(kernel.arguments)} arguments, got {len(arguments)}")
-    for wanted, given in zip(kernel.arguments, arguments, strict=True):
-        if (fault := _fault(wanted, given, constants)) is not None:
-            raise TypeError(f"{name}: argument {wanted.name}: {fault}")
-    grid = (*grid, 1, 1)[:3]
-    if min(grid) < 1 or not 1 <= block <= 1024:
-        raise ValueError(f"{name}: grid {grid} and block {block} cannot be launched")
-    made = Launch(kernel, tuple(arguments), grid, block, shared, dict(constants))
-    made.defines  # noqa: B018  (checks the constants)
-    return made
+    @property
+    def device(self) -> int:
+        """Return the index of the GPU that the arrays lie on."""
+        arrays = (each for each in self.arguments if each is not None and not isinstance(each, np.generic))
+        return next(arrays).device.id
 
 
 def _fault(wanted, given, constants) -> str | None:
-    """Say what is wrong with an argument, or None."""
+    """Return what is wrong with an argument, or None."""
     word = wanted.type
     if word == "Value":
         word = "unsigned short" if constants.get("PRECISION") == "BF16" else "float"

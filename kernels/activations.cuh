@@ -1,6 +1,8 @@
-// The activation that FUNCTION names, and its derivative from the output (cualex/engine/activations.py has the formulas).
+// The activation that FUNCTION names, and its derivative from the output (cualex/engine/activations.py: formulas).
+//
+// expects: FUNCTION
 #pragma once
-#include "values.cuh"
+#include "common/values.cuh"
 
 #define TANH_FUNCTION 1
 #define SIGMOID_FUNCTION 2

@@ -6,7 +6,7 @@
 //
 // dimensions: COUNT
 // choices: PRECISION VECTOR
-#include "vectors.cuh"
+#include "common/vectors.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) add(const Value* __restrict__ x, Value* __restrict__ y) {
     const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;

@@ -86,7 +86,7 @@ def compile_kernel(kernel: Kernel, defines: Iterable[str], architecture: int) ->
     """
     nvrtc = _nvrtc()
     options = (*OPTIONS, f"-arch=sm_{architecture}", *defines)
-    program = nvrtc.createProgram(assemble(kernel), f"{kernel.name}.cu", (), ())
+    program = nvrtc.createProgram(assemble(kernel), kernel.file, (), ())
     try:
         nvrtc.compileProgram(program, options)
         return nvrtc.getCUBIN(program) + b"\0"  # CuPy takes the last byte for the end of a string
@@ -101,7 +101,7 @@ def _said(kernel: Kernel, architecture: int, log: str) -> str:
     """Put a compiler's log into one line: where, and the first message."""
     version = ".".join(map(str, compiler_version()))
     found = MESSAGE.search(log)
-    where, what = (f"{found[1]}, line {found[2]}", found[3]) if found else (f"{kernel.name}.cu", _first_line(log))
+    where, what = (f"{found[1]}, line {found[2]}", found[3]) if found else (kernel.file, _first_line(log))
     with tempfile.NamedTemporaryFile(
         "w", prefix=f"cualex-{kernel.name}-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:

@@ -1,7 +1,7 @@
 // Cut the crop out of stored pictures, as the first layer reads it: space to depth where its stride asks for it.
 //
-//     value = scale * (picture - mean + colour), the mean taken at the crop, then mirrored left to right; where CENTRED,
-//     the mean taken at its own centre, and not mirrored; the scale is RED, GREEN or BLUE
+//     value = scale * (picture - mean + colour), the mean taken at the crop, then mirrored left to right; where
+//     CENTRED, the mean taken at its own centre, and not mirrored; the scale is RED, GREEN or BLUE
 //     y[n, h, w, (r * BLOCK + s) * 3 + colour channel] = value at row h * BLOCK + r - PAD, column w * BLOCK + s - PAD
 //     of the crop, or zero outside of it
 //
@@ -9,15 +9,16 @@
 //     colours: 2 x PICTURES x 3; of these the first axis is the input slot; mean: ROWS x COLUMNS x 3
 //     y: PICTURES x OUT_ROWS x OUT_COLUMNS x (3 * BLOCK^2)
 //
-// A thread has VECTOR values of y that come from one row. Each operation rounds once, as on the host: the bits are the same.
-// Cost: reads the crop's bytes and writes y once from memory; the mean comes out of the L2 cache; 3 operations a value.
+// A thread has VECTOR values of y that come from one row. Each operation rounds once, as on the host: the bits are the
+// same. Cost: reads the crop's bytes and writes y once from memory; the mean comes out of the L2 cache; 3 operations a
+// value.
 // Checked in tests/engine/test_crop.py.
 //
 // dimensions: PICTURES ROWS COLUMNS OUT_ROWS OUT_COLUMNS CROP PAD BLOCK CENTRED
 // reals: RED GREEN BLUE
 // choices: PRECISION VECTOR
-#include "vectors.cuh"
-#include "control.cuh"
+#include "common/vectors.cuh"
+#include "common/control.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
     crop(const unsigned char* __restrict__ pictures, const int* __restrict__ views, const float* __restrict__ colours,

@@ -1,17 +1,23 @@
-// Drop units: y = x * mask * FACTOR, or the gradient dx of the same from dy; the mask is drawn anew in each pass.
+// Dropout: y = x * mask * FACTOR in training, the same for the gradient, and y = x * FACTOR in inference.
 //
-//     x, y: towers x PICTURES x FEATURES of the towers on this place; y may be x
+// Checked in tests/engine/test_dropout.py.
 //
-// An element of all TOWERS has the number (picture * TOWERS + tower) * FEATURES + feature, and is kept where its word
-// of Philox is below `limit`: keep * 2^32. In the parts of a batch the pictures are numbered on. A thread has VECTOR elements in a row; with VECTOR = 4 they are one block
-// of Philox. The grid's y is the tower of this place.
-// Cost: reads x and writes y once; 25 integer operations a value. Checked in tests/engine/test_dropout.py.
-//
-// dimensions: PICTURES FEATURES TOWERS
 // reals: FACTOR
 // choices: PRECISION VECTOR
-#include "vectors.cuh"
-#include "philox.cuh"
+#include "common/vectors.cuh"
+
+// --- dropout
+// The mask is drawn anew in each pass: forward from x to y, backward from dy to dx.
+//
+//     x, y: towers x PICTURES x FEATURES of the towers on this device; y may be x
+//
+// An element of all TOWERS has the number (image * TOWERS + tower) * FEATURES + feature, and is kept where its word
+// of Philox is below `limit`: keep * 2^32. In the parts of a batch the images are numbered on. A thread has VECTOR
+// elements in a row; with VECTOR = 4 they are one block of Philox. The grid's y is the tower of this device.
+// Cost: reads x and writes y once; 25 integer operations a value.
+//
+// dimensions: PICTURES FEATURES TOWERS
+#include "common/philox.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
     dropout(const Value* x, Value* y, const Control* __restrict__ control, unsigned limit, unsigned layer,
@@ -19,7 +25,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = FEATURES / VECTOR;
     const unsigned picture = item / vectors, feature = item % vectors * VECTOR;
     if (picture >= (unsigned)PICTURES) return;
-    const unsigned long long row = ((unsigned long long)control->part * PICTURES + picture) * TOWERS + first_tower + blockIdx.y;
+    const unsigned long long image = (unsigned long long)control->part * PICTURES + picture;
+    const unsigned long long row = image * TOWERS + first_tower + blockIdx.y;
     const unsigned long long number = row * FEATURES + feature;
     const size_t place = (size_t)blockIdx.y * PICTURES * FEATURES + (size_t)item * VECTOR;
     unsigned words[4];
@@ -32,5 +39,21 @@ extern "C" __global__ void __launch_bounds__(256)
         const unsigned word = lane < 2 ? words[lane < 1 ? 0 : 1] : words[lane < 3 ? 2 : 3];
         values[i] *= word < limit ? FACTOR : 0.0f;
     }
+    store_vector(y + place, values);
+}
+
+// --- scale
+//     x, y: COUNT values; a thread has VECTOR of them
+//
+// Cost: reads x and writes y once.
+//
+// dimensions: COUNT
+extern "C" __global__ void __launch_bounds__(256) scale(const Value* __restrict__ x, Value* __restrict__ y) {
+    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (place >= COUNT) return;
+    float values[VECTOR];
+    load_vector(values, x + place);
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) values[i] *= FACTOR;
     store_vector(y + place, values);
 }

@@ -1,17 +1,15 @@
-"""Compiled kernels on real GPUs: all of a plan's compiled together, each loaded once a GPU, and launched."""
+"""Compiled kernels on real GPUs: all of a plan's compiled together, each loaded once a GPU."""
 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-
-import numpy as np
 
 from cualex.kernels import STATIC_SHARED, Launch
 from cualex.kernels.binaries import Binaries
 
 
 class Functions:
-    """Hold the functions that CuPy has loaded, by GPU, kernel and constants."""
+    """The functions that CuPy has loaded, by GPU, kernel and constants."""
 
     def __init__(self, cupy, binaries: Binaries):
         """Load with this CuPy, from these binaries."""
@@ -23,7 +21,7 @@ class Functions:
 
         `progress` hears how many are compiled, of how many; nothing where all are in the cache.
         """
-        wanted = {self._key(launch, _device_of(launch)): launch for launch in launches}
+        wanted = {self._key(launch, launch.device): launch for launch in launches}
         missing = {key: launch for key, launch in wanted.items() if key not in self._loaded}
         kinds = {(architecture(self._cupy, key[0]), *key[1:]): launch for key, launch in missing.items()}
         absent = [
@@ -40,13 +38,10 @@ class Functions:
         for key, launch in missing.items():
             self._load(key, launch)
 
-    def launch(self, launch: Launch, device: int, stream) -> None:
-        """Queue a kernel on a stream of a GPU."""
+    def find(self, launch: Launch, device: int):
+        """Return the function of a launch on a GPU, compiled and loaded first where `compile` has not."""
         key = self._key(launch, device)
-        function = self._loaded.get(key) or self._load(key, launch)
-        arguments = tuple(0 if argument is None else argument for argument in launch.arguments)
-        with self._cupy.cuda.Device(device):
-            function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
+        return self._loaded.get(key) or self._load(key, launch)
 
     def _key(self, launch: Launch, device: int) -> tuple:
         return device, launch.kernel.name, launch.defines
@@ -65,8 +60,3 @@ class Functions:
 def architecture(cupy, device: int) -> int:
     """Return a GPU's compute capability, 90 for sm_90."""
     return int(cupy.cuda.Device(device).compute_capability)
-
-
-def _device_of(launch: Launch) -> int:
-    """Return the GPU that a launch's arrays lie on."""
-    return next(each.device.id for each in launch.arguments if each is not None and not isinstance(each, np.generic))

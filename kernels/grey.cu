@@ -7,7 +7,7 @@
 //
 // dimensions: PIXELS
 // choices: PRECISION
-#include "values.cuh"
+#include "common/values.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) grey(const Value* __restrict__ x, Value* __restrict__ y) {
     const unsigned pixel = blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,12 +1,33 @@
-// What the kernels of local response normalisation share (cualex/engine/cuda/lrn.py has the formulas).
+// What the kernels of local response normalisation share: the factor s^-BETA (both kinds), and, across channels, the
+// sums over windows, y, and dx. lrn.cu has the formulas.
 //
-// Wants VECTOR, the dimensions CHANNELS and WINDOW (n of the formula), and the reals K, ALPHA and BETA. A thread has
-// VECTOR channels of a pixel in a row; it reads its neighbours' in parts of PART channels, and only those that its
-// windows reach. Sums run from the lower channel to the higher and every operation rounds once: every kernel gives s
-// the same bits.
+// A thread has VECTOR channels of a pixel in a row; it reads its neighbours' in parts of PART channels, and only those
+// that its windows reach. WINDOW is n of the formula. Sums run from the lower channel to the higher and every operation
+// rounds once: every kernel gives s the same bits.
+//
+// expects: VECTOR CHANNELS WINDOW K ALPHA BETA
 #pragma once
-#include "lrn_factor.cuh"
-#include "vectors.cuh"
+#include "common/primitives.cuh"
+#include "common/vectors.cuh"
+
+#define SMALLEST_NORMAL __uint_as_float(0x00800000u)
+
+// Return s^-BETA, and 1 / s in `inverse`. At the paper's BETA of 3/4 two reciprocal roots do it: with r = s^-1/2,
+// s^-3/4 = r^2 * r^-1/2. An infinite sum of squares gives NaN, which the loss then shows. A window of zeros with K = 0
+// gives 0 and 0; the roots take what is smaller than a normal number for zero, so that counts as one.
+__device__ __forceinline__ float lrn_factor(float base, float& inverse) {
+    if (K == 0 && base < SMALLEST_NORMAL) {
+        inverse = 0;
+        return 0;
+    }
+    if (BETA == 0.75f) {
+        const float root = reciprocal_root(base);
+        inverse = __fmul_rn(root, root);
+        return __fmul_rn(inverse, reciprocal_root(root));
+    }
+    inverse = 1.0f / base;
+    return powf(base, -BETA);
+}
 
 #define PART (VECTOR == 1 ? 1 : 4)
 
@@ -65,4 +86,68 @@ __device__ __forceinline__ void lrn_normalise(float (&y)[VECTOR], const Value* p
     lrn_base(base, y, place, channel);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) y[i] = __fmul_rn(y[i], lrn_factor(base[i], inverse));
+}
+
+// Where a part of an item's summands lies in shared memory, a float a value: in as many planes as a vector has parts,
+// so that no two lanes want the same bank. `pixels` are those of a block.
+__device__ __forceinline__ float* inner_part(float* inner, int pixels, int item, int part) {
+    const int parts = VECTOR / PART, plane = pixels * CHANNELS / VECTOR * PART;
+    return inner + part % parts * plane + (item + part / parts) * PART;
+}
+
+// dx for a block's `block_pixels` of all `pixels`; a thread has VECTOR channels of a pixel, `rounds` times.
+//
+//     dx = dy s^-BETA - 2 ALPHA BETA x SUM of inner,    inner = dy x s^-(BETA + 1)
+//
+// `gradient(dy, pixel, channel)` gives dy of the thread's channels of a pixel; it may lie where dx is written. With
+// `relu` the gradient is that of the input of the ReLU below. `inner` is shared memory, a float a value.
+template <int rounds, class Gradient>
+__device__ __forceinline__ void lrn_back(const Value* x, Value* dx, float* inner, int block_pixels, int pixels,
+                                         bool relu, Gradient gradient) {
+    const int vectors = CHANNELS / VECTOR;
+    const unsigned first = blockIdx.x * (unsigned)block_pixels, rest = (unsigned)pixels - first;
+    const int left = rest < (unsigned)block_pixels ? rest : block_pixels, items = left * vectors;
+    float own[rounds][VECTOR] = {}, direct[rounds][VECTOR] = {}, share[rounds][VECTOR] = {};
+#pragma unroll
+    for (int round = 0; round < rounds; ++round) {
+        const int item = threadIdx.x + round * blockDim.x, channel = item % vectors * VECTOR;
+        if (item >= items) break;
+        const unsigned pixel = first + item / vectors;
+        float base[VECTOR];
+        gradient(direct[round], pixel, channel);
+        lrn_base(base, own[round], x + (size_t)pixel * CHANNELS + channel, channel);
+#pragma unroll
+        for (int i = 0; i < VECTOR; ++i) {
+            float inverse;
+            direct[round][i] = __fmul_rn(direct[round][i], lrn_factor(base[i], inverse));
+            share[round][i] = __fmul_rn(__fmul_rn(own[round][i], inverse), direct[round][i]);
+        }
+#pragma unroll
+        for (int part = 0; part < VECTOR / PART; ++part) {
+            float some[PART];
+#pragma unroll
+            for (int i = 0; i < PART; ++i) some[i] = share[round][part * PART + i];
+            store_shared(inner_part(inner, block_pixels, item, part), some);
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int round = 0; round < rounds; ++round) {
+        const int item = threadIdx.x + round * blockDim.x, channel = item % vectors * VECTOR;
+        if (item >= items) break;
+        float sums[VECTOR];
+        window_sums(
+            sums, share[round], channel,
+            [&](float (&near)[PART], int offset) {
+                const int vector = offset < 0 ? (offset + 1) / VECTOR - 1 : offset / VECTOR;
+                load_floats(near, inner_part(inner, block_pixels, item + vector, (offset - vector * VECTOR) / PART));
+            },
+            [](float sum, float value) { return __fadd_rn(sum, value); });
+#pragma unroll
+        for (int i = 0; i < VECTOR; ++i) {
+            const float result = fmaf(-2.0f * ALPHA * BETA * own[round][i], sums[i], direct[round][i]);
+            sums[i] = relu && !(own[round][i] > 0) ? 0 : result;
+        }
+        store_vector(dx + ((size_t)first * CHANNELS + (size_t)item * VECTOR), sums);
+    }
 }

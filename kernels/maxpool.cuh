@@ -1,11 +1,12 @@
-// What the kernels of max-pooling share: the first maximum of a window, and the way back by gathering.
+// What the kernels of max-pooling share: the first maximum of a window, and the gradient by gathering.
 //
-// A window's places are numbered row by row, 0 to SIZE * SIZE - 1 (at most 255, so that one byte holds the choice).
-// Wants VECTOR and the dimensions SIZE, STRIDE and, for gather, OUT_ROWS, OUT_COLUMNS and CHANNELS.
+// Indices in a window go row by row, 0 to SIZE * SIZE - 1 (at most 255, so that one byte holds the choice).
+//
+// expects: VECTOR CHANNELS OUT_ROWS OUT_COLUMNS SIZE STRIDE
 #pragma once
-#include "vectors.cuh"
+#include "common/vectors.cuh"
 
-// Say how many of the SIZE rows or columns of a window are there: the last of `count` windows may reach beyond `length`.
+// Return how many of the SIZE rows or columns of a window exist: the last of `count` windows may reach beyond `length`.
 __device__ __forceinline__ int there(int window, int count, int length) {
     const int left = length - window * STRIDE;
     return (count - 1) * STRIDE + SIZE > length && left < SIZE ? left : SIZE;
@@ -46,7 +47,7 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
     }
 }
 
-// Sum dy over the windows whose maximum is the pixel at (row, column) of an image (a picture of one tower): at most
+// Sum dy over the windows whose maximum is the pixel at (row, column) of an image (one of one tower): at most
 // ceil(SIZE / STRIDE)^2, lower rows and columns of windows first. With y, only those whose maximum is positive.
 __device__ __forceinline__ void gather(float (&sum)[VECTOR], const unsigned char* choice, const Value* dy,
                                        const Value* y, unsigned image, int row, int column, int channel) {

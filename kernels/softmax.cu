@@ -1,24 +1,29 @@
-// Turn scores into probabilities, and say how right they are, picture by picture.
+// Softmax, its cross-entropy loss and gradient, and the counts of top-1 and top-5.
 //
 //     y[c] = exp(x[c] - max x) / SUM exp(x - max x)
-//     dx[c] = w[label] (y[c] - 1 at the label) / counted pictures / PARTS        loss = -w[label] log y[label]
+//     dx[c] = w[label] (y[c] - 1 at the label) / counted images / PARTS        loss = -w[label] log y[label]
 //
-//     x, y, dx: PICTURES x CLASSES (dx null in inference); labels: 2 x PICTURES, one row a slot, -1 is not counted
-//     class_weights: the CLASSES floats of w where WEIGHTED, else null, and w is 1
-//     figures: PICTURES x 4 of loss, right at the first, among the first five, counted (kernels/softmax_sums.cu)
+//     x, y, dx: PICTURES x CLASSES; figures: PICTURES x 4 of loss, top-1, top-5, counted, in float64
 //
-// A block has a picture. A class is named before another when its score is higher or, among equals, its number lower;
-// a score that is not a number is named last, and its class is never right. A maximum takes over what is not a number,
-// and with it the loss. Sums are float64, in an order that only the number of threads decides.
-// Cost: reads a row of scores three times (twice from the L1 cache), writes y and dx; every block reads all labels.
 // Shared memory: 8 bytes a thread. Checked in tests/engine/test_softmax.py.
 //
-// dimensions: PICTURES CLASSES PARTS
+// dimensions: PICTURES
+#include "common/control.cuh"
+#include "common/primitives.cuh"
+#include "common/reduce.cuh"
+
+// --- softmax
+//     dx null in inference; labels: 2 x PICTURES, one row an input slot, -1 is not counted
+//     class_weights: the CLASSES floats of w where WEIGHTED, else null, and w is 1
+//
+// A block has an image. A class ranks before another when its score is higher or, among equals, its index lower; a NaN
+// ranks last, and its class is never right. A maximum takes over NaN, and with it the loss. Sums are float64, in an
+// order that only the number of threads decides.
+// Cost: reads a row of scores three times (twice from the L1 cache), writes y and dx; every block reads all labels.
+//
+// dimensions: CLASSES PARTS
 // choices: PRECISION WEIGHTED
-#include "primitives.cuh"
-#include "values.cuh"
-#include "control.cuh"
-#include "reduce.cuh"
+#include "common/values.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
     softmax(const Value* __restrict__ x, const int* __restrict__ labels, const Control* __restrict__ control,
@@ -65,5 +70,24 @@ extern "C" __global__ void __launch_bounds__(256)
         row[1] = right && ahead < 1;
         row[2] = right && ahead < 5;
         row[3] = label >= 0;
+    }
+}
+
+// --- softmax_sums
+//     sums[f] = SUM over images of figures[image][f], f < 4; control->finite = sums[0] is finite (unless control is
+//     null) and so were those of the batch's parts before
+//
+// One block: a thread sums every 256th image, then the threads' sums are joined in pairs, always the same ones.
+// Cost: reads 32 bytes an image.
+extern "C" __global__ void __launch_bounds__(256)
+    softmax_sums(const double* __restrict__ figures, double* __restrict__ sums, Control* __restrict__ control) {
+    SHARED(double, work);
+    for (int f = 0; f < 4; ++f) {
+        double sum = 0;
+        for (int picture = threadIdx.x; picture < PICTURES; picture += blockDim.x) sum += figures[picture * 4 + f];
+        sum = block_sum(sum, work);
+        if (threadIdx.x > 0) continue;
+        sums[f] = sum;
+        if (f == 0 && control) control->finite = sum - sum == 0 && (control->part == 0 || control->finite);
     }
 }

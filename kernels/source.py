@@ -1,12 +1,16 @@
-"""The text of a kernel: its .cu with the headers put in, its signature, and the constants it wants.
+"""The text of a kernel: its .cu with the headers put in, its signature, and the constants that it takes.
 
-A `.cu` file holds one kernel of the file's own name. Lines of its opening comment list its constants:
+A `.cu` file holds the kernels of one operation, forward and backward. What they share comes first, then each kernel
+from a line `// --- name` on. Only the kernel asked for is compiled: the lines of the others are left blank, so that
+line numbers stay those of the file. A file of one kernel, which then has the file's name, needs no such line.
+Comments list the constants, those of all kernels before the first `// ---`, those of one kernel after its own:
 
-    // dimensions: PICTURES ROWS COLUMNS       whole numbers of the plan; code never branches on them with #if
-    // reals: ALPHA BETA                       numbers with a point
-    // choices: PRECISION RELU TILE_ROWS       whole numbers or words that shape the code
+    // dimensions: IMAGES ROWS COLUMNS         integers of the plan; code never branches on them with #if
+    // reals: ALPHA BETA                       floating-point numbers
+    // choices: PRECISION RELU TILE_ROWS       integers or words that shape the code
 """
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +19,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 INCLUDE = re.compile(r'^#include "([\w./]+)"\n', re.MULTILINE)
+SECTION = re.compile(r"^// --- (\w+)$", re.MULTILINE)
 SIGNATURE = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^()]*\))?\s+(\w+)\(([^)]*)\)')
 CONSTANTS = re.compile(r"^// (dimensions|reals|choices):([ \w]*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """Describe one argument of a kernel: its C type without `const`, its name, whether it is a pointer."""
+    """One argument of a kernel: its C type without `const`, its name, whether it is a pointer."""
 
     type: str
     name: str
@@ -30,13 +35,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Describe a kernel: its arguments in order, the constants to compile it with, and the text of its file."""
+    """A kernel: its arguments in order, the constants to compile it with, its file, and the file's text for it."""
 
     name: str
     arguments: tuple[Argument, ...]
     dimensions: tuple[str, ...]
     reals: tuple[str, ...]
     choices: tuple[str, ...]
+    file: str
     text: str = field(repr=False)
 
     @property
@@ -47,29 +53,26 @@ class Kernel:
 
 def names() -> list[str]:
     """Return the names of all kernels."""
-    return sorted(path.stem for path in FOLDER.glob("*.cu"))
+    return sorted(_kernels(FOLDER))
 
 
 @cache
 def find(name: str) -> Kernel:
-    """Read a kernel's signature and constants out of its file."""
-    path = FOLDER / f"{name}.cu"
-    if not path.is_file():
+    """Return a kernel with its signature and constants; raise LookupError where no file holds it."""
+    kernel = _kernels(FOLDER).get(name)
+    if kernel is None:
         raise LookupError(f"there is no kernel {name!r}; there are {', '.join(names())}")
-    return parse(name, path.read_text())
+    return kernel
 
 
-def parse(name: str, text: str) -> Kernel:
-    """Read a kernel's signature and constants out of the text of its file."""
-    found = SIGNATURE.findall(text)
-    if [entry for entry, _ in found] != [name]:
-        raise ValueError(f"{name}.cu must hold one kernel, of the name {name}; it holds {[e for e, _ in found]}")
-    listed: dict[str, tuple[str, ...]] = {}
-    for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
-        listed[kind] = (*listed.get(kind, ()), *words.split())
-    arguments = tuple(_argument(part) for part in found[0][1].split(","))
-    constants = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
-    return Kernel(name, arguments, *constants, text)
+def parse(file: str, text: str) -> dict[str, Kernel]:
+    """Read the kernels of a file out of its text, by name."""
+    starts = [section.start() for section in SECTION.finditer(text)] or [0]
+    listed = SECTION.findall(text) or [file.removesuffix(".cu")]
+    parts = zip(listed, starts, [*starts[1:], len(text)], strict=True)
+    blank = {start: "\n" * text.count("\n", starts[0], start) for start in starts}
+    cut = {name: text[: starts[0]] + blank[start] + text[start:end] for name, start, end in parts}
+    return {name: _kernel(name, file, own) for name, own in cut.items()}
 
 
 def assemble(kernel: Kernel, replaced: Mapping[str, str] | None = None) -> str:
@@ -77,16 +80,40 @@ def assemble(kernel: Kernel, replaced: Mapping[str, str] | None = None) -> str:
 
     `replaced` gives other texts for some headers: the emulator's primitives.
     """
-    file = f"{kernel.name}.cu"
-    return _with_headers(file, {**(replaced or {}), file: kernel.text}, set())
+    return _with_headers(kernel.file, {**(replaced or {}), kernel.file: kernel.text}, set())
 
 
 def defines(kernel: Kernel, constants: Mapping) -> tuple[str, ...]:
-    """Return the compiler's options for these constants; raise TypeError unless they are just those it wants."""
+    """Return the compiler's options for these constants; raise TypeError unless they are just the kernel's."""
     if set(constants) != set(kernel.constants):
         missing, unknown = set(kernel.constants) - set(constants), set(constants) - set(kernel.constants)
-        raise TypeError(f"{kernel.name}.cu: constants missing {sorted(missing)}, unknown {sorted(unknown)}")
+        raise TypeError(f"{kernel.name}: constants missing {sorted(missing)}, unknown {sorted(unknown)}")
     return tuple(f"-D{name}={_written(kernel, name, constants[name])}" for name in kernel.constants)
+
+
+@cache
+def _kernels(folder: Path) -> dict[str, Kernel]:
+    """Read all files of a folder."""
+    found: dict[str, Kernel] = {}
+    for path in sorted(folder.glob("*.cu")):
+        for name, kernel in parse(path.name, path.read_text()).items():
+            if name in found:
+                raise ValueError(f"{path.name} and {found[name].file} both hold a kernel {name}")
+            found[name] = kernel
+    return found
+
+
+def _kernel(name: str, file: str, text: str) -> Kernel:
+    """Read a kernel out of the text that is compiled for it."""
+    found = SIGNATURE.findall(text)
+    if [entry for entry, _ in found] != [name]:
+        raise ValueError(f"{file} must hold one kernel {name} there; it holds {[entry for entry, _ in found]}")
+    listed: dict[str, tuple[str, ...]] = {}
+    for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
+        listed[kind] = (*listed.get(kind, ()), *words.split())
+    arguments = tuple(_argument(part) for part in found[0][1].split(","))
+    constants = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
+    return Kernel(name, arguments, *constants, file, text)
 
 
 def _written(kernel: Kernel, name: str, value) -> str:
@@ -104,7 +131,7 @@ def _argument(text: str) -> Argument:
 
 
 def _with_headers(file: str, replaced: dict[str, str], seen: set[str]) -> str:
-    """Put headers in, depth first; `seen` are those that are in already."""
+    """Put headers in, depth first, each found from the folder of the file that includes it; `seen` are in already."""
     text = replaced.get(file) or (FOLDER / file).read_text()
     text = text.replace("#pragma once\n", "\n")
     parts, line, end = [f'#line 1 "{file}"\n'], 1, 0
@@ -112,7 +139,7 @@ def _with_headers(file: str, replaced: dict[str, str], seen: set[str]) -> str:
         parts.append(text[end : include.start()])
         line += text.count("\n", end, include.end())
         end = include.end()
-        header = include.group(1)
+        header = posixpath.normpath(posixpath.join(posixpath.dirname(file), include.group(1)))
         if header not in seen:
             seen.add(header)
             parts.append(_with_headers(header, replaced, seen))

@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from cualex import kernels
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
 from cualex.devices.runtime import Array, Event, Runtime, Stream
 from cualex.errors import UsageError
+from cualex.kernels import Launch
 from cualex.kernels.architectures import precisions
 
 STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
@@ -23,7 +23,7 @@ FINITE = 12  # the place of that word in struct Control, the last
 
 
 class CudaDevice:
-    """Compute on one GPU with our kernels; `precision` says how (kernels/values.cuh), the GPU's best if None."""
+    """Compute on one GPU with our kernels; `precision` says how (kernels/common/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
     # Updates queued before the result of the first is asked for, so that the GPU never waits. After a loss that is no
@@ -51,7 +51,7 @@ class CudaDevice:
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
-        self._recorded: list[kernels.Launch] | None = None
+        self._recorded: list[Launch] | None = None
 
     @property
     def title(self) -> str:
@@ -110,13 +110,13 @@ class CudaDevice:
         self, name: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants
     ) -> None:
         """Queue a kernel, or note it while a plan is being prepared; the constants go by their names in the .cu."""
-        made = kernels.launch(name, arguments, grid=grid, block=block, shared=shared, constants=constants)
+        made = Launch.of(name, arguments, grid=grid, block=block, shared=shared, constants=constants)
         if self._recorded is None:
             self.runtime.launch(self.stream, made)
         else:
             self._recorded.append(made)
 
-    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list[kernels.Launch]]:
+    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list[Launch]]:
         """Let an engine function describe its launches, without running them; return what repeats them, and them."""
         self._recorded = []
         try:
@@ -126,7 +126,7 @@ class CudaDevice:
             self._recorded = None
         return partial(self._repeat, launches), launches
 
-    def compile(self, launches: list[kernels.Launch], progress: Callable[[int, int], None] | None = None) -> None:
+    def compile(self, launches: list[Launch], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile all the kernels of a plan together."""
         self.runtime.compile(launches, progress)
 
@@ -135,12 +135,12 @@ class CudaDevice:
         """Say how much memory the engine's own work arrays hold."""
         return sum(array.nbytes for array in self._scratch.values())
 
-    def _repeat(self, launches: list[kernels.Launch]) -> None:
+    def _repeat(self, launches: list[Launch]) -> None:
         for each in launches:
             self.runtime.launch(self.stream, each)
 
     def begin(self, control: Control) -> None:
-        """Wait for the inputs, and hand the numbers of this step to the kernels: struct Control of control.cuh."""
+        """Wait for the inputs, and upload this step's numbers: struct Control of kernels/common/control.cuh."""
         self.runtime.wait(self.stream, self.runtime.record(self.loading))
         words = control_words(control)
         if control.part:  # what the loss of the parts before was is for the device to say

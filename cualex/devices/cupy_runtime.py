@@ -151,8 +151,7 @@ class CupyRuntime:
     def copy(self, stream, source, target) -> None:
         """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host.
 
-        The addresses say where the arrays lie. CUDA has a call of its own for copies between GPUs, but a graph cannot
-        hold it.
+        The addresses say where the arrays lie: CUDA's own call for copies between GPUs cannot be part of a graph.
         """
         runtime, here, there = self.cupy.cuda.runtime, source.device.id, target.device.id
         if here != there:
@@ -169,8 +168,11 @@ class CupyRuntime:
         self._functions.compile(launches, progress)
 
     def launch(self, stream, launch: Launch) -> None:
-        """Queue a kernel on a stream."""
-        self._functions.launch(launch, stream.device_id, stream)
+        """Queue a kernel on a stream; None among its arguments is a null pointer."""
+        function = self._functions.find(launch, stream.device_id)
+        arguments = tuple(0 if argument is None else argument for argument in launch.arguments)
+        with self.cupy.cuda.Device(stream.device_id):
+            function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
 
     def synchronize(self) -> None:
         """Wait for all GPUs that have streams: touching another would take memory there."""

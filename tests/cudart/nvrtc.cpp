@@ -129,14 +129,14 @@ struct Constants {
 
 // Put the emulator's primitives in the place of cualex's, which are inline PTX. `#line` marks say where a header is.
 std::string with_twin(const std::string& source) {
-    const std::string mark = "#line 1 \"primitives.cuh\"\n";
+    const std::string mark = "#line 1 \"common/primitives.cuh\"\n";
     std::string text, twin = replaced(read(CUDART_EMULATOR "/primitives.cuh"), "^#(pragma once|include.*)$", "");
     std::istringstream lines(source);
     bool inside = false, placed = false;
     for (std::string line; std::getline(lines, line);) {
         std::smatch found;
         const bool marks = !line.compare(0, 6, "#line ") && matches(line, "#line (\\d+) \"(.*)\"", &found);
-        if (marks) inside = found[2] == "primitives.cuh";
+        if (marks) inside = found[2] == "common/primitives.cuh";
         // Its own includes come first, each with a mark, and then a mark leads back to it: the twin goes there.
         if (marks && inside && found[1] != "1" && !placed) {
             text += mark + twin;

@@ -35,9 +35,9 @@ FAULTS = {
         "cudaErrorInvalidResourceHandle",
     ),
     "a kernel is launched without its GPU": Fault(
-        FUNCTIONS,
-        "with self._cupy.cuda.Device(device):\n            function",
-        "with self._cupy.cuda.Device(0):\n            function",
+        RUNTIME,
+        "with self.cupy.cuda.Device(stream.device_id):\n            function",
+        "with self.cupy.cuda.Device(0):\n            function",
         "while device 0 is current",
     ),
     "a kernel is loaded on the wrong GPU": Fault(

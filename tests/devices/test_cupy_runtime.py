@@ -13,7 +13,7 @@ from cualex.devices import cupy_runtime
 from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.devices.runtime import Runtime
 from cualex.errors import DeviceError
-from cualex.kernels import binaries, functions
+from cualex.kernels import Launch, binaries, functions
 
 
 def dotted(node):
@@ -299,19 +299,19 @@ def test_only_gpus_that_are_used_are_waited_for(monkeypatch):
 def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
     """Also one that no plan has compiled before."""
     gpus = FakeGpus(monkeypatch)
-    loaded = functions.Functions(gpus.cupy, types.SimpleNamespace(make=lambda *_: tmp_path / "add.cubin"))
+    runtime = CupyRuntime()
+    runtime.binaries.make = lambda *_: tmp_path / "add.cubin"
     kernel = types.SimpleNamespace(name="add")
     launch = types.SimpleNamespace(kernel=kernel, defines=(), arguments=(), grid=(1, 1, 1), block=32, shared=0)
     for gpu in (1, 0, 1):
-        loaded.launch(launch, gpu, STREAM)
+        runtime.launch(types.SimpleNamespace(device_id=gpu), launch)
     assert gpus.noted == [(1, 1), (0, 0), (1, 1)]
 
 
 def test_a_launch_belongs_to_the_gpu_of_its_arrays():
     """NumPy's numbers have a device too, called "cpu"."""
     array = types.SimpleNamespace(device=types.SimpleNamespace(id=3))
-    launch = types.SimpleNamespace(arguments=(None, np.uint32(1), array))
-    assert functions._device_of(launch) == 3
+    assert Launch(None, (None, np.uint32(1), array), (1, 1, 1), 32, 0).device == 3
 
 
 def test_gpus_of_one_kind_share_a_binary(monkeypatch):
@@ -332,7 +332,7 @@ def test_gpus_of_one_kind_share_a_binary(monkeypatch):
         types.SimpleNamespace(
             kernel=types.SimpleNamespace(name=name),
             defines=(),
-            arguments=(types.SimpleNamespace(device=types.SimpleNamespace(id=device)),),
+            device=device,
         )
         for name in ("new", "kept")
         for device in range(3)

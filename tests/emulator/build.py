@@ -111,7 +111,7 @@ def machine() -> Path:
 
 @cache
 def _assemble(kernel: Kernel) -> str:
-    return kernels.assemble(kernel, {"primitives.cuh": PRIMITIVES})
+    return kernels.assemble(kernel, {"common/primitives.cuh": PRIMITIVES})
 
 
 def _options(choices: dict) -> tuple[str, ...]:

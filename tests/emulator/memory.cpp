@@ -11,7 +11,7 @@ namespace emulator {
 
 constexpr size_t GUARD = 16 * PAGE;
 constexpr size_t ALIGNMENT = 16;          // so that the largest vector is aligned, and the end of an array guarded
-constexpr size_t SHARED_ALIGNMENT = 128;  // as kernels/primitives.cuh declares it
+constexpr size_t SHARED_ALIGNMENT = 128;  // as kernels/common/primitives.cuh declares it
 constexpr size_t SHARED_BYTES = 256 * 1024;
 
 static std::map<uintptr_t, Array> arrays;  // by the start of what is mapped

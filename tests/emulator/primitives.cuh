@@ -1,4 +1,4 @@
-// The twin of kernels/primitives.cuh for the emulator: the same names, with the meaning that the instruction has.
+// The twin of kernels/common/primitives.cuh for the emulator: the same names, with the meaning that the instruction has.
 #pragma once
 #include "bf16.cuh"
 

@@ -30,7 +30,7 @@ def fault(emulated, text, *arguments, **options):
 
 
 TREE = (
-    '#include "primitives.cuh"\n'
+    '#include "common/primitives.cuh"\n'
     + ENTRY
     + """tree(const float* x, float* y) {
     SHARED(float, sums);
@@ -66,7 +66,7 @@ def test_a_missing_barrier(emulated, rng):
 
 
 WARPS = (
-    '#include "primitives.cuh"\n'
+    '#include "common/primitives.cuh"\n'
     + ENTRY
     + """warps(const float* x, float* y) {
     SHARED(float, tile);
@@ -102,7 +102,7 @@ def test_a_missing_syncwarp(emulated, rng):
 
 def test_a_syncwarp_of_other_lanes_does_not_help(emulated):
     text = (
-        '#include "primitives.cuh"\n'
+        '#include "common/primitives.cuh"\n'
         + ENTRY
         + """lanes(float* y) {
     SHARED(float, tile);
@@ -119,7 +119,7 @@ def test_a_syncwarp_of_other_lanes_does_not_help(emulated):
 
 
 RING = (
-    '#include "primitives.cuh"\n'
+    '#include "common/primitives.cuh"\n'
     + ENTRY
     + """ring(const float* x, float* y) {
     SHARED(float, stages);
@@ -172,7 +172,7 @@ def test_a_thread_must_wait_for_its_copies(emulated):
 
 
 SHIFTED = (
-    '#include "primitives.cuh"\n'
+    '#include "common/primitives.cuh"\n'
     + ENTRY
     + """shifted(const float* x, float* y, int from, int to, int inside) {
     SHARED(float, tile);
@@ -298,7 +298,7 @@ def test_races_in_global_memory(emulated, body, said):
 def test_small_types_are_told_apart(emulated):
     """Neighbours in one word are no race; the words were whole at first."""
     text = (
-        '#include "primitives.cuh"\n'
+        '#include "common/primitives.cuh"\n'
         + ENTRY
         + """bytes(unsigned char* y) {
     SHARED(unsigned char, tile);
@@ -348,7 +348,7 @@ def test_threads_that_go_astray(emulated, body, said):
 
 
 LINT = (
-    '#include "primitives.cuh"\n'
+    '#include "common/primitives.cuh"\n'
     + ENTRY
     + """counted(const float* x, float* y) {
     SHARED(float, tile);

@@ -1,4 +1,4 @@
-"""The twins of kernels/primitives.cuh: the same declarations, and the meaning that PTX gives the instructions."""
+"""The twins of common/primitives.cuh: the same declarations, and the meaning that PTX gives the instructions."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.emulator import EmulationError, run_text
 
 KERNELS = Path(kernels.__file__).parent
 TWIN = Path(__file__).parent / "primitives.cuh"
-INCLUDE = '#include "primitives.cuh"\n'
+INCLUDE = '#include "common/primitives.cuh"\n'
 LANE = np.arange(32)
 GROUP, INSIDE = LANE // 4, LANE % 4  # g and t of the PTX manual
 
@@ -25,7 +25,7 @@ def declarations(path):
 
 
 def test_the_twin_declares_the_same():
-    assert declarations(TWIN) == declarations(KERNELS / "primitives.cuh")
+    assert declarations(TWIN) == declarations(KERNELS / "common/primitives.cuh")
     assert len(declarations(TWIN)) >= 11
 
 

@@ -19,11 +19,11 @@ def launch_text(
     shared: int = 0,
     **constants,
 ) -> Launch:
-    """Describe a launch of the kernel in a text, as kernels.launch does for a file; it may include headers."""
+    """Describe a launch of the kernel in a text, as Launch.of does for a file; it may include headers."""
     found = re.search(SIGNATURE, text)
     if found is None:
         raise ValueError("the text holds no kernel")
-    kernel = parse(found.group(1), text)
+    (kernel,) = parse(f"{found.group(1)}.cu", text).values()
     return Launch(kernel, tuple(arguments), (*grid, 1, 1)[:3], block, shared, constants)
 
 

@@ -5,11 +5,11 @@ import numpy as np
 from cualex.devices.cuda import from_bf16
 from tests.emulator import run_text
 
-ROUND = """#include "primitives.cuh"
+ROUND = """#include "common/primitives.cuh"
 extern "C" __global__ void round_all(const float* x, unsigned* y) {
     y[threadIdx.x] = round_bf16_pair(x[2 * threadIdx.x], x[2 * threadIdx.x + 1]);
 }"""
-ROOT = """#include "primitives.cuh"
+ROOT = """#include "common/primitives.cuh"
 extern "C" __global__ void root_all(const float* x, float* y) { y[threadIdx.x] = reciprocal_root(x[threadIdx.x]); }"""
 GRID = 2.0**-7  # the spacing of bfloat16 from 1 to 2
 

@@ -18,6 +18,21 @@ extern "C" __global__ void __launch_bounds__(128) toy(const Value* __restrict__ 
                                                       unsigned first) {
 }
 """
+PAIR = """// pair: what two kernels share.
+//
+// dimensions: COUNT
+#include "a.cuh"
+int shared;
+
+// --- forward
+// reals: FACTOR
+extern "C" __global__ void forward(float* y) { int first; }
+
+// --- backward
+// choices: PRECISION
+#include "b.cuh"
+extern "C" __global__ void backward(const float* dy) { int second; }
+"""
 A = '#pragma once\n// a\n#include "b.cuh"\nint a;\n'
 B = "#pragma once\nint b;\n"
 CONSTANTS = {"COUNT": 3, "ROWS": 1, "COLUMNS": 2, "FACTOR": 1e-4, "PRECISION": "BF16"}
@@ -25,7 +40,7 @@ CONSTANTS = {"COUNT": 3, "ROWS": 1, "COLUMNS": 2, "FACTOR": 1e-4, "PRECISION": "
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    for name, text in (("toy.cu", TOY), ("a.cuh", A), ("b.cuh", B)):
+    for name, text in (("toy.cu", TOY), ("pair.cu", PAIR), ("a.cuh", A), ("b.cuh", B)):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(source, "FOLDER", tmp_path)
     kernels.find.cache_clear()
@@ -38,7 +53,7 @@ def launch(x=None, y=None, control=None, first=None, constants=CONSTANTS, **shap
     y = np.zeros((2, 3), np.uint16) if y is None else y
     first = np.uint32(1) if first is None else first
     shape = {"grid": (4,), "block": 128, **shape}
-    return kernels.launch("toy", (x, y, control, first), constants=constants, **shape)
+    return kernels.Launch.of("toy", (x, y, control, first), constants=constants, **shape)
 
 
 def test_a_kernel_is_read_out_of_its_file(folder):
@@ -50,6 +65,23 @@ def test_a_kernel_is_read_out_of_its_file(folder):
         ("unsigned", "first", False),
     ]
     assert (toy.dimensions, toy.reals, toy.choices) == (("COUNT", "ROWS", "COLUMNS"), ("FACTOR",), ("PRECISION",))
+
+
+def test_a_file_of_two_kernels_gives_each_what_they_share_and_its_own_lines(folder):
+    forward, backward = kernels.find("forward"), kernels.find("backward")
+    assert (forward.dimensions, forward.reals, forward.choices) == (("COUNT",), ("FACTOR",), ())
+    assert (backward.dimensions, backward.reals, backward.choices) == (("COUNT",), (), ("PRECISION",))
+    assert [argument.name for argument in backward.arguments] == ["dy"]
+    for kernel, own, other in ((forward, "first", "second"), (backward, "second", "first")):
+        text = kernels.assemble(kernel)
+        assert "int shared;" in text
+        assert f"int {own};" in text
+        assert f"int {other};" not in text
+        mark, _, after = text.partition("int shared;")[0].rpartition("#line ")[2].partition("\n")
+        assert mark == '5 "pair.cu"'
+        assert after == ""
+        line = kernel.text[: kernel.text.index(f"int {own};")].count("\n")
+        assert f"int {own};" in PAIR.split("\n")[line]  # of the file, as the compiler will say it
 
 
 def test_headers_are_put_in_once_with_the_lines_that_they_came_from(folder):
@@ -96,7 +128,7 @@ def test_the_type_of_a_value_follows_the_precision(folder):
 
 def test_the_number_of_arguments_is_checked(folder):
     with pytest.raises(TypeError, match="expected 4 arguments, got 1"):
-        kernels.launch("toy", (np.zeros(3, np.uint16),), grid=(1,), block=32, constants=CONSTANTS)
+        kernels.Launch.of("toy", (np.zeros(3, np.uint16),), grid=(1,), block=32, constants=CONSTANTS)
 
 
 @pytest.mark.parametrize("shape", [{"grid": (0,)}, {"block": 1025}, {"block": 0}])
@@ -111,11 +143,18 @@ def test_constants_must_be_those_that_the_kernel_wants(folder):
 
 
 def test_a_kernel_that_is_not_there_is_said(folder):
-    with pytest.raises(LookupError, match="there is no kernel 'other'; there are toy"):
+    with pytest.raises(LookupError, match="there is no kernel 'other'; there are backward, forward, toy"):
         kernels.find("other")
 
 
-def test_a_file_must_hold_the_kernel_of_its_name(folder):
-    (folder / "second.cu").write_text(TOY)
-    with pytest.raises(ValueError, match="must hold one kernel, of the name second"):
-        kernels.find("second")
+def test_a_file_must_hold_the_kernels_that_it_names():
+    with pytest.raises(ValueError, match=r"second.cu must hold one kernel second there; it holds \['toy'\]"):
+        source.parse("second.cu", TOY)
+    with pytest.raises(ValueError, match=r"pair.cu must hold one kernel onward there; it holds \['backward'\]"):
+        source.parse("pair.cu", PAIR.replace("--- backward", "--- onward"))
+
+
+def test_a_name_belongs_to_one_kernel(folder):
+    (folder / "toys.cu").write_text(f"// --- toy\n{TOY}")
+    with pytest.raises(ValueError, match=r"toys\.cu and toy\.cu both hold a kernel toy"):
+        kernels.names()

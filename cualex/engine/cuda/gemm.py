@@ -133,7 +133,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
 def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1, size: int = 0) -> None:
     """Launch a product of output gradients and windows, whose sums go to the sinks.
 
-    `block` and `size` say which weights are beyond a filter that lies over blocks of pixels (kernels/mask.cuh).
+    `block` and `size` say which weights are beyond a filter that lies over blocks of pixels (kernels/common/mask.cuh).
     """
     chunk = _chunk(device)
     cut = gemm_tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)

@@ -7,7 +7,7 @@ ACCESS = 16  # bytes that a thread reads or writes at once, where the sizes allo
 
 
 def storage(device) -> str:
-    """Return how maps lie in memory, as kernels/values.cuh names it: TF32 is a way to multiply, not to store."""
+    """Return how maps lie in memory, as kernels/common/values.cuh names it: TF32 is a way to multiply, not to store."""
     return "BF16" if device.precision == "bf16" else "FP32"
 
 

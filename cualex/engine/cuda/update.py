@@ -3,7 +3,7 @@
     Momentum    v  <-  momentum * v - rate * g - (rate * decay) * w
                 w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
 
-    Adam        kernels/adam.cu has the rule
+    Adam        kernels/update.cu has the rule
 
 The kernels that give gradients have a choice SINK: KEEP stores them, SUM adds them to those of the batch's parts
 before, MOMENTUM updates in the same kernel. `Momentum` is `Keep` followed by `apply`, to the bit; `Adam` always follows
@@ -26,7 +26,7 @@ class Keep:
     """Store the gradient."""
 
     gradient: Array
-    kind: ClassVar[int] = 0  # as kernels/sink.cuh names it
+    kind: ClassVar[int] = 0  # as kernels/common/sink.cuh names it
     decay: ClassVar[bool] = False
     bias: ClassVar[bool] = False
     factor: ClassVar[float] = 1.0

@@ -1,0 +1,36 @@
+// Activations by name: y = f(x), and dx = dy f'(x), the derivative computed from y (activations.cuh has them).
+//
+//     x, y, dy, dx: COUNT values; dx may be dy; a thread has VECTOR of them
+//
+// Cost: forward reads x and writes y once, at most two transcendental functions and a division a value; backward reads
+// y and dy and writes dx once, at most one transcendental function a value. Checked in tests/engine/test_activation.py.
+//
+// dimensions: COUNT FUNCTION
+// choices: PRECISION VECTOR
+#include "activations.cuh"
+#include "common/vectors.cuh"
+
+// --- activation_forward
+extern "C" __global__ void __launch_bounds__(256)
+    activation_forward(const Value* __restrict__ x, Value* __restrict__ y) {
+    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (place >= COUNT) return;
+    float values[VECTOR];
+    load_vector(values, x + place);
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) values[i] = activate(values[i]);
+    store_vector(y + place, values);
+}
+
+// --- activation_backward
+extern "C" __global__ void __launch_bounds__(256)
+    activation_backward(const Value* __restrict__ y, const Value* dy, Value* dx) {
+    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (place >= COUNT) return;
+    float values[VECTOR], outputs[VECTOR];
+    load_vector(values, dy + place);
+    load_vector(outputs, y + place);
+#pragma unroll
+    for (int i = 0; i < VECTOR; ++i) values[i] = __fmul_rn(values[i], slope(outputs[i]));
+    store_vector(dx + place, values);
+}

@@ -1,0 +1,16 @@
+// What changes from step to step, in device memory, so that a captured graph reads it anew; cualex/devices/cuda.py
+// writes it.
+#pragma once
+
+struct Control {
+    float rate, bias_rate;
+    float corrected, bias_corrected;  // Adam's rates, its corrections folded in
+    float momentum;
+    float shrink;  // rate * decay, multiplied in float64 and rounded once
+    float decay;
+    unsigned step;                 // counts updates; dropout draws by it
+    unsigned seed_low, seed_high;  // Philox's key
+    unsigned slot;                 // which of the input buffers holds this step's batch
+    unsigned part;                 // which part of a batch this is, where gradients are accumulated
+    unsigned finite;               // 0 when the last loss was no number: updates leave the weights alone
+};

@@ -1,0 +1,302 @@
+// Convolution and its gradients, as gemms (gemm.cuh) whose operands are the im2col matrices of maps, never written
+// (im2col.cuh). Dense layers are convolutions of maps of one pixel.
+//
+//     y[t, n, p, q, f] = bias[t, f] + SUM over source, r, s, c of
+//                        x[source][n, p * STRIDE + r - PAD, q * STRIDE + s - PAD, c] * weight[t, f, source, r, s, c]
+//
+//     x0, x1, dx0, dx1 (PICTURES, ROWS, COLUMNS, CHANNELS); y, dy (TOWERS, PICTURES, OUT_ROWS, OUT_COLUMNS, FILTERS)
+//     weight (TOWERS, FILTERS, SOURCES, r, s, CHANNELS / GROUPS); bias (TOWERS, FILTERS)
+//
+// Where READS_ALL, every tower reads x0 and, with two SOURCES, x1; else tower t reads x0 or x1.
+// Blocks: x a tile, its columns first, z (tower, group, split). Where SPLITS > 1, a block sums a part of the depth and
+// writes it to its slab, for gemm_splits.cu. Checked in tests/engine/cuda/test_conv.py and test_dense.py beside it.
+//
+// dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
+// dimensions: FILTER_SIZE STRIDE PAD SPLITS WHOLE_A WHOLE_B
+// choices: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS STAGES
+#include "gemm.cuh"
+#include "im2col.cuh"
+
+// --- conv_forward
+// Rows are output pixels, columns a group's filters, the depth runs over (source, r, s, c). Then the bias is added and,
+// with RELU, what is negative set to zero.
+//
+//     slabs (SPLITS, then as y) instead of y where SPLITS > 1
+//
+// Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower; reads x about FILTER_SIZE^2 / STRIDE^2 times, mostly from the
+// caches, and writes y once.
+//
+// dimensions: TOWERS RELU
+#include "common/runs.cuh"
+
+struct Windows {
+    typedef Tile<TILE_ROWS, true> Tiles;
+    Maps maps;
+    Pixel pixels[Tiles::loads];
+
+    __device__ __forceinline__ Windows(const Maps& maps, int first) : maps(maps) {
+#pragma unroll
+        for (int i = 0; i < Tiles::loads; ++i) pixels[i].find(first + Tiles::line_of(i));
+    }
+
+    __device__ __forceinline__ Place at(int i, int, int depth) const {
+        Tap tap;
+        tap.find(depth);
+        return maps.at(pixels[i], tap);
+    }
+};
+
+// Columns are filters, as they lie.
+struct Filters {
+    const Value* weight;
+    int count;
+
+    __device__ __forceinline__ Place at(int, int filter, int depth) const {
+        return {weight + ((size_t)filter * WINDOW + depth), filter < count && depth < WINDOW};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    conv_forward(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ weight,
+                 const float* __restrict__ bias, Value* __restrict__ y, float* __restrict__ slabs) {
+    const int tiles = (GROUP_FILTERS + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
+    const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_filter = blockIdx.x % tiles * TILE_COLUMNS;
+    const int channel = group * GROUP_FILTERS + first_filter;  // of y
+
+    typedef Sums<true, true> Results;
+    Results sums;
+    const Windows a(Maps(x0, x1, tower, group), first_pixel);
+    const Filters b = {weight + (size_t)(tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter};
+    const Part part(split, WINDOW);
+    multiply(sums, a, b, part.first, part.last);
+
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
+        const int pixel = first_pixel + row;
+        if (pixel >= PIXELS) return;
+        const size_t place = ((size_t)tower * PIXELS + pixel) * FILTERS + channel;
+        const bool aligned = GROUP_FILTERS % 4 == 0;
+#pragma unroll
+        for (int j = 0; j < Results::runs; ++j) {
+            const int own = column + j * Results::spread, count = GROUP_FILTERS - first_filter - own;
+            if (count <= 0) continue;
+            if (SPLITS > 1) {
+                float* slab = slabs + (size_t)split * TOWERS * PIXELS * FILTERS;
+                store_float_run(slab + place + own, runs[j], count, aligned);
+                continue;
+            }
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                if (e < count) runs[j][e] += bias[tower * FILTERS + channel + own + e];
+                if (RELU && runs[j][e] < 0) runs[j][e] = 0;  // what is not a number stays
+            }
+            store_run(y + place + own, runs[j], count, aligned);
+        }
+    });
+}
+
+// --- conv_input_gradient
+// Gathers what every window that saw a value gives.
+//
+//     dx[source][n, h, w, c] = SUM over r, s, f of dy[t, n, p, q, f] * weight[t, f, source, r, s, c]
+//                              with p * STRIDE = h + PAD - r and q * STRIDE = w + PAD - s
+//
+//     relu0, relu1 as dx0, dx1, or null; slabs (SPLITS, targets, then as dx) instead of dx where SPLITS > 1
+//
+// Rows are input pixels, columns (source, c) of a group, the depth runs over (r, s, f); the weights are read as they
+// lie, across the depth. Where READS_ALL, a launch is for one tower, writes to both sources and adds with ADD; else
+// tower t writes dx0 or dx1. common/accumulate.cuh says what ADD and relu do.
+// Cost: 2 * PICTURES * ROWS * COLUMNS * FILTERS * WINDOW / GROUPS operations a tower.
+//
+// dimensions: ADD
+#include "common/accumulate.cuh"
+
+#define INPUTS (PICTURES * ROWS * COLUMNS)
+#define DEPTH (FILTER_SIZE * FILTER_SIZE * GROUP_FILTERS)
+
+// Rows are input pixels: each thread keeps those that it copies.
+struct Seen {
+    typedef Tile<TILE_ROWS, true> Tiles;
+    const Value* dy;
+    unsigned origin[Tiles::loads];
+    int bottom[Tiles::loads], right[Tiles::loads];
+
+    __device__ __forceinline__ Seen(const Value* dy, int first) : dy(dy) {
+#pragma unroll
+        for (int i = 0; i < Tiles::loads; ++i) {
+            int pixel = first + Tiles::line_of(i), place = pixel % (ROWS * COLUMNS);
+            origin[i] = pixel / (ROWS * COLUMNS) * (OUT_ROWS * OUT_COLUMNS);
+            bottom[i] = pixel < INPUTS ? place / COLUMNS + PAD : -1;  // no window
+            right[i] = place % COLUMNS + PAD;
+        }
+    }
+
+    __device__ __forceinline__ Place at(int i, int, int depth) const {
+        unsigned filter = (unsigned)depth % GROUP_FILTERS, tap = (unsigned)depth / GROUP_FILTERS;
+        unsigned down = bottom[i] - tap / FILTER_SIZE, across = right[i] - tap % FILTER_SIZE;
+        unsigned row = down / STRIDE, column = across / STRIDE;  // huge where negative
+        bool inside = depth < DEPTH && row < (unsigned)OUT_ROWS && column < (unsigned)OUT_COLUMNS &&
+                      down % STRIDE == 0 && across % STRIDE == 0;
+        return {dy + (int)((origin[i] + row * OUT_COLUMNS + column) * FILTERS + filter), inside};
+    }
+};
+
+// Columns are a group's channels, source by source.
+struct FiltersAcross {
+    const Value* weight;
+    int first;
+
+    __device__ __forceinline__ Place at(int, int column, int depth) const {
+        unsigned place = first + column, source = SOURCES > 1 ? place / GROUP_CHANNELS : 0;
+        unsigned filter = (unsigned)depth % GROUP_FILTERS, tap = (unsigned)depth / GROUP_FILTERS;
+        unsigned value = (source * (FILTER_SIZE * FILTER_SIZE - 1) + tap) * GROUP_CHANNELS + place;
+        return {weight + ((size_t)filter * WINDOW + value), place < SOURCES * GROUP_CHANNELS && depth < DEPTH};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    conv_input_gradient(const Value* __restrict__ dy, const Value* __restrict__ weight,
+                        const Value* __restrict__ relu0, const Value* __restrict__ relu1, Value* __restrict__ dx0,
+                        Value* __restrict__ dx1, float* __restrict__ slabs) {
+    const int wide = SOURCES * GROUP_CHANNELS, tiles = (wide + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
+    const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_column = blockIdx.x % tiles * TILE_COLUMNS;
+    const int first_filter = tower * FILTERS + group * GROUP_FILTERS;
+
+    typedef Sums<true, false> Results;
+    Results sums;
+    const Seen a(dy + (size_t)tower * PICTURES * OUT_ROWS * OUT_COLUMNS * FILTERS + group * GROUP_FILTERS, first_pixel);
+    const FiltersAcross b = {weight + (size_t)first_filter * WINDOW, first_column};
+    const Part part(split, DEPTH);
+    multiply(sums, a, b, part.first, part.last);
+
+    // Write `count` values from a column on, all of one source.
+    auto write = [&](int pixel, int column, float (&values)[4], int count, bool aligned) {
+        const int source = SOURCES > 1 ? column / GROUP_CHANNELS : 0, target = READS_ALL ? source : tower;
+        const int channel = group * GROUP_CHANNELS + column - source * GROUP_CHANNELS;
+        const size_t place = (size_t)pixel * CHANNELS + channel;
+        if (SPLITS > 1) {
+            const size_t slab = (size_t)split * (READS_ALL ? SOURCES : gridDim.z / (GROUPS * SPLITS)) + target;
+            store_float_run(slabs + slab * INPUTS * CHANNELS + place, values, count, aligned);
+        } else {
+            accumulate_run(target ? dx1 : dx0, target ? relu1 : relu0, place, values, count, aligned);
+        }
+    };
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
+        const int pixel = first_pixel + row;
+        if (pixel >= INPUTS) return;
+#pragma unroll
+        for (int j = 0; j < Results::runs; ++j) {
+            const int own = first_column + column + j * Results::spread;
+            if (GROUP_CHANNELS % 4 == 0) {
+                if (own < wide) write(pixel, own, runs[j], 4, true);
+            } else {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    float one[4] = {runs[j][e]};
+                    if (own + e < wide) write(pixel, own + e, one, 1, false);
+                }
+            }
+        }
+    });
+}
+
+// --- conv_weight_gradient
+// Sums over all output pixels.
+//
+//     dweight[t, f, source, r, s, c] = SUM over n, p, q of
+//                                      dy[t, n, p, q, f] * x[source][n, p * STRIDE + r - PAD, q * STRIDE + s - PAD, c]
+//     dbias[t, f] = SUM over n, p, q of dy[t, n, p, q, f]
+//
+//     weight, velocity, copy and bias, bias_velocity: what SINK and BIAS_SINK make of the gradients (common/sink.cuh)
+//     slabs (SPLITS, then as weight), bias_slabs (SPLITS, tiles of columns, TOWERS, FILTERS) instead where SPLITS > 1
+//
+// Rows are a group's filters, columns (source, r, s, c), the depth runs over output pixels; both operands lie across
+// the depth. The biases are added up as dy passes by: by the blocks of the first columns, or, where SPLITS > 1, by all
+// blocks of the same rows in turn, since the slowest block decides. BLOCK and SIZE: see common/mask.cuh.
+// Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower; for a dense layer the 16 or 18 bytes that MOMENTUM moves a
+// weight are more.
+//
+// dimensions: TOWERS SINK DECAY BIAS_SINK BIAS_DECAY BLOCK SIZE
+#include "common/mask.cuh"
+#include "common/sink.cuh"
+
+struct Gradients {
+    const Value* dy;
+    int count;
+
+    __device__ __forceinline__ Place at(int, int filter, int pixel) const {
+        return {dy + ((size_t)pixel * FILTERS + filter), filter < count && pixel < PIXELS};
+    }
+};
+
+// Columns are values of the window, the depth is pixels.
+struct Shifted {
+    Maps maps;
+    int first;
+
+    __device__ __forceinline__ Place at(int, int column, int depth) const {
+        Tap tap;
+        Pixel pixel;
+        tap.find(first + column);
+        pixel.find(depth);
+        return maps.at(pixel, tap);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    conv_weight_gradient(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ dy,
+                         const Control* __restrict__ control, float* __restrict__ weight,
+                         float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
+                         float* __restrict__ bias_velocity, float* __restrict__ slabs,
+                         float* __restrict__ bias_slabs, float factor, float bias_factor) {
+    const int tiles = (WINDOW + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
+    const int tile = blockIdx.x % tiles, first_column = tile * TILE_COLUMNS, first_row = blockIdx.x / tiles * TILE_ROWS;
+    const int filter = tower * FILTERS + group * GROUP_FILTERS + first_row;
+    const int rows = GROUP_FILTERS - first_row;
+
+    const bool adds_bias = SPLITS > 1 || tile == 0;
+    constexpr int owned = (TILE_ROWS + THREADS - 1) / THREADS;  // rows whose biases a thread adds up, THREADS apart
+    float bias_sums[owned] = {};
+    auto look = [&](const Value* dy_tile, int step) {
+        if (!adds_bias || SPLITS > 1 && step % tiles != tile) return;
+#pragma unroll
+        for (int i = 0; i < owned; ++i) {
+            const int row = threadIdx.x + i * THREADS;
+            if (row >= TILE_ROWS) break;
+#pragma unroll 4
+            for (int k = 0; k < TILE_DEPTH; ++k) bias_sums[i] += load(dy_tile + Tile<TILE_ROWS, false>::at(row, k));
+        }
+    };
+    typedef Sums<false, false> Results;
+    Results sums;
+    const Gradients a = {dy + (size_t)tower * PIXELS * FILTERS + group * GROUP_FILTERS + first_row, rows};
+    const Shifted b = {Maps(x0, x1, tower, group), first_column};
+    const Part part(split, PIXELS);
+    multiply(sums, a, b, part.first, part.last, look);
+
+    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, false, control, velocity, copy, factor};
+    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, true, control, bias_velocity, nullptr,
+                            bias_factor};
+    float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
+    float* bias_slab = bias_slabs + (size_t)(split * tiles + tile) * TOWERS * FILTERS;
+    if (adds_bias && !bias_sink.idle()) {
+#pragma unroll
+        for (int i = 0; i < owned; ++i) {
+            const int row = threadIdx.x + i * THREADS;
+            if (row >= TILE_ROWS || row >= rows) break;
+            const float run[1][4] = {{bias_sums[i]}};
+            bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + row, run, 4, 1, false);
+        }
+    }
+    if (sink.idle()) return;
+    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
+        const int own = first_column + column;
+        if (row >= rows) return;
+#pragma unroll
+        for (int j = 0; j < Results::runs; ++j) mask_run(runs[j], own + j * Results::spread);
+        const size_t place = (size_t)(filter + row) * WINDOW + own;
+        sink.take(SPLITS > 1 ? slab : weight, place, runs, Results::spread, WINDOW - own, WINDOW % 4 == 0);
+    });
+}

@@ -1,0 +1,62 @@
+// The gemm, tile by tile, that convolution and dense layers are, and all their gradients.
+//
+//     y[row][column] = SUM over depth of a[row][depth] * b[column][depth]
+//
+// A block computes TILE_ROWS x TILE_COLUMNS of y, a warp WARP_ROWS x WARP_COLUMNS of these, in registers. Tiles of
+// both operands, TILE_DEPTH deep, come through a ring of STAGES in shared memory, by asynchronous copies that run
+// STAGES - 1 steps ahead; one barrier a step says both that a stage has arrived and that the oldest may be refilled.
+// The order in which a sum is added up depends on nothing but the depth and TILE_DEPTH.
+//
+// expects: SPLITS STAGES TILE_ROWS TILE_COLUMNS TILE_DEPTH WHOLE_A WHOLE_B
+#pragma once
+#include "gemm_tile.cuh"
+#include "gemm_ffma.cuh"
+#include "gemm_tensor_cores.cuh"
+
+// Add steps first .. last - 1 of the depth to the sums. `look(tile, step)` sees each of a's tiles while it is there.
+// WHOLE_A and WHOLE_B: the operand's chunks of 16 bytes are contiguous and aligned.
+template <bool a_along, bool b_along, class OperandA, class OperandB, class Look>
+__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const OperandA& a, const OperandB& b, int first,
+                                         int last, const Look& look) {
+    typedef Tile<TILE_ROWS, a_along> TileA;
+    typedef Tile<TILE_COLUMNS, b_along> TileB;
+    SHARED(Value, ring);
+    auto fetch = [&](int step, int stage) {
+        Value* tile = ring + stage * (TileA::size + TileB::size);
+        if (step < last) {
+            TileA::fetch(tile, a, step * TILE_DEPTH, WHOLE_A);
+            TileB::fetch(tile + TileA::size, b, step * TILE_DEPTH, WHOLE_B);
+        }
+        copy_commit();
+    };
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; ++stage) fetch(first + stage, stage);
+    int full = 0, empty = STAGES - 1;
+    for (int step = first; step < last; ++step) {
+        copy_wait<STAGES - 2>();
+        __syncthreads();
+        fetch(step + STAGES - 1, empty);
+        const Value* tile = ring + full * (TileA::size + TileB::size);
+        sums.add(tile, tile + TileA::size);
+        look(tile, step);
+        full = full + 1 == STAGES ? 0 : full + 1;
+        empty = empty + 1 == STAGES ? 0 : empty + 1;
+    }
+}
+
+template <bool a_along, bool b_along, class OperandA, class OperandB>
+__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const OperandA& a, const OperandB& b, int first,
+                                         int last) {
+    multiply(sums, a, b, first, last, [](const Value*, int) {});
+}
+
+// Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.
+struct Part {
+    int first, last;
+
+    __device__ __forceinline__ Part(int split, int depth) {
+        int steps = (depth + TILE_DEPTH - 1) / TILE_DEPTH;
+        first = split * steps / SPLITS;
+        last = (split + 1) * steps / SPLITS;
+    }
+};

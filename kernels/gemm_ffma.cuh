@@ -1,0 +1,87 @@
+// A warp's sums by plain multiply-adds in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile.
+//
+// A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in runs of four neighbours each, and
+// reads four values at a time from either kind of tile. Each sum adds in the order of the depth.
+//
+// expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+#pragma once
+#include "gemm_tile.cuh"
+
+#if PRECISION == FP32
+template <bool a_along, bool b_along>
+struct Sums {
+    static constexpr int across = WARP_COLUMNS % 32 == 0 ? 8 : 4, down = 32 / across;  // the warp's lanes
+    static constexpr int rows = WARP_ROWS / down, columns = WARP_COLUMNS / across;
+    float sums[rows][columns];
+    int first_row, first_column;
+
+    __device__ __forceinline__ Sums() {
+        int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        first_row = warp % (TILE_ROWS / WARP_ROWS) * WARP_ROWS + lane / across * 4;
+        first_column = warp / (TILE_ROWS / WARP_ROWS) * WARP_COLUMNS + lane % across * 4;
+#pragma unroll
+        for (int i = 0; i < rows; ++i)
+#pragma unroll
+            for (int j = 0; j < columns; ++j) sums[i][j] = 0;
+    }
+
+    static __device__ __forceinline__ void read(float (&values)[4], const Value* place) {
+        float4 four = *reinterpret_cast<const float4*>(place);
+        values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
+    }
+
+    // Read rows (or columns) first, first + 1, .. first + 3 at four depths: values[place][depth].
+    template <class Tile, bool along>
+    static __device__ __forceinline__ void read(float (&values)[4][4], const Value* tile, int first, int depth) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            if (along) {
+                read(values[e], tile + Tile::at(first + e, depth));
+            } else {
+                float run[4];
+                read(run, tile + Tile::at(first, depth + e));
+#pragma unroll
+                for (int i = 0; i < 4; ++i) values[i][e] = run[i];
+            }
+        }
+    }
+
+    // Add the product of two tiles.
+    __device__ __forceinline__ void add(const Value* a_tile, const Value* b_tile) {
+#pragma unroll
+        for (int depth = 0; depth < TILE_DEPTH; depth += 4) {
+            float a[rows / 4][4][4];
+#pragma unroll
+            for (int i = 0; i < rows / 4; ++i)
+                read<Tile<TILE_ROWS, a_along>, a_along>(a[i], a_tile, first_row + i * 4 * down, depth);
+#pragma unroll
+            for (int j = 0; j < columns / 4; ++j) {
+                float b[4][4];
+                read<Tile<TILE_COLUMNS, b_along>, b_along>(b, b_tile, first_column + j * 4 * across, depth);
+#pragma unroll
+                for (int k = 0; k < 4; ++k)
+#pragma unroll
+                    for (int i = 0; i < rows; ++i)
+#pragma unroll
+                        for (int c = 0; c < 4; ++c)
+                            sums[i][j * 4 + c] = fmaf(a[i / 4][i % 4][k], b[c][k], sums[i][j * 4 + c]);
+            }
+        }
+    }
+
+    // Call take(row, column, runs) for parts of rows: run j has four neighbouring columns from column + j * spread on,
+    // counted within the tile.
+    static constexpr int runs = columns / 4, spread = 4 * across;
+
+    template <class Take>
+    __device__ __forceinline__ void each(const Take& take) const {
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+            float own[runs][4];
+#pragma unroll
+            for (int j = 0; j < columns; ++j) own[j / 4][j % 4] = sums[i][j];
+            take(first_row + i / 4 * 4 * down + i % 4, first_column, own);
+        }
+    }
+};
+#endif

@@ -1,0 +1,65 @@
+// Add up the slabs of a gemm whose depth was split, in their order, and finish it as the gemm itself would have.
+//
+// A thread has four neighbours. Checked in tests/engine/cuda/test_conv.py.
+
+// --- sum_splits
+//     y[t] = SUM over split of slabs[split][t]    + bias[t], RELU (forward); ADD, relu_of (input gradient)
+//
+//     slabs (SPLITS, targets, COUNT); y0, y1, relu0, relu1 (COUNT); bias (targets, CHANNELS) or null
+//
+// Blocks: x values, y the target. Cost: reads 4 * SPLITS bytes a value, writes 2 or 4.
+//
+// dimensions: COUNT CHANNELS SPLITS RELU ADD
+// choices: PRECISION
+#include "common/accumulate.cuh"
+
+extern "C" __global__ void __launch_bounds__(256)
+    sum_splits(const float* __restrict__ slabs, const float* __restrict__ bias, const Value* __restrict__ relu0,
+               const Value* __restrict__ relu1, Value* __restrict__ y0, Value* __restrict__ y1) {
+    const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4, target = blockIdx.y;
+    if (place >= COUNT) return;
+    const bool aligned = COUNT % 4 == 0;
+    float sums[4] = {};
+#pragma unroll 8
+    for (int split = 0; split < SPLITS; ++split) {
+        float part[4];
+        load_float_run(part, slabs + ((size_t)split * gridDim.y + target) * COUNT + place, COUNT - place, aligned);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[e] += part[e];
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        if (bias) sums[e] += bias[target * CHANNELS + (place + e) % CHANNELS];
+        if (RELU && sums[e] < 0) sums[e] = 0;  // what is not a number stays
+    }
+    accumulate_run(target ? y1 : y0, target ? relu1 : relu0, place, sums, COUNT - place, aligned);
+}
+
+// --- weight_update
+//     gradient = SUM over split of slabs[split], for the sink: KEEP, SUM or MOMENTUM (common/sink.cuh)
+//
+//     slabs (SPLITS, COUNT); weight, velocity, copy (COUNT)
+//
+// Cost: reads 4 * SPLITS bytes a weight, and with MOMENTUM reads 8 and writes 8 or 10.
+//
+// dimensions: COUNT SPLITS SINK DECAY BIAS
+// choices: PRECISION
+#include "common/sink.cuh"
+
+extern "C" __global__ void __launch_bounds__(256)
+    weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
+                  float* __restrict__ velocity, unsigned short* __restrict__ copy, float factor) {
+    const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    const Sink sink = {SINK, DECAY != 0, BIAS != 0, control, velocity, copy, factor};
+    if (place >= COUNT || sink.idle()) return;
+    const bool aligned = COUNT % 4 == 0;
+    float sums[1][4] = {};
+#pragma unroll 8
+    for (int split = 0; split < SPLITS; ++split) {
+        float part[4];
+        load_float_run(part, slabs + (size_t)split * COUNT + place, COUNT - place, aligned);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[0][e] += part[e];
+    }
+    sink.take(weight, place, sums, 4, COUNT - place, aligned);
+}
