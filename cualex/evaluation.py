@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error of a network on a set of pictures, per class and as a confusion matrix."""
+"""Top-1 and top-5 error of a network on a set of images, per class and as a confusion matrix."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ TOP5 = 10  # classes from which the five likeliest ones are worth showing
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Hold what a network made of n pictures.
+    """Hold what a network made of n images.
 
-    names: the pictures.  labels: int (n,), their classes.  named: int (n,), the likeliest class of each, of equals
+    names: the images.  labels: int (n,), their classes.  named: int (n,), the likeliest class of each, of equals
     the first; -1 where the scores are not numbers.  probabilities: float32 (n,), those of the named classes.
     right5: how many have their class among the five likeliest.  loss: the mean cross-entropy.
     """
@@ -36,22 +36,22 @@ class Evaluation:
 
     @property
     def count(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.labels)
 
     @property
     def right1(self) -> int:
-        """Count the pictures whose class was named first."""
+        """Count the images whose class was named first."""
         return int((self.named == self.labels).sum())
 
     @property
     def top1(self) -> float:
-        """Return the share of pictures whose class was named first, from 0 to 1."""
+        """Return the share of images whose class was named first, from 0 to 1."""
         return self.right1 / max(self.count, 1)
 
     @property
     def top5(self) -> float:
-        """Return the share of pictures whose class was among the first five named, from 0 to 1."""
+        """Return the share of images whose class was among the first five named, from 0 to 1."""
         return self.right5 / max(self.count, 1)
 
     @property
@@ -73,9 +73,9 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Count the pictures of class a that were named b: int (classes, classes), [a, b].
+        """Count the images of class a that were named b: int (classes, classes), [a, b].
 
-        A picture whose scores are not numbers has no column and is missing here.
+        An image whose scores are not numbers has no column and is missing here.
         """
         matrix = np.zeros((len(self.classes), len(self.classes)), np.int64)
         sure = self.named >= 0
@@ -83,7 +83,7 @@ class Evaluation:
         return matrix
 
     def per_class(self) -> list[dict]:
-        """Return a row a class: its name, pictures, how many were right, and what it was mostly taken for."""
+        """Return a row a class: its name, images, how many were right, and what it was mostly taken for."""
         totals = np.bincount(self.labels, minlength=len(self.classes))
         rows = []
         for index, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
@@ -105,7 +105,7 @@ class Evaluation:
         return _csv([list(rows[0]), *(list(row.values()) for row in rows)])
 
     def predictions_csv(self) -> str:
-        """Return a row a picture as CSV: its class, the class that was named, and how likely that was."""
+        """Return a row an image as CSV: its class, the class that was named, and how likely that was."""
         rows = zip(
             self.names,
             (self.classes[label] for label in self.labels),
@@ -126,7 +126,7 @@ def evaluate(
 ) -> Evaluation:
     """Run a network over a pack, or several whose probabilities are averaged; say how right they are.
 
-    crops: 1, each picture at its centre, or 10, at its corners and centre with their mirror images, whose
+    crops: 1, each image at its centre, or 10, at its corners and centre with their mirror images, whose
     probabilities are averaged as well.  `between` is called before each run of a network.
 
     Raise DataError when the classes of the pack are not those of the networks.
@@ -135,10 +135,10 @@ def evaluate(
     check_together(models, [f"network {number}" for number in range(1, len(models) + 1)])
     check_classes(models[0].classes, pack.classes)
     named, probabilities, loss, right5 = [], [], 0.0, 0
-    for pictures, labels in batches.Sequence(pack, batch):
+    for images, labels in batches.Sequence(pack, batch):
         own = labels[labels >= 0]
         average, logarithms = 0.0, -np.inf
-        for scores in _scores(models, pictures, labels, crops, between):
+        for scores in _scores(models, images, labels, crops, between):
             with np.errstate(invalid="ignore"):  # inf - inf: not a number, as the loss will say
                 some, logarithm = _softmax(scores, own)
                 average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
@@ -161,15 +161,15 @@ def evaluate(
 
 
 def _scores(
-    models: Sequence[Model], pictures: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
+    models: Sequence[Model], images: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
 ) -> Iterator[np.ndarray]:
-    """Yield what each network scores each view of the counted pictures: (counted, classes)."""
+    """Yield what each network scores each view of the counted images: (counted, classes)."""
     for model in models:
         *_, scores, _ = model.network.layers  # the layer before softmax
         plan = model.plan(len(labels), (scores,))
         for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
             between()
-            plan.put(pictures, np.tile(view, (len(labels), 1)), labels)
+            plan.put(images, np.tile(view, (len(labels), 1)), labels)
             plan.run()
             yield plan.output(scores)[labels >= 0, :, 0, 0]
 
@@ -204,7 +204,7 @@ def uneven(counts: np.ndarray) -> bool:
 
 
 def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
-    """Raise UsageError unless networks can be averaged: the same classes, pictures stored at the same size."""
+    """Raise UsageError unless networks can be averaged: the same classes, images stored at the same size."""
     first, *others = zip(models, names, strict=True)
     for model, name in others:
         if model.classes != first[0].classes:

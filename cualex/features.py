@@ -1,9 +1,9 @@
-"""Features: what a layer makes of pictures, in a file that other programs read.
+"""Features: what a layer makes of images, in a file that other programs read.
 
-    out.npy     float32 (pictures, channels, rows, columns), or (pictures, features); the names in out.names.txt
-    out.csv     a line a picture: its name, then its features in the same order
+    out.npy     float32 (images, channels, rows, columns), or (images, features); the names in out.names.txt
+    out.csv     a line an image: its name, then its features in the same order
 
-The last hidden layer, the network without its output layer, is what section 6.1 of the paper compares pictures by.
+The last hidden layer, the network without its output layer, is what section 6.1 of the paper compares images by.
 """
 
 import csv
@@ -19,7 +19,7 @@ Rows = Iterable[tuple[str, np.ndarray]]
 
 
 def write(path: str | Path, rows: Rows, layer: str) -> tuple[int, ...]:
-    """Write (name, features) of each picture as they come, whole or not at all; return the shape of them all.
+    """Write (name, features) of each image as they come, whole or not at all; return the shape of them all.
 
     The ending of the name says the format. Raise UsageError for one that is not known, DataError where there is no
     row, and OutputError where the place cannot be written.
@@ -45,12 +45,12 @@ def writer(path: str | Path) -> Callable[[Path, Path, Rows, str], tuple[int, ...
 
 
 def names_beside(path: str | Path) -> Path:
-    """Name the file that holds the names of the pictures in an .npy file, a line each."""
+    """Name the file that holds the names of the images in an .npy file, a line each."""
     return Path(path).with_suffix(".names.txt")
 
 
 def _npy(part: Path, path: Path, rows: Rows, layer: str) -> tuple[int, ...]:
-    """Write the header twice: how many pictures can be read is known at the end, and NumPy leaves room for it."""
+    """Write the header twice: how many images can be read is known at the end, and NumPy leaves room for it."""
     names, shape = [], (0,)
     with part.open("wb") as file:
         for name, features in rows:

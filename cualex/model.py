@@ -1,4 +1,4 @@
-"""A network with weights, ready to name pictures.
+"""A network with weights, ready to name images.
 
 model = cualex.load("best.safetensors")
 model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from cualex import weights as weights_file
-from cualex.data import images as picture_files
-from cualex.errors import PictureError, UsageError
+from cualex.data import images as image_files
+from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
 from cualex.system.environment import cores
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
-BATCH = 32  # pictures in a plan; the last part of a set is padded
+BATCH = 32  # images in a plan; the last part of a set is padded
 
 
 def load(
@@ -55,26 +55,26 @@ class Model:
         self._plans: dict[tuple, Plan] = {}
 
     def predict(self, sources, top: int = 5):
-        """Name what is in a picture, likeliest first: a list of (class, probability).
+        """Name what is in an image, likeliest first: a list of (class, probability).
 
-        `sources` is a path or the bytes of a picture file, or a list of them, for which a list of such lists
-        comes back. Raise PictureError for a file that is no readable picture.
+        `sources` is a path or the bytes of an image file, or a list of them, for which a list of such lists
+        comes back. Raise ImageError for a file that is no readable image.
         """
         if not isinstance(sources, (list, tuple)):
             return self.predict([sources], top)[0]
         named = []
         for probabilities in self.each([(_name(source), source) for source in sources], self.output):
-            if isinstance(probabilities, PictureError):
+            if isinstance(probabilities, ImageError):
                 raise probabilities
             named.append(self.best(probabilities, top))
         return named
 
     def each(
-        self, sources: Sequence[tuple[str, str | Path | bytes | PictureError]], layer: str | None = None
-    ) -> Iterator[np.ndarray | PictureError]:
-        """Yield the output of a layer for each (name, picture) in turn, or the PictureError of what is none.
+        self, sources: Sequence[tuple[str, str | Path | bytes | ImageError]], layer: str | None = None
+    ) -> Iterator[np.ndarray | ImageError]:
+        """Yield the output of a layer for each (name, image) in turn, or the ImageError of what is none.
 
-        A picture is a path, the bytes of a file, or the PictureError met in looking for it, which comes back in its
+        An image is a path, the bytes of a file, or the ImageError met in looking for it, which comes back in its
         place. They are read in threads, a batch ahead of the network. See `features` for layers and shapes.
         """
         parts = [sources[first : first + BATCH] for first in range(0, len(sources), BATCH)]
@@ -83,26 +83,26 @@ class Model:
             for number in range(len(parts)):
                 ahead.extend(threads.map(self._read, part) for part in parts[number + 1 : number + 2])
                 read = list(ahead.popleft())
-                good = [picture for picture in read if not isinstance(picture, PictureError)]
+                good = [image for image in read if not isinstance(image, ImageError)]
                 found = iter(self.features(np.stack(good), layer) if good else ())
-                for picture in read:
-                    yield picture if isinstance(picture, PictureError) else next(found)
+                for image in read:
+                    yield image if isinstance(image, ImageError) else next(found)
 
     def read(self, source: str | Path | bytes) -> np.ndarray:
-        """Read a picture file, or its bytes, as the network wants it stored: (stored, stored, 3), RGB uint8.
+        """Read an image file, or its bytes, as the network wants it stored: (stored, stored, 3), RGB uint8.
 
-        Raise PictureError where it cannot be read.
+        Raise ImageError where it cannot be read.
         """
-        return picture_files.load(source, self.network.stored)
+        return image_files.load(source, self.network.stored)
 
-    def _read(self, named: tuple[str, str | Path | bytes | PictureError]) -> np.ndarray | PictureError:
-        """Read a picture, or return the reason why not."""
+    def _read(self, named: tuple[str, str | Path | bytes | ImageError]) -> np.ndarray | ImageError:
+        """Read an image, or return the reason why not."""
         name, source = named
         try:
-            if isinstance(source, PictureError):
+            if isinstance(source, ImageError):
                 raise source
-            return picture_files.load(source, self.network.stored, name)
-        except PictureError as error:
+            return image_files.load(source, self.network.stored, name)
+        except ImageError as error:
             return error
 
     def best(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
@@ -110,23 +110,23 @@ class Model:
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """Return (pictures, classes) for stored pictures (n, stored, stored, 3), seen at their centre."""
-        return self.features(pictures, self.output)
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return (images, classes) for stored images (n, stored, stored, 3), seen at their centre."""
+        return self.features(images, self.output)
 
-    def features(self, pictures: np.ndarray, layer: str | None = None) -> np.ndarray:
-        """Return the output of a layer for stored pictures: (n, channels, rows, columns), or (n, features).
+    def features(self, images: np.ndarray, layer: str | None = None) -> np.ndarray:
+        """Return the output of a layer for stored images: (n, channels, rows, columns), or (n, features).
 
         The towers lie side by side along the channels. By default the layer is the last hidden one: the network
         without its output layer (relu7 of `alexnet`).
         """
         layer, side = layer or self.hidden, self.network.stored
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (side, side, 3):
+        if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
             raise UsageError(
-                f"pictures must be uint8 (n, {side}, {side}, 3), got {pictures.dtype} {pictures.shape}; "
+                f"pictures must be uint8 (n, {side}, {side}, 3), got {images.dtype} {images.shape}; "
                 "model.read(path) makes such a picture of a file"
             )
-        parts = [plan.output(layer)[:count] for plan, count in self._batches(pictures, layer)]
+        parts = [plan.output(layer)[:count] for plan, count in self._batches(images, layer)]
         if not parts:
             raise UsageError("no pictures were given")
         features = np.concatenate(parts)
@@ -158,11 +158,11 @@ class Model:
         offset = (self.network.stored - self.network.crop) // 2
         return offset, offset, 0
 
-    def _batches(self, pictures: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
-        """Run the network over the pictures; yield the plan after each batch, and how many of it count."""
-        batch = BATCH if len(pictures) > 1 else 1
-        for first in range(0, len(pictures), batch):
-            part = pictures[first : first + batch]
+    def _batches(self, images: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
+        """Run the network over the images; yield the plan after each batch, and how many of it count."""
+        batch = BATCH if len(images) > 1 else 1
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
             plan = self.plan(batch, (layer,))
             padded = np.zeros((batch, *part.shape[1:]), np.uint8)
             padded[: len(part)] = part
@@ -172,5 +172,5 @@ class Model:
 
 
 def _name(source: str | Path | bytes) -> str:
-    """Name a picture in errors: by its path where it has one."""
+    """Name an image in errors: by its path where it has one."""
     return "picture" if isinstance(source, bytes) else str(source)

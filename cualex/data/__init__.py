@@ -1,1 +1,1 @@
-"""Pictures on disk become batches: decoding, packing, cropping and mirroring."""
+"""Images on disk become batches: decoding, packing, cropping and mirroring."""

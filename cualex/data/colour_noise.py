@@ -1,12 +1,12 @@
 """How the colours of a training set vary, and the colour noise of section 4.1 of the paper that follows from it.
 
-The noise of a picture is one shift of its red, green and blue, along the principal components p_i of the RGB values
+The noise of an image is one shift of its red, green and blue, along the principal components p_i of the RGB values
 of all training pixels:
 
     shift = SUM_i a_i sqrt(l_i) p_i,      a_i normal with deviation 0.1,      l_i the variance along p_i
 
 The paper writes l_i in place of sqrt(l_i); read literally that shifts by hundreds of grey levels. The code of 2012
-takes the root (convdata_jpeg.py), and so does this. That code then divides picture and noise by 1.1, which the paper
+takes the root (convdata_jpeg.py), and so does this. That code then divides image and noise by 1.1, which the paper
 does not mention and is not done here.
 """
 
@@ -37,7 +37,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Noise:
-    """Shift the colours of each picture by `deviation` times what the set's own colours vary.
+    """Shift the colours of each image by `deviation` times what the set's own colours vary.
 
     epochs: how many epochs, from the first, have noise; None for all.
     """
@@ -47,15 +47,15 @@ class Noise:
     epochs: int | None = None
 
     def draw(self, seed: int, epoch: int, chosen: np.ndarray) -> np.ndarray:
-        """Draw the shifts of the pictures `chosen` (k,) in an epoch: float32 (k, 3), added to red, green and blue.
+        """Draw the shifts of the images `chosen` (k,) in an epoch: float32 (k, 3), added to red, green and blue.
 
-        A picture's shift follows from (seed, epoch, picture) alone, to the bit.
+        An image's shift follows from (seed, epoch, image) alone, to the bit.
         """
         if self.epochs is not None and epoch >= self.epochs:
             return np.zeros((len(chosen), 3), np.float32)
         drawn = normals(philox.blocks(seed, philox.COLOURS, 0, epoch, chosen))
         shifts = np.zeros((len(chosen), 3))
-        # No matrix product: its order of sums would depend on the number of pictures.
+        # No matrix product: its order of sums would depend on the number of images.
         for numbers, variance, direction in zip(
             drawn, self.components.variances, self.components.directions, strict=False
         ):
@@ -63,13 +63,13 @@ class Noise:
         return shifts.astype(np.float32)
 
 
-def products(picture: np.ndarray) -> np.ndarray:
-    """Sum the products of colours over the pixels of a picture (rows, columns, 3) uint8: int64 (3, 3), exact.
+def products(image: np.ndarray) -> np.ndarray:
+    """Sum the products of colours over the pixels of an image (rows, columns, 3) uint8: int64 (3, 3), exact.
 
     In floating point, which is faster, but with partial sums that it holds whole, so that no order rounds.
     """
-    single = picture.shape[1] * 255**2 <= 2**24
-    planes = np.moveaxis(picture, 2, 0).astype(np.float32 if single else np.float64, order="C")
+    single = image.shape[1] * 255**2 <= 2**24
+    planes = np.moveaxis(image, 2, 0).astype(np.float32 if single else np.float64, order="C")
     sums = np.empty((3, 3), np.int64)
     for i in range(3):
         for j in range(i + 1):  # not by BLAS, which would take all cores
@@ -127,7 +127,7 @@ def _upright(direction: list[float]) -> Vector:
     return tuple(sign * part for part in direction)
 
 
-# The training pictures of ILSVRC-2012, as the authors' data set had them (key `color_pca` of its input_meta).
+# The training images of ILSVRC-2012, as the authors' data set had them (key `color_pca` of its input_meta).
 ILSVRC2012 = Components(
     (121.78006099**2, 37.09388853**2, 19.72083305**2),
     (

@@ -1,4 +1,4 @@
-"""Find what is wrong with a data set, in what its folders and its pictures have shown: pure functions of both."""
+"""Find what is wrong with a data set, in what its folders and its images have shown: pure functions of both."""
 
 import itertools
 import unicodedata
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.data.images import TRUNCATED
-from cualex.data.sources import Picture, Source
+from cualex.data.sources import Image, Source
 from cualex.data.sources.layout import LeftOut
 
 TINY = 32  # pixels of the shorter side: those of CIFAR, below which little can be seen
-FEW = 10  # pictures to learn a class from
-LOPSIDED = 10  # times as many pictures in the largest class as in the smallest
-SHARED = 0.5  # of the smaller of two classes: as many pictures in both make one class of them
+FEW = 10  # images to learn a class from
+LOPSIDED = 10  # times as many images in the largest class as in the smallest
+SHARED = 0.5  # of the smaller of two classes: as many images in both make one class of them
 SURE = 3  # deviations by which colours of two splits must differ
 
 # Every kind of finding in the order in which it matters, with what is said of it.
@@ -44,7 +44,7 @@ NOTES = ("few", "lopsided", "duplicate", "tiny", "outside", "stray", "hidden")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One case of a finding: the names of the pictures, files or classes, and what is to be said of them."""
+    """One case of a finding: the names of the images, files or classes, and what is to be said of them."""
 
     names: tuple[str, ...]
     text: str
@@ -66,15 +66,15 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What decoding has shown of n pictures, in the order of the splits and of the pictures in each.
+    """What decoding has shown of n images, in the order of the splits and of the images in each.
 
-    splits: n names.  pictures: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
-    shorter side of each file's picture in pixels.  colours: float32 (n, 3), the mean red, green and blue of each.
+    splits: n names.  images: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
+    shorter side of each file's image in pixels.  colours: float32 (n, 3), the mean red, green and blue of each.
     unreadable: {place among the n: reason}; their digest, side and colours mean nothing.
     """
 
     splits: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     digests: np.ndarray
     sides: np.ndarray
     colours: np.ndarray
@@ -86,7 +86,7 @@ def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple
     cases: dict[str, list[Item]] = {kind: [] for kind in KINDS}
     for place, reason in looks.unreadable.items():
         kind = "truncated" if reason == TRUNCATED else "unreadable"
-        cases[kind].append(Item((looks.pictures[place].name,), reason))
+        cases[kind].append(Item((looks.images[place].name,), reason))
     groups = _groups(looks)
     for kind, item in _copies(source, looks, groups):
         cases[kind].append(item)
@@ -94,23 +94,23 @@ def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple
     cases["colours"] += _swapped(looks)
     for place in np.flatnonzero(looks.sides < TINY).tolist():
         if place not in looks.unreadable:
-            cases["tiny"].append(Item((looks.pictures[place].name,), f"{looks.sides[place]} pixels"))
+            cases["tiny"].append(Item((looks.images[place].name,), f"{looks.sides[place]} pixels"))
     for left in left_out:
         cases[left.kind] += [Item((name,), "") for name in left.names]
     cases["lacking"] += _lacking(source)
     cases["alike"] += _alike(source.classes)
     learned = _learned(source, looks)
-    cases["few"] += [Item((name,), _pictures(count)) for name, count in learned.items() if 0 < count < FEW]
+    cases["few"] += [Item((name,), _images(count)) for name, count in learned.items() if 0 < count < FEW]
     cases["lopsided"] += _lopsided({name: count for name, count in learned.items() if count})
     return tuple(Finding(kind, KINDS[kind], tuple(items)) for kind, items in cases.items() if items)
 
 
 def class_sizes(source: Source, looks: Looks) -> dict[str, dict[str, int]]:
-    """Count the pictures that can be read: {class: {split: count}}, every class and every split."""
+    """Count the images that can be read: {class: {split: count}}, every class and every split."""
     counts = {name: dict.fromkeys(source.splits, 0) for name in source.classes}
-    for place, (split, picture) in enumerate(zip(looks.splits, looks.pictures, strict=True)):
+    for place, (split, image) in enumerate(zip(looks.splits, looks.images, strict=True)):
         if place not in looks.unreadable:
-            counts[source.classes[picture.label]][split] += 1
+            counts[source.classes[image.label]][split] += 1
     return counts
 
 
@@ -118,14 +118,14 @@ def _learned(source: Source, looks: Looks) -> dict[str, int]:
     return {name: counts.get("train", 0) for name, counts in class_sizes(source, looks).items()}
 
 
-def _pictures(count: int) -> str:
+def _images(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _groups(looks: Looks) -> list[list[int]]:
-    """Return the pictures that are there more than once: a list of indices each, train first."""
+    """Return the images that are there more than once: a list of indices each, train first."""
     words = looks.digests.view(np.uint64)
-    # Stable: within a group the pictures keep their order, train first.
+    # Stable: within a group the images keep their order, train first.
     order = np.lexsort((words[:, 1], words[:, 0]))
     readable = np.array([place not in looks.unreadable for place in order.tolist()], bool)
     order = order[readable]
@@ -136,11 +136,11 @@ def _groups(looks: Looks) -> list[list[int]]:
 
 
 def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[tuple[str, Item]]:
-    """Put each group of equal pictures under the worst that can be said of it."""
+    """Put each group of equal images under the worst that can be said of it."""
     for places in groups:
-        names = tuple(looks.pictures[place].name for place in places)
+        names = tuple(looks.images[place].name for place in places)
         splits = _distinct(looks.splits[place] for place in places)
-        classes = _distinct(source.classes[looks.pictures[place].label] for place in places)
+        classes = _distinct(source.classes[looks.images[place].label] for place in places)
         if len(splits) > 1:
             also = f", as {_and(classes)}" if len(classes) > 1 else ""
             yield "leakage", Item(names, f"in {_and(splits)}{also}")
@@ -151,20 +151,20 @@ def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[t
 
 
 def _overlaps(source: Source, looks: Looks, groups: list[list[int]]) -> list[Item]:
-    """Name the pairs of classes that have most pictures in common, whatever their splits; copies count once."""
+    """Name the pairs of classes that have most images in common, whatever their splits; copies count once."""
     shared: Counter[tuple[int, int]] = Counter()
-    pictures = Counter(picture.label for place, picture in enumerate(looks.pictures) if place not in looks.unreadable)
+    images = Counter(image.label for place, image in enumerate(looks.images) if place not in looks.unreadable)
     for places in groups:
-        labels = Counter(looks.pictures[place].label for place in places)
+        labels = Counter(looks.images[place].label for place in places)
         shared.update(itertools.combinations(sorted(labels), 2))
-        pictures.subtract({label: count - 1 for label, count in labels.items()})
+        images.subtract({label: count - 1 for label, count in labels.items()})
     return [
         Item(
             (source.classes[one], source.classes[other]),
-            f"{count:,} of {pictures[one]:,} and {pictures[other]:,}",
+            f"{count:,} of {images[one]:,} and {images[other]:,}",
         )
         for (one, other), count in sorted(shared.items())
-        if count > 1 and count >= SHARED * min(pictures[one], pictures[other])
+        if count > 1 and count >= SHARED * min(images[one], images[other])
     ]
 
 
@@ -174,8 +174,8 @@ def _swapped(looks: Looks) -> Iterator[Item]:
     With x the mean of that in a class of train and y in the same class of another split, y = b x is fitted: b is 1
     where colours are alike, -1 where red and blue have changed places, and about 0 where they say nothing.
     """
-    readable = [place for place in range(len(looks.pictures)) if place not in looks.unreadable]
-    labels = np.array([looks.pictures[place].label for place in readable], np.int64)
+    readable = [place for place in range(len(looks.images)) if place not in looks.unreadable]
+    labels = np.array([looks.images[place].label for place in readable], np.int64)
     splits = np.array([looks.splits[place] for place in readable], np.str_)
     warmth = looks.colours[readable, 0].astype(np.float64) - looks.colours[readable, 2]
     train = splits == "train"
@@ -187,7 +187,7 @@ def _swapped(looks: Looks) -> Iterator[Item]:
         x, y = (_means(warmth[which], labels[which], classes) for which in (train, own))
         weights = np.array([(labels[own] == label).sum() for label in classes], np.float64)
         within = warmth[train] - _means(warmth[train], labels[train], labels[train])
-        spread = within.std() or warmth[train].std()  # of one picture; classes of one show none of their own
+        spread = within.std() or warmth[train].std()  # of one image; classes of one show none of their own
         size, noise = (weights * x * x).sum(), spread * np.sqrt((weights * x * x).sum())
         fitted = (weights * x * y).sum()
         if -2 * size < fitted < -max(size / 2, SURE * noise):
@@ -213,8 +213,8 @@ def _lacking(source: Source) -> list[Item]:
 
     A class of one file is not named: it can be in one split only, and train needs it.
     """
-    files = Counter(picture.label for pictures in source.splits.values() for picture in pictures)
-    held = {split: {picture.label for picture in pictures} for split, pictures in source.splits.items()}
+    files = Counter(image.label for images in source.splits.values() for image in images)
+    held = {split: {image.label for image in images} for split, images in source.splits.items()}
     return [
         Item((name,), f"not in {split}")
         for split, labels in held.items()
@@ -237,4 +237,4 @@ def _lopsided(counts: dict[str, int]) -> list[Item]:
     small, large = min(counts, key=counts.get), max(counts, key=counts.get)
     if counts[large] <= LOPSIDED * counts[small]:
         return []
-    return [Item((small, large), f"{counts[small]:,} and {_pictures(counts[large])}")]
+    return [Item((small, large), f"{counts[small]:,} and {_images(counts[large])}")]

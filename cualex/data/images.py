@@ -1,8 +1,8 @@
-"""Turn the bytes of a picture file into RGB, whatever the file holds.
+"""Turn the bytes of an image file into RGB, whatever the file holds.
 
 A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and
 photographs that lie on their side. Each becomes uint8 (rows, columns, 3), 0 to 255, as a viewer would show it
-on white. What cannot be read raises PictureError with a reason in plain words; Pillow's own errors,
+on white. What cannot be read raises ImageError with a reason in plain words; Pillow's own errors,
 warnings and messages stay in here.
 """
 
@@ -17,20 +17,20 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cualex.data.pillow_warnings import quiet
-from cualex.errors import PictureError
+from cualex.errors import ImageError
 
 # Everything else Pillow can open stays shut: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# The endings by which a picture is known in a data set.
+# The endings by which an image is known in a data set.
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib"),
     *(".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 PIXELS = 50_000_000
-# 50 million pixels of four 16-bit channels, never compressed, and room for metadata: more is no picture.
+# 50 million pixels of four 16-bit channels, never compressed, and room for metadata: more is no image.
 BYTES = 500_000_000
 
-# The reason of a picture whose end is missing.
+# The reason of an image whose end is missing.
 TRUNCATED = "cut short, the file ends before the picture does"
 
 _TURNS = {
@@ -48,7 +48,7 @@ _BITS_PER_SAMPLE = 258
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture file says of itself: its format and mode in Pillow's words, and its size before any turn."""
+    """What an image file says of itself: its format and mode in Pillow's words, and its size before any turn."""
 
     format: str
     mode: str
@@ -57,26 +57,26 @@ class Header:
 
 
 def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
-    """Decode a picture file: uint8 (rows, columns, 3), RGB.
+    """Decode an image file: uint8 (rows, columns, 3), RGB.
 
     Greys are repeated over the channels, transparency is laid on white, 16-bit greys are scaled from 0-65535
     to 0-255, the orientation noted by the camera is applied, and of an animation the first frame is taken.
 
-    The header is read first: a picture of more than `pixels` is refused before anything is decoded. Raise
-    PictureError, which carries `name`.
+    The header is read first: an image of more than `pixels` is refused before anything is decoded. Raise
+    ImageError, which carries `name`.
     """
     return np.array(_opened(data, name, pixels)[0])
 
 
-def square(picture: np.ndarray, size: int) -> np.ndarray:
+def square(image: np.ndarray, size: int) -> np.ndarray:
     """Scale the shorter side to `size` and keep the centre: uint8 (size, size, 3).
 
     The centre square is what gets resampled, with Pillow's antialiased bilinear filter, so a strip of 1 ×
-    5000 needs no more memory than any other. A picture of that size already comes back unchanged.
+    5000 needs no more memory than any other. An image of that size already comes back unchanged.
     """
-    if picture.shape[:2] == (size, size):
-        return picture
-    return np.array(_squared(Image.fromarray(picture), size))
+    if image.shape[:2] == (size, size):
+        return image
+    return np.array(_squared(Image.fromarray(image), size))
 
 
 def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
@@ -85,7 +85,7 @@ def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixe
     The same as `square(decode(...), size)`, but that a JPEG at least four times too large is decoded at a
     half, a quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
 
-    Raise PictureError with `name`, by default the path.
+    Raise ImageError with `name`, by default the path.
     """
     if isinstance(source, bytes):
         return inspect(source, size, name or "picture", pixels=pixels)[0]
@@ -94,40 +94,40 @@ def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixe
 
 
 def inspect(data: bytes, size: int, name: str, *, pixels: int = PIXELS) -> tuple[np.ndarray, Header]:
-    """Decode a picture file as `load` does, and return what its header says beside the pixels."""
+    """Decode an image file as `load` does, and return what its header says beside the pixels."""
     image, header = _opened(data, name, pixels, 2 * size)
     return np.array(_squared(image, size)), header
 
 
 def read(path: str | Path, name: str) -> bytes:
-    """Read a picture file's bytes, or raise PictureError."""
+    """Read an image file's bytes, or raise ImageError."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             # A pipe or a device says 0, and may never end.
             data = file.read(BYTES + 1) if size == 0 else b"" if size > BYTES else file.read()
             if max(size, len(data)) > BYTES:
-                raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+                raise ImageError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
             return data
     except OSError as error:
-        raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
+        raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
 
 
 def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> tuple[Image.Image, Header]:
-    """Decode into a Pillow picture of mode RGB; a JPEG scaled down on the way, but never below `smallest`.
+    """Decode into a Pillow image of mode RGB; a JPEG scaled down on the way, but never below `smallest`.
 
     The header is what the file says before that.
     """
     if not data:
-        raise PictureError(name, "the file is empty")
+        raise ImageError(name, "the file is empty")
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
     with quiet():
         try:
             if _webp_pixels(data) > pixels:
-                raise PictureError(name, too_large)
+                raise ImageError(name, too_large)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > pixels:
-                raise PictureError(name, too_large)
+                raise ImageError(name, too_large)
             header = Header(image.format, image.mode, image.height, image.width)
             if smallest is not None:
                 image.draft(None, (smallest, smallest))
@@ -135,18 +135,18 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
             turn = _turn(image)
             image = _rgb(image, name)
             return (image if turn is None else image.transpose(turn)), header
-        except PictureError:
+        except ImageError:
             raise
         except Image.DecompressionBombError:
-            raise PictureError(name, too_large) from None
+            raise ImageError(name, too_large) from None
         except Image.UnidentifiedImageError:
             kinds = "JPEG, PNG, WebP, BMP, GIF, TIFF or PPM"
-            raise PictureError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
+            raise ImageError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
         # Damaged files bring out more kinds of exception than Pillow names, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
             text = TRUNCATED if "truncated" in text.lower() else f"damaged ({text[:100]})"
-            raise PictureError(name, text) from None
+            raise ImageError(name, text) from None
 
 
 def _webp_pixels(data: bytes) -> int:
@@ -174,7 +174,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if mode == "F":
-        raise PictureError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
+        raise ImageError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
     if mode == "LAB":
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return ImageCms.applyTransform(image, transform)
@@ -192,7 +192,7 @@ def _grey(image: Image.Image, name: str) -> np.ndarray:
         return ((values * 255 + 2047) // 4095).astype(np.uint8)
     if values.min() < 0 or values.max() > 65535:
         found = f"{values.min()} to {values.max()}"
-        raise PictureError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
+        raise ImageError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
     return ((values + 128) // 257).astype(np.uint8)
 
 
@@ -212,7 +212,7 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
-# libtiff writes what it finds wrong straight to the terminal, without the picture's name, and Pillow lets it. The
+# libtiff writes what it finds wrong straight to the terminal, without the image's name, and Pillow lets it. The
 # library is found through Pillow's; where it is built in, there is no way to reach it.
 with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)

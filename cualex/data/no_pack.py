@@ -7,24 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.data.decoding import Decoded, Progress, decode_one, decode_split
-from cualex.data.sources import Picture, Source
+from cualex.data.sources import Image, Source
 from cualex.system.environment import cores
 
 
 @dataclass(frozen=True, eq=False)
 class Unpacked(Decoded):
-    """A split that is decoded each time. sources: its n pictures, each readable when it was looked through."""
+    """A split that is decoded each time. sources: its n images, each readable when it was looked through."""
 
-    sources: tuple[Picture, ...]
+    sources: tuple[Image, ...]
     threads: ThreadPoolExecutor
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Decode the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3).
+        """Decode the images `indices` (k,) into `out`, uint8 (k, size, size, 3).
 
-        Raise PictureError when a file has gone or changed since; none ever stands in for it.
+        Raise ImageError when a file has gone or changed since; none ever stands in for it.
         """
         wanted = [self.sources[index] for index in indices]
-        for row, made in enumerate(self.threads.map(lambda picture: decode_one(picture, self.size), wanted)):
+        for row, made in enumerate(self.threads.map(lambda image: decode_one(image, self.size), wanted)):
             out[row] = made
 
 
@@ -33,9 +33,9 @@ def unpacked(
 ) -> Generator[Progress, None, Unpacked]:
     """Look through a split without keeping it: yield Progress, return what decodes it each time.
 
-    Every picture is decoded once here, so that those that cannot be read are known before training, as in a pack,
-    and the mean picture is the same. Raise DataError as pack() does.
+    Every image is decoded once here, so that those that cannot be read are known before training, as in a pack,
+    and the mean image is the same. Raise DataError as pack() does.
     """
-    decoded, pictures = yield from decode_split(source, split, size, workers, lambda picture: None)
+    decoded, images = yield from decode_split(source, split, size, workers, lambda image: None)
     threads = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
-    return Unpacked(**vars(decoded), sources=pictures, threads=threads)
+    return Unpacked(**vars(decoded), sources=images, threads=threads)

@@ -36,14 +36,14 @@ RECIPE = 2
 
 @dataclass(frozen=True, eq=False)
 class Pack(Decoded):
-    """A split on disk. pictures: n rows of uint8 (size, size, 3).  path: its directory."""
+    """A split on disk. images: n rows of uint8 (size, size, 3).  path: its directory."""
 
-    pictures: Rows
+    images: Rows
     path: Path
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
-        self.pictures.read(indices, out)
+        """Copy the images `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
+        self.images.read(indices, out)
 
 
 def needed(source: Source, split: str, size: int) -> int:
@@ -71,7 +71,7 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
             classes=tuple(index["classes"]),
             skipped=tuple((name, reason) for name, reason in index["skipped"]),
             **(_measures(place, index, size) if split == "train" else _NO_MEASURES),
-            pictures=Rows(place / "pictures.uint8", len(index["labels"]), (size, size, 3)),
+            images=Rows(place / "pictures.uint8", len(index["labels"]), (size, size, 3)),
             path=place,
         )
         # Another process may have put another pack there in the meantime.
@@ -104,10 +104,10 @@ def pack(
 
     size: the network's stored size.  cache: see cache.directory.  workers: threads, by default one a core.
 
-    A picture that cannot be read is left out and listed in `skipped`. When another process packs the same split,
+    An image that cannot be read is left out and listed in `skipped`. When another process packs the same split,
     wait for it and take its pack.
 
-    Raise DataError when no picture of the split, or none of a class of train, can be read, and OutputError when
+    Raise DataError when no image of the split, or none of a class of train, can be read, and OutputError when
     the cache cannot be written or is full; nothing half written stays there.
     """
     held = existing(source, split, size, cache=cache)

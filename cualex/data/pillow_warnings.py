@@ -1,4 +1,4 @@
-"""Keep to ourselves what Pillow says of damaged pictures: its warnings and its log."""
+"""Keep to ourselves what Pillow says of damaged images: its warnings and its log."""
 
 import contextlib
 import logging

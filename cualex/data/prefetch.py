@@ -10,10 +10,10 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Ahead:
-    """Keep up to `depth` batches ready: (pictures, views, labels, colours), as Stream.fill and Sequence.fill write
+    """Keep up to `depth` batches ready: (images, views, labels, colours), as Stream.fill and Sequence.fill write
     them.
 
-    start: the position of the first batch, in pictures.  stop: the position at which to end; None for never.
+    start: the position of the first batch, in images.  stop: the position at which to end; None for never.
     waited: the seconds that `take` has waited for data so far.
 
     depth + 1 sets of arrays are made once and used in turn. What the thread raises, `take` raises.

@@ -1,4 +1,4 @@
-"""One picture through both programs: ours, and the one that a file is from or for, where it is installed."""
+"""One image through both programs: ours, and the one that a file is from or for, where it is installed."""
 
 import importlib
 from collections.abc import Callable
@@ -18,25 +18,25 @@ from cualex.weights import Weights
 TOLERANCE = 1e-4  # of probabilities: far above what orders of adding make, far below a mistake
 
 
-def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) -> str:
-    """Run a picture through a network and through the files that it was exported to; say what came out.
+def exported(files: list[Path], to: str, weights: Weights, image: str | Path) -> str:
+    """Run an image through a network and through the files that it was exported to; say what came out.
 
-    Raise WeightsError where the two differ, PictureError for what is no picture.
+    Raise WeightsError where the two differ, ImageError for what is no image.
     """
-    stored, model, ours = _ours(weights, picture)
+    stored, model, ours = _ours(weights, image)
     if to == "torch":
         again, _ = load.load(files[0])
-        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", picture)
+        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", image)
     if to == "onnx":
-        return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, picture)
-    return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, picture)
+        return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, image)
+    return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, image)
 
 
-def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
-    """Run a picture through an imported network, and through ONNX's file itself; the others hold no program."""
-    stored, model, ours = _ours(weights, picture)
+def imported(path: str | Path, weights: Weights, image: str | Path) -> str:
+    """Run an image through an imported network, and through ONNX's file itself; the others hold no program."""
+    stored, model, ours = _ours(weights, image)
     named, probability = model.best(ours, 1)[0]
-    alone = f"{picture}: {named} {probability:.4f}"
+    alone = f"{image}: {named} {probability:.4f}"
     with Contents(path) as contents:
         found = recognise.read(contents, path)
         convention, _ = match.recognised(found, weights.network.name)
@@ -47,17 +47,17 @@ def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
     raw = NETWORK in found.notes
     given = _seen(stored, weights, "as it is" if raw else "scaled")
     given = given[:, ::-1] if convention.colours == "BGR" and not raw else given
-    return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, picture)
+    return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, image)
 
 
-def _ours(weights: Weights, picture: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
-    """Return a picture as the network stores it, (1, stored, stored, 3), our model, and its probabilities."""
-    stored, model = images.load(picture, weights.network.stored)[None], Model(weights)
+def _ours(weights: Weights, image: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
+    """Return an image as the network stores it, (1, stored, stored, 3), our model, and its probabilities."""
+    stored, model = images.load(image, weights.network.stored)[None], Model(weights)
     return stored, model, model.probabilities(stored)[0]
 
 
 def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
-    """Return the middle of a picture, (1, 3, crop, crop), RGB: as it is, less the mean, or also scaled."""
+    """Return the middle of an image, (1, 3, crop, crop), RGB: as it is, less the mean, or also scaled."""
     network = weights.network
     begin = (network.stored - network.crop) // 2
     middle = slice(begin, begin + network.crop)
@@ -69,21 +69,21 @@ def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
     return np.ascontiguousarray(given[:, middle, middle].transpose(0, 3, 1, 2))
 
 
-def _by(module: str, run: Callable, file, given: np.ndarray, model: Model, ours, picture) -> str:
-    """Run another program on a picture and compare, or say that it is not installed."""
+def _by(module: str, run: Callable, file, given: np.ndarray, model: Model, ours, image) -> str:
+    """Run another program on an image and compare, or say that it is not installed."""
     try:
         program = importlib.import_module(module)
         theirs = run(program, file, np.ascontiguousarray(given))
     except (ImportError, AttributeError) as error:
-        return f"{picture}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
-    return _compared(model, ours, theirs, f"by {module} {program.__version__}", picture)
+        return f"{image}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
+    return _compared(model, ours, theirs, f"by {module} {program.__version__}", image)
 
 
 PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"'}
 
 
 def _onnxruntime(onnxruntime, path: Path, given: np.ndarray) -> np.ndarray:
-    """Return what ONNX's own runtime makes of a picture: probabilities, or scores made such."""
+    """Return what ONNX's own runtime makes of an image: probabilities, or scores made such."""
     session = onnxruntime.InferenceSession(str(path))
     name = next((each.name for each in session.get_inputs() if each.name == INPUT), session.get_inputs()[0].name)
     (made, *_) = session.run(None, {name: given})
@@ -106,11 +106,11 @@ def _probabilities(made: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, picture: str | Path) -> str:
+def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, image: str | Path) -> str:
     """Say what both name first, or raise WeightsError where they differ."""
     own, other = (model.best(each, 1)[0] for each in (ours, theirs))
     apart = float(np.abs(ours - theirs).max())
-    said = f"{picture}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
+    said = f"{image}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
     if not apart <= TOLERANCE:
         raise WeightsError(f"{said}, expected at most {TOLERANCE:g}. Do not use the file.")
     return said

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cualex.networks import Network
 
-CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the picture
+CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the image
 TORCH_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 

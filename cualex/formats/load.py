@@ -26,7 +26,7 @@ def load(
     """Read a file of another program: the weights of our network, and (topic, sentence) for all that was assumed.
 
     `network` and `towers` choose what it becomes, `classes` is a file with a name a line, or "wordnet" for the numbers
-    of ImageNet's classes in place of their names, `mean` a file with a mean picture.
+    of ImageNet's classes in place of their names, `mean` a file with a mean image.
     Raise WeightsError, in one line, for a file that does not fit; nothing of it is run.
     """
     try:
@@ -35,7 +35,7 @@ def load(
                 recognise.read(contents, path), network, towers, **({} if crop is None else {"crop": crop})
             )
             names, said_classes = _classes(made, classes)
-            picture, said_mean = _mean(made, mean)
+            image, said_mean = _mean(made, mean)
             # The sum is taken while the tensors are read.
             with ThreadPoolExecutor(1, thread_name_prefix="sha256") as thread:
                 sha256 = thread.submit(contents.sha256)
@@ -43,7 +43,7 @@ def load(
             lines = report.lines(made, sha256.result(), contents.size, said_classes, said_mean)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error.__cause__
-    return Weights(made.network, tensors, names, picture, notes={"imported": dict(lines)["SHA-256"]}), lines
+    return Weights(made.network, tensors, names, image, notes={"imported": dict(lines)["SHA-256"]}), lines
 
 
 def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
@@ -78,14 +78,14 @@ def read_classes(path: str | Path, count: int) -> list[str]:
 
 
 def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
-    """Return the mean picture, and say where it is from."""
+    """Return the mean image, and say where it is from."""
     network, convention = made.network, made.convention
     if path is not None:
         try:
-            picture = mean_image.read(path, network, convention.colours)
+            image = mean_image.read(path, network, convention.colours)
         except WeightsError as error:
             raise DataError(f"{path}: {error}") from None
-        return picture, f"of {path}, its colours taken for {convention.colours}"
+        return image, f"of {path}, its colours taken for {convention.colours}"
     if network.mean is not None:
         red, green, blue = network.mean
         return mean_image.plain(

@@ -1,6 +1,6 @@
-"""The mean that is taken from pictures: a picture, or three numbers, from the file's source or from a file beside it.
+"""The mean that is taken from images: an image, or three numbers, from the file's source or from a file beside it.
 
-Our weights file keeps it as a picture, RGB from 0 to 255: float32 (stored, stored, 3).
+Our weights file keeps it as an image, RGB from 0 to 255: float32 (stored, stored, 3).
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from cualex.networks import Network
 
 
 def plain(network: Network, mean: tuple[float, float, float]) -> np.ndarray:
-    """Make a picture of one colour."""
+    """Make an image of one colour."""
     return np.tile(np.float32(mean), (network.stored, network.stored, 1))
 
 
@@ -38,7 +38,7 @@ def check(shape: tuple[int, ...], network: Network) -> tuple[int, ...]:
 
 
 def checked(shape: tuple[int, ...], values: np.ndarray, network: Network, colours: str) -> np.ndarray:
-    """Make a mean picture of (3,), (3, stored, stored) or (stored, stored, 3), its colours in the order said."""
+    """Make a mean image of (3,), (3, stored, stored) or (stored, stored, 3), its colours in the order said."""
     shape = check(shape, network)
     values = np.array(values, np.float32).reshape(shape)
     if shape[0] == 3 and len(shape) == 3:

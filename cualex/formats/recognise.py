@@ -39,7 +39,7 @@ def read(contents: Contents, path: str | Path) -> Found:
 
 
 def read_mean(contents: Contents):
-    """Describe the one tensor of a mean picture: an array of NumPy's or Caffe's binaryproto."""
+    """Describe the one tensor of a mean image: an array of NumPy's or Caffe's binaryproto."""
     if contents.bytes(0, min(6, contents.size)) == numpy_file.MAGIC:
         return numpy_file.read_array(contents)
     return caffe_file.read_mean(contents)

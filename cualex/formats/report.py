@@ -19,7 +19,7 @@ def lines(made: Import, sha256: str, size: int, classes: str, mean: str) -> Line
         ("checksum", _checksum(made)),
     ]
     said += [("source", convention.title), ("network", _named(network)), ("tensors", _axes(made))]
-    said += [("colours", _colours(convention.colours)), ("pictures", _pictures(network)), ("mean", mean)]
+    said += [("colours", _colours(convention.colours)), ("pictures", _images(network)), ("mean", mean)]
     said += [("LRN", text) for text in _normalised(network)]
     said += [("dropout", text) for text in _dropped(network)]
     said += [("classes", classes)]
@@ -56,7 +56,7 @@ def _colours(order: str) -> str:
     return "RGB, as here"
 
 
-def _pictures(network: Network) -> str:
+def _images(network: Network) -> str:
     scale = network.scale if isinstance(network.scale, tuple | list) else (network.scale,)
     times = ", ".join(f"{number:.6g}" for number in scale)
     crop = f"the middle {network.crop} of {network.stored} pixels"

@@ -7,7 +7,7 @@ other numbers computes the same up to such a factor, if n and beta are equal:
     x (k  + alpha  SUM x^2)^-beta    of x
 
 Classic dropout multiplies by the share it keeps when it does not drop, inverted dropout by 1: the weights above take
-the quotient, and so do the first layer's that of the scales of pictures. That a window of LRN crosses from tower to
+the quotient, and so do the first layer's that of the scales of images. That a window of LRN crosses from tower to
 tower no factor can change: `crossing` names the layers.
 """
 

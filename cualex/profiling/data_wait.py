@@ -1,4 +1,4 @@
-"""How long a step waits for its pictures: the training loop's way from the pack to the plan, timed."""
+"""How long a step waits for its images: the training loop's way from the pack to the plan, timed."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cualex.profiling.data_throughput import Rate
 class Waiting:
     """Hold what `steps` steps took with real data, in seconds: in all, waiting for a batch, and handing it in.
 
-    rates: of the stages of the pictures' way, where they were measured.
+    rates: of the stages of the images' way, where they were measured.
     """
 
     data: str
@@ -24,7 +24,7 @@ class Waiting:
     rates: tuple[Rate, ...] = ()
 
     def document(self, images_per_s: float) -> dict:
-        """Return plain values for one step of so many pictures a second, their units in their names."""
+        """Return plain values for one step of so many images a second, their units in their names."""
         return {
             "data": self.data,
             "steps": self.steps,

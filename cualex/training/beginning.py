@@ -1,4 +1,4 @@
-"""What a training begins with: a network, its weights, and the mean picture that it subtracts."""
+"""What a training begins with: a network, its weights, and the mean image that it subtracts."""
 
 from cualex import networks
 from cualex.training.recipes import Recipe

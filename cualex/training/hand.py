@@ -3,7 +3,7 @@
 From the notes of experiment #145 (its layer-params file), the network of the paper's ILSVRC-2012 table:
 
     after epoch 25, 51, 79    the rate falls by ten, from 0.01 to 0.00001
-    from epoch 67             conv1 learns at a thousandth of the first rate, and pictures have no colour noise;
+    from epoch 67             conv1 learns at a thousandth of the first rate, and images have no colour noise;
                               crops and mirror images go on
     from epoch 72             conv1 is frozen
     after epoch 91            the training is stopped

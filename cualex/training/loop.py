@@ -45,12 +45,12 @@ def train(
     else ends the training leave one of the last whole update.
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
-    end of each, the layers are looked at (debugging/layer_statistics.py). `start` has the weights and the mean picture
+    end of each, the layers are looked at (debugging/layer_statistics.py). `start` has the weights and the mean image
     to begin with; without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the
     training has come to its end.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
-    another process trains in that run, and DataError where the pictures are not those that it began with.
+    another process trains in that run, and DataError where the images are not those that it began with.
     """
     run.lock()
     try:

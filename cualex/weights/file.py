@@ -3,7 +3,7 @@
     <layer>.weight       (filters, channels / groups, rows, columns), or (outputs, inputs)       float32
     <layer>.bias         (filters,) or (outputs,)                                                float32
     <layer>.mean, <layer>.variance   (channels,): the running averages of batch normalisation    float32
-    preprocessing.mean   (stored, stored, 3): the mean picture, RGB from 0 to 255                float32
+    preprocessing.mean   (stored, stored, 3): the mean image, RGB from 0 to 255                float32
     velocity.<name>      the update's velocities, in a checkpoint                                float32
     velocity.first.<name>, velocity.second.<name>   Adam's averages, in a checkpoint             float32
 
@@ -53,7 +53,7 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold a trained network: its canonical tensors (parameters and state), class names and mean picture.
+    """Hold a trained network: its canonical tensors (parameters and state), class names and mean image.
 
     `velocities` are there in a checkpoint; `notes` are whatever a run wants to keep, text by name.
     """
@@ -110,10 +110,10 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None,
 
 
 def preprocessing(network: Network) -> dict:
-    """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it.
+    """Describe what becomes of an image before the first layer: (RGB - mean) x scale, of a crop of it.
 
     mean_at: whether the mean is taken at the crop, or at its own centre whatever the crop.  scale: a number, or one a
-    channel.  channel_mean: where the network has a mean a channel, and not the training pictures'.
+    channel.  channel_mean: where the network has a mean a channel, and not the training images'.
     """
     scale = list(network.scale) if isinstance(network.scale, tuple) else network.scale
     sizes = {"stored": network.stored, "crop": network.crop}

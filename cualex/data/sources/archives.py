@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cualex.data import images
 from cualex.data.sources.listing import File, Listing, listed, parents
-from cualex.errors import DataError, PictureError
+from cualex.errors import DataError, ImageError
 from cualex.system import cache
 
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -30,7 +30,7 @@ _DAMAGES = (
 )
 # Of the ways to compress a zip, these can be expanded up to a limit.
 _ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# A tar that grows beyond both is no set of pictures, which are compressed already.
+# A tar that grows beyond both is no set of images, which are compressed already.
 _GROWTH, _GROWN = 200, 2_000_000_000
 # The longest that a member's name and notes may be.
 _HEADER = 1 << 20
@@ -71,7 +71,7 @@ def _zip(path: Path) -> Listing:
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
     _check_size(name, member.file_size)
     if member.compress_type not in _ZIPPED:
-        raise PictureError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
+        raise ImageError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
     try:
         # Opening and closing count the readers of the archive: a lost count would close it under the others.
         with lock:
@@ -81,7 +81,7 @@ def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.
         with lock:
             file.close()
     except _DAMAGES as error:
-        raise PictureError(name, f"cannot be read from the zip ({error})") from None
+        raise ImageError(name, f"cannot be read from the zip ({error})") from None
     return data
 
 
@@ -177,7 +177,7 @@ def _read_at(source: _Descriptor, name: str, offset: int, size: int) -> bytes:
     try:
         return os.pread(source.number, size, offset)
     except OSError as error:
-        raise PictureError(name, f"cannot be read from the tar ({error.strerror or error})") from None
+        raise ImageError(name, f"cannot be read from the tar ({error.strerror or error})") from None
 
 
 def _label(name: str) -> str | None:
@@ -188,7 +188,7 @@ def _label(name: str) -> str | None:
 
 def _check_size(name: str, size: int) -> None:
     if size > images.BYTES:
-        raise PictureError(name, f"larger than {images.BYTES // 1_000_000} MB, too much for a picture")
+        raise ImageError(name, f"larger than {images.BYTES // 1_000_000} MB, too much for a picture")
 
 
 def _notes(climbing: int, special: int) -> list[str]:

@@ -28,7 +28,7 @@ def own_classes(place: str, arranged: Arranged) -> list[str]:
 
 
 def check_known(place: str, arranged: Arranged, known: Sequence[str]) -> list[str]:
-    """Hold the class folders to a model's classes by name; return a note on the classes without a picture."""
+    """Hold the class folders to a model's classes by name; return a note on the classes without an image."""
     found = {name for groups in arranged.values() for name in groups}
     unknown = sorted(found - set(known), key=order)
     if unknown:

@@ -1,4 +1,4 @@
-"""Find the pictures of a data set, their classes, and what they are for: training, validation or the test.
+"""Find the images of a data set, their classes, and what they are for: training, validation or the test.
 
     DATA/train/CLASS/*.jpg      with val/CLASS/ (or valid/, validation/) and test/CLASS/, or without
     DATA/CLASS/*.jpg            all of it train
@@ -21,8 +21,8 @@ from cualex.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture: its name inside the set, the index of its class, and a call that gives the file's
+class Image:
+    """One image: its name inside the set, the index of its class, and a call that gives the file's
     bytes."""
 
     name: str
@@ -41,7 +41,7 @@ class Source:
     name: str
     identity: str
     classes: tuple[str, ...]
-    splits: dict[str, tuple[Picture, ...]]
+    splits: dict[str, tuple[Image, ...]]
     notes: tuple[str, ...]
     val: str = "held-out"
 
@@ -84,13 +84,13 @@ def find(
         image, one of the same class, and only where all of that class lie on one side (hold_out.py has the proof that
         it must, and how rarely: at 20 %, one new image in 360 of a class of 20).
     split_rule: the rule by which it is decided, of those in hold_out.py; a run goes on with its own.
-    names: a file with a line `name class` for each picture that lies in no class folder.
+    names: a file with a line `name class` for each image that lies in no class folder.
     classes: a trained model's classes. Labels then are places in this list, whatever the folders' order.
 
-    Classes are the folders with pictures, in the byte order of their names. Hidden files and folders, files
-    that are no pictures by their ending, and class folders without any picture are left out and noted.
+    Classes are the folders with images, in the byte order of their names. Hidden files and folders, files
+    that are no images by their ending, and class folders without any image are left out and noted.
 
-    Raise DataError when there is no picture, no class folder or only one class, when val or test hold a class
+    Raise DataError when there is no image, no class folder or only one class, when val or test hold a class
     that train lacks, when test/ is to validate and is not there, or when a folder is none of `classes`.
     """
     found = survey(data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed)
@@ -143,7 +143,7 @@ def survey(
         files = [(file, index[name]) for name in sorted(groups, key=order) for file in groups[name]]
         for file, label in files:
             digest.update(repr((split, file.name, file.stamp, label)).encode())
-        splits[split] = tuple(Picture(file.name, label, file.read) for file, label in files)
+        splits[split] = tuple(Image(file.name, label, file.read) for file, label in files)
     source = Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes), val)
     return Survey(source, tuple(left_out), refusal or _lacking(source))
 

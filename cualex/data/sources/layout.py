@@ -19,7 +19,7 @@ Arranged = dict[str, dict[str, list[File]]]
 class LeftOut:
     """Files or folders that are no part of the set, for one reason.
 
-    kind: "hidden", "stray" (no picture by its ending), "outside" (a picture in no split or class) or "empty"
+    kind: "hidden", "stray" (no image by its ending), "outside" (an image in no split or class) or "empty"
     (a class folder).  names: all of them, as in the listing.  text: a sentence that names a few.
     """
 
@@ -29,19 +29,19 @@ class LeftOut:
 
 
 def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
-    """Sort the pictures of a listing into splits and classes: return them, the folders of each split, what is left out.
+    """Sort the images of a listing into splits and classes: return them, the folders of each split, what is left out.
 
     A single folder around everything, as archives have it, is stepped into. `train`, `val` and `test` at the top
     are splits when they hold class folders, when they are all there is, or when `names` gives the classes of the
-    pictures in them; else they are classes like others: a set of boats, planes and trains has a class `train`.
+    images in them; else they are classes like others: a set of boats, planes and trains has a class `train`.
 
-    names: {picture: class} for pictures that lie in no class folder.
+    names: {image: class} for images that lie in no class folder.
 
-    Raise DataError when there is no picture, or pictures without a class.
+    Raise DataError when there is no image, or images without a class.
     """
-    pictures, left_out = _pictures(found)
-    top = _top(pictures)
-    inside = _by_first(pictures, top)
+    images, left_out = _images(found)
+    top = _top(images)
+    inside = _by_first(images, top)
     splits = {name: SPLITS[name.lower()] for name in inside if name.lower() in SPLITS}
     nested = any(_deep(file, f"{top}{name}/") for name in splits for file in inside[name])
     if splits and (nested or names is not None or len(splits) == len(inside)):
@@ -57,7 +57,7 @@ def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, dic
     arranged: Arranged = {split: {} for split in roots}
     for split, folders in roots.items():
         for root in folders:
-            for name, files in _classes(found, root, pictures, names, left_out).items():
+            for name, files in _classes(found, root, images, names, left_out).items():
                 # macOS writes é as two letters, others as one: the same class.
                 arranged[split].setdefault(unicodedata.normalize("NFC", name), []).extend(files)
     return arranged, roots, left_out
@@ -68,8 +68,8 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _pictures(found: Listing) -> tuple[list[File], list[LeftOut]]:
-    """Keep what is a picture by its ending and not hidden; note the rest."""
+def _images(found: Listing) -> tuple[list[File], list[LeftOut]]:
+    """Keep what is an image by its ending and not hidden; note the rest."""
     kept, hidden, stray = [], {}, {}
     for file in found.files:
         parts = file.name.split("/")
@@ -106,11 +106,11 @@ def _deep(file: File, root: str) -> bool:
     return "/" in file.name[len(root) :]
 
 
-def _top(pictures: list[File]) -> str:
+def _top(images: list[File]) -> str:
     """Step into single folders that hold folders: "", or a prefix that ends in "/"."""
     top = ""
     while True:
-        inside = _by_first(pictures, top)
+        inside = _by_first(images, top)
         name = next(iter(inside))
         step = f"{top}{name}/"
         if len(inside) > 1 or name.lower() in ("", *SPLITS) or not any(_deep(file, step) for file in inside[name]):
@@ -118,10 +118,10 @@ def _top(pictures: list[File]) -> str:
         top = step
 
 
-def _by_first(pictures: list[File], root: str) -> dict[str, list[File]]:
+def _by_first(images: list[File], root: str) -> dict[str, list[File]]:
     """Group the files below `root` by the first folder; those that lie in `root` itself by ""."""
     groups: dict[str, list[File]] = {}
-    for file in pictures:
+    for file in images:
         if file.name.startswith(root):
             first, slash, _ = file.name[len(root) :].partition("/")
             groups.setdefault(first if slash else "", []).append(file)
@@ -129,10 +129,10 @@ def _by_first(pictures: list[File], root: str) -> dict[str, list[File]]:
 
 
 def _classes(
-    found: Listing, root: str, pictures: list[File], names: dict[str, str] | None, left_out: list[LeftOut]
+    found: Listing, root: str, images: list[File], names: dict[str, str] | None, left_out: list[LeftOut]
 ) -> dict[str, list[File]]:
-    """Group the pictures below `root` by class folder, or by the list when they lie in none."""
-    groups = _by_first(pictures, root)
+    """Group the images below `root` by class folder, or by the list when they lie in none."""
+    groups = _by_first(images, root)
     loose = groups.pop("", [])
     where = f"{found.place}/{root}".rstrip("/")
     if not groups:

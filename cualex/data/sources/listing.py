@@ -14,7 +14,7 @@ from cualex.errors import DataError
 class File:
     """One file: its name inside ("/" between the parts), its stamp, and a call that gives its bytes.
 
-    The stamp (size and date, or a checksum) changes when the file does. `read` raises PictureError and may be
+    The stamp (size and date, or a checksum) changes when the file does. `read` raises ImageError and may be
     called by any number of threads at once.
     """
 

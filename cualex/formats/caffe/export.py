@@ -1,4 +1,4 @@
-"""Write a network for Caffe: `NAME.caffemodel`, `NAME.prototxt` and the mean picture, `NAME.binaryproto`.
+"""Write a network for Caffe: `NAME.caffemodel`, `NAME.prototxt` and the mean image, `NAME.binaryproto`.
 
 A caffemodel in the layout since 2015, with the numbers of each layer too; see `caffe_file` for the fields.
 """
@@ -26,9 +26,9 @@ def save(path: str | Path, weights: Weights) -> list[Path]:
     path, network = Path(path), weights.network
     entries = Layers(network, weights.tensors).entries
     model = message(field(1, network.name), *(field(100, _layer(entry)) for entry in entries))
-    picture = np.ascontiguousarray(weights.mean[..., ::-1].transpose(2, 0, 1)[None], "<f4")
-    shape = [field(number, length) for number, length in enumerate(picture.shape, 1)]
-    mean = message(*shape, field(5, picture))
+    image = np.ascontiguousarray(weights.mean[..., ::-1].transpose(2, 0, 1)[None], "<f4")
+    shape = [field(number, length) for number, length in enumerate(image.shape, 1)]
+    mean = message(*shape, field(5, image))
     beside, means = path.with_suffix(".prototxt"), path.with_suffix(".binaryproto")
     files.replace_text(beside, prototxt(network.name, network.crop, entries))
     files.replace(means, lambda part: write(part, mean))

@@ -1,6 +1,6 @@
 """A network as Caffe's layers: what a prototxt lists, and the blobs of each.
 
-Caffe's usual preparation of pictures is BGR from 0 to 255 less the mean, so the first filters' channels are turned
+Caffe's usual preparation of images is BGR from 0 to 255 less the mean, so the first filters' channels are turned
 about and take the scale. alpha is multiplied with the size of the window, which Caffe divides by. Towers lie side by
 side along the channels as groups; LRN, which knows no groups, is sliced by tower and joined again.
 """

@@ -1,4 +1,4 @@
-"""Caffe's files: a trained network (`.caffemodel`), and a mean picture (`.binaryproto`).
+"""Caffe's files: a trained network (`.caffemodel`), and a mean image (`.binaryproto`).
 
     NetParameter       layers = 2 (of 2014 and before), layer = 100
     V1LayerParameter   bottom = 2, top = 3, name = 4, type = 5 (a number), blobs = 6
@@ -103,7 +103,7 @@ def blob(message: Message, name: str) -> Tensor:
 
 
 def read_mean(contents: Contents) -> Tensor:
-    """Describe the one blob of a mean picture: (channels, rows, columns)."""
+    """Describe the one blob of a mean image: (channels, rows, columns)."""
     tensor = blob(Message(contents), "the mean picture")
     if len(tensor.shape) != 4 or tensor.shape[0] != 1 or math.prod(tensor.shape) == 0:
         raise WeightsError(f"the mean picture is {said(tensor.shape)}, expected 1x3xrowsxcolumns.")

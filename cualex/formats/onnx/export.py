@@ -1,6 +1,6 @@
 """Write a network as ONNX: opset 13 in IR version 7, which every runtime since 2020 reads.
 
-What becomes of a picture's file before the graph (shorter side, middle square, crop) stands in the metadata, with
+What becomes of an image's file before the graph (shorter side, middle square, crop) stands in the metadata, with
 the class names; the mean and the scale are in the graph, so that it takes RGB from 0 to 255.
 """
 
@@ -32,12 +32,12 @@ def _model(weights: Weights) -> Pieces:
     """Write ModelProto: version, producer, graph, opset, metadata."""
     network = weights.network
     graph = Graph(network, weights.tensors, weights.mean)
-    picture = _value(INPUT, (3, network.crop, network.crop))
+    image = _value(INPUT, (3, network.crop, network.crop))
     made = message(
         *(field(1, _node(*node)) for node in graph.nodes),
         field(2, network.name),
         *(field(5, _tensor(name, values)) for name, values in graph.initializers.items()),
-        field(11, picture),
+        field(11, image),
         field(12, _value(OUTPUT, (network.classes,))),
     )
     notes = {
@@ -83,6 +83,6 @@ def _tensor(name: str, values: np.ndarray) -> Pieces:
 
 
 def _value(name: str, shape: tuple[int, ...]) -> Pieces:
-    """Write ValueInfoProto: a name, and the type of a tensor of floats for any number of pictures."""
+    """Write ValueInfoProto: a name, and the type of a tensor of floats for any number of images."""
     lengths = [field(1, field(2, "pictures")), *(field(1, field(1, length)) for length in shape)]
     return message(field(1, name), field(2, field(1, message(field(1, FLOAT), field(2, message(*lengths))))))

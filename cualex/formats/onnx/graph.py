@@ -1,6 +1,6 @@
 """A network as ONNX's graph: one node or a few for each layer, the towers side by side along the channels.
 
-    picture (n, 3, crop, crop), RGB from 0 to 255  ->  minus the mean at the centre crop, times the scale
+    image (n, 3, crop, crop), RGB from 0 to 255  ->  minus the mean at the centre crop, times the scale
     ->  the layers  ->  probabilities (n, classes)
 
 LRN: ONNX divides alpha by the size of the window, so it is multiplied with it here. Towers meet nowhere but where
@@ -51,7 +51,7 @@ class Graph:
         stage = next(network.stages())
         self.stage = Stage(0, "preprocessing", stage.layer, stage.reading, stage.output, 1)
         begin = (network.stored - network.crop) // 2
-        picture = np.ascontiguousarray(mean.transpose(2, 0, 1)[None], np.float32)
+        image = np.ascontiguousarray(mean.transpose(2, 0, 1)[None], np.float32)
         crop = [
             self._keep(f"preprocessing.{name}", np.array(values, np.int64))
             for name, values in (
@@ -60,7 +60,7 @@ class Graph:
                 ("axes", [2, 3]),
             )
         ]
-        self._node("Slice", [self._keep("preprocessing.mean", picture), *crop])
+        self._node("Slice", [self._keep("preprocessing.mean", image), *crop])
         self._node("Sub", [INPUT, self.value])
         scale = np.broadcast_to(np.float32(network.scale), (3,)).reshape(1, 3, 1, 1)
         if not np.all(scale == 1):

@@ -1,7 +1,7 @@
 """Write a network as safetensors with the names and shapes of a PyTorch module's state_dict.
 
 torchvision's AlexNet has torchvision's names, and loads into its module; the others have ours (conv1.weight). A mean
-that is the same everywhere is three numbers in the metadata; a mean picture is one more tensor.
+that is the same everywhere is three numbers in the metadata; a mean image is one more tensor.
 """
 
 import json

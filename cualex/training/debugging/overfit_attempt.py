@@ -62,9 +62,9 @@ class Fit:
         return self.evaluated and self.loss < LOSS and self.right == self.pictures
 
 
-def limit(recipe: Recipe, pictures: int) -> int:
+def limit(recipe: Recipe, images: int) -> int:
     """Return how many updates a try has at the most."""
-    return max(UPDATES, PASSES * around(recipe, pictures))
+    return max(UPDATES, PASSES * around(recipe, images))
 
 
 class NotFinite(Exception):
@@ -170,6 +170,6 @@ class Try:
         return replace(fit, ended=ended, wrong=wrong)
 
 
-def around(recipe: Recipe, pictures: int) -> int:
+def around(recipe: Recipe, images: int) -> int:
     """Return how many updates a pass over the images takes."""
-    return -(-pictures // recipe.batch)
+    return -(-images // recipe.batch)

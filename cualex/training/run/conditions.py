@@ -22,15 +22,15 @@ def machine(parameters: Parameters) -> dict:
     return said
 
 
-def pictures(pack, validation) -> dict:
-    """Count the pictures, and sum up names, classes and mean picture in a digest."""
+def images(pack, validation) -> dict:
+    """Count the images, and sum up names, classes and mean image in a digest."""
     total = hashlib.sha256(np.ascontiguousarray(pack.mean, np.float32).tobytes())
     for part in (pack, validation):
         total.update(json.dumps([part.classes, part.names]).encode() + part.labels.astype("<i4").tobytes())
     return {"train": len(pack), "validation": len(validation), "digest": total.hexdigest()}
 
 
-def check_pictures(expected: dict | None, got: dict) -> None:
+def check_images(expected: dict | None, got: dict) -> None:
     """Raise DataError unless a data set is the one that a run began with."""
     if expected == got:
         return
