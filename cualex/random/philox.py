@@ -19,10 +19,10 @@ from cualex.errors import UsageError
 # What a draw is for. Two purposes never share a word; a number, once used, keeps its meaning, or old runs
 # change.
 DROPOUT = 2  # which units are dropped; layer: the layer's place, step: the update
-ORDER = 3  # the order of the training pictures; step: the epoch
-VIEWS = 4  # crop and mirror of a training picture; step: the epoch, block: the picture
-DEMO = 5  # the pictures of the built-in demo set
-COLOURS = 6  # colour noise of a training picture; step: the epoch, block: the picture
+ORDER = 3  # the order of the training images; step: the epoch
+VIEWS = 4  # crop and mirror of a training image; step: the epoch, block: the image
+DEMO = 5  # the images of the built-in demo set
+COLOURS = 6  # colour noise of a training image; step: the epoch, block: the image
 FRAMING = 7  # how an image is framed for the bundled network; layer: which four numbers, block: its variant
 
 SEEDS = 1 << 40

@@ -1,4 +1,4 @@
-"""Where cualex keeps what it can make again: packed pictures, streams while they are read, compiled kernels."""
+"""Where cualex keeps what it can make again: packed images, streams while they are read, compiled kernels."""
 
 import os
 from pathlib import Path
