@@ -1,11 +1,11 @@
-"""Decode many images at once: in threads, since Pillow leaves the interpreter to others while it decodes."""
+"""Decode many images at once, in threads: Pillow releases the interpreter lock while it decodes."""
 
 import functools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from cualex.data.sources import Image, Source
 from cualex.errors import DataError, ImageError
 from cualex.system.environment import cores
 
-# Images that a thread decodes before it hands them over; with small ones handing over would cost more.
+# Images a task, at most; with fewer, small images would spend their time on synchronisation.
 TASK = 32
 
 Made = TypeVar("Made")
@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far decoding is: images done of the total, and how many of them could not be read.
+    """Progress of decoding: images done, total, and skipped because they cannot be read.
 
     waiting: another process decodes the same images, and this one waits for it.
     """
@@ -36,13 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The reading side of a split: what training and evaluation see of it.
-
-    size: rows and columns of each image.  labels: int32 (n,).  names: n names, in the order of the labels.
-    skipped: (name, reason) of each image that could not be read and is not among the n.
-    mean: the mean image, float32 (size, size, 3), RGB 0-255.  covariance: that of red, green and blue over all
-    pixels of all images, (3, 3).  components: its principal components.  These three are None but for train.
-    """
+    """What decoding a split gives besides the pixels; see `Split` (data/split.py) for the fields."""
 
     size: int
     labels: np.ndarray
@@ -59,16 +53,16 @@ class Decoded:
 
 
 def decode_one(image: Image, size: int) -> np.ndarray:
-    """Read and decode an image: uint8 (size, size, 3). Raise ImageError that carries the image's name."""
+    """Read and decode an image: uint8 (size, size, 3). Raise ImageError with the image's name."""
     return images.load(image.read(), size, image.name)
 
 
 def decode_split(
-    source: Source, split: str, size: int, workers: int | None, keep: Callable[[np.ndarray], None]
+    source: Source, split: str, size: int, workers: int | None, keep: Callable[[np.ndarray], object]
 ) -> Generator[Progress, None, tuple[Decoded, tuple[Image, ...]]]:
-    """Decode a split in order, and call `keep` with each image that can be read: what it holds, and those.
+    """Decode a split in order and call `keep` with every decoded image; return the Decoded and those images.
 
-    The mean image and the covariance of train come of sums of integers, so they are exact and no order changes them.
+    Mean image and covariance of train are sums of integers, so they are exact, whatever the order.
 
     Raise DataError when no image of the split, or none of a class of train, can be read.
     """
@@ -84,24 +78,25 @@ def decode_split(
                 continue
             keep(made)
             good.append(image)
-            if train:
+            if products is not None:
                 total += made
                 squares += products
         yield Progress(len(good) + len(skipped), len(wanted), len(skipped))
     require(source, split, good, skipped)
     labels = np.array([image.label for image in good], np.int32)
     names = tuple(image.name for image in good)
-    mean = covariance = components = None
+    mean: np.ndarray | None = None
+    covariance = components = None
     if train:
         mean = (total / len(good)).astype(np.float32)
         covariance = colour_noise.covariance(len(good) * size * size, total.sum(axis=(0, 1)), squares)
         components = colour_noise.components(covariance)
-    made = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
-    return made, tuple(good)
+    decoded = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
+    return decoded, tuple(good)
 
 
-def finish(work: Generator):
-    """Run pack() or unpacked() to its end without a look at the progress, and return what it made."""
+def finish(work: Generator[Any, None, Made]) -> Made:
+    """Run pack() or unpacked() to the end, ignoring the progress; return the pack."""
     while True:
         try:
             next(work)
@@ -112,21 +107,21 @@ def finish(work: Generator):
 def in_order(
     wanted: Sequence[Image], workers: int, work: Callable[[Image], Made]
 ) -> Iterator[list[tuple[Image, Made]]]:
-    """Call `work` on each image in threads; give the images with what it returns, in order, up to 32 at once.
+    """Map `work` over images in threads; yield lists of (image, result), in order, of up to 32 images.
 
-    The threads are a few lists ahead of the reader, so that memory stays bounded.
+    At most two lists a thread are queued, so that memory stays bounded.
     """
     task = max(1, min(TASK, len(wanted) // (4 * workers)))
     starts = iter(range(0, len(wanted), task))
     threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    ahead = deque()
+    queued: deque[Future[list[tuple[Image, Made]]]] = deque()
     try:
         while True:
-            while len(ahead) < 2 * workers and (start := next(starts, None)) is not None:
-                ahead.append(threads.submit(_each, work, wanted[start : start + task]))
-            if not ahead:
+            while len(queued) < 2 * workers and (start := next(starts, None)) is not None:
+                queued.append(threads.submit(_each, work, wanted[start : start + task]))
+            if not queued:
                 return
-            yield ahead.popleft().result()
+            yield queued.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
 
@@ -136,7 +131,7 @@ def _each(work: Callable[[Image], Made], task: Sequence[Image]) -> list[tuple[Im
 
 
 def _decode(image: Image, size: int, measure: bool) -> tuple[np.ndarray | ImageError, np.ndarray | None]:
-    """Return the pixels or why there are none, and the sums of the products of the colours where they are wanted."""
+    """Return the pixels or the error, and, to `measure`, the sums of the products of the colours."""
     try:
         made = decode_one(image, size)
     except ImageError as error:
@@ -147,7 +142,7 @@ def _decode(image: Image, size: int, measure: bool) -> tuple[np.ndarray | ImageE
 def require(source: Source, split: str, good: list[Image], skipped: list[tuple[str, str]]) -> None:
     """Raise DataError when no image of the split, or none of a class of train, can be read.
 
-    skipped: name and reason of each image that could not be.
+    skipped: (name, reason) of the images that could not.
     """
     if not skipped:
         return

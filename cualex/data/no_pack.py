@@ -1,4 +1,4 @@
-"""A split that is decoded each time: for a disk without room for a pack."""
+"""A split that is decoded anew in every epoch: for a disk without room for a pack."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from cualex.system.environment import cores
 
 @dataclass(frozen=True, eq=False)
 class Unpacked(Decoded):
-    """A split that is decoded each time. sources: its n images, each readable when it was looked through."""
+    """A split that is decoded anew in every epoch. sources: its n images, all readable when it was opened."""
 
     sources: tuple[Image, ...]
     threads: ThreadPoolExecutor
@@ -21,7 +21,7 @@ class Unpacked(Decoded):
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Decode the images `indices` (k,) into `out`, uint8 (k, size, size, 3).
 
-        Raise ImageError when a file has gone or changed since; none ever stands in for it.
+        Raise ImageError when a file is missing or damaged by now; no other image replaces it.
         """
         wanted = [self.sources[index] for index in indices]
         for row, made in enumerate(self.threads.map(lambda image: decode_one(image, self.size), wanted)):
@@ -31,10 +31,10 @@ class Unpacked(Decoded):
 def unpacked(
     source: Source, split: str, size: int, *, workers: int | None = None
 ) -> Generator[Progress, None, Unpacked]:
-    """Look through a split without keeping it: yield Progress, return what decodes it each time.
+    """Decode a split once without keeping it: yield Progress, return an Unpacked.
 
-    Every image is decoded once here, so that those that cannot be read are known before training, as in a pack,
-    and the mean image is the same. Raise DataError as pack() does.
+    So images that cannot be read are known before training, as with a pack, and the mean image is the same. Raise
+    DataError as pack() does.
     """
     decoded, images = yield from decode_split(source, split, size, workers, lambda image: None)
     threads = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from cualex.data.batches import Stream
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.plan import Plan
 from cualex.profiling.data_throughput import Rate
 
@@ -40,15 +40,15 @@ def measure(plan: Plan, pack, data: str, steps: int, augment: bool = True) -> Wa
     """Run steps on batches that a thread reads ahead, as training does, after one that waits for the first batch."""
     network, handed = plan.parameters.network, 0.0
     plan.put_mean(pack.mean)
-    with Ahead(Stream(pack, 0, network.crop, augment), plan.batch) as ahead:
+    with Prefetcher(Stream(pack, 0, network.crop, augment), plan.batch) as prefetcher:
         for step in range(-1, steps):
             if step == 0:
-                began, waited, handed = time.perf_counter(), ahead.waited, 0.0
-            batch = ahead.take()
+                began, waited, handed = time.perf_counter(), prefetcher.waited, 0.0
+            batch = prefetcher.take()
             taken = time.perf_counter()
             plan.put(*batch)
             handed += time.perf_counter() - taken
             plan.run()
             _ = plan.result  # as training does, which looks at the loss
             plan.control.step += 1
-        return Waiting(data, steps, time.perf_counter() - began, ahead.waited - waited, handed)
+        return Waiting(data, steps, time.perf_counter() - began, prefetcher.waited - waited, handed)

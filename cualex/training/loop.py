@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
@@ -128,24 +128,24 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # Read ahead anew each epoch: what changes between epochs is then in the first batch already.
-        with Ahead(stream, batch, start=state.position) as ahead:
+        with Prefetcher(stream, batch, start=state.position) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.keeper.told()
                 pause = self.interrupts.noted or self.keeper.saver.due()
                 if not pause and state.position + len(self.flying) * batch < end:
-                    self._queue(ahead)
+                    self._queue(prefetcher)
                     if len(self.flying) <= lag:
                         continue
                 if self.flying:
-                    update = self._account(ahead.waited)
+                    update = self._account(prefetcher.waited)
                     yield update
                 if not self.flying:
                     self.interrupts.obey()
                     self.keeper.save_if_due()
 
-    def _queue(self, ahead: Ahead) -> None:
+    def _queue(self, prefetcher: Prefetcher) -> None:
         """Take a batch and move the weights."""
-        self.stepper.plan.put(*ahead.take())
+        self.stepper.plan.put(*prefetcher.take())
         with self._moving():
             self.stepper.queue(*self._place(len(self.flying)))
 

@@ -29,9 +29,9 @@ class Recipe:
     the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
     says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
 
-    Without `augment` every image is seen at its centre and in its own  `colour_noise` is the deviation of
-    the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
-    components, those of the "data" or of the images of "2012". The last `plain_epochs` have no colour noise.
+    Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
+    the factors of the components of colour, 0 for no noise; `colour_components` names the images that the components
+    come from, the "data" or those of "2012". The last `plain_epochs` have no colour noise.
     `mean_at` says where the mean image is taken: at the "crop", or at its "centre" whatever the crop.
     `variant` are arguments of the network's function beside those that follow from the others.
 

@@ -1,4 +1,4 @@
-"""Data sets as they lie on a disk: folders, archives, or the built-in demo set."""
+"""Data sets on disk: folders, archives, or the built-in demo set."""
 
 from cualex.data.sources.discovery import Image, Source, Survey, find, survey
 

@@ -1,15 +1,15 @@
-"""Generate the built-in `demo` set: ten classes of drawn images, the same bytes on every machine.
+"""The built-in `demo` set: ten classes of drawn images, the same bytes on every machine.
 
 A class is a figure and an arrangement of colours: `warm-ring` is a warm ring (red to yellow) on a cool ground
-(green to violet), `cool-ring` a cool ring on a warm one. Neither colour nor form alone can name a class:
+(green to violet), `cool-ring` a cool ring on a warm one. Neither colour nor form alone determines a class:
 
-* every image holds both kinds of colour, and all figures share one distribution of areas, so that the mean
-  colour tells at best the arrangement: two classes in ten;
-* which of figure and ground is the brighter is drawn anew for each image, so that a grey copy tells at best
-  the figure: five classes in ten.
+* every image has both kinds of colour, and all figures have one distribution of areas, so that the mean colour tells
+  at best the arrangement: two classes in ten;
+* whether figure or ground is brighter is drawn for every image, so that a grey copy tells at best the figure: five
+  classes in ten.
 
-Place, size, direction, hue, brightness, shading, grain and the specks that lie about differ in each image.
-An image is a pure function of (seed, split, class, number), computed in whole numbers from Philox words.
+Position, size, direction, hue, brightness, shading, grain and specks differ from image to image.
+An image is a pure function of (seed, split, class, number), computed in integers from Philox words.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from cualex.data.sources import Image, Source, demo_shapes
 from cualex.random import philox
 
 SIZE = 96  # pixels a side
-IMAGES = {"train": 300, "val": 50}  # of each class
+IMAGES = {"train": 300, "val": 50}  # per class
 CLASSES = tuple(f"{kind}-{figure}" for figure in demo_shapes.FIGURES for kind in ("warm", "cool"))
 CHOICES = 160  # words set aside for everything but the grain
 SPECKS = 6  # small discs of either kind of colour, so that a patch of colour is not yet a figure
 
-# Red, green and blue of three colours, each less its brightness (299 red + 587 green + 114 blue) / 1000:
-# added to any brightness they give its hue, and what a grey copy shows stays as it was.
+# Red, green and blue of three colours, minus their brightness (299 red + 587 green + 114 blue) / 1000:
+# added to any brightness they give it a hue, and leave a grey copy unchanged.
 HUES = {
     "warm": ((120, -50, -55), (83, -17, -127), (33, 13, -157)),
     "cool": ((-90, 40, 30), (-49, 1, 121), (13, -27, 103)),
@@ -46,12 +46,12 @@ ACROSS, DOWN = (demo_shapes.PIXEL * axis + demo_shapes.PIXEL // 2 for axis in np
 
 
 class Chance:
-    """Draw the whole numbers of one image, in order, from the Philox words of its place in the set."""
+    """Random integers of one image, in order, from the Philox words of its position in the set."""
 
     def __init__(self, seed: int, split: str, label: int, number: int) -> None:
         """Draw the words of image `number` of class `label` of `split`."""
-        place = tuple(IMAGES).index(split) << 32 | number
-        self.words = philox.words(seed, philox.DEMO, label, place, CHOICES + SIZE * SIZE // 4)
+        position = tuple(IMAGES).index(split) << 32 | number
+        self.words = philox.words(seed, philox.DEMO, label, position, CHOICES + SIZE * SIZE // 4)
         self.choices = iter(self.words[:CHOICES].tolist())
 
     def between(self, low: int, high: int) -> int:
@@ -70,15 +70,15 @@ class Chance:
 
 
 def tint(chance: Chance, kind: str) -> np.ndarray:
-    """Return what a colour adds to its brightness (3, 1, 1): a hue of the kind, more or less strong."""
-    place, strength = chance.between(0, 127), chance.between(40, 64)
-    first, second = HUES[kind][place // 64], HUES[kind][place // 64 + 1]
-    mixed = [(64 - place % 64) * one + place % 64 * other for one, other in zip(first, second, strict=True)]
+    """Return a random hue of a kind, to be added to brightness: int32 (3, 1, 1)."""
+    position, strength = chance.between(0, 127), chance.between(40, 64)
+    first, second = HUES[kind][position // 64], HUES[kind][position // 64 + 1]
+    mixed = [(64 - position % 64) * one + position % 64 * other for one, other in zip(first, second, strict=True)]
     return np.array([channel * strength >> 12 for channel in mixed], np.int32).reshape(3, 1, 1)
 
 
 def surface(chance: Chance, brightness: int) -> np.ndarray:
-    """Return brightness for each pixel (SIZE, SIZE): a slope across the image and soft clouds."""
+    """Return brightness (SIZE, SIZE): a slope across the image and soft clouds."""
     slope, _ = demo_shapes.turned(ACROSS - MIDDLE, DOWN - MIDDLE, chance.between(0, 255))
     clouds = SPREAD @ chance.lattice() @ SPREAD.T  # 0 ... 19 x 19 x 255
     slope = slope * chance.between(0, 24) >> 10
@@ -136,10 +136,9 @@ def encoded(seed: int, split: str, label: int, number: int) -> bytes:
 
 
 def source(seed: int = 0) -> Source:
-    """Describe the demo set; an image is drawn when it is read, in less than a millisecond.
+    """Return the demo set; an image is drawn when it is read, in less than a millisecond.
 
-    The identity is the digest of one image of each class, so that an old pack is not taken for the new set
-    when the drawing changes.
+    The identity is the digest of one image a class, so that packs are rebuilt when the drawing changes.
     """
     splits = {split: tuple(listed(seed, split, count)) for split, count in IMAGES.items()}
     samples = b"".join(encoded(seed, "train", label, 0) for label in range(len(CLASSES)))
@@ -148,7 +147,7 @@ def source(seed: int = 0) -> Source:
 
 
 def listed(seed: int, split: str, count: int) -> Iterator[Image]:
-    """List `count` images of each class of a split, class by class."""
+    """Yield `count` images a class of a split, class by class."""
     for label, name in enumerate(CLASSES):
         for number in range(count):
             read = functools.partial(encoded, seed, split, label, number)

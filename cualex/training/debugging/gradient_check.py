@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.devices.control import Control
 from cualex.plan import Plan
 from cualex.plan.step import Step
@@ -68,8 +68,8 @@ def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
     parameters.load(begun.tensors)
     plan = Plan(parameters, min(IMAGES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
     plan.put_mean(begun.mean)
-    with Ahead(stream, plan.batch) as ahead:
-        plan.put(*ahead.take())
+    with Prefetcher(stream, plan.batch) as prefetcher:
+        plan.put(*prefetcher.take())
     yield from _Check(plan, np.random.default_rng(seed)).rows()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cualex.data import batches
 from cualex.data.batches import Stream
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.model import BATCH, Model
 from cualex.plan import Plan
 from cualex.plan.step import Step
@@ -64,8 +64,8 @@ def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault |
         return fault
     plan.control.step = update
     names = [stream.pack.names[index] for index in stream.chosen(position, plan.batch)]
-    with Ahead(stream, plan.batch, start=position) as ahead:
-        plan.put(*ahead.take())
+    with Prefetcher(stream, plan.batch, start=position) as prefetcher:
+        plan.put(*prefetcher.take())
     return _in_run(plan, names)
 
 
