@@ -56,7 +56,7 @@ def pack(
         splits = {
             split: {
                 "pictures": len(packed),
-                "bytes": packed.pictures.nbytes,
+                "bytes": packed.images.nbytes,
                 "path": packed.path,
                 "skipped": [{"name": name, "reason": reason} for name, reason in packed.skipped],
             }
@@ -71,7 +71,7 @@ def pack(
                 "pictures": len(packed),
                 "left out": len(packed.skipped),
                 "classes": len(source.classes),
-                "size": _output.size(packed.pictures.nbytes),
+                "size": _output.size(packed.images.nbytes),
                 "pack": str(packed.path),
             }
             for split, packed in made.items()

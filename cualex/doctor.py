@@ -1,4 +1,4 @@
-"""What the GPUs of this machine are and can do, for `cualex doctor`; asked in a process of its own.
+"""Describe the GPUs of this machine, for `cualex doctor`, which runs this in a separate process.
 
 python -m cualex.doctor       one JSON object, or one line of error
 """
@@ -6,6 +6,7 @@ python -m cualex.doctor       one JSON object, or one line of error
 import json
 import sys
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from cualex.kernels.architectures import precisions
 from cualex.kernels.binaries import compiler_version
 
 
-def describe() -> dict:
-    """Return NVRTC's version, the compile cache, and each GPU; raise DeviceError where there is none to be had."""
+def describe() -> dict[str, Any]:
+    """Return NVRTC's version, the compile cache, and all GPUs; raise DeviceError when there is none."""
     runtime = CupyRuntime()
     count = runtime.count()
     return {
@@ -30,8 +31,8 @@ def describe() -> dict:
     }
 
 
-def _gpu(runtime: CupyRuntime, device: int, count: int) -> dict:
-    """Describe one GPU: name, architecture, precisions, memory in bytes, and whose memory it can read."""
+def _gpu(runtime: CupyRuntime, device: int, count: int) -> dict[str, Any]:
+    """Describe one GPU: name, architecture, precisions, free bytes, and the GPUs whose memory it can access."""
     architecture = runtime.architecture(device)
     return {
         "name": runtime.title(device),
@@ -43,7 +44,7 @@ def _gpu(runtime: CupyRuntime, device: int, count: int) -> dict:
 
 
 def _captures(runtime: CupyRuntime) -> str:
-    """Compile a kernel, capture a launch of it and run the graph; return why that cannot be done, or nothing."""
+    """Compile a kernel, capture a launch of it and run the graph; return why it failed, or an empty text."""
     device = CudaDevice("cuda:0", runtime, 0)
     x, y = (device.allocate((1, 32)) for _ in range(2))
     device.upload(x, np.arange(32))

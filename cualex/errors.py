@@ -2,7 +2,7 @@
 
     CualexError             1
     ├── DataError           1   a data set: missing, empty, an unknown class
-    │   └── PictureError    1   one picture that cannot be read
+    │   └── ImageError      1   one image that cannot be read
     ├── WeightsError        1   a weights file: damaged, or of another network
     ├── DeviceError         1   a device that is not there
     ├── OutputError         1   a place that cannot be written: full, or not permitted
@@ -34,13 +34,16 @@ class DataError(CualexError):
     """Report a data set that cannot be used as it is."""
 
 
-class PictureError(DataError):
-    """Report a picture that cannot be read: its name, and why."""
+class ImageError(DataError):
+    """Report an image that cannot be read: its name, and why."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+PictureError = ImageError  # its name in cualex 0.1
 
 
 class WeightsError(CualexError):

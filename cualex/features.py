@@ -1,14 +1,15 @@
-"""Features: what a layer makes of pictures, in a file that other programs read.
+"""Write features, the output of a layer, as a file for other programs.
 
-    out.npy     float32 (pictures, channels, rows, columns), or (pictures, features); the names in out.names.txt
-    out.csv     a line a picture: its name, then its features in the same order
+    out.npy     float32 (images, channels, rows, columns), or (images, features); the names in out.names.txt
+    out.csv     a line an image: its name, then its features in the same order
 
-The last hidden layer, the network without its output layer, is what section 6.1 of the paper compares pictures by.
+Section 6.1 of the paper compares images by the last hidden layer.
 """
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,10 +20,10 @@ Rows = Iterable[tuple[str, np.ndarray]]
 
 
 def write(path: str | Path, rows: Rows, layer: str) -> tuple[int, ...]:
-    """Write (name, features) of each picture as they come, whole or not at all; return the shape of them all.
+    """Write rows of (name, features) one by one, whole or not at all; return the shape of all together.
 
-    The ending of the name says the format. Raise UsageError for one that is not known, DataError where there is no
-    row, and OutputError where the place cannot be written.
+    The suffix determines the format. Raise UsageError for an unknown suffix, DataError when there are no rows, and
+    OutputError when the path cannot be written.
     """
     fill = writer(path)
     shape: tuple[int, ...] = ()
@@ -36,7 +37,7 @@ def write(path: str | Path, rows: Rows, layer: str) -> tuple[int, ...]:
 
 
 def writer(path: str | Path) -> Callable[[Path, Path, Rows, str], tuple[int, ...]]:
-    """Return what writes a file with that ending."""
+    """Return the function that writes files with that suffix."""
     known = {".npy": _npy, ".csv": _csv}
     ending = Path(path).suffix.lower()
     if ending not in known:
@@ -45,13 +46,14 @@ def writer(path: str | Path) -> Callable[[Path, Path, Rows, str], tuple[int, ...
 
 
 def names_beside(path: str | Path) -> Path:
-    """Name the file that holds the names of the pictures in an .npy file, a line each."""
+    """Return the path of the list of names that goes with an .npy file."""
     return Path(path).with_suffix(".names.txt")
 
 
 def _npy(part: Path, path: Path, rows: Rows, layer: str) -> tuple[int, ...]:
-    """Write the header twice: how many pictures can be read is known at the end, and NumPy leaves room for it."""
-    names, shape = [], (0,)
+    """Write an .npy file; the header twice, as the number of readable images is known at the end."""
+    names: list[str] = []
+    shape: tuple[int, ...] = (0,)
     with part.open("wb") as file:
         for name, features in rows:
             if not names:
@@ -59,22 +61,23 @@ def _npy(part: Path, path: Path, rows: Rows, layer: str) -> tuple[int, ...]:
                 _header(file, (0, *shape))
             file.write(np.ascontiguousarray(features, "<f4").data)
             names.append(name)
-        _some(names)
+        _some(len(names))
         file.seek(0)
         _header(file, (len(names), *shape))
-    # The file of features is put in its place after this one, so that new features never stand by old names.
+    # The file of features is renamed after this one, so that new features are never beside old names.
     lines = (name.replace("\n", "\\n") + "\n" for name in names)
     files.replace_text(names_beside(path), "".join(lines))
     return (len(names), *shape)
 
 
-def _header(file, shape: tuple[int, ...]) -> None:
+def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
 def _csv(part: Path, path: Path, rows: Rows, layer: str) -> tuple[int, ...]:
-    """Write nine digits, from which every float32 can be read back."""
-    count, shape = 0, (0,)
+    """Write a CSV file with nine digits, from which every float32 can be read back."""
+    count = 0
+    shape: tuple[int, ...] = (0,)
     with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         lines = csv.writer(file, lineterminator="\n")
         for name, features in rows:
@@ -88,10 +91,10 @@ def _csv(part: Path, path: Path, rows: Rows, layer: str) -> tuple[int, ...]:
 
 
 def _columns(layer: str, shape: tuple[int, ...]) -> Iterator[str]:
-    """Name the columns: fc7.0, fc7.1, ... or conv1.channel.row.column."""
-    return (".".join([layer, *map(str, place)]) for place in np.ndindex(shape))
+    """Return the names of the columns: fc7.0, fc7.1, ... or conv1.channel.row.column."""
+    return (".".join([layer, *map(str, index)]) for index in np.ndindex(shape))
 
 
-def _some(rows) -> None:
-    if not rows:
+def _some(count: int) -> None:
+    if not count:
         raise DataError("no picture could be read, so there are no features to write")

@@ -1,4 +1,4 @@
-"""A network with weights, ready to name pictures.
+"""A model: a network with weights on a device, for inference.
 
 model = cualex.load("best.safetensors")
 model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
@@ -8,18 +8,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar, overload
 
 import numpy as np
 
 from cualex import weights as weights_file
-from cualex.data import images as picture_files
-from cualex.errors import PictureError, UsageError
+from cualex.data import images as image_files
+from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
 from cualex.system.environment import cores
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
-BATCH = 32  # pictures in a plan; the last part of a set is padded
+BATCH = 32  # images in a plan; the last batch is padded
+
+Source = str | Path | bytes  # an image file: a path, or its bytes
+SomeSource = TypeVar("SomeSource", bound=Source)
+Predictions = list[tuple[str, float]]  # (class, probability), likeliest first
 
 
 def load(
@@ -28,15 +33,15 @@ def load(
     precision: str | None = None,
     compiling: Callable[[int, int], None] | None = None,
 ) -> "Model":
-    """Read a weights file and put its network on a device: "cpu", "cuda:0", "cuda:0,cuda:1", "auto"; see `placement`.
+    """Load a weights file onto a device: "cpu", "cuda:0", "cuda:0,cuda:1", "auto"; see `placement`.
 
-    `precision` is fp32 on the CPU; tf32, fp32 or bf16 on GPUs, where `compiling` hears how many kernels are compiled.
+    precision: fp32 on the CPU; tf32, fp32 or bf16 on GPUs.  compiling: called with (done, total) while kernels compile.
     """
     return Model(weights_file.load(path), device, precision, compiling=compiling)
 
 
 class Model:
-    """Hold a network with its weights, class names and preprocessing, on a device."""
+    """A network with weights, class names and preprocessing, on a device."""
 
     def __init__(
         self,
@@ -45,88 +50,95 @@ class Model:
         precision: str | None = None,
         parameters: Parameters | None = None,
         compiling: Callable[[int, int], None] | None = None,
-    ):
-        """Put the weights on the device; with `parameters`, use those that a training moves."""
+    ) -> None:
+        """Copy the weights to the device; with `parameters`, use those, which a training updates."""
         self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
         if parameters is None:
             parameters = Parameters(weights.network, device, precision=precision, compiling=compiling)
             parameters.load(weights.tensors)
         self.parameters = parameters
-        self._plans: dict[tuple, Plan] = {}
+        self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
 
-    def predict(self, sources, top: int = 5):
-        """Name what is in a picture, likeliest first: a list of (class, probability).
+    @overload
+    def predict(self, sources: Source, top: int = 5) -> Predictions: ...
 
-        `sources` is a path or the bytes of a picture file, or a list of them, for which a list of such lists
-        comes back. Raise PictureError for a file that is no readable picture.
+    @overload
+    def predict(self, sources: list[SomeSource] | tuple[SomeSource, ...], top: int = 5) -> list[Predictions]: ...
+
+    def predict(
+        self, sources: Source | list[SomeSource] | tuple[SomeSource, ...], top: int = 5
+    ) -> Predictions | list[Predictions]:
+        """Return the `top` likeliest classes of an image: a list of (class, probability).
+
+        sources: a path or the bytes of an image file, or a list of them, for which a list of such lists is returned.
+        Raise ImageError for a file that is not a readable image.
         """
         if not isinstance(sources, (list, tuple)):
             return self.predict([sources], top)[0]
         named = []
         for probabilities in self.each([(_name(source), source) for source in sources], self.output):
-            if isinstance(probabilities, PictureError):
+            if isinstance(probabilities, ImageError):
                 raise probabilities
             named.append(self.best(probabilities, top))
         return named
 
     def each(
-        self, sources: Sequence[tuple[str, str | Path | bytes | PictureError]], layer: str | None = None
-    ) -> Iterator[np.ndarray | PictureError]:
-        """Yield the output of a layer for each (name, picture) in turn, or the PictureError of what is none.
+        self, sources: Sequence[tuple[str, Source | ImageError]], layer: str | None = None
+    ) -> Iterator[np.ndarray | ImageError]:
+        """Yield the output of a layer for every (name, image) in order, or an ImageError.
 
-        A picture is a path, the bytes of a file, or the PictureError met in looking for it, which comes back in its
-        place. They are read in threads, a batch ahead of the network. See `features` for layers and shapes.
+        An image is a path, the bytes of a file, or an ImageError, which is yielded as it is. Threads read the images,
+        one batch in advance. See `features` for layers and shapes.
         """
         parts = [sources[first : first + BATCH] for first in range(0, len(sources), BATCH)]
         with ThreadPoolExecutor(cores(), thread_name_prefix="read") as threads:
-            ahead = deque(threads.map(self._read, part) for part in parts[:1])
+            queued = deque(threads.map(self._read, part) for part in parts[:1])
             for number in range(len(parts)):
-                ahead.extend(threads.map(self._read, part) for part in parts[number + 1 : number + 2])
-                read = list(ahead.popleft())
-                good = [picture for picture in read if not isinstance(picture, PictureError)]
-                found = iter(self.features(np.stack(good), layer) if good else ())
-                for picture in read:
-                    yield picture if isinstance(picture, PictureError) else next(found)
+                queued.extend(threads.map(self._read, part) for part in parts[number + 1 : number + 2])
+                read = list(queued.popleft())
+                good = [image for image in read if not isinstance(image, ImageError)]
+                outputs = iter(self.features(np.stack(good), layer) if good else ())
+                for image in read:
+                    yield image if isinstance(image, ImageError) else next(outputs)
 
-    def read(self, source: str | Path | bytes) -> np.ndarray:
-        """Read a picture file, or its bytes, as the network wants it stored: (stored, stored, 3), RGB uint8.
+    def read(self, source: Source) -> np.ndarray:
+        """Decode an image file, or its bytes, at the network's stored size: (stored, stored, 3), RGB uint8.
 
-        Raise PictureError where it cannot be read.
+        Raise ImageError when it cannot be read.
         """
-        return picture_files.load(source, self.network.stored)
+        return image_files.load(source, self.network.stored)
 
-    def _read(self, named: tuple[str, str | Path | bytes | PictureError]) -> np.ndarray | PictureError:
-        """Read a picture, or return the reason why not."""
+    def _read(self, named: tuple[str, Source | ImageError]) -> np.ndarray | ImageError:
+        """Decode an image; return the ImageError when it cannot be read."""
         name, source = named
         try:
-            if isinstance(source, PictureError):
+            if isinstance(source, ImageError):
                 raise source
-            return picture_files.load(source, self.network.stored, name)
-        except PictureError as error:
+            return image_files.load(source, self.network.stored, name)
+        except ImageError as error:
             return error
 
-    def best(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
-        """Return the likeliest classes with their probabilities; of equals the first class comes first."""
+    def best(self, probabilities: np.ndarray, top: int = 5) -> Predictions:
+        """Return the `top` likeliest classes with their probabilities; ties in the order of the classes."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """Return (pictures, classes) for stored pictures (n, stored, stored, 3), seen at their centre."""
-        return self.features(pictures, self.output)
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, classes) for the centre crops of images (n, stored, stored, 3)."""
+        return self.features(images, self.output)
 
-    def features(self, pictures: np.ndarray, layer: str | None = None) -> np.ndarray:
-        """Return the output of a layer for stored pictures: (n, channels, rows, columns), or (n, features).
+    def features(self, images: np.ndarray, layer: str | None = None) -> np.ndarray:
+        """Return a layer's output for images (n, stored, stored, 3): (n, channels, rows, columns) or (n, features).
 
-        The towers lie side by side along the channels. By default the layer is the last hidden one: the network
-        without its output layer (relu7 of `alexnet`).
+        The towers are concatenated along the channels. The default is the last hidden layer (relu7 of `alexnet`).
         """
         layer, side = layer or self.hidden, self.network.stored
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (side, side, 3):
+        if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
             raise UsageError(
-                f"pictures must be uint8 (n, {side}, {side}, 3), got {pictures.dtype} {pictures.shape}; "
+                f"pictures must be uint8 (n, {side}, {side}, 3), got {images.dtype} {images.shape}; "
                 "model.read(path) makes such a picture of a file"
             )
-        parts = [plan.output(layer)[:count] for plan, count in self._batches(pictures, layer)]
+        parts = [plan.output(layer)[:count] for plan, count in self._batches(images, layer)]
         if not parts:
             raise UsageError("no pictures were given")
         features = np.concatenate(parts)
@@ -134,19 +146,19 @@ class Model:
 
     @property
     def output(self) -> str:
-        """Name the layer that gives the probabilities."""
+        """Name of the layer of probabilities."""
         return list(self.network.layers)[-1]
 
     @property
     def hidden(self) -> str:
-        """Name the last layer that changes what the output layer reads, but for dropout."""
+        """Name of the last hidden layer, dropout excepted."""
         names = list(self.network.layers)
         output = max(i for i, name in enumerate(names) if self.network.layers[name].kind == "dense")
         passing = ("exchange", "join", "dropout")
         return next(n for n in reversed(names[:output]) if self.network.layers[n].kind not in passing)
 
     def plan(self, batch: int, outputs: tuple[str, ...] = ()) -> Plan:
-        """Return the inference plan for a batch, made at its first use."""
+        """Return the inference plan for a batch size, made at the first use."""
         key = batch, outputs
         if key not in self._plans:
             self._plans[key] = plan = Plan(self.parameters, batch, "infer", outputs=outputs)
@@ -158,11 +170,11 @@ class Model:
         offset = (self.network.stored - self.network.crop) // 2
         return offset, offset, 0
 
-    def _batches(self, pictures: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
-        """Run the network over the pictures; yield the plan after each batch, and how many of it count."""
-        batch = BATCH if len(pictures) > 1 else 1
-        for first in range(0, len(pictures), batch):
-            part = pictures[first : first + batch]
+    def _batches(self, images: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
+        """Run the network batch by batch; yield the plan, and how many images of the batch are not padding."""
+        batch = BATCH if len(images) > 1 else 1
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
             plan = self.plan(batch, (layer,))
             padded = np.zeros((batch, *part.shape[1:]), np.uint8)
             padded[: len(part)] = part
@@ -171,6 +183,6 @@ class Model:
             yield plan, len(part)
 
 
-def _name(source: str | Path | bytes) -> str:
-    """Name a picture in errors: by its path where it has one."""
+def _name(source: Source) -> str:
+    """Return the name of an image in errors: its path, if it has one."""
     return "picture" if isinstance(source, bytes) else str(source)

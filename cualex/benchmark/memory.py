@@ -37,16 +37,16 @@ def measure(network: Network, batch: int, device: str = "cpu", precision: str | 
 
 
 def _answer(network: str, arguments: dict, batch: int, device: str, precision: str | None) -> dict:
-    """Train on one picture of noise, with all weights zero: what they are changes no buffer."""
+    """Train on one image of noise, with all weights zero: what they are changes no buffer."""
     interpreter = _peak()
     parameters = Parameters(networks.build(network, **arguments), device, precision=precision)
     plan = Plan(parameters, batch)
     stored = parameters.network.stored
-    picture = np.random.default_rng(0).integers(0, 256, (stored, stored, 3), np.uint8)
-    pictures, views = np.broadcast_to(picture, (batch, *picture.shape)), np.zeros((batch, 3), np.int32)
+    image = np.random.default_rng(0).integers(0, 256, (stored, stored, 3), np.uint8)
+    images, views = np.broadcast_to(image, (batch, *image.shape)), np.zeros((batch, 3), np.int32)
     plan.put_mean(np.full((stored, stored, 3), 128, np.float32))
     for _ in range(STEPS):
-        plan.put(pictures, views, np.zeros(batch, np.int32))
+        plan.put(images, views, np.zeros(batch, np.int32))
         plan.run()
     work = sum(place.scratch_bytes for place in parameters.devices)
     held = [place.held for place in {place.name: place for place in parameters.devices}.values()]

@@ -9,7 +9,7 @@ from cualex.weights.parameters import Parameters
 
 
 class Ours:
-    """Run the plan of a network on a batch: stored pictures are put in, cropped and computed.
+    """Run the plan of a network on a batch: stored images are put in, cropped and computed.
 
     A device that runs ahead of the host has its batch put in once: on a GPU the next one is loaded beside the step.
     """
@@ -67,4 +67,4 @@ class Ours:
         self.control.step += 1
 
     def _put(self, plan: Plan) -> None:
-        plan.put(self.problem.pictures, self.problem.views, self.problem.labels)
+        plan.put(self.problem.images, self.problem.views, self.problem.labels)

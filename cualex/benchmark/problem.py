@@ -16,31 +16,31 @@ RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, but for a rate at whic
 
 @dataclass(frozen=True)
 class Problem:
-    """Hold a network, its canonical weights, and a batch: pictures (n, stored, stored, 3) with views and labels."""
+    """Hold a network, its canonical weights, and a batch: images (n, stored, stored, 3) with views and labels."""
 
     network: Network
     tensors: dict[str, np.ndarray]
-    pictures: np.ndarray
+    images: np.ndarray
     views: np.ndarray
     labels: np.ndarray
     mean: np.ndarray
 
     def first(self, count: int) -> "Problem":
-        """Return the same with the first pictures only."""
-        return replace(self, pictures=self.pictures[:count], views=self.views[:count], labels=self.labels[:count])
+        """Return the same with the first images only."""
+        return replace(self, images=self.images[:count], views=self.views[:count], labels=self.labels[:count])
 
     def crops(self) -> np.ndarray:
         """Return what the first layer reads, as others want it: (n, 3, crop, crop), less the mean, scaled; float32."""
         side, edge = self.network.crop, (self.network.stored - self.network.crop) // 2
         middle = self.mean[edge : edge + side, edge : edge + side]
         scale = np.array(self.network.scale, np.float32)
-        crops = np.empty((len(self.pictures), 3, side, side), np.float32)
-        for crop, picture, (row, column, mirror) in zip(crops, self.pictures, self.views, strict=True):
+        crops = np.empty((len(self.images), 3, side, side), np.float32)
+        for crop, image, (row, column, mirror) in zip(crops, self.images, self.views, strict=True):
             place = slice(row, row + side), slice(column, column + side)
             mean = self.mean[place]
             if self.network.mean_at == "centre":
-                mean = middle[:, ::-1] if mirror else middle  # the picture alone is turned
-            seen = (picture[place] - mean) * scale
+                mean = middle[:, ::-1] if mirror else middle  # the image alone is turned
+            seen = (image[place] - mean) * scale
             crop[...] = (seen[:, ::-1] if mirror else seen).transpose(2, 0, 1)
         return crops
 
@@ -66,7 +66,7 @@ def make(network: Network, batch: int, seed: int = 0) -> Problem:
     return Problem(
         network=network,
         tensors=tensors | own,
-        pictures=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
+        images=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
         views=np.column_stack([rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]).astype(np.int32),
         labels=rng.integers(0, network.classes, batch).astype(np.int32),
         mean=rng.uniform(96, 160, (stored, stored, 3)).astype(np.float32),

@@ -1,4 +1,4 @@
-"""From rounds to figures: medians over the rounds, of pictures a second, of ratios and of shares."""
+"""From rounds to figures: medians over the rounds, of images a second, of ratios and of shares."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from cualex.benchmark.memory import Peak
 
 @dataclass(frozen=True)
 class Part:
-    """Name something that is measured: its mode, "train" or "infer", and how many pictures a step has."""
+    """Name something that is measured: its mode, "train" or "infer", and how many images a step has."""
 
     name: str
     mode: str
@@ -18,7 +18,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Round:
-    """Hold what one round gave, one turn after the other: pictures a second of each that had a turn.
+    """Hold what one round gave, one turn after the other: images a second of each that had a turn.
 
     `product_operations_per_s` is the machine's own rate at that moment, `share_of_product_rate` our part of it.
     """

@@ -53,7 +53,7 @@ def benchmark(
     side: int | None = None,
     precision: str | None = None,
 ) -> Iterator[Round | Result]:
-    """Measure training and inference at a batch, inference of one picture, and the memory of a training step.
+    """Measure training and inference at a batch, inference of one image, and the memory of a training step.
 
     With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes. Yield every
     round, and the result last. A turn of ours takes about `seconds`; PyTorch's has as many steps. `side` is that

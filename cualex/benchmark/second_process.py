@@ -1,4 +1,4 @@
-"""A second process that answers questions: one line of JSON each way."""
+"""A second process for measurements: requests and replies, one line of JSON each."""
 
 import contextlib
 import json
@@ -12,15 +12,15 @@ from cualex.errors import CualexError
 
 
 class Second:
-    """Start `python -m MODULE`, ask it, and end it; between questions it sleeps.
+    """A process of `python -m MODULE` that answers requests and sleeps between them.
 
         with Second("cualex.benchmark.memory") as process:
             answer = process.ask(batch=32)
 
-    It ends with the block whatever happens, Ctrl-C included, which only the first process gets to see.
+    It ends with the block whatever happens. Ctrl-C reaches the first process alone.
     """
 
-    def __init__(self, module: str, environment: dict[str, str] | None = None):
+    def __init__(self, module: str, environment: dict[str, str] | None = None) -> None:
         self._module = module
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
@@ -30,6 +30,9 @@ class Second:
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> "Second":
         return self
@@ -38,16 +41,16 @@ class Second:
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):  # what was not sent any more
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._requests.close()
+        self._replies.close()
 
     def ask(self, **question: object) -> dict:
-        """Send a question and wait for the answer; an error that the other raises for the user is raised here."""
+        """Send a request and wait for the reply; a CualexError of the second process is raised here."""
         line = ""
         with contextlib.suppress(OSError):  # it has ended: there will be no line
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self._requests.write(json.dumps(question) + "\n")
+            self._requests.flush()
+            line = self._replies.readline()
         if not line:
             raise CualexError(
                 f"{self._module} ended with code {self._process.wait()} before it answered; what it printed stands "
@@ -60,13 +63,13 @@ class Second:
 
 
 def serve(answer: Callable[..., dict]) -> None:
-    """Be the second process: answer the questions on stdin until there are no more."""
+    """Answer the requests on stdin until there are no more: the main loop of the second process."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     with contextlib.suppress(BrokenPipeError):  # nobody asks any more
         for line in sys.stdin:
             try:
-                said = answer(**json.loads(line))
+                reply = answer(**json.loads(line))
             except CualexError as error:
-                said = {"error": str(error), "kind": type(error).__name__}
-            print(json.dumps(said), file=replies, flush=True)
+                reply = {"error": str(error), "kind": type(error).__name__}
+            print(json.dumps(reply), file=replies, flush=True)

@@ -1,7 +1,7 @@
 """A network from PyTorch's modules.
 
 Layers that no PyTorch module makes are refused. Towers are groups of convolutions, and normalisation inside a tower
-sees the maps as twice as many pictures with half the channels.
+sees the maps as twice as many images with half the channels.
 """
 
 import torch

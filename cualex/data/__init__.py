@@ -1,1 +1,1 @@
-"""Pictures on disk become batches: decoding, packing, cropping and mirroring."""
+"""From image files to batches: decoding, packing, augmentation, prefetch."""

@@ -6,54 +6,54 @@ from collections.abc import Iterator
 import numpy as np
 
 from cualex.data.colour_noise import Noise
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
+from cualex.data.split import Split
 from cualex.errors import DataError, UsageError
 from cualex.random import philox
 
-CROPS = (1, 10)  # that can be averaged at test time
+CROPS = (1, 10)  # views of an image that can be averaged at test time
 
 
 class Stream:
-    """The training pictures, epoch after epoch without an end: every batch is full.
+    """The training images, epoch after epoch without end: every batch is full.
 
-    A position counts pictures from the start of training. What stands at a position follows from (seed, position)
-    alone: position // n is the epoch, which has its own order of the n pictures, and crop, mirror and colour noise
-    are drawn by (epoch, picture). So a resumed run needs the position and nothing else, whatever its batch.
+    A position counts images from the start of training. The image at a position follows from (seed, position) alone:
+    position // n is the epoch, which has an order of the n images, and crop, mirror and colour noise are drawn by
+    (epoch, image). So a resumed run needs the position and nothing else, whatever the batch size.
 
-    pack: a Pack or Unpacked.  crop: rows and columns that the network sees.
-    augment: random crops and mirror images, as in section 4.1 of the paper; without, the centre crop.
-    noise: the colour noise, or None.
+    crop: rows and columns that the network sees.  augment: random crops and mirror images, as in section 4.1 of the
+    paper; without, the centre crop.  noise: the colour noise, or None.
     """
 
-    def __init__(self, pack, seed: int, crop: int, augment: bool = True, noise: Noise | None = None):
-        """Take the numbers; nothing is read yet."""
+    def __init__(self, pack: Split, seed: int, crop: int, augment: bool = True, noise: Noise | None = None) -> None:
+        """Keep the arguments; nothing is read yet."""
         self.pack, self.seed, self.crop, self.augment, self.noise = pack, seed, crop, augment, noise
-        # A batch may lie in two epochs, so the orders of two are kept.
+        # A batch may span two epochs, so the orders of two are kept.
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
     def fill(
-        self, position: int, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
+        self, position: int, images: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
     ) -> None:
         """Write the batch at `position`.
 
-        pictures: uint8 (batch, size, size, 3).  views: int32 (batch, 3), row and column of the crop's corner and
+        images: uint8 (batch, size, size, 3).  views: int32 (batch, 3), row and column of the crop's corner and
         1 for a mirror image.  labels: int32 (batch,).  colours: float32 (batch, 3), added to red, green and blue.
         """
         done = 0
         for epoch, chosen in self._parts(position, len(labels)):
             part = slice(done, done + len(chosen))
-            self.pack.read(chosen, pictures[part])
+            self.pack.read(chosen, images[part])
             views[part] = self._views(epoch, chosen)
             labels[part] = self.pack.labels[chosen]
             colours[part] = 0 if self.noise is None else self.noise.draw(self.seed, epoch, chosen)
             done += len(chosen)
 
     def chosen(self, position: int, count: int) -> np.ndarray:
-        """Return which pictures of the pack stand at `position` and behind it: (count,)."""
+        """Return the indices in the pack of the `count` images from `position` on: (count,)."""
         return np.concatenate([chosen for _, chosen in self._parts(position, count)])
 
     def _parts(self, position: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Cut a batch where an epoch ends: yield each epoch with its pictures."""
+        """Divide a batch by epochs: yield (epoch, indices of its images)."""
         while count:
             epoch, start = divmod(position, len(self.pack))
             chosen = self._order(epoch)[start : start + count]
@@ -61,7 +61,7 @@ class Stream:
             position, count = position + len(chosen), count - len(chosen)
 
     def _draw_order(self, epoch: int) -> np.ndarray:
-        """Order the n pictures by a random number of 64 bits each."""
+        """Return the order of the n images in an epoch: sorted by random numbers of 64 bits."""
         words = philox.words(self.seed, philox.ORDER, 0, epoch, 2 * len(self.pack)).astype(np.uint64)
         return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")
 
@@ -71,19 +71,18 @@ class Stream:
         words = philox.blocks(self.seed, philox.VIEWS, 0, epoch, chosen).astype(np.uint64)
         # word * places / 2**32 reaches every place from 0 to size - crop; no place is likelier by more than 2**-32.
         offsets = self.pack.size - self.crop + 1
-        places = np.array([[offsets], [offsets], [2]], np.uint64)
-        return (words[:3] * places >> np.uint64(32)).T
+        choices = np.array([[offsets], [offsets], [2]], np.uint64)
+        return (words[:3] * choices >> np.uint64(32)).T
 
 
 class Sequence:
-    """A split in its own order; the last batch is filled up with label -1, not counted.
+    """A split in order; the last batch is padded with label -1, which is not counted.
 
-    Iterate to get (pictures, labels) as Stream.fill writes them, each valid until the next; they are read ahead in a
-    thread.
+    Iterate to get (images, labels) as Stream.fill writes them, valid until the next; a thread prefetches them.
     """
 
-    def __init__(self, pack, batch: int):
-        """Take the numbers; nothing is read yet."""
+    def __init__(self, pack: Split, batch: int) -> None:
+        """Keep the arguments; nothing is read yet."""
         self.pack, self.batch = pack, batch
 
     def __len__(self) -> int:
@@ -92,21 +91,23 @@ class Sequence:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Go through the split once."""
-        with Ahead(self, self.batch, stop=len(self.pack)) as ahead:
-            for pictures, _, labels, _ in ahead:
-                yield pictures, labels
+        with Prefetcher(self, self.batch, stop=len(self.pack)) as prefetcher:
+            for images, _, labels, _ in prefetcher:
+                yield images, labels
 
-    def fill(self, position: int, pictures: np.ndarray, views, labels: np.ndarray, colours) -> None:
-        """Write the batch that starts with picture `position`; how it is seen is for the reader to say."""
+    def fill(
+        self, position: int, images: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
+    ) -> None:
+        """Write images and labels of the batch that starts with image `position`; the reader chooses the views."""
         chosen = np.arange(position, min(position + len(labels), len(self.pack)))
-        self.pack.read(chosen, pictures[: len(chosen)])
-        pictures[len(chosen) :] = 0
+        self.pack.read(chosen, images[: len(chosen)])
+        images[len(chosen) :] = 0
         labels[: len(chosen)] = self.pack.labels[chosen]
         labels[len(chosen) :] = -1
 
 
-def check_batch(pack, batch: int) -> None:
-    """Raise DataError when a batch is larger than the training set: it would hold pictures twice."""
+def check_batch(pack: Split, batch: int) -> None:
+    """Raise DataError when a batch is larger than the training set: it would hold images twice."""
     if batch > len(pack):
         raise DataError(
             f"a batch of {batch} is larger than the {len(pack)} pictures to train on; "
@@ -115,7 +116,7 @@ def check_batch(pack, batch: int) -> None:
 
 
 def views(size: int, crop: int) -> int:
-    """Count the views of a picture: every offset of the crop, the last included, and their mirror images.
+    """Count the views of an image: all offsets of the crop, the last included, and their mirror images.
 
     1,800 of 227 in 256 pixels and 2,178 of 224. The paper says 2,048, which leaves out the last offset of 224.
     """
@@ -123,10 +124,10 @@ def views(size: int, crop: int) -> int:
 
 
 def fixed_views(size: int, crop: int, crops: int) -> np.ndarray:
-    """Return the views at test time, int32 (crops, 3): one crop, at the centre, or ten.
+    """Return the views at test time, int32 (crops, 3): the centre crop, or ten crops.
 
     Ten are those of section 4.1 of the paper, in the order of the 2012 code: upper left, upper right, centre, lower
-    left, lower right, and then their mirror images. A centre that falls between two pixels is the one above and left.
+    left, lower right, and then their mirror images. A centre between two pixels is rounded up and left.
     """
     if crops not in CROPS:
         raise UsageError(f"{crops} crops: expected {' or '.join(map(str, CROPS))}")

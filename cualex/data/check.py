@@ -1,12 +1,12 @@
-"""Look at a data set before it is trained with: decode every picture once and say what is wrong.
+"""Check a data set before training: decode every image once and report what is wrong.
 
-Two pictures are the same when their pixels are: decoded, turned upright, in RGB, at the size that the network
-stores. That is what training sees, so a copy is found whether its file was copied, saved again in another format
-without loss, or stripped of its metadata; and since every picture is decoded in any case, comparing the bytes of the
-files first would save nothing. A copy that was compressed again differs, and is not found.
+Two images are the same when their pixels are: decoded, upright, in RGB, at the network's stored size. That is what
+training sees, so a copy is detected whether its file was copied, converted to another lossless format, or stripped of
+its metadata; and since every image is decoded in any case, comparing the bytes of the files first would save nothing.
+A copy that was compressed again differs, and is not detected.
 
-Only reads: nothing is written into the data set or anywhere else, but for a compressed tar, which is expanded into
-a nameless file in the cache directory while it is read.
+Nothing is written, except that a compressed tar is expanded into an unlinked file in the cache directory while it is
+read.
 """
 
 import functools
@@ -22,18 +22,18 @@ from cualex.data import decoding, images, sources
 from cualex.data.decoding import Progress
 from cualex.data.findings import Finding, Looks, class_sizes, findings
 from cualex.data.images import Header
-from cualex.data.sources import Picture, Source
-from cualex.errors import DataError, PictureError
+from cualex.data.sources import Image, Source
+from cualex.errors import DataError, ImageError
 from cualex.system.environment import cores
 
-DIGEST = 16  # bytes of a picture's digest
+DIGEST = 16  # bytes
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The shorter sides of a set's pictures, in pixels: the smallest, the median and the largest; all 0 for none.
+    """Shorter sides of the images in pixels: smallest, median and largest; all 0 where there are no images.
 
-    enlarged: how many pictures are smaller than the stored size.
+    enlarged: the number of images smaller than the stored size.
     """
 
     smallest: int
@@ -44,13 +44,12 @@ class Sides:
 
 @dataclass(frozen=True)
 class Report:
-    """What a look at a data set has shown.
+    """Result of `check`.
 
-    size: the stored size at which pictures were compared.  files: {split: files of pictures}.
-    classes: {class: {split: pictures that can be read}}.  formats, modes: how many pictures have each, in Pillow's
-    words, the most frequent first.  grey: pictures without any colour, whatever their mode.
-    findings: what is wrong, the worst first.  refusal: why training would not take the set, or None.
-    notes: what else a user should know, a sentence each.
+    size: the stored size at which images were compared.  files: {split: image files}.
+    classes: {class: {split: readable images}}.  formats, modes: counts of images, by Pillow's words, the most frequent
+    first.  grey: images without colour, whatever their mode.  findings: the most severe first.
+    refusal: why training would refuse the set, or None.  notes: sentences for the user.
     """
 
     data: str
@@ -67,7 +66,7 @@ class Report:
 
     @property
     def unreadable(self) -> int:
-        """Count the pictures that cannot be read, those that are cut short among them."""
+        """Number of images that cannot be read, truncated ones included."""
         return sum(self.files.values()) - sum(sum(counts.values()) for counts in self.classes.values())
 
 
@@ -80,23 +79,23 @@ def check(
     names: str | Path | None = None,
     workers: int | None = None,
 ) -> Generator[Progress, None, Report]:
-    """Look at a data set with all its splits: yield Progress, return the Report.
+    """Check a data set, all splits: yield Progress, return the Report.
 
-    size: the network's stored size.  val_split, val, names: as in sources.find; a set is looked at as training would
-    divide it, so a picture that is there twice may leak.  workers: threads, by default one a core.
+    size: the network's stored size.  val_split, val, names: as in sources.find; the set is divided as training would,
+    so a duplicate may leak from train into val.  workers: threads, by default one a core.
 
-    Raise DataError when the set is not there, or holds no picture or none with a class.
+    Raise DataError when the set does not exist, or has no image or none with a class.
     """
     surveyed = sources.survey(data, val_split=val_split, val=val, names=names)
     source = surveyed.source
     tally = _Tally(source)
     work = functools.partial(_look, size=size)
-    for task in decoding.in_order(tally.pictures, workers or cores(), work):
+    for task in decoding.in_order(tally.images, workers or cores(), work):
         for _, look in task:
             tally.add(look)
-        yield Progress(tally.done, len(tally.pictures), len(tally.unreadable))
-    looks = Looks(tally.splits, tally.pictures, tally.digests, tally.sides, tally.colours, tally.unreadable)
-    said = {left.text for left in surveyed.left_out}
+        yield Progress(tally.done, len(tally.images), len(tally.unreadable))
+    looks = Looks(tally.splits, tally.images, tally.digests, tally.sides, tally.colours, tally.unreadable)
+    noted = {left.text for left in surveyed.left_out}
     return Report(
         data=source.name,
         size=size,
@@ -108,7 +107,7 @@ def check(
         sides=_sides(looks, size),
         findings=findings(source, surveyed.left_out, looks),
         refusal=surveyed.refusal or _refusal(source, looks),
-        notes=tuple(note for note in source.notes if note not in said),
+        notes=tuple(note for note in source.notes if note not in noted),
     )
 
 
@@ -120,38 +119,38 @@ class _Look:
     digest: bytes
 
 
-def _look(picture: Picture, size: int) -> _Look | PictureError:
+def _look(image: Image, size: int) -> _Look | ImageError:
     try:
-        pixels, header = images.inspect(picture.read(), size, picture.name)
-    except PictureError as error:
+        pixels, header = images.inspect(image.read(), size, image.name)
+    except ImageError as error:
         return error
     grey = bool((pixels[..., :2] == pixels[..., 1:]).all())
     colour = pixels.mean(axis=(0, 1), dtype=np.float32)
-    return _Look(header, grey, colour, hashlib.blake2b(pixels, digest_size=DIGEST).digest())
+    return _Look(header, grey, colour, hashlib.blake2b(pixels.data, digest_size=DIGEST).digest())
 
 
 class _Tally:
-    """Add up what the pictures show, in their order; of each, a digest and a number are kept."""
+    """Accumulator of the images' properties, in order."""
 
     def __init__(self, source: Source) -> None:
-        self.pictures = tuple(picture for held in source.splits.values() for picture in held)
+        self.images = tuple(image for held in source.splits.values() for image in held)
         self.splits = tuple(split for split, held in source.splits.items() for _ in held)
-        self.digests = np.zeros((len(self.pictures), DIGEST), np.uint8)
-        self.sides = np.zeros(len(self.pictures), np.int32)
-        self.colours = np.zeros((len(self.pictures), 3), np.float32)
+        self.digests = np.zeros((len(self.images), DIGEST), np.uint8)
+        self.sides = np.zeros(len(self.images), np.int32)
+        self.colours = np.zeros((len(self.images), 3), np.float32)
         self.unreadable: dict[int, str] = {}
-        self.formats, self.modes = Counter(), Counter()
+        self.formats, self.modes = Counter[str](), Counter[str]()
         self.grey = self.done = 0
 
-    def add(self, look: _Look | PictureError) -> None:
-        """Add the next picture."""
-        place, self.done = self.done, self.done + 1
-        if isinstance(look, PictureError):
-            self.unreadable[place] = look.reason
+    def add(self, look: _Look | ImageError) -> None:
+        """Add the next image."""
+        index, self.done = self.done, self.done + 1
+        if isinstance(look, ImageError):
+            self.unreadable[index] = look.reason
             return
-        self.digests[place] = np.frombuffer(look.digest, np.uint8)
-        self.colours[place] = look.colour
-        self.sides[place] = min(look.header.rows, look.header.columns)
+        self.digests[index] = np.frombuffer(look.digest, np.uint8)
+        self.colours[index] = look.colour
+        self.sides[index] = min(look.header.rows, look.header.columns)
         self.formats[look.header.format] += 1
         self.modes[look.header.mode] += 1
         self.grey += look.grey
@@ -161,16 +160,16 @@ def _sides(looks: Looks, size: int) -> Sides:
     sides = np.sort(np.delete(looks.sides, list(looks.unreadable)))
     if not len(sides):
         return Sides(0, 0, 0, 0)
-    smallest, median, largest = (int(sides[place]) for place in (0, len(sides) // 2, -1))
+    smallest, median, largest = (int(sides[index]) for index in (0, len(sides) // 2, -1))
     return Sides(smallest, median, largest, int((sides < size).sum()))
 
 
 def _refusal(source: Source, looks: Looks) -> str | None:
-    """Ask what training asks of each split once it is decoded."""
+    """Return the error that training would raise after decoding, or None."""
     for split in source.splits:
-        places = [place for place, other in enumerate(looks.splits) if other == split]
-        good = [looks.pictures[place] for place in places if place not in looks.unreadable]
-        lost = [(looks.pictures[place].name, looks.unreadable[place]) for place in places if place in looks.unreadable]
+        indices = [index for index, other in enumerate(looks.splits) if other == split]
+        good = [looks.images[index] for index in indices if index not in looks.unreadable]
+        lost = [(looks.images[index].name, looks.unreadable[index]) for index in indices if index in looks.unreadable]
         try:
             decoding.require(source, split, good, lost)
         except DataError as error:

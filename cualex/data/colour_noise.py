@@ -1,16 +1,17 @@
-"""How the colours of a training set vary, and the colour noise of section 4.1 of the paper that follows from it.
+"""Colour noise (section 4.1 of the paper), and the principal components of a training set's colours that it needs.
 
-The noise of a picture is one shift of its red, green and blue, along the principal components p_i of the RGB values
-of all training pixels:
+The noise of an image is one shift of red, green and blue along the principal components p_i of the RGB values of all
+training pixels:
 
     shift = SUM_i a_i sqrt(l_i) p_i,      a_i normal with deviation 0.1,      l_i the variance along p_i
 
 The paper writes l_i in place of sqrt(l_i); read literally that shifts by hundreds of grey levels. The code of 2012
-takes the root (convdata_jpeg.py), and so does this. That code then divides picture and noise by 1.1, which the paper
+takes the root (convdata_jpeg.py), and so does this. That code then divides image and noise by 1.1, which the paper
 does not mention and is not done here.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +27,9 @@ DEVIATION = 0.1  # of the numbers a_i, in the paper
 
 @dataclass(frozen=True)
 class Components:
-    """Hold the principal components of RGB: `variances`, the largest first, and `directions`, a row (R, G, B) each.
+    """The principal components of RGB (0-255): `variances`, the largest first, and `directions`, rows of (R, G, B).
 
-    Levels count from 0 to 255. The directions are orthonormal. The sign of a direction means nothing.
+    The directions are orthonormal; their signs are arbitrary.
     """
 
     variances: Vector
@@ -37,9 +38,9 @@ class Components:
 
 @dataclass(frozen=True)
 class Noise:
-    """Shift the colours of each picture by `deviation` times what the set's own colours vary.
+    """Colour noise of standard deviation `deviation`, relative to the spread of the set's colours.
 
-    epochs: how many epochs, from the first, have noise; None for all.
+    epochs: the number of epochs, from the first, that have noise; None for all.
     """
 
     components: Components
@@ -47,15 +48,15 @@ class Noise:
     epochs: int | None = None
 
     def draw(self, seed: int, epoch: int, chosen: np.ndarray) -> np.ndarray:
-        """Draw the shifts of the pictures `chosen` (k,) in an epoch: float32 (k, 3), added to red, green and blue.
+        """Draw the shifts of the images `chosen` (k,) in an epoch: float32 (k, 3), added to red, green and blue.
 
-        A picture's shift follows from (seed, epoch, picture) alone, to the bit.
+        The bits of a shift depend on (seed, epoch, image) alone.
         """
         if self.epochs is not None and epoch >= self.epochs:
             return np.zeros((len(chosen), 3), np.float32)
         drawn = normals(philox.blocks(seed, philox.COLOURS, 0, epoch, chosen))
         shifts = np.zeros((len(chosen), 3))
-        # No matrix product: its order of sums would depend on the number of pictures.
+        # No matrix product: its order of summation would depend on the number of images.
         for numbers, variance, direction in zip(
             drawn, self.components.variances, self.components.directions, strict=False
         ):
@@ -63,13 +64,13 @@ class Noise:
         return shifts.astype(np.float32)
 
 
-def products(picture: np.ndarray) -> np.ndarray:
-    """Sum the products of colours over the pixels of a picture (rows, columns, 3) uint8: int64 (3, 3), exact.
+def products(image: np.ndarray) -> np.ndarray:
+    """Sum the products of colours over the pixels of an image (rows, columns, 3) uint8: int64 (3, 3), exact.
 
-    In floating point, which is faster, but with partial sums that it holds whole, so that no order rounds.
+    In floating point, which is faster, with partial sums small enough to be exact in any order.
     """
-    single = picture.shape[1] * 255**2 <= 2**24
-    planes = np.moveaxis(picture, 2, 0).astype(np.float32 if single else np.float64, order="C")
+    single = image.shape[1] * 255**2 <= 2**24
+    planes = np.moveaxis(image, 2, 0).astype(np.float32 if single else np.float64, order="C")
     sums = np.empty((3, 3), np.int64)
     for i in range(3):
         for j in range(i + 1):  # not by BLAS, which would take all cores
@@ -78,21 +79,33 @@ def products(picture: np.ndarray) -> np.ndarray:
 
 
 def covariance(count: int, total: np.ndarray, squares: np.ndarray) -> Matrix:
-    """Return the covariance of RGB over `count` pixels, each entry the exact one rounded once.
+    """Return the covariance of RGB over `count` pixels, correctly rounded.
 
-    total: their sum, (3,).  squares: the sums of their products, (3, 3).  Whole numbers, both.
+    total: sum of the pixels, integers (3,).  squares: sums of their products, integers (3, 3).
     """
-    total, squares = [int(number) for number in total], squares.tolist()
-    return tuple(tuple((count * squares[i][j] - total[i] * total[j]) / count**2 for j in range(3)) for i in range(3))
+    sums, products = [int(number) for number in total], squares.tolist()
+    return matrix([[(count * products[i][j] - sums[i] * sums[j]) / count**2 for j in range(3)] for i in range(3)])
 
 
-def components(matrix: Matrix) -> Components:
-    """Find the principal components of a covariance, the same bits on every machine.
+def vector(numbers: Sequence[float]) -> Vector:
+    """Return three numbers as a tuple."""
+    first, second, third = numbers
+    return first, second, third
 
-    Jacobi's method: turn two axes at a time so that their covariance is gone, until all are. Variances that rounding
-    alone could have made are zero. Each direction has its largest part positive.
+
+def matrix(rows: Sequence[Sequence[float]]) -> Matrix:
+    """Return three rows of three numbers as tuples."""
+    first, second, third = map(vector, rows)
+    return first, second, third
+
+
+def components(covariances: Matrix) -> Components:
+    """Return the principal components of a covariance matrix, the same bits on every machine.
+
+    Jacobi's method: rotate two axes at a time until no covariance is left. Variances that can be rounding errors are
+    zero. The largest element of a direction is positive.
     """
-    a = [[float(number) for number in row] for row in matrix]
+    a = [[float(number) for number in row] for row in covariances]
     v = [[float(i == j) for j in range(3)] for i in range(3)]  # a column a direction
     for _ in range(12):  # about five are needed
         for p, q in ((0, 1), (0, 2), (1, 2)):
@@ -100,13 +113,13 @@ def components(matrix: Matrix) -> Components:
     least = 16 * 2.0**-52 * sum(a[i][i] for i in range(3))
     order = sorted(range(3), key=lambda i: -a[i][i])
     return Components(
-        tuple(a[i][i] if a[i][i] > least else 0.0 for i in order),
-        tuple(_upright([v[row][i] for row in range(3)]) for i in order),
+        vector([a[i][i] if a[i][i] > least else 0.0 for i in order]),
+        matrix([_upright([v[row][i] for row in range(3)]) for i in order]),
     )
 
 
 def _rotate(a: list[list[float]], v: list[list[float]], p: int, q: int) -> None:
-    """Turn axes p and q of the symmetric matrix `a` so that a[p][q] is zero; `v` collects the turns."""
+    """Rotate axes p and q of the symmetric matrix `a` so that a[p][q] is zero; `v` accumulates the rotations."""
     if a[p][q] == 0:
         return
     slope = (a[q][q] - a[p][p]) / (2 * a[p][q])
@@ -124,10 +137,10 @@ def _rotate(a: list[list[float]], v: list[list[float]], p: int, q: int) -> None:
 
 def _upright(direction: list[float]) -> Vector:
     sign = math.copysign(1.0, max(direction, key=abs))
-    return tuple(sign * part for part in direction)
+    return vector([sign * part for part in direction])
 
 
-# The training pictures of ILSVRC-2012, as the authors' data set had them (key `color_pca` of its input_meta).
+# The training images of ILSVRC-2012, as the authors' data set had them (key `color_pca` of its input_meta).
 ILSVRC2012 = Components(
     (121.78006099**2, 37.09388853**2, 19.72083305**2),
     (

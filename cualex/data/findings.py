@@ -1,4 +1,4 @@
-"""Find what is wrong with a data set, in what its folders and its pictures have shown: pure functions of both."""
+"""Faults of a data set: pure functions of its folders and its decoded images."""
 
 import itertools
 import unicodedata
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.data.images import TRUNCATED
-from cualex.data.sources import Picture, Source
+from cualex.data.sources import Image, Source
 from cualex.data.sources.layout import LeftOut
 
-TINY = 32  # pixels of the shorter side: those of CIFAR, below which little can be seen
-FEW = 10  # pictures to learn a class from
-LOPSIDED = 10  # times as many pictures in the largest class as in the smallest
-SHARED = 0.5  # of the smaller of two classes: as many pictures in both make one class of them
-SURE = 3  # deviations by which colours of two splits must differ
+TINY = 32  # pixels of the shorter side: CIFAR's, below which little can be seen
+FEW = 10  # training images of a class
+LOPSIDED = 10  # ratio of the largest class to the smallest
+SHARED = 0.5  # of the smaller of two classes: with as many images in both they are one class
+SURE = 3  # standard deviations by which colours of two splits must differ
 
-# Every kind of finding in the order in which it matters, with what is said of it.
+# All kinds of finding, the most severe first, with their texts.
 KINDS = {
     "leakage": "the same picture in more than one split: what should judge the training was learned",
     "unreadable": "pictures that cannot be read; training leaves them out",
@@ -38,13 +38,13 @@ KINDS = {
     "hidden": "hidden files and folders; they are left out",
 }
 
-# Those that are facts of a sound set too; the others are faults.
+# Kinds that a sound set may have too; the others are faults.
 NOTES = ("few", "lopsided", "duplicate", "tiny", "outside", "stray", "hidden")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One case of a finding: the names of the pictures, files or classes, and what is to be said of them."""
+    """One case of a finding: the names of the images, files or classes, and a text about them."""
 
     names: tuple[str, ...]
     text: str
@@ -52,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault with all its cases. kind: a key of KINDS, text: what KINDS says of it."""
+    """One kind of fault with all its cases. kind: a key of KINDS.  text: its value."""
 
     kind: str
     text: str
@@ -60,21 +60,21 @@ class Finding:
 
     @property
     def fault(self) -> bool:
-        """Say whether this spoils a training; else it is worth knowing, and a sound set may have it."""
+        """Whether this harms a training; otherwise it is a note, which a sound set may have."""
         return self.kind not in NOTES
 
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What decoding has shown of n pictures, in the order of the splits and of the pictures in each.
+    """Properties of n decoded images, split by split.
 
-    splits: n names.  pictures: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
-    shorter side of each file's picture in pixels.  colours: float32 (n, 3), the mean red, green and blue of each.
-    unreadable: {place among the n: reason}; their digest, side and colours mean nothing.
+    splits: n names.  images: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
+    shorter side of the image in the file, in pixels.  colours: float32 (n, 3), mean red, green and blue.
+    unreadable: {index: reason}; digest, side and colours of these are undefined.
     """
 
     splits: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     digests: np.ndarray
     sides: np.ndarray
     colours: np.ndarray
@@ -82,35 +82,35 @@ class Looks:
 
 
 def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple[Finding, ...]:
-    """List what was found, in the order of KINDS; a kind without a case is not there."""
+    """Return the findings in the order of KINDS, without kinds that have no case."""
     cases: dict[str, list[Item]] = {kind: [] for kind in KINDS}
-    for place, reason in looks.unreadable.items():
+    for index, reason in looks.unreadable.items():
         kind = "truncated" if reason == TRUNCATED else "unreadable"
-        cases[kind].append(Item((looks.pictures[place].name,), reason))
+        cases[kind].append(Item((looks.images[index].name,), reason))
     groups = _groups(looks)
     for kind, item in _copies(source, looks, groups):
         cases[kind].append(item)
     cases["overlap"] += _overlaps(source, looks, groups)
     cases["colours"] += _swapped(looks)
-    for place in np.flatnonzero(looks.sides < TINY).tolist():
-        if place not in looks.unreadable:
-            cases["tiny"].append(Item((looks.pictures[place].name,), f"{looks.sides[place]} pixels"))
+    for index in np.flatnonzero(looks.sides < TINY).tolist():
+        if index not in looks.unreadable:
+            cases["tiny"].append(Item((looks.images[index].name,), f"{looks.sides[index]} pixels"))
     for left in left_out:
         cases[left.kind] += [Item((name,), "") for name in left.names]
     cases["lacking"] += _lacking(source)
     cases["alike"] += _alike(source.classes)
     learned = _learned(source, looks)
-    cases["few"] += [Item((name,), _pictures(count)) for name, count in learned.items() if 0 < count < FEW]
+    cases["few"] += [Item((name,), _images(count)) for name, count in learned.items() if 0 < count < FEW]
     cases["lopsided"] += _lopsided({name: count for name, count in learned.items() if count})
     return tuple(Finding(kind, KINDS[kind], tuple(items)) for kind, items in cases.items() if items)
 
 
 def class_sizes(source: Source, looks: Looks) -> dict[str, dict[str, int]]:
-    """Count the pictures that can be read: {class: {split: count}}, every class and every split."""
+    """Count the readable images: {class: {split: count}}, for all classes and splits."""
     counts = {name: dict.fromkeys(source.splits, 0) for name in source.classes}
-    for place, (split, picture) in enumerate(zip(looks.splits, looks.pictures, strict=True)):
-        if place not in looks.unreadable:
-            counts[source.classes[picture.label]][split] += 1
+    for index, (split, image) in enumerate(zip(looks.splits, looks.images, strict=True)):
+        if index not in looks.unreadable:
+            counts[source.classes[image.label]][split] += 1
     return counts
 
 
@@ -118,16 +118,16 @@ def _learned(source: Source, looks: Looks) -> dict[str, int]:
     return {name: counts.get("train", 0) for name, counts in class_sizes(source, looks).items()}
 
 
-def _pictures(count: int) -> str:
+def _images(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _groups(looks: Looks) -> list[list[int]]:
-    """Return the pictures that are there more than once: a list of indices each, train first."""
+    """Return groups of equal images, as lists of indices, train first."""
     words = looks.digests.view(np.uint64)
-    # Stable: within a group the pictures keep their order, train first.
+    # Stable: within a group the images keep their order, train first.
     order = np.lexsort((words[:, 1], words[:, 0]))
-    readable = np.array([place not in looks.unreadable for place in order.tolist()], bool)
+    readable = np.array([index not in looks.unreadable for index in order.tolist()], bool)
     order = order[readable]
     differs = (words[order][1:] != words[order][:-1]).any(axis=1)
     bounds = np.concatenate([[0], np.flatnonzero(differs) + 1, [len(order)]])
@@ -136,11 +136,11 @@ def _groups(looks: Looks) -> list[list[int]]:
 
 
 def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[tuple[str, Item]]:
-    """Put each group of equal pictures under the worst that can be said of it."""
-    for places in groups:
-        names = tuple(looks.pictures[place].name for place in places)
-        splits = _distinct(looks.splits[place] for place in places)
-        classes = _distinct(source.classes[looks.pictures[place].label] for place in places)
+    """Yield a finding for every group of equal images: the most severe kind that fits."""
+    for indices in groups:
+        names = tuple(looks.images[index].name for index in indices)
+        splits = _distinct(looks.splits[index] for index in indices)
+        classes = _distinct(source.classes[looks.images[index].label] for index in indices)
         if len(splits) > 1:
             also = f", as {_and(classes)}" if len(classes) > 1 else ""
             yield "leakage", Item(names, f"in {_and(splits)}{also}")
@@ -151,43 +151,43 @@ def _copies(source: Source, looks: Looks, groups: list[list[int]]) -> Iterator[t
 
 
 def _overlaps(source: Source, looks: Looks, groups: list[list[int]]) -> list[Item]:
-    """Name the pairs of classes that have most pictures in common, whatever their splits; copies count once."""
+    """Return the pairs of classes that share at least `SHARED` of their images, in any split; copies count once."""
     shared: Counter[tuple[int, int]] = Counter()
-    pictures = Counter(picture.label for place, picture in enumerate(looks.pictures) if place not in looks.unreadable)
-    for places in groups:
-        labels = Counter(looks.pictures[place].label for place in places)
+    images = Counter(image.label for index, image in enumerate(looks.images) if index not in looks.unreadable)
+    for indices in groups:
+        labels = Counter(looks.images[index].label for index in indices)
         shared.update(itertools.combinations(sorted(labels), 2))
-        pictures.subtract({label: count - 1 for label, count in labels.items()})
+        images.subtract({label: count - 1 for label, count in labels.items()})
     return [
         Item(
             (source.classes[one], source.classes[other]),
-            f"{count:,} of {pictures[one]:,} and {pictures[other]:,}",
+            f"{count:,} of {images[one]:,} and {images[other]:,}",
         )
         for (one, other), count in sorted(shared.items())
-        if count > 1 and count >= SHARED * min(pictures[one], pictures[other])
+        if count > 1 and count >= SHARED * min(images[one], images[other])
     ]
 
 
 def _swapped(looks: Looks) -> Iterator[Item]:
-    """Name the splits in which red less blue is, class by class, the opposite of what it is in train.
+    """Yield the splits in which red minus blue has, class by class, the opposite sign of train's.
 
-    With x the mean of that in a class of train and y in the same class of another split, y = b x is fitted: b is 1
-    where colours are alike, -1 where red and blue have changed places, and about 0 where they say nothing.
+    With x the mean of red minus blue in a class of train and y in the same class of another split, y = b x is fitted:
+    b is 1 where colours agree, -1 where red and blue are swapped, and about 0 where they tell nothing.
     """
-    readable = [place for place in range(len(looks.pictures)) if place not in looks.unreadable]
-    labels = np.array([looks.pictures[place].label for place in readable], np.int64)
-    splits = np.array([looks.splits[place] for place in readable], np.str_)
+    readable = [index for index in range(len(looks.images)) if index not in looks.unreadable]
+    labels = np.array([looks.images[index].label for index in readable], np.int64)
+    splits = np.array([looks.splits[index] for index in readable], np.str_)
     warmth = looks.colours[readable, 0].astype(np.float64) - looks.colours[readable, 2]
     train = splits == "train"
     for split in _distinct(splits[~train].tolist()):
-        own = splits == split
-        classes = np.intersect1d(labels[train], labels[own])
+        here = splits == split
+        classes = np.intersect1d(labels[train], labels[here])
         if not len(classes):
             continue
-        x, y = (_means(warmth[which], labels[which], classes) for which in (train, own))
-        weights = np.array([(labels[own] == label).sum() for label in classes], np.float64)
+        x, y = (_means(warmth[which], labels[which], classes) for which in (train, here))
+        weights = np.array([(labels[here] == label).sum() for label in classes], np.float64)
         within = warmth[train] - _means(warmth[train], labels[train], labels[train])
-        spread = within.std() or warmth[train].std()  # of one picture; classes of one show none of their own
+        spread = within.std() or warmth[train].std()  # of one image; classes of one image have no spread
         size, noise = (weights * x * x).sum(), spread * np.sqrt((weights * x * x).sum())
         fitted = (weights * x * y).sum()
         if -2 * size < fitted < -max(size / 2, SURE * noise):
@@ -195,7 +195,7 @@ def _swapped(looks: Looks) -> Iterator[Item]:
 
 
 def _means(values: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the mean of the values of each label that is wanted."""
+    """Return the means of the values by label, for the `wanted` labels."""
     counts = np.bincount(labels)
     return (np.bincount(labels, values) / np.maximum(counts, 1))[wanted]
 
@@ -209,12 +209,12 @@ def _and(words: list[str]) -> str:
 
 
 def _lacking(source: Source) -> list[Item]:
-    """Name the classes of the set without a file in a split; which can be read does not matter here.
+    """Return the classes without a file in a split, readable or not.
 
-    A class of one file is not named: it can be in one split only, and train needs it.
+    A class of one file is left out: it can be in one split only, and train needs it.
     """
-    files = Counter(picture.label for pictures in source.splits.values() for picture in pictures)
-    held = {split: {picture.label for picture in pictures} for split, pictures in source.splits.items()}
+    files = Counter(image.label for images in source.splits.values() for image in images)
+    held = {split: {image.label for image in images} for split, images in source.splits.items()}
     return [
         Item((name,), f"not in {split}")
         for split, labels in held.items()
@@ -234,7 +234,7 @@ def _alike(classes: Iterable[str]) -> list[Item]:
 def _lopsided(counts: dict[str, int]) -> list[Item]:
     if not counts:
         return []
-    small, large = min(counts, key=counts.get), max(counts, key=counts.get)
+    small, large = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[large] <= LOPSIDED * counts[small]:
         return []
-    return [Item((small, large), f"{counts[small]:,} and {_pictures(counts[large])}")]
+    return [Item((small, large), f"{counts[small]:,} and {_images(counts[large])}")]

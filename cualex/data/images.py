@@ -1,9 +1,9 @@
-"""Turn the bytes of a picture file into RGB, whatever the file holds.
+"""Decode image files to RGB, whatever their mode.
 
-A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and
-photographs that lie on their side. Each becomes uint8 (rows, columns, 3), 0 to 255, as a viewer would show it
-on white. What cannot be read raises PictureError with a reason in plain words; Pillow's own errors,
-warnings and messages stay in here.
+A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and photographs that
+lie on their side. They become uint8 (rows, columns, 3), 0 to 255, as a viewer would show them on white. A file that
+cannot be read raises ImageError with a reason in plain words; Pillow's errors, warnings and messages do not leave this
+file.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cualex.data.pillow_warnings import quiet
-from cualex.errors import PictureError
+from cualex.errors import ImageError
 
-# Everything else Pillow can open stays shut: EPS, for one, would start another program.
+# Pillow's other formats are refused: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# The endings by which a picture is known in a data set.
+# The suffixes of image files in a data set.
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib"),
     *(".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 PIXELS = 50_000_000
-# 50 million pixels of four 16-bit channels, never compressed, and room for metadata: more is no picture.
+# 50 million pixels of four 16-bit channels, uncompressed, and room for metadata: a larger file is no image.
 BYTES = 500_000_000
 
-# The reason of a picture whose end is missing.
+# The reason of a truncated file.
 TRUNCATED = "cut short, the file ends before the picture does"
 
 _TURNS = {
@@ -48,7 +48,7 @@ _BITS_PER_SAMPLE = 258
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture file says of itself: its format and mode in Pillow's words, and its size before any turn."""
+    """The header of an image file: format and mode in Pillow's words, and the size before any rotation."""
 
     format: str
     mode: str
@@ -57,35 +57,35 @@ class Header:
 
 
 def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
-    """Decode a picture file: uint8 (rows, columns, 3), RGB.
+    """Decode an image file: uint8 (rows, columns, 3), RGB.
 
-    Greys are repeated over the channels, transparency is laid on white, 16-bit greys are scaled from 0-65535
-    to 0-255, the orientation noted by the camera is applied, and of an animation the first frame is taken.
+    Greys are repeated over the channels, transparency is composited on white, 16-bit greys are scaled from 0-65535 to
+    0-255, the EXIF orientation is applied, and an animation gives its first frame.
 
-    The header is read first: a picture of more than `pixels` is refused before anything is decoded. Raise
-    PictureError, which carries `name`.
+    Raise ImageError with `name` when the file cannot be decoded, and, from the header alone, when the image has more
+    than `pixels` pixels.
     """
     return np.array(_opened(data, name, pixels)[0])
 
 
-def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """Scale the shorter side to `size` and keep the centre: uint8 (size, size, 3).
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize the shorter side to `size` and crop the centre: uint8 (size, size, 3).
 
-    The centre square is what gets resampled, with Pillow's antialiased bilinear filter, so a strip of 1 ×
-    5000 needs no more memory than any other. A picture of that size already comes back unchanged.
+    Only the centre square is resampled, with Pillow's antialiased bilinear filter, so a strip of 1 × 5000 needs no more
+    memory than another image. An image of that size already is returned unchanged.
     """
-    if picture.shape[:2] == (size, size):
-        return picture
-    return np.array(_squared(Image.fromarray(picture), size))
+    if image.shape[:2] == (size, size):
+        return image
+    return np.array(_squared(Image.fromarray(image), size))
 
 
 def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
-    """Read a file, or take its bytes, and make it square: uint8 (size, size, 3).
+    """Decode a file, or its bytes, to a square: uint8 (size, size, 3).
 
-    The same as `square(decode(...), size)`, but that a JPEG at least four times too large is decoded at a
-    half, a quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
+    The same as `square(decode(...), size)`, except that a JPEG at least four times too large is decoded at a half, a
+    quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
 
-    Raise PictureError with `name`, by default the path.
+    Raise ImageError with `name`, by default the path.
     """
     if isinstance(source, bytes):
         return inspect(source, size, name or "picture", pixels=pixels)[0]
@@ -94,63 +94,60 @@ def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixe
 
 
 def inspect(data: bytes, size: int, name: str, *, pixels: int = PIXELS) -> tuple[np.ndarray, Header]:
-    """Decode a picture file as `load` does, and return what its header says beside the pixels."""
+    """Decode an image file as `load` does; return the pixels and the header."""
     image, header = _opened(data, name, pixels, 2 * size)
     return np.array(_squared(image, size)), header
 
 
 def read(path: str | Path, name: str) -> bytes:
-    """Read a picture file's bytes, or raise PictureError."""
+    """Read an image file's bytes; raise ImageError when it cannot be read or is too large."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            # A pipe or a device says 0, and may never end.
+            # A pipe or a device has size 0, and may never end.
             data = file.read(BYTES + 1) if size == 0 else b"" if size > BYTES else file.read()
             if max(size, len(data)) > BYTES:
-                raise PictureError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+                raise ImageError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
             return data
     except OSError as error:
-        raise PictureError(name, f"cannot be read ({error.strerror or error})") from None
+        raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
 
 
 def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> tuple[Image.Image, Header]:
-    """Decode into a Pillow picture of mode RGB; a JPEG scaled down on the way, but never below `smallest`.
-
-    The header is what the file says before that.
-    """
+    """Decode to a Pillow image of mode RGB, with the header; a JPEG is scaled down, but never below `smallest`."""
     if not data:
-        raise PictureError(name, "the file is empty")
+        raise ImageError(name, "the file is empty")
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
     with quiet():
         try:
             if _webp_pixels(data) > pixels:
-                raise PictureError(name, too_large)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > pixels:
-                raise PictureError(name, too_large)
-            header = Header(image.format, image.mode, image.height, image.width)
+                raise ImageError(name, too_large)
+            file = Image.open(io.BytesIO(data), formats=FORMATS)
+            if file.width * file.height > pixels:
+                raise ImageError(name, too_large)
+            header = Header(file.format or "", file.mode, file.height, file.width)
             if smallest is not None:
-                image.draft(None, (smallest, smallest))
-            image.load()
-            turn = _turn(image)
-            image = _rgb(image, name)
+                file.draft(None, (smallest, smallest))
+            file.load()
+            turn = _turn(file)
+            image = _rgb(file, name)
             return (image if turn is None else image.transpose(turn)), header
-        except PictureError:
+        except ImageError:
             raise
         except Image.DecompressionBombError:
-            raise PictureError(name, too_large) from None
+            raise ImageError(name, too_large) from None
         except Image.UnidentifiedImageError:
             kinds = "JPEG, PNG, WebP, BMP, GIF, TIFF or PPM"
-            raise PictureError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
-        # Damaged files bring out more kinds of exception than Pillow names, TypeError among them.
+            raise ImageError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
+        # Damaged files raise more kinds of exception than Pillow documents, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
             text = TRUNCATED if "truncated" in text.lower() else f"damaged ({text[:100]})"
-            raise PictureError(name, text) from None
+            raise ImageError(name, text) from None
 
 
 def _webp_pixels(data: bytes) -> int:
-    """Count the pixels that a WebP's header claims, 0 for any other file: to open one takes the memory for them."""
+    """Return the pixels in a WebP's header, 0 for any other file: opening a WebP allocates memory for them."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return 0
     if data[12:16] == b"VP8X":
@@ -174,32 +171,33 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if mode == "F":
-        raise PictureError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
+        raise ImageError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
     if mode == "LAB":
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-        return ImageCms.applyTransform(image, transform)
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None  # only a transform in place returns None
+        return converted
     return image if mode == "RGB" else image.convert("RGB")
 
 
 def _grey(image: Image.Image, name: str) -> np.ndarray:
-    """Scale greys of 16 bits to uint8: round(255 v / 65535) = (v + 128) // 257. Pillow's own convert cuts at
-    255.
+    """Scale 16-bit greys to uint8: round(255 v / 65535) = (v + 128) // 257. Pillow's convert would clip at 255.
 
-    Pillow hands out 16-bit greys as I;16 or, where the file could hold more, as 32-bit I.
+    Pillow returns 16-bit greys as mode I;16 or, where the format could hold more, as 32-bit I.
     """
     values = np.asarray(image).astype(np.int64)
     if getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,):
         return ((values * 255 + 2047) // 4095).astype(np.uint8)
     if values.min() < 0 or values.max() > 65535:
         found = f"{values.min()} to {values.max()}"
-        raise PictureError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
+        raise ImageError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
     return ((values + 128) // 257).astype(np.uint8)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Find the turn that the camera noted (EXIF, or XMP); damaged notes count as none."""
+    """Return the rotation in the metadata (EXIF, or XMP); damaged metadata count as none."""
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION))
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:
         return None
 
@@ -212,7 +210,7 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
-# libtiff writes what it finds wrong straight to the terminal, without the picture's name, and Pillow lets it. The
-# library is found through Pillow's; where it is built in, there is no way to reach it.
+# libtiff prints its errors straight to the terminal, without the image's name, and Pillow does not stop it. The
+# library is reached through Pillow's; where it is linked statically, it cannot be.
 with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)

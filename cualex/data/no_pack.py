@@ -1,4 +1,4 @@
-"""A split that is decoded each time: for a disk without room for a pack."""
+"""A split that is decoded anew in every epoch: for a disk without room for a pack."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,35 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from cualex.data.decoding import Decoded, Progress, decode_one, decode_split
-from cualex.data.sources import Picture, Source
+from cualex.data.sources import Image, Source
 from cualex.system.environment import cores
 
 
 @dataclass(frozen=True, eq=False)
 class Unpacked(Decoded):
-    """A split that is decoded each time. sources: its n pictures, each readable when it was looked through."""
+    """A split that is decoded anew in every epoch. sources: its n images, all readable when it was opened."""
 
-    sources: tuple[Picture, ...]
+    sources: tuple[Image, ...]
     threads: ThreadPoolExecutor
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Decode the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3).
+        """Decode the images `indices` (k,) into `out`, uint8 (k, size, size, 3).
 
-        Raise PictureError when a file has gone or changed since; none ever stands in for it.
+        Raise ImageError when a file is missing or damaged by now; no other image replaces it.
         """
         wanted = [self.sources[index] for index in indices]
-        for row, made in enumerate(self.threads.map(lambda picture: decode_one(picture, self.size), wanted)):
+        for row, made in enumerate(self.threads.map(lambda image: decode_one(image, self.size), wanted)):
             out[row] = made
 
 
 def unpacked(
     source: Source, split: str, size: int, *, workers: int | None = None
 ) -> Generator[Progress, None, Unpacked]:
-    """Look through a split without keeping it: yield Progress, return what decodes it each time.
+    """Decode a split once without keeping it: yield Progress, return an Unpacked.
 
-    Every picture is decoded once here, so that those that cannot be read are known before training, as in a pack,
-    and the mean picture is the same. Raise DataError as pack() does.
+    So images that cannot be read are known before training, as with a pack, and the mean image is the same. Raise
+    DataError as pack() does.
     """
-    decoded, pictures = yield from decode_split(source, split, size, workers, lambda picture: None)
+    decoded, images = yield from decode_split(source, split, size, workers, lambda image: None)
     threads = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
-    return Unpacked(**vars(decoded), sources=pictures, threads=threads)
+    return Unpacked(**vars(decoded), sources=images, threads=threads)

@@ -1,25 +1,38 @@
-"""Fill the next batches in a thread while the network works on this one."""
+"""Prefetch: a thread fills the next batches while the network computes this one."""
 
 import threading
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
+
+from cualex.data.split import Split
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-class Ahead:
-    """Keep up to `depth` batches ready: (pictures, views, labels, colours), as Stream.fill and Sequence.fill write
-    them.
+class Batches(Protocol):
+    """What writes batches: Stream and Sequence (data/batches.py)."""
 
-    start: the position of the first batch, in pictures.  stop: the position at which to end; None for never.
+    pack: Split
+
+    def fill(
+        self, position: int, images: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray
+    ) -> None:
+        """Write the batch at `position`."""
+
+
+class Prefetcher:
+    """An iterator over batches (images, views, labels, colours) that fills up to `depth` of them in advance.
+
+    start: the position of the first batch, in images.  stop: the position at which to end; None for never.
     waited: the seconds that `take` has waited for data so far.
 
-    depth + 1 sets of arrays are made once and used in turn. What the thread raises, `take` raises.
+    depth + 1 sets of arrays are allocated once and used in turn. An exception of the thread is raised by `take`.
     """
 
-    def __init__(self, stream, batch: int, depth: int = 2, start: int = 0, stop: int | None = None):
+    def __init__(self, stream: Batches, batch: int, depth: int = 2, start: int = 0, stop: int | None = None) -> None:
         """Start the thread."""
         size = stream.pack.size
         self.waited = 0.0
@@ -35,14 +48,14 @@ class Ahead:
         ]
         self._turn = threading.Condition()
         self._filled = 0  # batches filled
-        self._taken = 0  # batches handed out; the last of them is in use
+        self._taken = 0  # batches taken; the last of them is in use
         self._closed = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._fill, args=(start,), name="ahead", daemon=True)
         self._thread.start()
 
     def take(self) -> Batch:
-        """Hand out the next batch; it is valid until the next call. Raise StopIteration at `stop`."""
+        """Return the next batch, valid until the next call. Raise StopIteration at `stop`."""
         with self._turn:
             began = time.perf_counter()
             self._taken += 1
@@ -52,13 +65,13 @@ class Ahead:
                     raise ValueError("take() after close()")
                 self._turn.wait()
             self.waited += time.perf_counter() - began
-            if self._filled < self._taken:
+            if self._filled < self._taken and self._failure is not None:
                 self._taken -= 1
                 raise self._failure
             return self._sets[(self._taken - 1) % len(self._sets)]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Hand out batches until `stop`; each is valid until the next."""
+        """Yield batches until `stop`, valid until the next."""
         while True:
             try:
                 batch = self.take()
@@ -67,24 +80,24 @@ class Ahead:
             yield batch
 
     def close(self) -> None:
-        """End the thread; a batch that it is filling is finished first."""
+        """End the thread, after the batch that it is filling."""
         with self._turn:
             self._closed = True
             self._turn.notify_all()
         self._thread.join()
 
-    def __enter__(self) -> "Ahead":
-        """Return self; leaving closes it."""
+    def __enter__(self) -> "Prefetcher":
+        """Return self; leaving the block closes it."""
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _fill(self, position: int) -> None:
         try:
             while self._stop is None or position < self._stop:
                 with self._turn:
-                    # One set is in the caller's hands; before the first take() it waits unused.
+                    # One set is in use by the caller; before the first take() it is unused.
                     while not self._closed and self._filled - self._taken >= len(self._sets) - 1:
                         self._turn.wait()
                     if self._closed:

@@ -1,18 +1,19 @@
-"""What every device shares: the numbers of a step, and the ledger of what crosses between devices."""
+"""The numbers of a step that all devices read, and the ledger of what is copied between devices."""
 
 import math
 from dataclasses import dataclass, field
 
-FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-7  # Adam's numbers, as Keras has them
+FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-7  # Adam's beta 1, beta 2 and epsilon, as Keras has them
 
 
 @dataclass
 class Control:
-    """Hold what changes from step to step; the steps of a plan read it when they run.
+    """Numbers that change from step to step; the steps of a plan read them when they run.
 
-    bias_rate: that of the biases, None for the same.  began: the step of the update rule's first update.
-    part: which part of a batch is computed, where a plan accumulates the gradients of several.
-    finite: whether the loss of every part so far was a number.
+    rate, bias_rate: the learning rates of weights and of biases (None: the same).  momentum: its coefficient.
+    decay: the L2 weight decay.  step: the update, from 0.  began: the first update of this update rule.
+    seed: the random seed.  slot: the input buffer in use.  part: the part of the batch, where a plan accumulates the
+    gradients of several.  finite: False once the loss of a part of this step was NaN or Inf.
     """
 
     rate: float = 0.01
@@ -27,13 +28,13 @@ class Control:
     part: int = 0
 
     def rate_of(self, bias: bool) -> float:
-        """Return the rate of biases, or of all else."""
+        """Return the learning rate of biases, or of everything else."""
         return self.bias_rate if bias and self.bias_rate is not None else self.rate
 
     def corrected(self, bias: bool) -> float:
-        """Return Adam's rate with the corrections of its two averages, which begin at zero, folded in.
+        """Return Adam's learning rate with the bias correction of both moments folded in.
 
-        rate * sqrt(1 - second^t) / (1 - first^t)        t counts the updates of this rule, from 1 on
+        rate * sqrt(1 - second^t) / (1 - first^t)        t counts the updates of this rule from 1
         """
         t = self.step - self.began + 1
         return self.rate_of(bias) * math.sqrt(1 - SECOND**t) / (1 - FIRST**t)
@@ -41,10 +42,10 @@ class Control:
 
 @dataclass
 class Ledger:
-    """Count what crosses between places: floats by the name of the link."""
+    """Floats copied between devices, by the name of the link."""
 
     floats: dict[str, int] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Forget all counts."""
+        """Remove all counts."""
         self.floats.clear()

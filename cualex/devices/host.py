@@ -1,13 +1,13 @@
 """The CPU as a device.
 
-A *device* is a place that computes: `cpu` here, `cuda:0` in cuda.py. It allocates arrays, brings values in and out,
-prepares and runs an engine's functions, and copies maps that come from another place; those copies are entered in
-the ledger (control.py), and nowhere else.
+A device allocates arrays, copies values from and to the host, prepares and runs an engine's functions, and copies maps
+from other devices; the ledger (control.py) counts those copies, and nothing else.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from cualex.devices.clocks import HostClock
 from cualex.devices.control import Control, Ledger
@@ -18,11 +18,11 @@ PRECISIONS = {"fp32": np.float32, "fp64": np.float64}
 
 
 class HostDevice:
-    """Compute on the CPU with NumPy, a worker a core."""
+    """The CPU: NumPy on one worker a core."""
 
     engine = "host"
-    lag = 0  # updates queued before the result of the first is asked for
-    title = "CPU"  # what kind of machine it is
+    lag = 0  # updates in flight before the first result is read
+    title = "CPU"
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class HostDevice:
         self.scratch = Scratch()
         self.ledger = ledger or Ledger()
 
-    def allocate(self, shape: tuple[int, ...], dtype=np.float32, zero: bool = False) -> np.ndarray:
-        """Return a new array on this device; with `zero`, of zeros."""
+    def allocate(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32, zero: bool = False) -> np.ndarray:
+        """Return a new array on this device, uninitialised or, with `zero`, of zeros."""
         return np.zeros(shape, dtype) if zero else np.empty(shape, dtype)
 
     def run(self, task: Callable[[int, Scratch], None], count: int) -> None:
@@ -52,12 +52,12 @@ class HostDevice:
         self.workers.grid(task, *counts)
 
     def free(self) -> int | None:
-        """Return how many bytes can be allocated; None where only trying tells."""
+        """Return the bytes that can be allocated; None: not known."""
         return None
 
     @property
     def held(self) -> int | None:
-        """Say how many bytes of the device's own memory this process holds; None: it has none of its own."""
+        """Bytes of device memory that this process holds; None: a CPU has none."""
         return None
 
     def upload(self, target: np.ndarray, values: np.ndarray) -> None:
@@ -68,50 +68,50 @@ class HostDevice:
         """Return a copy of an array of this device."""
         return np.array(source)
 
-    def staging(self, shape: tuple[int, ...], dtype) -> np.ndarray:
-        """Return memory of the host from which this device takes inputs without a further copy."""
+    def staging(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """Return a host array from which inputs are copied to the device (pinned, on a GPU)."""
         return np.empty(shape, dtype)
 
     def begin_loading(self, slot: int) -> None:
-        """Wait until an input slot may be written: there is one, and no step runs meanwhile."""
+        """Wait until an input slot may be written: at once, as no step runs meanwhile."""
 
     def load(self, target: np.ndarray, values: np.ndarray) -> None:
         """Fill an input."""
         np.copyto(target, values)
 
     def fetch(self, source: np.ndarray) -> Callable[[], np.ndarray]:
-        """Return what gives the values that an array has now."""
+        """Copy an array now; return a function that waits for the copy and returns it."""
         return source.copy().view
 
     def capture(self, devices: Sequence["HostDevice"], work: Callable[[], None]) -> None:
-        """Record steps as one graph: there is no such thing here."""
+        """Capture steps as a graph: nothing to do on a CPU."""
 
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
-        """Return what runs an engine's function, and the kernels that it launches: none here."""
+        """Return the function to run, and the kernels that it launches: none on a CPU."""
         return function, []
 
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
-        """Compile kernels: there are none."""
+        """Compile kernels: nothing to do on a CPU."""
 
     def begin(self, control: Control) -> None:
-        """Start a step: its numbers are read from `control` itself."""
+        """Start a step: nothing to copy, as it reads `control` itself."""
 
     def end(self, control: Control) -> None:
-        """End a step."""
+        """End a step: nothing to do on a CPU."""
 
     def synchronize(self) -> None:
-        """Wait until nothing is queued: nothing ever is."""
+        """Wait for queued work: there is none on a CPU."""
 
     def clock(self) -> HostClock:
-        """Make a clock for work of this device."""
+        """Return a clock for work of this device."""
         return HostClock()
 
     def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool) -> None:
-        """Copy maps that lie on another place, its `home`, and enter them in the ledger."""
+        """Copy maps from another device, `home`, and count them in the ledger."""
         np.copyto(target, source)
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
 
     @property
     def scratch_bytes(self) -> int:
-        """Say how much memory the engine's own work arrays hold."""
+        """Bytes of the engine's work arrays."""
         return self.scratch.bytes + self.workers.bytes

@@ -1,4 +1,4 @@
-"""Which tower goes on which device: placements, and the devices that they name."""
+"""Placements: which tower is on which device, and opening those devices."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from cualex.errors import DeviceError, UsageError
 
 @dataclass(frozen=True)
 class Placement:
-    """Say which towers each place has: `((0, 1),)` or `((0,), (1,))`, and the name of each place's device."""
+    """Names of devices, and the towers on each of them: `((0, 1),)` or `((0,), (1,))`."""
 
     names: tuple[str, ...]
     towers: tuple[tuple[int, ...], ...]
@@ -22,19 +22,21 @@ class Placement:
 
     @property
     def cuda(self) -> bool:
-        """Say whether the places are GPUs."""
+        """Whether the devices are GPUs."""
         return self.names[0] != "cpu"
 
 
 def placement(text: str, towers: int) -> Placement:
-    """Read a placement for a network with that many towers.
+    """Parse a placement for a network of `towers` towers.
 
-    cpu              all towers side by side on one place, on the CPU
-    cpu,cpu          a place a tower, with copies between them
-    cuda:0           all towers on the first GPU, each kernel launched once for both
-    cuda:0,cuda:1    a tower a GPU, as in 2012
+    cpu              all towers side by side on the CPU
+    cpu,cpu          one tower a device, both the CPU, with copies between them
+    cuda:0           all towers on the first GPU; a kernel is launched once for both
+    cuda:0,cuda:1    one tower a GPU, as in 2012
     cuda:0,cuda:0    the program for two GPUs on one
     auto             cuda:0 where CuPy finds a GPU, else cpu
+
+    Raise UsageError for a text of another form, and where devices and towers do not match.
     """
     names = tuple(_device(name.strip(), text) for name in text.split(","))
     if len({name == "cpu" for name in names}) > 1:
@@ -56,9 +58,10 @@ def open_devices(
     workers: int | None = None,
     runtime: Runtime | None = None,
 ) -> list[HostDevice] | list[CudaDevice]:
-    """Start the device of each place; precision is by default fp32 on the CPU, and on GPUs tf32 where they have it.
+    """Open the devices of a placement.
 
-    Raise DeviceError where a GPU cannot be had. `runtime` runs the kernels in place of CuPy.
+    precision: by default fp32 on the CPU, and on GPUs tf32 where they have it.  runtime: runs the kernels instead of
+    CuPy.  Raise DeviceError where there is no such GPU.
     """
     if not placed.cuda:
         return [HostDevice(name, workers, ledger, precision or "fp32") for name in placed.names]
@@ -76,7 +79,7 @@ def open_devices(
 
 
 def _device(name: str, text: str) -> str:
-    """Return the full name of one place's device."""
+    """Return the full name of a device."""
     if name == "auto":
         return "cuda:0" if CupyRuntime.usable() else "cpu"
     kind, _, index = name.partition(":")

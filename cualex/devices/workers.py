@@ -1,9 +1,8 @@
-"""A worker a core: tasks of a fixed cut, taken in any order, on one BLAS thread each.
+"""The CPU's thread pool: one worker a core, one BLAS thread a worker, tasks in any order.
 
-How an operation is cut into tasks depends on the operation alone, never on the number of workers, and no task
-reads what another writes. So the result has the same bits on one core and on sixty-four. BLAS gets one thread
-because its own threads would fight with the workers for the cores, and because another number of threads
-gives other bits.
+How an operation is divided into tasks depends on the operation alone, never on the number of workers, and no task
+reads what another writes. So the result has the same bits on one core and on sixty-four. BLAS gets one thread because
+more would compete with the workers for the cores, and because another number of threads gives other bits.
 """
 
 import itertools
@@ -22,14 +21,14 @@ GATHERED = 2048
 
 
 class Scratch:
-    """Hand out named work arrays of one worker; a name's memory is kept and only ever grows."""
+    """Named work arrays of one worker; the memory of a name is reused and only grows."""
 
     def __init__(self) -> None:
         self._memory: dict[tuple, np.ndarray] = {}
         self._shaped: dict[tuple, np.ndarray] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """Return an array with any content."""
+        """Return an uninitialised array."""
         shaped = self._shaped.get((name, shape, dtype))
         return self._make(name, shape, dtype) if shaped is None else shaped
 
@@ -43,7 +42,7 @@ class Scratch:
         return self._shaped[name, shape, dtype]
 
     def constant(self, name: str, shape: tuple[int, ...], dtype: np.dtype | type, value: float) -> np.ndarray:
-        """Return an array that was filled with `value` when it was first asked for."""
+        """Return an array that was filled with `value` once, at the first call."""
         key = (name, np.dtype(dtype), shape)
         if key not in self._memory:
             self._memory[key] = np.full(shape, value, dtype)
@@ -51,12 +50,12 @@ class Scratch:
 
     @property
     def bytes(self) -> int:
-        """Say how much memory is held."""
+        """Bytes held."""
         return sum(memory.nbytes for memory in self._memory.values())
 
 
 class Workers:
-    """Run the tasks of one operation at a time, on `count` threads: the caller's and `count - 1` more."""
+    """A pool of `count` threads, the caller's among them, that runs one operation at a time."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or cores()
@@ -65,12 +64,12 @@ class Workers:
         self._blas = ThreadpoolController().select(user_api="blas")
 
     def run(self, task: Callable[[int, Scratch], None], count: int) -> None:
-        """Call `task(i, scratch)` once for each i below `count` and wait for all; a failure is raised here."""
+        """Call `task(i, scratch)` for every i below `count`, and wait; the first exception is raised here."""
         claims = iter(range(count))  # shared: the interpreter lock lets no two workers take the same i
 
         def work(scratch: Scratch) -> None:
             try:
-                with np.errstate(all="ignore"):  # what overflows shows in the loss, which is looked at
+                with np.errstate(all="ignore"):  # an overflow shows in the loss, which is checked
                     np.setbufsize(GATHERED)  # until the end of this `with`
                     for i in claims:
                         task(i, scratch)
@@ -91,10 +90,10 @@ class Workers:
 
     def grid(self, task: Callable[..., None], *counts: int) -> None:
         """Call `task(i, j, ..., scratch)` for every combination of indices below `counts`."""
-        places = list(itertools.product(*map(range, counts)))
-        self.run(lambda i, scratch: task(*places[i], scratch), len(places))
+        indices = list(itertools.product(*map(range, counts)))
+        self.run(lambda i, scratch: task(*indices[i], scratch), len(indices))
 
     @property
     def bytes(self) -> int:
-        """Say how much memory the work arrays hold."""
+        """Bytes of all work arrays."""
         return sum(scratch.bytes for scratch in self.scratch)

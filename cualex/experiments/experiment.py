@@ -28,8 +28,8 @@ class Scale:
     """Say how large an experiment is.
 
     recipe: the training that the arms change, with its epochs.  differs: how this scale differs from the paper's.
-    seeds: how many, from 0 on.  pictures, tested: how many of each split in equal shares of the classes, all for None.
-    updates: the least number of updates; the epochs follow from it.  least: how many pictures an epoch has at least; a
+    seeds: how many, from 0 on.  images, tested: how many of each split in equal shares of the classes, all for None.
+    updates: the least number of updates; the epochs follow from it.  least: how many images an epoch has at least; a
     smaller set is gone through several times, for an epoch ends with a look at the network and a checkpoint.
     falls: whether the rate falls by ten for the last fifth of the epochs; else its schedule is the recipe's.
     """
@@ -49,7 +49,7 @@ class Scale:
         return replace(scale, recipe=scale.recipe.but(epochs=epochs), updates=None) if epochs else scale
 
     def on(self, pictures: int) -> "Scale":
-        """Return this scale for so many training pictures: with the epochs that give its updates."""
+        """Return this scale for so many training images: with the epochs that give its updates."""
         if self.updates is None:
             return self
         return self.but(epochs=math.ceil(self.updates * self.recipe.batch / pictures))

@@ -23,9 +23,9 @@ class Measure:
     """Say what is measured.
 
     columns: the figures' names; the first is compared between arms, and the smallest is best.
-    take: reads them off a run, given the training pictures and Model's settings; None for what was never reached.
+    take: reads them off a run, given the training images and Model's settings; None for what was never reached.
     reached: says that a run has nothing more to show.  on_training: whether epochs end with the error on the training
-    pictures, and not on others.
+    images, and not on others.
     counts: what the first column counts, "epochs" or "updates". Arms are then compared by ratio, and one that never
     gets there is behind by more than what it had; else they are compared by difference.
     """
@@ -64,7 +64,7 @@ def losses(run: Run) -> list[tuple[int, float]]:
 
 
 def _errors(run: Run, pack, settings: dict) -> Figures:
-    """Read the last epoch's test error; name the training pictures once more, at their centre and as they are."""
+    """Read the last epoch's test error; name the training images once more, at their centre and as they are."""
     model = Model(weights.load(run.path / "last.safetensors"), **settings)
     found = 100 * (1 - evaluate(model, pack).top1)
     return {"test error, %": errors(run)[-1], "training error, %": found}

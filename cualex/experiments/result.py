@@ -1,4 +1,4 @@
-"""The outcome of an experiment as files: result.json with all conditions, and the picture."""
+"""The outcome of an experiment as files: result.json with all conditions, and the image."""
 
 import json
 import math
@@ -54,7 +54,7 @@ def write(place: Path, found: dict) -> Path:
 
 
 def draw(experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], place: Path, classes: int) -> Path:
-    """Draw the picture of an experiment: filters of both towers, losses by update, or errors by epoch."""
+    """Draw the image of an experiment: filters of both towers, losses by update, or errors by epoch."""
     path = place / f"{experiment.name}.png"
     drawn = [each for each in measured if each.diverged is None]
     if experiment.measure is metrics.COLOURS and drawn:

@@ -92,7 +92,7 @@ def run(
     keep_weights: bool = False,
     save_every: float = 600.0,
 ) -> Iterator[Begin | Update | Epoch | Notice | Measured]:
-    """Train and measure each trial in turn below `place`, on a pack; `tested` are the pictures that epochs end with.
+    """Train and measure each trial in turn below `place`, on a pack; `tested` are the images that epochs end with.
 
     settings: device, precision and compiling, as `Parameters` takes them. What was measured before is read, and a
     training that was stopped goes on, to the same bits. One that diverges is reported, and the next begins. When a

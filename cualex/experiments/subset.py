@@ -1,4 +1,4 @@
-"""The first pictures of a split, as many of each class; several times over where they are few."""
+"""The first images of a split, as many of each class; several times over where they are few."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from cualex.errors import UsageError
 
 
 class First:
-    """Be the first `count` pictures of a pack, in equal shares of its classes and in its order; all for None.
+    """Be the first `count` images of a pack, in equal shares of its classes and in its order; all for None.
 
-    A class that has fewer gives all it has. Mean picture and components of colour stay those of the whole pack.
+    A class that has fewer gives all it has. Mean image and components of colour stay those of the whole pack.
     Where these are fewer than `least`, all of them are there again, as often as it takes; `different` counts them once.
     """
 
     def __init__(self, pack, count: int | None, least: int = 0):
-        """Choose the pictures; raise UsageError where a class would have none."""
+        """Choose the images; raise UsageError where a class would have none."""
         classes = len(pack.classes)
         if count is not None and count < classes:
             raise UsageError(f"{count} pictures of {classes} classes: expected at least one of each class")
@@ -26,15 +26,15 @@ class First:
         self.names = tuple(pack.names[index] for index in self._chosen)
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.labels)
 
     def __getattr__(self, name: str):
-        """Give what all pictures share: size, classes, mean, components, what was left out."""
+        """Give what all images share: size, classes, mean, components, what was left out."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._pack, name)
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy the pictures `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
+        """Copy the images `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
         self._pack.read(self._chosen[indices], out)

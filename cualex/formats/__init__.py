@@ -2,7 +2,7 @@
 
     a file's bytes -> its tensors, described and not yet read -> canonical tensors -> our weights file
 
-A reader (`caffe_file`, `onnx_file`, `torch_file`, `numpy_file`, `safetensors_file`) knows how a file is laid out and
-nothing of networks; `conventions` says what each source means by its tensors; `importing` brings the two together.
-No pickle is ever run: `pickles` reads the few instructions that tensors need and refuses all others.
+A reader (`caffe/read.py`, `onnx/read.py`, `torch/read.py`, `reading/`) knows the layout of a file and nothing of
+networks; `conventions.py` is the meaning of every source's tensors; `match.py` joins the two. No pickle is executed:
+`reading/pickle_reader.py` interprets the few opcodes that tensors need and refuses all others.
 """

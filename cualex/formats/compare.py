@@ -1,63 +1,64 @@
-"""One picture through both programs: ours, and the one that a file is from or for, where it is installed."""
+"""Compare probabilities of one image: cualex's with those of the program that a file is from or for, if installed."""
 
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cualex.data import images
 from cualex.errors import WeightsError
 from cualex.formats import load, match, recognise
-from cualex.formats.names import NETWORK
+from cualex.formats.conventions import NETWORK
 from cualex.formats.onnx.graph import INPUT
 from cualex.formats.reading.contents import Contents
 from cualex.model import Model
 from cualex.weights import Weights
 
-TOLERANCE = 1e-4  # of probabilities: far above what orders of adding make, far below a mistake
+TOLERANCE = 1e-4  # of probabilities: far above the effect of summation order, far below a mistake
 
 
-def exported(files: list[Path], to: str, weights: Weights, picture: str | Path) -> str:
-    """Run a picture through a network and through the files that it was exported to; say what came out.
+def exported(files: list[Path], to: str, weights: Weights, image: str | Path) -> str:
+    """Run an image through a network and through the files that it was exported to; return both results as a line.
 
-    Raise WeightsError where the two differ, PictureError for what is no picture.
+    Raise WeightsError when they differ, ImageError when the image cannot be read.
     """
-    stored, model, ours = _ours(weights, picture)
+    stored, model, ours = _ours(weights, image)
     if to == "torch":
         again, _ = load.load(files[0])
-        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", picture)
+        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", image)
     if to == "onnx":
-        return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, picture)
-    return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, picture)
+        return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, image)
+    return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, image)
 
 
-def imported(path: str | Path, weights: Weights, picture: str | Path) -> str:
-    """Run a picture through an imported network, and through ONNX's file itself; the others hold no program."""
-    stored, model, ours = _ours(weights, picture)
+def imported(path: str | Path, weights: Weights, image: str | Path) -> str:
+    """Run an image through an imported network and, for ONNX, through the file; other files have no graph."""
+    stored, model, ours = _ours(weights, image)
     named, probability = model.best(ours, 1)[0]
-    alone = f"{picture}: {named} {probability:.4f}"
+    alone = f"{image}: {named} {probability:.4f}"
     with Contents(path) as contents:
-        found = recognise.read(contents, path)
-        convention, _ = match.recognised(found, weights.network.name)
-    if found.format != "onnx":
+        file = recognise.read(contents, path)
+        convention, _ = match.recognised(file, weights.network.name)
+    if file.format != "onnx":
         return f"{alone}; the file holds weights and no program, so that there is nothing to compare with"
     if convention.resized:
         return f"{alone}; the file's own graph is of another geometry, so that it is not compared"
-    raw = NETWORK in found.notes
+    raw = NETWORK in file.notes
     given = _seen(stored, weights, "as it is" if raw else "scaled")
     given = given[:, ::-1] if convention.colours == "BGR" and not raw else given
-    return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, picture)
+    return _by("onnxruntime", _onnxruntime, Path(path), given, model, ours, image)
 
 
-def _ours(weights: Weights, picture: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
-    """Return a picture as the network stores it, (1, stored, stored, 3), our model, and its probabilities."""
-    stored, model = images.load(picture, weights.network.stored)[None], Model(weights)
+def _ours(weights: Weights, image: str | Path) -> tuple[np.ndarray, Model, np.ndarray]:
+    """Return the decoded image (1, stored, stored, 3), the model, and its probabilities."""
+    stored, model = images.load(image, weights.network.stored)[None], Model(weights)
     return stored, model, model.probabilities(stored)[0]
 
 
 def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
-    """Return the middle of a picture, (1, 3, crop, crop), RGB: as it is, less the mean, or also scaled."""
+    """Return the centre crop (1, 3, crop, crop), RGB: as it is, minus the mean, or also scaled."""
     network = weights.network
     begin = (network.stored - network.crop) // 2
     middle = slice(begin, begin + network.crop)
@@ -65,40 +66,48 @@ def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
     if how != "as it is":
         given = given - weights.mean
     if how == "scaled":
-        given = given * np.float32(network.scale)
+        given = given * np.asarray(network.scale, np.float32)
     return np.ascontiguousarray(given[:, middle, middle].transpose(0, 3, 1, 2))
 
 
-def _by(module: str, run: Callable, file, given: np.ndarray, model: Model, ours, picture) -> str:
-    """Run another program on a picture and compare, or say that it is not installed."""
+def _by(
+    module: str,
+    run: Callable[[Any, Any, np.ndarray], np.ndarray],
+    file: Path | list[Path],
+    given: np.ndarray,
+    model: Model,
+    ours: np.ndarray,
+    image: str | Path,
+) -> str:
+    """Run an image through another program and compare, or return that it is not installed."""
     try:
         program = importlib.import_module(module)
         theirs = run(program, file, np.ascontiguousarray(given))
     except (ImportError, AttributeError) as error:
-        return f"{picture}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
-    return _compared(model, ours, theirs, f"by {module} {program.__version__}", picture)
+        return f"{image}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
+    return _compared(model, ours, theirs, f"by {module} {program.__version__}", image)
 
 
 PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"'}
 
 
-def _onnxruntime(onnxruntime, path: Path, given: np.ndarray) -> np.ndarray:
-    """Return what ONNX's own runtime makes of a picture: probabilities, or scores made such."""
+def _onnxruntime(onnxruntime: Any, path: Path, given: np.ndarray) -> np.ndarray:
+    """Return the probabilities of ONNX Runtime, a package that has no types."""
     session = onnxruntime.InferenceSession(str(path))
     name = next((each.name for each in session.get_inputs() if each.name == INPUT), session.get_inputs()[0].name)
     (made, *_) = session.run(None, {name: given})
     return _probabilities(made)
 
 
-def _opencv(cv2, files: list[Path], given: np.ndarray) -> np.ndarray:
-    """Return what OpenCV makes of a caffemodel and its prototxt."""
+def _opencv(cv2: Any, files: list[Path], given: np.ndarray) -> np.ndarray:
+    """Return the probabilities of OpenCV, of which no types are installed, for a caffemodel and its prototxt."""
     network = cv2.dnn.readNetFromCaffe(str(files[1]), str(files[0]))
     network.setInput(given)
     return _probabilities(network.forward())
 
 
 def _probabilities(made: np.ndarray) -> np.ndarray:
-    """Return probabilities as they are; scores, as PyTorch's exports give, as softmax makes them."""
+    """Return probabilities as they are; of scores, which PyTorch's exports give, the softmax."""
     scores = made.reshape(-1).astype(np.float64)
     if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-3:
         return scores
@@ -106,11 +115,11 @@ def _probabilities(made: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, picture: str | Path) -> str:
-    """Say what both name first, or raise WeightsError where they differ."""
+def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, image: str | Path) -> str:
+    """Return a line with both top classes, or raise WeightsError when the probabilities differ."""
     own, other = (model.best(each, 1)[0] for each in (ours, theirs))
     apart = float(np.abs(ours - theirs).max())
-    said = f"{picture}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
+    text = f"{image}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
     if not apart <= TOLERANCE:
-        raise WeightsError(f"{said}, expected at most {TOLERANCE:g}. Do not use the file.")
-    return said
+        raise WeightsError(f"{text}, expected at most {TOLERANCE:g}. Do not use the file.")
+    return text

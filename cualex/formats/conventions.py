@@ -1,28 +1,32 @@
-"""What each source means by its tensors: one table a source, data and not code.
+"""The meaning of tensors in the files of other programs: a table for every source, data and not code.
 
-For every source: the network of ours that computes what it does, its own names, the order of its axes, the order of
-its colours, the mean that belongs to it, and what the user should know.
+For every source: the network that computes the same, the names of its tensors, the order of axes and of colours, the
+mean that is subtracted, and remarks for the user.
 """
 
 from dataclasses import dataclass
 
 from cualex.networks import Network
 
-CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the picture
+# Names of the metadata in files that cualex exports, and of their mean image.
+NETWORK, CLASSES, CHANNEL_MEAN = "cualex.network", "cualex.classes", "cualex.mean"
+MEAN = "preprocessing.mean"
+
+CAFFE_MEAN = (122.67891, 116.66877, 104.00699)  # RGB: ilsvrc_2012_mean.npy, averaged over the image
 TORCH_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 
 @dataclass(frozen=True)
 class Convention:
-    """Say how one source keeps an AlexNet.
+    """The layout of an AlexNet in one source.
 
-    formats: the kinds of file it comes in.  network: what it becomes.  names: canonical name -> name in the file.
-    conv: the order of a filter's axes, of O (filters), I (channels), H, W.  dense: OI or IO.  flatten: how maps
-    are laid out before the first dense layer, CHW or HWC.  colours: RGB or BGR.  mean: RGB, where no other is given;
-    None where the file has its own.  order: in which LRN and pooling follow each other, where two such networks
-    are told apart by it.  plain: dropout is inverted and inputs are in the order of the towers, whatever
-    the network has.  resized: the file's own graph has maps of other sizes.  remarks: sentences for the user.
+    formats: the file formats it comes in.  network: the name of the same network here.  names: canonical name -> name
+    in the file.  conv: the order of a filter's axes, of O (filters), I (channels), H, W.  dense: OI or IO.
+    flatten: the order of maps before the first dense layer, CHW or HWC.  colours: RGB or BGR.  mean: RGB, unless
+    another is given; None where the file has one.  order: LRN and pooling in sequence, where that distinguishes two
+    networks.  plain: dropout is inverted and inputs are in the order of the towers, whatever the network has.
+    resized: the graph in the file has maps of other sizes.  remarks: sentences for the user.
     """
 
     title: str
@@ -41,7 +45,7 @@ class Convention:
 
 
 def _numbered(form: str, weight: str, bias: str) -> dict[str, str]:
-    """Name weight and bias of the eight layers by a pattern."""
+    """Return the names of weight and bias of the eight layers, by a pattern."""
     kinds = {"weight": weight, "bias": bias}
     return {f"{layer}.{kind}": form.format(layer, last) for layer in LAYERS for kind, last in kinds.items()}
 
@@ -133,8 +137,8 @@ CONVENTIONS = (
 )
 
 
-def own(network: str, names: list[str]) -> Convention:
-    """Return the convention of our own names, in files that `cualex export` or PyTorch wrote."""
+def cualex_names(network: str, names: list[str]) -> Convention:
+    """Return the convention of files with cualex's names, from `cualex export` or PyTorch."""
     return Convention(
         title="cualex's own names",
         formats=("torch", "safetensors", "onnx"),
@@ -145,7 +149,7 @@ def own(network: str, names: list[str]) -> Convention:
 
 
 def torch_names(network: Network) -> dict[str, str]:
-    """Return canonical name -> the name in a PyTorch module's state_dict."""
+    """Return canonical name -> name in a PyTorch module's state_dict."""
     if network.name == "alexnet-torchvision":
         return _TORCHVISION
     return {name: name for name in network.tensors()}

@@ -1,6 +1,6 @@
 """The names of ImageNet's 1000 classes, in the order of their WordNet numbers (n01440764 first).
 
-That is the order of Caffe, PyTorch, TensorFlow and the ONNX zoo. The challenge's own devkit counts otherwise.
+That is the order of Caffe, PyTorch, TensorFlow and the ONNX zoo. The challenge's devkit numbers them otherwise.
 """
 
 from importlib import resources
@@ -9,7 +9,7 @@ COUNT = 1000
 
 
 def classes() -> list[str]:
-    """Name each class: by its first word; by all where two share that; and by its number where that is not enough."""
+    """Return unique class names: the first word; all words where two classes share it; and the number if needed."""
     words = [line.split(" ", 1)[1] for line in _lines()]
     first = [word.split(", ")[0] for word in words]
     names = [short if first.count(short) == 1 else full for short, full in zip(first, words, strict=True)]
@@ -19,7 +19,7 @@ def classes() -> list[str]:
 
 
 def numbers() -> list[str]:
-    """Return the WordNet number of each class, which is the name of its folder in ImageNet."""
+    """Return the WordNet numbers of the classes, which are the names of ImageNet's folders."""
     return [line.split(" ", 1)[0] for line in _lines()]
 
 

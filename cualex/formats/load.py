@@ -1,4 +1,4 @@
-"""Another program's file -> our `Weights`, and what was assumed on the way."""
+"""Load a file of another program as `Weights`, with a report of all assumptions."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 
 from cualex.errors import DataError, WeightsError
 from cualex.formats import imagenet_classes, match, mean_image, recognise, reorder, report
+from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.match import Import
-from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.reading.contents import Contents
 from cualex.weights import Weights
 
@@ -23,37 +23,37 @@ def load(
     mean: str | Path | None = None,
     crop: int | None = None,
 ) -> tuple[Weights, report.Lines]:
-    """Read a file of another program: the weights of our network, and (topic, sentence) for all that was assumed.
+    """Read a file of another program: return the weights, and (topic, sentence) for all assumptions.
 
-    `network` and `towers` choose what it becomes, `classes` is a file with a name a line, or "wordnet" for the numbers
-    of ImageNet's classes in place of their names, `mean` a file with a mean picture.
-    Raise WeightsError, in one line, for a file that does not fit; nothing of it is run.
+    network, towers: the network to load into, by default from the file.  classes: a file with a class name a line, or
+    "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
+    Raise WeightsError, in one line, for a file that does not fit; nothing in it is executed.
     """
     try:
         with Contents(path) as contents:
             made = match.plan(
                 recognise.read(contents, path), network, towers, **({} if crop is None else {"crop": crop})
             )
-            names, said_classes = _classes(made, classes)
-            picture, said_mean = _mean(made, mean)
-            # The sum is taken while the tensors are read.
+            names, classes_note = _classes(made, classes)
+            image, mean_note = _mean(made, mean)
+            # Hashed while the tensors are read.
             with ThreadPoolExecutor(1, thread_name_prefix="sha256") as thread:
                 sha256 = thread.submit(contents.sha256)
                 tensors = dict(reorder.placed(made))
-            lines = report.lines(made, sha256.result(), contents.size, said_classes, said_mean)
+            lines = report.lines(made, sha256.result(), contents.size, classes_note, mean_note)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error.__cause__
-    return Weights(made.network, tensors, names, picture, notes={"imported": dict(lines)["SHA-256"]}), lines
+    return Weights(made.network, tensors, names, image, notes={"imported": dict(lines)["SHA-256"]}), lines
 
 
 def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
-    """Name the classes, and say where the names are from."""
+    """Return the class names, and a sentence about their source."""
     count = made.network.classes
     if str(path) == NUMBERED and count == imagenet_classes.COUNT:
         return imagenet_classes.numbers(), "ImageNet's 1000 by their WordNet numbers, which its folders are called"
     if path is not None:
         return read_classes(path, count), f"{count}, named in {path}"
-    told = match.note(made.found, CLASSES)
+    told = match.note(made.file, CLASSES)
     if isinstance(told, list) and len(told) == count and all(isinstance(name, str) for name in told):
         return told, f"{count}, named in the file"
     if count == imagenet_classes.COUNT:
@@ -63,38 +63,38 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
 
 
 def read_classes(path: str | Path, count: int) -> list[str]:
-    """Read a list of class names, a line each; raise DataError unless there are as many as the network has."""
+    """Read class names, one a line; raise DataError unless there are `count`, as the network has."""
     try:
-        names = Path(path).expanduser().read_text("utf-8").splitlines()
+        lines = Path(path).expanduser().read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
             "Name a file with a class a line."
         ) from None
-    names = [name.strip() for name in names if name.strip()]
+    names = [line.strip() for line in lines if line.strip()]
     if len(names) != count:
         raise DataError(f"{path}: {len(names)} classes, expected {count}. Name a file with a class a line.")
     return names
 
 
 def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
-    """Return the mean picture, and say where it is from."""
+    """Return the mean image, and a sentence about its source."""
     network, convention = made.network, made.convention
     if path is not None:
         try:
-            picture = mean_image.read(path, network, convention.colours)
+            image = mean_image.read(path, network, convention.colours)
         except WeightsError as error:
             raise DataError(f"{path}: {error}") from None
-        return picture, f"of {path}, its colours taken for {convention.colours}"
+        return image, f"of {path}, its colours taken for {convention.colours}"
     if network.mean is not None:
         red, green, blue = network.mean
         return mean_image.plain(
             network, network.mean
         ), f"the network's own everywhere, RGB {red:g}, {green:g}, {blue:g}"
-    own = made.found.tensors.get(MEAN)
-    if own is not None:
-        return mean_image.checked(own.shape, own.read(), network, "RGB"), "of the file"
-    told = match.note(made.found, CHANNEL_MEAN)
+    kept = made.file.tensors.get(MEAN)
+    if kept is not None:
+        return mean_image.checked(kept.shape, kept.read(), network, "RGB"), "of the file"
+    told = match.note(made.file, CHANNEL_MEAN)
     if isinstance(told, list) and len(told) == 3 and all(isinstance(number, int | float) for number in told):
         return mean_image.checked((3,), np.array(told, np.float32), network, "RGB"), "of the file, the same everywhere"
     colours = convention.mean

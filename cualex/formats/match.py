@@ -1,29 +1,31 @@
-"""Make our weights file of another program's: which network it is, what its tensors mean, and what was assumed.
+"""Match the tensors of another program's file to a network here: by names, shapes and hyperparameters.
 
-Everything that can be refused is refused before a number is read: names, shapes and places come first.
+Everything that can be refused is refused before a tensor is read.
 """
 
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cualex import networks
 from cualex.errors import CualexError, WeightsError
 from cualex.formats import conventions, plain_weights, rescale
-from cualex.formats.conventions import Convention
-from cualex.formats.names import MEAN, NETWORK
-from cualex.formats.reading.found import Found
-from cualex.formats.reading.tensors import Tensor, said
+from cualex.formats.conventions import MEAN, NETWORK, Convention
+from cualex.formats.reading.tensors import Tensor, TensorFile, short
 from cualex.networks import Network
 
 
 @dataclass(frozen=True)
 class Import:
-    """Hold what a file is taken for: the network it becomes, and where each canonical tensor comes from."""
+    """A file matched to a network: `source` is the network in the file, `network` the one to load into.
 
-    found: Found
+    tensors: by canonical name.  factors: what to multiply parameters with, by canonical name (see rescale.py).
+    """
+
+    file: TensorFile
     convention: Convention
     source: Network
     network: Network
@@ -31,45 +33,46 @@ class Import:
     factors: dict[str, np.ndarray]
 
 
-def plan(found: Found, network: str | None = None, towers: int | None = None, **arguments: object) -> Import:
-    """Decide what a file's tensors are and which network they become; raise WeightsError where nothing fits.
+def plan(file: TensorFile, network: str | None = None, towers: int | None = None, **arguments: object) -> Import:
+    """Match a file's tensors to a network; raise WeightsError where none fits.
 
-    `network` is the name of the one that is wanted; by default that of the convention. `arguments` are the network's
-    own, such as the crop; classes and width follow from the shapes.
+    network: by default the convention's.  arguments: of the network, such as the crop; classes and width follow from
+    the shapes.
     """
     if network is not None:
-        networks.find(network)  # the user's word, and so the user's error
-    convention, told = recognised(found, network)
-    source = _fitting(found, convention, convention.network, told | arguments)
+        networks.find(network)  # the user's argument, so the user's error
+    convention, told = recognised(file, network)
+    source = _fitting(file, convention, convention.network, told | arguments)
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
     if towers is not None and target.towers != towers:
         raise WeightsError(f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
     learned = plain_weights.inverted(source) if convention.plain else source
     if not convention.plain:
-        _compare(found, source)
+        _compare(file, source)
     factors = {} if learned == target else rescale.factors(learned, target)
-    tensors = {name: found.tensors[theirs] for name, theirs in convention.names.items()}
-    return Import(found, convention, source, target, tensors, factors)
+    tensors = {name: file.tensors[theirs] for name, theirs in convention.names.items()}
+    return Import(file, convention, source, target, tensors, factors)
 
 
 POOLING = {"Pooling": "pooling", "MaxPool": "pooling"}  # Caffe's word, and ONNX's
 SIZES = ("classes", "crop", "width", "mean_at")  # arguments that mean the same in every network
-# The network of two towers that computes the same, but that normalisation ends at the end of a tower.
+# The network of two towers that computes the same, except that LRN's windows end at the end of a tower.
 TWO = {"alexnet-caffe": "alexnet"}
 
 
-def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
-    """Find the convention whose names a file has, and the network's arguments where the file says them."""
-    told, arguments = note(found, NETWORK), {}
+def recognised(file: TensorFile, network: str | None) -> tuple[Convention, dict[str, Any]]:
+    """Return the convention whose names a file has, and the network's arguments if the file has them."""
+    told = note(file, NETWORK)
+    arguments: dict[str, Any] = {}
     if isinstance(told, dict) and isinstance(told.get("name"), str) and isinstance(told.get("arguments"), dict):
         network, arguments = told["name"], told["arguments"]
     fitting = [
         each
         for each in conventions.CONVENTIONS
-        if found.format in each.formats and set(each.names.values()) <= found.tensors.keys()
+        if file.format in each.formats and set(each.names.values()) <= file.tensors.keys()
     ]
-    order = tuple(POOLING.get(kind, kind) for _, kind in found.layers if kind == "LRN" or kind in POOLING)
+    order = tuple(POOLING.get(kind, kind) for _, kind in file.layers if kind == "LRN" or kind in POOLING)
     if order and any(each.order for each in fitting):
         fitting = [each for each in fitting if each.order == order]
         if not fitting:
@@ -78,13 +81,13 @@ def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
         return fitting[0], arguments
     if network is not None:
         names = list(_built(network, arguments).tensors())
-        if set(names) <= found.tensors.keys():
-            return conventions.own(network, names), arguments
-    raise WeightsError(_no_names(found, network))
+        if set(names) <= file.tensors.keys():
+            return conventions.cualex_names(network, names), arguments
+    raise WeightsError(_no_names(file, network))
 
 
-def _built(name: str, arguments: dict) -> Network:
-    """Build a network as a file says it, which may say anything."""
+def _built(name: str, arguments: dict[str, Any]) -> Network:
+    """Build a network with arguments from a file, which may be anything."""
     try:
         made = networks.build(name, **arguments)
         made.tensors()
@@ -97,26 +100,26 @@ def _built(name: str, arguments: dict) -> Network:
         AttributeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"it says that it is of a network that cannot be ({said(error)}).") from None
+        raise WeightsError(f"it says that it is of a network that cannot be ({short(error)}).") from None
     return made
 
 
-def note(found: Found, name: str) -> object:
-    """Return what a file that cualex exported says of itself, or None."""
+def note(file: TensorFile, name: str) -> object:
+    """Return an entry of the metadata of a file that cualex exported, or None."""
     try:
-        return json.loads(found.notes.get(name, "null"))
+        return json.loads(file.notes.get(name, "null"))
     except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"what it says of {name} is damaged. Copy it again.") from None
 
 
-def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
-    """Build the network whose shapes are those of the file."""
+def _fitting(file: TensorFile, convention: Convention, name: str, arguments: dict[str, Any]) -> Network:
+    """Build the network whose shapes are the file's."""
     whole = _built(name, arguments)
     *hidden, last = whole.parameters()
     widest = max(hidden, key=lambda name: whole.parameters()[name][0])
     shapes = whole.tensors()
-    units = _lengths(found, convention, widest, shapes[widest])[0]
-    classes = _lengths(found, convention, last, shapes[last])[0]
+    units = _lengths(file, convention, widest, shapes[widest])[0]
+    classes = _lengths(file, convention, last, shapes[last])[0]
     told = dict(arguments)
     if classes != whole.classes:
         told["classes"] = classes
@@ -125,57 +128,59 @@ def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -
     network = _built(name, told)
     expected = network.tensors()
     for canonical, theirs in convention.names.items():
-        shape = _lengths(found, convention, canonical, expected[canonical])
+        shape = _lengths(file, convention, canonical, expected[canonical])
         if shape != expected[canonical]:
             way = "Name the network that it is of with --network, or its --crop."
-            raise WeightsError(f"{said(theirs)} is {said(shape)} here, {name} has {said(expected[canonical])}. {way}")
+            raise WeightsError(
+                f"{short(theirs)} is {short(shape)} here, {name} has {short(expected[canonical])}. {way}"
+            )
     known = {*convention.names.values(), MEAN}
-    extra = sorted(found.tensors.keys() - known)
-    if extra and found.format != "onnx":
-        raise WeightsError(f"has {said(extra[0])}, which {name} has not. Name its network with --network.")
+    extra = sorted(file.tensors.keys() - known)
+    if extra and file.format != "onnx":
+        raise WeightsError(f"has {short(extra[0])}, which {name} has not. Name its network with --network.")
     return network
 
 
-def _compare(found: Found, network: Network) -> None:
-    """Refuse a file whose own numbers, where it says some, are not those of the network that it is taken for."""
+def _compare(file: TensorFile, network: Network) -> None:
+    """Raise WeightsError when hyperparameters in a file differ from those of the network."""
     for kind in ("conv", "lrn"):
-        told = [(name, numbers) for own, name, numbers in found.numbers if own == kind]
+        told = [(name, numbers) for other, name, numbers in file.numbers if other == kind]
         layers = [(name, layer) for name, layer in network.layers.items() if layer.kind == kind]
         if told and len(told) != len(layers):
             raise WeightsError(f"{len(told)} layers of kind {kind}, {network.name} has {len(layers)}. {_OTHER}")
         for (theirs, numbers), (name, layer) in zip(told, layers, strict=False):
             for key, value in numbers.items():
-                own = getattr(layer, key)
-                if value is None or not math.isclose(value, own, rel_tol=1e-4):
-                    raise WeightsError(f"{said(theirs)} has {key} {value}, {network.name}'s {name} {own}. {_OTHER}")
+                ours = getattr(layer, key)
+                if value is None or not math.isclose(value, ours, rel_tol=1e-4):
+                    raise WeightsError(f"{short(theirs)} has {key} {value}, {network.name}'s {name} {ours}. {_OTHER}")
 
 
 _OTHER = "It is another network, which is not read."
 
 
-def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a tensor's shape with its axes in canonical order, if it has as many as `like`."""
-    shape = found.tensors[convention.names[name]].shape
+def _lengths(file: TensorFile, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a tensor's shape in canonical order of axes, if it has as many axes as `like`."""
+    shape = file.tensors[convention.names[name]].shape
     while len(shape) > len(like) and shape[0] == 1:
-        shape = shape[1:]  # of Caffe's old layout, which always says four lengths
+        shape = shape[1:]  # Caffe's old layout always has four lengths
     if len(shape) != len(like) or len(shape) not in (2, 4):
         return shape
-    order, own = (convention.dense, "OI") if len(shape) == 2 else (convention.conv, "OIHW")
-    return tuple(shape[order.index(axis)] for axis in own)
+    order, ours = (convention.dense, "OI") if len(shape) == 2 else (convention.conv, "OIHW")
+    return tuple(shape[order.index(axis)] for axis in ours)
 
 
-def _taken(name: str, arguments: dict) -> dict:
-    """Return the arguments that say the sizes of one network, for another; without dropout the other has none."""
+def _taken(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of one network that are sizes, for network `name`; without dropout if the first has none."""
     known = networks.build(name).arguments
     taken = {key: arguments[key] for key in SIZES if key in arguments and key in known}
     return taken | ({"dropout": 0} if "dropout" in known and not arguments.get("dropout", 1) else {})
 
 
-def _no_names(found: Found, network: str | None) -> str:
-    """Say that no convention's names are there."""
-    has = ", ".join(said(name) for name in list(found.tensors)[:3]) or "none"
+def _no_names(file: TensorFile, network: str | None) -> str:
+    """Return the error text for a file with the names of no convention."""
+    has = ", ".join(short(name) for name in list(file.tensors)[:3]) or "none"
     if network is None:
         way = "If its tensors have cualex's names (conv1.weight), name its network with --network."
     else:
         way = f"{network} has conv1.weight and so on."
-    return f"{found.kind} whose tensors ({has}, ...) are those of no AlexNet known here. {way}"
+    return f"{file.kind} whose tensors ({has}, ...) are those of no AlexNet known here. {way}"

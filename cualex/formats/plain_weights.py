@@ -1,7 +1,7 @@
-"""The weights of a network of towers as those of one that knows no towers: for programs that have only groups.
+"""The weights of a network of towers for one without: for programs that have only groups.
 
-Maps of all towers lie side by side along the channels, so that a tower's own layers are groups of one layer. Dropout
-becomes inverted, which at test is nothing at all: what classic dropout multiplies with goes into the weights above.
+Maps of all towers are concatenated along the channels, so that towers become groups of one layer. Dropout becomes
+inverted, which does nothing at test: the factor of classic dropout goes into the weights above.
 """
 
 import dataclasses
@@ -9,12 +9,12 @@ import dataclasses
 import numpy as np
 
 from cualex.formats import rescale
-from cualex.layers import LRN, Dropout, Layer
+from cualex.layers import LRN, Conv, Dropout, Layer
 from cualex.networks import Network, Stage
 
 
 def inverted(network: Network, k: float | None = None) -> Network:
-    """Return the network with inverted dropout; with `k`, normalisation has that k, and alpha in proportion."""
+    """Return the network with inverted dropout and, for a `k`, LRN of that k, with alpha in proportion."""
     return dataclasses.replace(network, layers={name: _changed(layer, k) for name, layer in network.layers.items()})
 
 
@@ -27,7 +27,7 @@ def _changed(layer: Layer, k: float | None) -> Layer:
 
 
 def plain(network: Network, tensors: dict[str, np.ndarray], k: float | None = None) -> dict[str, np.ndarray]:
-    """Return tensors with which `inverted` computes the same as the network, inputs in the order of the towers."""
+    """Return tensors with which `inverted` computes the same as the network; inputs are in the order of the towers."""
     factors = rescale.factors(network, inverted(network, k))
     changed = {name: tensors[name] * factor.astype(np.float32) for name, factor in factors.items()}
     made = {**tensors, **changed}
@@ -39,12 +39,13 @@ def plain(network: Network, tensors: dict[str, np.ndarray], k: float | None = No
 
 
 def groups(stage: Stage) -> int:
-    """Count the groups of a convolution over the maps of all towers."""
+    """Return the number of groups of a convolution over the maps of all towers."""
+    assert isinstance(stage.layer, Conv)
     return stage.layer.groups * (1 if stage.reading.shared else stage.towers)
 
 
 def in_order(stage: Stage, weight: np.ndarray, back: bool = False) -> np.ndarray:
-    """Return weights whose inputs are in the order of the towers, also where each tower has its own first; or back."""
+    """Reorder a weight's inputs from own tower first to the order of the towers, or `back`."""
     sources, towers = stage.reading.sources, stage.towers
     if not stage.reading.own_first or sources == 1:
         return weight

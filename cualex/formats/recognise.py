@@ -1,4 +1,4 @@
-"""What a file is, by its contents and never by its name."""
+"""Recognise the format of a file by its contents, never by its name."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from cualex.formats.caffe import read as caffe_file
 from cualex.formats.onnx import read as onnx_file
 from cualex.formats.reading import numpy_file, safetensors_file
 from cualex.formats.reading.contents import Contents
-from cualex.formats.reading.found import Found
 from cualex.formats.reading.protobuf import LONG, WHOLE, Message
+from cualex.formats.reading.tensors import Tensor, TensorFile
 from cualex.formats.torch import read as torch_file
 
 KNOWN = "Expected a caffemodel, ONNX, PyTorch's .pth, safetensors, or a NumPy dictionary of layers."
-# Other files that people have beside their weights: how they begin, and what to do.
+# Other files: their first bytes, and what to do.
 OTHERS = {
     b"\x89HDF": "HDF5, which is not read. Save it as safetensors, or as a caffemodel.",
     b"\x1f\x8b": "compressed. Unpack it first.",
@@ -21,8 +21,8 @@ OTHERS = {
 }
 
 
-def read(contents: Contents, path: str | Path) -> Found:
-    """Recognise a file and describe its tensors; raise WeightsError for what is none of the formats."""
+def read(contents: Contents, path: str | Path) -> TensorFile:
+    """Recognise a file and describe its tensors; raise WeightsError for an unknown format."""
     start = contents.bytes(0, min(16, contents.size))
     if start.startswith(torch_file.ZIP):
         return torch_file.read(contents)
@@ -38,15 +38,15 @@ def read(contents: Contents, path: str | Path) -> Found:
     return _message(contents)
 
 
-def read_mean(contents: Contents):
-    """Describe the one tensor of a mean picture: an array of NumPy's or Caffe's binaryproto."""
+def read_mean(contents: Contents) -> Tensor:
+    """Describe the one tensor of a mean image: a NumPy array or Caffe's binaryproto."""
     if contents.bytes(0, min(6, contents.size)) == numpy_file.MAGIC:
         return numpy_file.read_array(contents)
     return caffe_file.read_mean(contents)
 
 
-def _message(contents: Contents) -> Found:
-    """Tell ONNX from Caffe: a model with a graph, or a network with layers."""
+def _message(contents: Contents) -> TensorFile:
+    """Read a message of ONNX, a model with a graph, or of Caffe, a network with layers."""
     try:
         types = {(field.number, field.type) for field in Message(contents).fields()}
     except WeightsError as error:

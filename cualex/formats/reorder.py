@@ -1,4 +1,4 @@
-"""Numbers from the order of their file to ours, one tensor at a time, so that no more than one is held twice."""
+"""Reorder tensors from a file's layout to the canonical one, one at a time, so that at most one is in memory twice."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from cualex.formats import plain_weights
 from cualex.formats.match import Import
 from cualex.networks import Network
 
-TILE = 64  # outputs, and inputs, that are turned about at once
+TILE = 64  # outputs, and inputs, that are transposed at once
 
 
 def placed(made: Import) -> Iterator[tuple[str, np.ndarray]]:
-    """Read the tensors of a file, one after the other: (canonical name, float32 in canonical order)."""
+    """Yield the tensors of a file one by one: (canonical name, float32 in canonical order)."""
     network, convention, shapes = made.network, made.convention, made.network.tensors()
     stages = {f"{stage.name}.weight": stage for stage in network.stages()}
     first = next(iter(made.tensors))
@@ -41,14 +41,14 @@ def placed(made: Import) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _by_channel(values: np.ndarray, network: Network) -> np.ndarray:
-    """Turn the inputs of the first dense layer from rows, columns, channels: (outputs, channels, rows, columns)."""
+    """Transpose the inputs of the first dense layer from HWC to CHW: (outputs, channels, rows, columns)."""
     reading = next(stage.reading for stage in network.stages() if stage.layer.kind == "dense")
     channels, rows, columns = reading.shape
     return values.reshape(len(values), rows, columns, channels).transpose(0, 3, 1, 2)
 
 
 def _contiguous(values: np.ndarray) -> np.ndarray:
-    """Copy numbers that lie in another order: by tiles, each taken as it lies and turned about within the cache."""
+    """Return a contiguous copy, made tile by tile, so that the transposition stays within the cache."""
     if values.flags.c_contiguous:
         return values
     made = np.empty(values.shape, np.float32)
@@ -60,10 +60,10 @@ def _contiguous(values: np.ndarray) -> np.ndarray:
 
 
 def _float32(name: str, values: np.ndarray) -> np.ndarray:
-    """Return numbers as float32; raise WeightsError where some are none."""
+    """Return float32; raise WeightsError for NaN or Inf."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(np.float32, copy=False)
-        # The sum of finite numbers may overflow, so each is looked at then.
+        # The sum of finite numbers may overflow; only then every number is checked.
         finite = np.isfinite(values.sum()) or np.isfinite(values).all()
     if not finite:
         raise WeightsError(f"{name} holds numbers that are not finite. Copy it again.")

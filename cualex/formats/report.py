@@ -1,4 +1,4 @@
-"""Say what was assumed of an imported file: a line a topic, each as a user would ask for it."""
+"""Report the assumptions about an imported file: a line a topic."""
 
 import numpy as np
 
@@ -11,24 +11,26 @@ Lines = list[tuple[str, str]]
 
 
 def lines(made: Import, sha256: str, size: int, classes: str, mean: str) -> Lines:
-    """Return (topic, sentence) in turn; `classes` and `mean` say where these come from."""
+    """Return (topic, sentence) in order; `classes` and `mean` are the sentences about these."""
     convention, network = made.convention, made.network
-    said = [
-        ("file", f"{made.found.kind}, {size:,} bytes"),
+    rows = [
+        ("file", f"{made.file.kind}, {size:,} bytes"),
         ("SHA-256", sha256),
         ("checksum", _checksum(made)),
     ]
-    said += [("source", convention.title), ("network", _named(network)), ("tensors", _axes(made))]
-    said += [("colours", _colours(convention.colours)), ("pictures", _pictures(network)), ("mean", mean)]
-    said += [("LRN", text) for text in _normalised(network)]
-    said += [("dropout", text) for text in _dropped(network)]
-    said += [("classes", classes)]
-    said += [tuple(remark.split(": ", 1)) for remark in convention.remarks]
-    return said + _changed(made)
+    rows += [("source", convention.title), ("network", _named(network)), ("tensors", _axes(made))]
+    rows += [("colours", _colours(convention.colours)), ("pictures", _images(network)), ("mean", mean)]
+    rows += [("LRN", text) for text in _normalised(network)]
+    rows += [("dropout", text) for text in _dropped(network)]
+    rows += [("classes", classes)]
+    for remark in convention.remarks:
+        topic, _, sentence = remark.partition(": ")
+        rows.append((topic, sentence))
+    return rows + _changed(made)
 
 
 def _checksum(made: Import) -> str:
-    if made.found.sums:
+    if made.file.sums:
         return "the format keeps a CRC-32 of every tensor; all are as they were written"
     return "this format keeps none and cannot tell a changed value: compare the SHA-256 with its publisher's"
 
@@ -56,7 +58,7 @@ def _colours(order: str) -> str:
     return "RGB, as here"
 
 
-def _pictures(network: Network) -> str:
+def _images(network: Network) -> str:
     scale = network.scale if isinstance(network.scale, tuple | list) else (network.scale,)
     times = ", ".join(f"{number:.6g}" for number in scale)
     crop = f"the middle {network.crop} of {network.stored} pixels"
@@ -69,8 +71,8 @@ def _normalised(network: Network) -> list[str]:
     for layer in sorted(made, key=repr):
         terms = layer.n if layer.kind == "lrn" else layer.n**2
         where = "across channels" if layer.kind == "lrn" else "within each map"
-        own = f"{where}, n {layer.n}, k {layer.k:g}, beta {layer.beta:g}, alpha {layer.alpha:g} for each term"
-        texts.append(f"{own} (in a prototxt, and ONNX, alpha {layer.alpha * terms:g})")
+        numbers = f"{where}, n {layer.n}, k {layer.k:g}, beta {layer.beta:g}, alpha {layer.alpha:g} for each term"
+        texts.append(f"{numbers} (in a prototxt, and ONNX, alpha {layer.alpha * terms:g})")
     return texts
 
 
@@ -81,19 +83,19 @@ def _dropped(network: Network) -> list[str]:
 
 
 def _changed(made: Import) -> Lines:
-    """Say what differs where the weights run in another network than the one that learned them."""
+    """Return what differs when the weights run in another network than the one that learned them."""
     if made.network.name == made.source.name:
         return []
-    said = [("instead", f"the weights are {made.source.name}'s and run as {made.network.name}")]
+    rows = [("instead", f"the weights are {made.source.name}'s and run as {made.network.name}")]
     for name, factor in made.factors.items():
         by = ", ".join(f"{number:.6g}" for number in np.ravel(factor))
-        said.append(("scaled", f"{name} by {by}, so that LRN, dropout and scale come to the same"))
+        rows.append(("scaled", f"{name} by {by}, so that LRN, dropout and scale come to the same"))
     for layer in rescale.crossing(made.network):
-        said.append(
+        rows.append(
             (
                 "differs",
                 f"{layer} ends at the end of a tower; in the source its windows cross, so the maps "
                 "beside that border come out otherwise",
             )
         )
-    return said
+    return rows

@@ -1,1 +1,1 @@
-"""Drawings: curves of a training, confusion matrices. matplotlib is imported only when something is drawn."""
+"""Plots: training curves, confusion matrices, activations. matplotlib is imported when something is drawn."""

@@ -1,4 +1,4 @@
-"""Activations as a picture: every function, and beside it its derivative."""
+"""Plot of the activation functions and their derivatives."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ REACH, POINTS = 4.0, 801  # of the inputs drawn, to either side of 0
 
 
 def draw(path: str | Path) -> None:
-    """Draw the table: functions on the left, derivatives on the right, a line each, inputs from -4 to 4."""
+    """Draw the table of activations: functions on the left, derivatives on the right, for inputs from -4 to 4."""
     x = np.linspace(-REACH, REACH, POINTS)
     styles = dict(zip(ACTIVATIONS, STYLES, strict=True))
     with figure(path, columns=2, size=(9.0, 4.2)) as (_, (left, right)):

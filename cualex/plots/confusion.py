@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""Plot of the confusion matrix."""
 
 import warnings
 from pathlib import Path
@@ -9,12 +9,12 @@ from cualex.evaluation import Evaluation
 from cualex.plots.figure import figure
 
 LONGEST = 30  # letters of a name
-MOST = 50  # classes drawn in full; beyond, those that are confused most
+MOST = 50  # classes drawn; of more, those that are confused most
 
 
-def draw(found: Evaluation, path: str | Path) -> None:
-    """Draw the matrix: a row a true class, a column a named one, each row in shares of its class."""
-    matrix, names = found.confusion, [_label(name) for name in found.classes]
+def draw(evaluation: Evaluation, path: str | Path) -> None:
+    """Draw the matrix: rows are true classes, columns predicted ones, in fractions of the row."""
+    matrix, names = evaluation.confusion, [_label(name) for name in evaluation.classes]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     if len(names) > MOST:
         wrong = matrix - np.diag(np.diag(matrix))
@@ -38,6 +38,6 @@ def draw(found: Evaluation, path: str | Path) -> None:
 
 
 def _label(name: str) -> str:
-    """Shorten a name, and keep only what can be drawn: a folder's name may be no UTF-8, or have several lines."""
+    """Shorten a name, without line breaks and bytes that are not UTF-8, which a folder's name may have."""
     name = " ".join(name.encode("utf-8", "replace").decode().split())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

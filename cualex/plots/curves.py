@@ -1,4 +1,4 @@
-"""The curves of a training: loss and error, an epoch a point, with the falls of the rate marked."""
+"""Plot of a training: loss and error by epoch, with the drops of the learning rate."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from cualex.training.run import Run
 
 
 def draw(run: Run) -> None:
-    """Draw a run's table of results as curves.png in its directory."""
+    """Draw a run's results.csv as curves.png in its directory."""
     rows = run.results()
     epochs = [row["epoch"] for row in rows]
     falls = [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
@@ -17,10 +17,10 @@ def draw(run: Run) -> None:
         left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
         left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
         left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-        places = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
-        for place, colour in places:
-            errors = [100 * (1 - row[f"metrics/accuracy_top{place}"]) for row in rows]
-            right.plot(epochs, errors, colour, marker=marker, label=f"top-{place}")
+        curves = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
+        for k, colour in curves:
+            errors = [100 * (1 - row[f"metrics/accuracy_top{k}"]) for row in rows]
+            right.plot(epochs, errors, colour, marker=marker, label=f"top-{k}")
         right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
         for axes in (left, right):
             for epoch in falls:

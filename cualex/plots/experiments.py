@@ -1,8 +1,9 @@
-"""The pictures of the paper's experiments: curves of all arms, and the filters of two towers."""
+"""Plots of the paper's experiments: curves of all arms, and the first filters of both towers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ ACROSS = 12  # filters in a row
 
 @dataclass(frozen=True)
 class Line:
-    """Hold the curve of one training: the arm it is of, its points, and whether its rate is the arm's best."""
+    """The curve of one training. arm: its arm of the experiment.  strong: whether its rate is the arm's best."""
 
     arm: str
     points: Sequence[tuple[float, float]]
@@ -24,14 +25,17 @@ class Line:
 def draw_lines(
     lines: Sequence[Line], path: Path, labels: tuple[str, str], level: tuple[str, float] | None = None
 ) -> None:
-    """Draw curves, a colour an arm and the best rate's strong; `labels` of the axes, `level` a named line across."""
+    """Draw curves, a colour an arm, the best rate's strong.
+
+    labels: of the axes.  level: name and y of a horizontal line.
+    """
     arms = list(dict.fromkeys(line.arm for line in lines))
     seen: set[tuple[str, bool]] = set()
     weak = any(not line.strong for line in lines)
     with figure(path, size=(7.0, 4.5)) as (_, axes):
         for line in sorted(lines, key=lambda line: line.strong):
             colour = COLOURS[arms.index(line.arm) % len(COLOURS)]
-            style = {"linewidth": 1.8} if line.strong else {"linewidth": 0.9, "alpha": 0.45}
+            style: dict[str, Any] = {"linewidth": 1.8} if line.strong else {"linewidth": 0.9, "alpha": 0.45}
             key = line.arm, line.strong
             named = {} if key in seen else {"label": line.arm + ("" if line.strong else ", other rates")}
             seen.add(key)
@@ -46,9 +50,9 @@ def draw_lines(
 
 
 def draw_filters(towers: Mapping[str, np.ndarray], path: Path) -> None:
-    """Draw the first filters of two towers as figure 3 does, each scaled to fill 0 to 1 around grey.
+    """Draw the first filters of both towers as in figure 3, scaled to 0 ... 1 around grey.
 
-    towers: by a name each, (2n, 3, rows, columns), of which the first n are the first tower's.
+    towers: by name, (2n, 3, rows, columns), of which the first n are the first tower's.
     """
     sheets = {
         f"{name}, tower {tower}": sheet(half)
@@ -57,14 +61,14 @@ def draw_filters(towers: Mapping[str, np.ndarray], path: Path) -> None:
     }
     height, width, _ = next(iter(sheets.values())).shape
     with figure(path, len(towers), 2, size=(8.0, len(towers) * (4.0 * height / width + 0.35))) as (_, axes):
-        for own, (title, laid) in zip(np.ravel(axes), sheets.items(), strict=True):
-            own.imshow(laid, interpolation="nearest")
-            own.set_title(title, fontsize=9)
-            own.set_axis_off()
+        for panel, (title, laid) in zip(np.ravel(axes), sheets.items(), strict=True):
+            panel.imshow(laid, interpolation="nearest")
+            panel.set_title(title, fontsize=9)
+            panel.set_axis_off()
 
 
 def sheet(weights: np.ndarray) -> np.ndarray:
-    """Lay filters (n, 3, rows, columns) out in rows of twelve, with white between: (height, width, 3), 0 to 1."""
+    """Arrange filters (n, 3, rows, columns) in rows of twelve, white between: (height, width, 3), 0 to 1."""
     count, _, rows, columns = weights.shape
     down = -(-count // ACROSS)
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)

@@ -1,19 +1,25 @@
-"""What all drawings share: size, colours, and a file that is never half written."""
+"""The figure of all plots: size, colours, and an atomic write."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cualex.system import files
 
-# Of Okabe and Ito, told apart by the colour-blind as well.
+# Of Okabe and Ito, distinguishable for the colour-blind as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
 
 @contextmanager
-def figure(path: str | Path, rows: int = 1, columns: int = 1, size=(8.0, 4.0)) -> Iterator:
-    """Hand out (figure, axes) and write the drawing to `path` as PNG at the end."""
+def figure(
+    path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (8.0, 4.0)
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (figure, axes), and write the figure to `path` as PNG at the end.
+
+    axes: of Figure.subplots, one or an array of them by rows and columns, for which matplotlib has no one type.
+    """
     os.environ.setdefault("MPLBACKEND", "agg")
     import matplotlib
 

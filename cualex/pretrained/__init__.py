@@ -1,21 +1,21 @@
-"""The network that comes with cualex: alexnet at half width on crops of 67, trained on CIFAR-10 (CARD.md beside it).
+"""The bundled weights: alexnet at half width on crops of 67, trained on CIFAR-10 (see CARD.md).
 
-cualex train photos --from cifar10        its name stands for the file wherever a weights file is named
+cualex train photos --from cifar10        the name can be given for any weights file
 """
 
 from pathlib import Path
 
 NAME = "cifar10"
 CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck"
-FOR_PHOTOGRAPHS = False  # whether it names at least half of photographs of its classes right
+FOR_PHOTOGRAPHS = False  # whether it is right for at least half of the photographs of its classes
 FILE = Path(__file__).with_name("cifar10.safetensors")
 
 
 def located(path: str | Path) -> Path:
-    """Return the file that a user means: the bundled one by its name, unless there is a file of that name."""
+    """Return the path of a weights file: the bundled one for its name, unless there is a file of that name."""
     return FILE if str(path) == NAME and not Path(path).exists() else Path(path)
 
 
 def named(path: str | Path) -> str:
-    """Name a weights file so that it is found again from any directory."""
+    """Return a name of a weights file that is valid in any directory: the bundled one's, or the absolute path."""
     return NAME if located(path) == FILE else str(Path(path).absolute())

@@ -1,7 +1,7 @@
-"""Make the bundled network again: `python -m cualex.pretrained cifar10.zip`.
+"""Reproduce the bundled weights: `python -m cualex.pretrained cifar10.zip`.
 
-The recipe is `RECIPE` below; the last epoch is kept, so the test images choose nothing. The file that comes out has the
-bytes of the bundled one on the processor and the versions that its card names.
+The recipe is `RECIPE` below; the last epoch is kept, so the test images choose nothing. On the processor and with the
+versions in CARD.md the result has the bytes of the bundled file.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SMALL = 32  # pixels a side of CIFAR-10's images
 
 
 def chosen(source: Source, classes: list[str]) -> Source:
-    """Return a set with some of its classes alone, numbered anew."""
+    """Return a set with some of its classes alone, renumbered."""
     label = {source.classes.index(name): number for number, name in enumerate(classes)}
     splits = {
         split: tuple(dataclasses.replace(image, label=label[image.label]) for image in images if image.label in label)
@@ -37,8 +37,8 @@ def chosen(source: Source, classes: list[str]) -> Source:
 
 
 def main() -> None:
-    """Train, quantise, and print the test error of what was stored."""
-    parser = argparse.ArgumentParser(prog="python -m cualex.pretrained", description=__doc__.splitlines()[0])
+    """Train, quantise, and print the test accuracy of the quantised weights."""
+    parser = argparse.ArgumentParser(prog="python -m cualex.pretrained", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", help="CIFAR-10 as a folder or archive with train/ and test/")
     parser.add_argument("--output", default="pretrained.safetensors", help="file to write")
     parser.add_argument("--runs", default="runs", help="where the run is kept")
@@ -61,8 +61,8 @@ def main() -> None:
     last = weights.load(run.path / "last.safetensors")
     weights.save(given.output, dataclasses.replace(last, velocities={}, notes={}), eight_bits=True)
     kept = weights.load(given.output)
-    found = evaluate(Model(kept), test)
-    print(f"{Path(given.output)}: test top-1 {found.top1:.2%} of {found.count:,} images, as stored in 8 bits")
+    result = evaluate(Model(kept), test)
+    print(f"{Path(given.output)}: test top-1 {result.top1:.2%} of {result.count:,} images, as stored in 8 bits")
 
 
 if __name__ == "__main__":

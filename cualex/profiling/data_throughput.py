@@ -1,6 +1,6 @@
-"""How many pictures a second a core makes ready, stage by stage, and how many cores it takes for a step never to wait.
+"""How many images a second a core makes ready, stage by stage, and how many cores it takes for a step never to wait.
 
-    decoding      a picture file becomes (stored, stored, 3)
+    decoding      an image file becomes (stored, stored, 3)
     packing       the same, with the sums for mean and covariance, and the writing; on two threads, one of which waits
     gathering     rows of a pack, in the order of an epoch, become a batch: in pinned memory where a GPU reads it
     augmenting    gathering, the drawing of views and colours, and the crops of the CPU engine; a GPU makes its own
@@ -29,14 +29,14 @@ from cualex.engine import host
 from cualex.plan import Plan
 
 ROUNDS = 5
-PICTURES = 256  # that are gathered in a round, or a batch
-FILES = 32  # pictures that are decoded in a round, and packed, at the most
+IMAGES = 256  # that are gathered in a round, or a batch
+FILES = 32  # images that are decoded in a round, and packed, at the most
 COPIED = 2**26  # bytes of the copy beside: more than most caches hold
 
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """Hold what a core does in a second: pictures, and the bytes that it writes, None where that says little.
+    """Hold what a core does in a second: images, and the bytes that it writes, None where that says little.
 
     of_a_copy: the bytes as a share of what it copies in a second, in the median of the same rounds.
     """
@@ -47,7 +47,7 @@ class Rate:
     of_a_copy: float | None = None
 
     def cores(self, images_per_s: float) -> float:
-        """Return how many cores a step of so many pictures a second never waits for."""
+        """Return how many cores a step of so many images a second never waits for."""
         return images_per_s / self.pictures_per_s
 
     def document(self, images_per_s: float) -> dict:
@@ -56,11 +56,11 @@ class Rate:
 
 
 def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate]:
-    """Measure each stage that a plan's pictures pass, on a set: `made` is its train split, packed or not."""
+    """Measure each stage that a plan's images pass, on a set: `made` is its train split, packed or not."""
     size, found = plan.parameters.network.stored, []
     lost = {name for name, _ in made.skipped}
-    files = [picture for picture in source.splits["train"] if picture.name not in lost][:FILES]
-    found.append(_rate("decoding", len(files), lambda: [decode_one(picture, size) for picture in files]))
+    files = [image for image in source.splits["train"] if image.name not in lost][:FILES]
+    found.append(_rate("decoding", len(files), lambda: [decode_one(image, size) for image in files]))
     few = dataclasses.replace(source, name=f"{source.name} (a part)", splits={"train": tuple(files)})
     found.append(_rate("packing", len(files), lambda: _pack(few, size)))
     if not isinstance(made, Pack):
@@ -105,9 +105,9 @@ def _augmenting(plan: Plan, stream: Stream) -> Rate:
     many = _batches(plan.batch)
 
     def work() -> None:
-        pictures, views, shifts = given
+        images, views, shifts = given
         for _ in range(many):
-            stream.fill(next(positions), pictures, views, labels, shifts)
+            stream.fill(next(positions), images, views, labels, shifts)
             host.crop.forward(alone, **arrays, **step.numbers)
 
     return _rate("gathering and augmenting", many * plan.batch, work)
@@ -115,11 +115,11 @@ def _augmenting(plan: Plan, stream: Stream) -> Rate:
 
 def _batches(batch: int) -> int:
     """Return how many batches a round has."""
-    return max(1, PICTURES // batch)
+    return max(1, IMAGES // batch)
 
 
 def _rate(stage: str, count: int, work: Callable[[], object], written: int | None = None) -> Rate:
-    """Time some work that makes `count` pictures and writes so many bytes, with a copy beside it."""
+    """Time some work that makes `count` images and writes so many bytes, with a copy beside it."""
     source, target = np.ones(COPIED, np.uint8), np.ones(COPIED, np.uint8)
     work()  # opens files, reads pages, makes work arrays
     seconds, copies = zip(*_rounds(work, lambda: np.copyto(target, source)), strict=True)

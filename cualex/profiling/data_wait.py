@@ -1,10 +1,10 @@
-"""How long a step waits for its pictures: the training loop's way from the pack to the plan, timed."""
+"""How long a step waits for its images: the training loop's way from the pack to the plan, timed."""
 
 import time
 from dataclasses import dataclass
 
 from cualex.data.batches import Stream
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.plan import Plan
 from cualex.profiling.data_throughput import Rate
 
@@ -13,7 +13,7 @@ from cualex.profiling.data_throughput import Rate
 class Waiting:
     """Hold what `steps` steps took with real data, in seconds: in all, waiting for a batch, and handing it in.
 
-    rates: of the stages of the pictures' way, where they were measured.
+    rates: of the stages of the images' way, where they were measured.
     """
 
     data: str
@@ -24,7 +24,7 @@ class Waiting:
     rates: tuple[Rate, ...] = ()
 
     def document(self, images_per_s: float) -> dict:
-        """Return plain values for one step of so many pictures a second, their units in their names."""
+        """Return plain values for one step of so many images a second, their units in their names."""
         return {
             "data": self.data,
             "steps": self.steps,
@@ -40,15 +40,15 @@ def measure(plan: Plan, pack, data: str, steps: int, augment: bool = True) -> Wa
     """Run steps on batches that a thread reads ahead, as training does, after one that waits for the first batch."""
     network, handed = plan.parameters.network, 0.0
     plan.put_mean(pack.mean)
-    with Ahead(Stream(pack, 0, network.crop, augment), plan.batch) as ahead:
+    with Prefetcher(Stream(pack, 0, network.crop, augment), plan.batch) as prefetcher:
         for step in range(-1, steps):
             if step == 0:
-                began, waited, handed = time.perf_counter(), ahead.waited, 0.0
-            batch = ahead.take()
+                began, waited, handed = time.perf_counter(), prefetcher.waited, 0.0
+            batch = prefetcher.take()
             taken = time.perf_counter()
             plan.put(*batch)
             handed += time.perf_counter() - taken
             plan.run()
             _ = plan.result  # as training does, which looks at the loss
             plan.control.step += 1
-        return Waiting(data, steps, time.perf_counter() - began, ahead.waited - waited, handed)
+        return Waiting(data, steps, time.perf_counter() - began, prefetcher.waited - waited, handed)

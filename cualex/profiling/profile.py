@@ -47,7 +47,7 @@ def profile(
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
     With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
-    many steps run on its pictures, to see how long they wait; with its `source` the stages of their way are timed.
+    many steps run on its images, to see how long they wait; with its `source` the stages of their way are timed.
     `side` and `copied` are those of the roofline's matrices and its copy in bytes. Raise CualexError where PyTorch is
     asked for and not there.
     """
@@ -73,7 +73,7 @@ def profile(
             "torch": torch and torch.conditions,
         }
         roofs = _rooflines(parameters, side, copied)
-        plan.put(problem.pictures, problem.views, problem.labels)
+        plan.put(problem.images, problem.views, problem.labels)
         passes = []
         for number in range(-WARM_UP, repeat):
             if torch:

@@ -1,1 +1,1 @@
-"""Random numbers as pure functions of where they are used."""
+"""Random numbers without state: pure functions of seed, purpose, layer, step and element."""

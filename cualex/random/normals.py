@@ -1,8 +1,8 @@
 """Normal numbers from random words, the same bits on every machine.
 
 A library's logarithm and sine differ in their last bits from machine to machine, NumPy's even from processor to
-processor. Here are only sums, products, quotients and square roots of float64, which IEEE 754 rounds in one way,
-each an operation of its own.
+processor. Here are only sums, products, quotients and square roots of float64, which IEEE 754 rounds in one way, one
+operation at a time.
 """
 
 import math
@@ -18,9 +18,9 @@ _SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(7)]
 
 
 def normals(words: np.ndarray) -> np.ndarray:
-    """Turn words into independent normal numbers of mean 0 and deviation 1: uint32 (2 k, n) to float64 (2 k, n).
+    """Turn words into independent standard normal numbers: uint32 (2 k, n) to float64 (2 k, n).
 
-    Each pair of rows a, b gives the pair sqrt(-2 ln u) cos(t) and sqrt(-2 ln u) sin(t), with u = (a + 1/2) / 2^32
+    A pair of rows a, b gives the pair sqrt(-2 ln u) cos(t) and sqrt(-2 ln u) sin(t), with u = (a + 1/2) / 2^32
     and t = 2 pi ((b + 1/2) / 2^32 - 1/2). No number is beyond 6.8. Source: Box and Muller, 1958.
     """
     uniform = (words + 0.5) * 2.0**-32
@@ -42,7 +42,7 @@ def _logarithm(x: np.ndarray) -> np.ndarray:
 
 
 def _turn(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return cosine and sine of a part of a full turn, from -1/2 to 1/2: those of an eighth of it, doubled thrice."""
+    """Return cosine and sine of a part of a full turn, from -1/2 to 1/2: of an eighth of it, doubled three times."""
     x = part * (math.pi / 4)
     square = x * x
     cosine, sine = _polynomial(_COSINE, square), x * _polynomial(_SINE, square)

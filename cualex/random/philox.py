@@ -1,9 +1,8 @@
-"""Random words as a pure function of where they are used: Philox4x32 with ten rounds.
+"""Random words without state: Philox4x32 with ten rounds.
 
-A generator with a state gives other numbers when the work is cut up differently. Philox has no state: it
-encrypts a counter with a key, so any thread, tower or GPU draws the words of its own elements, in any order,
-and a resumed run needs no generator restored. Only integer products, exclusive ors and comparisons are used,
-so NumPy and CUDA agree bit for bit.
+A generator with a state gives other numbers when the work is divided differently. Philox has no state: it encrypts a
+counter with a key, so any thread, tower or GPU draws the words of any elements, in any order, and a resumed run has no
+generator to restore. Only integer products, exclusive ors and comparisons are used, so NumPy and CUDA agree to the bit.
 
     key      = (seed[0:32],  seed[32:40] << 24 | purpose << 16 | layer)
     counter  = (block low, block high, step low, step high)          element e is lane e % 4 of block e // 4
@@ -16,13 +15,12 @@ import numpy as np
 
 from cualex.errors import UsageError
 
-# What a draw is for. Two purposes never share a word; a number, once used, keeps its meaning, or old runs
-# change.
-DROPOUT = 2  # which units are dropped; layer: the layer's place, step: the update
-ORDER = 3  # the order of the training pictures; step: the epoch
-VIEWS = 4  # crop and mirror of a training picture; step: the epoch, block: the picture
-DEMO = 5  # the pictures of the built-in demo set
-COLOURS = 6  # colour noise of a training picture; step: the epoch, block: the picture
+# Purposes of draws. Two purposes never share a word; a number, once used, keeps its meaning, or old runs change.
+DROPOUT = 2  # which units are dropped; layer: the layer's index, step: the update
+ORDER = 3  # the order of the training images; step: the epoch
+VIEWS = 4  # crop and mirror of a training image; step: the epoch, block: the image
+DEMO = 5  # the images of the built-in demo set
+COLOURS = 6  # colour noise of a training image; step: the epoch, block: the image
 FRAMING = 7  # how an image is framed for the bundled network; layer: which four numbers, block: its variant
 
 SEEDS = 1 << 40
@@ -31,7 +29,7 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-# Blocks at a time, so that the working arrays (64 bits a word) stay in a core's own cache.
+# Blocks at a time, so that the working arrays (64 bits a word) stay in a core's cache.
 _CHUNK = 4096
 
 
@@ -66,9 +64,9 @@ def philox4x32(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def key(seed: int, purpose: int, layer: int) -> np.ndarray:
-    """Make the key of one seed, purpose (0 to 255) and layer (0 to 65535): uint32 (2,).
+    """Return the key of a seed, purpose (0 to 255) and layer (0 to 65535): uint32 (2,).
 
-    Raise UsageError when the seed is not from 0 to 2**40 - 1: the key has room for no more, and cutting it
+    Raise UsageError when the seed is not from 0 to 2**40 - 1: the key has room for no more bits, and truncating it
     would give two seeds the same numbers.
     """
     if not 0 <= seed < SEEDS:
@@ -79,7 +77,7 @@ def key(seed: int, purpose: int, layer: int) -> np.ndarray:
 
 
 def blocks(seed: int, purpose: int, layer: int, step: int, which: np.ndarray) -> np.ndarray:
-    """Draw the four words of each block in `which` (integers from 0, any shape (n,)): uint32 (4, n)."""
+    """Draw the four words of the blocks `which` (integers from 0, (n,)): uint32 (4, n)."""
     which = np.asarray(which, np.uint64)
     counter = np.empty((4, which.size), np.uint32)
     counter[0] = which & _LOW
@@ -92,7 +90,7 @@ def blocks(seed: int, purpose: int, layer: int, step: int, which: np.ndarray) ->
 def words(seed: int, purpose: int, layer: int, step: int, count: int, first: int = 0) -> np.ndarray:
     """Draw the words of the elements `first` to `first + count - 1`: uint32 (count,).
 
-    Element e is lane e % 4 of block e // 4, so any range may be drawn on its own.
+    Element e is lane e % 4 of block e // 4, so any range can be drawn alone.
     """
     start = first // 4
     stop = -(-(first + count) // 4)

@@ -1,4 +1,4 @@
-"""Where cualex keeps what it can make again: packed pictures, streams while they are read, compiled kernels."""
+"""The cache directory, for what can be made again: packed images, expanded archives, compiled kernels."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from cualex.errors import OutputError
 
 
 def directory(cache: str | Path | None = None) -> Path:
-    """Choose the cache directory and make it: `cache`, $CUALEX_CACHE, $XDG_CACHE_HOME/cualex or ~/.cache/cualex.
+    """Make and return the cache directory: `cache`, $CUALEX_CACHE, $XDG_CACHE_HOME/cualex or ~/.cache/cualex.
 
     Raise OutputError when it cannot be made.
     """
@@ -20,7 +20,7 @@ def directory(cache: str | Path | None = None) -> Path:
 
 
 def place(cache: str | Path | None = None) -> Path:
-    """Return the directory that `directory` would make."""
+    """Return the cache directory without making it."""
     if cache is None:
         cache = os.environ.get("CUALEX_CACHE")
     if not cache:
@@ -29,6 +29,6 @@ def place(cache: str | Path | None = None) -> Path:
 
 
 def refused(path: Path, error: OSError, details: str = "", way: str = "") -> OutputError:
-    """Say that the cache cannot be written, and how to use another."""
+    """Return the error for a cache that cannot be written, with the way to another."""
     reason = (error.strerror or str(error)) + details
     return OutputError(f"{path}: the cache cannot be written ({reason}); set CUALEX_CACHE to another directory{way}")

@@ -1,4 +1,4 @@
-"""What a figure or a run was made with: machine, versions and matrix library."""
+"""The conditions of a measurement or a run: machine, versions, BLAS."""
 
 import importlib.metadata
 import os
@@ -10,7 +10,7 @@ import cualex
 
 
 def describe() -> dict:
-    """Return machine and versions, as plain values."""
+    """Return machine, versions and BLAS, as plain values."""
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     packages = ("numpy", "pillow", "safetensors")
     return {
@@ -25,7 +25,7 @@ def describe() -> dict:
 
 
 def processor() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the processor's name where the system has it."""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:

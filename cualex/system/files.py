@@ -1,4 +1,4 @@
-"""Files that are never half written: beside first, flushed to the disk, then renamed."""
+"""Atomic writes: to a file beside, flushed to the disk, then renamed."""
 
 import contextlib
 import errno
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from cualex.errors import OutputError
 
-PART = ".part"  # the end of the name of a file that is being written
+PART = ".part"  # suffix of a file that is being written
 
 
 def replace(
     path: str | Path,
-    write: Callable[[Path], None],
-    check: Callable[[Path], None] = lambda part: None,
+    write: Callable[[Path], object],
+    check: Callable[[Path], object] = lambda part: None,
     previous: str | Path | None = None,
 ) -> None:
-    """Let `write` fill a new file and put that in the place of `path`, whole or not at all.
+    """Replace `path` by a new file that `write` fills, whole or not at all.
 
-    The file is written beside its place, flushed, handed to `check`, which raises if it is not what it should be,
-    renamed, and the directory flushed, so that after a kill or a full disk there is the old file or the new one.
-    With `previous` the old file is kept under that name: after a kill there may be it alone, and it is whole.
-    Raise OutputError where the place cannot be written.
+    The file is written beside `path`, flushed, passed to `check`, which raises if it is wrong, renamed, and the
+    directory flushed, so that after a kill or a full disk there is the old file or the new one. With `previous` the
+    old file is kept under that name; after a kill it may be the only one, and it is whole.
+    Raise OutputError where `path` cannot be written.
     """
     path = Path(path)
     if os.path.exists(path) and not os.path.isfile(path):
-        # Refused before the work; and a rename would put a file in the place of a device.
+        # Refused before the work; and a rename would replace a device by a file.
         raise OutputError(f"cannot write {path}: it is a directory or a device. Name a file.")
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
@@ -45,19 +45,19 @@ def replace(
 
 
 def replace_text(path: str | Path, text: str) -> None:
-    """Put a text in the place of `path`, whole or not at all; file names in it that are no UTF-8 keep their bytes."""
+    """Replace `path` by a text, whole or not at all; file names in it that are not UTF-8 keep their bytes."""
     replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n"))
 
 
 def sweep(directory: str | Path) -> None:
-    """Remove what writers that were killed left in a directory; nobody may be writing there now."""
+    """Remove the partial files of killed writers from a directory; nobody may be writing there now."""
     for part in Path(directory).glob(f".*{PART}"):
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
-    """Say in one line why a file could not be written."""
+    """Return the error for a file that could not be written: one line with the reason and the way out."""
     ways = {
         errno.ENOSPC: "the disk is full. Free some space, or name a place on another disk.",
         errno.EDQUOT: "the quota is used up. Free some space, or name another place.",
@@ -69,11 +69,12 @@ def cannot_write(path: str | Path, error: OSError) -> OutputError:
         errno.EEXIST: "there is a file of that name. Name a directory.",
         errno.ENAMETOOLONG: "the name is too long. Name another place.",
     }
-    return OutputError(f"cannot write {path}: {ways.get(error.errno, error.strerror or str(error))}")
+    way = ways.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"cannot write {path}: {way}")
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
+    """Flush a file, or the entries of a directory, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

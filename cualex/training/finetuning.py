@@ -26,7 +26,7 @@ class Start:
 
 
 def recipe(found: Weights, begun: Recipe) -> Recipe:
-    """Return a recipe for the network of a weights file, its variant, and the crop and mean picture that it knows."""
+    """Return a recipe for the network of a weights file, its variant, and the crop and mean image that it knows."""
     own = found.network.arguments
     usual = arguments.defaults(networks.find(found.network.name))
     variant = {name: value for name, value in own.items() if name not in (*KEPT, "classes") and value != usual[name]}
@@ -35,7 +35,7 @@ def recipe(found: Weights, begun: Recipe) -> Recipe:
 
 
 def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
-    """Take all layers of a weights file, and its mean picture, so that features stay what they were.
+    """Take all layers of a weights file, and its mean image, so that features stay what they were.
 
     The last dense layer is kept, its outputs in the order of `classes`, where the names of the classes are the same;
     else it is drawn anew from the seed. Raise UsageError where the recipe is for another crop or mean.

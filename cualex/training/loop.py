@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.errors import Diverged, OutputError
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
@@ -45,12 +45,12 @@ def train(
     else ends the training leave one of the last whole update.
 
     On a GPU `compiling` hears how many kernels are compiled, of how many. Every few epochs, or with `watched` at the
-    end of each, the layers are looked at (debugging/layer_statistics.py). `start` has the weights and the mean picture
+    end of each, the layers are looked at (debugging/layer_statistics.py). `start` has the weights and the mean image
     to begin with; without it weights are drawn from the seed. Without `keep` the checkpoints are removed when the
     training has come to its end.
 
     Raise Diverged when the loss is not finite; the weights written before stay as they are. Raise RunLocked where
-    another process trains in that run, and DataError where the pictures are not those that it began with.
+    another process trains in that run, and DataError where the images are not those that it began with.
     """
     run.lock()
     try:
@@ -128,24 +128,24 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # Read ahead anew each epoch: what changes between epochs is then in the first batch already.
-        with Ahead(stream, batch, start=state.position) as ahead:
+        with Prefetcher(stream, batch, start=state.position) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.keeper.told()
                 pause = self.interrupts.noted or self.keeper.saver.due()
                 if not pause and state.position + len(self.flying) * batch < end:
-                    self._queue(ahead)
+                    self._queue(prefetcher)
                     if len(self.flying) <= lag:
                         continue
                 if self.flying:
-                    update = self._account(ahead.waited)
+                    update = self._account(prefetcher.waited)
                     yield update
                 if not self.flying:
                     self.interrupts.obey()
                     self.keeper.save_if_due()
 
-    def _queue(self, ahead: Ahead) -> None:
+    def _queue(self, prefetcher: Prefetcher) -> None:
         """Take a batch and move the weights."""
-        self.stepper.plan.put(*ahead.take())
+        self.stepper.plan.put(*prefetcher.take())
         with self._moving():
             self.stepper.queue(*self._place(len(self.flying)))
 

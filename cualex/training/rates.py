@@ -46,7 +46,7 @@ class Course:
 
     @property
     def noisy(self) -> int:
-        """Return the last epoch whose pictures have colour noise."""
+        """Return the last epoch whose images have colour noise."""
         return self.last - self.recipe.plain
 
     def rates(self, epoch: int, done: float) -> tuple[float, float]:

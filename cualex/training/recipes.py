@@ -29,10 +29,10 @@ class Recipe:
     the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
     says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
 
-    Without `augment` every picture is seen at its centre and in its own  `colour_noise` is the deviation of
-    the numbers that the components of colour are multiplied by, 0 for no noise; `colour_components` says whose
-    components, those of the "data" or of the pictures of "2012". The last `plain_epochs` have no colour noise.
-    `mean_at` says where the mean picture is taken: at the "crop", or at its "centre" whatever the crop.
+    Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
+    the factors of the components of colour, 0 for no noise; `colour_components` names the images that the components
+    come from, the "data" or those of "2012". The last `plain_epochs` have no colour noise.
+    `mean_at` says where the mean image is taken: at the "crop", or at its "centre" whatever the crop.
     `variant` are arguments of the network's function beside those that follow from the others.
 
     `patience` is the epochs without gain after which "plateau" divides the rate. `ties` says which of the epochs with
@@ -93,7 +93,7 @@ class Recipe:
         return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate, patience=self.patience)
 
     def stream(self, pack, crop: int, noisy: int | None = None) -> Stream:
-        """Return the endless training pictures of a pack, varied as this recipe says.
+        """Return the endless training images of a pack, varied as this recipe says.
 
         noisy: the last epoch with colour noise, where that is not as many epochs before the last as there are plain.
         """

@@ -26,7 +26,7 @@ class Losses:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def add(self, loss: float, images: int, seconds: float) -> None:
-        """Take an update's mean loss, its pictures and the time it took."""
+        """Take an update's mean loss, its images and the time it took."""
         self.total, self.count, self.last = self.total + loss, self.count + 1, seconds
         self.images, self.seconds = self.images + images, self.seconds + seconds
         self.recent.append(loss)
@@ -38,7 +38,7 @@ class Losses:
 
     @property
     def speed(self) -> float:
-        """Return pictures per second."""
+        """Return images per second."""
         return self.images / self.seconds
 
 
@@ -46,7 +46,7 @@ class Losses:
 class State:
     """Hold the numbers of a training after an update.
 
-    update: how many there were.  position: pictures taken from the stream.  epoch: the one that runs, or whose
+    update: how many there were.  position: images taken from the stream.  epoch: the one that runs, or whose
     validation is due.  best: that of the best epoch: its number, top1 and top5.  seconds: since the first start.
     log: bytes of the log that belong to it.  notices: what a person was not told yet.  recipe, machine: what the last
     update was made with.

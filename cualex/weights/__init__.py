@@ -1,4 +1,4 @@
-"""Weights: our file of them, initial values, and parameters on devices."""
+"""Weights: the weights file, initial values, and parameters on devices."""
 
 from cualex.weights.file import Weights, digest, load, preprocessing, save
 

@@ -1,18 +1,18 @@
-"""Our weights file: canonical tensors in a safetensors file that knows its network, classes and preprocessing.
+"""The weights file: canonical tensors, network, classes and preprocessing in a safetensors file.
 
     <layer>.weight       (filters, channels / groups, rows, columns), or (outputs, inputs)       float32
     <layer>.bias         (filters,) or (outputs,)                                                float32
     <layer>.mean, <layer>.variance   (channels,): the running averages of batch normalisation    float32
-    preprocessing.mean   (stored, stored, 3): the mean picture, RGB from 0 to 255                float32
-    velocity.<name>      the update's velocities, in a checkpoint                                float32
-    velocity.first.<name>, velocity.second.<name>   Adam's averages, in a checkpoint             float32
+    preprocessing.mean   (stored, stored, 3): the mean image, RGB from 0 to 255                float32
+    velocity.<name>      momentum's velocities, in a checkpoint                                  float32
+    velocity.first.<name>, velocity.second.<name>   Adam's moments, in a checkpoint              float32
 
 A file of format 2 has weights in 8 bits (quantisation.py), and is read as float32:
 
     <layer>.weight, <layer>.weight.scale   the integers and a scale a filter (filters,)          int8, float32
 
-The metadata hold the network's name and arguments, the class names in order, the preprocessing, and a SHA-256
-over all of these and every tensor's name, shape and bytes, which is checked at every load.
+The metadata are the network's name and arguments, the class names in order, the preprocessing, and a SHA-256 of these
+and of all tensors' names, shapes and bytes, which is verified at every load.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -39,7 +40,7 @@ MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
 _OTHER = "Copy it again, or name the weights file of this network."
 
-# What bytes that are no weights file bring out: of safetensors, of JSON, and of a network with absurd arguments.
+# What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
 _DAMAGES = (
     safetensors.SafetensorError,
     ValueError,
@@ -53,9 +54,9 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold a trained network: its canonical tensors (parameters and state), class names and mean picture.
+    """A trained network: canonical tensors (parameters and state), class names and mean image.
 
-    `velocities` are there in a checkpoint; `notes` are whatever a run wants to keep, text by name.
+    velocities: of the optimizer, in a checkpoint.  notes: metadata of a run, text by name.
     """
 
     network: Network
@@ -67,10 +68,9 @@ class Weights:
 
 
 def save(path: str | Path, weights: Weights, previous: str | Path | None = None, eight_bits: bool = False) -> str:
-    """Write a weights file, whole or not at all, read it back, and return its digest.
+    """Write a weights file, whole or not at all, verify it, and return its digest.
 
-    With `previous`, the file that was there before is kept under that name. With `eight_bits`, weights are rounded to
-    8 bits, and the file is a quarter as large.
+    previous: a name under which the old file is kept.  eight_bits: round weights to 8 bits, for a quarter of the size.
     """
     tensors = quantisation.quantised(weights.tensors) if eight_bits else weights.tensors
     tensors = {**tensors, MEAN: weights.mean}
@@ -94,8 +94,8 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None,
 
     def check(part: Path) -> None:
         try:
-            with _readable(part), _opened(part) as (_, found, *_):
-                whole = found == metadata and tensor_file.same(part, tensors)
+            with _readable(part), _opened(part) as (_, written, *_):
+                whole = written == metadata and tensor_file.same(part, tensors)
         except WeightsError as error:
             whole, reason = False, f" ({error})"
         else:
@@ -109,22 +109,22 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None,
     return metadata["digest"]
 
 
-def preprocessing(network: Network) -> dict:
-    """Describe what becomes of a picture before the first layer: (RGB - mean) x scale, of a crop of it.
+def preprocessing(network: Network) -> dict[str, Any]:
+    """Return the preprocessing of a crop, (RGB - mean) x scale, as plain values.
 
-    mean_at: whether the mean is taken at the crop, or at its own centre whatever the crop.  scale: a number, or one a
-    channel.  channel_mean: where the network has a mean a channel, and not the training pictures'.
+    mean_at: whether the mean image is cropped as the image is, or at its centre.  scale: a number, or one a channel.
+    channel_mean: if the network has a fixed mean a channel instead of the training images'.
     """
     scale = list(network.scale) if isinstance(network.scale, tuple) else network.scale
     sizes = {"stored": network.stored, "crop": network.crop}
-    said = sizes | {"channels": "RGB", "scale": scale, "mean": MEAN, "mean_at": network.mean_at}
-    return said | ({"channel_mean": list(network.mean)} if network.mean else {})
+    values = sizes | {"channels": "RGB", "scale": scale, "mean": MEAN, "mean_at": network.mean_at}
+    return values | ({"channel_mean": list(network.mean)} if network.mean else {})
 
 
 def load(path: str | Path) -> Weights:
     """Read a weights file, or the bundled one by its name, "cifar10".
 
-    Raise WeightsError unless every name, shape and byte is as it was written.
+    Raise WeightsError when a name, shape or byte has changed since it was written.
     """
     path = pretrained.located(path)
     with _readable(path):
@@ -133,14 +133,14 @@ def load(path: str | Path) -> Weights:
         if digest(metadata, tensors) != metadata["digest"]:
             raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
         notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
-        found = [name for name in tensors if name.startswith(VELOCITY)]
-        velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in found}
+        kept = [name for name in tensors if name.startswith(VELOCITY)]
+        velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in kept}
         return Weights(network, quantisation.restored(tensors), classes, mean, velocities, notes)
 
 
 @contextlib.contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
-    """Turn whatever a file brings out that is none into one line."""
+    """Turn whatever a damaged file raises into a WeightsError of one line."""
     try:
         yield
     except WeightsError as error:
@@ -161,11 +161,11 @@ def _readable(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple]:
-    """Open a file and check all but the numbers: yield the file, its metadata, its network, the class names."""
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
+    """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise WeightsError("a directory or device. Name a weights file such as runs/train/best.safetensors.")
-    # Opened here as well, since the library's own errors do not say why the system refused.
+    # Opened here as well, since the library's errors lack the system's reason.
     with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         network, classes = _described(metadata)
@@ -175,8 +175,8 @@ def _opened(path: Path) -> Iterator[tuple]:
         yield file, metadata, network, classes
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict:
-    """Refuse a name that is there twice: the library takes the last, another program may take the first."""
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Raise ValueError for a duplicate name: the library takes the last, another program may take the first."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a name is there twice")
@@ -184,27 +184,27 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
 
 
 def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 over metadata and tensors, in the order of their names."""
+    """Return the SHA-256 of metadata and tensors, in the order of their names."""
     total = hashlib.sha256()
     for name in sorted(metadata):
         if name != "digest":
             total.update(json.dumps([name, metadata[name]]).encode())
     for name in sorted(tensors):
         total.update(json.dumps([name, list(tensors[name].shape)]).encode())
-        total.update(memoryview(tensors[name]).cast("B") if tensors[name].size else b"")
+        total.update(tensors[name].data.cast("B") if tensors[name].size else b"")
     return total.hexdigest()
 
 
 def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
-    """Make the network that a file says it is for, and return it with the class names."""
+    """Return the network and the class names in a file's metadata."""
     if metadata.get("cualex") not in (FORMAT, EIGHT_BITS):
         raise WeightsError("no weights file of cualex. `cualex train` writes them, as best.safetensors.")
-    said = json.loads(metadata["network"])
-    network = networks.build(said["name"], **said["arguments"])
-    own = json.loads(metadata["preprocessing"])
+    described = json.loads(metadata["network"])
+    network = networks.build(described["name"], **described["arguments"])
+    kept = json.loads(metadata["preprocessing"])
     for key, value in preprocessing(network).items():
-        if own.get(key, value) != value:
-            raise UsageError(f"its pictures have {key} {own[key]}, expected {value}")
+        if kept.get(key, value) != value:
+            raise UsageError(f"its pictures have {key} {kept[key]}, expected {value}")
     classes = json.loads(metadata["classes"])
     if len(classes) != network.classes:
         raise WeightsError(
@@ -213,13 +213,13 @@ def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     return network, classes
 
 
-def _check_names(network: Network, slices: dict, eight_bits: bool) -> None:
-    """Refuse a file whose tensors are not exactly those of its network, before reading any."""
+def _check_names(network: Network, slices: dict[str, Any], eight_bits: bool) -> None:
+    """Raise WeightsError unless the tensors are exactly the network's, before reading any."""
     shapes = {**network.tensors(), MEAN: (network.stored, network.stored, 3)}
     for name, shape in network.parameters().items():
-        own = [VELOCITY + average + name for average in ("", *AVERAGES)]
-        shapes |= {each: shape for each in own if each in slices}
-    expected = {name: ("F32", shape) for name, shape in shapes.items()}
+        velocities = [VELOCITY + average + name for average in ("", *AVERAGES)]
+        shapes |= {velocity: shape for velocity in velocities if velocity in slices}
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {name: ("F32", shape) for name, shape in shapes.items()}
     if eight_bits:
         for name, shape in network.tensors().items():
             if len(shape) > 1:
@@ -229,9 +229,9 @@ def _check_names(network: Network, slices: dict, eight_bits: bool) -> None:
             raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")
         if name not in expected:
             raise WeightsError(f"has {_short(name)}, which {network.name} has not. {_OTHER}")
-        found = slices[name].get_dtype(), tuple(slices[name].get_shape())
-        if found != expected[name]:
-            raise WeightsError(f"{name} is {_kind(found)}, expected {_kind(expected[name])}. {_OTHER}")
+        got = slices[name].get_dtype(), tuple(slices[name].get_shape())
+        if got != expected[name]:
+            raise WeightsError(f"{name} is {_kind(got)}, expected {_kind(expected[name])}. {_OTHER}")
 
 
 def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
@@ -239,5 +239,5 @@ def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
 
 
 def _short(error: BaseException | str) -> str:
-    """Return the first line of an error's own words, or of a name: a damaged file may hold any."""
+    """Return the first line of an error's text, or of a name from a damaged file."""
     return (str(error) or type(error).__name__).splitlines()[0][:120]

@@ -1,4 +1,4 @@
-"""The weights that a training begins with where there are none: drawn from a seed."""
+"""Initial weights, drawn from a seed."""
 
 import zlib
 
@@ -9,11 +9,12 @@ from cualex.networks import Network
 
 
 def draw(network: Network, seed: int) -> dict[str, np.ndarray]:
-    """Draw initial parameters, normal or even as each layer has it, and set the state; the same for every placement.
+    """Draw initial parameters, normal or uniform by layer, and the initial state; the same for every placement.
 
-    Each parameter has a generator of its own, so a layer's weights do not depend on the other layers.
+    Every parameter has a separate generator, so a layer's weights do not depend on the other layers.
     """
-    tensors, shapes = {}, network.tensors()
+    tensors: dict[str, np.ndarray] = {}
+    shapes = network.tensors()
     for stage in network.stages():
         for name, parameter in {**stage.parameters, **stage.state}.items():
             tensors[name] = _drawn(parameter, shapes[name], [seed, zlib.crc32(name.encode())])

@@ -10,7 +10,7 @@ Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference"
 import numpy as np
 
 LARGEST = 127
-SCALE = ".scale"  # behind the name of a quantised weight: the name of its scales
+SCALE = ".scale"  # suffix of the name of a quantised weight, for its scales
 
 
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,13 +21,13 @@ def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dequantise(q: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the weight that q and scale stand for: float32 of q's shape."""
+    """Return q * scale: float32 of q's shape."""
     return q.astype(np.float32) * scale.reshape(_column(q))
 
 
 def quantised(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return tensors with every weight of two or more axes in 8 bits, its scales beside it."""
-    made = {}
+    """Return tensors with every weight of two or more axes in 8 bits, and its scales."""
+    made: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         if tensor.ndim > 1:
             made[name], made[name + SCALE] = quantise(tensor)
@@ -37,7 +37,7 @@ def quantised(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def restored(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what `quantised` made as float32 tensors again."""
+    """Return the result of `quantised` as float32 tensors."""
     return {
         name: dequantise(tensor, tensors[name + SCALE]) if tensor.dtype == np.int8 else tensor
         for name, tensor in tensors.items()
@@ -46,5 +46,5 @@ def restored(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _column(tensor: np.ndarray) -> tuple[int, ...]:
-    """Return the shape in which a number a filter meets the tensor."""
+    """Return the shape in which one number a filter broadcasts over the tensor."""
     return (-1, *[1] * (tensor.ndim - 1))

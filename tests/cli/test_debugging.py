@@ -20,7 +20,7 @@ def train(tmp_path, monkeypatch):
         for number in range(4):
             colour_network.picture(tmp_path / f"set/{name}/{number}.png", name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gradient_check, "PICTURES", 1)
+    monkeypatch.setattr(gradient_check, "IMAGES", 1)
     words = ["train", "set", "--network", "cifar-relu", "--cache", "cache", "--val-split", "0"]
     return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
 

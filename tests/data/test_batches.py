@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cualex.data.batches import Sequence, Stream, check_batch
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.errors import DataError, PictureError
 from cualex.random import philox
 
@@ -163,7 +163,7 @@ def test_a_sequence_goes_through_once_and_marks_what_fills_up(count, batch, batc
 
 def test_ahead_hands_out_what_the_stream_holds():
     for start in (0, 17):
-        with Ahead(Stream(Stub(23), seed=3, crop=6), batch=5, start=start) as ahead:
+        with Prefetcher(Stream(Stub(23), seed=3, crop=6), batch=5, start=start) as ahead:
             for turn in range(20):
                 expected = filled(Stream(Stub(23), seed=3, crop=6), start + 5 * turn, 5)
                 for given, wanted in zip(ahead.take(), expected, strict=True):
@@ -194,7 +194,7 @@ def wait_for(condition):
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_ahead_fills_depth_batches_and_never_the_one_in_use(depth):
     gate = Gate()
-    ahead = Ahead(gate, batch=1, depth=depth)
+    ahead = Prefetcher(gate, batch=1, depth=depth)
     for _ in range(50):
         gate.open.release()
     wait_for(lambda: len(gate.filled) == depth)
@@ -211,7 +211,7 @@ def test_ahead_fills_depth_batches_and_never_the_one_in_use(depth):
 
 def test_ahead_counts_the_seconds_that_it_waits():
     gate = Gate()
-    with Ahead(gate, batch=1) as ahead:
+    with Prefetcher(gate, batch=1) as ahead:
         gate.open.release()
         wait_for(lambda: gate.filled)
         time.sleep(0.02)
@@ -231,7 +231,7 @@ def test_what_the_thread_raises_arrives_with_take():
                 raise PictureError("a/b.jpg", "gone")
             self.filled.append(position)
 
-    with Ahead(Broken(), batch=2) as ahead:
+    with Prefetcher(Broken(), batch=2) as ahead:
         ahead.take()
         ahead.take()
         for _ in range(2):
@@ -241,7 +241,7 @@ def test_what_the_thread_raises_arrives_with_take():
 
 def test_ahead_ends_at_its_stop():
     stream = Stream(Stub(23), seed=3, crop=6)
-    with Ahead(stream, batch=5, start=5, stop=16) as ahead:
+    with Prefetcher(stream, batch=5, start=5, stop=16) as ahead:
         assert len(list(ahead)) == 3
         with pytest.raises(StopIteration):
             ahead.take()
@@ -250,7 +250,7 @@ def test_ahead_ends_at_its_stop():
 @pytest.mark.parametrize("taken", [0, 1, 4])
 def test_close_ends_the_thread(taken):
     before = set(threading.enumerate())
-    ahead = Ahead(Stream(Stub(23), seed=3, crop=6), batch=5)
+    ahead = Prefetcher(Stream(Stub(23), seed=3, crop=6), batch=5)
     for _ in range(taken):
         ahead.take()
     ahead.close()

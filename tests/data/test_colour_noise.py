@@ -12,7 +12,7 @@ from cualex.data.batches import Stream, fixed_views, views
 from cualex.data.colour_noise import ILSVRC2012, Components, Noise
 from cualex.data.decoding import finish
 from cualex.data.no_pack import unpacked
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.errors import UsageError
 from cualex.random import philox
 from cualex.random.normals import normals
@@ -271,7 +271,7 @@ def test_every_view_is_drawn():
 
 
 def test_what_is_read_ahead_has_the_shifts():
-    with Ahead(Stream(Stub(), 3, 6, noise=Noise(LOUD, epochs=1)), 10) as ahead:
+    with Prefetcher(Stream(Stub(), 3, 6, noise=Noise(LOUD, epochs=1)), 10) as ahead:
         for turn in range(4):
             shifts = ahead.take()[3]
             assert (shifts == filled(Stream(Stub(), 3, 6, noise=Noise(LOUD, epochs=1)), 10 * turn, 10)[2]).all()

@@ -21,7 +21,7 @@ from tests.support import colour_network, small_alexnet
 @pytest.fixture
 def few(monkeypatch):
     """Let little be enough."""
-    for name, value in (("ROUNDS", 2), ("PICTURES", 6), ("FILES", 4), ("COPIED", 2**12)):
+    for name, value in (("ROUNDS", 2), ("IMAGES", 6), ("FILES", 4), ("COPIED", 2**12)):
         monkeypatch.setattr(data_throughput, name, value)
 
 

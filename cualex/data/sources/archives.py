@@ -1,6 +1,6 @@
-"""List the members of a .zip or a .tar, and read each into memory; nothing is ever extracted.
+"""List the members of a .zip or a .tar, and read them into memory; nothing is extracted.
 
-The names inside an archive are labels and no more: none is used as a path, so `../` in a name leads nowhere.
+The names inside an archive are labels: none is used as a path, so `../` in a name is harmless.
 """
 
 import bz2
@@ -15,29 +15,34 @@ import threading
 import weakref
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
 
 from cualex.data import images
 from cualex.data.sources.listing import File, Listing, listed, parents
-from cualex.errors import DataError, PictureError
+from cualex.errors import DataError, ImageError
 from cualex.system import cache
 
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-# What damaged archives bring out: named by the modules that read them, or not.
+# Opens a compressed file for reading; what gzip, bz2 and lzma return have no common type but this.
+Opener = Callable[[Path], Any]
+
+_COMPRESSED: dict[bytes, Opener] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+# What damaged archives raise, documented by the modules that read them or not.
 _DAMAGES = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
     *(tarfile.TarError, struct.error, ValueError, ArithmeticError),
 )
-# Of the ways to compress a zip, these can be expanded up to a limit.
+# The compression methods of a zip that can be expanded up to a limit.
 _ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# A tar that grows beyond both is no set of pictures, which are compressed already.
+# A tar that expands beyond both, by ratio and in bytes, is no set of images, which are compressed already.
 _GROWTH, _GROWN = 200, 2_000_000_000
-# The longest that a member's name and notes may be.
+# The longest header of a member, with its name and metadata, in bytes.
 _HEADER = 1 << 20
 
 
 def archive(path: Path) -> Listing:
-    """List a zip or a tar, known by its first bytes. Raise DataError when it is neither, or not whole."""
+    """List a zip or a tar, recognised by its first bytes. Raise DataError when it is neither, or damaged."""
     with path.open("rb") as file:
         start = file.read(6)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
@@ -47,13 +52,15 @@ def archive(path: Path) -> Listing:
 
 
 def _zip(path: Path) -> Listing:
-    """List a zip by the directory at its end."""
+    """List a zip by its central directory."""
     try:
         source = zipfile.ZipFile(path)
     except _DAMAGES as error:
         raise DataError(f"{path}: not a whole zip ({error}); copy or download it again") from None
     lock = threading.Lock()
-    files, folders, climbing = [], set(), 0
+    files: list[File] = []
+    folders: set[str] = set()
+    climbing = 0
     for member in source.infolist():
         if member.flag_bits & 1:
             raise DataError(f"{path}: locked with a password; unpack it and give the folder")
@@ -71,32 +78,35 @@ def _zip(path: Path) -> Listing:
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
     _check_size(name, member.file_size)
     if member.compress_type not in _ZIPPED:
-        raise PictureError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
+        raise ImageError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
     try:
-        # Opening and closing count the readers of the archive: a lost count would close it under the others.
+        # Opening and closing change the archive's count of readers: a lost update would close it under the others.
         with lock:
             file = source.open(member)
-        # Without a number it would expand all that there is before it looks at the size that was said.
+        # Without a size it would expand everything before it checks the size in the header.
         data = file.read(max(1, member.file_size))
         with lock:
             file.close()
     except _DAMAGES as error:
-        raise PictureError(name, f"cannot be read from the zip ({error})") from None
+        raise ImageError(name, f"cannot be read from the zip ({error})") from None
     return data
 
 
-def _tar(path: Path, opener) -> Listing:
-    """List a tar by walking over its headers.
+def _tar(path: Path, opener: Opener | None) -> Listing:
+    """List a tar by its headers.
 
-    The stream of a compressed one has no places to read from: it is first expanded into a file without a name
-    in the cache directory, which is gone with its last reader.
+    A compressed tar cannot be read at an offset: it is first expanded into an unlinked file in the cache directory,
+    which exists until its last reader is gone.
     """
-    files, folders, climbing, special = [], set(), 0, 0
+    files: list[File] = []
+    folders: set[str] = set()
+    climbing = special = 0
     try:
         status = path.stat()
         with path.open("rb") if opener is None else _expanded(path, opener) as file:
             source = _Descriptor(file.fileno())
-            with tarfile.open(fileobj=_Headers(file), mode="r:") as members:
+            # Of a file tarfile needs only what _Headers has.
+            with tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as members:
                 for member in members:
                     if members.offset <= member.offset:
                         raise tarfile.ReadError("a header leads back")
@@ -110,7 +120,7 @@ def _tar(path: Path, opener) -> Listing:
                         files.append(File(name, f"{member.size} {member.mtime}", read))
                     else:
                         special += 1
-                # tarfile takes a header that is cut short for the end.
+                # tarfile takes a truncated header for the end.
                 end = len(os.pread(source.number, 512, members.offset))
                 if 0 < end < 512:
                     raise tarfile.ReadError("the file ends inside a header")
@@ -124,17 +134,17 @@ def _tar(path: Path, opener) -> Listing:
     return listed(path, stamp, files, folders, notes)
 
 
-def _expanded(path: Path, opener):
-    place = cache.directory()
+def _expanded(path: Path, opener: Opener) -> IO[bytes]:
+    directory = cache.directory()
     try:
-        file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 (the caller closes it)
+        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
-        raise cache.refused(place, error) from None
+        raise cache.refused(directory, error) from None
     try:
         most = max(_GROWN, _GROWTH * path.stat().st_size)
         with opener(path) as stream:
             while block := stream.read(1 << 20):
-                _write(file, block, place)
+                _write(file, block, directory)
                 if file.tell() > most:
                     raise tarfile.ReadError(f"it grows beyond {most / 1e9:.3g} GB, too much for pictures")
         file.seek(0)
@@ -144,18 +154,18 @@ def _expanded(path: Path, opener):
     return file
 
 
-def _write(file, block: bytes, place: Path) -> None:
+def _write(file: IO[bytes], block: bytes, directory: Path) -> None:
     try:
         file.write(block)
         file.flush()
     except OSError as error:
-        raise cache.refused(place, error) from None
+        raise cache.refused(directory, error) from None
 
 
 class _Headers:
-    """Hand a file to tarfile, which would take memory for whatever length a header claims."""
+    """A file for tarfile with a limit on reads: tarfile would allocate whatever length a header claims."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO | IO[bytes]) -> None:
         self.seek, self.tell, self._file = file.seek, file.tell, file
 
     def read(self, size: int) -> bytes:
@@ -165,9 +175,9 @@ class _Headers:
 
 
 class _Descriptor:
-    """Hold a file open for os.pread, which needs no lock, until its last reader is gone."""
+    """A duplicate of a file descriptor, for os.pread without a lock; closed with its last reader."""
 
-    def __init__(self, number: int):
+    def __init__(self, number: int) -> None:
         self.number = os.dup(number)
         weakref.finalize(self, os.close, self.number)
 
@@ -177,18 +187,18 @@ def _read_at(source: _Descriptor, name: str, offset: int, size: int) -> bytes:
     try:
         return os.pread(source.number, size, offset)
     except OSError as error:
-        raise PictureError(name, f"cannot be read from the tar ({error.strerror or error})") from None
+        raise ImageError(name, f"cannot be read from the tar ({error.strerror or error})") from None
 
 
 def _label(name: str) -> str | None:
-    """Clean a member's name: None for the archive's own root, and for one that climbs out with `..`."""
+    """Normalise a member's name; None for the archive's root, and for names that climb out with `..`."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return None if ".." in parts else "/".join(parts) or None
 
 
 def _check_size(name: str, size: int) -> None:
     if size > images.BYTES:
-        raise PictureError(name, f"larger than {images.BYTES // 1_000_000} MB, too much for a picture")
+        raise ImageError(name, f"larger than {images.BYTES // 1_000_000} MB, too much for a picture")
 
 
 def _notes(climbing: int, special: int) -> list[str]:

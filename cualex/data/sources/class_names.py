@@ -1,4 +1,4 @@
-"""Hold the classes of the splits together by name, and read lists of names."""
+"""Classes by name: the same in all splits, the model's, or from a list."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,39 +9,39 @@ from cualex.data.sources.listing import order
 from cualex.errors import DataError
 
 
-def own_classes(place: str, arranged: Arranged) -> list[str]:
-    """Name the classes of train in the byte order of their names, and hold the other splits to them."""
+def training_classes(path: str, arranged: Arranged) -> list[str]:
+    """Return the classes of train in byte order; raise DataError when another split has a class that train lacks."""
     if "train" not in arranged:
         have = " and ".join(f"{split}/" for split in arranged)
-        raise DataError(f"{place}: {have} but no train/; put the pictures to learn from in {place}/train/CLASS/")
+        raise DataError(f"{path}: {have} but no train/; put the pictures to learn from in {path}/train/CLASS/")
     names = sorted(arranged["train"], key=order)
     for split, groups in arranged.items():
         unknown = sorted(set(groups) - set(names), key=order)
         if unknown:
             raise DataError(
-                f"{place}: {split} has classes that train lacks: {some(unknown)}; "
+                f"{path}: {split} has classes that train lacks: {some(unknown)}; "
                 f"add pictures of them to train, or take them out of {split}"
             )
     if len(names) < 2:
-        raise DataError(f"{place}: only one class, {names[0]}; at least two are needed, each in its own folder")
+        raise DataError(f"{path}: only one class, {names[0]}; at least two are needed, each in its own folder")
     return names
 
 
-def check_known(place: str, arranged: Arranged, known: Sequence[str]) -> list[str]:
-    """Hold the class folders to a model's classes by name; return a note on the classes without a picture."""
-    found = {name for groups in arranged.values() for name in groups}
-    unknown = sorted(found - set(known), key=order)
+def check_known(path: str, arranged: Arranged, known: Sequence[str]) -> list[str]:
+    """Return a note on classes without an image; raise DataError for a class folder that the model does not know."""
+    present = {name for groups in arranged.values() for name in groups}
+    unknown = sorted(present - set(known), key=order)
     if unknown:
         raise DataError(
-            f"{place}: the model has no class {some(unknown)}; its {len(known)} classes are {some(list(known))}: "
+            f"{path}: the model has no class {some(unknown)}; its {len(known)} classes are {some(list(known))}: "
             "rename the folders, or take them out"
         )
-    missing = [name for name in known if name not in found]
+    missing = [name for name in known if name not in present]
     return [f"no pictures of the model's class {some(missing)}"] if missing else []
 
 
 def read_names(path: str | Path) -> dict[str, str]:
-    """Read a list of lines `name class`, apart by a tab or the first white space, into {name: class}.
+    """Read a list of lines `name class`, separated by a tab or the first white space: {name: class}.
 
     Raise DataError for a line of another form and for a name with two classes.
     """

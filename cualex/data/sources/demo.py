@@ -1,15 +1,15 @@
-"""Generate the built-in `demo` set: ten classes of drawn pictures, the same bytes on every machine.
+"""The built-in `demo` set: ten classes of drawn images, the same bytes on every machine.
 
 A class is a figure and an arrangement of colours: `warm-ring` is a warm ring (red to yellow) on a cool ground
-(green to violet), `cool-ring` a cool ring on a warm one. Neither colour nor form alone can name a class:
+(green to violet), `cool-ring` a cool ring on a warm one. Neither colour nor form alone determines a class:
 
-* every picture holds both kinds of colour, and all figures share one distribution of areas, so that the mean
-  colour tells at best the arrangement: two classes in ten;
-* which of figure and ground is the brighter is drawn anew for each picture, so that a grey copy tells at best
-  the figure: five classes in ten.
+* every image has both kinds of colour, and all figures have one distribution of areas, so that the mean colour tells
+  at best the arrangement: two classes in ten;
+* whether figure or ground is brighter is drawn for every image, so that a grey copy tells at best the figure: five
+  classes in ten.
 
-Place, size, direction, hue, brightness, shading, grain and the specks that lie about differ in each picture.
-A picture is a pure function of (seed, split, class, number), computed in whole numbers from Philox words.
+Position, size, direction, hue, brightness, shading, grain and specks differ from image to image.
+An image is a pure function of (seed, split, class, number), computed in integers from Philox words.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cualex.data.sources import Picture, Source, demo_shapes
+from cualex.data.sources import Image, Source, demo_shapes
 from cualex.random import philox
 
 SIZE = 96  # pixels a side
-PICTURES = {"train": 300, "val": 50}  # of each class
+IMAGES = {"train": 300, "val": 50}  # per class
 CLASSES = tuple(f"{kind}-{figure}" for figure in demo_shapes.FIGURES for kind in ("warm", "cool"))
 CHOICES = 160  # words set aside for everything but the grain
 SPECKS = 6  # small discs of either kind of colour, so that a patch of colour is not yet a figure
 
-# Red, green and blue of three colours, each less its brightness (299 red + 587 green + 114 blue) / 1000:
-# added to any brightness they give its hue, and what a grey copy shows stays as it was.
+# Red, green and blue of three colours, minus their brightness (299 red + 587 green + 114 blue) / 1000:
+# added to any brightness they give it a hue, and leave a grey copy unchanged.
 HUES = {
     "warm": ((120, -50, -55), (83, -17, -127), (33, 13, -157)),
     "cool": ((-90, 40, 30), (-49, 1, 121), (13, -27, 103)),
 }
 
-# A lattice of six by six numbers, spread over the picture by straight lines between neighbours, in 19ths.
+# A lattice of six by six numbers, spread over the image by straight lines between neighbours, in 19ths.
 LATTICE = 6
 SPREAD = np.maximum(0, 19 - np.abs(np.arange(SIZE)[:, None] - 19 * np.arange(LATTICE))).astype(np.int32)
 
@@ -46,12 +46,12 @@ ACROSS, DOWN = (demo_shapes.PIXEL * axis + demo_shapes.PIXEL // 2 for axis in np
 
 
 class Chance:
-    """Draw the whole numbers of one picture, in order, from the Philox words of its place in the set."""
+    """Random integers of one image, in order, from the Philox words of its position in the set."""
 
     def __init__(self, seed: int, split: str, label: int, number: int) -> None:
-        """Draw the words of picture `number` of class `label` of `split`."""
-        place = tuple(PICTURES).index(split) << 32 | number
-        self.words = philox.words(seed, philox.DEMO, label, place, CHOICES + SIZE * SIZE // 4)
+        """Draw the words of image `number` of class `label` of `split`."""
+        position = tuple(IMAGES).index(split) << 32 | number
+        self.words = philox.words(seed, philox.DEMO, label, position, CHOICES + SIZE * SIZE // 4)
         self.choices = iter(self.words[:CHOICES].tolist())
 
     def between(self, low: int, high: int) -> int:
@@ -70,15 +70,15 @@ class Chance:
 
 
 def tint(chance: Chance, kind: str) -> np.ndarray:
-    """Return what a colour adds to its brightness (3, 1, 1): a hue of the kind, more or less strong."""
-    place, strength = chance.between(0, 127), chance.between(40, 64)
-    first, second = HUES[kind][place // 64], HUES[kind][place // 64 + 1]
-    mixed = [(64 - place % 64) * one + place % 64 * other for one, other in zip(first, second, strict=True)]
+    """Return a random hue of a kind, to be added to brightness: int32 (3, 1, 1)."""
+    position, strength = chance.between(0, 127), chance.between(40, 64)
+    first, second = HUES[kind][position // 64], HUES[kind][position // 64 + 1]
+    mixed = [(64 - position % 64) * one + position % 64 * other for one, other in zip(first, second, strict=True)]
     return np.array([channel * strength >> 12 for channel in mixed], np.int32).reshape(3, 1, 1)
 
 
 def surface(chance: Chance, brightness: int) -> np.ndarray:
-    """Return brightness for each pixel (SIZE, SIZE): a slope across the picture and soft clouds."""
+    """Return brightness (SIZE, SIZE): a slope across the image and soft clouds."""
     slope, _ = demo_shapes.turned(ACROSS - MIDDLE, DOWN - MIDDLE, chance.between(0, 255))
     clouds = SPREAD @ chance.lattice() @ SPREAD.T  # 0 ... 19 x 19 x 255
     slope = slope * chance.between(0, 24) >> 10
@@ -87,7 +87,7 @@ def surface(chance: Chance, brightness: int) -> np.ndarray:
 
 
 def draw(chance: Chance, kind: str, figure: str) -> np.ndarray:
-    """Draw one picture: (SIZE, SIZE, 3) uint8."""
+    """Draw one image: (SIZE, SIZE, 3) uint8."""
     other = "cool" if kind == "warm" else "warm"
     dark = chance.between(60, 130)
     light = dark + chance.between(35, 80)
@@ -125,31 +125,30 @@ def bitmap(pixels: np.ndarray) -> bytes:
     """Write pixels (SIZE, SIZE, 3) as a BMP file: nothing to compress, and rows of whole words to read."""
     rows = pixels[::-1, :, ::-1].tobytes()  # the last row first; blue, green, red
     file = struct.pack("<2sIII", b"BM", 54 + len(rows), 0, 54)
-    picture = struct.pack("<IiiHHIIiiII", 40, SIZE, SIZE, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
-    return file + picture + rows
+    image = struct.pack("<IiiHHIIiiII", 40, SIZE, SIZE, 1, 24, 0, len(rows), 2835, 2835, 0, 0)
+    return file + image + rows
 
 
 def encoded(seed: int, split: str, label: int, number: int) -> bytes:
-    """Return one picture of the set as the bytes of a BMP file."""
+    """Return one image of the set as the bytes of a BMP file."""
     kind, figure = CLASSES[label].split("-")
     return bitmap(draw(Chance(seed, split, label, number), kind, figure))
 
 
 def source(seed: int = 0) -> Source:
-    """Describe the demo set; a picture is drawn when it is read, in less than a millisecond.
+    """Return the demo set; an image is drawn when it is read, in less than a millisecond.
 
-    The identity is the digest of one picture of each class, so that an old pack is not taken for the new set
-    when the drawing changes.
+    The identity is the digest of one image a class, so that packs are rebuilt when the drawing changes.
     """
-    splits = {split: tuple(listed(seed, split, count)) for split, count in PICTURES.items()}
+    splits = {split: tuple(listed(seed, split, count)) for split, count in IMAGES.items()}
     samples = b"".join(encoded(seed, "train", label, 0) for label in range(len(CLASSES)))
-    identity = hashlib.sha256(repr((seed, PICTURES)).encode() + samples).hexdigest()
+    identity = hashlib.sha256(repr((seed, IMAGES)).encode() + samples).hexdigest()
     return Source("demo", identity, CLASSES, splits, ("demo is drawn by cualex: no photographs",))
 
 
-def listed(seed: int, split: str, count: int) -> Iterator[Picture]:
-    """List `count` pictures of each class of a split, class by class."""
+def listed(seed: int, split: str, count: int) -> Iterator[Image]:
+    """Yield `count` images a class of a split, class by class."""
     for label, name in enumerate(CLASSES):
         for number in range(count):
             read = functools.partial(encoded, seed, split, label, number)
-            yield Picture(f"{split}/{name}/{number:04}.bmp", label, read)
+            yield Image(f"{split}/{name}/{number:04}.bmp", label, read)

@@ -1,8 +1,7 @@
-"""Draw the five figures of the demo set: how far each pixel lies outside a figure, in whole numbers.
+"""The five figures of the demo set as signed distances of the pixels, in integers.
 
-Lengths are counted in sixteenths of a pixel and areas in their squares, all of them int32, so that every
-machine and every NumPy gives the same pixels. A distance is negative inside the figure, and near the
-true one at its edge, which is softened over one pixel.
+Lengths are in sixteenths of a pixel, areas in their squares, all int32, so that every machine and every NumPy gives the
+same pixels. A distance is negative inside the figure, and accurate at its edge, which is antialiased over one pixel.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def disc(across: np.ndarray, down: np.ndarray, area: int) -> np.ndarray:
 
 
 def ring(across: np.ndarray, down: np.ndarray, area: int) -> np.ndarray:
-    """Return the distance to a ring whose hole has half of its radius: area = pi r^2 (1 - 1/4)."""
+    """Return the distance to a ring with a hole of half the radius: area = pi r^2 (1 - 1/4)."""
     radius = math.isqrt(area * 1000 // 2356)
     hole = radius // 2
     square = across * across + down * down
@@ -70,5 +69,5 @@ FIGURES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
 
 
 def coverage(distance: np.ndarray) -> np.ndarray:
-    """Return how much of each pixel a figure covers, in sixteenths: 16 inside, 0 outside."""
+    """Return the coverage of the pixels by a figure, in sixteenths: 16 inside, 0 outside."""
     return np.clip(PIXEL // 2 - distance, 0, PIXEL)

@@ -1,11 +1,11 @@
-"""Find the pictures of a data set, their classes, and what they are for: training, validation or the test.
+"""Find the images of a data set, their classes and splits.
 
     DATA/train/CLASS/*.jpg      with val/CLASS/ (or valid/, validation/) and test/CLASS/, or without
     DATA/CLASS/*.jpg            all of it train
     DATA/val/*.jpg              flat, with a list of lines `name class`, as ImageNet's
 
-The same inside a .zip or a .tar, or the built-in `demo`. Where there is no val/, a part of train becomes val, and test/
-is left alone. Nothing is decoded here; pack.py does that.
+The same inside a .zip or a .tar, or the built-in `demo`. Without val/, a part of train becomes val, and test/ is left
+alone. Nothing is decoded here; pack.py does that.
 """
 
 import hashlib
@@ -21,9 +21,8 @@ from cualex.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture: its name inside the set, the index of its class, and a call that gives the file's
-    bytes."""
+class Image:
+    """One image: its name inside the set, the index of its class, and a function that reads the file's bytes."""
 
     name: str
     label: int
@@ -32,31 +31,31 @@ class Picture:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: where it is, a digest that changes with it, its classes and its splits.
+    """A data set: its path, a digest that changes with it, its classes and its splits.
 
-    splits: "train", "val" and "test", those that there are. notes: what a user should know, a sentence each.
-    val: what validates, a key of hold_out.VALIDATING.
+    splits: "train", "val" and "test", as far as they exist.  notes: sentences for the user.
+    val: which split validates, a key of hold_out.VALIDATING.
     """
 
     name: str
     identity: str
     classes: tuple[str, ...]
-    splits: dict[str, tuple[Picture, ...]]
+    splits: dict[str, tuple[Image, ...]]
     notes: tuple[str, ...]
     val: str = "held-out"
 
     @property
     def validation(self) -> str | None:
-        """Name the split that judges a training, or return None where there is none."""
+        """The validation split, or None where there is none."""
         return next((split for split in hold_out.VALIDATING[self.val] if split in self.splits), None)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set as it lies there, whatever is wrong with its folders.
+    """A data set as found, even if it cannot be used.
 
-    source: the set; where it is refused, its classes are those of all splits together.  left_out: what is no part
-    of it; the notes of `source` say it too.  refusal: why the set cannot be used as it is, or None.
+    source: the set; where it is refused, its classes are those of all splits together.  left_out: files and folders
+    that are no part of it, also in the notes of `source`.  refusal: why the set cannot be used, or None.
     """
 
     source: Source
@@ -76,27 +75,27 @@ def find(
 ) -> Source:
     """Find a data set: "demo", a folder, a .zip or a .tar (plain, .gz, .bz2 or .xz).
 
-    val: what validates a training. "held-out": val/, and where there is none a part of train. "test": test/.
-    "val-or-test", which cualex 0.1 had: val/, else test/, else a part of train.
-    val_split: the share of each class of train that is held out for it; 0 for none.
-        Which images is decided by `seed` and each image's own name, so an image that is added or removed moves no
-        other. A class of two images or more is in both splits, one image stays in train: this alone may move another
-        image, one of the same class, and only where all of that class lie on one side (hold_out.py has the proof that
-        it must, and how rarely: at 20 %, one new image in 360 of a class of 20).
-    split_rule: the rule by which it is decided, of those in hold_out.py; a run goes on with its own.
-    names: a file with a line `name class` for each picture that lies in no class folder.
-    classes: a trained model's classes. Labels then are places in this list, whatever the folders' order.
+    val: the validation split. "held-out": val/, or without it a part of train. "test": test/. "val-or-test", of cualex
+    0.1: val/, else test/, else a part of train.
+    val_split: the fraction of train that is held out, class by class; 0 for none.
+        An image is held out by `seed` and its name, so adding or removing an image moves no other. A class of two
+        images or more is in both splits, one image stays in train: this alone may move another image, one of the same
+        class, and only where all of that class lie on one side (hold_out.py has the proof that it must, and how
+        rarely: at 20 %, one new image in 360 of a class of 20).
+    split_rule: the rule that holds images out, one of hold_out.py; a resumed run keeps its rule.
+    names: a file with a line `name class` for every image that lies in no class folder.
+    classes: a trained model's classes. Labels then are indices into this list, whatever the folders' order.
 
-    Classes are the folders with pictures, in the byte order of their names. Hidden files and folders, files
-    that are no pictures by their ending, and class folders without any picture are left out and noted.
+    Classes are the folders with images, in the byte order of their names. Hidden files and folders, files without the
+    suffix of an image, and class folders without images are left out and noted.
 
-    Raise DataError when there is no picture, no class folder or only one class, when val or test hold a class
-    that train lacks, when test/ is to validate and is not there, or when a folder is none of `classes`.
+    Raise DataError when there is no image, no class folder or only one class, when val or test have a class that train
+    lacks, when test/ shall validate and does not exist, or when a folder is not among `classes`.
     """
-    found = survey(data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed)
-    if found.refusal is not None:
-        raise DataError(found.refusal)
-    return found.source
+    seen = survey(data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed)
+    if seen.refusal is not None:
+        raise DataError(seen.refusal)
+    return seen.source
 
 
 def survey(
@@ -109,7 +108,7 @@ def survey(
     classes: list[str] | tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> Survey:
-    """Find a data set as `find` does, but return it where its splits do not fit together, with the reason."""
+    """Find a data set as `find` does, but return it with the reason where its splits do not fit together."""
     if not 0 <= val_split < 1:
         raise UsageError(f"validation share {val_split:g}: expected 0 or more, and less than 1")
     if val not in hold_out.VALIDATING:
@@ -119,9 +118,9 @@ def survey(
 
         source = replace(demo.source(seed), val=val)
         return Survey(source, (), _lacking(source))
-    found = _listing(data)
-    arranged, roots, left_out = layout.arrange(found, class_names.read_names(names) if names else None)
-    notes = [*found.notes, *(left.text for left in left_out)]
+    listing = _listing(data)
+    arranged, roots, left_out = layout.arrange(listing, class_names.read_names(names) if names else None)
+    notes = [*listing.notes, *(left.text for left in left_out)]
     validated = set(hold_out.VALIDATING[val]) & set(arranged)
     if val_split and val != "test" and not validated and "train" in arranged:
         arranged, taken = hold_out.divide(arranged, roots["train"], val_split, seed, split_rule)
@@ -130,26 +129,26 @@ def survey(
     refusal = None
     try:
         if classes is None:
-            classes = class_names.own_classes(found.place, arranged)
+            classes = class_names.training_classes(listing.path, arranged)
         else:
-            notes += class_names.check_known(found.place, arranged, classes)
+            notes += class_names.check_known(listing.path, arranged, classes)
     except DataError as error:
         refusal = str(error)
         classes = sorted({name for groups in arranged.values() for name in groups}, key=order)
     index = {name: label for label, name in enumerate(classes)}
-    digest = hashlib.sha256(repr((found.stamp, *classes)).encode())
+    digest = hashlib.sha256(repr((listing.stamp, *classes)).encode())
     splits = {}
     for split, groups in arranged.items():
         files = [(file, index[name]) for name in sorted(groups, key=order) for file in groups[name]]
         for file, label in files:
             digest.update(repr((split, file.name, file.stamp, label)).encode())
-        splits[split] = tuple(Picture(file.name, label, file.read) for file, label in files)
-    source = Source(found.place, digest.hexdigest(), tuple(classes), splits, tuple(notes), val)
+        splits[split] = tuple(Image(file.name, label, file.read) for file, label in files)
+    source = Source(listing.path, digest.hexdigest(), tuple(classes), splits, tuple(notes), val)
     return Survey(source, tuple(left_out), refusal or _lacking(source))
 
 
 def _held_out(arranged: layout.Arranged, taken: int, share: float) -> str:
-    """Say what of train validates, and that the test images do not."""
+    """Return the note on the part of train that validates, and on the test images, which do not."""
     total = taken + sum(len(files) for files in arranged["train"].values())
     note = f"val is held out from train: {taken:,} of {total:,} images (--val-split {share:g})"
     if "test" in arranged:
@@ -158,7 +157,7 @@ def _held_out(arranged: layout.Arranged, taken: int, share: float) -> str:
 
 
 def _lacking(source: Source) -> str | None:
-    """Say that the test images are to validate, and that there are none."""
+    """Return the refusal of a set whose test images shall validate and that has none."""
     if source.val == "test" and source.validation is None:
         return f"{source.name}: no test/ to validate with; leave --val test out, or put images in test/CLASS/"
     return None

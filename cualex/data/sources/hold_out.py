@@ -1,6 +1,6 @@
-"""Hold images of train out for validation, by rules that have a name.
+"""Hold images of train out for validation, by named rules.
 
-A run writes its rule into args.json, so its images stay where they were when new runs get another rule.
+A run records its rule in args.json, so that its images stay in their split when new runs get another rule.
 
 `hash-threshold-1`: an image is in val when the first 64 bits of SHA-256(seed, name), read as a fraction of 2**64, are
 below the share. The name is the path below the folder of the classes, in Unicode's form NFC: a folder, its archive, and
@@ -43,42 +43,43 @@ from cualex.errors import UsageError
 
 RULE, FIRST_RULE = "hash-threshold-1", "hash-rank-0"  # of new runs, and of those of cualex 0.1
 
-# Which split validates a training: the first of these that a set has; where it has none, a part of train, but for
-# "test", which must be there.
+# The validation split: the first of these that a set has; without any a part of train, except for "test", which must
+# exist.
 VALIDATING = {"held-out": ("val",), "test": ("test",), "val-or-test": ("val", "test")}
 FIRST_VALIDATING = "val-or-test"  # of cualex 0.1
 
 
 def of_run(arguments: dict) -> dict:
-    """Return how a run divided its set, as sources.find takes it; runs of cualex 0.1 recorded the share alone."""
+    """Return a run's arguments of sources.find that divide the set; runs of cualex 0.1 recorded val_split alone."""
     before = {"val_split": 0.2, "split_rule": FIRST_RULE, "val": FIRST_VALIDATING}
     return {name: arguments.get(name, default) for name, default in before.items()}
 
 
 def divide(arranged: Arranged, roots: Sequence[str], share: float, seed: int, rule: str) -> tuple[Arranged, int]:
-    """Take a share of each class of train for val: all splits, and how many images were taken.
+    """Move a fraction of every class of train to val: return all splits, and the number of images moved.
 
-    roots: the folders of train, the names below which count.
+    roots: the folders of train; only the part of a name below them counts.
 
-    Raise UsageError for a rule that is not known here.
+    Raise UsageError for an unknown rule.
     """
     if rule not in _RULES:
         raise UsageError(
             f"split rule {rule!r}: expected {' or '.join(_RULES)}. Use the cualex that knows it, or start a new run."
         )
-    train, val = {}, {}
+    train: dict[str, list[File]] = {}
+    val: dict[str, list[File]] = {}
     for name, files in arranged["train"].items():
         taken = {file.name for file in _RULES[rule](files, roots, share, seed)}
         train[name] = [file for file in files if file.name not in taken]
         if taken:
             val[name] = [file for file in files if file.name in taken]
-    taken = sum(len(files) for files in val.values())
     others = {split: groups for split, groups in arranged.items() if split != "train"}
-    return ({"train": train, "val": val, **others} if val else arranged), taken
+    divided = {"train": train, "val": val, **others} if val else arranged
+    return divided, sum(len(files) for files in val.values())
 
 
 def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: int) -> list[File]:
-    """Take the images whose hash is below the share, of two images or more at least one, but never all."""
+    """Return the images whose hash is below the share: of two images or more at least one, but never all."""
     below = share * 2**64  # exact: only the exponent changes
     hashes = {file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files}
     # Two spellings of one name have one hash and stay in the order of their bytes.
@@ -87,7 +88,7 @@ def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: i
 
 
 def _by_rank(files: list[File], _: Sequence[str], share: float, seed: int) -> list[File]:
-    """Take the whole number of images nearest to the share, those with the smallest hashes."""
+    """Return the images with the smallest hashes, as many as the share rounds to."""
     ranked = sorted(files, key=lambda file: _sha256(seed, file.name))
     return ranked[: _in_both(math.floor(share * len(files) + 0.5), len(files))]
 
@@ -96,7 +97,7 @@ _RULES = {RULE: _by_threshold, FIRST_RULE: _by_rank}
 
 
 def _in_both(count: int, total: int) -> int:
-    """Move a count for val so that each split has an image where there are two or more; one image stays in train."""
+    """Clip the count for val so that both splits have an image where there are two or more; one stays in train."""
     return min(total - 1, max(1, count))
 
 
@@ -105,6 +106,6 @@ def _sha256(seed: int, name: str) -> bytes:
 
 
 def _inside(name: str, roots: Sequence[str]) -> str:
-    """Return an image's name below the folder of the classes, in the form that all systems' spellings share."""
+    """Return an image's name below the folder of the classes, in Unicode's form NFC."""
     root = next(root for root in roots if name.startswith(root))
     return unicodedata.normalize("NFC", name[len(root) :])

@@ -1,4 +1,4 @@
-"""Read splits and classes from the way files lie in folders."""
+"""Splits and classes from the names of folders."""
 
 import os
 import unicodedata
@@ -19,7 +19,7 @@ Arranged = dict[str, dict[str, list[File]]]
 class LeftOut:
     """Files or folders that are no part of the set, for one reason.
 
-    kind: "hidden", "stray" (no picture by its ending), "outside" (a picture in no split or class) or "empty"
+    kind: "hidden", "stray" (without the suffix of an image), "outside" (an image in no split or class) or "empty"
     (a class folder).  names: all of them, as in the listing.  text: a sentence that names a few.
     """
 
@@ -28,28 +28,28 @@ class LeftOut:
     text: str
 
 
-def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
-    """Sort the pictures of a listing into splits and classes: return them, the folders of each split, what is left out.
+def arrange(listing: Listing, names: dict[str, str] | None) -> tuple[Arranged, dict[str, list[str]], list[LeftOut]]:
+    """Sort the images of a listing into splits and classes: return those, the splits' folders, what is left out.
 
-    A single folder around everything, as archives have it, is stepped into. `train`, `val` and `test` at the top
-    are splits when they hold class folders, when they are all there is, or when `names` gives the classes of the
-    pictures in them; else they are classes like others: a set of boats, planes and trains has a class `train`.
+    A single folder around everything, common in archives, is entered. `train`, `val` and `test` at the top are splits
+    when they have class folders, when there is nothing else, or when `names` gives the classes of the images in them;
+    otherwise they are classes like others: a set of boats, planes and trains has a class `train`.
 
-    names: {picture: class} for pictures that lie in no class folder.
+    names: {image: class} for images that lie in no class folder.
 
-    Raise DataError when there is no picture, or pictures without a class.
+    Raise DataError when there is no image, or images without a class.
     """
-    pictures, left_out = _pictures(found)
-    top = _top(pictures)
-    inside = _by_first(pictures, top)
+    images, left_out = _images(listing)
+    top = _top(images)
+    inside = _by_first(images, top)
     splits = {name: SPLITS[name.lower()] for name in inside if name.lower() in SPLITS}
     nested = any(_deep(file, f"{top}{name}/") for name in splits for file in inside[name])
     if splits and (nested or names is not None or len(splits) == len(inside)):
         others = {name or "pictures in no folder": inside[name] for name in inside if name not in splits}
         if others:
-            files = tuple(file.name for files in others.values() for file in files)
-            left_out.append(LeftOut("outside", files, f"left out beside the splits: {some(list(others))}"))
-        roots = {split: [] for split in SPLITS.values() if split in splits.values()}
+            outside = tuple(file.name for files in others.values() for file in files)
+            left_out.append(LeftOut("outside", outside, f"left out beside the splits: {some(list(others))}"))
+        roots: dict[str, list[str]] = {split: [] for split in SPLITS.values() if split in splits.values()}
         for name, split in splits.items():
             roots[split].append(f"{top}{name}/")
     else:
@@ -57,21 +57,21 @@ def arrange(found: Listing, names: dict[str, str] | None) -> tuple[Arranged, dic
     arranged: Arranged = {split: {} for split in roots}
     for split, folders in roots.items():
         for root in folders:
-            for name, files in _classes(found, root, pictures, names, left_out).items():
-                # macOS writes é as two letters, others as one: the same class.
+            for name, files in _classes(listing, root, images, names, left_out).items():
+                # macOS spells é as two code points, others as one: the same class.
                 arranged[split].setdefault(unicodedata.normalize("NFC", name), []).extend(files)
     return arranged, roots, left_out
 
 
 def some(names: list[str]) -> str:
-    """Name up to five, and count the others."""
+    """List up to five names, and the number of the others."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _pictures(found: Listing) -> tuple[list[File], list[LeftOut]]:
-    """Keep what is a picture by its ending and not hidden; note the rest."""
+def _images(listing: Listing) -> tuple[list[File], list[LeftOut]]:
+    """Return the files with the suffix of an image that are not hidden, and what is left out."""
     kept, hidden, stray = [], {}, {}
-    for file in found.files:
+    for file in listing.files:
         parts = file.name.split("/")
         depth = next((depth for depth, part in enumerate(parts) if _hidden(part)), None)
         ending = os.path.splitext(file.name)[1].lower()
@@ -85,8 +85,8 @@ def _pictures(found: Listing) -> tuple[list[File], list[LeftOut]]:
     rest = ", ".join(f"{count} {ending}" for ending, count in endings)
     if not kept:
         raise DataError(
-            f"{found.place}: no pictures inside (found: {rest or 'no files'}); expected .jpg, .png, .webp, .bmp, "
-            f".gif, .tif or .ppm files in a folder for each class, as {_example(found.place)}"
+            f"{listing.path}: no pictures inside (found: {rest or 'no files'}); expected .jpg, .png, .webp, .bmp, "
+            f".gif, .tif or .ppm files in a folder for each class, as {_example(listing.path)}"
         )
     left_out = []
     if hidden:
@@ -102,15 +102,15 @@ def _hidden(part: str) -> bool:
 
 
 def _deep(file: File, root: str) -> bool:
-    """Tell whether a file lies in a folder below `root`, not in `root` itself."""
+    """Return whether a file lies in a folder below `root`, not in `root` itself."""
     return "/" in file.name[len(root) :]
 
 
-def _top(pictures: list[File]) -> str:
-    """Step into single folders that hold folders: "", or a prefix that ends in "/"."""
+def _top(images: list[File]) -> str:
+    """Return the folder inside all single folders around the set: "", or a prefix that ends in "/"."""
     top = ""
     while True:
-        inside = _by_first(pictures, top)
+        inside = _by_first(images, top)
         name = next(iter(inside))
         step = f"{top}{name}/"
         if len(inside) > 1 or name.lower() in ("", *SPLITS) or not any(_deep(file, step) for file in inside[name]):
@@ -118,10 +118,10 @@ def _top(pictures: list[File]) -> str:
         top = step
 
 
-def _by_first(pictures: list[File], root: str) -> dict[str, list[File]]:
+def _by_first(images: list[File], root: str) -> dict[str, list[File]]:
     """Group the files below `root` by the first folder; those that lie in `root` itself by ""."""
     groups: dict[str, list[File]] = {}
-    for file in pictures:
+    for file in images:
         if file.name.startswith(root):
             first, slash, _ = file.name[len(root) :].partition("/")
             groups.setdefault(first if slash else "", []).append(file)
@@ -129,18 +129,18 @@ def _by_first(pictures: list[File], root: str) -> dict[str, list[File]]:
 
 
 def _classes(
-    found: Listing, root: str, pictures: list[File], names: dict[str, str] | None, left_out: list[LeftOut]
+    listing: Listing, root: str, images: list[File], names: dict[str, str] | None, left_out: list[LeftOut]
 ) -> dict[str, list[File]]:
-    """Group the pictures below `root` by class folder, or by the list when they lie in none."""
-    groups = _by_first(pictures, root)
+    """Group the images below `root` by class folder, or by `names` when they lie in none."""
+    groups = _by_first(images, root)
     loose = groups.pop("", [])
-    where = f"{found.place}/{root}".rstrip("/")
+    where = f"{listing.path}/{root}".rstrip("/")
     if not groups:
         return _listed_classes(where, root, loose, names)
     if loose:
         outside = [file.name for file in loose]
         left_out.append(LeftOut("outside", tuple(outside), f"left out, in no class folder: {some(outside)}"))
-    below = [folder[len(root) :] for folder in found.folders if folder.startswith(root)]
+    below = [folder[len(root) :] for folder in listing.folders if folder.startswith(root)]
     empty = [root + name for name in below if "/" not in name and name not in groups and not _hidden(name)]
     if empty:
         left_out.append(LeftOut("empty", tuple(empty), f"left out, no pictures inside: {some(empty)}"))
@@ -166,5 +166,5 @@ def _listed_classes(where: str, root: str, files: list[File], names: dict[str, s
     return groups
 
 
-def _example(place: str) -> str:
-    return f"{place}/cats/1.jpg and {place}/dogs/2.jpg"
+def _example(path: str) -> str:
+    return f"{path}/cats/1.jpg and {path}/dogs/2.jpg"

@@ -1,4 +1,4 @@
-"""List the files of a folder, each with what tells a changed file from an old one."""
+"""List the files of a folder, with stamps that change when the files do."""
 
 import functools
 import os
@@ -12,10 +12,9 @@ from cualex.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: its name inside ("/" between the parts), its stamp, and a call that gives its bytes.
+    """One file: its name inside ("/" between the parts), its stamp, and a function that reads its bytes.
 
-    The stamp (size and date, or a checksum) changes when the file does. `read` raises PictureError and may be
-    called by any number of threads at once.
+    The stamp (size and date, or a checksum) changes when the file does. `read` raises ImageError and is thread-safe.
     """
 
     name: str
@@ -25,9 +24,9 @@ class File:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder or an archive holds, in the byte order of the names; empty folders are there too."""
+    """Files and folders, empty ones too, of a folder or an archive, in the byte order of their names."""
 
-    place: str
+    path: str
     stamp: str
     files: tuple[File, ...]
     folders: tuple[str, ...]
@@ -35,38 +34,40 @@ class Listing:
 
 
 def order(name: str) -> bytes:
-    """Order names by their bytes: the same in every country, and defined for names that are no UTF-8."""
+    """Return the sort key of a name, its bytes: the same in every locale, and defined for names that are not UTF-8."""
     return name.encode("utf-8", "surrogateescape")
 
 
-def listed(place: Path, stamp: str, files: list[File], folders: set[str], notes: list[str]) -> Listing:
-    """Put the files in order; of two with one name the later counts, as when an archive is unpacked."""
+def listed(path: Path, stamp: str, files: list[File], folders: set[str], notes: list[str]) -> Listing:
+    """Return a Listing of the files in order; of two with one name the later counts, as when an archive is unpacked."""
     latest = {file.name: file for file in files}
     if len(latest) < len(files):
         notes = [*notes, f"{len(files) - len(latest)} files are there twice: the later one of each counts"]
     for name in {name.rpartition("/")[0] for name in latest} - {""}:
         folders.update([*parents(name), name])
     ordered = tuple(latest[name] for name in sorted(latest, key=order))
-    return Listing(str(place), stamp, ordered, tuple(sorted(folders, key=order)), tuple(notes))
+    return Listing(str(path), stamp, ordered, tuple(sorted(folders, key=order)), tuple(notes))
 
 
 def parents(name: str) -> list[str]:
-    """Name the folders above: "a/b/c.jpg" lies in "a" and "a/b"."""
+    """Return the folders above a name: "a" and "a/b" for "a/b/c.jpg"."""
     return [name[:end] for end, letter in enumerate(name) if letter == "/"]
 
 
 def folder(root: Path) -> Listing:
-    """List a folder and all below it, through symbolic links as well, but not in circles.
+    """List a folder recursively, following symbolic links, but not in circles.
 
     Raise DataError when a folder cannot be read.
     """
-    files, folders, notes = [], set(), []
-    waiting = [("", frozenset())]
+    files: list[File] = []
+    folders: set[str] = set()
+    notes: list[str] = []
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while waiting:
         inside, above = waiting.pop()
         try:
             status = os.stat(root / inside)
-            found = list(os.scandir(root / inside))
+            entries = list(os.scandir(root / inside))
         except OSError as error:
             raise DataError(f"{root / inside}: cannot be read ({error.strerror or error})") from None
         identity = (status.st_dev, status.st_ino)
@@ -74,7 +75,7 @@ def folder(root: Path) -> Listing:
             notes.append(f"{inside} links to a folder above itself and is left out")
             continue
         folders.add(inside)
-        for entry in found:
+        for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
             if entry.is_dir():
                 waiting.append((name, above | {identity}))
@@ -83,7 +84,7 @@ def folder(root: Path) -> Listing:
     return listed(root, "", files, folders - {""}, notes)
 
 
-def _stamp(entry: os.DirEntry) -> str:
+def _stamp(entry: os.DirEntry[str]) -> str:
     try:
         status = entry.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Caffe's files: a trained network (`.caffemodel`), and a mean picture (`.binaryproto`).
+"""Caffe's files: a trained network (`.caffemodel`), and a mean image (`.binaryproto`).
 
     NetParameter       layers = 2 (of 2014 and before), layer = 100
     V1LayerParameter   bottom = 2, top = 3, name = 4, type = 5 (a number), blobs = 6
@@ -12,12 +12,11 @@ import math
 
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents
-from cualex.formats.reading.found import Found
-from cualex.formats.reading.protobuf import Message, only
-from cualex.formats.reading.tensors import Tensor, apart, said
+from cualex.formats.reading.protobuf import Field, Message, only
+from cualex.formats.reading.tensors import Tensor, TensorFile, apart, short
 
 OLD, NEW = 2, 100
-# By which field a network lists its layers: the fields of name, type and blobs in a layer.
+# Field of the list of layers -> fields of name, type and blobs in a layer.
 LAYOUTS = {OLD: (4, 5, 6), NEW: (1, 2, 7)}
 # The old numbers of the types that have blobs, or that tell AlexNet from the reference network.
 TYPES = {
@@ -30,24 +29,24 @@ TYPES = {
     20: "Softmax",
 }
 LONGEST = 10  # blobs in a layer
-# Where a layer's numbers are, in the old layout and in the new: of a convolution, and of LRN.
+# Fields of the hyperparameters in the old and the new layout.
 CONVOLUTION, LRN = (10, 106), (18, 118)
 
 
-def read(contents: Contents) -> Found:
+def read(contents: Contents) -> TensorFile:
     """Describe the tensors of a trained network."""
     network, layers, tensors, numbers = Message(contents), [], {}, []
     listed = network.all(OLD, NEW)
     if len({field.number for field in listed}) > 1:
         raise WeightsError("its layers are listed in the old and in the new way. Save it with one Caffe.")
-    for place in listed:
-        message, (name, kind, blobs) = network.message(place), LAYOUTS[place.number]
-        convolution, lrn = (each[place.number == NEW] for each in (CONVOLUTION, LRN))
+    for entry in listed:
+        message, (name, kind, blobs) = network.message(entry), LAYOUTS[entry.number]
+        convolution, lrn = (each[entry.number == NEW] for each in (CONVOLUTION, LRN))
         fields = message.all(name, kind, blobs, convolution, lrn)
         named = only([field for field in fields if field.number == name], "a layer's name")
         typed = only([field for field in fields if field.number == kind], "a layer's type")
         called = message.text(named) if named else ""
-        number = typed.value if typed and place.number == OLD else None
+        number = typed.value if typed and entry.number == OLD else None
         layers.append((called, TYPES.get(number, "") if number is not None else message.text(typed) if typed else ""))
         for field in fields:
             if field.number == convolution and layers[-1][1] == "Convolution":
@@ -56,23 +55,23 @@ def read(contents: Contents) -> Found:
                 numbers.append(("lrn", called, _normalisation(message.message(field))))
         held = [field for field in fields if field.number == blobs]
         if len(held) > LONGEST:
-            raise WeightsError(f"{said(called)} has {len(held)} blobs. Copy it again.")
+            raise WeightsError(f"{short(called)} has {len(held)} blobs. Copy it again.")
         for index, field in enumerate(held):
             full = f"{called}.{index}"
             if full in tensors:
-                raise WeightsError(f"{said(called)} is there twice. Copy it again.")
+                raise WeightsError(f"{short(called)} is there twice. Copy it again.")
             tensors[full] = blob(message.message(field), full)
     year = "of 2014 or before" if listed and listed[0].number == OLD else "of 2015 or later"
-    return Found("caffe", f"a caffemodel in the layout {year}", apart(tensors), layers, numbers)
+    return TensorFile("caffe", f"a caffemodel in the layout {year}", apart(tensors), layers, numbers)
 
 
 def _convolution(message: Message) -> dict:
     """Return padding, groups and stride."""
-    said = {"pad": (3, 0), "groups": (5, 1), "stride": (6, 1)}
+    short = {"pad": (3, 0), "groups": (5, 1), "stride": (6, 1)}
     fields = message.all(3, 5, 6)
     return {
         key: ([n for f in fields if f.number == number for n in message.integers(f, 2)] or [usual])[0]
-        for key, (number, usual) in said.items()
+        for key, (number, usual) in short.items()
     }
 
 
@@ -85,26 +84,27 @@ def _normalisation(message: Message) -> dict:
 
 
 def blob(message: Message, name: str) -> Tensor:
-    """Describe a tensor; where the old layout says four lengths, they are kept as they are."""
-    fields = {number: [] for number in (1, 2, 3, 4, 5, 7, 8)}
+    """Describe a tensor; the four lengths of the old layout are kept."""
+    fields: dict[int, list[Field]] = {number: [] for number in (1, 2, 3, 4, 5, 7, 8)}
     for field in message.all(*fields):
         fields[field.number].append(field)
-    data, double, shape = (only(fields[number], f"the data of {said(name)}") for number in (5, 8, 7))
-    if bool(data) == bool(double):
-        raise WeightsError(f"{said(name)} has no numbers of one kind. Copy it again.")
+    data, double, shape = (only(fields[number], f"the data of {short(name)}") for number in (5, 8, 7))
+    numbers = data or double
+    if numbers is None or (data and double):
+        raise WeightsError(f"{short(name)} has no numbers of one kind. Copy it again.")
     if shape:
         inner = message.message(shape)
         lengths = [length for field in inner.all(1) for length in inner.integers(field)]
     else:
-        old = [only(fields[number], f"a length of {said(name)}") for number in (1, 2, 3, 4)]
+        old = [only(fields[number], f"a length of {short(name)}") for number in (1, 2, 3, 4)]
         lengths = [field.value if field else 1 for field in old]
     kind = "<f4" if data else "<f8"
-    return message.tensor(data or double, name, lengths, kind)
+    return message.tensor(numbers, name, lengths, kind)
 
 
 def read_mean(contents: Contents) -> Tensor:
-    """Describe the one blob of a mean picture: (channels, rows, columns)."""
+    """Describe the one blob of a mean image: (channels, rows, columns)."""
     tensor = blob(Message(contents), "the mean picture")
     if len(tensor.shape) != 4 or tensor.shape[0] != 1 or math.prod(tensor.shape) == 0:
-        raise WeightsError(f"the mean picture is {said(tensor.shape)}, expected 1x3xrowsxcolumns.")
+        raise WeightsError(f"the mean picture is {short(tensor.shape)}, expected 1x3xrowsxcolumns.")
     return tensor

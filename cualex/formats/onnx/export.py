@@ -1,7 +1,7 @@
 """Write a network as ONNX: opset 13 in IR version 7, which every runtime since 2020 reads.
 
-What becomes of a picture's file before the graph (shorter side, middle square, crop) stands in the metadata, with
-the class names; the mean and the scale are in the graph, so that it takes RGB from 0 to 255.
+The preprocessing of an image file before the graph (shorter side, centre square, crop) is in the metadata, with the
+class names; mean and scale are in the graph, so that it takes RGB from 0 to 255.
 """
 
 import json
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex.formats.names import CLASSES, NETWORK
+from cualex.formats.conventions import CLASSES, NETWORK
 from cualex.formats.onnx import read
-from cualex.formats.onnx.graph import INPUT, OUTPUT, Graph
-from cualex.formats.reading.protobuf_writer import Pieces, field, message, packed, write
+from cualex.formats.onnx.graph import INPUT, OUTPUT, Attribute, Graph
+from cualex.formats.reading.protobuf import Pieces, field, message, packed, write
 from cualex.system import files
 from cualex.weights import Weights
 
@@ -22,22 +22,22 @@ ONE_FLOAT, ONE_INTEGER, MANY_INTEGERS = 1, 2, 7  # the types of an attribute
 
 
 def save(path: str | Path, weights: Weights) -> list[Path]:
-    """Write a model, whole or not at all; return the files."""
+    """Write a model, whole or not at all; return the paths."""
     pieces = _model(weights)
     files.replace(path, lambda part: write(part, pieces))
     return [Path(path)]
 
 
 def _model(weights: Weights) -> Pieces:
-    """Write ModelProto: version, producer, graph, opset, metadata."""
+    """Encode ModelProto: version, producer, graph, opset, metadata."""
     network = weights.network
     graph = Graph(network, weights.tensors, weights.mean)
-    picture = _value(INPUT, (3, network.crop, network.crop))
+    image = _value(INPUT, (3, network.crop, network.crop))
     made = message(
         *(field(1, _node(*node)) for node in graph.nodes),
         field(2, network.name),
         *(field(5, _tensor(name, values)) for name, values in graph.initializers.items()),
-        field(11, picture),
+        field(11, image),
         field(12, _value(OUTPUT, (network.classes,))),
     )
     notes = {
@@ -56,8 +56,8 @@ def _model(weights: Weights) -> Pieces:
     )
 
 
-def _node(kind: str, inputs: list[str], outputs: list[str], attributes: dict) -> Pieces:
-    """Write NodeProto: inputs, outputs, name, type, attributes."""
+def _node(kind: str, inputs: list[str], outputs: list[str], attributes: dict[str, Attribute]) -> Pieces:
+    """Encode NodeProto: inputs, outputs, name, type, attributes."""
     return message(
         *(field(1, name) for name in inputs),
         *(field(2, name) for name in outputs),
@@ -67,8 +67,8 @@ def _node(kind: str, inputs: list[str], outputs: list[str], attributes: dict) ->
     )
 
 
-def _attribute(name: str, value: int | float | list[int]) -> Pieces:
-    """Write AttributeProto: name, value, type."""
+def _attribute(name: str, value: Attribute) -> Pieces:
+    """Encode AttributeProto: name, value, type."""
     if isinstance(value, list):
         return message(field(1, name), *(field(8, each) for each in value), field(20, MANY_INTEGERS))
     number, kind = (2, ONE_FLOAT) if isinstance(value, float) else (3, ONE_INTEGER)
@@ -76,13 +76,13 @@ def _attribute(name: str, value: int | float | list[int]) -> Pieces:
 
 
 def _tensor(name: str, values: np.ndarray) -> Pieces:
-    """Write TensorProto: lengths, type, name, numbers as bytes."""
+    """Encode TensorProto: lengths, type, name, numbers as bytes."""
     kind = INTEGERS if values.dtype == np.int64 else FLOAT
-    own = np.ascontiguousarray(values, "<i8" if kind == INTEGERS else "<f4")
-    return message(packed(1, values.shape), field(2, kind), field(8, name), field(9, own))
+    data = np.ascontiguousarray(values, "<i8" if kind == INTEGERS else "<f4")
+    return message(packed(1, values.shape), field(2, kind), field(8, name), field(9, data))
 
 
 def _value(name: str, shape: tuple[int, ...]) -> Pieces:
-    """Write ValueInfoProto: a name, and the type of a tensor of floats for any number of pictures."""
+    """Encode ValueInfoProto: a name, and the type of a tensor of floats for any number of images."""
     lengths = [field(1, field(2, "pictures")), *(field(1, field(1, length)) for length in shape)]
     return message(field(1, name), field(2, field(1, message(field(1, FLOAT), field(2, message(*lengths))))))

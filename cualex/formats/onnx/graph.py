@@ -1,47 +1,60 @@
-"""A network as ONNX's graph: one node or a few for each layer, the towers side by side along the channels.
+"""A network as an ONNX graph: one node or a few a layer, the towers concatenated along the channels.
 
-    picture (n, 3, crop, crop), RGB from 0 to 255  ->  minus the mean at the centre crop, times the scale
+    image (n, 3, crop, crop), RGB from 0 to 255  ->  minus the mean at the centre crop, times the scale
     ->  the layers  ->  probabilities (n, classes)
 
-LRN: ONNX divides alpha by the size of the window, so it is multiplied with it here. Towers meet nowhere but where
-the network says: LRN, which knows no groups, is split by tower and joined again; so is a dense layer of its own tower.
+LRN: ONNX divides alpha by the size of the window, so alpha is multiplied by it here. Towers meet only where the network
+has them meet: LRN, which has no groups, is split by tower and concatenated again; so are dense layers within a tower.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cualex.engine.host.grey import BLUE, GREEN, RED
 from cualex.formats import plain_weights
+from cualex.layers import (
+    LRN,
+    Activation,
+    BatchNorm,
+    Conv,
+    Dense,
+    Grey,
+    Layer,
+    ReLU,
+    Softmax,
+    SpatialLRN,
+)
+from cualex.layers.pool import Pool
 from cualex.networks import Network, Stage
 
 INPUT, OUTPUT = "picture", "probabilities"
 FUNCTIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "linear": "Identity"}
 
 
-class Graph:
-    """Collect nodes and initialisers, layer by layer."""
+Attribute = int | float | list[int]
 
-    def __init__(self, network: Network, tensors: dict[str, np.ndarray], mean: np.ndarray):
-        """Lower a whole network; `mean` is (stored, stored, 3)."""
-        self.nodes: list[tuple[str, list[str], list[str], dict]] = []
+
+class Graph:
+    """Nodes (type, inputs, outputs, attributes) and initialisers of a network."""
+
+    def __init__(self, network: Network, tensors: dict[str, np.ndarray], mean: np.ndarray) -> None:
+        """Lower a network layer by layer; `mean` is (stored, stored, 3)."""
+        self.nodes: list[tuple[str, list[str], list[str], dict[str, Attribute]]] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.tensors = plain_weights.plain(network, tensors)
         self._prepare(network, mean)
         for stage in network.stages():
             self.stage = stage
-            getattr(self, f"_{stage.layer.kind}")()
-        self._node("Identity", [self.value], output=OUTPUT)
+            getattr(self, f"_{stage.layer.kind}")(stage.layer)
+        self.nodes.append(("Identity", [self.value], [OUTPUT], {}))
 
-    def _node(self, kind: str, inputs: list[str], output: str = "", outputs: int = 1, **attributes) -> str:
-        """Add a node and return its output, or with several the list of them."""
-        name = output or f"{self.stage.name}.{len(self.nodes)}"
-        names = [name] if outputs == 1 else [f"{name}.{number}" for number in range(outputs)]
-        self.nodes.append((kind, inputs, names, attributes))
-        if outputs > 1:
-            return names
-        self.value = name
-        return name
+    def _node(self, kind: str, inputs: list[str], **attributes: Attribute) -> str:
+        """Add a node of one output and return its name."""
+        self.value = f"{self.stage.name}.{len(self.nodes)}"
+        self.nodes.append((kind, inputs, [self.value], attributes))
+        return self.value
 
-    def _keep(self, name: str, values) -> str:
+    def _keep(self, name: str, values: ArrayLike) -> str:
         """Add an initialiser and return its name."""
         self.initializers[name] = np.asarray(values)
         return name
@@ -51,7 +64,7 @@ class Graph:
         stage = next(network.stages())
         self.stage = Stage(0, "preprocessing", stage.layer, stage.reading, stage.output, 1)
         begin = (network.stored - network.crop) // 2
-        picture = np.ascontiguousarray(mean.transpose(2, 0, 1)[None], np.float32)
+        image = np.ascontiguousarray(mean.transpose(2, 0, 1)[None], np.float32)
         crop = [
             self._keep(f"preprocessing.{name}", np.array(values, np.int64))
             for name, values in (
@@ -60,14 +73,14 @@ class Graph:
                 ("axes", [2, 3]),
             )
         ]
-        self._node("Slice", [self._keep("preprocessing.mean", picture), *crop])
+        self._node("Slice", [self._keep("preprocessing.mean", image), *crop])
         self._node("Sub", [INPUT, self.value])
-        scale = np.broadcast_to(np.float32(network.scale), (3,)).reshape(1, 3, 1, 1)
+        scale = np.broadcast_to(np.asarray(network.scale, np.float32), (3,)).reshape(1, 3, 1, 1)
         if not np.all(scale == 1):
             self._node("Mul", [self.value, self._keep("preprocessing.scale", np.ascontiguousarray(scale))])
 
-    def _exchange(self) -> None:
-        """Pass on: towers lie side by side already, and dropout does nothing at test."""
+    def _exchange(self, layer: Layer) -> None:
+        """Add nothing: towers are concatenated already, and dropout does nothing at test."""
 
     _join = _dropout = _exchange
 
@@ -75,8 +88,7 @@ class Graph:
         """Add the layer's weights and biases and return their names."""
         return [self._keep(name, self.tensors[name]) for name in self.stage.parameters]
 
-    def _conv(self) -> None:
-        layer = self.stage.layer
+    def _conv(self, layer: Conv) -> None:
         sides = zip(self.stage.reading.shape[1:], self.stage.output[1:], strict=True)
         ends = [max(layer.pad, (count - 1) * layer.stride + layer.size - layer.pad - length) for length, count in sides]
         self._node(
@@ -88,12 +100,12 @@ class Graph:
             group=plain_weights.groups(self.stage),
         )
 
-    def _dense(self) -> None:
+    def _dense(self, layer: Dense) -> None:
         towers = 1 if self.stage.reading.shared else self.stage.towers
         if towers == 1:
             self._node("Gemm", [self._node("Flatten", [self.value], axis=1), *self._weights()], transB=1)
             return
-        # A tower's rows of the weights read that tower's maps alone.
+        # A tower's rows of the weights read the maps of that tower alone.
         reading, outputs = self.stage.reading.shape[0], self.stage.output[0]
         parts = self._split(self.value, towers, reading, 1)
         weights, biases = (self._split(name, towers, outputs, 0) for name in self._weights())
@@ -104,15 +116,17 @@ class Graph:
         self._node("Concat", made, axis=1)
 
     def _split(self, value: str, towers: int, each: int, axis: int) -> list[str]:
-        """Take what belongs to each tower apart."""
+        """Split a value by tower, in parts of length `each`."""
         sizes = self._keep(f"{self.stage.name}.{each}", np.full(towers, each, np.int64))
-        return self._node("Split", [value, sizes], outputs=towers, axis=axis)
+        names = [f"{self.stage.name}.{len(self.nodes)}.{number}" for number in range(towers)]
+        self.nodes.append(("Split", [value, sizes], names, {"axis": axis}))
+        return names
 
-    def _lrn(self) -> None:
-        """Normalise across channels; a window of even n has n + 1 channels here, as n // 2 on either side are."""
-        layer, towers = self.stage.layer, self.stage.towers
+    def _lrn(self, layer: LRN) -> None:
+        """Normalise across channels; a window of even n has n + 1 channels, n // 2 on either side."""
+        towers = self.stage.towers
         size = 2 * (layer.n // 2) + 1
-        numbers = {
+        numbers: dict[str, Attribute] = {
             "size": size,
             "alpha": float(layer.alpha * size),
             "beta": float(layer.beta),
@@ -124,15 +138,15 @@ class Graph:
             parts = self._split(self.value, towers, self.stage.reading.shape[0], 1)
             self._node("Concat", [self._node("LRN", [part], **numbers) for part in parts], axis=1)
 
-    def _spatial_lrn(self) -> None:
-        """Normalise each map by its neighbouring pixels: x (k + alpha SUM x^2)^-beta, the sum as an average times n^2.
+    def _spatial_lrn(self, layer: SpatialLRN) -> None:
+        """Normalise by neighbouring pixels: x (k + alpha SUM x^2)^-beta, the sum as an average times n^2.
 
-        As an average of a window that hangs over the border counts its zeros, it is the sum over n^2 everywhere.
+        The average includes the zero padding, so it is the sum over n^2 at the border too.
         """
-        layer, x, name = self.stage.layer, self.value, self.stage.name
+        x, name = self.value, self.stage.name
         size = 2 * (layer.n // 2) + 1
         square = self._node("Mul", [x, x])
-        window = {
+        window: dict[str, Attribute] = {
             "kernel_shape": [size] * 2,
             "strides": [1, 1],
             "pads": [layer.n // 2] * 4,
@@ -144,31 +158,30 @@ class Graph:
         power = self._node("Pow", [below, self._keep(f"{name}.beta", np.float32(layer.beta))])
         self._node("Div", [x, power])
 
-    def _relu(self) -> None:
+    def _relu(self, layer: ReLU) -> None:
         self._node("Relu", [self.value])
 
-    def _activation(self) -> None:
-        self._node(FUNCTIONS[self.stage.layer.function], [self.value])
+    def _activation(self, layer: Activation) -> None:
+        self._node(FUNCTIONS[layer.function], [self.value])
 
-    def _maxpool(self) -> None:
-        self._node("MaxPool", [self.value], **self._window())
+    def _maxpool(self, layer: Pool) -> None:
+        self._node("MaxPool", [self.value], **self._window(layer))
 
-    def _averagepool(self) -> None:
-        self._node("AveragePool", [self.value], count_include_pad=0, **self._window())
+    def _averagepool(self, layer: Pool) -> None:
+        self._node("AveragePool", [self.value], count_include_pad=0, **self._window(layer))
 
-    def _window(self) -> dict:
-        layer = self.stage.layer
-        numbers = {"kernel_shape": [layer.size] * 2, "strides": [layer.stride] * 2}
+    def _window(self, layer: Pool) -> dict[str, Attribute]:
+        numbers: dict[str, Attribute] = {"kernel_shape": [layer.size] * 2, "strides": [layer.stride] * 2}
         return numbers | ({"ceil_mode": 1} if layer.round_up else {})
 
-    def _batchnorm(self) -> None:
+    def _batchnorm(self, layer: BatchNorm) -> None:
         names = [*self.stage.parameters, *self.stage.state]
         kept = [self._keep(name, self.tensors[name]) for name in names]
-        self._node("BatchNormalization", [self.value, *kept], epsilon=float(self.stage.layer.epsilon))
+        self._node("BatchNormalization", [self.value, *kept], epsilon=float(layer.epsilon))
 
-    def _grey(self) -> None:
-        weight = self._keep(f"{self.stage.name}.weight", np.float32([RED, GREEN, BLUE]).reshape(1, 3, 1, 1))
-        self._node("Conv", [self.value, weight], kernel_shape=[1, 1])
+    def _grey(self, layer: Grey) -> None:
+        weight = np.array([RED, GREEN, BLUE], np.float32).reshape(1, 3, 1, 1)
+        self._node("Conv", [self.value, self._keep(f"{self.stage.name}.weight", weight)], kernel_shape=[1, 1])
 
-    def _softmax(self) -> None:
+    def _softmax(self, layer: Softmax) -> None:
         self._node("Softmax", [self.value], axis=1)

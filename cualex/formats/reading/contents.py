@@ -1,4 +1,4 @@
-"""The bytes of a file that nobody vouches for: read by place, never beyond its end."""
+"""Bytes of an untrusted file: read at an offset, never beyond the end."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ CUT = "it is cut short or damaged. Copy it again."
 
 
 class Contents:
-    """Hold a file open and hand out its bytes by place; raise WeightsError for a place that it does not have."""
+    """An open file, read by offset; raises WeightsError for a range outside of it."""
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         """Open a regular file; a pipe or a device may never end."""
         try:
             self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -40,23 +40,23 @@ class Contents:
         os.close(self.handle)
 
     def check(self, start: int, count: int) -> None:
-        """Raise WeightsError unless `count` bytes lie at `start`."""
+        """Raise WeightsError unless there are `count` bytes at `start`."""
         if not (0 <= start <= self.size and 0 <= count <= self.size - start):
             raise WeightsError(f"{count} bytes are said to lie at {start}, but it has {self.size}: {CUT}")
 
     def bytes(self, start: int, count: int) -> bytes:
-        """Return bytes by place."""
+        """Return `count` bytes at `start`."""
         return self.array(start, count).tobytes()
 
     def array(self, start: int, count: int) -> np.ndarray:
-        """Read bytes into an array of their own: uint8 (count,)."""
+        """Return `count` bytes at `start` as a new array: uint8 (count,)."""
         self.check(start, count)
         made = np.empty(count, np.uint8)
-        self._fill(memoryview(made), start)
+        self._fill(made.data, start)
         return made
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[memoryview]:
-        """Yield the bytes of a place in turn; each piece lies where the last one did."""
+        """Yield a range of bytes in pieces, all in the same buffer."""
         count = self.size - start if count is None else count
         self.check(start, count)
         buffer = memoryview(bytearray(min(PIECE, count)))
@@ -66,7 +66,7 @@ class Contents:
             yield piece
 
     def _fill(self, view: memoryview, start: int) -> None:
-        """Read as many bytes as there is room for; the place has been checked."""
+        """Fill a buffer; the range has been checked."""
         done = 0
         while done < len(view):
             got = os.preadv(self.handle, [view[done:]], start + done)
@@ -83,24 +83,24 @@ class Contents:
 
 
 class Cursor:
-    """Walk over a part of a file, a number or a few bytes at a time."""
+    """A read position in a part of a file."""
 
-    def __init__(self, contents: Contents, start: int, end: int):
+    def __init__(self, contents: Contents, start: int, end: int) -> None:
         contents.check(start, end - start)
-        self.contents, self.place, self.end = contents, start, end
+        self.contents, self.position, self.end = contents, start, end
         self._held, self._at = b"", start
 
     @property
     def left(self) -> int:
-        """Count the bytes that have not been passed."""
-        return self.end - self.place
+        """Number of bytes after the position."""
+        return self.end - self.position
 
     def skip(self, count: int) -> int:
-        """Pass over bytes without reading them; return where they lie."""
+        """Advance without reading; return the offset of the skipped bytes."""
         if not 0 <= count <= self.left:
-            raise WeightsError(f"{count} bytes are said to follow byte {self.place}, where {self.left} are: {CUT}")
-        self.place += count
-        return self.place - count
+            raise WeightsError(f"{count} bytes are said to follow byte {self.position}, where {self.left} are: {CUT}")
+        self.position += count
+        return self.position - count
 
     def take(self, count: int) -> bytes:
         """Read bytes."""
@@ -112,6 +112,6 @@ class Cursor:
         return self._held[first : first + count]
 
     def number(self, form: str) -> int:
-        """Read a number as `struct` has it: "<I" and so on."""
+        """Read an integer in a format of `struct`: "<I" and so on."""
         (value,) = struct.unpack(form, self.take(struct.calcsize(form)))
         return value

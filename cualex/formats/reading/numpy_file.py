@@ -1,26 +1,26 @@
-"""NumPy's `.npy`: a plain array, or the dictionary of arrays that AlexNet's weights for TensorFlow come in.
+"""NumPy's `.npy`: a plain array, or the dictionary of arrays of AlexNet's weights for TensorFlow.
 
-The dictionary is an array of no axes that holds one object, and so a pickle: layer -> [weights, biases], or as the
-converter wrote it layer -> {"weights": ..., "biases": ...}; names are text or, from Python 2, bytes. The pickle is
-read by `pickles` and never run. Tensors are named `layer.0` and `layer.1`.
+The dictionary is a zero-dimensional array of one object, and so a pickle: layer -> [weights, biases], or from another
+converter layer -> {"weights": ..., "biases": ...}; names are text or, from Python 2, bytes. pickle_reader.py interprets
+the pickle without executing it. Tensors are named `layer.0` and `layer.1`.
 """
 
 import re
+from collections.abc import Callable
 
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents, Cursor
-from cualex.formats.reading.found import Found
-from cualex.formats.reading.pickle_reader import Machine, refused
-from cualex.formats.reading.pickle_values import Made, Short, Span
-from cualex.formats.reading.tensors import Tensor, apart, described, said
+from cualex.formats.reading.pickle_reader import Machine
+from cualex.formats.reading.pickle_values import Made, Short, Span, refused
+from cualex.formats.reading.tensors import Tensor, TensorFile, apart, described, short
 
 MAGIC = b"\x93NUMPY"
 HEADER = 10_000
 PARTS = {"weights": 0, "biases": 1}
-_SAID = re.compile(r"\{'descr': '([^']{1,8})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,100})\), \}\s*")
+_FORM = re.compile(r"\{'descr': '([^']{1,8})', 'fortran_order': (True|False), 'shape': \(([\d, ]{0,100})\), \}\s*")
 
 
-def read(contents: Contents) -> Found:
+def read(contents: Contents) -> TensorFile:
     """Describe the arrays of a dictionary."""
     kind, shape, _, start = _header(contents)
     if kind != "|O" or shape:
@@ -37,13 +37,13 @@ def read(contents: Contents) -> Found:
         if isinstance(parts, dict):
             parts = {PARTS.get(_text(name)): part for name, part in parts.items()}
             if None in parts:
-                raise refused(f"{said(_text(layer))} has parts that are not weights and biases")
+                raise refused(f"{short(_text(layer))} has parts that are not weights and biases")
         else:
             parts = dict(enumerate(parts if isinstance(parts, list | tuple) else [parts]))
         for index, part in parts.items():
             name = f"{_text(layer)}.{index}"
             tensors[name] = _array(contents, name, part)
-    return Found("numpy", "a NumPy dictionary of layers (a pickle, read without running it)", apart(tensors))
+    return TensorFile("numpy", "a NumPy dictionary of layers (a pickle, read without running it)", apart(tensors))
 
 
 def read_array(contents: Contents) -> Tensor:
@@ -55,7 +55,7 @@ def read_array(contents: Contents) -> Tensor:
 
 
 def _header(contents: Contents) -> tuple[str, tuple[int, ...], tuple[int, ...] | None, int]:
-    """Return the kind of numbers, the shape, the steps where Fortran's order is used, and where the numbers begin."""
+    """Return the type of numbers, the shape, the strides in Fortran order (else None), and the offset of the data."""
     cursor = Cursor(contents, 0, contents.size)
     cursor.skip(len(MAGIC))
     version = cursor.take(2)
@@ -64,16 +64,16 @@ def _header(contents: Contents) -> tuple[str, tuple[int, ...], tuple[int, ...] |
     length = cursor.number("<H" if version == b"\1\0" else "<I")
     if length > HEADER:
         raise WeightsError(f"a header of {length} bytes. Copy it again.")
-    found = _SAID.fullmatch(cursor.take(length).decode("latin-1"))
-    if not found:
+    header = _FORM.fullmatch(cursor.take(length).decode("latin-1"))
+    if not header:
         raise WeightsError("its header is not as NumPy writes it. Save it anew with numpy.save.")
-    kind, fortran, lengths = found.groups()
+    kind, fortran, lengths = header.groups()
     shape = tuple(int(text) for text in lengths.replace(",", " ").split())
-    return kind, shape, _columns_first(shape) if fortran == "True" else None, cursor.place
+    return kind, shape, _columns_first(shape) if fortran == "True" else None, cursor.position
 
 
 def _columns_first(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the steps of an array in Fortran's order."""
+    """Return the strides of an array in Fortran order."""
     steps = [1]
     for length in shape[:-1]:
         steps.append(steps[-1] * length)
@@ -81,7 +81,7 @@ def _columns_first(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _objects(value: object) -> object:
-    """Return the one object of an array of no axes."""
+    """Return the object in a zero-dimensional array."""
     if isinstance(value, Made) and value.kind == "array" and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, _, _, held = value.state
         if shape == () and isinstance(held, list) and len(held) == 1:
@@ -90,25 +90,25 @@ def _objects(value: object) -> object:
 
 
 def _array(contents: Contents, name: str, value: object) -> Tensor:
-    """Describe an array from the state that the pickle gives it: version, shape, kind, Fortran's order, bytes."""
+    """Describe an array from its pickled state: version, shape, type, Fortran order, bytes."""
     if not isinstance(value, Made) or value.kind != "array" or not isinstance(value.state, tuple):
-        raise refused(f"{said(name)} is no array")
+        raise refused(f"{short(name)} is no array")
     if len(value.state) != 5:
-        raise refused(f"{said(name)} has a state that NumPy does not write")
+        raise refused(f"{short(name)} has a state that NumPy does not write")
     _, shape, kind, fortran, held = value.state
     if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
-        raise refused(f"{said(name)} has a shape that cannot be")
+        raise refused(f"{short(name)} has a shape that cannot be")
     if not isinstance(held, Span | Short):
-        raise refused(f"{said(name)} has no bytes")
+        raise refused(f"{short(name)} has no bytes")
     steps = _columns_first(shape) if fortran else None
     made = described(contents, name, shape, _kind(kind), held.start, held.end - held.start, steps)
     if made.span[1] != held.end:
-        raise WeightsError(f"{said(name)} has more bytes than its shape says. Copy it again.")
+        raise WeightsError(f"{short(name)} has more bytes than its shape says. Copy it again.")
     return made
 
 
 def _kind(value: object) -> str:
-    """Return the kind of numbers: "<f4"."""
+    """Return the type of numbers: "<f4"."""
     if not isinstance(value, Made) or value.kind != "dtype" or not isinstance(value.state, tuple):
         raise refused("an array whose kind of numbers is none")
     letters, order = value.values[0], value.state[1] if len(value.state) > 1 else None
@@ -116,7 +116,7 @@ def _kind(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a name that is text, or the bytes that Python 2 has for it."""
+    """Return a name as text; from Python 2 it is bytes."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if not isinstance(value, str):
@@ -124,11 +124,11 @@ def _text(value: object) -> str:
     return value
 
 
-def _made(kind: str):
+def _made(kind: str) -> Callable[..., Made]:
     return lambda *values: Made(kind, values)
 
 
-ALLOWED = {
+ALLOWED: dict[str, Callable[..., object] | None] = {
     "numpy.core.multiarray _reconstruct": _made("array"),
     "numpy._core.multiarray _reconstruct": _made("array"),
     "numpy ndarray": None,

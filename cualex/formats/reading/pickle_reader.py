@@ -1,43 +1,45 @@
-"""The few instructions of pickle that tensors need, read and never run.
+"""An interpreter for the few opcodes of pickle that tensors need; it calls nothing that a pickle names.
 
-A pickle is a program for a stack machine. Of its instructions those are known here that build numbers, text, tuples,
-lists and dictionaries; of the things it can name, those that a reader allows by their full name. To build one,
-nothing of that name is called: the reader's own function makes a plain description. All else is refused.
-Long runs of bytes, as NumPy keeps numbers in, are passed over and described as a `Span`.
+A pickle is a program for a stack machine. Only opcodes are known here that build numbers, text, tuples, lists and
+dictionaries, and only globals that a reader allows by their full name. Such a global is not called: the reader's
+function returns a plain description instead. Everything else is refused.
+Long byte strings, in which NumPy stores arrays, are skipped and described as a `Span`.
 """
 
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents, Cursor
-from cualex.formats.reading.pickle_values import Bag, Made, Named, Short, Span
-from cualex.formats.reading.tensors import said
+from cualex.formats.reading.pickle_values import Bag, Made, Named, Short, Span, refused
+from cualex.formats.reading.tensors import short
 
-STEPS = 100_000  # instructions: a network of AlexNet's kind takes about a thousand
-TEXT = 4096  # bytes of a text; what is longer is a Span, or refused
-WHOLE = 16  # bytes of a whole number
+STEPS = 100_000  # opcodes: a network like AlexNet takes about a thousand
+TEXT = 4096  # bytes of a text; longer ones are a Span, or refused
+WHOLE = 16  # bytes of an integer
+
+Container = TypeVar("Container", bound=list[Any] | dict[Any, Any])
 
 
 @dataclass
 class Machine:
-    """Read one pickle.
+    """Stack machine of one pickle.
 
-    allowed: by "module name", the function that describes what it would build; it gets the arguments.
-    persistent: what becomes of a reference to something outside of the pickle.
+    allowed: "module name" -> the function that describes the object, from its arguments; None: not to be called.
+    persistent: describes a persistent id, a reference out of the pickle.
     """
 
     contents: Contents
     cursor: Cursor
-    allowed: Mapping[str, Callable]
+    allowed: Mapping[str, Callable[..., object] | None]
     persistent: Callable[[object], object] | None = None
-    stack: list = field(default_factory=list)
+    stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, object] = field(default_factory=dict)
 
     def load(self) -> object:
-        """Return the one value that the pickle builds."""
+        """Return the value that the pickle builds."""
         if self.cursor.take(1) != b"\x80" or not 2 <= self.cursor.take(1)[0] <= 5:
             raise refused("it is no pickle of protocol 2 to 5")
         for _ in range(STEPS):
@@ -51,32 +53,32 @@ class Machine:
             CODES[code](self)
         raise refused(f"more than {STEPS} instructions")
 
-    def pop(self) -> object:
-        """Take the last value."""
+    def pop(self) -> Any:
+        """Pop a value, which may be anything."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
             raise refused("it takes more than is there")
         return self.stack.pop()
 
-    def since_mark(self) -> list:
-        """Take the values above the last mark."""
+    def since_mark(self) -> list[Any]:
+        """Pop the values above the last mark."""
         if not self.marks:
             raise refused("it takes more than is there")
         mark = self.marks.pop()
         values, self.stack[mark:] = self.stack[mark:], []
         return values
 
-    def last(self, kind: type) -> object:
-        """Return the last value, which must be a list or a dictionary to be filled."""
+    def last(self, kind: type[Container]) -> Container:
+        """Return the top of the stack, a list or dictionary to be filled."""
         value = self.pop()
         self.stack.append(value)
         if not isinstance(value, kind):
-            raise refused(f"it fills {said(type(value).__name__)}")
+            raise refused(f"it fills {short(type(value).__name__)}")
         return value
 
     def bytes(self, form: str) -> None:
-        """Put bytes: short ones themselves, long ones as a Span."""
+        """Push bytes: short ones themselves, long ones as a Span."""
         count = self.cursor.number(form)
-        start = self.cursor.place
+        start = self.cursor.position
         if count > TEXT:
             self.stack.append(Span(self.cursor.skip(count), start + count))
         else:
@@ -85,7 +87,7 @@ class Machine:
             self.stack.append(read)
 
     def text(self, form: str) -> None:
-        """Put a text."""
+        """Push a text."""
         count = self.cursor.number(form)
         if count > TEXT:
             raise refused(f"a text of {count} bytes")
@@ -95,33 +97,53 @@ class Machine:
             raise refused("a text that is none") from None
 
     def whole(self) -> None:
-        """Put a whole number of any size."""
+        """Push an integer of any size."""
         count = self.cursor.number("<B")
         if count > WHOLE:
             raise refused(f"a number of {count} bytes")
         self.stack.append(int.from_bytes(self.cursor.take(count), "little", signed=True))
 
-    def items(self, values: list) -> None:
-        """Fill a dictionary with keys and values in turn."""
+    def append(self) -> None:
+        """Append the top of the stack to the list below."""
+        value = self.pop()
+        self.last(list).append(value)
+
+    def extend(self) -> None:
+        """Extend the list below the mark by the values above."""
+        values = self.since_mark()
+        self.last(list).extend(values)
+
+    def item(self) -> None:
+        """Set one item of the dictionary below."""
+        value, key = self.pop(), self.pop()
+        self.items([key, value])
+
+    def items(self, values: list[Any]) -> None:
+        """Set items of the dictionary below: keys and values in turn."""
         if len(values) % 2:
             raise refused("a key without a value")
         filled = self.last(dict)
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not isinstance(key, str | bytes | int):
-                raise refused(f"a key that is {said(type(key).__name__)}")
+                raise refused(f"a key that is {short(type(key).__name__)}")
             if key in filled:
-                raise refused(f"{said(key)} twice")
+                raise refused(f"{short(key)} twice")
             filled[key] = value
 
     def name(self, module: object, name: object) -> None:
-        """Put a thing by its name, if it is allowed."""
+        """Push a global, if it is allowed."""
         full = f"{module} {name}"
         if not (isinstance(module, str) and isinstance(name, str)) or full not in self.allowed:
-            raise refused(f"it names {said(full.replace(' ', '.'))}, which is not on the list of what may be built")
+            raise refused(f"it names {short(full.replace(' ', '.'))}, which is not on the list of what may be built")
         self.stack.append(Named(full))
 
+    def stack_name(self) -> None:
+        """Push the global whose module and name are on the stack."""
+        name, module = self.pop(), self.pop()
+        self.name(module, name)
+
     def line(self) -> str:
-        """Read a text that ends with a line."""
+        """Read a line of text."""
         text = b""
         while not text.endswith(b"\n"):
             text += self.cursor.take(1)
@@ -130,61 +152,57 @@ class Machine:
         return text[:-1].decode("latin-1")
 
     def build(self) -> None:
-        """Describe what a name with arguments would build."""
+        """Push the description of what a global would return for the arguments."""
         arguments, thing = self.pop(), self.pop()
         if not isinstance(thing, Named) or not isinstance(arguments, tuple):
             raise refused("it calls what is no name")
         try:
-            self.stack.append(self.allowed[thing.name](*arguments))
+            describe = self.allowed[thing.name]
+            if describe is None:
+                raise TypeError
+            self.stack.append(describe(*arguments))
         except TypeError:
-            raise refused(f"{said(thing.name)} with other arguments than it has") from None
+            raise refused(f"{short(thing.name)} with other arguments than it has") from None
 
     def state(self) -> None:
-        """Give a thing its state; a dictionary's is of no interest."""
+        """Set the state of the object below; a dictionary's is ignored."""
         state, thing = self.pop(), self.pop()
         if isinstance(thing, Made) and thing.state is None:
             thing.state = state
         elif not isinstance(thing, Bag):
-            raise refused(f"it gives {said(type(thing).__name__)} a state")
+            raise refused(f"it gives {short(type(thing).__name__)} a state")
         self.stack.append(thing)
 
     def outside(self) -> None:
-        """Put what a reference stands for."""
+        """Push the description of a persistent id."""
         if self.persistent is None:
             raise refused("it refers to something outside")
         self.stack.append(self.persistent(self.pop()))
 
     def frame(self) -> None:
-        """Hold a frame, which says only how much to read at once, against what is left."""
+        """Check the length of a frame, which is otherwise ignored."""
         if self.cursor.number("<Q") > self.cursor.left:
             raise refused("a frame that is cut short")
 
-    def remember(self, place: int) -> None:
-        """Keep the last value under a number."""
+    def remember(self, position: int) -> None:
+        """Store the top of the stack in the memo."""
         value = self.pop()
         self.stack.append(value)
-        self.memo[place] = value
+        self.memo[position] = value
 
-    def recall(self, place: int) -> None:
-        """Put what was kept under a number."""
-        if place not in self.memo:
+    def recall(self, position: int) -> None:
+        """Push a value of the memo."""
+        if position not in self.memo:
             raise refused("it recalls what it has not kept")
-        self.stack.append(self.memo[place])
+        self.stack.append(self.memo[position])
 
     def put(self, value: object) -> None:
-        """Put a value."""
+        """Push a value."""
         self.stack.append(value)
 
     def pack(self, count: int) -> None:
-        """Put a tuple of the last values."""
+        """Push a tuple of the last `count` values."""
         self.stack.append(tuple([self.pop() for _ in range(count)][::-1]))
-
-
-def refused(reason: str) -> WeightsError:
-    """Make the error for a pickle that is not only tensors."""
-    return WeightsError(
-        f"its pickle is refused: {reason}. Save the tensors alone (a state_dict, or safetensors) and import that."
-    )
 
 
 CODES: dict[bytes, Callable[[Machine], None]] = {
@@ -210,13 +228,13 @@ CODES: dict[bytes, Callable[[Machine], None]] = {
     b"\x87": lambda m: m.pack(3),
     b"t": lambda m: m.put(tuple(m.since_mark())),
     b"]": lambda m: m.put([]),
-    b"a": lambda m: (value := m.pop(), m.last(list).append(value))[1],
-    b"e": lambda m: (values := m.since_mark(), m.last(list).extend(values))[1],
+    b"a": Machine.append,
+    b"e": Machine.extend,
     b"}": lambda m: m.put({}),
-    b"s": lambda m: (value := m.pop(), key := m.pop(), m.items([key, value]))[2],
+    b"s": Machine.item,
     b"u": lambda m: m.items(m.since_mark()),
     b"c": lambda m: m.name(m.line(), m.line()),
-    b"\x93": lambda m: (name := m.pop(), module := m.pop(), m.name(module, name))[2],
+    b"\x93": Machine.stack_name,
     b"R": Machine.build,
     b"b": Machine.state,
     b"Q": Machine.outside,

@@ -1,42 +1,52 @@
-"""What is read from a pickle beside plain numbers, text, tuples, lists and dictionaries: descriptions."""
+"""Descriptions of what a pickle holds besides numbers, text, tuples, lists and dictionaries."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from cualex.errors import WeightsError
 
 
 @dataclass(frozen=True)
 class Span:
-    """Say where bytes of the file begin and end."""
+    """A range of bytes in the file."""
 
     start: int
     end: int
 
 
 class Short(bytes):
-    """Hold bytes that were read, and where they begin."""
+    """Bytes that were read, and their offset."""
 
     start: int
 
     @property
     def end(self) -> int:
-        """Return where they end."""
+        """The offset behind them."""
         return self.start + len(self)
 
 
 @dataclass
 class Made:
-    """Hold what an allowed name built: `kind`, what it was built from, and the state that it was given after."""
+    """An object that an allowed global would return: `kind`, its arguments, and the state that was set afterwards."""
 
     kind: str
-    values: tuple
+    values: tuple[Any, ...]
     state: object = None
 
 
 @dataclass(frozen=True)
 class Named:
-    """Hold a name that is allowed."""
+    """A global that is allowed."""
 
     name: str
 
 
-class Bag(dict):
-    """Be a dictionary whose type may be given a state, which is not looked at."""
+class Bag(dict[Any, Any]):
+    """A dictionary of a type with a state, which is ignored."""
+
+
+def refused(reason: str) -> WeightsError:
+    """Return the error for a pickle that is not only tensors."""
+    return WeightsError(
+        f"its pickle is refused: {reason}. Save the tensors alone (a state_dict, or safetensors) and import that."
+    )

@@ -1,15 +1,20 @@
-"""The wire format of Protocol Buffers, strictly: fields by number, lengths held against what is there.
+"""The wire format of Protocol Buffers, read strictly and written.
 
     message = (tag value)*,    tag = field * 8 + type
-    type 0: a whole number in 7 bits a byte   1: 8 bytes   2: a length, then so many bytes   5: 4 bytes
+    type 0: a varint, 7 bits a byte   1: 8 bytes   2: a length, then that many bytes   5: 4 bytes
 
-Groups (types 3 and 4) are refused: none of the formats read here has had them. Only what is asked for is kept, and
-the bytes of tensors are passed over.
+Groups (types 3 and 4) are refused: none of the formats read here has them. Lengths are checked, the bytes of tensors
+skipped. A message to be written is a list of pieces, so that tensors are never copied:
+
+    field(number, value) -> pieces       value: an integer, text, bytes, or the pieces of a message
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import CUT, Contents, Cursor
@@ -22,7 +27,7 @@ TEXT = 10_000  # bytes of a name
 
 @dataclass(frozen=True)
 class Field:
-    """Hold a field: its number and type, a whole number's value, or where its bytes begin and end."""
+    """A field: number and type, the value of a varint, or the range of its bytes."""
 
     number: int
     type: int
@@ -32,16 +37,18 @@ class Field:
 
 
 class Message:
-    """Read a message that lies from `start` to `end` in a file."""
+    """A message from byte `start` to `end` of a file."""
 
-    def __init__(self, contents: Contents, start: int = 0, end: int | None = None, budget: list[int] | None = None):
-        """`budget` counts the fields that may still be read, for a message and all that is in it."""
+    def __init__(
+        self, contents: Contents, start: int = 0, end: int | None = None, budget: list[int] | None = None
+    ) -> None:
+        """`budget` is the number of fields that may still be read, shared by a message and those inside it."""
         self.contents, self.start = contents, start
         self.end = contents.size if end is None else end
         self.budget = [FIELDS] if budget is None else budget
 
     def fields(self) -> Iterator[Field]:
-        """Walk over the fields in the order of the file."""
+        """Yield the fields in the order of the file."""
         cursor = Cursor(self.contents, self.start, self.end)
         while cursor.left:
             self.budget[0] -= 1
@@ -50,7 +57,7 @@ class Message:
             tag = whole(cursor)
             number, kind = tag >> 3, tag & 7
             if not 0 < number < 2**29 or kind not in (WHOLE, EIGHT, LONG, FOUR):
-                raise WeightsError(f"byte {cursor.place} begins no field: {CUT}")
+                raise WeightsError(f"byte {cursor.position} begins no field: {CUT}")
             value = whole(cursor) if kind in (WHOLE, LONG) else 0
             length = {WHOLE: 0, EIGHT: 8, LONG: value, FOUR: 4}[kind]
             start = cursor.skip(length)
@@ -76,7 +83,7 @@ class Message:
             raise WeightsError(f"a name at byte {field.start} is no text: {CUT}") from None
 
     def integers(self, field: Field, most: int = 64) -> list[int]:
-        """Return whole numbers of a repeated field: one, or several in a row."""
+        """Return the integers of a repeated field, packed or not."""
         if field.type == WHOLE:
             return [field.value]
         self.expect(field, LONG)
@@ -88,12 +95,13 @@ class Message:
         return values
 
     def real(self, field: Field) -> float:
-        """Return a number of 4 bytes."""
+        """Return a float of 4 bytes."""
         self.expect(field, FOUR)
-        return struct.unpack("<f", self.contents.bytes(field.start, 4))[0]
+        (value,) = struct.unpack("<f", self.contents.bytes(field.start, 4))
+        return float(value)
 
     def tensor(self, field: Field, name: str, shape: list[int], kind: str) -> Tensor:
-        """Describe a tensor whose numbers are the bytes of a field, exactly."""
+        """Describe a tensor that is exactly the bytes of a field."""
         self.expect(field, LONG)
         made = described(self.contents, name, shape, kind, field.start, field.value)
         if made.span[1] != field.end:
@@ -107,14 +115,14 @@ class Message:
 
 
 def only(fields: list[Field], what: str) -> Field | None:
-    """Return the field of a list that can have one; in pieces, as the format would allow, nobody writes it."""
+    """Return the field of a list with at most one; the format allows several, but nobody writes them."""
     if len(fields) > 1:
         raise WeightsError(f"{what} is there {len(fields)} times. Copy it again.")
     return fields[0] if fields else None
 
 
 def whole(cursor: Cursor) -> int:
-    """Read a whole number of at most 64 bits: 7 bits a byte, the low ones first."""
+    """Read a varint of at most 64 bits: 7 bits a byte, the low ones first."""
     value = 0
     for shift in range(0, 70, 7):
         (byte,) = cursor.take(1)
@@ -122,7 +130,57 @@ def whole(cursor: Cursor) -> int:
         if byte < 0x80:
             break
     else:
-        raise WeightsError(f"a number at byte {cursor.place} does not end: {CUT}")
+        raise WeightsError(f"a number at byte {cursor.position} does not end: {CUT}")
     if value >= 2**64:
-        raise WeightsError(f"a number at byte {cursor.place} has more than 64 bits: {CUT}")
+        raise WeightsError(f"a number at byte {cursor.position} has more than 64 bits: {CUT}")
     return value
+
+
+Pieces = list[bytes | memoryview]
+
+
+def field(number: int, value: int | float | str | bytes | np.ndarray | Pieces) -> Pieces:
+    """Encode a field; a float as 4 bytes, an array as its bytes."""
+    if isinstance(value, int):
+        return [encoded(number << 3 | WHOLE) + encoded(value % 2**64)]
+    if isinstance(value, float):
+        return [encoded(number << 3 | FOUR) + struct.pack("<f", value)]
+    pieces: Pieces
+    if isinstance(value, np.ndarray):
+        pieces = [np.ascontiguousarray(value).data.cast("B")]
+    elif isinstance(value, list):
+        pieces = value
+    else:
+        pieces = [value.encode() if isinstance(value, str) else value]
+    return [encoded(number << 3 | LONG) + encoded(size(pieces)), *pieces]
+
+
+def message(*fields: Pieces) -> Pieces:
+    """Concatenate fields."""
+    return [piece for each in fields for piece in each]
+
+
+def packed(number: int, values: Iterable[int]) -> Pieces:
+    """Encode integers as one packed field."""
+    return field(number, b"".join(encoded(value % 2**64) for value in values))
+
+
+def size(pieces: Sequence[bytes | memoryview]) -> int:
+    """Return the number of bytes."""
+    return sum(len(piece) for piece in pieces)
+
+
+def write(path: Path, pieces: Pieces) -> None:
+    """Write a message to a file."""
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def encoded(value: int) -> bytes:
+    """Encode a varint: 7 bits a byte, the low ones first."""
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*made, value])

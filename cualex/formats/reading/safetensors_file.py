@@ -1,19 +1,20 @@
-"""safetensors: the library checks the header, and then this says where each tensor lies."""
+"""safetensors: the library checks the header; this returns the offsets of the tensors."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import safetensors
 
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents
-from cualex.formats.reading.found import Found
-from cualex.formats.reading.tensors import described, said
+from cualex.formats.reading.tensors import TensorFile, described, short
 
 HEADER = 1 << 20  # bytes: AlexNet's have some two thousand
 KINDS = {"F32": "<f4", "F64": "<f8", "F16": "<f2"}
 
 
-def read(contents: Contents, path) -> Found:
+def read(contents: Contents, path: str | Path) -> TensorFile:
     """Describe the tensors of a file."""
     length = int.from_bytes(contents.bytes(0, 8), "little")
     if length > HEADER:
@@ -24,7 +25,7 @@ def read(contents: Contents, path) -> Found:
         notes = header.pop("__metadata__", {}) or {}
         tensors = {}
         for name, entry in header.items():
-            start, end = (8 + length + place for place in entry["data_offsets"])
+            start, end = (8 + length + offset for offset in entry["data_offsets"])
             kind = KINDS.get(entry["dtype"], entry["dtype"])
             tensors[name] = described(contents, name, entry["shape"], kind, start, end - start)
     except (
@@ -35,12 +36,12 @@ def read(contents: Contents, path) -> Found:
         TypeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"not whole safetensors ({said(error)}). Copy it again.") from None
-    return Found("safetensors", "safetensors", tensors, notes=notes)
+        raise WeightsError(f"not whole safetensors ({short(error)}). Copy it again.") from None
+    return TensorFile("safetensors", "safetensors", tensors, notes=notes)
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict:
-    """Refuse a name that is there twice: the library takes the last, another program may take the first."""
+def _once(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """Raise ValueError for a duplicate name: the library takes the last, another program may take the first."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a name is there twice")

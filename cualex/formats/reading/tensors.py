@@ -1,9 +1,10 @@
-"""Tensors as a file holds them: described and checked first, read later."""
+"""Tensors in a file: described and checked first, read later."""
 
 import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,13 @@ from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents
 
 TYPES = {"<f4": "float32", "<f8": "float64", "<f2": "float16"}
-AXES = 8  # more than any of these formats writes for a network
-NUMBERS = 1 << 40  # in a tensor; what is more has no file
+AXES = 8  # at most
+NUMBERS = 1 << 40  # in a tensor, at most
 
 
 @dataclass
 class Sum:
-    """Hold the CRC-32 that a file keeps of a part of itself, until that has been compared."""
+    """The CRC-32 that a file has of `count` bytes at `start`. compared: whether it has been verified."""
 
     start: int
     count: int
@@ -25,7 +26,7 @@ class Sum:
     compared: bool = False
 
     def compare(self, contents: Contents) -> None:
-        """Raise WeightsError unless the part is as it was written; read it once however often this is asked."""
+        """Verify the checksum, once; raise WeightsError when it is wrong."""
         if not self.compared:
             total = 0
             for piece in contents.pieces(self.start, self.count):
@@ -33,9 +34,9 @@ class Sum:
             self._settle(total)
 
     def compare_read(self, contents: Contents, start: int, read: np.ndarray) -> None:
-        """Do the same where bytes have been read: if they are the whole part, it is not read again."""
+        """Verify the checksum without reading again if the bytes `read` at `start` are the whole part."""
         if not self.compared and (start, read.nbytes) == (self.start, self.count):
-            self._settle(zlib.crc32(read))
+            self._settle(zlib.crc32(read.data))
         self.compare(contents)
 
     def _settle(self, total: int) -> None:
@@ -46,10 +47,9 @@ class Sum:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Describe a tensor of a file: `shape` in the file's own order, numbers of `kind`, the first at byte `start`.
+    """A tensor in a file: `shape` in the file's order, numbers of type `kind`, the first at byte `start`.
 
-    `steps` are the distances between neighbours along each axis, in numbers. Every number lies in the file and has a
-    place of its own: `described` sees to it.
+    `steps` are the strides of the axes, in numbers. All numbers are in the file and none overlap: `described` checks.
     """
 
     contents: Contents = field(repr=False)
@@ -61,11 +61,11 @@ class Tensor:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Return where the bytes begin and end."""
+        """The offsets of the first byte and behind the last."""
         return self.start, self.start + math.prod(self.shape) * np.dtype(self.kind).itemsize
 
     def read(self) -> np.ndarray:
-        """Read the numbers: float32, or what the file has, in the shape that it says."""
+        """Read the tensor, in the file's type and shape."""
         begin, end = self.span
         flat = self.contents.array(begin, end - begin)
         if self.sum:
@@ -74,6 +74,25 @@ class Tensor:
         strides = [step * flat.itemsize for step in self.steps]
         # Within the array: the steps are those of its axes in some order.
         return np.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
+
+
+@dataclass
+class TensorFile:
+    """A file's tensors by name, not yet read, and what else it has of its network.
+
+    format: caffe, onnx, torch, safetensors or numpy.  kind: the format in words.
+    layers: (name, type) in topological order, if the file has them.
+    numbers: (kind of layer, name, hyperparameters as our layers have them), in that order too.  notes: metadata.
+    sums: whether the file has checksums of its tensors.
+    """
+
+    format: str
+    kind: str
+    tensors: dict[str, Tensor]
+    layers: list[tuple[str, str]] = field(default_factory=list)
+    numbers: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    sums: bool = False
 
 
 def described(
@@ -86,32 +105,34 @@ def described(
     steps: Sequence[int] | None = None,
     sum: Sum | None = None,
 ) -> Tensor:
-    """Describe a tensor, or raise WeightsError where its numbers do not fit into the `room` bytes at `start`.
+    """Describe a tensor; raise WeightsError when its numbers do not fit into the `room` bytes at `start`.
 
-    The axes may lie in any order, as a transposed tensor's do, but without gaps and without two numbers in one
-    place.
+    The axes may be in any order, as in a transposed tensor, but without gaps and overlaps.
     """
     shape = tuple(shape)
     if kind not in TYPES:
-        raise WeightsError(f"{said(name)} is of a kind that weights are not ({said(kind)}). Expected float32.")
+        raise WeightsError(f"{short(name)} is of a kind that weights are not ({short(kind)}). Expected float32.")
     if len(shape) > AXES or not all(type(length) is int and 0 <= length <= NUMBERS for length in shape):
-        raise WeightsError(f"{said(name)} has a shape that cannot be, {said(shape)}. Copy it again.")
+        raise WeightsError(f"{short(name)} has a shape that cannot be, {short(shape)}. Copy it again.")
     count = math.prod(shape)
     if count == 0 or count * np.dtype(kind).itemsize > room:
-        raise WeightsError(f"{said(name)} of {said(shape)} numbers does not fit into its {room} bytes. Copy it again.")
+        raise WeightsError(
+            f"{short(name)} of {short(shape)} numbers does not fit into its {room} bytes. Copy it again."
+        )
     contents.check(start, count * np.dtype(kind).itemsize)
-    plain, distance = [], 1
+    plain: list[int] = []
+    distance = 1
     for length in reversed(shape):
         plain.insert(0, distance)
         distance *= length
     steps = tuple(plain if steps is None else steps)
     if not _dense(shape, steps):
-        raise WeightsError(f"{said(name)} has numbers that share a place or lie apart. Save it contiguous.")
+        raise WeightsError(f"{short(name)} has numbers that share a place or lie apart. Save it contiguous.")
     return Tensor(contents, shape, kind, start, steps, sum)
 
 
 def _dense(shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
-    """Tell whether steps fill the places 0 to n - 1, each once: those of a contiguous array in some order of axes."""
+    """Return whether strides are those of a contiguous array in some order of axes."""
     if len(shape) != len(steps) or not all(type(step) is int for step in steps):
         return False
     distance = 1
@@ -123,17 +144,17 @@ def _dense(shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors as they are, or raise WeightsError where two of them share bytes."""
+    """Return the tensors; raise WeightsError when two of them share bytes."""
     end, before = 0, ""
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].span):
         if tensor.span[0] < end:
-            raise WeightsError(f"{said(before)} and {said(name)} share bytes. Save each tensor by itself.")
+            raise WeightsError(f"{short(before)} and {short(name)} share bytes. Save each tensor by itself.")
         end, before = tensor.span[1], name
     return tensors
 
 
-def said(value: object) -> str:
-    """Write a name or value of a file that may hold anything: short."""
+def short(value: object) -> str:
+    """Return a name or value from an untrusted file as a short text."""
     if isinstance(value, tuple):
         value = "x".join(f"{length}" if type(length) is int else "?" for length in value[:AXES]) or "no"
     text = str(value)[:200]

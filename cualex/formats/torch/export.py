@@ -1,7 +1,7 @@
 """Write a network as safetensors with the names and shapes of a PyTorch module's state_dict.
 
-torchvision's AlexNet has torchvision's names, and loads into its module; the others have ours (conv1.weight). A mean
-that is the same everywhere is three numbers in the metadata; a mean picture is one more tensor.
+torchvision's AlexNet has torchvision's names, and loads into its module; the others have cualex's (conv1.weight). A
+constant mean is three numbers in the metadata; a mean image is one more tensor.
 """
 
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from cualex.formats import conventions, plain_weights
-from cualex.formats.names import CHANNEL_MEAN, CLASSES, MEAN, NETWORK
+from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN, NETWORK
 from cualex.system import files
 from cualex.weights import Weights
 
@@ -19,7 +19,7 @@ from cualex.weights import Weights
 def save(path: str | Path, weights: Weights) -> list[Path]:
     """Write the tensors, whole or not at all; return the files.
 
-    Dropout is made inverted, as PyTorch's is, and what each tower reads is in the order of the towers.
+    Dropout becomes inverted, as in PyTorch, and the inputs of weights are in the order of the towers.
     """
     network = weights.network
     tensors = plain_weights.plain(network, weights.tensors)

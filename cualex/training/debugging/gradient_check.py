@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.devices.control import Control
 from cualex.plan import Plan
 from cualex.plan.step import Step
@@ -23,7 +23,7 @@ from cualex.training.debugging.frozen_masks import Forward, bare
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
-PICTURES = 4  # in the batch
+IMAGES = 4  # in the batch
 HANDFUL = 2  # numbers of a parameter, or of what a layer reads, that are moved alone
 DIRECTIONS = 2  # along which all are moved together
 TOLERANCE = 1e-5  # gradients come out as float32, good to 6e-8; a fault shows in the first digits
@@ -38,7 +38,7 @@ SMOOTH = 0.01  # by which two differences may differ; more, and the loss has a b
 class Row:
     """Hold the largest relative difference of each gradient of a layer: of what it reads, its weights, its biases.
 
-    Those of parameters go by the last part of their names. None for dx: there is none, as of the pictures. NaN: the
+    Those of parameters go by the last part of their names. None for dx: there is none, as of the images. NaN: the
     gradient is so small that rounding hides it.
     """
 
@@ -63,13 +63,13 @@ class Row:
 
 
 def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
-    """Check the gradients of a network on the first pictures of a stream, from the top down."""
+    """Check the gradients of a network on the first images of a stream, from the top down."""
     parameters = Parameters(begun.network, "cpu", precision="fp64")
     parameters.load(begun.tensors)
-    plan = Plan(parameters, min(PICTURES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
+    plan = Plan(parameters, min(IMAGES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
     plan.put_mean(begun.mean)
-    with Ahead(stream, plan.batch) as ahead:
-        plan.put(*ahead.take())
+    with Prefetcher(stream, plan.batch) as prefetcher:
+        plan.put(*prefetcher.take())
     yield from _Check(plan, np.random.default_rng(seed)).rows()
 
 

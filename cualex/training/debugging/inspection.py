@@ -39,7 +39,7 @@ class Inspection:
         return self._diagnosis(rate) if stuck else None
 
     def after_epoch(self, state: State) -> Figures | None:
-        """Look at the layers if it is time, on the same few training pictures each time."""
+        """Look at the layers if it is time, on the same few training images each time."""
         shown = min(watch.SHOWN, len(self.pack))
         if self.watch.due(state.update, self.stepper.course.recipe.batch, shown):
             return layer_statistics.take(self.model, watch.some(self.pack), self.stepper.plan.rule.factors)
@@ -58,9 +58,9 @@ class Inspection:
         return self._diverged(loss, state, rate, fault)
 
     def _input(self) -> str | None:
-        """Say what is wrong with what the network reads: a mean picture that is not that of the training pictures.
+        """Say what is wrong with what the network reads: a mean image that is not that of the training images.
 
-        A network may have one mean whatever the pictures are, and weights to begin with have that of their own, which
+        A network may have one mean whatever the images are, and weights to begin with have that of their own, which
         is far from drawings on white: neither says anything.
         """
         network = self.model.network
@@ -86,6 +86,6 @@ class Inspection:
         return Diverged(f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}")
 
     def _dead(self) -> dict[str, float]:
-        """Return the share of dead filters by layer, on a few training pictures."""
+        """Return the share of dead filters by layer, on a few training images."""
         found = layer_statistics.activity(self.model, watch.some(self.pack))
         return {name: each.dead for name, each in found.items()}

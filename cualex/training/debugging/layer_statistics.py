@@ -3,13 +3,13 @@
     mean |w|     of a parameter, and mean |dw| of the change that the last update made, as the program of 2012 printed.
                  An update is w <- w + v, so the change is the velocity, and nothing need be kept for it.
     zeros        the share of a ReLU's outputs that are zero.
-    dead         the share of its filters, or units, that are zero on every picture looked at. On right data of two
+    dead         the share of its filters, or units, that are zero on every image looked at. On right data of two
                  classes nine tenths of fc7's units may be; but nothing passes a layer whose units all are.
-    input        mean and deviation of what the network reads: pictures less the mean picture, in levels of 0 to 255.
+    input        mean and deviation of what the network reads: images less the mean image, in levels of 0 to 255.
 
 Nothing is written that the training reads, so that no bit of it changes. Both are made on the device; what comes from
 there are a few numbers. Weights and velocities are read once, of what an update reads and writes five times; a look at
-p pictures is a forward pass over them, a third of their share of an update.
+p images is a forward pass over them, a third of their share of an update.
 """
 
 import math
@@ -22,7 +22,7 @@ from cualex.errors import OutOfMemory
 from cualex.model import Model
 from cualex.weights.parameters import Parameters
 
-OFF_CENTRE = 2 / 3  # of the deviation: 3.8 errors of the mean of 32 pictures, were each of one shade
+OFF_CENTRE = 2 / 3  # of the deviation: 3.8 errors of the mean of 32 images, were each of one shade
 PARTS = 256  # sums of absolute values: enough blocks for a GPU
 SLICES = 64  # counts of positive values a channel
 
@@ -52,28 +52,28 @@ class Input:
 
     @property
     def off_centre(self) -> bool:
-        """Say whether the mean picture cannot be that of these pictures: what is left of them is far from zero."""
+        """Say whether the mean image cannot be that of these images: what is left of them is far from zero."""
         mean, deviation = abs(np.mean(self.mean)), math.sqrt(np.mean(np.square(self.deviation)))
         return bool(mean > OFF_CENTRE * deviation)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many pictures.
+    """Hold the sizes of all parameters and the activity of all ReLUs by their names, on so many images.
 
-    layers: those that have either, in the order of the network.  input: what the network reads of the pictures.
+    layers: those that have either, in the order of the network.  input: what the network reads of the images.
     """
 
     layers: tuple[str, ...]
     sizes: dict[str, Size]
     activity: dict[str, Activity]
-    pictures: int
+    images: int
     input: Input
 
     def document(self) -> dict:
         """Return plain values, of six digits, for the log."""
         return {
-            "pictures": self.pictures,
+            "pictures": self.images,
             "input": _rounded(self.input),
             "parameters": {name: _rounded(size) for name, size in self.sizes.items()},
             "relus": {name: _rounded(activity) for name, activity in self.activity.items()},
@@ -92,22 +92,22 @@ def _digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def take(model: Model, pictures: np.ndarray, factors: Mapping[str, float] | None = None) -> Figures:
-    """Read all figures; `pictures` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre.
+def take(model: Model, images: np.ndarray, factors: Mapping[str, float] | None = None) -> Figures:
+    """Read all figures; `images` (n, stored, stored, 3) uint8 are those that the ReLUs are shown, at their centre.
 
     `factors` of the rate are those of `Rule`.
     """
-    own, seen = sizes(model.parameters, factors or {}), activity(model, pictures)
+    own, seen = sizes(model.parameters, factors or {}), activity(model, images)
     named = {name.rpartition(".")[0] for name in own} | set(seen)
     layers = tuple(name for name in model.network.layers if name in named)
-    return Figures(layers, own, seen, len(pictures), read(model, pictures))
+    return Figures(layers, own, seen, len(images), read(model, images))
 
 
-def read(model: Model, pictures: np.ndarray) -> Input:
-    """Return what the network reads of pictures (n, stored, stored, 3) at their centre."""
+def read(model: Model, images: np.ndarray) -> Input:
+    """Return what the network reads of images (n, stored, stored, 3) at their centre."""
     row, column, _ = model.centre()
     seen = slice(row, row + model.network.crop), slice(column, column + model.network.crop)
-    values = pictures[:, *seen].astype(np.float32) - model.mean[seen]
+    values = images[:, *seen].astype(np.float32) - model.mean[seen]
     means, deviations = (
         values.mean(axis=(0, 1, 2), dtype=np.float64),
         values.std(axis=(0, 1, 2), dtype=np.float64),
@@ -147,17 +147,17 @@ def _totals(parameters: Parameters, arrays: dict) -> dict[str, float]:
     return totals
 
 
-def activity(model: Model, pictures: np.ndarray) -> dict[str, Activity]:
-    """Run the network over some pictures, and count what its ReLUs let through.
+def activity(model: Model, images: np.ndarray) -> dict[str, Activity]:
+    """Run the network over some images, and count what its ReLUs let through.
 
     Nothing comes back where the device has no room beside the training for a plan that keeps their outputs.
     """
     names = tuple(name for name, layer in model.network.layers.items() if layer.kind == "relu")
     try:
-        plan = model.plan(len(pictures), names)
+        plan = model.plan(len(images), names)
     except OutOfMemory:
         return {}
-    plan.put(pictures, np.tile(model.centre(), (len(pictures), 1)), np.full(len(pictures), -1))
+    plan.put(images, np.tile(model.centre(), (len(images), 1)), np.full(len(images), -1))
     plan.run()
     found = {}
     for name in names:

@@ -13,14 +13,14 @@ import numpy as np
 
 from cualex.data import batches
 from cualex.data.batches import Stream
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.model import BATCH, Model
 from cualex.plan import Plan
 from cualex.plan.step import Step
 from cualex.weights.parameters import Parameters, parameter
 
 PLURALS = {"weight": "weights", "bias": "biases"}
-NAMED = 3  # pictures that are listed, at the most
+NAMED = 3  # images that are listed, at the most
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault |
         return fault
     plan.control.step = update
     names = [stream.pack.names[index] for index in stream.chosen(position, plan.batch)]
-    with Ahead(stream, plan.batch, start=position) as ahead:
-        plan.put(*ahead.take())
+    with Prefetcher(stream, plan.batch, start=position) as prefetcher:
+        plan.put(*prefetcher.take())
     return _in_run(plan, names)
 
 
 def in_split(model: Model, pack) -> Fault | None:
-    """Run a network over the pictures of a split until something is not finite."""
+    """Run a network over the images of a split until something is not finite."""
     plan, names = model.plan(BATCH), iter(pack.names)
-    for pictures, labels in batches.Sequence(pack, BATCH):
-        plan.put(pictures, np.tile(model.centre(), (BATCH, 1)), labels)
+    for images, labels in batches.Sequence(pack, BATCH):
+        plan.put(images, np.tile(model.centre(), (BATCH, 1)), labels)
         if fault := _in_run(plan, list(itertools.islice(names, BATCH))):
             return fault
     return None
@@ -88,7 +88,7 @@ def said(fault: Fault | None, rate: float) -> str:
 
 
 def _in_run(plan: Plan, names: Sequence[str]) -> Fault | None:
-    """Run a plan, forward only, on the batch that is in it; `names` are those of its pictures."""
+    """Run a plan, forward only, on the batch that is in it; `names` are those of its images."""
     forward = set(map(id, itertools.takewhile(lambda step: step.kind != "backward", plan.steps)))
     found: list[Fault] = []
 
@@ -102,29 +102,29 @@ def _in_run(plan: Plan, names: Sequence[str]) -> Fault | None:
 
 
 def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
-    """Look at the maps that a step has written: (towers, pictures, ...), or of one tower."""
+    """Look at the maps that a step has written: (towers, images, ...), or of one tower."""
     device = plan.parameters.devices[step.place]
     for operand in step.writes.values():
         values = None if operand is None else device.download(operand.array())
         if values is None or values.ndim < 3 or np.isfinite(values).all():
             continue
-        by_picture = np.moveaxis(values, 0 if operand.tower is not None else 1, 0)
-        first = plan.control.part * len(by_picture)  # a batch that does not fit is computed in parts
-        own = names[first : first + len(by_picture)]
-        each = by_picture[: len(own)].reshape(len(own), -1)
+        by_image = np.moveaxis(values, 0 if operand.tower is not None else 1, 0)
+        first = plan.control.part * len(by_image)  # a batch that does not fit is computed in parts
+        own = names[first : first + len(by_image)]
+        each = by_image[: len(own)].reshape(len(own), -1)
         bad = np.flatnonzero(~np.isfinite(each).all(axis=1))
         if not len(bad):
             continue
         if step.kind == "data":
             what = "what the network reads, the picture without the mean, is not finite"
-            return [Fault(f"{what} for {_pictures(bad, own, len(own) == len(names))}", input=True)]
+            return [Fault(f"{what} for {_images(bad, own, len(own) == len(names))}", input=True)]
         where = f"the output of {step.layers[0]} is the first that is not finite"
-        return [Fault(f"{where}, for {_pictures(bad, own, len(own) == len(names))}")]
+        return [Fault(f"{where}, for {_images(bad, own, len(own) == len(names))}")]
     return []
 
 
-def _pictures(bad: np.ndarray, own: Sequence[str], whole: bool) -> str:
-    """List some of the pictures of a batch, or of the part of one that is computed together."""
+def _images(bad: np.ndarray, own: Sequence[str], whole: bool) -> str:
+    """List some of the images of a batch, or of the part of one that is computed together."""
     batch = "the batch" if whole else "a part of the batch"
     if len(bad) == len(own):
         return f"all {len(own)} pictures of {batch}" if len(own) > 1 else own[0]

@@ -30,10 +30,10 @@ TRIES = 5
 DOWN, UP = 0.3, 3.0  # by which the rate changes from try to try
 
 
-def plain(recipe: Recipe, pictures: int, batch: int | None = None) -> Recipe:
+def plain(recipe: Recipe, images: int, batch: int | None = None) -> Recipe:
     """Return a recipe without what keeps a network from learning by heart, for so many images."""
     plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, accumulate=1)
-    return plainer.but(batch=min(pictures, batch or BATCH))
+    return plainer.but(batch=min(images, batch or BATCH))
 
 
 def unmasked(network: Network) -> Network:
@@ -50,7 +50,7 @@ def unmasked(network: Network) -> Network:
 def overfit(
     recipe: Recipe,
     pack,
-    pictures: int,
+    images: int,
     kept: Weights | None = None,
     device: str = "cpu",
     precision: str | None = None,
@@ -67,11 +67,11 @@ def overfit(
     Raise UsageError where the pack has fewer images, and Diverged where the loss is not finite in any try, or already
     because of what the network reads.
     """
-    if pictures > len(pack):
-        raise UsageError(f"--overfit {pictures}: the training set has {len(pack)} pictures; name as many or fewer")
+    if images > len(pack):
+        raise UsageError(f"--overfit {images}: the training set has {len(pack)} pictures; name as many or fewer")
     begun = beginning.begin(recipe, pack, kept)
     begun = replace(begun, network=unmasked(begun.network))
-    chosen = overfit_images.choose(pack, pictures, begun.network.crop)
+    chosen = overfit_images.choose(pack, images, begun.network.crop)
     if chosen.contradictions:
         yield _impossible(chosen, recipe.rate)
         return
@@ -89,7 +89,7 @@ def overfit(
             diverged.append(error)
             if error.fault and error.fault.input:
                 raise error.said() from None
-            fit = Fit(done + error.update, math.nan, 0, pictures, rate=one.recipe.rate, ended=DIVERGED)
+            fit = Fit(done + error.update, math.nan, 0, images, rate=one.recipe.rate, ended=DIVERGED)
             yield fit
         done, factor = fit.updates, factor * (UP if fit.ended in SLOW else DOWN)
         if fit.ended in LOST:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cualex.data.prefetch import Ahead
+from cualex.data.prefetch import Prefetcher
 from cualex.errors import Diverged
 from cualex.evaluation import Evaluation, entropy, evaluate
 from cualex.model import Model
@@ -62,9 +62,9 @@ class Fit:
         return self.evaluated and self.loss < LOSS and self.right == self.pictures
 
 
-def limit(recipe: Recipe, pictures: int) -> int:
+def limit(recipe: Recipe, images: int) -> int:
     """Return how many updates a try has at the most."""
-    return max(UPDATES, PASSES * around(recipe, pictures))
+    return max(UPDATES, PASSES * around(recipe, images))
 
 
 class NotFinite(Exception):
@@ -101,9 +101,9 @@ class Try:
         stream = self.recipe.stream(self.few, model.network.crop)
         stepper.begin(epoch=1, update=0)
         try:
-            with Ahead(stream, self.recipe.batch) as ahead:
+            with Prefetcher(stream, self.recipe.batch) as prefetcher:
                 for update in range(1, last + 1):
-                    results.append(self._update(stepper, ahead, stream, update))
+                    results.append(self._update(stepper, prefetcher, stream, update))
                     if update % self.around and update < last:
                         continue
                     loss = sum(result.loss for result in results) / len(results)
@@ -145,9 +145,9 @@ class Try:
             self.good = self.model.parameters.unload()
         return False
 
-    def _update(self, stepper: Stepper, ahead: Ahead, stream, update: int):
+    def _update(self, stepper: Stepper, prefetcher: Prefetcher, stream, update: int):
         """Move the weights by a batch; return what it gave."""
-        stepper.plan.put(*ahead.take())
+        stepper.plan.put(*prefetcher.take())
         stepper.queue(1, 0.0)
         outcome, rate = stepper.flying.popleft()
         if not outcome.result.finite:
@@ -170,6 +170,6 @@ class Try:
         return replace(fit, ended=ended, wrong=wrong)
 
 
-def around(recipe: Recipe, pictures: int) -> int:
+def around(recipe: Recipe, images: int) -> int:
     """Return how many updates a pass over the images takes."""
-    return -(-pictures // recipe.batch)
+    return -(-images // recipe.batch)

@@ -1,6 +1,6 @@
-"""A few pictures of a pack, from all over it, to be learned by heart; among them copies with contradicting labels.
+"""A few images of a pack, from all over it, to be learned by heart; among them copies with contradicting labels.
 
-Labels that contradict each other can only be seen in pictures that the network cannot tell apart. A few pictures of a
+Labels that contradict each other can only be seen in images that the network cannot tell apart. A few images of a
 large set would hardly ever hold two copies of the same, so those of the few are looked for in the whole set: where one
 has another class, both are among the few, and no network can learn them.
 """
@@ -14,25 +14,25 @@ import numpy as np
 
 from cualex.evaluation import entropy
 
-LOOKED_AT = 1_000_000_000  # bytes of pictures in which copies are looked for: 5,000 of 256 pixels a side
-TOGETHER = 64  # pictures that are read at a time
+LOOKED_AT = 1_000_000_000  # bytes of images in which copies are looked for: 5,000 of 256 pixels a side
+TOGETHER = 64  # images that are read at a time
 DIGEST = 16  # bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Few:
-    """Some pictures of a pack, read as a pack is.  chosen: int (n,), which.  crop: the pixels a side that are seen."""
+    """Some images of a pack, read as a pack is.  chosen: int (n,), which.  crop: the pixels a side that are seen."""
 
     pack: object
     chosen: np.ndarray
     crop: int
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.chosen)
 
     def __getattr__(self, name: str):
-        """Return what is the same for all pictures: size, classes, mean."""
+        """Return what is the same for all images: size, classes, mean."""
         return getattr(self.pack, name)
 
     @property
@@ -46,12 +46,12 @@ class Few:
         return tuple(self.pack.names[index] for index in self.chosen)
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
-        """Copy the pictures `indices` (k,) into `out`."""
+        """Copy the images `indices` (k,) into `out`."""
         self.pack.read(self.chosen[indices], out)
 
     @cached_property
     def groups(self) -> list[list[int]]:
-        """Return the pictures that are the same to the network together: their indices, a list a picture."""
+        """Return the images that are the same to the network together: their indices, a list an image."""
         found: dict[bytes, list[int]] = {}
         for index, digest in digests(self, np.arange(len(self)), self.crop):
             found.setdefault(digest, []).append(index)
@@ -59,22 +59,22 @@ class Few:
 
     @property
     def contradictions(self) -> list[list[int]]:
-        """Return the groups of equal pictures that have more than one label."""
+        """Return the groups of equal images that have more than one label."""
         return [group for group in self.groups if len(set(self.labels[group])) > 1]
 
     @property
     def most_right(self) -> int:
-        """Count the pictures that a network can name right at the most: of equal ones those with the same label."""
+        """Count the images that a network can name right at the most: of equal ones those with the same label."""
         return sum(max(Counter(self.labels[group].tolist()).values()) for group in self.groups)
 
     @property
     def least_loss(self) -> float:
-        """Return the smallest mean loss that a network can have: the entropy of the labels of equal pictures."""
+        """Return the smallest mean loss that a network can have: the entropy of the labels of equal images."""
         return sum(len(group) * entropy(np.bincount(self.labels[group])) for group in self.groups) / len(self)
 
 
 def choose(pack, count: int, crop: int) -> Few:
-    """Choose so many pictures at equal distances; where a copy of one has another class, both.
+    """Choose so many images at equal distances; where a copy of one has another class, both.
 
     crop: the pixels a side that the network sees, at the centre.
     """
@@ -86,19 +86,19 @@ def choose(pack, count: int, crop: int) -> Few:
 
 
 def digests(pack, indices: np.ndarray, crop: int):
-    """Yield (index, digest) for pictures of a pack: of the pixels that the network sees at their centre."""
+    """Yield (index, digest) for images of a pack: of the pixels that the network sees at their centre."""
     first = (pack.size - crop) // 2
     seen = slice(first, first + crop)
     for start in range(0, len(indices), TOGETHER):
         part = indices[start : start + TOGETHER]
-        pictures = np.empty((len(part), pack.size, pack.size, 3), np.uint8)
-        pack.read(part, pictures)
-        for index, picture in zip(part.tolist(), pictures[:, seen, seen], strict=True):
-            yield index, hashlib.blake2b(np.ascontiguousarray(picture), digest_size=DIGEST).digest()
+        images = np.empty((len(part), pack.size, pack.size, 3), np.uint8)
+        pack.read(part, images)
+        for index, image in zip(part.tolist(), images[:, seen, seen], strict=True):
+            yield index, hashlib.blake2b(np.ascontiguousarray(image), digest_size=DIGEST).digest()
 
 
 def _contradicting(pack, spaced: list[int], crop: int) -> dict[int, int]:
-    """Return for some pictures of a pack one that is the same and has another class, where there is one."""
+    """Return for some images of a pack one that is the same and has another class, where there is one."""
     most = max(LOOKED_AT // (3 * pack.size**2), 1)
     others = np.unique(np.linspace(0, len(pack) - 1, min(most, len(pack))).astype(int))
     wanted: dict[bytes, int] = {}

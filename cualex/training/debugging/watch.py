@@ -7,8 +7,8 @@ there are more classes: in a long training the watch waits until each class was 
 until most of it is over. It waits as long again after losses or validation were better than guessing: on right data
 too a large step can throw a network back, from where it takes as long as at first.
 
-Looking costs less than 2 % of the training. A forward pass over p pictures is a third of their share of an update, and
-comes after at least 33 p pictures: 1 %. Reading weights and velocities is a third of what an update moves of them, and
+Looking costs less than 2 % of the training. A forward pass over p images is a third of their share of an update, and
+comes after at least 33 p images: 1 %. Reading weights and velocities is a third of what an update moves of them, and
 comes after at least 60 updates, to which is added one reading in `CHECKED` updates: 0.9 %, were an update nothing else.
 """
 
@@ -30,8 +30,8 @@ MOST = 2 / 3  # of the updates of a training that is too short for that
 NEAR = 0.01  # of the loss of guessing: less below it is not left it
 DEVIATIONS = 2  # by which what is measured on few images must differ from guessing
 SPREAD = 0.05  # of the loss of guessing: by which initial weights let the losses of single images differ
-SHOWN = 32  # pictures that the ReLUs are looked at with, at the most
-SEEN, UPDATES = 33, 60  # between two looks, at least: pictures trained on for each that is shown, and updates
+SHOWN = 32  # images that the ReLUs are looked at with, at the most
+SEEN, UPDATES = 33, 60  # between two looks, at least: images trained on for each that is shown, and updates
 CHECKED = 100  # updates after which weights and velocities are known to be finite
 CLOSE = 0.05  # of the loss of guessing: a loss this near it is said to be at it
 SHORT = 200  # updates in all, below which a training may simply be too short
@@ -51,10 +51,10 @@ class Watch:
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._said, self._looked, self._validated, self._better = False, 0, 0, 0
 
-    def due(self, update: int, batch: int, pictures: int) -> bool:
-        """Say whether to look at the layers with so many pictures, at an epoch's end; if so, note that it is done."""
+    def due(self, update: int, batch: int, images: int) -> bool:
+        """Say whether to look at the layers with so many images, at an epoch's end; if so, note that it is done."""
         since = update - self._looked
-        due = self.every or (since >= UPDATES and since * batch >= SEEN * pictures)
+        due = self.every or (since >= UPDATES and since * batch >= SEEN * images)
         self._looked = update if due else self._looked
         return due
 
@@ -126,11 +126,11 @@ def better(found: Evaluation) -> bool:
 
 
 def some(pack) -> np.ndarray:
-    """Return a few pictures from all over a pack: (32 or fewer, size, size, 3)."""
+    """Return a few images from all over a pack: (32 or fewer, size, size, 3)."""
     chosen = np.linspace(0, len(pack) - 1, min(SHOWN, len(pack))).astype(int)
-    pictures = np.empty((len(chosen), pack.size, pack.size, 3), np.uint8)
-    pack.read(chosen, pictures)
-    return pictures
+    images = np.empty((len(chosen), pack.size, pack.size, 3), np.uint8)
+    pack.read(chosen, images)
+    return images
 
 
 def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float], rate: float, updates: float) -> str:
@@ -163,7 +163,7 @@ def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float]
 
 
 def off_centre(mean: float, deviation: float) -> str:
-    """Say that what the network reads is far from zero, though the mean picture is the one of these pictures' pack."""
+    """Say that what the network reads is far from zero, though the mean image is the one of these images' pack."""
     return (
         f"what the network reads, pictures less the mean picture, lies {mean:+.0f} levels from zero, with a deviation "
         f"of {deviation:.0f}: the mean picture is not that of these pictures: pack them again."

@@ -62,7 +62,7 @@ class Saver:
 class Room:
     """Hold what a run takes on the disk, in bytes; log, curves and tables are small beside it.
 
-    best: of best.safetensors: weights and mean picture.  checkpoint: of a checkpoint, with velocities.
+    best: of best.safetensors: weights and mean image.  checkpoint: of a checkpoint, with velocities.
     """
 
     best: int

@@ -3,7 +3,7 @@
 args.json             the recipe and the data set
 env.json              machine and versions
 classes.txt           the class names, in order
-skipped.csv           pictures that could not be read, and why
+skipped.csv           images that could not be read, and why
 log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
 results.csv           a line an epoch, made of the log
 curves.png            loss and error

@@ -17,14 +17,14 @@ FIXED = ("network", "variant", "crop", "seed")  # of a recipe; what else there i
 def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | None) -> Weights | None:
     """Write what is known before the first update; return the checkpoint of a run that has begun.
 
-    Raise DataError or UsageError where the pictures or the recipe are of another run.
+    Raise DataError or UsageError where the images or the recipe are of another run.
     """
-    found, before = conditions.pictures(pack, validation), {}
+    found, before = conditions.images(pack, validation), {}
     files.sweep(run.path)  # one that has not begun too: it may have been killed before
     if run.begun:
         before = run.arguments()
         check(run, recipe)
-        conditions.check_pictures(before.get("pictures"), found)
+        conditions.check_images(before.get("pictures"), found)
         run.go_on()
     kept = run.checkpoint()
     arguments = {

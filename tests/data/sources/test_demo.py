@@ -29,7 +29,7 @@ def drawn(split, numbers):
 @pytest.fixture(scope="module")
 def some():
     """Draw 40 training and all validation pictures of each class."""
-    return drawn("train", range(40)), drawn("val", range(demo.PICTURES["val"]))
+    return drawn("train", range(40)), drawn("val", range(demo.IMAGES["val"]))
 
 
 def grey(stored):
@@ -68,13 +68,13 @@ def test_every_class_has_as_many_pictures():
     source = demo.source()
     assert source.name == "demo"
     assert len(source.classes) == 10
-    for split, count in demo.PICTURES.items():
+    for split, count in demo.IMAGES.items():
         listed = source.splits[split]
         assert Counter(picture.label for picture in listed) == dict.fromkeys(range(10), count)
         for picture in listed:
             assert picture.name.split("/")[:2] == [split, source.classes[picture.label]]
     names = [picture.name for listed in source.splits.values() for picture in listed]
-    assert len(set(names)) == len(names) == 10 * sum(demo.PICTURES.values())
+    assert len(set(names)) == len(names) == 10 * sum(demo.IMAGES.values())
 
 
 def test_a_picture_is_read_by_its_own_name():
@@ -181,7 +181,7 @@ def accuracy(train, val, mean, batch=64, epochs=8):
 @pytest.mark.slow
 @pytest.mark.parametrize(("seen", "least", "most"), [(np.asarray, 0.9, 1), (grey, 0.2, 0.6)])
 def test_the_network_needs_colour_and_form(seen, least, most):
-    train, val = (drawn(split, range(count)) for split, count in demo.PICTURES.items())
+    train, val = (drawn(split, range(count)) for split, count in demo.IMAGES.items())
     train, val = ((seen(pixels), labels) for pixels, labels in (train, val))
     mean = train[0].mean(axis=0, dtype=np.float64).astype(np.float32)
     assert least <= accuracy(train, val, mean) <= most

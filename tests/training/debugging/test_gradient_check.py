@@ -136,7 +136,7 @@ def passing(module, function):
 )
 def test_a_planted_fault_is_found_and_its_layer_named(monkeypatch, fault, layer, what):
     monkeypatch.setattr(*fault)
-    monkeypatch.setattr(gradient_check, "PICTURES", 2)
+    monkeypatch.setattr(gradient_check, "IMAGES", 2)
     monkeypatch.setattr(gradient_check, "HANDFUL", 0)  # moved together they show it
     rows = check()
     wrong = next(row for row in rows if not row.right)
