@@ -8,8 +8,9 @@
 //     weight (TOWERS, FILTERS, SOURCES, r, s, CHANNELS / GROUPS); bias (TOWERS, FILTERS)
 //
 // Where READS_ALL, every tower reads x0 and, with two SOURCES, x1; else tower t reads x0 or x1.
-// Blocks: x a tile, its columns first, z (tower, group, split). Where SPLITS > 1, a block sums a part of the depth and
-// writes it to its slab, for gemm_splits.cu. Checked in tests/engine/cuda/test_conv.py and test_dense.py beside it.
+// A block has a tile of one tower, group and split (Block in gemm.cuh). Where SPLITS > 1, it sums a part of the depth
+// and writes it to its slab, for gemm_splits.cu.
+// Checked in tests/engine/cuda/test_conv.py and tests/engine/cuda/test_dense.py.
 //
 // dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD SPLITS WHOLE_A WHOLE_B
@@ -59,35 +60,34 @@ struct Filters {
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_forward(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ weight,
                  const float* __restrict__ bias, Value* __restrict__ y, float* __restrict__ slabs) {
-    const int tiles = (GROUP_FILTERS + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
-    const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_filter = blockIdx.x % tiles * TILE_COLUMNS;
-    const int channel = group * GROUP_FILTERS + first_filter;  // of y
+    const Block block(GROUP_FILTERS);
+    const int first_pixel = block.first_row, first_filter = block.first_column;
+    const int channel = block.group * GROUP_FILTERS + first_filter;  // of y
 
     typedef Sums<true, true> Results;
     Results sums;
-    const Windows a(Maps(x0, x1, tower, group), first_pixel);
-    const Filters b = {weight + (size_t)(tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter};
-    const Part part(split, WINDOW);
+    const Windows a(Maps(x0, x1, block.tower, block.group), first_pixel);
+    const Filters b = {weight + (size_t)(block.tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter};
+    const Part part(block.split, WINDOW);
     multiply(sums, a, b, part.first, part.last);
 
     sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
         const int pixel = first_pixel + row;
         if (pixel >= PIXELS) return;
-        const size_t place = ((size_t)tower * PIXELS + pixel) * FILTERS + channel;
+        const size_t place = ((size_t)block.tower * PIXELS + pixel) * FILTERS + channel;
         const bool aligned = GROUP_FILTERS % 4 == 0;
 #pragma unroll
         for (int j = 0; j < Results::runs; ++j) {
             const int own = column + j * Results::spread, count = GROUP_FILTERS - first_filter - own;
             if (count <= 0) continue;
             if (SPLITS > 1) {
-                float* slab = slabs + (size_t)split * TOWERS * PIXELS * FILTERS;
+                float* slab = slabs + (size_t)block.split * TOWERS * PIXELS * FILTERS;
                 store_float_run(slab + place + own, runs[j], count, aligned);
                 continue;
             }
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                if (e < count) runs[j][e] += bias[tower * FILTERS + channel + own + e];
+                if (e < count) runs[j][e] += bias[block.tower * FILTERS + channel + own + e];
                 if (RELU && runs[j][e] < 0) runs[j][e] = 0;  // what is not a number stays
             }
             store_run(y + place + own, runs[j], count, aligned);
@@ -158,36 +158,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_input_gradient(const Value* __restrict__ dy, const Value* __restrict__ weight,
                         const Value* __restrict__ relu0, const Value* __restrict__ relu1, Value* __restrict__ dx0,
                         Value* __restrict__ dx1, float* __restrict__ slabs) {
-    const int wide = SOURCES * GROUP_CHANNELS, tiles = (wide + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
-    const int first_pixel = blockIdx.x / tiles * TILE_ROWS, first_column = blockIdx.x % tiles * TILE_COLUMNS;
-    const int first_filter = tower * FILTERS + group * GROUP_FILTERS;
+    const int wide = SOURCES * GROUP_CHANNELS;
+    const Block block(wide);
+    const int first_filter = block.tower * FILTERS + block.group * GROUP_FILTERS;
 
     typedef Sums<true, false> Results;
     Results sums;
-    const Seen a(dy + (size_t)tower * PICTURES * OUT_ROWS * OUT_COLUMNS * FILTERS + group * GROUP_FILTERS, first_pixel);
-    const FiltersAcross b = {weight + (size_t)first_filter * WINDOW, first_column};
-    const Part part(split, DEPTH);
+    const Seen a(dy + (size_t)block.tower * PIXELS * FILTERS + block.group * GROUP_FILTERS, block.first_row);
+    const FiltersAcross b = {weight + (size_t)first_filter * WINDOW, block.first_column};
+    const Part part(block.split, DEPTH);
     multiply(sums, a, b, part.first, part.last);
 
     // Write `count` values from a column on, all of one source.
     auto write = [&](int pixel, int column, float (&values)[4], int count, bool aligned) {
-        const int source = SOURCES > 1 ? column / GROUP_CHANNELS : 0, target = READS_ALL ? source : tower;
-        const int channel = group * GROUP_CHANNELS + column - source * GROUP_CHANNELS;
+        const int source = SOURCES > 1 ? column / GROUP_CHANNELS : 0, target = READS_ALL ? source : block.tower;
+        const int channel = block.group * GROUP_CHANNELS + column - source * GROUP_CHANNELS;
         const size_t place = (size_t)pixel * CHANNELS + channel;
         if (SPLITS > 1) {
-            const size_t slab = (size_t)split * (READS_ALL ? SOURCES : gridDim.z / (GROUPS * SPLITS)) + target;
+            const size_t slab = (size_t)block.split * (READS_ALL ? SOURCES : Block::towers()) + target;
             store_float_run(slabs + slab * INPUTS * CHANNELS + place, values, count, aligned);
         } else {
             accumulate_run(target ? dx1 : dx0, target ? relu1 : relu0, place, values, count, aligned);
         }
     };
     sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
-        const int pixel = first_pixel + row;
+        const int pixel = block.first_row + row;
         if (pixel >= INPUTS) return;
 #pragma unroll
         for (int j = 0; j < Results::runs; ++j) {
-            const int own = first_column + column + j * Results::spread;
+            const int own = block.first_column + column + j * Results::spread;
             if (GROUP_CHANNELS % 4 == 0) {
                 if (own < wide) write(pixel, own, runs[j], 4, true);
             } else {
@@ -250,17 +249,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                          float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
                          float* __restrict__ bias_velocity, float* __restrict__ slabs,
                          float* __restrict__ bias_slabs, float factor, float bias_factor) {
-    const int tiles = (WINDOW + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    const int split = blockIdx.z % SPLITS, group = blockIdx.z / SPLITS % GROUPS, tower = blockIdx.z / SPLITS / GROUPS;
-    const int tile = blockIdx.x % tiles, first_column = tile * TILE_COLUMNS, first_row = blockIdx.x / tiles * TILE_ROWS;
-    const int filter = tower * FILTERS + group * GROUP_FILTERS + first_row;
-    const int rows = GROUP_FILTERS - first_row;
+    const Block block(WINDOW);
+    const int filter = block.tower * FILTERS + block.group * GROUP_FILTERS + block.first_row;
+    const int rows = GROUP_FILTERS - block.first_row;
 
-    const bool adds_bias = SPLITS > 1 || tile == 0;
+    const bool adds_bias = SPLITS > 1 || block.tile == 0;
     constexpr int owned = (TILE_ROWS + THREADS - 1) / THREADS;  // rows whose biases a thread adds up, THREADS apart
     float bias_sums[owned] = {};
     auto look = [&](const Value* dy_tile, int step) {
-        if (!adds_bias || SPLITS > 1 && step % tiles != tile) return;
+        if (!adds_bias || SPLITS > 1 && step % block.tiles != block.tile) return;
 #pragma unroll
         for (int i = 0; i < owned; ++i) {
             const int row = threadIdx.x + i * THREADS;
@@ -271,16 +268,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     };
     typedef Sums<false, false> Results;
     Results sums;
-    const Gradients a = {dy + (size_t)tower * PIXELS * FILTERS + group * GROUP_FILTERS + first_row, rows};
-    const Shifted b = {Maps(x0, x1, tower, group), first_column};
-    const Part part(split, PIXELS);
+    const int first_filter = block.group * GROUP_FILTERS + block.first_row;  // of the tower
+    const Gradients a = {dy + (size_t)block.tower * PIXELS * FILTERS + first_filter, rows};
+    const Shifted b = {Maps(x0, x1, block.tower, block.group), block.first_column};
+    const Part part(block.split, PIXELS);
     multiply(sums, a, b, part.first, part.last, look);
 
     const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, false, control, velocity, copy, factor};
     const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, true, control, bias_velocity, nullptr,
                             bias_factor};
-    float* slab = slabs + (size_t)split * TOWERS * FILTERS * WINDOW;
-    float* bias_slab = bias_slabs + (size_t)(split * tiles + tile) * TOWERS * FILTERS;
+    float* slab = slabs + (size_t)block.split * TOWERS * FILTERS * WINDOW;
+    float* bias_slab = bias_slabs + (size_t)(block.split * block.tiles + block.tile) * TOWERS * FILTERS;
     if (adds_bias && !bias_sink.idle()) {
 #pragma unroll
         for (int i = 0; i < owned; ++i) {
@@ -292,7 +290,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     }
     if (sink.idle()) return;
     sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
-        const int own = first_column + column;
+        const int own = block.first_column + column;
         if (row >= rows) return;
 #pragma unroll
         for (int j = 0; j < Results::runs; ++j) mask_run(runs[j], own + j * Results::spread);

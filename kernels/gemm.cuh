@@ -7,7 +7,7 @@
 // STAGES - 1 steps ahead; one barrier a step says both that a stage has arrived and that the oldest may be refilled.
 // The order in which a sum is added up depends on nothing but the depth and TILE_DEPTH.
 //
-// expects: SPLITS STAGES TILE_ROWS TILE_COLUMNS TILE_DEPTH WHOLE_A WHOLE_B
+// expects: GROUPS SPLITS STAGES TILE_ROWS TILE_COLUMNS TILE_DEPTH WHOLE_A WHOLE_B
 #pragma once
 #include "gemm_tile.cuh"
 #include "gemm_ffma.cuh"
@@ -49,6 +49,24 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const Ope
                                          int last) {
     multiply(sums, a, b, first, last, [](const Value*, int) {});
 }
+
+// Which block of a launch this is. The grid's x counts tiles of the result, side by side first, and its z the splits of
+// a group, the groups of a tower, the towers; `columns` are those of the result.
+struct Block {
+    int tiles, tile;  // how many lie side by side, and which of them it is
+    int first_row, first_column, tower, group, split;
+
+    __device__ __forceinline__ Block(int columns)
+        : tiles((columns + TILE_COLUMNS - 1) / TILE_COLUMNS),
+          tile(blockIdx.x % tiles),
+          first_row(blockIdx.x / tiles * TILE_ROWS),
+          first_column(tile * TILE_COLUMNS),
+          tower(blockIdx.z / SPLITS / GROUPS),
+          group(blockIdx.z / SPLITS % GROUPS),
+          split(blockIdx.z % SPLITS) {}
+
+    static __device__ __forceinline__ int towers() { return gridDim.z / (GROUPS * SPLITS); }
+};
 
 // Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.
 struct Part {

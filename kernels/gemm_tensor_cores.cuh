@@ -1,8 +1,8 @@
 // A warp's sums by the tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in TF32 or bfloat16.
 //
-// One step takes two chunks of depth: 8 values in TF32, 16 in bfloat16. A fragment is four 8x8 matrices (8x4 in TF32,
-// as 16-bit halves), which load_matrix_x4 reads from tiles that lie along the depth, and transposes, in bfloat16, from
-// those that lie across it. In TF32 nothing transposes, and the lanes read value by value.
+// One step takes two chunks of depth: 8 values in TF32, 16 in bfloat16. A fragment is 16 rows (or columns) of a step:
+// four matrices of 8 rows by a chunk. How a lane finds its part depends on how the tile lies: ldmatrix reads tiles
+// along the depth, and transposes those across it in bfloat16; in TF32 nothing transposes: lanes read single values.
 //
 // expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
@@ -10,60 +10,117 @@
 
 #if PRECISION != FP32
 
-// Where a lane finds its part of the fragments of one operand, 16 rows (or columns) each. The matrices of a's fragments
-// go by row first, those of b's by depth first. Within 128 bytes chunks are permuted, so that a few offsets are kept;
-// all others differ from them by constants.
+#define STEP (2 * CHUNK)
+
+// Which of a fragment's four matrices is which; mma.sync takes those of a by rows first, those of b by depth first:
+//
+//     chunk of depth     0   1                            0   1
+//     a: rows 0-7        0   2        b: columns 0-7      0   1
+//        rows 8-15       1   3           columns 8-15     2   3
+template <bool of_a>
+struct Matrix {
+    int far, below;  // 1 for the further eight rows (or columns); 1 for the deeper chunk
+
+    __device__ __forceinline__ Matrix(int index)
+        : far(of_a ? index % 2 : index / 2), below(of_a ? index / 2 : index % 2) {}
+};
+
+// Round what was read to TF32; bfloat16 is as it should be.
+__device__ __forceinline__ void round_fragment(unsigned (&fragment)[4]) {
+#if PRECISION == TF32
+#pragma unroll
+    for (int q = 0; q < 4; ++q) fragment[q] = round_tf32(__uint_as_float(fragment[q]));
+#endif
+}
+
+// Where a lane finds its part of the fragments of one operand, from row (or column) `first` on. Within 128 bytes chunks
+// are permuted, so that a few offsets are kept; all others differ from them by constants.
 template <int outer, bool along, bool of_a>
-struct Fragments {
-    typedef Tile<outer, along> Tiles;
-    static constexpr bool single = PRECISION == TF32 && !along;  // value by value
-    static constexpr int deep = CHUNK * 2, line = Tiles::pitch * CHUNK;
-    static constexpr bool narrow = Tiles::pitch < 8;                            // the permutation goes on over lines
-    static constexpr int steps = along || narrow ? TILE_DEPTH / deep : 1;      // with offsets of their own
-    static constexpr int parts = along ? 1 : 8 * CHUNK / 16;                   // fragments side by side in 128 bytes
-    static constexpr int fars = single ? 2 : 1, deeps = single && narrow ? 2 : 1;
-    static_assert(!along || Tiles::pitch >= 4, "a step further down the rows must leave the permutation as it is");
-    int offsets[steps][parts][fars][deeps];
+struct Fragments;
+
+// Along the depth: a lane gives ldmatrix one row (or column) of one matrix. Each step has an offset, since it moves
+// within the permutation; 16 rows further down the permutation is the same.
+template <int outer, bool of_a>
+struct Fragments<outer, true, of_a> {
+    typedef Tile<outer, true> Tiles;
+    static_assert(Tiles::pitch >= 4, "16 rows further down must leave the permutation as it is");
+    int offsets[TILE_DEPTH / STEP];
 
     __device__ __forceinline__ Fragments(int first) {
-        const int lane = threadIdx.x % 32, matrix = lane / 8;
-        const int far = of_a ? matrix % 2 : matrix / 2, below = of_a ? matrix / 2 : matrix % 2;
+        const int lane = threadIdx.x % 32;
+        const Matrix<of_a> matrix(lane / 8);
+#pragma unroll
+        for (int step = 0; step < TILE_DEPTH / STEP; ++step)
+            offsets[step] = Tiles::chunk_at(first + matrix.far * 8 + lane % 8, step * 2 + matrix.below);
+    }
+
+    // Read the i-th fragment of a step.
+    __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
+        load_matrix_x4(fragment, tile + i * 16 * Tiles::pitch * CHUNK + offsets[step]);
+        round_fragment(fragment);
+    }
+};
+
+// Across the depth: 128 bytes of a line hold `parts` fragments side by side, each with its offsets. Where a line is
+// narrower, the permutation goes on over lines, and each step has its offsets too.
+template <int outer, bool of_a>
+struct Fragments<outer, false, of_a> {
+    typedef Tile<outer, false> Tiles;
+    static constexpr bool narrow = Tiles::pitch < 8;
+    static constexpr int steps = narrow ? TILE_DEPTH / STEP : 1, parts = CHUNK / 2, line = Tiles::pitch * CHUNK;
+
+    static __device__ __forceinline__ const Value* start(const Value* tile, int i, int step) {
+        return tile + (i / parts * parts * 16 + (narrow ? 0 : step * STEP * line));
+    }
+
+#if PRECISION == BF16
+    // A lane gives ldmatrix one depth of one matrix, which comes back transposed.
+    int offsets[steps][parts];
+
+    __device__ __forceinline__ Fragments(int first) {
+        const int lane = threadIdx.x % 32;
+        const Matrix<of_a> matrix(lane / 8);
+#pragma unroll
+        for (int step = 0; step < steps; ++step)
+#pragma unroll
+            for (int part = 0; part < parts; ++part)
+                offsets[step][part] = Tiles::chunk_at(step * STEP + matrix.below * 8 + lane % 8,
+                                                      (first + part * 16) / 8 + matrix.far);
+    }
+
+    __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
+        load_matrix_x4_transposed(fragment, start(tile, i, step) + offsets[narrow ? step : 0][i % parts]);
+    }
+#else
+    // A lane reads one value of each matrix. Four depths further the permutation is the same, unless lines are narrow.
+    static constexpr int deeps = narrow ? 2 : 1;
+    int offsets[steps][parts][2][deeps];
+
+    __device__ __forceinline__ Fragments(int first) {
+        const int lane = threadIdx.x % 32;
 #pragma unroll
         for (int step = 0; step < steps; ++step)
 #pragma unroll
             for (int part = 0; part < parts; ++part)
 #pragma unroll
-                for (int f = 0; f < fars; ++f)
+                for (int far = 0; far < 2; ++far)
 #pragma unroll
-                    for (int d = 0; d < deeps; ++d) {
-                        const int place = first + part * 16;
-                        offsets[step][part][f][d] =
-                            single  ? Tiles::at(place + f * 8 + lane / 4, step * deep + d * 4 + lane % 4)
-                            : along ? Tiles::chunk_at(place + far * 8 + lane % 8, step * 2 + below)
-                                    : Tiles::chunk_at(step * deep + below * 8 + lane % 8, place / 8 + far);
-                    }
+                    for (int deep = 0; deep < deeps; ++deep)
+                        offsets[step][part][far][deep] = Tiles::at(first + part * 16 + far * 8 + lane / 4,
+                                                                   step * STEP + deep * 4 + lane % 4);
     }
 
-    // Read the i-th fragment of a step.
     __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
-        const int(&own)[fars][deeps] = offsets[steps > 1 ? step : 0][i % parts];
-        tile += along ? i * 16 * line : i / parts * parts * 16 + (steps > 1 ? 0 : step * deep * line);
-        if (single) {
+        const int(&own)[2][deeps] = offsets[narrow ? step : 0][i % parts];
 #pragma unroll
-            for (int q = 0; q < 4; ++q) {
-                const int f = of_a ? q % 2 : q / 2, d = of_a ? q / 2 : q % 2;
-                fragment[q] = __float_as_uint(load(tile + own[f % fars][d % deeps] + (narrow ? 0 : d * 4 * line)));
-            }
-        } else if (along) {
-            load_matrix_x4(fragment, tile + own[0][0]);
-        } else {
-            load_matrix_x4_transposed(fragment, tile + own[0][0]);
+        for (int q = 0; q < 4; ++q) {
+            const Matrix<of_a> matrix(q);
+            const int further = own[matrix.far][matrix.below % deeps] + (narrow ? 0 : matrix.below * 4 * line);
+            fragment[q] = __float_as_uint(load(start(tile, i, step) + further));
         }
-#if PRECISION == TF32
-#pragma unroll
-        for (int q = 0; q < 4; ++q) fragment[q] = round_tf32(__uint_as_float(fragment[q]));
-#endif
+        round_fragment(fragment);
     }
+#endif
 };
 
 template <bool a_along, bool b_along>
@@ -90,7 +147,7 @@ struct Sums {
     // Add the product of two tiles.
     __device__ __forceinline__ void add(const Value* a_tile, const Value* b_tile) {
 #pragma unroll
-        for (int step = 0; step < TILE_DEPTH / CHUNK / 2; ++step) {
+        for (int step = 0; step < TILE_DEPTH / STEP; ++step) {
             unsigned a[rows][4], b[columns][4];
 #pragma unroll
             for (int i = 0; i < rows; ++i) a_fragments.read(a[i], a_tile, i, step);

@@ -1,8 +1,22 @@
 // Tiles of an operand in shared memory: what one step of a gemm reads, copied there in chunks of 16 bytes.
 //
-// A gemm is y[row][column] = SUM over depth of a[row][depth] * b[column][depth]. An operand lies in memory with
-// its values contiguous along the depth ("along"), or along its rows or columns ("across"); so does its tile. To
-// spread the accesses over the 32 banks, the chunks of each 128 bytes are permuted: chunk ^ key, the key by the row.
+// A gemm is y[row][column] = SUM over depth of a[row][depth] * b[column][depth]. An operand lies in memory with its
+// values contiguous along the depth ("along": a row-major, b column-major), or along its rows or columns ("across": a
+// column-major, b row-major); so does its tile. A line is what is contiguous in a tile: a row (or column), or, across,
+// the values of one depth.
+//
+// The swizzle: within each 128 bytes, all 32 banks once, chunks are permuted, chunk ^ key, so that accesses to several
+// lines spread over the banks. For tensor cores, a tile along the depth whose lines are 64 bytes has two lines in each
+// 128, and key = line / 2. As line.chunk:
+//
+//     bank       0   4   8  12  16  20  24  28
+//     key 0    0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3
+//     key 1    2.1 2.0 2.3 2.2 3.1 3.0 3.3 3.2
+//     key 2    4.2 4.3 4.0 4.1 5.2 5.3 5.0 5.1
+//     key 3    6.3 6.2 6.1 6.0 7.3 7.2 7.1 7.0
+//     key 4    9.0 9.1 9.2 9.3 8.0 8.1 8.2 8.3        and so on, to key 7; then key 0 again
+//
+// ldmatrix reads one chunk of eight lines at a time, say 0.0, 1.0, ..., 7.0: from banks 0, 16, 4, 20, 8, 24, 12, 28.
 //
 // expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
@@ -27,7 +41,7 @@ struct Tile {
     static constexpr int size = lines * pitch * CHUNK;
     static constexpr int loads = (lines * chunks + THREADS - 1) / THREADS;  // chunks a thread copies
 
-    // Say where a chunk of a line lies. The key depends on nothing but which 128 bytes the line is in.
+    // Return where a chunk of a line lies. The key depends on nothing but which 128 bytes the line is in.
     static __device__ __forceinline__ int chunk_at(int line, int chunk) {
 #if PRECISION == FP32
         int key = along ? line / 4 : 0;  // eight threads read every fourth line, or one line
@@ -38,13 +52,13 @@ struct Tile {
         return (line * pitch + chunk ^ (key & 7)) * CHUNK;
     }
 
-    // Say where the value at this row (or column) and depth lies.
+    // Return where the value at this row (or column) and depth lies.
     static __device__ __forceinline__ int at(int place, int depth) {
         int line = along ? place : depth, across = along ? depth : place;
         return chunk_at(line, across / CHUNK) + across % CHUNK;
     }
 
-    // Say which line the i-th chunk of this thread is in.
+    // Return which line the i-th chunk of this thread is in.
     static __device__ __forceinline__ int line_of(int i) { return (int)(threadIdx.x + i * THREADS) / chunks; }
 
     // Start the copy of a tile. The operand says where values are: operand.at(i, place, depth), where `place` counts
