@@ -137,10 +137,10 @@ def _document(fit) -> dict:
 
 def _check(recipe, pack, kept, as_json: bool) -> bool:
     """Check the gradients of each layer, and name the first that is wrong."""
-    from cualex.training import beginning
+    from cualex.training import finetuning
     from cualex.training.debugging import gradient_check
 
-    begun, rows = beginning.begin(recipe, pack, kept), []
+    begun, rows = finetuning.begin(recipe, pack, kept), []
     stream = recipe.stream(pack, begun.network.crop)
     computing = [layer for layer in begun.network.layers.values() if layer.kind not in ("exchange", "join")]
     with _output.Progress("Checking gradients", len(computing), "layers") as progress:

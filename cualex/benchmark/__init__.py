@@ -1,1 +1,1 @@
-"""Speed against a yardstick: the same network, in rounds that alternate with PyTorch."""
+"""Benchmarks: images per second relative to the machine's matmul rate, in rounds that alternate with PyTorch."""

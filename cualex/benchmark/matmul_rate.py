@@ -1,4 +1,4 @@
-"""The yardstick of a machine: its own rate of matrix products, on the device that is measured."""
+"""The matmul rate of a device, which benchmarks are relative to."""
 
 import statistics
 import time
@@ -8,16 +8,17 @@ import numpy as np
 
 from cualex import engine
 from cualex.devices.cuda import CudaDevice
+from cualex.devices.host import HostDevice
 from cualex.devices.workers import Workers
 
 SIDES = {"host": 2048, "cuda": 8192}  # of the square matrices
-PRODUCTS = 5  # of which the median counts
+PRODUCTS = 5  # timed; the median counts
 
 
 class Yardstick:
-    """Multiply two square float32 matrices on all workers, a block of rows and one BLAS thread each."""
+    """Matmul of two square float32 matrices on all workers, a block of rows and one BLAS thread a worker."""
 
-    def __init__(self, workers: Workers, side: int):
+    def __init__(self, workers: Workers, side: int) -> None:
         rng = np.random.default_rng(0)
         self.workers, self.side = workers, side
         self.left, self.right = (rng.standard_normal((side, side), np.float32) for _ in range(2))
@@ -29,7 +30,7 @@ class Yardstick:
         return 2 * self.side**3 / statistics.median(self._multiply() for _ in range(PRODUCTS))
 
     def _multiply(self) -> float:
-        """Compute the product once; return the seconds it took."""
+        """Compute the product once; return the seconds."""
         count = self.workers.count
         edges = [self.side * part // count for part in range(count + 1)]
 
@@ -43,9 +44,9 @@ class Yardstick:
 
 
 class CudaYardstick:
-    """Multiply two square matrices on a GPU, with the engine's own kernel and in the device's precision."""
+    """Matmul of two square matrices on a GPU, with the engine's kernel in the device's precision."""
 
-    def __init__(self, device: CudaDevice, side: int):
+    def __init__(self, device: CudaDevice, side: int) -> None:
         rng, dense = np.random.default_rng(0), engine.find("cuda").dense
         shapes = (side, side), (1, side, side), (1, side, side)
         x, weight, y = (device.allocate(shape, device.dtype) for shape in shapes)
@@ -68,7 +69,7 @@ class CudaYardstick:
         return 2 * self.side**3 / statistics.median(times[1:])
 
 
-def yardstick(device, side: int | None = None) -> Yardstick | CudaYardstick:
-    """Make the yardstick of a device."""
+def yardstick(device: HostDevice | CudaDevice, side: int | None = None) -> Yardstick | CudaYardstick:
+    """Return the yardstick of a device."""
     side = side or SIDES[device.engine]
-    return CudaYardstick(device, side) if device.engine == "cuda" else Yardstick(device.workers, side)
+    return CudaYardstick(device, side) if isinstance(device, CudaDevice) else Yardstick(device.workers, side)

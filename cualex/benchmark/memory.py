@@ -1,8 +1,9 @@
-"""How much memory a training step takes, in a process of its own."""
+"""Peak memory of a training step, measured in a separate process."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,14 @@ from cualex.networks import Network
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
 
-STEPS = 2  # the second finds all work memory in place
+STEPS = 2  # the first allocates work memory
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Hold bytes: the most that was ever resident, what the plan says, and the interpreter before any plan.
+    """Bytes: peak resident memory, on GPUs of CuPy's pools; planned memory; and the interpreter before any plan.
 
-    On GPUs `resident` is what CuPy's pools hold there.
-
-    `planned` are the buffers, parameters, velocities and work memory that `cualex summary --memory` adds up.
+    planned: buffers, parameters, velocities and work memory, the sum of `cualex summary --memory`.
     """
 
     resident: int
@@ -30,14 +29,14 @@ class Peak:
 
 
 def measure(network: Network, batch: int, device: str = "cpu", precision: str | None = None) -> Peak:
-    """Run training steps in a new process and say how much memory it had."""
+    """Run training steps in a new process; return its memory."""
     with Second(__name__) as process:
         question = {"network": network.name, "arguments": network.arguments, "batch": batch}
         return Peak(**process.ask(**question, device=device, precision=precision))
 
 
-def _answer(network: str, arguments: dict, batch: int, device: str, precision: str | None) -> dict:
-    """Train on one image of noise, with all weights zero: what they are changes no buffer."""
+def _answer(network: str, arguments: dict[str, Any], batch: int, device: str, precision: str | None) -> dict[str, Any]:
+    """Train on one image of noise, with all weights zero: their values change no buffer."""
     interpreter = _peak()
     parameters = Parameters(networks.build(network, **arguments), device, precision=precision)
     plan = Plan(parameters, batch)
@@ -48,20 +47,20 @@ def _answer(network: str, arguments: dict, batch: int, device: str, precision: s
     for _ in range(STEPS):
         plan.put(images, views, np.zeros(batch, np.int32))
         plan.run()
-    work = sum(place.scratch_bytes for place in parameters.devices)
-    held = [place.held for place in {place.name: place for place in parameters.devices}.values()]
+    work = sum(device.scratch_bytes for device in parameters.devices)
+    pools = [device.held for device in {device.name: device for device in parameters.devices}.values()]
+    held = [pool for pool in pools if pool is not None]
     return {
-        "resident": _peak() if None in held else sum(held),
+        "resident": _peak() if len(held) < len(pools) else sum(held),
         "planned": plan.bytes + parameters.bytes + work,
         "interpreter": interpreter,
     }
 
 
 def _peak() -> int:
-    """Return the most bytes that this process ever had resident.
+    """Return the peak resident memory of this process in bytes.
 
-    Linux hands `ru_maxrss` down from the process that started this one, so there the kernel's own high-water
-    mark of this program is read.
+    On Linux `ru_maxrss` is inherited from the parent process, so VmHWM of /proc is read there.
     """
     status = Path("/proc/self/status")
     if status.exists():

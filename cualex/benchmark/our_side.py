@@ -1,21 +1,23 @@
-"""Our side of a comparison: the plan of a network on a batch, run step after step."""
+"""cualex's side of a comparison: the plan of a network on a batch, run step after step."""
 
 import time
 
 from cualex.benchmark.problem import DECAY, MOMENTUM, RATE, Problem
 from cualex.devices.control import Control
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.host import HostDevice
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
 
 
 class Ours:
-    """Run the plan of a network on a batch: stored images are put in, cropped and computed.
+    """The plan of a network on a batch: stored images are loaded, cropped and computed.
 
-    A device that runs ahead of the host has its batch put in once: on a GPU the next one is loaded beside the step.
+    A GPU's batch is loaded once, as the next one would be loaded beside the step.
     """
 
-    def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None):
-        """Build the plan for "train" or "infer" and put the problem's weights in."""
+    def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None) -> None:
+        """Build the plan for "train" or "infer" and load the problem's weights."""
         self.problem, self.mode = problem, mode
         self.parameters = Parameters(problem.network, device, precision=precision)
         self.control = Control(RATE, MOMENTUM, DECAY)
@@ -24,13 +26,13 @@ class Ours:
         self.restart()
 
     def restart(self) -> None:
-        """Forget all updates."""
+        """Restore the initial weights."""
         self.parameters.load(self.problem.tensors)
         self.parameters.forget_velocities()
         self.control.step = 0
 
     def turn(self, steps: int) -> float:
-        """Run a step that warms the caches and then `steps` more; return the seconds of these."""
+        """Run a step that warms the caches and then `steps` more; return the seconds of the latter."""
         self._put(self.plan)
         self._step()
         self.plan.wait()
@@ -43,7 +45,7 @@ class Ours:
         return time.perf_counter() - began
 
     def loss(self) -> float:
-        """Return the mean loss of the batch with the weights as they are, without dropping units."""
+        """Return the mean loss of the batch with the current weights, without dropout."""
         plan = self.plan
         if self.mode == "train":
             plan = Plan(self.parameters, plan.batch, "infer")
@@ -54,12 +56,12 @@ class Ours:
 
     @property
     def operations(self) -> int:
-        """Count the operations of a step's products, two a multiply-add, as plain sums would do them."""
+        """Floating-point operations of a step's matrix products, two a multiply-add."""
         return sum(step.operations for step in self.plan.steps)
 
     @property
-    def device(self):
-        """Return the device of the first place."""
+    def device(self) -> HostDevice | CudaDevice:
+        """The first device."""
         return self.parameters.devices[0]
 
     def _step(self) -> None:

@@ -1,6 +1,6 @@
-"""What both sides of a comparison compute: the same weights on the same batch.
+"""The problem that both sides of a comparison compute: the same weights on the same batch.
 
-Each process makes it for itself from one seed, so nothing large has to cross between them.
+Both processes make it from one seed, so nothing large is sent between them.
 """
 
 import math
@@ -11,12 +11,12 @@ import numpy as np
 from cualex.networks import Network
 from cualex.weights import initial
 
-RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, but for a rate at which these weights stay finite
+RATE, MOMENTUM, DECAY = 1e-5, 0.9, 0.0005  # the paper's, except for a rate at which these weights stay finite
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Hold a network, its canonical weights, and a batch: images (n, stored, stored, 3) with views and labels."""
+    """A network, its canonical weights, and a batch: images (n, stored, stored, 3) with views and labels."""
 
     network: Network
     tensors: dict[str, np.ndarray]
@@ -26,21 +26,21 @@ class Problem:
     mean: np.ndarray
 
     def first(self, count: int) -> "Problem":
-        """Return the same with the first images only."""
+        """Return the problem with the first `count` images."""
         return replace(self, images=self.images[:count], views=self.views[:count], labels=self.labels[:count])
 
     def crops(self) -> np.ndarray:
-        """Return what the first layer reads, as others want it: (n, 3, crop, crop), less the mean, scaled; float32."""
+        """Return the preprocessed crops, minus the mean and scaled: float32 (n, 3, crop, crop)."""
         side, edge = self.network.crop, (self.network.stored - self.network.crop) // 2
         middle = self.mean[edge : edge + side, edge : edge + side]
         scale = np.array(self.network.scale, np.float32)
         crops = np.empty((len(self.images), 3, side, side), np.float32)
         for crop, image, (row, column, mirror) in zip(crops, self.images, self.views, strict=True):
-            place = slice(row, row + side), slice(column, column + side)
-            mean = self.mean[place]
+            window = slice(row, row + side), slice(column, column + side)
+            mean = self.mean[window]
             if self.network.mean_at == "centre":
-                mean = middle[:, ::-1] if mirror else middle  # the image alone is turned
-            seen = (image[place] - mean) * scale
+                mean = middle[:, ::-1] if mirror else middle  # only the image is mirrored
+            seen = (image[window] - mean) * scale
             crop[...] = (seen[:, ::-1] if mirror else seen).transpose(2, 0, 1)
         return crops
 
@@ -48,24 +48,24 @@ class Problem:
 def make(network: Network, batch: int, seed: int = 0) -> Problem:
     """Draw weights and a batch.
 
-    The weights keep the size of the maps from layer to layer (He and others, 2015), unlike the paper's, with
-    which every class starts with nearly the same score: the loss must tell a wrong network from the right one.
-    Batch normalisation keeps that size itself, and has its initial weights and averages.
+    The weights preserve the variance of the maps from layer to layer (He and others, 2015), unlike the paper's, with
+    which all classes start with nearly the same score: the loss must distinguish a wrong network from the right one.
+    Batch normalisation preserves it anyway, and has its initial weights and averages.
     """
     rng = np.random.default_rng(seed)
     stored, spare = network.stored, network.stored - network.crop
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, shape in network.parameters().items():
         deviation = 0.1 if len(shape) == 1 else math.sqrt(2 / math.prod(shape[1:]))
         if shape[0] == network.classes:
-            deviation *= 0.1  # so that no score drowns the others
+            deviation *= 0.1  # so that no score dominates
         tensors[name] = rng.standard_normal(shape, np.float32) * np.float32(deviation)
     norms = [stage.name for stage in network.stages() if stage.state]
     begun = initial.draw(network, seed) if norms else {}
-    own = {name: tensor for name, tensor in begun.items() if name.partition(".")[0] in norms}
+    normalising = {name: tensor for name, tensor in begun.items() if name.partition(".")[0] in norms}
     return Problem(
         network=network,
-        tensors=tensors | own,
+        tensors=tensors | normalising,
         images=rng.integers(0, 256, (batch, stored, stored, 3), np.uint8),
         views=np.column_stack([rng.integers(0, spare + 1, (batch, 2)), rng.integers(0, 2, batch)]).astype(np.int32),
         labels=rng.integers(0, network.classes, batch).astype(np.int32),

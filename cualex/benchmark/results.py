@@ -1,15 +1,16 @@
-"""From rounds to figures: medians over the rounds, of images a second, of ratios and of shares."""
+"""Results of a benchmark: medians over the rounds of images per second, ratios and shares."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cualex.benchmark.memory import Peak
 
 
 @dataclass(frozen=True)
 class Part:
-    """Name something that is measured: its mode, "train" or "infer", and how many images a step has."""
+    """One measurement of a benchmark: mode "train" or "infer", and batch size."""
 
     name: str
     mode: str
@@ -18,9 +19,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Round:
-    """Hold what one round gave, one turn after the other: images a second of each that had a turn.
+    """Images per second of one round, in which all sides take turns.
 
-    `product_operations_per_s` is the machine's own rate at that moment, `share_of_product_rate` our part of it.
+    product_operations_per_s: the machine's matmul rate at that moment.  share_of_product_rate: cualex's part of it.
     """
 
     part: Part
@@ -33,12 +34,12 @@ class Round:
 
     @property
     def ratio(self) -> float | None:
-        """Say how many times as fast as PyTorch we were: above 1 we were faster."""
+        """Speed relative to PyTorch: above 1 cualex was faster."""
         return self.torch_images_per_s and self.images_per_s / self.torch_images_per_s
 
     @property
     def ratio_without_lrn(self) -> float | None:
-        """Say the same against PyTorch without LRN, while we had it."""
+        """Speed relative to PyTorch without LRN, which cualex had."""
         return self.torch_without_lrn_images_per_s and self.images_per_s / self.torch_without_lrn_images_per_s
 
 
@@ -54,14 +55,14 @@ RATIOS = ("ratio", "ratio_without_lrn")
 
 @dataclass(frozen=True)
 class Result:
-    """Hold all figures, the peak of memory, and the conditions without which they say nothing."""
+    """All figures, the peak memory, and the conditions of the measurement."""
 
-    figures: dict[str, dict]
+    figures: dict[str, dict[str, Any]]
     peak: Peak
-    conditions: dict
+    conditions: dict[str, Any]
 
-    def document(self) -> dict:
-        """Return plain values, a key for each part."""
+    def document(self) -> dict[str, Any]:
+        """Return plain values, a key a part."""
         return {
             **self.figures,
             "peak_memory_bytes": self.peak.resident,
@@ -71,14 +72,14 @@ class Result:
         }
 
 
-def medians(rounds: Sequence[Round]) -> dict:
-    """Return the medians of a part's rounds; None where nothing was measured.
+def medians(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return the medians of a part's rounds; None for what was not measured.
 
-    The median of the ratios is not the ratio of the medians: the two of one ratio met the machine in the same
-    state. Milliseconds are those of a step.
+    The median of the ratios is not the ratio of the medians: the two speeds of a ratio were measured with the machine
+    in the same state. Milliseconds are of a step.
     """
     batch = rounds[0].part.batch
-    found: dict = {name: _median(rounds, name) for name in (*RATES, *RATIOS)}
+    found: dict[str, Any] = {name: _median(rounds, name) for name in (*RATES, *RATIOS)}
     for name in RATIOS:
         each = [getattr(one, name) for one in rounds]
         found[f"{name}_range"] = None if None in each else [min(each), max(each)]

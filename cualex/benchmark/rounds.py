@@ -1,13 +1,14 @@
-"""Turn by turn: the machine's own rate, cualex, PyTorch, PyTorch without LRN, and again.
+"""Benchmark rounds: matmul rate, cualex, PyTorch, PyTorch without LRN, and again.
 
-A machine's speed drifts by more than what is to be seen, so only what was measured within one round is compared.
-While one has its turn the others sleep.
+A machine's speed drifts by more than the differences of interest, so only measurements of one round are compared.
+During a turn the other sides sleep.
 """
 
 import importlib.util
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 from cualex.benchmark import memory, problem
 from cualex.benchmark.matmul_rate import SIDES, yardstick
@@ -21,12 +22,12 @@ from cualex.networks import Network
 from cualex.system import environment
 from cualex.system.environment import cores
 
-SECONDS = 3.0  # a turn of ours, about
+SECONDS = 3.0  # a turn of cualex, about
 MOST = 1000  # steps in a turn
 SEED = 0
 
-# With the C library's own settings PyTorch spends much of a large step in page faults: it gives memory back to the
-# system after every layer and asks for it again. These are glibc's; elsewhere they change nothing.
+# With the C library's default settings PyTorch spends much of a large step in page faults: it returns memory to the
+# system after every layer and allocates it again. These are for glibc; elsewhere they change nothing.
 TUNED = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
@@ -53,21 +54,21 @@ def benchmark(
     side: int | None = None,
     precision: str | None = None,
 ) -> Iterator[Round | Result]:
-    """Measure training and inference at a batch, inference of one image, and the memory of a training step.
+    """Measure training and inference of a batch, inference of one image, and the memory of a training step.
 
-    With `against="torch"` each round has a turn of PyTorch's, its allocator `tuned` or as it comes. Yield every
-    round, and the result last. A turn of ours takes about `seconds`; PyTorch's has as many steps. `side` is that
-    of the yardstick's matrices. On a GPU PyTorch computes in the same precision (bf16 by autocast), on the first GPU.
+    Yield every round, and the result last. against: "torch" adds a turn of PyTorch to every round, with its allocator
+    `tuned` or not; on a GPU in the same precision (bf16 by autocast), on the first GPU.  seconds: of a turn of cualex,
+    about; PyTorch's has as many steps.  side: of the matrices for the matmul rate.
     """
     placed = placement(device, network.towers)
-    first, place = open_devices(placed, precision)[0], str(placed)  # refuse a device now
+    first, where = open_devices(placed, precision)[0], str(placed)  # refuse a device now
     precision = first.precision
     parts = (Part("train", "train", batch), Part("infer", "infer", batch), Part("infer_batch_1", "infer", 1))
-    conditions = {
+    conditions: dict[str, Any] = {
         **environment.describe(),
         "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "network": {"name": network.name, **network.arguments},
-        "device": place,
+        "device": where,
         "precision": precision,
         "batch_size": batch,
         "rounds": rounds,
@@ -76,24 +77,25 @@ def benchmark(
         "measured": MEASURED,
         "torch": None,
     }
-    found, layouts = {}, {}
+    found: dict[str, dict[str, Any]] = {}
+    layouts: dict[str, Any] = {}
     with ExitStack() as stack:
         torch = stack.enter_context(open_torch(tuned)) if against == "torch" else None
         if torch:
             question = {"network": network.name, "arguments": network.arguments, "threads": cores()}
             there = {"device": "cuda" if placed.cuda else "cpu", "precision": precision}
-            said = torch.ask(do="open", **question, **there, batch=batch, seed=SEED)
-            conditions["torch"] = {**said, "allocator": TUNED if tuned else {}, "layouts": layouts}
+            opened = torch.ask(do="open", **question, **there, batch=batch, seed=SEED)
+            conditions["torch"] = {**opened, "allocator": TUNED if tuned else {}, "layouts": layouts}
         given = problem.make(network, batch, SEED)
         for part in parts:
-            match = Match(part, given, (place, precision), torch, seconds, side)
+            match = Match(part, given, (where, precision), torch, seconds, side)
             found[part.name] = yield from match.play(rounds)
             layouts[part.name] = match.layouts
-    yield Result(found, memory.measure(network, batch, place, precision), conditions)
+    yield Result(found, memory.measure(network, batch, where, precision), conditions)
 
 
 class Match:
-    """Hold both sides of one part, ready for their turns."""
+    """Both sides of one part, ready for their turns."""
 
     def __init__(
         self,
@@ -103,61 +105,64 @@ class Match:
         torch: Second | None,
         seconds: float,
         side: int | None,
-    ):
-        """Warm both up and find how many steps fill a turn; PyTorch chooses its fastest way.
+    ) -> None:
+        """Warm both up and choose the number of steps of a turn; PyTorch chooses its fastest memory layout.
 
-        `where` is a placement and a precision.
+        where: placement and precision.
         """
         self.part, self.torch = part, torch
         self.ours = Ours(given.first(part.batch), part.mode, *where)
         self.yardstick = yardstick(self.ours.device, side)
         self.steps = min(MOST, max(1, round(seconds / self.ours.turn(1))))
         self.ours.restart()
-        self.layouts = None
+        self.layouts: dict[str, str] | None = None
         if torch:
             question = {"mode": part.mode, "batch": part.batch, "steps": self.steps}
             self.layouts = torch.ask(do="prepare", **question)["layouts"]
 
-    def play(self, rounds: int) -> Generator[Round, None, dict]:
+    def play(self, rounds: int) -> Generator[Round, None, dict[str, Any]]:
         """Yield every round; return their figures, with the losses before and after."""
-        before, played = self._losses(), []
+        before = self._losses()
+        played: list[Round] = []
         for number in range(1, rounds + 1):
             played.append(self._round(number))
             yield played[-1]
-        return medians(played) | self._said(before, self._losses())
+        return medians(played) | self._named(before, self._losses())
 
     def _round(self, number: int) -> Round:
-        """Give everyone a turn."""
+        """Run a turn of every side."""
         product = self.yardstick.rate()
         seconds = self.ours.turn(self.steps)
-        torch = {}
+        torch: dict[str, float] = {}
         if self.torch:
             torch = {
-                "torch_images_per_s": self._torch_rate(lrn=True),
-                "torch_without_lrn_images_per_s": self._torch_rate(lrn=False),
+                "torch_images_per_s": self._torch_rate(self.torch, lrn=True),
+                "torch_without_lrn_images_per_s": self._torch_rate(self.torch, lrn=False),
             }
         share = self.ours.operations * self.steps / seconds / product
         return Round(self.part, number, self.part.batch * self.steps / seconds, product, share, **torch)
 
-    def _torch_rate(self, lrn: bool) -> float:
-        return self.part.batch * self.steps / self.torch.ask(do="turn", lrn=lrn, steps=self.steps)["seconds"]
+    def _torch_rate(self, torch: Second, lrn: bool) -> float:
+        seconds: float = torch.ask(do="turn", lrn=lrn, steps=self.steps)["seconds"]
+        return self.part.batch * self.steps / seconds
 
     def _losses(self) -> tuple[float, float | None]:
-        """Return our loss of the batch with the weights as they are, and PyTorch's."""
+        """Return cualex's and PyTorch's loss of the batch with the current weights."""
         return self.ours.loss(), self.torch.ask(do="loss")["loss"] if self.torch else None
 
-    def _said(self, before: tuple, after: tuple) -> dict:
-        """Name the losses: of the same weights at first, and after as many updates on either side.
+    def _named(self, before: tuple[float, float | None], after: tuple[float, float | None]) -> dict[str, float | None]:
+        """Return the losses by name: of the same weights at first, and after as many updates on either side.
 
-        Which units are dropped PyTorch draws in another way, so the last two are equal only where none is.
+        PyTorch draws other dropout masks, so the last two are equal only without dropout.
         """
         names = ("loss_before", "torch_loss_before", "loss_after", "torch_loss_after")
         updates = self.ours.control.step if self.part.mode == "train" else 0
-        return dict(zip(names, (*before, *after), strict=True)) | {"updates": updates}
+        losses: dict[str, float | None] = dict(zip(names, (*before, *after), strict=True))
+        return losses | {"updates": updates}
 
 
 def open_torch(tuned: bool) -> Second:
-    """Start PyTorch's process; raise CualexError where it is not installed."""
+    """Start PyTorch's process; raise CualexError when PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise CualexError("--against torch: PyTorch is not installed. Install it: pip install torch")
     return Second("cualex.benchmark.torch_side", TUNED if tuned else {})

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from cualex import errors
 from cualex.errors import CualexError
@@ -44,7 +45,7 @@ class Second:
             self._requests.close()
         self._replies.close()
 
-    def ask(self, **question: object) -> dict:
+    def ask(self, **question: object) -> dict[str, Any]:
         """Send a request and wait for the reply; a CualexError of the second process is raised here."""
         line = ""
         with contextlib.suppress(OSError):  # it has ended: there will be no line
@@ -56,13 +57,13 @@ class Second:
                 f"{self._module} ended with code {self._process.wait()} before it answered; what it printed stands "
                 "above. If there is nothing, it was short of memory: choose a smaller --batch-size."
             )
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise getattr(errors, answer["kind"])(answer["error"])
         return answer
 
 
-def serve(answer: Callable[..., dict]) -> None:
+def serve(answer: Callable[..., dict[str, Any]]) -> None:
     """Answer the requests on stdin until there are no more: the main loop of the second process."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer

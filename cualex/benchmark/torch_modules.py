@@ -1,63 +1,76 @@
 """A network from PyTorch's modules.
 
-Layers that no PyTorch module makes are refused. Towers are groups of convolutions, and normalisation inside a tower
-sees the maps as twice as many images with half the channels.
+Layers without a PyTorch module are refused. Towers are groups of convolutions, and LRN within a tower reshapes the maps
+to twice as many images with half the channels.
 """
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from cualex.errors import UsageError
-from cualex.layers import LRN
+from cualex.layers import LRN, Activation, Conv, Dense, Dropout, Layer
+from cualex.layers.pool import Pool
 from cualex.networks import Network, Stage
+
+Kind = TypeVar("Kind", bound=Layer)
+
+
+def _layer(stage: Stage, kind: type[Kind]) -> Kind:
+    """Return a stage's layer, which is of that class: MODULES goes by its kind."""
+    assert isinstance(stage.layer, kind)
+    return stage.layer
 
 
 class TowerLRN(nn.Module):
-    """Normalise inside each tower; PyTorch divides alpha by n, so it is given n times ours."""
+    """LRN within a tower; PyTorch divides alpha by n, so it gets n times ours."""
 
-    def __init__(self, stage: Stage):
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        layer, self.towers = stage.layer, stage.towers
+        layer, self.towers = _layer(stage, LRN), stage.towers
         self.numbers = {"size": layer.n, "alpha": layer.alpha * layer.n, "beta": layer.beta, "k": layer.k}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Take (n, channels of all towers, rows, columns)."""
+        """Normalise maps (n, channels of all towers, rows, columns)."""
         apart = x.reshape(len(x) * self.towers, -1, *x.shape[2:])
         return functional.local_response_norm(apart, **self.numbers).reshape(x.shape)
 
 
 class SquareLRN(nn.Module):
-    """Normalise by the squares of pixels in the same map; PyTorch has no such module."""
+    """LRN within a map, by the squares of neighbouring pixels; PyTorch has no such module."""
 
-    def __init__(self, stage: Stage):
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self.layer, self.size = stage.layer, 2 * (stage.layer.n // 2) + 1
+        self.layer = _layer(stage, LRN)
+        self.size = 2 * (self.layer.n // 2) + 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Take (n, channels, rows, columns)."""
+        """Normalise maps (n, channels, rows, columns)."""
         sums = self.size**2 * functional.avg_pool2d(x * x, self.size, stride=1, padding=self.size // 2)
         return x * (self.layer.k + self.layer.alpha * sums) ** -self.layer.beta
 
 
 class Grey(nn.Module):
-    """Weigh red, green and blue."""
+    """Weighted sum of red, green and blue."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Take (n, 3, rows, columns)."""
+        """Convert images (n, 3, rows, columns) to grey."""
         return 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
 
 
 class ClassicDropout(nn.Dropout):
-    """Scale at test and not in training; PyTorch's own does the reverse."""
+    """Classic dropout, scaled at test; PyTorch's is scaled in training."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Take maps or features of any shape."""
+        """Drop elements of maps or features of any shape."""
         return super().forward(x) * (1 - self.p)
 
 
 def _conv(stage: Stage) -> nn.Module:
-    layer, channels = stage.layer, stage.reading.shape[0]
+    layer, channels = _layer(stage, Conv), stage.reading.shape[0]
     towers = 1 if stage.reading.shared else stage.towers
     end, groups = layer.border(stage.reading.shape), towers * layer.groups
     numbers = channels * towers, layer.filters * stage.towers, layer.size, layer.stride
@@ -69,31 +82,38 @@ def _conv(stage: Stage) -> nn.Module:
 
 def _dense(stage: Stage) -> nn.Module:
     channels, rows, columns = stage.reading.shape
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * rows * columns, stage.towers * stage.layer.outputs))
+    outputs = stage.towers * _layer(stage, Dense).outputs
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * rows * columns, outputs))
 
 
 def _pool(kind: type[nn.Module], stage: Stage) -> nn.Module:
-    return kind(stage.layer.size, stage.layer.stride, ceil_mode=stage.layer.round_up)
+    layer = _layer(stage, Pool)
+    return kind(layer.size, layer.stride, ceil_mode=layer.round_up)
+
+
+def _dropout(stage: Stage) -> nn.Module:
+    layer = _layer(stage, Dropout)
+    return (nn.Dropout if layer.inverted else ClassicDropout)(layer.share)
 
 
 FUNCTIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "linear": nn.Identity}
-NOTHING = {"exchange", "join", "softmax"}  # what PyTorch's side leaves out: the loss takes the scores
-MODULES = {
+NOTHING = {"exchange", "join", "softmax"}  # without a module: the loss reads the scores
+MODULES: dict[str, Callable[[Stage], nn.Module]] = {
     "conv": _conv,
     "dense": _dense,
     "relu": lambda stage: nn.ReLU(inplace=True),
-    "activation": lambda stage: FUNCTIONS[stage.layer.function](),
+    "activation": lambda stage: FUNCTIONS[_layer(stage, Activation).function](),
     "grey": lambda stage: Grey(),
     "lrn": TowerLRN,
     "spatial_lrn": SquareLRN,
     "maxpool": lambda stage: _pool(nn.MaxPool2d, stage),
     "averagepool": lambda stage: _pool(nn.AvgPool2d, stage),
-    "dropout": lambda stage: (nn.Dropout if stage.layer.inverted else ClassicDropout)(stage.layer.share),
+    "dropout": _dropout,
 }
 
 
 def build(network: Network, lrn: bool = True) -> nn.Module:
-    """Make the network from PyTorch's modules: crops -> scores; where towers meet there is nothing to do."""
+    """Build the network from PyTorch's modules: crops -> scores."""
     modules = nn.Sequential()
     for stage in network.stages():
         kind = stage.layer.kind

@@ -1,18 +1,19 @@
-"""The other side of a comparison: the same network in PyTorch, in a process of its own.
+"""PyTorch's side of a comparison: the same network in PyTorch, in a separate process.
 
     {"do": "open", "network": "alexnet", "arguments": {...}, "batch": 32, "seed": 0, "threads": 2,
      "device": "cpu", "precision": "fp32"}
-    {"do": "prepare", "mode": "train", "batch": 32, "steps": 2}     choose the fastest way, then start anew
+    {"do": "prepare", "mode": "train", "batch": 32, "steps": 2}     choose the fastest memory layout, then start anew
     {"do": "turn", "lrn": true, "steps": 2}                         -> {"seconds": 3.1}
     {"do": "loss"}                                                  -> {"loss": 6.9}
     {"do": "layers"}                                                -> a step's seconds, module by module
 
-Layers run one by one, as PyTorch does unless told otherwise, and on a GPU also compiled, with
-CUDA graphs.
+Layers run one by one (eager), and on a GPU also compiled, with CUDA graphs.
 """
 
 import functools
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -31,11 +32,11 @@ WAYS = {  # memory layout, and whether the network is compiled
         "compiled, channels_last": ("channels_last", True),
     },
 }
-TRIALS, SHORTER = 2, 4  # turns for each layout, of which the faster counts; they have a quarter of the steps
+TRIALS, SHORTER = 2, 4  # turns a layout, of which the faster counts, of a quarter of the steps
 
 
 class Contender:
-    """Run a network of PyTorch's on a batch, in one way: memory layout, and whether compiled."""
+    """PyTorch's network on a batch, in one memory layout, eager or compiled."""
 
     def __init__(
         self,
@@ -45,14 +46,14 @@ class Contender:
         way: tuple[str, bool] = ("NCHW", False),
         device: str = "cpu",
         precision: str = "fp32",
-    ):
-        """Take the problem's weights and its batch as floats, ready on the device to be read by the first layer."""
+    ) -> None:
+        """Load the problem's weights, and its batch as preprocessed floats on the device."""
         self.training, (layout, compiled) = mode == "train", way
         self.model = build(problem.network, lrn).to(device, memory_format=LAYOUTS[layout])
         self.run = torch.compile(self.model, mode="max-autotune") if compiled else self.model
         self.cast = functools.partial(torch.autocast, device, torch.bfloat16, enabled=precision == "bf16")
         self.wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-        own = {}
+        own: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
             first, *_, last = name.split(".")  # fc6.1.weight is fc6.weight
             own[f"{first}.{last}"] = parameter
@@ -68,10 +69,11 @@ class Contender:
             for last, decay in ((".weight", DECAY), (".bias", 0.0))
         ]
         self.optimizer = torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, fused=True)
-        self._last, self._spans = 0.0, {}
+        self._last = 0.0
+        self._spans: dict[str, dict[str, float]] = {}
 
     def turn(self, steps: int) -> float:
-        """Run a step that warms the caches and then `steps` more; return the seconds of these."""
+        """Run a step that warms the caches and then `steps` more; return the seconds of the latter."""
         self.model.train(self.training)
         step = self._train if self.training else self._infer
         step()
@@ -82,8 +84,8 @@ class Contender:
         self.wait()
         return time.perf_counter() - began
 
-    def layers(self) -> dict:
-        """Run a step that warms the caches and another; return the seconds of its modules each way and the update's."""
+    def layers(self) -> dict[str, Any]:
+        """Run a step that warms the caches and another; return the seconds by module and of the update."""
         self.turn(0)
         self._spans = {"forward": {}, "backward": {}, "update": {}}
         self._last = began = time.perf_counter()
@@ -95,9 +97,9 @@ class Contender:
 
     @torch.inference_mode()
     def loss(self) -> float:
-        """Return the mean loss of the batch with the weights as they are, without dropping units."""
+        """Return the mean loss of the batch with the current weights, without dropout."""
         with self.cast():
-            return functional.cross_entropy(self.model.eval()(self.crops), self.labels).item()
+            return float(functional.cross_entropy(self.model.eval()(self.crops), self.labels).item())
 
     def _train(self) -> None:
         self.optimizer.zero_grad()
@@ -120,8 +122,8 @@ class Contender:
     def _train_by_layer(self) -> None:
         """Run a training step.
 
-        A module's backward lasts from the moment when the gradient of its output is there until that of its input is;
-        autograd has put the gradients of its parameters in place by then.
+        A module's backward pass lasts from the gradient of its output until the gradient of its input; by then autograd
+        has computed the gradients of its parameters.
         """
         self.optimizer.zero_grad()
         self._end("update", "update")
@@ -134,7 +136,7 @@ class Contender:
         self._end("update", "update")
 
     def _forward_by_layer(self) -> torch.Tensor:
-        """Run the modules one by one, and note when the gradient of each one's input will be there."""
+        """Run the modules one by one, with hooks on the gradients of their inputs."""
         x = self.crops
         for name, module in self.model.named_children():
             self._end_with_gradient(x, name)
@@ -148,7 +150,7 @@ class Contender:
             x.register_hook(functools.partial(self._end, "backward", name))
 
     def _end(self, way: str, name: str, gradient: torch.Tensor | None = None) -> None:
-        """Note that something has just ended, which began when the last thing did."""
+        """Record the end of a span, which began when the last one ended."""
         self.wait()
         now = time.perf_counter()
         spans = self._spans[way]
@@ -157,11 +159,11 @@ class Contender:
 
 
 class Side:
-    """Answer the questions of the first process."""
+    """Answers the requests of the first process."""
 
-    def answer(self, do: str, **question: object) -> dict:
-        """Do what is asked for, by name."""
-        asked = {
+    def answer(self, do: str, **question: object) -> dict[str, Any]:
+        """Answer a request by its name."""
+        asked: dict[str, Callable[..., dict[str, Any]]] = {
             "open": self.open,
             "prepare": self.prepare,
             "turn": self.turn,
@@ -171,9 +173,9 @@ class Side:
         return asked[do](**question)
 
     def open(
-        self, network: str, arguments: dict, batch: int, seed: int, threads: int, device: str, precision: str
-    ) -> dict:
-        """Make the problem; say what answers."""
+        self, network: str, arguments: dict[str, Any], batch: int, seed: int, threads: int, device: str, precision: str
+    ) -> dict[str, Any]:
+        """Make the problem; return versions and device."""
         torch.set_num_threads(threads)
         torch.manual_seed(seed)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -183,29 +185,30 @@ class Side:
         there = torch.cuda.get_device_name() if device == "cuda" else "cpu"
         return {"version": torch.__version__, "threads": torch.get_num_threads(), "device": there}
 
-    def prepare(self, mode: str, batch: int, steps: int, without_lrn: bool = True) -> dict:
-        """Choose the fastest way, with LRN and without; keep a contender of each with the first weights."""
-        self.contenders, layouts = {}, {}
+    def prepare(self, mode: str, batch: int, steps: int, without_lrn: bool = True) -> dict[str, Any]:
+        """Choose the fastest memory layout, with LRN and without; keep a contender of both with the initial weights."""
+        self.contenders: dict[bool, Contender] = {}
+        layouts: dict[str, str] = {}
         problem, short = self.problem.first(batch), max(1, steps // SHORTER)
         for lrn in (True, False) if without_lrn else (True,):
-            seconds = {}
+            seconds: dict[str, float] = {}
             for name, way in WAYS[self.device].items():
                 contender = Contender(problem, mode, lrn, way, self.device, self.precision)
                 seconds[name] = min(contender.turn(short) for _ in range(TRIALS))
-            layouts["with LRN" if lrn else "without LRN"] = best = min(seconds, key=seconds.get)
+            layouts["with LRN" if lrn else "without LRN"] = best = min(seconds, key=seconds.__getitem__)
             way = WAYS[self.device][best]
             self.contenders[lrn] = Contender(problem, mode, lrn, way, self.device, self.precision)
         return {"layouts": layouts}
 
-    def turn(self, lrn: bool, steps: int) -> dict:
-        """Run some steps of the network, or of the same without LRN."""
+    def turn(self, lrn: bool, steps: int) -> dict[str, Any]:
+        """Run some steps of the network, with LRN or without."""
         return {"seconds": self.contenders[lrn].turn(steps)}
 
-    def loss(self) -> dict:
+    def loss(self) -> dict[str, Any]:
         """Return the loss of the network with LRN."""
         return {"loss": self.contenders[True].loss()}
 
-    def layers(self) -> dict:
+    def layers(self) -> dict[str, Any]:
         """Run a step of the network with LRN, module by module."""
         return self.contenders[True].layers()
 

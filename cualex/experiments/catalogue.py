@@ -142,7 +142,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Experiment:
-    """Return the experiment of that name."""
+    """Return an experiment by its name; raise UsageError for an unknown one."""
     for experiment in _EXPERIMENTS:
         if experiment.name == name:
             return experiment

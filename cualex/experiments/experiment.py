@@ -1,37 +1,38 @@
-"""What an experiment is, as data: a question, the paper's answer, arms that differ in one thing, and a scale."""
+"""An experiment as data: a question, the paper's answer, arms that differ in one thing, and a scale."""
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cualex.experiments.metrics import Measure
 from cualex.training.recipes import Recipe
 
-FALL = 0.8  # of the epochs are over when the rate falls by ten, where it falls
+FALL = 0.8  # of the epochs, after which the rate is divided by ten
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Say how an arm differs from the scale's recipe.
+    """An arm: its differences from the scale's recipe.
 
-    changes: of the recipe.  variant: arguments of the network's function.  rates: that are tried; the recipe's alone
-    if there are none.  paper: what the paper found for it, beside the first arm.
+    changes: of fields of the recipe.  variant: arguments of the network's function.  rates: to try, by default the
+    recipe's.  paper: the paper's result, relative to the first arm.
     """
 
-    changes: dict = field(default_factory=dict)
-    variant: dict = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+    variant: dict[str, Any] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
     paper: str = ""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Say how large an experiment is.
+    """The size of an experiment.
 
-    recipe: the training that the arms change, with its epochs.  differs: how this scale differs from the paper's.
-    seeds: how many, from 0 on.  images, tested: how many of each split in equal shares of the classes, all for None.
-    updates: the least number of updates; the epochs follow from it.  least: how many images an epoch has at least; a
-    smaller set is gone through several times, for an epoch ends with a look at the network and a checkpoint.
-    falls: whether the rate falls by ten for the last fifth of the epochs; else its schedule is the recipe's.
+    recipe: the training that the arms change, with its epochs.  differs: differences from the paper, as a text.
+    seeds: their number, from 0.  pictures, tested: images of the splits in equal numbers by class; None: all.
+    updates: the least number of updates, which determines the epochs.  least: images in an epoch, at least; a smaller
+    set is repeated, as an epoch ends with a validation and a checkpoint.
+    falls: whether the rate is divided by ten for the last fifth of the epochs; else the schedule is the recipe's.
     """
 
     recipe: Recipe
@@ -44,12 +45,12 @@ class Scale:
     falls: bool = True
 
     def but(self, pictures: int | None = None, seeds: int | None = None, epochs: int | None = None) -> "Scale":
-        """Return this scale with some numbers replaced; None leaves a number as it is."""
+        """Return this scale with some fields replaced; None leaves a field as it is."""
         scale = replace(self, pictures=pictures or self.pictures, seeds=seeds or self.seeds)
         return replace(scale, recipe=scale.recipe.but(epochs=epochs), updates=None) if epochs else scale
 
     def on(self, pictures: int) -> "Scale":
-        """Return this scale for so many training images: with the epochs that give its updates."""
+        """Return this scale for a number of training images: with the epochs that give its updates."""
         if self.updates is None:
             return self
         return self.but(epochs=math.ceil(self.updates * self.recipe.batch / pictures))
@@ -57,7 +58,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Trial:
-    """Be one training of an experiment."""
+    """One training of an experiment."""
 
     arm: str
     rate: float
@@ -66,17 +67,17 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Return the name of its directory."""
+        """Name of its directory."""
         return f"{self.arm}-{self.rate:g}-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Hold an experiment.
+    """An experiment.
 
-    title: what it is, in a line.  question, paper: what the paper asked and found, in `section`.  arms: by name; the
-    others are compared with the first.  scale, full: that of this command, and the paper's.  reading: what a result
-    at the small scale can and cannot say.
+    title: one line.  question, paper: the paper's question and result, in `section`.  arms: by name; the others are
+    compared with the first.  scale, full: the small scale, and the paper's.  reading: how to interpret a result at the
+    small scale.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Experiment:
     reading: str
 
     def trials(self, scale: Scale) -> list[Trial]:
-        """List the trainings: all arms and rates with the first seed, then with the next."""
+        """Return the trainings: all arms and rates with the first seed, then with the next."""
         return [
             Trial(name, rate, seed, self.recipe(scale, name).but(rate=rate, seed=seed))
             for seed in range(scale.seeds)
@@ -100,7 +101,7 @@ class Experiment:
         ]
 
     def recipe(self, scale: Scale, name: str) -> Recipe:
-        """Return the recipe of an arm, with the scale's own rate and seed."""
+        """Return the recipe of an arm, with the scale's rate and seed."""
         arm, recipe = self.arms[name], scale.recipe
         if scale.falls:
             recipe = recipe.but(drop_epochs=(max(1, round(FALL * recipe.epochs)),))

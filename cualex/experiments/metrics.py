@@ -1,46 +1,47 @@
-"""What an experiment reads off a training that has come to its end, and when it has seen enough."""
+"""The metrics of experiments, and when a training can end because they are reached."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cualex import weights
+from cualex.data.split import Split
 from cualex.evaluation import evaluate
 from cualex.experiments import filter_colours
 from cualex.model import Model
 from cualex.training.run import Run
 
 GOAL = 25.0  # percent of training error, in figure 1
-LEFT = 0.95  # of ln C: a mean loss below has left it
+LEFT = 0.95  # of ln C: a mean loss below it has left it
 
 Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Say what is measured.
+    """What an experiment measures.
 
-    columns: the figures' names; the first is compared between arms, and the smallest is best.
-    take: reads them off a run, given the training images and Model's settings; None for what was never reached.
-    reached: says that a run has nothing more to show.  on_training: whether epochs end with the error on the training
-    images, and not on others.
-    counts: what the first column counts, "epochs" or "updates". Arms are then compared by ratio, and one that never
-    gets there is behind by more than what it had; else they are compared by difference.
+    columns: names of the figures; the first is compared between arms, and the smallest is best.
+    take: computes them from a run, the training images and keyword arguments of Model; None: never reached.
+    reached: whether a run can end.  on_training: whether epochs are validated on training images.
+    counts: "epochs" or "updates" if the first column counts those. Arms are then compared by ratio, with a lower bound
+    for one that never reached it; else by difference.
     """
 
     columns: tuple[str, ...]
-    take: Callable[[Run, object, dict], Figures]
+    take: Callable[[Run, Split, dict[str, Any]], Figures]
     reached: Callable[[Run, int], bool] | None = None
     on_training: bool = False
     counts: str = ""
 
 
 def crossing(values: list[float], goal: float, first: float) -> float | None:
-    """Return after how many epochs values fall to a goal, along straight lines between epochs; None if they never do.
+    """Return the epochs until values reach a goal, interpolated linearly; None if they never do.
 
-    values[i] is that after epoch i + 1, and `first`, above the goal, the one before training.
+    values[i] is the value after epoch i + 1, and `first`, above the goal, the one before training.
     """
     before = first
     for epoch, value in enumerate(values, 1):
@@ -51,26 +52,26 @@ def crossing(values: list[float], goal: float, first: float) -> float | None:
 
 
 def errors(run: Run) -> list[float]:
-    """Return the error after each epoch, in percent."""
+    """Return the errors after all epochs, in percent."""
     if not (run.path / "results.csv").exists():
         return []
     return [100 * (1 - row["metrics/accuracy_top1"]) for row in run.results()]
 
 
 def losses(run: Run) -> list[tuple[int, float]]:
-    """Return the mean loss of each ten updates, with the number of the last."""
+    """Return the mean losses of ten updates, with the number of the last."""
     records = run.log().records()
     return [(record["update"], record["loss"]) for record in records if "loss" in record and "val_loss" not in record]
 
 
-def _errors(run: Run, pack, settings: dict) -> Figures:
-    """Read the last epoch's test error; name the training images once more, at their centre and as they are."""
+def _errors(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
+    """Return the last epoch's test error, and the error on the training images without augmentation."""
     model = Model(weights.load(run.path / "last.safetensors"), **settings)
-    found = 100 * (1 - evaluate(model, pack).top1)
-    return {"test error, %": errors(run)[-1], "training error, %": found}
+    training = 100 * (1 - evaluate(model, pack).top1)
+    return {"test error, %": errors(run)[-1], "training error, %": training}
 
 
-def _epochs(run: Run, pack, settings: dict) -> Figures:
+def _epochs(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     found = errors(run)
     first = 100 * (1 - 1 / len(pack.classes))
     return {
@@ -79,14 +80,14 @@ def _epochs(run: Run, pack, settings: dict) -> Figures:
     }
 
 
-def _updates(run: Run, pack, settings: dict) -> Figures:
+def _updates(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     chance = math.log(len(pack.classes))
     seen = losses(run)
     left = next((update for update, loss in seen if loss < LEFT * chance), None)
     return {"updates to leave ln C": left, "last loss / ln C": seen[-1][1] / chance if seen else None}
 
 
-def _colours(run: Run, pack, settings: dict) -> Figures:
+def _colours(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     tensor = weights.load(run.path / "last.safetensors").tensors["conv1.weight"]
     np.save(run.path / filter_colours.FILE, tensor)
     return filter_colours.figures(tensor)

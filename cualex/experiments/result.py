@@ -1,10 +1,11 @@
-"""The outcome of an experiment as files: result.json with all conditions, and the image."""
+"""The result of an experiment as files: result.json with all conditions, and the plot."""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from cualex.experiments import filter_colours, metrics
 from cualex.experiments.compare import Row
 from cualex.experiments.experiment import Experiment, Scale
 from cualex.experiments.runner import Measured
-from cualex.plots import experiments as pictures
+from cualex.plots import experiments as plots
 from cualex.plots.experiments import Line
 from cualex.system import files
 from cualex.training.run import Run
@@ -23,10 +24,10 @@ def document(
     scale: Scale,
     measured: Sequence[Measured],
     table: Sequence[Row],
-    about: dict,
-    conditions: dict,
-) -> dict:
-    """Return all that was asked, found and needed to judge it, as plain values; `about` says on what."""
+    about: dict[str, Any],
+    conditions: dict[str, Any],
+) -> dict[str, Any]:
+    """Return question, table, trainings and conditions as plain values. about: the data."""
     return {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -47,33 +48,35 @@ def document(
     }
 
 
-def write(place: Path, found: dict) -> Path:
-    """Write result.json."""
-    files.replace_text(place / "result.json", json.dumps(found, indent=2) + "\n")
-    return place / "result.json"
+def write(directory: Path, result: dict[str, Any]) -> Path:
+    """Write result.json; return its path."""
+    files.replace_text(directory / "result.json", json.dumps(result, indent=2) + "\n")
+    return directory / "result.json"
 
 
-def draw(experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], place: Path, classes: int) -> Path:
-    """Draw the image of an experiment: filters of both towers, losses by update, or errors by epoch."""
-    path = place / f"{experiment.name}.png"
+def draw(
+    experiment: Experiment, measured: Sequence[Measured], table: Sequence[Row], directory: Path, classes: int
+) -> Path:
+    """Draw the plot of an experiment: filters of both towers, losses by update, or errors by epoch."""
+    path = directory / f"{experiment.name}.png"
     drawn = [each for each in measured if each.diverged is None]
     if experiment.measure is metrics.COLOURS and drawn:
-        towers = {f"seed {each.trial.seed}": np.load(place / each.trial.name / filter_colours.FILE) for each in drawn}
-        pictures.draw_filters(towers, path)
+        paths = {f"seed {each.trial.seed}": directory / each.trial.name / filter_colours.FILE for each in drawn}
+        plots.draw_filters({seed: np.load(file) for seed, file in paths.items()}, path)
         return path
     best = {(row.arm, row.rate) for row in table if row.chosen}
     by_update = experiment.measure is metrics.UPDATES
     lines = []
     for each in measured:
-        run = Run(place / each.trial.name)
+        run = Run(directory / each.trial.name)
         points = metrics.losses(run) if by_update else list(enumerate(metrics.errors(run), 1))
         strong = (each.trial.arm, each.trial.rate) in best
         lines.append(Line(each.trial.arm, points, strong))
     if by_update:
-        pictures.draw_lines(lines, path, ("update", "cross-entropy"), ("ln C", math.log(classes)))
+        plots.draw_lines(lines, path, ("update", "cross-entropy"), ("ln C", math.log(classes)))
     elif experiment.measure is metrics.EPOCHS:
         level = (f"{metrics.GOAL:g} %", metrics.GOAL)
-        pictures.draw_lines(lines, path, ("epoch", "training error, %"), level)
+        plots.draw_lines(lines, path, ("epoch", "training error, %"), level)
     else:
-        pictures.draw_lines(lines, path, ("epoch", "test error, %"))
+        plots.draw_lines(lines, path, ("epoch", "test error, %"))
     return path

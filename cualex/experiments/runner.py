@@ -1,11 +1,13 @@
-"""Run an experiment: one training after the other, each in a directory of its own, all resumable."""
+"""Run an experiment: one training after the other, in separate directories, all resumable."""
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cualex.data.split import Split
 from cualex.errors import Diverged, OutputError
 from cualex.experiments.experiment import Trial
 from cualex.experiments.metrics import Figures, Measure
@@ -15,13 +17,13 @@ from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
 from cualex.training.state import RECENT
 
-MEASURED = "measured.json"  # in the directory of a run: with it the run is done
+MEASURED = "measured.json"  # in the directory of a finished run
 WEIGHTS = ("last.safetensors", "previous.safetensors", "best.safetensors")
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Report that a training begins or goes on: which, and how many there are."""
+    """A training starts or resumes: number `number` of `total`."""
 
     trial: Trial
     number: int
@@ -30,10 +32,10 @@ class Begin:
 
 @dataclass(frozen=True)
 class Measured:
-    """Report what a training gave.
+    """Result of a training.
 
-    figures: by the measure's columns; None was never reached.  diverged: why its loss is no number, or None.
-    epochs, updates: that it had.  seconds: that it took.  kept: it was there already.
+    figures: by the measure's columns; None: never reached.  diverged: the error of a non-finite loss, or None.
+    epochs, updates, seconds: of the training.  kept: read from an earlier start of the experiment.
     """
 
     trial: Trial
@@ -45,10 +47,10 @@ class Measured:
     kept: bool = False
 
 
-def directory(root: str | Path, name: str, description: dict) -> Path:
-    """Find or make the directory of an experiment below `root`: the same description goes on where it was.
+def directory(root: str | Path, name: str, description: dict[str, Any]) -> Path:
+    """Find the directory of an experiment with the same description below `root`, to resume it, or make one.
 
-    Another gets a directory of its own: `experiment-NAME`, then `experiment-NAME-2`, ...
+    The names are `experiment-NAME`, `experiment-NAME-2`, ...
     """
     root, number = Run.prepare(root), 1
     description = json.loads(json.dumps(description))
@@ -69,7 +71,7 @@ def directory(root: str | Path, name: str, description: dict) -> Path:
 
 
 def done(place: Path, trial: Trial, measure: Measure) -> Measured | None:
-    """Return what a training gave, or None where it has not come to its end."""
+    """Read the result of a training, or return None if it is unfinished. place: the experiment's directory."""
     path = place / trial.name / MEASURED
     try:
         found = Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
@@ -85,18 +87,18 @@ def done(place: Path, trial: Trial, measure: Measure) -> Measured | None:
 def run(
     trials: Sequence[Trial],
     measure: Measure,
-    pack,
-    tested,
+    pack: Split,
+    tested: Split,
     place: Path,
-    settings: dict,
+    settings: dict[str, Any],
     keep_weights: bool = False,
     save_every: float = 600.0,
 ) -> Iterator[Begin | Update | Epoch | Notice | Measured]:
-    """Train and measure each trial in turn below `place`, on a pack; `tested` are the images that epochs end with.
+    """Train and measure all trials below the directory `place`, on a pack; `tested` are the validation images.
 
-    settings: device, precision and compiling, as `Parameters` takes them. What was measured before is read, and a
-    training that was stopped goes on, to the same bits. One that diverges is reported, and the next begins. When a
-    trial is measured its weights are removed, unless `keep_weights`.
+    settings: device, precision and compiling, keyword arguments of `Parameters`. Earlier results are read, and stopped
+    trainings resume, to the same bits. After one that diverges the next starts. Weights of a finished trial are
+    removed, unless `keep_weights`.
     """
     for number, trial in enumerate(trials, 1):
         found = done(place, trial, measure)
@@ -110,26 +112,33 @@ def run(
 
 
 def _one(
-    trial: Trial, measure: Measure, pack, tested, place: Path, settings: dict, save_every: float
-) -> Iterator[Update | Epoch | Notice]:
-    """Train what is left of a trial, and measure it; return that as Measured."""
+    trial: Trial,
+    measure: Measure,
+    pack: Split,
+    tested: Split,
+    place: Path,
+    settings: dict[str, Any],
+    save_every: float,
+) -> Generator[Update | Epoch | Notice, None, Measured]:
+    """Train the rest of a trial, and measure it; return that as Measured."""
     run, classes = Run(place / trial.name), len(pack.classes)
     with contextlib.suppress(FileExistsError):
         run.path.mkdir()
-    diverged, figures = None, dict.fromkeys(measure.columns)
+    diverged: str | None = None
+    figures: Figures = dict.fromkeys(measure.columns)
     try:
         if not run.outcome() and not (measure.reached and measure.reached(run, classes)):
             records = loop.train(trial.recipe, pack, tested, run, **settings, description={}, save_every=save_every)
             with contextlib.closing(records):
                 for record in records:
                     yield record
-                    if measure.reached and _worth_a_look(record) and measure.reached(run, classes):
+                    if measure.reached and _logged(record) and measure.reached(run, classes):
                         break
         figures = measure.take(run, pack, {name: settings[name] for name in ("device", "precision")})
     except Diverged as error:
         diverged = str(error)
     log = run.log().records()
-    taken = {
+    taken: dict[str, Any] = {
         "figures": figures,
         "diverged": diverged,
         "epochs": sum("val_loss" in record for record in log),
@@ -140,6 +149,6 @@ def _one(
     return Measured(trial, **taken)
 
 
-def _worth_a_look(record) -> bool:
-    """Say whether the log has a line more."""
+def _logged(record: Update | Epoch | Notice) -> bool:
+    """Return whether the log has a new line."""
     return isinstance(record, Epoch) or (isinstance(record, Update) and record.update % RECENT == 0)

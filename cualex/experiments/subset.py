@@ -1,19 +1,22 @@
-"""The first images of a split, as many of each class; several times over where they are few."""
+"""The first images of a split, equally many of all classes; repeated if they are few."""
+
+from typing import Any
 
 import numpy as np
 
+from cualex.data.split import Split
 from cualex.errors import UsageError
 
 
 class First:
-    """Be the first `count` images of a pack, in equal shares of its classes and in its order; all for None.
+    """A view of the first `count` images of a split, in equal numbers by class and in its order; None: all.
 
-    A class that has fewer gives all it has. Mean image and components of colour stay those of the whole pack.
-    Where these are fewer than `least`, all of them are there again, as often as it takes; `different` counts them once.
+    A class that has fewer gives all. Mean image and components of colour are those of the whole split.
+    If there are fewer than `least`, they are repeated; `different` counts them once.
     """
 
-    def __init__(self, pack, count: int | None, least: int = 0):
-        """Choose the images; raise UsageError where a class would have none."""
+    def __init__(self, pack: Split, count: int | None, least: int = 0) -> None:
+        """Choose the images; raise UsageError when a class would have none."""
         classes = len(pack.classes)
         if count is not None and count < classes:
             raise UsageError(f"{count} pictures of {classes} classes: expected at least one of each class")
@@ -29,8 +32,8 @@ class First:
         """Count the images."""
         return len(self.labels)
 
-    def __getattr__(self, name: str):
-        """Give what all images share: size, classes, mean, components, what was left out."""
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the split: size, classes, mean, components, skipped."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._pack, name)

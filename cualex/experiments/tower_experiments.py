@@ -1,4 +1,4 @@
-"""Those of the paper's experiments that are about its own network: towers, dropout, colour noise."""
+"""The paper's experiments on its network: towers, dropout, colour noise."""
 
 from cualex.experiments.experiment import Arm, Experiment, Scale
 from cualex.experiments.metrics import COLOURS, ERRORS

@@ -1,1 +1,1 @@
-"""Where the time of a step goes: each step of a plan by itself, against what its device can do."""
+"""Profiling: the steps of a plan one by one, against the roofline of the device."""

@@ -1,13 +1,13 @@
-"""How many images a second a core makes ready, stage by stage, and how many cores it takes for a step never to wait.
+"""Data throughput: images per second and core, stage by stage, and how many CPU cores keep the device fed.
 
-    decoding      an image file becomes (stored, stored, 3)
+    decoding      an image file to (stored, stored, 3)
     packing       the same, with the sums for mean and covariance, and the writing; on two threads, one of which waits
-    gathering     rows of a pack, in the order of an epoch, become a batch: in pinned memory where a GPU reads it
-    augmenting    gathering, the drawing of views and colours, and the crops of the CPU engine; a GPU makes its own
+    gathering     rows of a pack, in the order of an epoch, to a batch: in pinned memory for a GPU
+    augmenting    gathering, drawing views and colours, and the crops of the CPU engine; a GPU crops by itself
 
-Seconds are those that the processor gave to the work, on files that are in the system's memory, so that others who use
-the machine and its disk count little. Each figure is the median of some rounds. Beside it stands a copy of 64 MiB,
-made in the same rounds, to compare with; into a batch that fits a cache a core may write faster.
+Seconds are CPU time, on files in the page cache, so that other users of the machine and its disk matter little. Figures
+are medians of some rounds. A copy of 64 MiB in the same rounds is the reference; into a batch that fits a cache a core
+may write faster.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,21 +25,22 @@ from cualex.data.batches import Stream
 from cualex.data.decoding import decode_one, finish
 from cualex.data.pack import Pack, pack
 from cualex.data.sources import Source
+from cualex.data.split import Split
 from cualex.devices.host import HostDevice
 from cualex.engine import host
 from cualex.plan import Plan
 
 ROUNDS = 5
-IMAGES = 256  # that are gathered in a round, or a batch
-FILES = 32  # images that are decoded in a round, and packed, at the most
-COPIED = 2**26  # bytes of the copy beside: more than most caches hold
+IMAGES = 256  # gathered in a round, or a batch
+FILES = 32  # decoded and packed in a round, at most
+COPIED = 2**26  # bytes of the reference copy: more than most caches hold
 
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """Hold what a core does in a second: images, and the bytes that it writes, None where that says little.
+    """Throughput of a core in a stage: images and bytes written per second; its fields are keys of --json.
 
-    of_a_copy: the bytes as a share of what it copies in a second, in the median of the same rounds.
+    bytes_per_s, of_a_copy: None where they tell little; of_a_copy is relative to the reference copy of the same rounds.
     """
 
     stage: str
@@ -47,17 +49,18 @@ class Rate:
     of_a_copy: float | None = None
 
     def cores(self, images_per_s: float) -> float:
-        """Return how many cores a step of so many images a second never waits for."""
+        """Return the number of cores that keep a step of `images_per_s` fed."""
         return images_per_s / self.pictures_per_s
 
-    def document(self, images_per_s: float) -> dict:
+    def document(self, images_per_s: float) -> dict[str, Any]:
         """Return plain values."""
         return {**dataclasses.asdict(self), "cores": self.cores(images_per_s)}
 
 
-def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate]:
-    """Measure each stage that a plan's images pass, on a set: `made` is its train split, packed or not."""
-    size, found = plan.parameters.network.stored, []
+def measure(plan: Plan, made: Split, source: Source, augment: bool = True) -> list[Rate]:
+    """Measure all stages from files to a plan. made: the set's train split, packed or not."""
+    size = plan.parameters.network.stored
+    found: list[Rate] = []
     lost = {name for name, _ in made.skipped}
     files = [image for image in source.splits["train"] if image.name not in lost][:FILES]
     found.append(_rate("decoding", len(files), lambda: [decode_one(image, size) for image in files]))
@@ -65,6 +68,7 @@ def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate
     found.append(_rate("packing", len(files), lambda: _pack(few, size)))
     if not isinstance(made, Pack):
         return found
+    assert made.components is not None  # train has them
     stream = Stream(made, 0, plan.parameters.network.crop, augment, colour_noise.Noise(made.components))
     found.append(_gathering(plan, made, stream))
     if plan.parameters.engine is host.ENGINE:
@@ -73,14 +77,14 @@ def measure(plan: Plan, made, source: Source, augment: bool = True) -> list[Rate
 
 
 def _pack(source: Source, size: int) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        finish(pack(source, "train", size, cache=place, workers=1))
+    with tempfile.TemporaryDirectory() as directory:
+        finish(pack(source, "train", size, cache=directory, workers=1))
 
 
 def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
     """Gather batch after batch as training does, into memory that the device reads.
 
-    All of them once before that is timed: what has to come from the disk is not a core's work.
+    All of them once before the timing: reading from the disk is not a core's work.
     """
     batch, size = plan.batch, made.size
     rows = plan.parameters.devices[0].staging((batch, size, size, 3), np.uint8)
@@ -97,7 +101,7 @@ def _gathering(plan: Plan, made: Pack, stream: Stream) -> Rate:
 
 
 def _augmenting(plan: Plan, stream: Stream) -> Rate:
-    """Run the first step of the plan as well, on one worker; its crops are those of the batch that was in it."""
+    """Run the first step of the plan as well, on one worker; it crops the batch that was in it."""
     step = next(step for step in plan.steps if step.kind == "data")
     alone, arrays = HostDevice(workers=1, precision=plan.parameters.devices[0].precision), step.arrays()
     given = [arrays[name] for name in ("pictures", "views", "colours")]
@@ -114,14 +118,14 @@ def _augmenting(plan: Plan, stream: Stream) -> Rate:
 
 
 def _batches(batch: int) -> int:
-    """Return how many batches a round has."""
+    """Return the number of batches of a round."""
     return max(1, IMAGES // batch)
 
 
 def _rate(stage: str, count: int, work: Callable[[], object], written: int | None = None) -> Rate:
-    """Time some work that makes `count` images and writes so many bytes, with a copy beside it."""
+    """Time some work on `count` images that writes `written` bytes, and the reference copy."""
     source, target = np.ones(COPIED, np.uint8), np.ones(COPIED, np.uint8)
-    work()  # opens files, reads pages, makes work arrays
+    work()  # opens files, reads pages, allocates work arrays
     seconds, copies = zip(*_rounds(work, lambda: np.copyto(target, source)), strict=True)
     rate = count / statistics.median(seconds)
     if written is None:
@@ -131,7 +135,7 @@ def _rate(stage: str, count: int, work: Callable[[], object], written: int | Non
 
 
 def _rounds(*works: Callable[[], object]) -> Iterator[list[float]]:
-    """Yield the processor's seconds of each work, round after round."""
+    """Yield the CPU seconds of all works, round after round."""
     for _ in range(ROUNDS):
         taken = []
         for work in works:

@@ -1,19 +1,21 @@
-"""How long a step waits for its images: the training loop's way from the pack to the plan, timed."""
+"""Time that a step waits for data: the training loop's path from the pack to the plan."""
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from cualex.data.batches import Stream
 from cualex.data.prefetch import Prefetcher
+from cualex.data.split import Split
 from cualex.plan import Plan
 from cualex.profiling.data_throughput import Rate
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Hold what `steps` steps took with real data, in seconds: in all, waiting for a batch, and handing it in.
+    """Seconds of `steps` steps with real data: in all, waiting for batches, and copying them to the device.
 
-    rates: of the stages of the images' way, where they were measured.
+    rates: throughput of the stages, if measured.
     """
 
     data: str
@@ -23,8 +25,8 @@ class Waiting:
     handed: float
     rates: tuple[Rate, ...] = ()
 
-    def document(self, images_per_s: float) -> dict:
-        """Return plain values for one step of so many images a second, their units in their names."""
+    def document(self, images_per_s: float) -> dict[str, Any]:
+        """Return plain values for one step of `images_per_s`, with units in their names."""
         return {
             "data": self.data,
             "steps": self.steps,
@@ -36,9 +38,10 @@ class Waiting:
         }
 
 
-def measure(plan: Plan, pack, data: str, steps: int, augment: bool = True) -> Waiting:
-    """Run steps on batches that a thread reads ahead, as training does, after one that waits for the first batch."""
+def measure(plan: Plan, pack: Split, data: str, steps: int, augment: bool = True) -> Waiting:
+    """Run steps on prefetched batches, as training does, after one that waits for the first batch."""
     network, handed = plan.parameters.network, 0.0
+    assert pack.mean is not None  # train has one
     plan.put_mean(pack.mean)
     with Prefetcher(Stream(pack, 0, network.crop, augment), plan.batch) as prefetcher:
         for step in range(-1, steps):
@@ -49,6 +52,6 @@ def measure(plan: Plan, pack, data: str, steps: int, augment: bool = True) -> Wa
             plan.put(*batch)
             handed += time.perf_counter() - taken
             plan.run()
-            _ = plan.result  # as training does, which looks at the loss
+            _ = plan.result  # as training does, which reads the loss
             plan.control.step += 1
         return Waiting(data, steps, time.perf_counter() - began, prefetcher.waited - waited, handed)

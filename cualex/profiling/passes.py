@@ -1,4 +1,4 @@
-"""One pass over a plan's steps with a clock on either side of each, and the real step beside it."""
+"""Time a plan's steps one by one, and the real step beside them."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from cualex.plan.step import Step
 
 @dataclass(frozen=True)
 class Pass:
-    """Hold one serial pass and one real step, in seconds.
+    """One serial pass and one real step, in seconds.
 
-    `began` says when each step began, counted from the first one's start, and `seconds` how long it took; `serial` is
-    the time from the first step's start to the last one's end, `real` that of `plan.run()`.
+    began: start of the steps, from the first one's start.  seconds: their durations.  serial: from the first step's
+    start to the last one's end.  real: of `plan.run()`.
     """
 
     began: tuple[float, ...]
@@ -22,9 +22,9 @@ class Pass:
 
 
 def measure(plan: Plan) -> Pass:
-    """Run the steps one by one, then the plan as it is; in training both move the weights.
+    """Run the steps one by one, then the plan; in training both update the weights.
 
-    The clocks are read when both are queued, so that a device that queues its work need not wait for the host.
+    The clocks are read when both are queued, so that a GPU need not wait for the host.
     """
     clocks = _serial(plan)
     plan.control.step += 1
@@ -40,7 +40,7 @@ def measure(plan: Plan) -> Pass:
 
 
 def _serial(plan: Plan) -> list[Clock]:
-    """Run step after step, whatever place each is on; return a clock for each."""
+    """Run step after step, on whatever device; return their clocks."""
     clocks: list[Clock] = []
 
     def timed(step: Step) -> None:
@@ -55,8 +55,8 @@ def _serial(plan: Plan) -> list[Clock]:
 
 
 def _real(plan: Plan, after: Clock) -> list[Clock]:
-    """Run the plan; return a clock for each device."""
-    clocks = [device.clock() for device in plan.parameters.devices]
+    """Run the plan; return a clock a device."""
+    clocks: list[Clock] = [device.clock() for device in plan.parameters.devices]
     for clock in clocks:
         clock.start(after)
     plan.run()

@@ -1,13 +1,15 @@
-"""Pass after pass: the steps one by one, the real step, PyTorch's layers where they are asked for; then the figures."""
+"""Profile a network's step: passes over the steps, the real step, optionally PyTorch's layers; then the table."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from cualex.benchmark.our_side import Ours
 from cualex.benchmark.problem import Problem
 from cualex.data.sources import Source
+from cualex.data.split import Split
 from cualex.devices.placement import placement
 from cualex.profiling import data_throughput, data_wait, roofline
 from cualex.profiling.against_torch import TorchLayers
@@ -38,20 +40,19 @@ def profile(
     *,
     precision: str | None = None,
     against: str | None = None,
-    pack=None,
-    data: str | None = None,
+    pack: Split | None = None,
+    data: str = "",
     source: Source | None = None,
     side: int | None = None,
     copied: int = roofline.COPIED,
 ) -> Iterator[Pass | Profile]:
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
-    With `against="torch"` PyTorch runs layer by layer after each pass. With a `pack`, whose set is called `data`, as
-    many steps run on its images, to see how long they wait; with its `source` the stages of their way are timed.
-    `side` and `copied` are those of the roofline's matrices and its copy in bytes. Raise CualexError where PyTorch is
-    asked for and not there.
+    against: "torch" runs PyTorch layer by layer after every pass.  pack, data: a split and the name of its set, on
+    which as many steps run, to measure how long they wait.  source: its set, to measure the data throughput by stage.
+    side, copied: of the roofline's matrices, and its copy in bytes. Raise CualexError when PyTorch is not installed.
     """
-    conditions = {
+    conditions: dict[str, Any] = {
         **environment.describe(),
         "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "network": {"name": problem.network.name, **problem.network.arguments},
@@ -91,10 +92,10 @@ def profile(
         if source is not None:
             waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
     found = summarise(plan.steps, passes, parameters, roofs, conditions)
-    yield replace(found, waiting=waited, torch=torch and torch.document(found.rows))
+    yield replace(found, waiting=waited, torch=torch.document(found.rows) if torch else None)
 
 
 def _rooflines(parameters: Parameters, side: int | None, copied: int) -> dict[str, Roofline]:
-    """Measure each device once, however many places it has."""
+    """Measure the rooflines of all devices, once by name."""
     devices = {device.name: device for device in parameters.devices}
     return {name: roofline.measure(device, side, copied) for name, device in devices.items()}

@@ -1,9 +1,9 @@
-"""What a device can do at most, measured on it, and how near a step comes to that.
+"""The roofline of a device, measured, and a step's share of it.
 
     attainable seconds = max(operations / (operations a second), bytes / (bytes a second))
 
-A step whose first term is the larger is bound by its operations, else by memory (Williams, Waterman and Patterson,
-2009). A share above 1 says that its maps came from a cache.
+A step with a larger first term is bound by operations, else by memory (Williams, Waterman and Patterson, 2009). A share
+above 1 means that its maps came from a cache.
 """
 
 import math
@@ -20,42 +20,43 @@ from cualex.plan.step import Step
 from cualex.weights.parameters import Parameters
 
 COPIED = 2**28  # bytes of the array that is copied: more than most caches hold
-TIMES = 5  # of which the median counts
-SLOTTED = {"pictures", "views", "colours", "labels"}  # what lies in memory once for every batch in flight
+TIMES = 5  # timed; the median counts
+SLOTTED = {"pictures", "views", "colours", "labels"}  # inputs with a buffer for every batch in flight
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """Hold the two rates of a device, and in words how they were measured."""
+    """The two rates of a device. measured: how, as a text."""
 
     operations_per_s: float
     bytes_per_s: float
     measured: str
 
     def attainable(self, operations: int, moved: int) -> float:
-        """Return the seconds below which a step of so many operations and bytes cannot come."""
+        """Return the least seconds of a step with these operations and bytes."""
         return max(operations / self.operations_per_s, moved / self.bytes_per_s)
 
     def bound(self, operations: int, moved: int) -> str:
-        """Say what bounds a step: "operations" or "bytes"."""
+        """Return what bounds a step: "operations" or "bytes"."""
         return "operations" if operations / self.operations_per_s > moved / self.bytes_per_s else "bytes"
 
     def or_better(self, other: "Roofline") -> "Roofline":
-        """Return the larger rates of two measurements of one device: a roof is the most that was reached."""
+        """Return the larger rates of two measurements of one device: a roofline is the most that was reached."""
         rates = max(self.operations_per_s, other.operations_per_s), max(self.bytes_per_s, other.bytes_per_s)
         return Roofline(*rates, self.measured)
 
 
-def measure(device, side: int | None = None, copied: int = COPIED) -> Roofline:
-    """Measure a device's rates as its engine runs; `side` is that of the matrices, `copied` the bytes of the copy."""
-    return MEASURES[device.engine](device, side or SIDES[device.engine], copied)
+def measure(device: HostDevice | CudaDevice, side: int | None = None, copied: int = COPIED) -> Roofline:
+    """Measure a device's rates with its engine. side: of the matrices.  copied: bytes of the copy."""
+    side = side or SIDES[device.engine]
+    return _cuda(device, side, copied) if isinstance(device, CudaDevice) else _host(device, side, copied)
 
 
 def moved(step: Step, parameters: Parameters) -> int:
-    """Count the bytes that a step must move: what it reads and writes, once each, with what its sinks update.
+    """Return the bytes that a step must move: what it reads and writes, once, with what its gradient sinks update.
 
-    The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision
-    where there is one; weights that the step reads in any case are counted once. Of an input's slots one is read.
+    The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision, if
+    there is one; weights that the step reads in any case count once. Of an input's slots one is read.
     """
     slots = math.prod(parameters.engine.slots)
     inputs = sum(operand.bytes for name, operand in step.reads.items() if name in SLOTTED)
@@ -69,31 +70,32 @@ def moved(step: Step, parameters: Parameters) -> int:
 
 
 def _host(device: HostDevice, side: int, copied: int) -> Roofline:
-    """Multiply two float32 matrices, and copy an array, on all workers."""
+    """Measure a float32 matmul, and a copy of an array, on all workers."""
     source, target = (np.ones(copied // 4, np.float32) for _ in range(2))
     count = device.workers.count
     edges = [len(source) * part // count for part in range(count + 1)]
 
     def copy(part: int, scratch: object) -> None:
-        own = slice(edges[part], edges[part + 1])
-        np.copyto(target[own], source[own])
+        block = slice(edges[part], edges[part + 1])
+        np.copyto(target[block], source[block])
 
     seconds = _seconds(device, lambda: device.run(copy, count))
     workers = f"{count} worker{'s' if count > 1 else ''}"
-    said = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
-    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / seconds, said)
+    measured = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
+    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / seconds, measured)
 
 
 def _cuda(device: CudaDevice, side: int, copied: int) -> Roofline:
-    """Multiply two matrices with the engine's own kernel, and copy an array inside the device."""
+    """Measure a matmul with the engine's kernel, and a copy of an array within the device."""
     source, target = (device.allocate((copied // 4,), np.float32, zero=True) for _ in range(2))
     copying = _seconds(device, lambda: device.runtime.copy(device.stream, source, target))
-    said = f"a {device.precision} product of {side} x {side} with our own kernel and a copy of {source.nbytes:,} bytes"
-    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / copying, said)
+    product = f"a {device.precision} product of {side} x {side} with our own kernel"
+    measured = f"{product} and a copy of {source.nbytes:,} bytes"
+    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / copying, measured)
 
 
-def _seconds(device, work: Callable[[], None]) -> float:
-    """Return the median time of some work on a device, after once that does not count."""
+def _seconds(device: HostDevice | CudaDevice, work: Callable[[], None]) -> float:
+    """Return the median time of some work on a device, after a run for warming up."""
     times = []
     for _ in range(1 + TIMES):
         clock = device.clock()
@@ -102,6 +104,3 @@ def _seconds(device, work: Callable[[], None]) -> float:
         clock.stop()
         times.append(clock.seconds)
     return statistics.median(times[1:])
-
-
-MEASURES = {"host": _host, "cuda": _cuda}

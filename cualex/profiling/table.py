@@ -1,9 +1,10 @@
-"""From passes to figures: a row for each step, and a sum that says what the rows leave out."""
+"""The table of a profile: a row a step, sums, and the time that is in no row."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from cualex.plan.step import Step
 from cualex.profiling.data_wait import Waiting
@@ -11,16 +12,16 @@ from cualex.profiling.passes import Pass
 from cualex.profiling.roofline import Roofline, moved
 from cualex.weights.parameters import Parameters
 
-UNATTRIBUTED = 0.03  # of the serial step; with more the table does not say where the time goes
+UNATTRIBUTED = 0.03  # of the serial step; with more the table does not account for the time
 
 
 @dataclass(frozen=True)
 class Row:
-    """Describe a step: what it is, what it took in each pass, in the median and in all but 5 % of them, and its rates.
+    """A step: its times, rates and share of the roofline.
 
-    `direction` is "forward" or "backward", `gives` names the gradients that it makes: dx of the maps, dw of the
-    parameters. `towers` count from 1. `roofline` is the share of what the device could do at most, and `bound` says
-    whether operations or bytes set that.
+    direction: "forward" or "backward".  gives: gradients that it computes, dx of the maps, dw of the parameters.
+    towers: from 1.  times: of the passes; seconds, p95: their median and 95th percentile.  share: of the serial step.
+    roofline: attainable time over time.  bound: "operations" or "bytes".
     """
 
     name: str
@@ -41,8 +42,8 @@ class Row:
     roofline: float
     bound: str
 
-    def document(self) -> dict:
-        """Return plain values, their units in their names."""
+    def document(self) -> dict[str, Any]:
+        """Return plain values, with units in their names."""
         values = asdict(self)
         del values["times"]
         seconds, p95 = values.pop("seconds"), values.pop("p95")
@@ -61,71 +62,71 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """Hold the rows of a step, the passes that they come from, and the conditions without which they say nothing.
+    """The profile of a step: rows, the passes that they are from, and the conditions of the measurement.
 
-    Seconds are medians of the passes. Within a pass the steps and the `rest` add up to the serial time;
-    medians do not quite: `spread` is what they are short of.
+    Seconds are medians of the passes. Within a pass the steps and the `rest` add up to the serial time; medians do not
+    exactly: `spread` is the difference.
 
         serial = sum + rest + spread = real + gained
 
-    `rooflines` go by the device's name.
+    rooflines: by the device's name.
     """
 
     rows: tuple[Row, ...]
     passes: tuple[Pass, ...]
     rooflines: dict[str, Roofline]
-    conditions: dict
+    conditions: dict[str, Any]
     waiting: Waiting | None = None
-    torch: dict | None = None
+    torch: dict[str, Any] | None = None
 
     @property
     def serial(self) -> float:
-        """Return the time of the steps run one by one."""
+        """Time of the steps run one by one."""
         return statistics.median(each.serial for each in self.passes)
 
     @property
     def real(self) -> float:
-        """Return the time of the step as training and inference run it."""
+        """Time of the step as training and inference run it."""
         return statistics.median(each.real for each in self.passes)
 
     @property
     def sum(self) -> float:
-        """Add up the rows."""
+        """Sum of the rows."""
         return sum(row.seconds for row in self.rows)
 
     @property
     def rest(self) -> float:
-        """Return what of a serial pass is in no row."""
+        """Time of a serial pass that is in no row."""
         attributed = map(sum, zip(*(row.times for row in self.rows), strict=True))
         return statistics.median(each.serial - rows for each, rows in zip(self.passes, attributed, strict=True))
 
     @property
     def spread(self) -> float:
-        """Return by how much the rows' medians do not add up to the median pass: little where nothing disturbs."""
+        """Difference of the median pass and the sum of the rows' medians: small on a quiet machine."""
         return self.serial - self.sum - self.rest
 
     @property
     def attributed(self) -> bool:
-        """Say whether less than 3 % of the serial step is in no row."""
+        """Whether less than 3 % of the serial step is in no row."""
         return self.rest < UNATTRIBUTED * self.serial
 
     @property
     def disturbed(self) -> bool:
-        """Say whether the passes differ so much that their medians are 3 % from adding up."""
+        """Whether the passes vary so much that their medians are 3 % from adding up."""
         return abs(self.spread) >= UNATTRIBUTED * self.serial
 
     @property
     def gained(self) -> float:
-        """Return what the real step saves by overlap and graph; negative where it takes longer."""
+        """Time that the real step saves by overlap and graph; negative if it takes longer."""
         return self.serial - self.real
 
     @property
     def example(self) -> Pass:
-        """Return the pass whose serial time is nearest to the median."""
+        """The pass whose serial time is nearest to the median."""
         return min(self.passes, key=lambda each: abs(each.serial - self.serial))
 
-    def document(self) -> dict:
-        """Return plain values, their units in their names."""
+    def document(self) -> dict[str, Any]:
+        """Return plain values, with units in their names."""
         return {
             "rows": [row.document() for row in self.rows],
             "sum_milliseconds": 1000 * self.sum,
@@ -150,12 +151,13 @@ def summarise(
     passes: Sequence[Pass],
     parameters: Parameters,
     rooflines: dict[str, Roofline],
-    conditions: dict,
+    conditions: dict[str, Any],
 ) -> Profile:
-    """Make a row of every step; raise ValueError where a pass has not timed them all."""
+    """Return the profile with a row a step; raise ValueError when a pass has not timed all steps."""
     serial = statistics.median(each.serial for each in passes)
     times = zip(*(each.seconds for each in passes), strict=True)
-    rows, direction = [], "forward"
+    rows: list[Row] = []
+    direction = "forward"
     for step, seconds in zip(steps, times, strict=True):
         if step.kind == "backward":
             direction = "backward"  # and that of every link from here on
@@ -164,13 +166,13 @@ def summarise(
 
 
 def p95(times: Sequence[float]) -> float:
-    """Return the shortest of the times that at most 5 % of them exceed."""
+    """Return the 95th percentile: the shortest of the times that at most 5 % of them exceed."""
     return sorted(times)[math.ceil(0.95 * len(times)) - 1]
 
 
 def _row(step: Step, direction: str, times: Sequence[float], serial: float, moves: int, roof: Roofline) -> Row:
     seconds = statistics.median(times)
-    gives = []
+    gives: list[str] = []
     if direction == "backward" and step.kind == "backward":
         gives = ["dx"] * (step.writes.get("dx") is not None) + ["dw"] * bool(step.sinks)
     return Row(

@@ -1,1 +1,1 @@
-"""Training: the update rule, the schedule of the rate, the loop, checkpoints and the run directory."""
+"""Training: recipe, learning-rate schedules, the loop, checkpoints and the run directory."""

@@ -1,4 +1,4 @@
-"""The verdict on a training in words: lines that each say a finding, and what to do about it."""
+"""The verdict on a training as text: a line a finding, with advice."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ if TYPE_CHECKING:
 
 
 def lines(found: Verdict, run: str, data: str, kept: bool) -> list[str]:
-    """Write what `Verdict.lines` says."""
+    """Return the lines of `Verdict.lines`."""
     command = f"cualex train {shlex.quote(data)}"
-    said = [_guessing(found, command), _weights_kept(found), _recall(found), _overfitting(found)]
-    return [line for line in (*said, _improving(found, run, command, kept)) if line]
+    findings = [_guessing(found, command), _weights_kept(found), _recall(found), _overfitting(found)]
+    return [line for line in (*findings, _improving(found, run, command, kept)) if line]
 
 
 def _guessing(found: Verdict, command: str) -> str:
     low, high = (100 * bound for bound in found.interval)
-    places = 0 if high - low >= 5 else 1
-    said = (
+    digits = 0 if high - low >= 5 else 1
+    result = (
         f"{found.phrase}: {100 * found.last_top1:.1f} % of "
         f"{_count(found.images, 'validation image' if found.held_out else 'training image')} right "
-        f"(95 % interval {low:.{places}f} to {high:.{places}f} %); "
+        f"(95 % interval {low:.{digits}f} to {high:.{digits}f} %); "
         f"always naming the largest class: {100 * found.baseline:.0f} %."
     )
     if not found.held_out:
-        return f"{said} This says nothing about new images: hold some out with --val-split 0.2."
+        return f"{result} This says nothing about new images: hold some out with --val-split 0.2."
     if found.better:
-        return said
+        return result
     if not found.cannot_tell:
-        return f"{said} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
+        return f"{result} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
     could = f"; about {found.images_needed:,} could" if found.images_needed else ""
     return (
-        f"{said} {_count(found.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
+        f"{result} {_count(found.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
         "more of them (--val-split 0.4)."
     )
 
@@ -50,10 +50,10 @@ def _weights_kept(found: Verdict) -> str:
 def _recall(found: Verdict) -> str:
     if found.macro_recall is None or not found.uneven:
         return ""
-    said = f"Macro recall, the mean of the classes, which are uneven: {100 * found.macro_recall:.1f} %."
+    result = f"Macro recall, the mean of the classes, which are uneven: {100 * found.macro_recall:.1f} %."
     if found.balance_advised:
-        return f"{said} --class-weights balanced makes small classes count as much as large ones."
-    return said
+        return f"{result} --class-weights balanced makes small classes count as much as large ones."
+    return result
 
 
 def _overfitting(found: Verdict) -> str:
@@ -102,5 +102,5 @@ def _loss(value: float | None) -> str:
 
 
 def _count(number: int, what: str) -> str:
-    """Write a number of things."""
+    """Return a number with its noun."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

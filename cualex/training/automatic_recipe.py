@@ -1,36 +1,37 @@
-"""The recipe of a training that nobody chose numbers for: from the number of images, and the kind of device.
+"""The automatic recipe: hyperparameters from the number of training images and the kind of device.
 
 The paper's recipe is made for 1.2 million images: batches of 128 make one or two updates an epoch of a small folder,
-and a rule that waits for epochs waits for nothing. What a network needs is updates. So small sets get small batches
-and many epochs, by the tables below and nothing else: never by measured speed, so that the same folder gives the same
-recipe on every machine. All rows have the paper's momentum, decay, dropout and augmentation, and a rate that falls
-along a cosine: of an AlexNet on small crops from 0.005, since the paper's 0.01 is for batches of 128; from 0.003 where
-weights are there to begin with; of other networks from their own.
+and a schedule in epochs comes to nothing. A network needs updates. So small sets get small batches and many epochs, by
+the tables below and nothing else: never by measured speed, so that the same folder gives the same recipe on every
+machine. All rows have the paper's momentum, decay, dropout and augmentation, and a cosine schedule: of an AlexNet on
+small crops from 0.005, since the paper's 0.01 is for batches of 128; from 0.003 for fine-tuning; of other networks from
+the rate of their recipes.
 
-Held against eight other recipes that see as many images (tests/recipe_search.py, with the results so far in
-recipe_search.jsonl), each by the share of 1,000 further images that its best weights name right, on 2 cores:
+Compared with eight other recipes that see as many images (tests/recipe_search.py, with the results so far in
+recipe_search.jsonl), by the accuracy of the best weights on 1,000 further images, on 2 cores:
 
     set                        from      automatic          best other                          ratio (95 % interval)
     60 drawings, 2 classes     cifar10   90.3 %, 3 seeds    90.4 %, 32, 0.01 falling at 80 %    0.999 (0.986 to 1.012)
     300 images, 5 of CIFAR-10  scratch   53.9 %, 3 seeds    55.1 %, 32, 0.003                   0.978 (0.947 to 1.009)
 
-With 0.01 in the place of 0.005 the second was 0.936. Of the sets that are not whole yet one seed says: 1,000 images of
+With 0.01 instead of 0.005 the second was 0.936. One seed of the sets that are not complete yet: 1,000 images of
 CIFAR-10 1.010, 10,000 images 0.970, stripes 1.000.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from cualex.training.recipes import OWN, PAPER, QUICK, Recipe
 
 LEAST = 1000  # updates of any training
-PATIENCE = 500  # updates that --schedule plateau waits for, at the least
-BUNDLED_UP_TO = 5_000  # training images that the bundled network is begun with
+PATIENCE = 500  # updates that --schedule plateau waits for, at least
+BUNDLED_UP_TO = 5_000  # training images; larger sets do not start from the bundled weights
 
 
 @dataclass(frozen=True)
 class Row:
-    """Hold what sets of up to `images` training images are trained with: batch, epochs, and those of fine-tuning."""
+    """Batch size and epochs for sets of up to `images` training images; tuning: the epochs of fine-tuning."""
 
     images: float
     batch: int
@@ -54,30 +55,36 @@ GPU = (
     Row(20_000, batch=64, epochs=60, tuning=20),
     Row(math.inf, batch=128, epochs=90, tuning=10),
 )
-LARGE_CROPS = 5_000  # images from which on a GPU sees the paper's crops in the place of small ones
+LARGE_CROPS = 5_000  # images from which on a GPU trains on the paper's crops instead of small ones
 SMALL = {"rate": 0.005}  # on small crops, where batches are small too
-TUNING = {"rate": 0.003, "head_rate": 3.0}  # where weights are there to begin with
+TUNING = {"rate": 0.003, "head_rate": 3.0}  # of fine-tuning
 
 
 def choose(
     network: str, images: int, cuda: bool, tuned: bool = False, batch: int | None = None, crop: int | None = None
 ) -> Recipe:
-    """Return the recipe for so many training images, on GPUs or on the CPU.
+    """Return the recipe for a number of training images, on GPUs or on the CPU.
 
-    tuned: there are weights to begin with.  batch, crop: as the user has chosen them.
+    tuned: for fine-tuning.  batch, crop: the user's choice.
     """
     row = next(row for row in (GPU if cuda else CPU) if images <= row.images)
     base = _base(network, cuda and images >= LARGE_CROPS)
     batch = batch or min(row.batch, base.batch, images)
-    updates = images / batch  # an epoch; batches go on from one to the next
+    updates = images / batch  # an epoch; batches continue from one epoch to the next
     epochs = max(row.tuning if tuned else row.epochs, math.ceil(LEAST / updates))
-    numbers = {"batch": batch, "epochs": epochs, "schedule": "cosine", "drop_epochs": (), "crop": crop}
+    numbers: dict[str, Any] = {
+        "batch": batch,
+        "epochs": epochs,
+        "schedule": "cosine",
+        "drop_epochs": (),
+        "crop": crop,
+    }
     patience = max(PAPER.patience, math.ceil(PATIENCE / updates))
     chosen = base.but(**numbers, patience=patience, ties="last", colour_noise=PAPER.colour_noise)
     return chosen.but(**TUNING) if tuned and chosen.optimizer == "momentum" else chosen
 
 
 def _base(network: str, large: bool) -> Recipe:
-    """Return the numbers of a network that do not follow from the set: its crop, its rule, its initial weights."""
-    own = OWN.get(network) or PAPER.but(network=network)
-    return own if large or network not in QUICK else QUICK[network].but(batch=own.batch, **SMALL)
+    """Return what depends on the network alone: crop, optimizer, initial weights."""
+    usual = OWN.get(network) or PAPER.but(network=network)
+    return usual if large or network not in QUICK else QUICK[network].but(batch=usual.batch, **SMALL)

@@ -1,15 +1,15 @@
-"""What a number of images can tell: exact binomial intervals and tests of a share that was right."""
+"""Exact binomial confidence intervals and tests of an accuracy."""
 
 import math
 
 import numpy as np
 
-TAIL = 0.025  # on either side of a 95 % interval, and the chance of calling guessing better than guessing
-MOST = 100_000  # images, the largest number that `needed` looks at
+TAIL = 0.025  # on either side of a 95 % interval, and the error of calling guessing better than guessing
+MOST = 100_000  # images, the largest number that `needed` tries
 
 
 def tail(right: int, count: int, share: float) -> float:
-    """Return the probability of at least `right` successes in `count` trials, each of probability `share`.
+    """Return the probability of at least `right` successes in `count` trials of probability `share`.
 
     P(X >= k) = sum over i = k..n of C(n, i) p^i (1 - p)^(n - i)
     """
@@ -28,7 +28,7 @@ def lower(right: int, count: int) -> float:
     """Return the lower bound of the one-sided 97.5 % interval: the share p with P(X >= right | p) = 0.025.
 
     Clopper and Pearson, Biometrika 26 (1934): exact, so that it lies above the true share in at most 2.5 % of cases
-    for every share and every number of images; the normal approximation fails where these are few.
+    for every share and every number of images; the normal approximation fails for few images.
     """
     low, high = 0.0, 1.0
     for _ in range(50):
@@ -43,12 +43,12 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def above(right: int, count: int, share: float) -> bool:
-    """Say whether the lower bound lies above `share`, which is the exact one-sided test at 2.5 %."""
+    """Return whether the lower bound lies above `share`: the exact one-sided test at 2.5 %."""
     return tail(right, count, share) < TAIL
 
 
 def needed(share: float, baseline: float) -> int | None:
-    """Return about how many images it takes until a share that is right lies above a baseline; None if too many."""
+    """Return about how many images show that an accuracy `share` is above a baseline; None: more than `MOST`."""
     count = 4
     while count <= MOST:
         if above(math.floor(share * count), count, baseline):

@@ -1,7 +1,8 @@
-"""How long a training will take, from a few updates on the machine that will run it."""
+"""Estimate the time of a training from a few updates on this machine."""
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,28 +13,28 @@ from cualex.training.recipes import Recipe
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
-STEPS = 2  # that are timed, after one that is not
+STEPS = 2  # timed, after one for warming up
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Hold the seconds of an update, and those of evaluating a batch of `BATCH` images."""
+    """Seconds of an update, and of evaluating a batch of `BATCH` images."""
 
     update: float
     evaluation: float
 
     def seconds(self, recipe: Recipe, images: int, validation: int) -> float:
-        """Return the time of all updates of a training and of all evaluations between its epochs.
+        """Return the seconds of all updates and validations of a training.
 
-        Reading images, writing checkpoints and compiling kernels are not in it.
+        Reading images, writing checkpoints and compiling kernels are not included.
         """
         return recipe.epochs * (images / recipe.batch * self.update + validation / BATCH * self.evaluation)
 
 
-def measure(recipe: Recipe, classes: int, **settings) -> Speed:
-    """Time a recipe's updates and its evaluation on blank images, with weights of zero.
+def measure(recipe: Recipe, classes: int, **settings: Any) -> Speed:
+    """Time a recipe's updates and evaluation on blank images, with weights of zero.
 
-    settings: as `Parameters` takes them.
+    settings: keyword arguments of `Parameters`.
     """
     network = networks.build(recipe.network, **recipe.arguments(classes))
     parameters = Parameters(network, **settings)

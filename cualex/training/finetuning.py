@@ -1,8 +1,10 @@
-"""Weights to begin with: those of another training, with a new last layer where the classes are others."""
+"""The weights that a training starts with: initial, of a checkpoint, or for fine-tuning another training's."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cualex import networks
+from cualex.data.split import Split
 from cualex.errors import UsageError
 from cualex.networks import arguments
 from cualex.training.rates import head_of
@@ -10,54 +12,68 @@ from cualex.training.recipes import Recipe
 from cualex.training.state import State
 from cualex.weights import Weights, initial
 
-KEPT = ("crop", "mean_at", "dropout")  # of the network's arguments, which a recipe has as well
+KEPT = ("crop", "mean_at", "dropout")  # arguments of the network that a recipe has too
 
 
 @dataclass(frozen=True)
 class Start:
-    """Hold what a training begins with, and how that came about, in words."""
+    """The weights that fine-tuning starts with. said: which layers are kept, as a text."""
 
     weights: Weights
     said: str
 
     def checkpoint(self) -> Weights:
-        """Return what a run is given before its first update, so that it never needs the file again."""
+        """Return the checkpoint before the first update, so that the run never needs the file again."""
         return replace(self.weights, notes=State().note())
 
 
+def begin(recipe: Recipe, pack: Split, kept: Weights | None = None) -> Weights:
+    """Return the weights of a checkpoint or of another training, else initial ones, for the classes of a pack."""
+    before = kept.network.arguments if kept else {}  # those that no recipe has are kept
+    network = networks.build(recipe.network, **before | recipe.arguments(len(pack.classes)))
+    tensors = kept.tensors if kept else initial.draw(network, recipe.seed)
+    if kept:
+        mean = kept.mean
+    else:
+        assert pack.mean is not None  # train has one
+        mean = network.mean_picture(pack.mean)
+    return Weights(network, tensors, list(pack.classes), mean)
+
+
 def recipe(found: Weights, begun: Recipe) -> Recipe:
-    """Return a recipe for the network of a weights file, its variant, and the crop and mean image that it knows."""
-    own = found.network.arguments
+    """Return a recipe for the network of a weights file: its variant, crop, mean and dropout."""
+    theirs = found.network.arguments
     usual = arguments.defaults(networks.find(found.network.name))
-    variant = {name: value for name, value in own.items() if name not in (*KEPT, "classes") and value != usual[name]}
-    kept = {name: own[name] for name in KEPT if name in own}
+    others = {name: value for name, value in theirs.items() if name not in (*KEPT, "classes")}
+    variant = {name: value for name, value in others.items() if value != usual[name]}
+    kept: dict[str, Any] = {name: theirs[name] for name in KEPT if name in theirs}
     return replace(begun, network=found.network.name, variant=variant, **kept)
 
 
 def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
-    """Take all layers of a weights file, and its mean image, so that features stay what they were.
+    """Return all layers of a weights file with its mean image, so that features stay the same.
 
-    The last dense layer is kept, its outputs in the order of `classes`, where the names of the classes are the same;
-    else it is drawn anew from the seed. Raise UsageError where the recipe is for another crop or mean.
+    The last dense layer is kept, its outputs in the order of `classes`, if the class names are the same; else it is
+    drawn from the seed. Raise UsageError when the recipe has another crop or mean.
     """
     for name in ("crop", "mean_at"):
-        own, got = found.network.arguments.get(name), getattr(wanted, name)
-        if own is not None and own != got:
+        expected, got = found.network.arguments.get(name), getattr(wanted, name)
+        if expected is not None and expected != got:
             raise UsageError(
-                f"the weights to begin with are for {name} {own}, got {got}: leave that to them, since their features "
-                "are of such pictures"
+                f"the weights to begin with are for {name} {expected}, got {got}: leave that to them, since their "
+                "features are of such pictures"
             )
     network = networks.build(wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))})
     head, tensors = head_of(network), dict(found.tensors)
-    own = [name for name in tensors if name.startswith(f"{head}.")]
+    heads = [name for name in tensors if name.startswith(f"{head}.")]
     same = len(set(classes)) == len(classes) and sorted(classes) == sorted(found.classes)
     if same:
         order = [found.classes.index(name) for name in classes]
-        tensors |= {name: found.tensors[name][order] for name in own}
+        tensors |= {name: found.tensors[name][order] for name in heads}
         said = f"all layers are kept, {head} with its {len(classes)} classes too"
     else:
         drawn = initial.draw(network, wanted.seed)
-        tensors |= {name: drawn[name] for name in own}
+        tensors |= {name: drawn[name] for name in heads}
         counts = f"{len(found.classes)} there and {len(classes)} here"
         said = f"all layers are kept but {head}, which is new, since the classes are others ({counts})"
     return Start(Weights(network, tensors, list(classes), found.mean), said)

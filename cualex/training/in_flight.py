@@ -1,4 +1,4 @@
-"""Updates that are queued, and what they give: the training plan, its numbers, and what is in flight."""
+"""Updates in flight: the training plan, its control numbers, and the queued updates with their results."""
 
 from collections import deque
 
@@ -11,9 +11,9 @@ from cualex.weights.parameters import Parameters
 
 
 class Stepper:
-    """Move the weights along the course of a training.
+    """Runs updates with the learning rates of a course.
 
-    plan: that of the epoch that runs.  flying: updates that are queued and not accounted for, with their rates.
+    flying: updates in flight, queued and not accounted for, with their learning rates.
     """
 
     def __init__(
@@ -22,27 +22,33 @@ class Stepper:
         parameters: Parameters,
         mean: np.ndarray,
         class_weights: np.ndarray | None = None,
-    ):
-        """Take the weights, and those of the classes in the loss; the plan is made by `begin`."""
+    ) -> None:
+        """Keep the arguments; `begin` makes the plan. class_weights: of the classes in the loss (classes,)."""
         recipe = course.recipe
         self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
-        self.plan: Plan | None = None
+        self._plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()
 
-    def begin(self, epoch: int, update: int) -> None:
-        """Make ready for an epoch, after so many updates.
+    @property
+    def plan(self) -> Plan:
+        """The plan of the current epoch."""
+        assert self._plan is not None, "begin() makes the plan"
+        return self._plan
 
-        Where other layers are frozen than before, or learn at other factors, the plan is made anew, when the memory
-        of the one before has been let go of.
+    def begin(self, epoch: int, update: int) -> None:
+        """Prepare an epoch that starts after `update` updates.
+
+        When layers are frozen or learning-rate multipliers change, a new plan is made, after the memory of the old one
+        is released.
         """
         self.control.step, self.control.began = update, self.course.began
         factors, recipe = self.course.factors(epoch), self.course.recipe
-        if self.plan and self.plan.rule.factors == factors:
+        if self._plan and self._plan.rule.factors == factors:
             return
-        if self.plan:
-            self.plan.release()
-        self.plan = Plan(
+        if self._plan:
+            self._plan.release()
+        self._plan = Plan(
             self.parameters,
             recipe.batch,
             "train",
@@ -52,10 +58,10 @@ class Stepper:
             class_weights=self.class_weights,
             control=self.control,
         )
-        self.plan.put_mean(self.mean)
+        self._plan.put_mean(self.mean)
 
     def queue(self, epoch: int, done: float) -> None:
-        """Queue an update by the batch that was put into the plan, when a share `done` of the training is over."""
+        """Queue an update on the batch in the plan. done: the fraction of the training that is over."""
         self.control.rate, self.control.bias_rate = self.course.rates(epoch, done)
         self.flying.append((self.plan.run(), self.control.rate))
         self.control.step += 1

@@ -1,11 +1,17 @@
-"""A recipe in words: a row a number, beside what it is in the paper."""
+"""A recipe as a table: a row a hyperparameter, beside the paper's value."""
+
+from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from cualex import networks
 from cualex.data.batches import views
 from cualex.networks import arguments
-from cualex.training import hand
+from cualex.training.schedules import EPOCHS_2012
+
+if TYPE_CHECKING:
+    from cualex.training.recipes import Recipe
 
 COMPONENTS = {"data": "of the training pictures", "2012": "of ILSVRC-2012"}
 
@@ -41,46 +47,46 @@ _OPTIMIZERS = {"momentum": "momentum", "adam": "Adam, as in Keras"}
 PAPER_VIEWS = {"views": "2,048"}  # as the paper counts them, without the last offset of either axis
 
 
-def rows(recipe, other, known: dict[str, str] | None = None) -> list[tuple[str, str, str]]:
-    """Return a row a number of a Recipe: its name, what it is here, and what it is in another ("" where the same).
+def rows(recipe: Recipe, other: Recipe, known: dict[str, str] | None = None) -> list[tuple[str, str, str]]:
+    """Return rows of (hyperparameter, value, value in `other` or "" if equal).
 
-    known: what is said of the other in another way than follows from its numbers.
+    known: texts for values of the other that do not follow from its fields.
     """
-    own, theirs = _said(recipe), _said(other) | (known or {})
+    ours, theirs = _values(recipe), _values(other) | (known or {})
     names = [name for name in _WORDS if name != "variant" or recipe.variant]
-    return [(_WORDS[name], own[name], "" if own[name] == theirs[name] else theirs[name]) for name in names]
+    return [(_WORDS[name], ours[name], "" if ours[name] == theirs[name] else theirs[name]) for name in names]
 
 
-def _said(recipe) -> dict[str, str]:
-    """Return all numbers as a reader expects them, and those that follow from them."""
+def _values(recipe: Recipe) -> dict[str, str]:
+    """Return all hyperparameters as text, derived ones included."""
     values = asdict(recipe) | {"plain_epochs": recipe.plain, "bias_rate": recipe.biases}
-    said = {name: _word(name, value) for name, value in values.items()}
-    said["schedule"] = _schedule(recipe)
+    values = {name: _word(name, value) for name, value in values.items()}
+    values["schedule"] = _schedule(recipe)
     if recipe.falls == "2012":
-        said["bias_rate"] += ", never falls"
+        values["bias_rate"] += ", never falls"
     if recipe.optimizer == "adam":
-        said["momentum"] = _NONE
+        values["momentum"] = _NONE
     if not recipe.augment:
-        said["colour_noise"] = _word("colour_noise", 0)
-    if said["colour_noise"] == _NONE:
-        said["colour_components"] = said["plain_epochs"] = _NONE
+        values["colour_noise"] = _word("colour_noise", 0)
+    if values["colour_noise"] == _NONE:
+        values["colour_components"] = values["plain_epochs"] = _NONE
     stored = networks.build(recipe.network, **recipe.arguments(classes=2)).stored
-    return said | {"views": f"{views(stored, recipe.crop) if recipe.augment else 1:,}"}
+    return values | {"views": f"{views(stored, recipe.crop) if recipe.augment else 1:,}"}
 
 
-def _schedule(recipe) -> str:
+def _schedule(recipe: Recipe) -> str:
     if recipe.falls == "steps":
         return "by ten after epochs " + ", ".join(map(str, recipe.drop_epochs))
     if recipe.falls == "cosine":
         return "along half a cosine, to 0"
     if recipe.falls == "plateau":
         return "by ten when validation stops improving"
-    scaled = "" if recipe.epochs == hand.EPOCHS else f", {hand.EPOCHS} epochs scaled to {recipe.epochs}"
+    scaled = "" if recipe.epochs == EPOCHS_2012 else f", {EPOCHS_2012} epochs scaled to {recipe.epochs}"
     return f"as by hand in 2012{scaled}"
 
 
-def _word(name: str, value) -> str:
-    """Write a number as a reader expects it."""
+def _word(name: str, value: Any) -> str:
+    """Return the value of a field as text."""
     if name == "variant":
         return arguments.said(value) or _NONE
     if name == "augment":

@@ -1,18 +1,27 @@
-"""How a network is trained: the paper's recipe, and the demo's beside it."""
+"""Recipes, the hyperparameters of a training: the paper's, and those of networks and data sets."""
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from cualex import networks
 from cualex.data.batches import Stream
 from cualex.data.colour_noise import DEVIATION, ILSVRC2012, Noise
+from cualex.data.split import Split
 from cualex.errors import UsageError
 from cualex.networks import arguments
-from cualex.training import hand, recipe_table
-from cualex.training.hand import Hand
+from cualex.training import recipe_table
 from cualex.training.recipe_table import COMPONENTS
-from cualex.training.schedules import Cosine, Fixed, Plateau, Schedule
+from cualex.training.schedules import (
+    BIASES_2012,
+    QUIET_2012,
+    Cosine,
+    Fixed,
+    Plateau,
+    Schedule,
+    Schedule2012,
+)
 
 SCHEDULES = ("plateau", "steps", "cosine", "2012")
 CLASS_WEIGHTS = ("", "balanced")
@@ -20,24 +29,23 @@ CLASS_WEIGHTS = ("", "balanced")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hold the numbers of a training.
+    """The hyperparameters of a training.
 
-    `optimizer` is the update rule, "momentum" or "adam". `rate` is that of the weights at the start, `bias_rate` that
-    of the biases, the same if None. `schedule` says how they fall (`SCHEDULES`); "" stands for "steps" after each of
-    `drop_epochs` where there are any, and else for the paper's "plateau". With `stop_after` the training ends after so
-    many epochs without gain. `freeze` names layers that do not learn; the last dense layer learns at `head_rate` times
-    the rate. `accumulate` is in how many parts a batch is computed. `dropout` is the share dropped. `class_weights`
-    says how the classes are weighed in the training loss: "" for not at all, or "balanced" (`weigh_classes`).
+    `optimizer`: "momentum" or "adam". `rate`: the initial learning rate of weights; `bias_rate`: of biases, the same if
+    None. `schedule`: one of `SCHEDULES`; "" is "steps" at `drop_epochs` if there are any, else the paper's "plateau".
+    `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated. `head_rate`:
+    learning-rate multiplier of the last dense layer. `accumulate`: parts in which a batch is computed. `dropout`: the
+    fraction dropped. `class_weights`: of the training loss, "" for none or "balanced" (`weigh_classes`).
 
     Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
     the factors of the components of colour, 0 for no noise; `colour_components` names the images that the components
     come from, the "data" or those of "2012". The last `plain_epochs` have no colour noise.
-    `mean_at` says where the mean image is taken: at the "crop", or at its "centre" whatever the crop.
-    `variant` are arguments of the network's function beside those that follow from the others.
+    `mean_at`: the mean image is cropped as the image is ("crop"), or always at its "centre".
+    `variant`: arguments of the network's function that follow from no other field.
 
-    `patience` is the epochs without gain after which "plateau" divides the rate. `ties` says which of the epochs with
-    the same validation top-1 is the best one, the "first" or the "last": where a dozen images validate there are many,
-    and a rate that falls to zero makes the last of them right more often on others (to a twentieth of the epochs).
+    `patience`: epochs without gain after which "plateau" divides the rate. `ties`: of the epochs with the same
+    validation top-1 the "first" or the "last" is the best: with a dozen validation images there are many, and with a
+    rate that falls to zero the last generalises better (to a twentieth of the epochs).
     """
 
     network: str = "alexnet"
@@ -61,7 +69,7 @@ class Recipe:
     colour_components: str = "data"
     plain_epochs: int = 0
     mean_at: str = "crop"
-    variant: dict = field(default_factory=dict)
+    variant: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     patience: int = 5
     ties: str = "first"
@@ -69,33 +77,35 @@ class Recipe:
 
     @property
     def falls(self) -> str:
-        """Name the schedule of the rate."""
+        """The schedule of the rate."""
         return self.schedule or ("steps" if self.drop_epochs else "plateau")
 
     @property
     def biases(self) -> float:
-        """Return the rate of the biases at the start: in the schedule of 2012 twice that of the weights."""
-        return self.bias_rate or self.rate * (hand.BIASES if self.falls == "2012" else 1)
+        """The initial rate of biases: in the schedule of 2012 twice that of weights."""
+        return self.bias_rate or self.rate * (BIASES_2012 if self.falls == "2012" else 1)
 
     @property
     def plain(self) -> int:
-        """Count the last epochs without colour noise, which the schedule of 2012 says itself."""
-        return self.epochs - self.begin().scaled(hand.QUIET) if self.falls == "2012" else self.plain_epochs
+        """Number of last epochs without colour noise; the schedule of 2012 determines it."""
+        if self.falls == "2012":
+            return self.epochs - Schedule2012(self.rate, self.epochs).scaled(QUIET_2012)
+        return self.plain_epochs
 
     def begin(self) -> Schedule:
-        """Return the schedule of the rate, at its start."""
+        """Return the schedule of the rate in its initial state."""
         if self.falls not in SCHEDULES:
             raise UsageError(f"schedule {self.falls!r}: expected {', '.join(SCHEDULES)}")
         if self.falls == "steps":
             return Fixed(self.rate, self.drop_epochs)
         if self.falls == "2012":
-            return Hand(self.rate, self.epochs)
+            return Schedule2012(self.rate, self.epochs)
         return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate, patience=self.patience)
 
-    def stream(self, pack, crop: int, noisy: int | None = None) -> Stream:
-        """Return the endless training images of a pack, varied as this recipe says.
+    def stream(self, pack: Split, crop: int, noisy: int | None = None) -> Stream:
+        """Return the stream of a pack's training images with this recipe's augmentation.
 
-        noisy: the last epoch with colour noise, where that is not as many epochs before the last as there are plain.
+        noisy: the last epoch with colour noise; by default `plain` epochs before the last.
         """
         if self.colour_components not in COMPONENTS:
             expected = " or ".join(COMPONENTS)
@@ -103,17 +113,17 @@ class Recipe:
         noise = None
         if self.augment and self.colour_noise:
             components = ILSVRC2012 if self.colour_components == "2012" else pack.components
+            assert components is not None  # train has them
             noise = Noise(components, self.colour_noise, self.epochs - self.plain if noisy is None else noisy)
         return Stream(pack, self.seed, crop, self.augment, noise)
 
-    def weigh_classes(self, pack) -> np.ndarray | None:
+    def weigh_classes(self, pack: Split) -> np.ndarray | None:
         """Return the weights of the classes in the training loss (classes,), or None for no weights.
 
             balanced: w[c] = n / (k n[c])
 
-        n[c] are the training images of class c, n is their sum and k the number of classes that have any, as in
-        scikit-learn: every class weighs as much as any other, and an image 1 on average. A class without images
-        has weight 0.
+        n[c]: training images of class c; n: their sum; k: the number of classes that have any. As in scikit-learn all
+        classes have the same total weight, and the mean weight of an image is 1. A class without images has weight 0.
         """
         if self.class_weights not in CLASS_WEIGHTS:
             raise UsageError(f"class weights {self.class_weights!r}: expected 'balanced', or '' for none")
@@ -122,21 +132,21 @@ class Recipe:
         counts = np.bincount(pack.labels, minlength=len(pack.classes))
         return np.divide(counts.sum(), np.count_nonzero(counts) * counts, out=np.zeros(len(counts)), where=counts > 0)
 
-    def but(self, **numbers) -> "Recipe":
-        """Return this recipe with some numbers replaced; None leaves a number as it is."""
+    def but(self, **numbers: Any) -> "Recipe":
+        """Return this recipe with some fields replaced; None leaves a field as it is."""
         return replace(self, **{name: number for name, number in numbers.items() if number is not None})
 
-    def arguments(self, classes: int) -> dict:
+    def arguments(self, classes: int) -> dict[str, Any]:
         """Return the arguments of the network's function."""
         given = {"classes": classes, "crop": self.crop, "mean_at": self.mean_at, **self.variant}
         return given | ({"dropout": self.dropout} if self.network in DROPPING else {})
 
-    def described(self) -> dict:
-        """Return all numbers as plain values."""
+    def described(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
         return asdict(self)
 
     def against_paper(self) -> list[tuple[str, str, str]]:
-        """Return a row a number: its name, what it is here, and what it is in the paper ("" where the same)."""
+        """Return rows of (hyperparameter, value, the paper's value or "" if equal)."""
         return recipe_table.rows(self, PAPER, recipe_table.PAPER_VIEWS)
 
 
@@ -144,9 +154,9 @@ DROPPING = tuple(  # the networks that have dropout
     name for name in networks.names() if "dropout" in arguments.defaults(networks.find(name))
 )
 
-ADAM = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as Keras has it
-MOMENTUM = {"optimizer": "momentum", "rate": 0.01, "decay": 0.0005}  # as the paper has it
-RULES = {"momentum": MOMENTUM, "adam": ADAM}  # the numbers that an update rule begins with
+ADAM: dict[str, Any] = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as in Keras
+MOMENTUM: dict[str, Any] = {"optimizer": "momentum", "rate": 0.01, "decay": 0.0005}  # as in the paper
+RULES = {"momentum": MOMENTUM, "adam": ADAM}  # defaults of the optimizers
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
 CIFAR = Recipe(
@@ -164,7 +174,7 @@ CIFAR = Recipe(
 
 LENET = CIFAR.but(network="lenet5", crop=32, decay=0.0005)
 BATCHNORM = Recipe(network="alexnet-batchnorm", crop=224, batch=64, dropout=0.4, epochs=30, colour_noise=0.0, **ADAM)
-# The rate, its falls and the epochs without colour noise as the notes of 2012 have them; Caffe's as its solvers have.
+# Rate, schedule and epochs without colour noise as in the notes of 2012; Caffe's as in its solvers.
 AS_IN_2012 = PAPER.but(network="alexnet-2012", crop=224, mean_at="centre", schedule="2012")
 CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 80), colour_noise=0.0)
 TORCHVISION = PAPER.but(
@@ -178,7 +188,7 @@ OWN = {
         *(AS_IN_2012, CAFFE, CAFFE.but(network="caffenet"), TORCHVISION, TANH),
     )
 }
-# For the demo set. With Caffe's own initial weights the loss would not move in so few epochs.
+# For the demo set. With Caffe's initial weights the loss would not move in so few epochs.
 EVEN = DEMO.but(variant={"initial": "glorot"})
 QUICK = {
     recipe.network: recipe
@@ -191,7 +201,7 @@ QUICK = {
 }
 
 
-NAMED = {  # what --recipe calls them; "paper" is the published recipe of whichever network
+NAMED = {  # values of --recipe; "paper" is the published recipe of any network
     "paper": PAPER,
     "demo": DEMO,
     "cifar": CIFAR,
@@ -204,7 +214,7 @@ NAMED = {  # what --recipe calls them; "paper" is the published recipe of whiche
 
 
 def named(name: str, network: str | None) -> Recipe:
-    """Return a recipe by its name, for its own network or for another that it fits."""
+    """Return a recipe by its name, for its network or for another."""
     if name == "paper":
         network = network or PAPER.network
         return OWN.get(network) or PAPER.but(network=network)

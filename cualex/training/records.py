@@ -1,4 +1,4 @@
-"""What a training reports while it runs: updates, epochs, and notices for a person."""
+"""Records that a training yields: updates, epochs, and notices for the user."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,10 @@ from cualex.training.debugging.layer_statistics import Figures
 
 @dataclass(frozen=True)
 class Update:
-    """Report one update: how far, of as many updates and epochs as are known, what it gave, and the seconds it took."""
+    """One update: its number and epoch, of how many, loss and top-1 of the batch, learning rate, and timing.
+
+    images: of the batch.  seconds: since the last update.  waited: of these, for data.
+    """
 
     update: int
     updates: int
@@ -24,9 +27,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Report one epoch: training loss, what validation gave, whether it is the best so far, and what a look at the
-    layers has found, if there was one.
-    """
+    """One epoch: mean training loss, validation, whether it is the best so far, and layer statistics, if any."""
 
     epoch: int
     epochs: int
@@ -40,9 +41,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Notice:
-    """Report something that a person should read: a fall of the rate, a loss that is stuck.
+    """A message for the user: a drop of the learning rate, a loss that is stuck.
 
-    kept: whether a checkpoint holds it until it was read.
+    kept: whether checkpoints hold it until it has been yielded.
     """
 
     text: str

@@ -1,55 +1,57 @@
-"""Ctrl-C and SIGTERM in training: noted, and obeyed between two updates, where the state is whole."""
+"""Signal handler of a training: Ctrl-C and SIGTERM wait until the state is consistent, between two updates."""
 
 import signal
 import threading
+from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupts:
-    """Note the first signal until `obey` is called; from the second on they are obeyed at once.
+class SignalHandler:
+    """Delays the first signal until `obey` is called; further ones are handled at once.
 
-    To obey is to call the handler that was there before. Only the main thread can set handlers; in another
-    thread nothing is noted. What is still noted at the end is obeyed there.
+    To handle a signal is to call the previous handler. Only the main thread can set handlers; in another thread this
+    does nothing. A signal that still waits at the end is handled there.
 
-    noted: the signal that waits to be obeyed.  urgent: there was a second one, so nothing more is to be saved.
+    noted: the signal that waits.  urgent: there was a second one, so nothing more shall be saved.
     """
 
-    def __init__(self):
-        """Note nothing yet."""
-        self.noted: tuple | None = None
+    def __init__(self) -> None:
+        """Start without a signal."""
+        self.noted: tuple[int, FrameType | None] | None = None
         self.urgent = False
         self._obeyed = False
-        self._before: dict = {}
+        self._before: dict[int, Any] = {}  # handlers, or SIG_DFL and the like
 
-    def __enter__(self) -> "Interrupts":
-        """Set the handlers."""
+    def __enter__(self) -> "SignalHandler":
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        """Put back the handlers that were there."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if kind is None:
             self.obey()
 
     def obey(self) -> None:
-        """Hand the noted signal, if there is one, to the handler that was there before."""
+        """Call the previous handler for the signal that waits, if there is one."""
         if self.noted:
             number, frame = self.noted
             self.noted, self._obeyed = None, True
             self._hand_on(number, frame)
 
-    def _note(self, number: int, frame) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         if self.noted or self._obeyed:
             self.noted, self._obeyed, self.urgent = None, True, True
             self._hand_on(number, frame)
         else:
             self.noted = number, frame
 
-    def _hand_on(self, number: int, frame) -> None:
+    def _hand_on(self, number: int, frame: FrameType | None) -> None:
         handler = self._before[number]
         if callable(handler):
             handler(number, frame)

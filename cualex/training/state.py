@@ -1,21 +1,30 @@
-"""Where a training is between two updates: with weights and velocities, all that a resumed one needs."""
+"""The state of a training between two updates: with weights and velocities, everything that resuming needs."""
 
 import json
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 from cualex.errors import WeightsError
 from cualex.weights import Weights
 
-NOTE = "training"  # the name of the note in the checkpoint
+NOTE = "training"  # name of the state in a checkpoint's notes
 RECENT = 10  # updates a line of the log
+
+
+class Best(TypedDict):
+    """The best epoch so far."""
+
+    epoch: int
+    top1: float
+    top5: float
 
 
 @dataclass
 class Losses:
-    """Sum up what an epoch's updates have given so far, in their order, so that stopping changes no bit.
+    """Sums over the updates of an epoch so far, in order, so that stopping changes no bit.
 
-    total, seconds: of their losses and times.  last: the time of the last.  recent: the losses of the last ten.
+    total: of losses.  seconds: of times.  last: the time of the last update.  recent: the last ten losses.
     """
 
     total: float = 0.0
@@ -26,65 +35,64 @@ class Losses:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def add(self, loss: float, images: int, seconds: float) -> None:
-        """Take an update's mean loss, its images and the time it took."""
+        """Add an update: its mean loss, images and seconds."""
         self.total, self.count, self.last = self.total + loss, self.count + 1, seconds
         self.images, self.seconds = self.images + images, self.seconds + seconds
         self.recent.append(loss)
 
     @property
     def mean(self) -> float:
-        """Return the mean of the epoch so far."""
+        """Mean loss of the epoch so far."""
         return self.total / self.count
 
     @property
     def speed(self) -> float:
-        """Return images per second."""
+        """Images per second."""
         return self.images / self.seconds
 
 
 @dataclass
 class State:
-    """Hold the numbers of a training after an update.
+    """The state of a training after an update; the names of the fields are keys in checkpoints.
 
-    update: how many there were.  position: images taken from the stream.  epoch: the one that runs, or whose
-    validation is due.  best: that of the best epoch: its number, top1 and top5.  seconds: since the first start.
-    log: bytes of the log that belong to it.  notices: what a person was not told yet.  recipe, machine: what the last
-    update was made with.
+    update: number of updates.  position: images taken from the stream.  epoch: the current one, or the one to validate.
+    losses: of the epoch.  best: the best epoch.  seconds: of training, over all starts.  log: bytes of the log.
+    schedule, course, watch: their states.  notices: not yet shown to the user.  recipe, machine: of the last update.
     """
 
     update: int = 0
     position: int = 0
     epoch: int = 1
     losses: Losses = field(default_factory=Losses)
-    best: dict | None = None
+    best: Best | None = None
     seconds: float = 0.0
     log: int = 0
-    schedule: dict = field(default_factory=dict)
-    course: dict = field(default_factory=dict)
-    watch: dict = field(default_factory=dict)
-    notices: list = field(default_factory=list)
-    recipe: dict = field(default_factory=dict)
-    machine: dict = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    course: dict[str, Any] = field(default_factory=dict)
+    watch: dict[str, Any] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
     def note(self) -> dict[str, str]:
-        """Return all of it as the note of a weights file."""
+        """Return the state as a note of a weights file."""
         losses = vars(self.losses) | {"recent": list(self.losses.recent)}
         return {NOTE: json.dumps(vars(self) | {"losses": losses})}
 
     @classmethod
     def of(cls, kept: Weights) -> "State":
-        """Read the note of a checkpoint; raise WeightsError where there is none."""
+        """Read the state from a checkpoint; raise WeightsError when it has none."""
         try:
-            said = json.loads(kept.notes[NOTE])
-            losses = said.pop("losses")
+            fields = json.loads(kept.notes[NOTE])
+            losses = fields.pop("losses")
             recent = deque(losses.pop("recent"), maxlen=RECENT)
-            return cls(**said, losses=Losses(**losses, recent=recent))
+            return cls(**fields, losses=Losses(**losses, recent=recent))
         except (KeyError, ValueError, TypeError) as error:
             raise WeightsError(f"no checkpoint of this cualex ({error}). Train anew.") from error
 
 
-def changes(before: dict, now: dict) -> dict[str, list]:
-    """Return what differs between two plain descriptions: name, [before, now]."""
+def changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the differences of two dictionaries of plain values: {name: [before, now]}."""
     before, now = json.loads(json.dumps([before, now]))
     return {
         name: [before.get(name), now.get(name)]

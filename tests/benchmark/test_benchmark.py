@@ -147,7 +147,7 @@ def test_the_crops_are_those_that_the_first_layer_reads(device):
     assert set(given.views[:, 2]) == {0, 1}
     y = np.empty((6, NETWORK.crop, NETWORK.crop, 3), np.float32)
     colours = np.zeros((6, 3), np.float32)
-    crop.forward(device, given.pictures, given.views, colours, given.mean, y, crop=NETWORK.crop)
+    crop.forward(device, given.images, given.views, colours, given.mean, y, crop=NETWORK.crop)
     np.testing.assert_array_equal(given.crops(), y.transpose(0, 3, 1, 2))
 
 
@@ -334,7 +334,7 @@ def rounding(batch):
     ours = Ours(given, "infer", "cpu")
     plan = Plan(ours.parameters, batch, "infer", outputs=("fc8",))
     plan.put_mean(given.mean)
-    plan.put(given.pictures, given.views, given.labels)
+    plan.put(given.images, given.views, given.labels)
     plan.run()
     up = down = 0
     for stage in NETWORK.stages():

@@ -42,7 +42,7 @@ def test_the_mean_of_the_centre_and_a_scale_for_each_colour():
     given = problem.make(network, 4)
     edge = (network.stored - 72) // 2
     mean = given.mean[edge : edge + 72, edge : edge + 72]
-    for crop, picture, (row, column, mirror) in zip(given.crops(), given.pictures, given.views, strict=True):
+    for crop, picture, (row, column, mirror) in zip(given.crops(), given.images, given.views, strict=True):
         seen = picture[row : row + 72, column : column + 72]
         wanted = ((seen[:, ::-1] if mirror else seen) - mean) * np.array(network.scale)
         np.testing.assert_allclose(crop, wanted.transpose(2, 0, 1), rtol=1e-6, atol=1e-5)

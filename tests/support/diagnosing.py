@@ -5,7 +5,7 @@ import numpy as np
 from cualex.data import check
 from cualex.data.decoding import finish
 from cualex.errors import Diverged
-from cualex.training import beginning, loop
+from cualex.training import finetuning, loop
 from cualex.training.debugging import gradient_check, overfit, preprocessing
 from cualex.training.records import Epoch, Notice
 
@@ -30,7 +30,7 @@ def learned_by_heart(recipe, pack, pictures=32, tries=overfit.TRIES):
 
 def gradients_checked(recipe, pack, kept=None):
     """Return the first layer that --check-gradients calls wrong."""
-    begun = beginning.begin(recipe, pack, kept)
+    begun = finetuning.begin(recipe, pack, kept)
     rows = gradient_check.check(begun, recipe.stream(pack, begun.network.crop), recipe.seed)
     return next((row.layer for row in rows if not row.right), QUIET)
 

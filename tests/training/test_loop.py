@@ -18,9 +18,9 @@ from cualex.training.debugging import layer_statistics
 from cualex.training.debugging.watch import diagnosis
 from cualex.training.recipes import PAPER
 from cualex.training.run import Run, newest_weights, restore
-from cualex.training.run.writer import Keeper
+from cualex.training.run.writer import RunWriter
 from cualex.training.schedules import Fixed, Plateau
-from cualex.training.signals import Interrupts
+from cualex.training.signals import SignalHandler
 from cualex.weights import initial
 from tests.support.tiny_runs import TINY, Pictures, small_model
 
@@ -236,9 +236,9 @@ def test_a_signal_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeyp
 
 
 def test_a_second_signal_is_obeyed_at_once():
-    with Interrupts() as interrupts:
+    with SignalHandler() as signals:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupts.noted
+        assert signals.noted
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -325,6 +325,6 @@ def test_of_epochs_with_the_same_top1_the_first_or_the_last_is_the_best(tmp_path
 
 def test_equals_are_written_twenty_times_at_the_most_and_at_the_end(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(Keeper, "save_best", lambda keeper: not saved.append(keeper.state.epoch))
+    monkeypatch.setattr(RunWriter, "save_best", lambda writer: not saved.append(writer.state.epoch))
     assert best_epoch(tmp_path, monkeypatch, [1.0] * 25, ties="last") == 25
     assert saved == [*range(1, 25, 2), 25]

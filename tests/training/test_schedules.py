@@ -7,11 +7,10 @@ import pytest
 from cualex import networks
 from cualex.errors import UsageError
 from cualex.training import recipes
-from cualex.training.hand import Hand
 from cualex.training.rates import Course
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import restore
-from cualex.training.schedules import Cosine, EarlyStop, Fixed, Plateau
+from cualex.training.schedules import Cosine, EarlyStop, Fixed, Plateau, Schedule2012
 from tests.support.tiny_runs import speck
 
 NETWORK = speck()
@@ -115,7 +114,7 @@ def test_biases_keep_their_ratio():
         ({"drop_epochs": (3,)}, Fixed),
         ({"schedule": "plateau", "drop_epochs": (3,)}, Plateau),
         ({"schedule": "cosine"}, Cosine),
-        ({"schedule": "2012"}, Hand),
+        ({"schedule": "2012"}, Schedule2012),
     ],
 )
 def test_a_recipe_names_its_schedule(changes, kind):

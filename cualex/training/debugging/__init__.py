@@ -1,1 +1,1 @@
-"""Debugging a training: overfit a few images, check gradients, watch layers, find what is not finite."""
+"""Debugging a training: overfit a few images, gradient check, layer statistics, non-finite numbers."""

@@ -1,12 +1,12 @@
-"""The gradient check: what the backward pass of each layer says, against differences of the loss.
+"""The gradient check: the backward pass of every layer against finite differences of the loss.
 
     dL/dw  =  (8 (L(w + e) - L(w - e)) - (L(w + 2e) - L(w - 2e))) / 12e
 
-for a few weights, biases and values that the layer reads, one by one, and for all of them together, moved along random
-directions: no fault stays between the numbers that are looked at. What that is off is of the fourth order in e.
-On the plain plan of the CPU engine in float64, with the choices of ReLUs and pools and the masks of dropout held.
-Gradients are made from the top of the network down: the topmost layer that is wrong is the one to look at, since what
-lies below it is made of what it hands down.
+for a few weights, biases and inputs of a layer, one by one, and for all of them along random directions, so that no
+fault is missed between the numbers that are tested. The error is of fourth order in e. On the unfused plan of the CPU
+engine in float64, with the masks of ReLU, pooling and dropout frozen.
+Gradients flow from the top of the network down: the topmost wrong layer is the one to debug, since those below depend
+on its gradient.
 """
 
 import math
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cualex.data.batches import Stream
 from cualex.data.prefetch import Prefetcher
 from cualex.devices.control import Control
 from cualex.plan import Plan
@@ -24,22 +25,22 @@ from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
 IMAGES = 4  # in the batch
-HANDFUL = 2  # numbers of a parameter, or of what a layer reads, that are moved alone
-DIRECTIONS = 2  # along which all are moved together
-TOLERANCE = 1e-5  # gradients come out as float32, good to 6e-8; a fault shows in the first digits
+HANDFUL = 2  # numbers of a parameter, or of a layer's input, that are changed alone
+DIRECTIONS = 2  # random directions in which all are changed together
+TOLERANCE = 1e-5  # gradients are returned as float32, accurate to 6e-8; a fault shows in the first digits
 UNIT = 2.0**-53
-CHANGE = 1e-6  # aimed at, as a share of the loss: a network that has learned is curved where its loss is small
-LEAST, MOST = 1e-8, 1e-2  # changes of a number, as shares of how large the numbers around it are
-LINEAR = 1e-4  # below this share one difference is enough
-SMOOTH = 0.01  # by which two differences may differ; more, and the loss has a bend between them
+CHANGE = 1e-6  # of the loss, relative, at which to aim: a trained network is curved where its loss is small
+LEAST, MOST = 1e-8, 1e-2  # changes of a number, relative to the root mean square of its array
+LINEAR = 1e-4  # below this relative change one difference is enough
+SMOOTH = 0.01  # relative difference of two slopes; more, and the loss has a kink between them
 
 
 @dataclass(frozen=True)
 class Row:
-    """Hold the largest relative difference of each gradient of a layer: of what it reads, its weights, its biases.
+    """The largest relative differences of a layer's gradients: of its input, `dx`, and of its parameters.
 
-    Those of parameters go by the last part of their names. None for dx: there is none, as of the images. NaN: the
-    gradient is so small that rounding hides it.
+    parameters: by the last part of the name ("weight").  dx: None if there is none, as for the images.
+    NaN: the gradient is below rounding.
     """
 
     layer: str
@@ -48,22 +49,22 @@ class Row:
 
     @property
     def largest(self) -> float:
-        """Return the largest difference."""
+        """The largest difference."""
         return max((value for value in self.values if not math.isnan(value)), default=math.nan)
 
     @property
     def values(self) -> list[float]:
-        """Return all differences."""
+        """All differences."""
         return [*([] if self.dx is None else [self.dx]), *self.parameters.values()]
 
     @property
     def right(self) -> bool:
-        """Say whether none is larger than rounding allows."""
+        """Whether no difference exceeds the tolerance."""
         return not self.largest > TOLERANCE
 
 
-def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
-    """Check the gradients of a network on the first images of a stream, from the top down."""
+def check(begun: Weights, stream: Stream, seed: int = 0) -> Iterator[Row]:
+    """Check the gradients of a network on the first images of a stream: yield a row a layer, from the top down."""
     parameters = Parameters(begun.network, "cpu", precision="fp64")
     parameters.load(begun.tensors)
     plan = Plan(parameters, min(IMAGES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
@@ -74,37 +75,36 @@ def check(begun: Weights, stream, seed: int = 0) -> Iterator[Row]:
 
 
 class _Check:
-    """Hold what the backward pass of a plan has said, and ask the forward pass."""
+    """The gradients of one backward pass, and the forward pass to check them with."""
 
     def __init__(self, plan: Plan, rng: np.random.Generator):
         self.plan, self.rng, self.forward = plan, rng, Forward(plan)
-        self.handed: dict[str, list[np.ndarray]] = {}  # dx of each layer
+        self.dx: dict[str, list[np.ndarray]] = {}  # dx of each layer
         plan.run(self._keep)
         self.gradients = plan.gradients()
         self.loss = self.forward.loss()
 
     def rows(self) -> Iterator[Row]:
-        """Yield a row a layer that computes something."""
+        """Yield a row for every layer that computes something."""
         for name in reversed(self.forward.inputs):
-            handed = self.handed.get(name)
-            found = [self._input(name, part, values) for part, values in enumerate(handed or ())]
+            found = [self._input(name, part, values) for part, values in enumerate(self.dx.get(name, ()))]
             dx = max((each for each in found if not math.isnan(each)), default=math.nan) if found else None
-            own = [full for full in self.gradients if full.rpartition(".")[0] == name]
-            yield Row(name, dx, {full.rpartition(".")[2]: self._parameter(full) for full in own})
+            parameters = [full for full in self.gradients if full.rpartition(".")[0] == name]
+            yield Row(name, dx, {full.rpartition(".")[2]: self._parameter(full) for full in parameters})
 
     def _keep(self, step: Step) -> None:
-        """Run a step, and keep the gradient that it hands down before the next step writes there."""
+        """Run a step, and copy its dx before another step overwrites it."""
         step.run()
         if step.writes.get("dx") is not None and step.layers[0] in self.forward.inputs:
-            self.handed[step.layers[0]] = [operand.array().copy() for operand in bare(step.writes["dx"])]
+            self.dx[step.layers[0]] = [operand.array().copy() for operand in bare(step.writes["dx"])]
 
-    def _input(self, layer: str, part: int, handed: np.ndarray) -> float:
-        """Return the largest difference of what a layer hands down for one of the arrays that it reads."""
+    def _input(self, layer: str, part: int, dx: np.ndarray) -> float:
+        """Return the largest difference of dx for one of the arrays that a layer reads."""
         size = _size(self.forward.inputs[layer][part].array())
-        return self._worst(handed, size, lambda change: self.forward.loss(layer, part, change))
+        return self._worst(dx, size, lambda change: self.forward.loss(layer, part, change))
 
     def _parameter(self, name: str) -> float:
-        """Return the largest difference of a parameter's gradient, in the engine's own order."""
+        """Return the largest difference of a parameter's gradient, in the engine's layout."""
         array = self.plan.parameters.arrays[name, 0]
         gradient, before = np.empty(array.size), array.copy()
         gradient[_order(self.plan.parameters, name)] = self.gradients[name].reshape(-1)
@@ -119,22 +119,24 @@ class _Check:
         return self._worst(gradient.reshape(array.shape), _size(array), loss)
 
     def _worst(self, gradient: np.ndarray, size: float, loss: Callable[[np.ndarray], float]) -> float:
-        """Return the largest relative difference; NaN where all are too small to tell."""
+        """Return the largest relative difference; NaN: all are below rounding."""
         if not np.isfinite(gradient).all():
             return math.inf
         found = []
-        for place in self._places(gradient):
+        for index in self._indices(gradient):
             alone = np.zeros(gradient.size)
-            alone[place] = 1
+            alone[index] = 1
             found.append(self._difference(gradient, alone.reshape(gradient.shape), size, loss))
         for _ in range(DIRECTIONS):
             found.append(self._difference(gradient, self.rng.standard_normal(gradient.shape), size, loss))
         return max((each for each in found if not math.isnan(each)), default=math.nan)
 
-    def _difference(self, gradient: np.ndarray, direction: np.ndarray, size: float, loss) -> float:
-        """Return by how much the gradient is off along a direction, as a share, without what rounding can make of it.
+    def _difference(
+        self, gradient: np.ndarray, direction: np.ndarray, size: float, loss: Callable[[np.ndarray], float]
+    ) -> float:
+        """Return the relative error of the gradient along a direction, less the bound of rounding errors.
 
-        Along a random direction a gradient changes the loss by about its norm: the share is one of that.
+        Along a random direction it is relative to the norm of the gradient, by which the loss changes.
         """
         alone = np.count_nonzero(direction) == 1
         given = float(np.vdot(gradient, direction))
@@ -147,37 +149,37 @@ class _Check:
             if not bent and abs(further - found) <= SMOOTH * max(abs(found), abs(further)):
                 found = (4 * found - further) / 3
                 break
-            step /= 10  # a softmax far from 1 and 0 has a bend where the likeliest class changes
+            step /= 10  # a softmax far from 1 and 0 has a kink where the likeliest class changes
             found, bent = self._slope(direction, step, loss)
         if not math.isfinite(found):
             return math.inf
         larger = max(norm, abs(found))
-        rounding = 64 * UNIT * max(self.loss, 1) / step  # of a loss that is made of sums of thousands of terms
+        rounding = 64 * UNIT * max(self.loss, 1) / step  # of a loss from sums of thousands of terms
         if rounding > 0.01 * larger:
             return math.nan if larger else 0.0
         return max(abs(given - found) - rounding, 0) / larger
 
-    def _slope(self, direction: np.ndarray, step: float, loss) -> tuple[float, bool]:
-        """Return the slope of the loss between two changes, and whether it is another on either side."""
+    def _slope(self, direction: np.ndarray, step: float, loss: Callable[[np.ndarray], float]) -> tuple[float, bool]:
+        """Return the central difference of the loss, and whether both sides differ."""
         above, below = loss(step * direction), loss(-step * direction)
         return (above - below) / (2 * step), abs(above + below - 2 * self.loss) > abs(above - below) / 2
 
-    def _places(self, gradient: np.ndarray) -> list[int]:
-        """Choose places: any, and half of them among the largest gradients of a few thousand."""
+    def _indices(self, gradient: np.ndarray) -> list[int]:
+        """Choose elements: random ones, half of them among the largest gradients of a few thousand."""
         few = self.rng.integers(0, gradient.size, 4096)
         largest = few[np.argsort(-np.abs(gradient.reshape(-1)[few]))][: HANDFUL // 2]
-        return [int(place) for place in dict.fromkeys([*largest, *few[: HANDFUL - len(largest)]])]
+        return [int(index) for index in dict.fromkeys([*largest, *few[: HANDFUL - len(largest)]])]
 
 
 def _size(array: np.ndarray) -> float:
-    """Return how large the numbers of an array are; where all are zero, 0.01."""
+    """Return the root mean square of an array; if all are zero, 0.01."""
     return float(np.sqrt(np.mean(np.square(array)))) or 0.01
 
 
 def _order(parameters: Parameters, name: str) -> np.ndarray:
-    """Return where the engine keeps each number of a canonical parameter.
+    """Return the permutation from the engine's layout to a canonical parameter.
 
-    Found by putting every number's place there in its stead: in two halves, which float32 holds.
+    By unpacking the indices in place of the numbers: in two halves, which float32 holds exactly.
     """
     array = parameters.arrays[name, 0]
     halves = np.divmod(np.arange(array.size), 2**20)

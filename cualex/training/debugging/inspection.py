@@ -1,7 +1,8 @@
-"""What a training looks at beside its loss: the layers from time to time, and where numbers ceased to be finite."""
+"""Checks of a training besides its loss: layer statistics from time to time, and diagnosis when it diverges."""
 
 import numpy as np
 
+from cualex.data.split import Split
 from cualex.errors import Diverged
 from cualex.evaluation import Evaluation
 from cualex.model import Model
@@ -14,18 +15,18 @@ from cualex.training.state import State
 
 
 class Inspection:
-    """Look at a network that trains; nothing here changes a bit of it, and nothing but `look` costs while all is well.
+    """Checks that change no bit of a training.
 
-    every: look at the layers at the end of every epoch.
+    every: layer statistics at the end of every epoch.
     """
 
-    def __init__(self, model: Model, stepper: Stepper, pack, validation, every: bool = False):
-        """Start with nothing seen."""
+    def __init__(self, model: Model, stepper: Stepper, pack: Split, validation: Split, every: bool = False) -> None:
+        """Keep the arguments, and start the watch."""
         self.model, self.stepper, self.pack, self.validation = model, stepper, pack, validation
         self.watch = Watch(pack.labels, stepper.course.recipe.batch, every)
 
     def after_update(self, state: State, loss: float, rate: float) -> str | None:
-        """Take an update's loss; return what to say if it is stuck. Raise Diverged where the weights are no numbers."""
+        """Check an update; return a diagnosis if the training is stuck. Raise Diverged for NaN or Inf weights."""
         if state.update % watch.CHECKED == 0 and not layer_statistics.finite(self.model.parameters):
             raise self._diverged(loss, state, rate, nonfinite.in_parameters(self.model.parameters))
         stuck = self.watch.after_update(loss, state.update, self._updates)
@@ -34,44 +35,45 @@ class Inspection:
         return self._diagnosis(rate) if stuck else None
 
     def after_validation(self, state: State, found: Evaluation, rate: float) -> str | None:
-        """Take what validation gave; return what to say if the training is stuck."""
+        """Check a validation; return a diagnosis if the training is stuck."""
         stuck = self.watch.after_validation(found, state.update, self._updates)
         return self._diagnosis(rate) if stuck else None
 
     def after_epoch(self, state: State) -> Figures | None:
-        """Look at the layers if it is time, on the same few training images each time."""
+        """Return layer statistics, if they are due, on the same few training images every time."""
         shown = min(watch.SHOWN, len(self.pack))
         if self.watch.due(state.update, self.stepper.course.recipe.batch, shown):
-            return layer_statistics.take(self.model, watch.some(self.pack), self.stepper.plan.rule.factors)
+            return layer_statistics.take(self.model, watch.sample(self.pack), self.stepper.plan.rule.factors)
         return None
 
     def broken_update(self, loss: float, state: State, rate: float) -> Diverged:
-        """Say what became of the loss of the update that follows on `state`."""
+        """Return the error for a loss that is NaN or Inf in the update after `state`."""
         course = self.stepper.course
         stream = course.recipe.stream(self.pack, self.model.network.crop, course.noisy)
         fault = nonfinite.in_update(self.stepper.plan, stream, state.update, state.position)
         return self._diverged(loss, state, rate, fault, further=1)
 
     def broken_validation(self, loss: float, state: State, rate: float) -> Diverged:
-        """Say what became of the loss of validation."""
+        """Return the error for a validation loss that is NaN or Inf."""
         fault = nonfinite.in_parameters(self.model.parameters) or nonfinite.in_split(self.model, self.validation)
         return self._diverged(loss, state, rate, fault)
 
     def _input(self) -> str | None:
-        """Say what is wrong with what the network reads: a mean image that is not that of the training images.
+        """Return a message if the mean image is not the training images'.
 
-        A network may have one mean whatever the images are, and weights to begin with have that of their own, which
-        is far from drawings on white: neither says anything.
+        A fixed mean of the network, and the mean image of fine-tuned weights, may be far from the images': neither is
+        a fault.
         """
         network = self.model.network
-        if network.mean is not None or not np.array_equal(self.model.mean, self.pack.mean):
+        if network.mean is not None or not _equal(self.model.mean, self.pack.mean):
             return None
-        found = layer_statistics.read(self.model, watch.some(self.pack))
-        return watch.off_centre(np.mean(found.mean), np.mean(found.deviation)) if found.off_centre else None
+        found = layer_statistics.read(self.model, watch.sample(self.pack))
+        mean, deviation = float(np.mean(found.mean)), float(np.mean(found.deviation))
+        return watch.off_centre(mean, deviation) if found.off_centre else None
 
     @property
     def _updates(self) -> float:
-        """Return how many updates the training has in all, as far as that is known."""
+        """The number of updates of the training, unless it ends earlier."""
         course = self.stepper.course
         return course.last * len(self.pack) / course.recipe.batch
 
@@ -81,11 +83,15 @@ class Inspection:
         return watch.diagnosis(loss, guessing, classes, self._dead(), rate, self._updates)
 
     def _diverged(self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0) -> Diverged:
-        said, dead = nonfinite.said(fault, rate), watch.said(self._dead())
+        cause, dead = nonfinite.cause(fault, rate), watch.dead_filters(self._dead())
         kept = " The best weights and the last checkpoint stay as they are." if state.best else ""
-        return Diverged(f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}")
+        return Diverged(f"the loss is {loss} at update {state.update + further}{cause} Dead filters: {dead}.{kept}")
 
     def _dead(self) -> dict[str, float]:
-        """Return the share of dead filters by layer, on a few training images."""
-        found = layer_statistics.activity(self.model, watch.some(self.pack))
+        """Return the fraction of dead filters by layer, on a few training images."""
+        found = layer_statistics.activity(self.model, watch.sample(self.pack))
         return {name: each.dead for name, each in found.items()}
+
+
+def _equal(mean: np.ndarray, other: np.ndarray | None) -> bool:
+    return other is not None and np.array_equal(mean, other)

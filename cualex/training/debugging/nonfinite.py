@@ -1,8 +1,7 @@
-"""Where numbers first stop being finite: in the weights, or in what a step of the plan writes.
+"""Locate the first NaN or Inf: in the weights, or in the output of a step of the plan.
 
-After a loss that is no number the weights stay as they were before it, so the same batch can be run again. Its steps
-are run one by one, and what each has written is looked at before the next one runs. Nothing of this costs anything
-while the numbers are finite.
+After a non-finite loss the weights are those before it, so the same batch can be run again: step by step, with a check
+of every output. None of this costs anything while all is finite.
 """
 
 import itertools
@@ -14,30 +13,31 @@ import numpy as np
 from cualex.data import batches
 from cualex.data.batches import Stream
 from cualex.data.prefetch import Prefetcher
+from cualex.data.split import Split
 from cualex.model import BATCH, Model
 from cualex.plan import Plan
 from cualex.plan.step import Step
 from cualex.weights.parameters import Parameters, parameter
 
 PLURALS = {"weight": "weights", "bias": "biases"}
-NAMED = 3  # images that are listed, at the most
+NAMED = 3  # images that are listed, at most
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Say in words what is the first that is not finite, and whether it is what goes into the network."""
+    """The first non-finite numbers, as a text. input: whether they are the network's input."""
 
     text: str
     input: bool = False
 
 
 def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
-    """Look through canonical parameters or velocities, from the top of the network down.
+    """Check canonical parameters or velocities, from the top of the network down.
 
-    Gradients are made from the top down, and one that is not finite spoils all below it: the topmost layer is the
-    first. `what` stands behind the name, as in "velocities of the weights".
+    Gradients flow from the top down, and a non-finite one spoils all below it: the topmost layer is the first.
+    what: a prefix of the name, as in "velocities of the weights".
     """
-    broken = {}
+    broken: dict[str, tuple[int, int, str]] = {}
     for name in reversed(list(tensors)):
         if count := tensors[name].size - int(np.isfinite(tensors[name]).sum()):
             layer, _, last = parameter(name).rpartition(".")
@@ -50,15 +50,15 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
 
 
 def in_parameters(parameters: Parameters) -> Fault | None:
-    """Look through weights and velocities."""
+    """Check weights and velocities."""
     return in_tensors(parameters.unload()) or in_tensors(parameters.unload_velocities(), "velocities of the ")
 
 
 def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault | None:
-    """Look for what made a loss no number: that after `update` updates, of the batch at `position` of the stream.
+    """Locate the cause of a non-finite loss after `update` updates, on the batch at `position` of the stream.
 
-    Its forward steps run again, with the same units dropped. None where all is finite: on a GPU updates that were
-    queued behind it have moved the weights since.
+    The forward steps run again with the same dropout masks. None if all is finite: on a GPU, later updates in flight
+    have changed the weights.
     """
     if fault := in_parameters(plan.parameters):
         return fault
@@ -69,8 +69,8 @@ def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault |
     return _in_run(plan, names)
 
 
-def in_split(model: Model, pack) -> Fault | None:
-    """Run a network over the images of a split until something is not finite."""
+def in_split(model: Model, pack: Split) -> Fault | None:
+    """Run a network on a split until something is not finite."""
     plan, names = model.plan(BATCH), iter(pack.names)
     for images, labels in batches.Sequence(pack, BATCH):
         plan.put(images, np.tile(model.centre(), (BATCH, 1)), labels)
@@ -79,16 +79,16 @@ def in_split(model: Model, pack) -> Fault | None:
     return None
 
 
-def said(fault: Fault | None, rate: float) -> str:
-    """Say where a loss that is no number comes from, and the way out, as the end of a sentence."""
+def cause(fault: Fault | None, rate: float) -> str:
+    """Return the cause of a non-finite loss, and the way out, as the end of a sentence."""
     if fault and fault.input:
         return f": {fault.text}. Look at them, at the mean picture and at --colour-noise."
-    cause = f"the rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
-    return f": {fault.text}, so {cause}" if fault else f", so {cause}"
+    advice = f"the rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
+    return f": {fault.text}, so {advice}" if fault else f", so {advice}"
 
 
 def _in_run(plan: Plan, names: Sequence[str]) -> Fault | None:
-    """Run a plan, forward only, on the batch that is in it; `names` are those of its images."""
+    """Run the forward pass of a plan on the batch in it, step by step. names: of its images."""
     forward = set(map(id, itertools.takewhile(lambda step: step.kind != "backward", plan.steps)))
     found: list[Fault] = []
 
@@ -102,7 +102,7 @@ def _in_run(plan: Plan, names: Sequence[str]) -> Fault | None:
 
 
 def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
-    """Look at the maps that a step has written: (towers, images, ...), or of one tower."""
+    """Check the outputs of a step: (towers, images, ...), or of one tower."""
     device = plan.parameters.devices[step.place]
     for operand in step.writes.values():
         values = None if operand is None else device.download(operand.array())
@@ -110,24 +110,24 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
             continue
         by_image = np.moveaxis(values, 0 if operand.tower is not None else 1, 0)
         first = plan.control.part * len(by_image)  # a batch that does not fit is computed in parts
-        own = names[first : first + len(by_image)]
-        each = by_image[: len(own)].reshape(len(own), -1)
-        bad = np.flatnonzero(~np.isfinite(each).all(axis=1))
+        part = names[first : first + len(by_image)]
+        rows = by_image[: len(part)].reshape(len(part), -1)
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if not len(bad):
             continue
         if step.kind == "data":
             what = "what the network reads, the picture without the mean, is not finite"
-            return [Fault(f"{what} for {_images(bad, own, len(own) == len(names))}", input=True)]
+            return [Fault(f"{what} for {_images(bad, part, len(part) == len(names))}", input=True)]
         where = f"the output of {step.layers[0]} is the first that is not finite"
-        return [Fault(f"{where}, for {_images(bad, own, len(own) == len(names))}")]
+        return [Fault(f"{where}, for {_images(bad, part, len(part) == len(names))}")]
     return []
 
 
-def _images(bad: np.ndarray, own: Sequence[str], whole: bool) -> str:
-    """List some of the images of a batch, or of the part of one that is computed together."""
+def _images(bad: np.ndarray, names: Sequence[str], whole: bool) -> str:
+    """List some of the images of a batch, or of a part of it."""
     batch = "the batch" if whole else "a part of the batch"
-    if len(bad) == len(own):
-        return f"all {len(own)} pictures of {batch}" if len(own) > 1 else own[0]
-    listed = ", ".join(own[index] for index in bad[:NAMED])
+    if len(bad) == len(names):
+        return f"all {len(names)} pictures of {batch}" if len(names) > 1 else names[0]
+    listed = ", ".join(names[index] for index in bad[:NAMED])
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    return f"{len(bad)} of the {len(own)} pictures of {batch}: {listed}{more}"
+    return f"{len(bad)} of the {len(names)} pictures of {batch}: {listed}{more}"

@@ -1,43 +1,44 @@
-"""First aid: can a network learn a few images by heart? One that cannot will learn no data set either.
+"""Sanity check: overfit a few images. A network that cannot will learn no data set either.
 
-The recipe's network, without anything that makes learning by heart harder: no crops, mirror images or colour noise, no
-decay, and dropout's masks replaced by their mean, so that the rate means what it means in the training. Nothing is
-written anywhere: there is no run, no checkpoint and no file that another command could take for a trained network.
+The recipe's network without regularisation: no augmentation, no weight decay, and dropout's masks replaced by their
+mean, so that the learning rate has the same effect as in the training. Nothing is saved: there is no run, no checkpoint
+and no file that another command could take for trained weights.
 
-A recipe's rate is made for its batch and its images; for a few images that come again and again it can be too large or
-too small. So a try that fails is followed by others: at a smaller rate, from the last good weights, where the loss was
-lost; at a larger one where nothing moved. What each try came to is said.
+A recipe's learning rate is for its batches and images; for a few images again and again it can be too large or too
+small. So a try that fails is followed by others: at a smaller rate, from the last good weights, after a diverging loss;
+at a larger one after no progress. The result of every try is reported.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from cualex.data.split import Split
 from cualex.errors import UsageError
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.networks import Network
-from cualex.training import beginning
 from cualex.training.debugging import overfit_images
 from cualex.training.debugging.overfit_attempt import DIVERGED, IMPOSSIBLE, LOST, SLOW, Fit, NotFinite, Try
 from cualex.training.debugging.overfit_images import Few
+from cualex.training.finetuning import begin
 from cualex.training.recipes import Recipe
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
-BATCH = 32  # images, at the most
+BATCH = 32  # images, at most
 TRIES = 5
-DOWN, UP = 0.3, 3.0  # by which the rate changes from try to try
+DOWN, UP = 0.3, 3.0  # factors of the rate from try to try
 
 
 def plain(recipe: Recipe, images: int, batch: int | None = None) -> Recipe:
-    """Return a recipe without what keeps a network from learning by heart, for so many images."""
+    """Return a recipe without regularisation, for overfitting `images` images."""
     plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, accumulate=1)
     return plainer.but(batch=min(images, batch or BATCH))
 
 
 def unmasked(network: Network) -> Network:
-    """Return a network in which dropout multiplies by the mean of its masks, in training too."""
+    """Return a network in which dropout multiplies by the mean of its masks in training too."""
     return replace(
         network,
         layers={
@@ -49,7 +50,7 @@ def unmasked(network: Network) -> Network:
 
 def overfit(
     recipe: Recipe,
-    pack,
+    pack: Split,
     images: int,
     kept: Weights | None = None,
     device: str = "cpu",
@@ -57,19 +58,18 @@ def overfit(
     compiling: Callable[[int, int], None] | None = None,
     tries: int = TRIES,
 ) -> Iterator[Fit]:
-    """Train on a few images of a pack until they are learned, at other rates too; yield how far it is.
+    """Train on a few images of a pack until they are learned, at several rates: yield progress.
 
-    `recipe` is one that `plain` has made; `kept` are weights to begin with in the place of initial ones. With one of
-    `tries` its rate is the only one. The last of what comes says whether the images are learned, and each that has
-    `ended` how a try without success did. Where images contradict each other nothing is trained: the report says how
-    many can be named right at the most, and the least loss that there can be.
+    recipe: a result of `plain`.  kept: weights to start from, not initial ones.  tries: 1 keeps the recipe's rate.
+    The last record tells whether the images are learned; those with `ended` how a try failed. When images contradict
+    each other nothing is trained: the record has the largest number of correct images and the least loss possible.
 
-    Raise UsageError where the pack has fewer images, and Diverged where the loss is not finite in any try, or already
-    because of what the network reads.
+    Raise UsageError when the pack has fewer images, and Diverged when the loss is not finite in all tries, or because
+    of the network's input.
     """
     if images > len(pack):
         raise UsageError(f"--overfit {images}: the training set has {len(pack)} pictures; name as many or fewer")
-    begun = beginning.begin(recipe, pack, kept)
+    begun = begin(recipe, pack, kept)
     begun = replace(begun, network=unmasked(begun.network))
     chosen = overfit_images.choose(pack, images, begun.network.crop)
     if chosen.contradictions:
@@ -77,7 +77,8 @@ def overfit(
         return
     parameters = Parameters(begun.network, device, precision=precision, compiling=compiling)
     parameters.load(begun.tensors)
-    model, done, factor, diverged = Model(begun, parameters=parameters), 0, 1.0, []
+    model, done, factor = Model(begun, parameters=parameters), 0, 1.0
+    diverged: list[NotFinite] = []
     for _ in range(tries):
         one = Try(_at(recipe, factor), model, chosen, done)
         try:
@@ -88,25 +89,25 @@ def overfit(
         except NotFinite as error:
             diverged.append(error)
             if error.fault and error.fault.input:
-                raise error.said() from None
+                raise error.diverged() from None
             fit = Fit(done + error.update, math.nan, 0, images, rate=one.recipe.rate, ended=DIVERGED)
             yield fit
         done, factor = fit.updates, factor * (UP if fit.ended in SLOW else DOWN)
         if fit.ended in LOST:
-            parameters.load(one.good or begun.tensors)  # where there are none, what it began with led nowhere
+            parameters.load(one.good or begun.tensors)
         parameters.forget_velocities()
     if len(diverged) == tries:
-        raise diverged[-1].said()
+        raise diverged[-1].diverged()
 
 
 def _at(recipe: Recipe, factor: float) -> Recipe:
-    """Return a recipe with another rate, as it is said in a few digits; the biases keep their ratio."""
+    """Return a recipe with its rate multiplied, and rounded to three digits; the biases keep their ratio."""
     biases = recipe.bias_rate and recipe.bias_rate * factor
     return recipe.but(rate=float(f"{recipe.rate * factor:.3g}"), bias_rate=biases) if factor != 1 else recipe
 
 
 def _impossible(few: Few, rate: float) -> Fit:
-    """Report what is known before any training of images that contradict each other."""
+    """Return the record of images that contradict each other, without training."""
     names = tuple(tuple(few.names[index] for index in group) for group in few.contradictions)
     known = Fit(0, few.least_loss, few.most_right, len(few), rate=rate, ended=IMPOSSIBLE)
     return replace(known, contradictions=names)

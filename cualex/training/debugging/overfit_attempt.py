@@ -1,8 +1,8 @@
-"""One try to learn a few images by heart, at one rate, until they are learned or there is no hope.
+"""One try to overfit a few images, at one learning rate, until they are learned or the try has failed.
 
-Hope ends where the loss is not finite, where it has fallen and then risen, where all images give the same (a layer is
-dead), and where it stands still: either below that of guessing, or at it, while the differences between images do not
-grow. While they grow, small weights are on their way, which the loss does not show.
+A try fails when the loss is not finite, when it has fallen and then risen, when all images give the same output (a
+layer is dead), and when it stagnates: either below the loss of guessing, or at it while the differences between outputs
+do not grow. While they grow, small weights make progress that the loss does not show.
 """
 
 import math
@@ -11,25 +11,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cualex.data.batches import Stream
 from cualex.data.prefetch import Prefetcher
 from cualex.errors import Diverged
 from cualex.evaluation import Evaluation, entropy, evaluate
 from cualex.model import Model
+from cualex.plan.plan import Result
 from cualex.training.debugging import nonfinite
 from cualex.training.debugging.overfit_images import Few
 from cualex.training.in_flight import Stepper
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 
-LOSS = 0.05  # at which the images are learned, if all are named right
-UPDATES, PASSES = 1000, 100  # at the most: the larger of so many updates and passes over the images
-PATIENCE, PATIENT_PASSES = 200, 10  # without a gain, after which a try ends: again the larger
-GAIN = 0.001  # of the loss: less is none
+LOSS = 0.05  # below which the images are learned, if all are correct
+UPDATES, PASSES = 1000, 100  # updates at most: the larger of UPDATES and PASSES over the images
+PATIENCE, PATIENT_PASSES = 200, 10  # updates without a gain after which a try ends: again the larger
+GAIN = 0.001  # of the loss, relative: less is no gain
 LEFT = 0.9  # of the loss of guessing: initial weights may be a little below it by chance
-LOOK = 50  # updates between two looks at what the network makes of the images
-GROWTH = 1.1  # from look to look, of the differences between images: with less nothing moves
+LOOK = 50  # updates between two evaluations
+GROWTH = 1.1  # of the spread of outputs from one evaluation to the next: with less there is no progress
 
-# How a try ends that has not learned. After the first three its weights are worth nothing.
+# Reasons for which a try fails. After the first three its weights are worthless.
 DIVERGED, ROSE, DEAD = "the loss is not finite", "the loss fell and then rose", "all images give the same"
 STOOD, FLAT = "the loss stood still", "the loss has not left that of guessing"
 LIMIT, IMPOSSIBLE = "the updates are used up", "the same image has several classes"
@@ -38,12 +40,12 @@ LOST, SLOW = (DIVERGED, ROSE, DEAD), (FLAT, LIMIT)
 
 @dataclass(frozen=True)
 class Fit:
-    """Report how far it is: updates, the mean loss, how many of the images are named right, and at which rate.
+    """Progress: updates, mean loss, correct images of all, and learning rate; its fields are keys of --json.
 
-    The figures are those of the training since the last report, and of an evaluation where `evaluated`. `ended` says
-    why a try ends without having learned; the next report is then one of the next try, if there is one. `wrong`:
-    (name, class, named class) of the images that the evaluation named wrong. `contradictions`: the names of images
-    that are the same and have different classes, which no network can learn.
+    evaluated: whether loss and correct images are of an evaluation, else of the training since the last record.
+    ended: why a try failed, or ""; the next record is then of the next try, if there is one.  wrong: (name, class,
+    predicted class) of images that the evaluation got wrong.  contradictions: names of equal images with different
+    classes, which no network can learn.
     """
 
     updates: int
@@ -58,35 +60,37 @@ class Fit:
 
     @property
     def learned(self) -> bool:
-        """Say whether the network knows the images."""
+        """Whether the images are learned."""
         return self.evaluated and self.loss < LOSS and self.right == self.pictures
 
 
 def limit(recipe: Recipe, images: int) -> int:
-    """Return how many updates a try has at the most."""
+    """Return the number of updates of a try, at most."""
     return max(UPDATES, PASSES * around(recipe, images))
 
 
 class NotFinite(Exception):
-    """Carry what is known of a loss that is not finite."""
+    """A loss that is NaN or Inf, and its cause."""
 
-    def __init__(self, loss: float, update: int, rate: float, fault):
+    def __init__(self, loss: float, update: int, rate: float, fault: nonfinite.Fault | None) -> None:
         super().__init__(loss)
         self.loss, self.update, self.rate, self.fault = loss, update, rate, fault
 
-    def said(self) -> Diverged:
+    def diverged(self) -> Diverged:
         """Return the error that a command reports."""
-        return Diverged(f"the loss is {self.loss} at update {self.update}{nonfinite.said(self.fault, self.rate)}")
+        return Diverged(f"the loss is {self.loss} at update {self.update}{nonfinite.cause(self.fault, self.rate)}")
 
 
 class Try:
-    """Train from the weights that the parameters have, at one rate, until it has learned or there is no hope.
+    """One try, from the current parameters of the model.
 
-    before: updates of other tries.  around: updates a pass over the images.  guessing: the loss of one answer for all.
-    good: the weights of the last look at which the loss was at its least; None before there is one.
+    before: updates of other tries.  around: updates a pass over the images.  guessing: the loss of a constant
+    prediction.  good: the weights of the last evaluation at the lowest loss, or None.
     """
 
-    def __init__(self, recipe: Recipe, model: Model, few: Few, before: int):
+    good: dict[str, np.ndarray] | None
+
+    def __init__(self, recipe: Recipe, model: Model, few: Few, before: int) -> None:
         self.recipe, self.model, self.few, self.before = recipe, model, few, before
         self.around = around(recipe, len(few))
         self.guessing = entropy(np.bincount(few.labels))
@@ -95,8 +99,9 @@ class Try:
         self.looked, self.grows, self.good = 0, True, None
 
     def go(self) -> Iterator[Fit]:
-        """Yield a report a pass; the last is evaluated. Raise NotFinite where the loss is not finite."""
-        model, last, results = self.model, limit(self.recipe, len(self.few)), []
+        """Yield a record a pass; the last is evaluated. Raise NotFinite when the loss is NaN or Inf."""
+        model, last = self.model, limit(self.recipe, len(self.few))
+        results: list[Result] = []
         stepper = Stepper(Course(self.recipe, model.network), model.parameters, model.mean)
         stream = self.recipe.stream(self.few, model.network.crop)
         stepper.begin(epoch=1, update=0)
@@ -120,7 +125,7 @@ class Try:
             stepper.plan.release()
 
     def ended(self, update: int, loss: float) -> str:
-        """Say why it is not worth going on after a pass with that mean loss; "" where it is."""
+        """Return why the try has failed after a pass with that mean loss, or ""."""
         if self.best < self.guessing / 2 and loss > 2 * self.guessing:
             return ROSE
         if loss < (1 - GAIN) * self.best:
@@ -136,7 +141,7 @@ class Try:
         return "" if self.grows else FLAT
 
     def _look(self, found: Evaluation, loss: float) -> bool:
-        """Return whether all images give the same, as where a layer is dead; note if the differences grow."""
+        """Return whether all images give the same output, as with a dead layer; record whether the spread grows."""
         spread = float(np.std(found.probabilities))
         if len(self.few) > 1 and spread == 0 and len(set(found.named.tolist())) == 1:
             return True
@@ -145,8 +150,8 @@ class Try:
             self.good = self.model.parameters.unload()
         return False
 
-    def _update(self, stepper: Stepper, prefetcher: Prefetcher, stream, update: int):
-        """Move the weights by a batch; return what it gave."""
+    def _update(self, stepper: Stepper, prefetcher: Prefetcher, stream: Stream, update: int) -> Result:
+        """Run an update on the next batch; return its result."""
         stepper.plan.put(*prefetcher.take())
         stepper.queue(1, 0.0)
         outcome, rate = stepper.flying.popleft()
@@ -156,13 +161,13 @@ class Try:
         return outcome.result
 
     def _evaluated(self, update: int, ended: str) -> Fit:
-        """Report what the network makes of the images now."""
+        """Return the record of an evaluation."""
         found = evaluate(self.model, self.few)
         updates, rate = self.before + update, self.recipe.rate
         fit = Fit(updates, found.loss, found.right1, len(self.few), evaluated=True, rate=rate)
         if fit.learned:
             return fit
-        classes = [*self.few.classes, "nothing"]  # named -1 where the scores are not numbers
+        classes = [*self.few.classes, "nothing"]  # predicted -1 if the scores are NaN
         wrong = tuple(
             (self.few.names[index], classes[self.few.labels[index]], classes[found.named[index]])
             for index in np.flatnonzero(found.named != self.few.labels)
@@ -171,5 +176,5 @@ class Try:
 
 
 def around(recipe: Recipe, images: int) -> int:
-    """Return how many updates a pass over the images takes."""
+    """Return the number of updates of a pass over the images."""
     return -(-images // recipe.batch)

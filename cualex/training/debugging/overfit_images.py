@@ -1,29 +1,32 @@
-"""A few images of a pack, from all over it, to be learned by heart; among them copies with contradicting labels.
+"""A few images of a pack, evenly spaced, for overfitting; among them copies with contradictory labels.
 
-Labels that contradict each other can only be seen in images that the network cannot tell apart. A few images of a
-large set would hardly ever hold two copies of the same, so those of the few are looked for in the whole set: where one
-has another class, both are among the few, and no network can learn them.
+Contradictory labels show only in images that the network cannot distinguish. A few images of a large set would hardly
+ever contain two copies, so copies of the few are searched in the whole set: if one has another class, both are among
+the few, and no network can learn them.
 """
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from cualex.data.split import Split
 from cualex.evaluation import entropy
 
-LOOKED_AT = 1_000_000_000  # bytes of images in which copies are looked for: 5,000 of 256 pixels a side
+LOOKED_AT = 1_000_000_000  # bytes of images in which copies are searched: 5,000 of 256 pixels a side
 TOGETHER = 64  # images that are read at a time
 DIGEST = 16  # bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Few:
-    """Some images of a pack, read as a pack is.  chosen: int (n,), which.  crop: the pixels a side that are seen."""
+    """A view of some images of a split. chosen: int (n,), their indices.  crop: the pixels a side that are seen."""
 
-    pack: object
+    pack: Split
     chosen: np.ndarray
     crop: int
 
@@ -31,18 +34,18 @@ class Few:
         """Count the images."""
         return len(self.chosen)
 
-    def __getattr__(self, name: str):
-        """Return what is the same for all images: size, classes, mean."""
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the split: size, classes, mean."""
         return getattr(self.pack, name)
 
     @property
     def labels(self) -> np.ndarray:
-        """Return their labels."""
+        """Labels: int32 (n,)."""
         return self.pack.labels[self.chosen]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return their names."""
+        """Names of the images."""
         return tuple(self.pack.names[index] for index in self.chosen)
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
@@ -51,7 +54,7 @@ class Few:
 
     @cached_property
     def groups(self) -> list[list[int]]:
-        """Return the images that are the same to the network together: their indices, a list an image."""
+        """Groups of images that are equal to the network, as lists of indices."""
         found: dict[bytes, list[int]] = {}
         for index, digest in digests(self, np.arange(len(self)), self.crop):
             found.setdefault(digest, []).append(index)
@@ -59,22 +62,22 @@ class Few:
 
     @property
     def contradictions(self) -> list[list[int]]:
-        """Return the groups of equal images that have more than one label."""
+        """Groups of equal images with more than one label."""
         return [group for group in self.groups if len(set(self.labels[group])) > 1]
 
     @property
     def most_right(self) -> int:
-        """Count the images that a network can name right at the most: of equal ones those with the same label."""
+        """The largest number of images that a network can get right: of equal ones those of one label."""
         return sum(max(Counter(self.labels[group].tolist()).values()) for group in self.groups)
 
     @property
     def least_loss(self) -> float:
-        """Return the smallest mean loss that a network can have: the entropy of the labels of equal images."""
+        """The least mean loss that a network can reach: the entropy of the labels of equal images."""
         return sum(len(group) * entropy(np.bincount(self.labels[group])) for group in self.groups) / len(self)
 
 
-def choose(pack, count: int, crop: int) -> Few:
-    """Choose so many images at equal distances; where a copy of one has another class, both.
+def choose(pack: Split, count: int, crop: int) -> Few:
+    """Choose `count` evenly spaced images; if a copy of one has another class, both.
 
     crop: the pixels a side that the network sees, at the centre.
     """
@@ -85,8 +88,8 @@ def choose(pack, count: int, crop: int) -> Few:
     return Few(pack, np.array(sorted(chosen)), crop)
 
 
-def digests(pack, indices: np.ndarray, crop: int):
-    """Yield (index, digest) for images of a pack: of the pixels that the network sees at their centre."""
+def digests(pack: Split, indices: np.ndarray, crop: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (index, digest) for images of a pack: of the centre crop."""
     first = (pack.size - crop) // 2
     seen = slice(first, first + crop)
     for start in range(0, len(indices), TOGETHER):
@@ -94,11 +97,11 @@ def digests(pack, indices: np.ndarray, crop: int):
         images = np.empty((len(part), pack.size, pack.size, 3), np.uint8)
         pack.read(part, images)
         for index, image in zip(part.tolist(), images[:, seen, seen], strict=True):
-            yield index, hashlib.blake2b(np.ascontiguousarray(image), digest_size=DIGEST).digest()
+            yield index, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=DIGEST).digest()
 
 
-def _contradicting(pack, spaced: list[int], crop: int) -> dict[int, int]:
-    """Return for some images of a pack one that is the same and has another class, where there is one."""
+def _contradicting(pack: Split, spaced: list[int], crop: int) -> dict[int, int]:
+    """Return equal images of another class for some images of a pack, as far as there are any: {index: index}."""
     most = max(LOOKED_AT // (3 * pack.size**2), 1)
     others = np.unique(np.linspace(0, len(pack) - 1, min(most, len(pack))).astype(int))
     wanted: dict[bytes, int] = {}

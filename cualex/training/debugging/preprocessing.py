@@ -1,6 +1,6 @@
-"""Do labelled images go with a network's weights, or was one of the two preprocessed differently?
+"""Check whether labelled images fit a network's weights, or one of the two was preprocessed differently.
 
-The network classifies the images as they are, and under each change of the preprocessing that is a common mistake:
+The network classifies the images as they are, and with common mistakes of the preprocessing:
 
     red and blue swapped       images or weights that went through OpenCV, whose order is blue, green, red
     inverted                   a negative: white digits on black for black ones on white
@@ -9,8 +9,8 @@ The network classifies the images as they are, and under each change of the prep
     no mean image subtracted   weights that were trained without one
     these images' own mean     the mean image of another set
 
-A change that fits clearly better than the images as they are names the mistake. Without weights nothing can: a set
-with red and blue swapped throughout is a set like any other.
+A change that fits significantly better than the images as they are is the mistake. Without weights it cannot be found:
+a set with red and blue swapped throughout is a set like any other.
 """
 
 import math
@@ -23,11 +23,11 @@ from cualex.model import Model
 from cualex.weights import Weights
 
 MOST = 256  # images that are classified
-FEWEST = 16  # images from which a difference can be sure
+FEWEST = 16  # images, from which a difference can be significant
 SURE = 4  # standard errors by which the mean loss must be smaller
 UNCHANGED = "as they are"
 
-# From images (n, stored, stored, 3) uint8 and the mean image (stored, stored, 3) to the two that are read instead.
+# From images (n, stored, stored, 3) uint8 and mean image (stored, stored, 3) to the two that replace them.
 CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     UNCHANGED: lambda images, mean: (images, mean),
     "red and blue swapped": lambda images, mean: (images[..., ::-1], mean),
@@ -41,10 +41,10 @@ CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True)
 class Fit:
-    """Hold how images under one change fit: how many of them are classified right, and their mean cross-entropy.
+    """Result of one change: correct images of all, and the mean cross-entropy.
 
-    better: more are right than unchanged, and the loss is smaller by SURE standard errors; never of fewer than
-    FEWEST images.
+    better: more are correct than unchanged, and the loss is smaller by SURE standard errors, with at least FEWEST
+    images.
     """
 
     change: str
@@ -55,7 +55,7 @@ class Fit:
 
 
 def fits(weights: Weights, images: np.ndarray, labels: np.ndarray, device: str = "cpu") -> Iterator[Fit]:
-    """Yield the fit of each of CHANGES, unchanged first.
+    """Yield the fits of all CHANGES, unchanged first.
 
     images: (n, stored, stored, 3) uint8.  labels: (n,), indices into the weights' classes.
     """
@@ -65,8 +65,8 @@ def fits(weights: Weights, images: np.ndarray, labels: np.ndarray, device: str =
         mean = np.ascontiguousarray(mean, np.float32)
         reader = Model(replace(weights, mean=mean), parameters=model.parameters)
         probabilities = reader.probabilities(np.ascontiguousarray(changed))
-        own = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0].astype(np.float64)
-        losses = -np.log(np.maximum(own, np.finfo(np.float32).tiny))
+        labelled = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0].astype(np.float64)
+        losses = -np.log(np.maximum(labelled, np.finfo(np.float32).tiny))
         right = int((probabilities.argmax(axis=1) == labels).sum())
         if unchanged is None:
             unchanged = losses, right
@@ -76,5 +76,5 @@ def fits(weights: Weights, images: np.ndarray, labels: np.ndarray, device: str =
 
 
 def best(found: Sequence[Fit]) -> Fit | None:
-    """Return the one with the smallest loss of those that are better than unchanged, or None."""
+    """Return the fit with the smallest loss among those better than unchanged, or None."""
     return min((fit for fit in found if fit.better), key=lambda fit: fit.loss, default=None)

@@ -1,4 +1,4 @@
-"""A run: one training and its directory; what is written into it, and how it is restored."""
+"""A run: one training and its directory; writing it and resuming from it."""
 
 from cualex.training.run.directory import Run, newest_weights
 

@@ -1,4 +1,4 @@
-"""What checkpoints take on the disk, when one is due, and what becomes of one that the disk refuses."""
+"""Checkpoints: when one is due, retries after a full disk, and the room that they take."""
 
 import math
 import shutil
@@ -15,36 +15,36 @@ from cualex.weights.parameters import AVERAGES
 
 FLOAT = 4  # bytes of a number in a weights file
 
-AGAIN = 60.0  # seconds, at the most, until the next try; and at the least between two at the ends of epochs
+AGAIN = 60.0  # seconds until the next try, at most; and between checkpoints at the ends of epochs, at least
 
 
 class Saver:
-    """Call `save` every so many seconds, never twice for the same state, and go on where it fails."""
+    """Calls `save` every `every` seconds, never twice for the same state, and retries after a failure."""
 
-    def __init__(self, save: Callable[[], None], state: Callable[[], State], every: float):
-        """Start to count; `state` gives what is saved."""
+    def __init__(self, save: Callable[[], None], state: Callable[[], State], every: float) -> None:
+        """Start the clock; `state` returns the state that is saved."""
         self._save, self._state, self._every = save, state, every
         self._failing, self._last = False, time.monotonic()
         self.done()
 
     def done(self) -> None:
-        """Take the state as saved."""
+        """Mark the state as saved."""
         self._saved = self._tried = self._mark
 
     def due(self, between_epochs: bool = False) -> bool:
-        """Say whether it is time for a checkpoint, and there is something new since the last try."""
+        """Return whether it is time for a checkpoint, and the state has changed since the last try."""
         wait = min(self._every, AGAIN) if between_epochs or self._failing else self._every
         return self._tried != self._mark and time.monotonic() - self._last >= wait
 
     def save(self) -> None:
-        """Save now what is not saved; raise OutputError where that fails."""
+        """Save if the state is not saved; raise OutputError when that fails."""
         if self._saved != self._mark:
             self._save()
             self.done()
             self._last, self._failing = time.monotonic(), False
 
     def attempt(self) -> str | None:
-        """Save now; return what a person should read: that it cannot be done, or that it can be done again."""
+        """Save; return a message for the user at the first failure, and at the first success after one."""
         before = self._failing
         try:
             self.save()
@@ -60,9 +60,9 @@ class Saver:
 
 @dataclass(frozen=True)
 class Room:
-    """Hold what a run takes on the disk, in bytes; log, curves and tables are small beside it.
+    """Disk space of a run in bytes, without log, plots and tables, which are small.
 
-    best: of best.safetensors: weights and mean image.  checkpoint: of a checkpoint, with velocities.
+    best: of best.safetensors, weights and mean image.  checkpoint: of a checkpoint, with velocities.
     """
 
     best: int
@@ -70,7 +70,7 @@ class Room:
 
     @classmethod
     def of(cls, network: Network, recipe: Recipe) -> "Room":
-        """Count it: a velocity for each weight that learns, Adam's two averages instead, none for frozen layers."""
+        """Return the room for a recipe: one velocity a weight, two for Adam, none for frozen layers."""
         sizes = {name: math.prod(shape) for name, shape in network.parameters().items()}
         learning = sum(size for name, size in sizes.items() if name.rpartition(".")[0] not in recipe.freeze)
         velocities = learning * (len(AVERAGES) if recipe.optimizer == "adam" else 1)
@@ -79,15 +79,15 @@ class Room:
 
     @property
     def most(self) -> int:
-        """Count the bytes while a checkpoint is written beside the last and the one before it."""
+        """Bytes while a checkpoint is written beside the last two."""
         return 3 * self.checkpoint + self.best
 
     def left(self, keep: bool) -> int:
-        """Count the bytes that stay at the end, with the checkpoints or without."""
+        """Return the bytes that remain after the training, with the checkpoints or without."""
         return self.best + (2 * self.checkpoint if keep else 0)
 
 
 def free(directory: Path) -> int:
-    """Count the bytes that are free for a run, with those that its own files already take where it goes on."""
-    own = [directory / f"{name}.safetensors" for name in ("last", "previous", "best")]
-    return shutil.disk_usage(directory).free + sum(file.stat().st_size for file in own if file.exists())
+    """Return the free bytes for a run, with those of its files that will be replaced."""
+    files = [directory / f"{name}.safetensors" for name in ("last", "previous", "best")]
+    return shutil.disk_usage(directory).free + sum(file.stat().st_size for file in files if file.exists())

@@ -1,17 +1,17 @@
-"""A run: one training, and the directory that holds all there is to know about it.
+"""The directory of a run.
 
 args.json             the recipe and the data set
 env.json              machine and versions
 classes.txt           the class names, in order
 skipped.csv           images that could not be read, and why
 log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
-results.csv           a line an epoch, made of the log
+results.csv           a line an epoch, from the log
 curves.png            loss and error
-last.safetensors      a checkpoint: the network where the training is, with velocities and all that it goes on from
-previous.safetensors  the checkpoint before that one; both are removed at the end, unless they are to be kept
-best.safetensors      the network with the smallest validation error
-finished.json         the outcome and the verdict; only there when the training has come to its end
-run.lock              held by the process that trains, which it names; the system frees it however that ends
+last.safetensors      the last checkpoint: weights, velocities and the state of the training
+previous.safetensors  the checkpoint before; both are removed at the end, unless they are to be kept
+best.safetensors      the weights with the smallest validation error
+finished.json         the outcome and the verdict, written at the end of the training
+run.lock              locked by the process that trains, which it names; the system unlocks it when that ends
 """
 
 import contextlib
@@ -23,7 +23,9 @@ import json
 import os
 import platform
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cualex import weights
 from cualex.errors import OutputError, RunLocked, UsageError, WeightsError
@@ -44,18 +46,18 @@ COLUMNS = {
 
 
 class Run:
-    """Be the directory of one training."""
+    """The directory of one training."""
 
-    def __init__(self, path: str | Path):
-        """Name the directory; it is not touched."""
+    def __init__(self, path: str | Path) -> None:
+        """Keep the path; nothing is opened."""
         self.path = Path(path)
-        self._free = None
+        self._free: weakref.finalize[[int], Run] | None = None
 
     @classmethod
     def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
-        """Make a new directory below `root`: the name, or the name with the first free number behind it; lock it.
+        """Make and lock a new directory below `root`: the name, or the name with the first free number.
 
-        Making the directory and finding it free is one act of the system, so two runs never share one.
+        mkdir is atomic, so two runs never share a directory.
         """
         number, root = 1, cls.prepare(root, name)
         try:
@@ -74,7 +76,7 @@ class Run:
 
     @classmethod
     def reopen(cls, path: str | Path) -> "Run":
-        """Lock a run that was stopped; raise RunLocked while a process trains in it."""
+        """Lock a stopped run; raise RunLocked while a process trains in it."""
         run = cls(path)
         if not run.begun:
             raise UsageError(f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/.")
@@ -83,7 +85,7 @@ class Run:
 
     @classmethod
     def unfinished(cls, root: str | Path = "runs") -> Path:
-        """Return the run below `root` that was started last, of those that have not come to their end."""
+        """Return the latest unfinished run below `root`."""
         begun = sorted(Path(root).glob("*/args.json"), key=lambda file: file.stat().st_mtime_ns)
         for file in reversed(begun):
             if not (file.parent / "finished.json").exists():
@@ -92,7 +94,7 @@ class Run:
 
     @staticmethod
     def prepare(root: str | Path, name: str = "train") -> Path:
-        """Make the place where runs are kept, and say now if no run of that name can be made there."""
+        """Make the directory of runs; raise an error if no run of that name can be made there."""
         root = Path(root)
         if Path(name).name != name:
             raise UsageError(f"the name of a run is one word, got {name!r}; --output says where runs are kept")
@@ -106,11 +108,11 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Say whether there is all that a training needs to go on, from its start at the least."""
+        """Whether the run has args.json, so that it can be resumed."""
         return (self.path / "args.json").is_file()
 
     def lock(self) -> None:
-        """Make sure that no other process trains here, until `unlock` or this process's end."""
+        """Lock the run against other processes, until `unlock` or the end of this process."""
         if self._free:
             return
         path = self.path / "run.lock"
@@ -127,28 +129,34 @@ class Run:
         except OSError as error:
             self.unlock()
             raise files.cannot_write(path, error) from error
-        with contextlib.suppress(OSError):  # it is locked, though a full disk takes no name
+        with contextlib.suppress(OSError):  # it is locked, even if a full disk refuses the name
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
     def unlock(self) -> None:
-        """Let another process train here."""
+        """Unlock the run."""
         if self._free:
             self._free()
             self._free = None
 
-    def describe(self, arguments: dict, environment: dict, classes: list[str], skipped) -> None:
-        """Write what is known before the first update; the arguments last, since with them a run has begun."""
+    def describe(
+        self,
+        arguments: dict[str, Any],
+        environment: dict[str, Any],
+        classes: Iterable[str],
+        skipped: Iterable[tuple[str, str]],
+    ) -> None:
+        """Write env.json, classes.txt, skipped.csv and, last, args.json, with which a run has begun."""
         files.replace_text(self.path / "env.json", json.dumps(environment, indent=2) + "\n")
         files.replace_text(self.path / "classes.txt", "".join(f"{name}\n" for name in classes))
-        if skipped:
+        if rows := list(skipped):
             text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *skipped])
+            csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *rows])
             files.replace_text(self.path / "skipped.csv", text.getvalue())
         files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
 
-    def arguments(self) -> dict:
-        """Return what `describe` was given."""
+    def arguments(self) -> dict[str, Any]:
+        """Read args.json."""
         return self._read("args.json")
 
     def log(self) -> Log:
@@ -156,7 +164,7 @@ class Run:
         return Log(self.path / "log.jsonl")
 
     def write_results(self, log: Log) -> None:
-        """Make the table of results from the log."""
+        """Write results.csv from the log."""
         epochs = [record for record in log.records() if "val_loss" in record]
         rows = [",".join(f"{epoch[field]:.6g}" for field in COLUMNS.values()) for epoch in epochs]
         files.replace_text(self.path / "results.csv", "".join(f"{row}\n" for row in (",".join(COLUMNS), *rows)))
@@ -166,11 +174,11 @@ class Run:
         weights.save(self.path / "best.safetensors", kept)
 
     def save(self, kept: Weights) -> None:
-        """Write a checkpoint, whole or not at all, and keep the one before it."""
+        """Write a checkpoint, whole or not at all, and keep the previous one."""
         weights.save(self._last, kept, self._previous)
 
     def checkpoint(self) -> Weights | None:
-        """Read the last checkpoint, or where that is missing or damaged the one before; None where there is neither."""
+        """Read the last checkpoint or, if it is missing or damaged, the one before; None: there is none."""
         if not self._last.exists():
             return weights.load(self._previous) if self._previous.exists() else None
         try:
@@ -182,36 +190,36 @@ class Run:
 
     @property
     def resumable(self) -> bool:
-        """Say whether there is a checkpoint."""
+        """Whether there is a checkpoint."""
         return self._last.exists() or self._previous.exists()
 
     def remove_checkpoints(self) -> None:
-        """Remove both checkpoints, the older one first, so that what a kill leaves is the end of the training."""
-        with contextlib.suppress(OSError):  # they are large, not wrong
+        """Remove both checkpoints, the older first, so that a kill leaves the newer."""
+        with contextlib.suppress(OSError):  # they are harmless
             self._previous.unlink(missing_ok=True)
             self._last.unlink(missing_ok=True)
 
     def weights(self) -> Weights | None:
-        """Read the last checkpoint, or the best weights of a run without one; None where there is neither."""
+        """Read the last checkpoint or, without one, the best weights; None: there are neither."""
         if self.resumable:
             return self.checkpoint()
         best = self.path / "best.safetensors"
         return weights.load(best) if best.exists() else None
 
-    def finish(self, outcome: dict) -> None:
-        """Mark the run as finished."""
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Write finished.json."""
         files.replace_text(self.path / "finished.json", json.dumps(outcome, indent=2) + "\n")
 
-    def outcome(self) -> dict | None:
-        """Return what `finish` was given, or None for a run that has not come to its end."""
+    def outcome(self) -> dict[str, Any] | None:
+        """Read finished.json, or return None for an unfinished run."""
         return self._read("finished.json") if (self.path / "finished.json").exists() else None
 
     def go_on(self) -> None:
-        """Take the mark of a finished run away."""
+        """Remove finished.json, as the run is resumed."""
         (self.path / "finished.json").unlink(missing_ok=True)
 
     def results(self) -> list[dict[str, float]]:
-        """Return the table of results, a row an epoch."""
+        """Read results.csv: a row an epoch."""
         with open(self.path / "results.csv", newline="", encoding="utf-8") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
@@ -223,7 +231,7 @@ class Run:
     def _previous(self) -> Path:
         return self.path / "previous.safetensors"
 
-    def _read(self, name: str) -> dict:
+    def _read(self, name: str) -> Any:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -231,7 +239,7 @@ class Run:
 
 
 def newest_weights(root: str | Path = "runs") -> Path:
-    """Return best.safetensors of the newest finished run below `root`; say how to get one where there is none."""
+    """Return best.safetensors of the newest finished run below `root`; raise UsageError when there is none."""
     marks = sorted(Path(root).glob("*/finished.json"), key=lambda mark: mark.stat().st_mtime_ns)
     for mark in reversed(marks):
         if (best := mark.with_name("best.safetensors")).exists():

@@ -1,31 +1,32 @@
-"""The log of a run: a JSON object a line, of which a checkpoint knows how many bytes belong to it."""
+"""The log of a run: a JSON object a line. A checkpoint records its length in bytes."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from cualex.system import files
 
 
 class Log:
-    """Append records to a file, and cut it back to where a checkpoint was.
+    """A log file that records are appended to, and that is truncated when a run resumes.
 
-    What a full disk refuses is kept in memory and goes in before the next record; half of a line never stays.
+    Records that a full disk refuses are kept in memory and written before the next; no partial line is left.
     """
 
-    def __init__(self, path: Path):
-        """Name the file; what it holds stays."""
+    def __init__(self, path: Path) -> None:
+        """Keep the path; an existing file is continued."""
         self.path = path
-        self.size = path.stat().st_size if path.exists() else 0  # bytes, all of them whole lines
+        self.size = path.stat().st_size if path.exists() else 0  # bytes, whole lines
         self._waiting = b""
 
-    def append(self, record: dict) -> None:
-        """Add a line; raise OutputError where it cannot be written now, and keep it for `flush`."""
+    def append(self, record: dict[str, Any]) -> None:
+        """Append a record; raise OutputError when it cannot be written now, and keep it for `flush`."""
         self._waiting += json.dumps(record).encode() + b"\n"
         self._write()
 
     def flush(self) -> None:
-        """Write what waits, and wait until all is on the disk."""
+        """Write pending records, and flush the file to the disk."""
         try:
             self._write()
             if self.size:
@@ -34,7 +35,7 @@ class Log:
             raise files.cannot_write(self.path, error) from error
 
     def cut(self, size: int) -> None:
-        """Forget all but the first `size` bytes: a run that was killed wrote lines after its last checkpoint."""
+        """Truncate to `size` bytes: a killed run wrote lines after its last checkpoint."""
         self._waiting = b""
         try:
             if self.size > size:
@@ -43,8 +44,8 @@ class Log:
         except OSError as error:
             raise files.cannot_write(self.path, error) from error
 
-    def records(self) -> list[dict]:
-        """Return the whole lines, with those that wait."""
+    def records(self) -> list[dict[str, Any]]:
+        """Return all records, pending ones included."""
         data = self.path.read_bytes() if self.path.exists() else b""
         return [json.loads(line) for line in (data[: self.size] + self._waiting).splitlines()]
 
@@ -52,7 +53,7 @@ class Log:
         if not self._waiting:
             return
         try:
-            # The place is said and not left to the system, so that what a full disk has cut short is overwritten.
+            # At an explicit offset, so that a line that a full disk has truncated is overwritten.
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
             try:
                 written = 0

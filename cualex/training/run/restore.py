@@ -1,30 +1,41 @@
-"""What a resumed training goes on from: the run's own arguments, checked, and the schedule where it was."""
+"""Resume a run: check its data set, recipe and machine, and restore the schedule."""
 
+import hashlib
 import json
 import shlex
 from dataclasses import fields
+from typing import Any
 
-from cualex.errors import UsageError
+import numpy as np
+
+from cualex.data.split import Split
+from cualex.errors import DataError, DeviceError, UsageError
+from cualex.kernels.binaries import compiler_version
 from cualex.networks import arguments
 from cualex.system import environment, files
 from cualex.training.recipes import Recipe
-from cualex.training.run import Run, conditions
+from cualex.training.run import Run
+from cualex.training.schedules import Schedule
 from cualex.weights import Weights
+from cualex.weights.parameters import Parameters
 
-FIXED = ("network", "variant", "crop", "seed")  # of a recipe; what else there is may change
+FIXED = ("network", "variant", "crop", "seed")  # fields of a recipe that cannot change when a run resumes
 
 
-def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | None) -> Weights | None:
-    """Write what is known before the first update; return the checkpoint of a run that has begun.
+def open_run(
+    run: Run, recipe: Recipe, pack: Split, validation: Split, description: dict[str, Any] | None
+) -> Weights | None:
+    """Write the files of a run before the first update; return the checkpoint of a run that is resumed.
 
-    Raise DataError or UsageError where the images or the recipe are of another run.
+    Raise DataError or UsageError when the data set or the recipe is another run's.
     """
-    found, before = conditions.images(pack, validation), {}
-    files.sweep(run.path)  # one that has not begun too: it may have been killed before
+    found = describe_images(pack, validation)
+    before: dict[str, Any] = {}
+    files.sweep(run.path)  # also in a new run: it may have been killed before
     if run.begun:
         before = run.arguments()
         check(run, recipe)
-        conditions.check_images(before.get("pictures"), found)
+        check_images(before.get("pictures"), found)
         run.go_on()
     kept = run.checkpoint()
     arguments = {
@@ -37,18 +48,57 @@ def open_run(run: Run, recipe: Recipe, pack, validation, description: dict | Non
     return kept
 
 
-def recipe(said: dict | None) -> Recipe:
-    """Make a recipe of what `Recipe.described` returned, read from a file."""
-    unknown = sorted(set(said or {}) - {field.name for field in fields(Recipe)})
-    if unknown or not said:
+def describe_machine(parameters: Parameters) -> dict[str, Any]:
+    """Return processor or GPU, libraries and precision, on which the bits of a training depend, as plain values."""
+    known, devices = environment.describe(), parameters.devices
+    machine = {name: known[name] for name in ("cualex", "system", "processor", "numpy")}
+    machine |= {"blas": sorted(known["blas"]), "engine": devices[0].engine, "precision": devices[0].precision}
+    machine["device"] = sorted({device.title for device in devices})
+    if parameters.placement.cuda:
+        machine["nvrtc"] = _compiler()
+    return machine
+
+
+def describe_images(pack: Split, validation: Split) -> dict[str, Any]:
+    """Return counts and a digest of names, labels, classes and mean image."""
+    assert pack.mean is not None  # train has one
+    total = hashlib.sha256(np.ascontiguousarray(pack.mean, np.float32).tobytes())
+    for part in (pack, validation):
+        total.update(json.dumps([part.classes, part.names]).encode() + part.labels.astype("<i4").tobytes())
+    return {"train": len(pack), "validation": len(validation), "digest": total.hexdigest()}
+
+
+def check_images(expected: dict[str, Any] | None, got: dict[str, Any]) -> None:
+    """Raise DataError unless the data set is the run's."""
+    if expected == got:
+        return
+    counts = [f"{known['train']} + {known['validation']}" for known in (got, expected or {}) if known]
+    different = f"{counts[0]} pictures, expected {counts[-1]}"
+    if len(set(counts)) == 1:
+        different = f"{counts[0]} pictures as expected, but with other names, classes or contents"
+    raise DataError(f"not the data set of this run: {different}. Name the one it began with, or start a new run.")
+
+
+def _compiler() -> list[int] | None:
+    """Return the version of NVRTC, if it is installed."""
+    try:
+        return list(compiler_version())
+    except DeviceError:
+        return None
+
+
+def recipe(described: dict[str, Any] | None) -> Recipe:
+    """Make a recipe from `Recipe.described`, read from a file."""
+    unknown = sorted(set(described or {}) - {field.name for field in fields(Recipe)})
+    if unknown or not described:
         raise UsageError(
-            f"this run has {'the recipe of another' if said else 'no recipe of this'} cualex. Start a new run."
+            f"this run has {'the recipe of another' if described else 'no recipe of this'} cualex. Start a new run."
         )
-    return Recipe(**{name: _plain(value) for name, value in said.items()})
+    return Recipe(**{name: _plain(value) for name, value in described.items()})
 
 
 def check(run: Run, wanted: Recipe) -> None:
-    """Refuse a run that has come to its end and is to go no further, or cannot, and a recipe for other draws."""
+    """Raise UsageError when a run is finished and cannot go on, or the recipe has other random draws."""
     before, outcome = check_fixed(run, wanted), run.outcome()
     if outcome and not run.resumable:
         data = shlex.quote(str(run.arguments().get("data", "DATA")))
@@ -62,7 +112,7 @@ def check(run: Run, wanted: Recipe) -> None:
 
 
 def check_fixed(run: Run, wanted: Recipe) -> Recipe:
-    """Return a run's own recipe; refuse a run whose recipe is for another network or other draws than `wanted`."""
+    """Return a run's recipe; raise UsageError when `wanted` has another network or other random draws."""
     before = recipe(run.arguments().get("recipe"))
     for name in FIXED:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
@@ -74,10 +124,10 @@ def check_fixed(run: Run, wanted: Recipe) -> Recipe:
     return before
 
 
-def restore(schedule, state: dict, before: Recipe) -> None:
-    """Set a schedule to where it was, but for numbers that another recipe than before gives it.
+def restore(schedule: Schedule, state: dict[str, Any], before: Recipe) -> None:
+    """Restore a schedule, except for fields that the new recipe changes.
 
-    One that had come to its end goes on with such numbers. Another kind of schedule begins at its start.
+    A finished schedule continues after such a change. A schedule of another kind starts anew.
     """
     new, old = schedule.state(), before.begin().state()
     if new.keys() == state.keys():
@@ -86,11 +136,11 @@ def restore(schedule, state: dict, before: Recipe) -> None:
                 setattr(schedule, name, _plain(value))
 
 
-def said(different: dict[str, list]) -> str:
-    """Say what has changed in a line."""
+def changes_text(different: dict[str, list[Any]]) -> str:
+    """Return changes as a line of text."""
     return ", ".join(f"{name} {json.dumps(now)} (was {json.dumps(was)})" for name, (was, now) in different.items())
 
 
-def _plain(value):
-    """Make a tuple of a list, which is what JSON has for it."""
+def _plain(value: Any) -> Any:
+    """Return a tuple for a list, JSON's form of it, and other values as they are."""
     return tuple(value) if isinstance(value, list) else value

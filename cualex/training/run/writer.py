@@ -1,12 +1,14 @@
-"""What a training leaves in its run while it goes, and how a resumed one takes that up again."""
+"""Write a run during its training: log, checkpoints, best weights; and restore the state when it resumes."""
 
 import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from cualex.data.split import Split
 from cualex.errors import Diverged, OutputError, WeightsError
 from cualex.model import Model
 from cualex.training import verdict
@@ -14,23 +16,25 @@ from cualex.training.debugging import nonfinite
 from cualex.training.debugging.watch import Watch
 from cualex.training.rates import Course
 from cualex.training.records import Notice
-from cualex.training.run import Run, conditions, restore
+from cualex.training.run import Run, restore
 from cualex.training.run.checkpoints import Saver
-from cualex.training.state import State, changes
+from cualex.training.state import Best, State, changes
 from cualex.training.verdict import Verdict
 from cualex.weights import Weights
 
-NONE = {"epoch": 0, "top1": -1.0, "top5": -1.0}  # of the best epoch, before there is any
+NONE: Best = {"epoch": 0, "top1": -1.0, "top5": -1.0}  # before there is a best epoch
 
 
-class Keeper:
-    """Write log, checkpoints and best weights of a training, and go on where the disk is full.
+class RunWriter:
+    """Writes log, checkpoints and best weights of a training, and copes with a full disk.
 
-    state: where the training is, which the loop moves.  keep: whether the checkpoints outlast the training's end.
+    state: of the training, which the loop updates.  keep: whether checkpoints are kept after the last epoch.
     """
 
-    def __init__(self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True):
-        """Start with nothing done."""
+    def __init__(
+        self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True
+    ) -> None:
+        """Start with an empty state."""
         self.run, self.course, self.model, self.watch = run, course, model, watch
         self.state, self.log, self.keep = State(), run.log(), keep
         self.started = time.monotonic()
@@ -38,16 +42,16 @@ class Keeper:
         self._notices = deque[Notice]()
 
     def restore(self, kept: Weights | None) -> None:
-        """Take up a checkpoint, if there is one, and cut the log back to it; enter what is no longer as it was then."""
+        """Restore the state of a checkpoint, if any, truncate the log to it, and log what has changed since."""
         if kept is not None:
             self.state = State.of(kept)
         self._notices.extend(map(Notice, self.state.notices))
-        if self.state.update:
+        if kept is not None and self.state.update:
             self.watch.restore(**self.state.watch)
             before = restore.recipe(self.state.recipe)
             restore.restore(self.course.schedule, self.state.schedule, before)
             self.course.restore(self.state.course, self.state.update, before)
-            if before.optimizer == self.course.recipe.optimizer:  # another rule begins without velocities
+            if before.optimizer == self.course.recipe.optimizer:  # another optimizer starts without velocities
                 if not kept.velocities:
                     raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
                 self.model.parameters.load_velocities(kept.velocities)
@@ -61,42 +65,42 @@ class Keeper:
         self._compare()
 
     def _compare(self) -> None:
-        """Note with what the training goes on: what has changed is said, and is a line of the log."""
-        state, own = self.state, self.course.recipe.described()
-        machine = conditions.machine(self.model.parameters)
-        before = restore.recipe(state.recipe).described() if state.recipe else own
-        if different := changes(before, own):
+        """Compare recipe and machine with the checkpoint's; changes are logged and told."""
+        state, now = self.state, self.course.recipe.described()
+        machine = restore.describe_machine(self.model.parameters)
+        before = restore.recipe(state.recipe).described() if state.recipe else now
+        if different := changes(before, now):
             self.write(changed=different)
-            self.tell(f"Goes on with {restore.said(different)}.", kept=False)
+            self.tell(f"Goes on with {restore.changes_text(different)}.", kept=False)
         if state.machine and (different := changes(state.machine, machine)):
             self.write(machine=different)
-            said = f"On another type of machine the bits may differ: {restore.said(different)}."
-            self.tell(said, kept=False)
-        state.recipe, state.machine = own, machine
+            text = f"On another type of machine the bits may differ: {restore.changes_text(different)}."
+            self.tell(text, kept=False)
+        state.recipe, state.machine = now, machine
 
-    def write(self, **record) -> None:
-        """Add a line to the log, which keeps what a full disk refuses until there is room."""
+    def write(self, **record: Any) -> None:
+        """Append a record to the log, which keeps it in memory while the disk is full."""
         line = {"epoch": self.state.epoch, "update": self.state.update, **record}
         with contextlib.suppress(OutputError):
             self.log.append(line | {"time_total": time.monotonic() - self.started})
 
     def tell(self, text: str | None, kept: bool = True) -> None:
-        """Put down what a person should read; what only this start of the program has to say is not `kept`."""
+        """Queue a message for the user; kept: whether checkpoints hold it."""
         if text:
             self._notices.append(Notice(text, kept))
 
     def told(self) -> Iterator[Notice]:
-        """Hand out what was put down."""
+        """Yield the queued messages."""
         while self._notices:
             yield self._notices.popleft()
 
     def save_if_due(self, between_epochs: bool = False) -> None:
-        """Write a checkpoint when it is time; where that fails, say so and go on."""
+        """Write a checkpoint if it is due; a failure becomes a message."""
         if self.saver.due(between_epochs):
             self.tell(self.saver.attempt())
 
     def save_best(self) -> bool:
-        """Keep these weights as the best; where the disk is full, say that the best before them stay."""
+        """Save the weights as the best; a failure becomes a message. Return whether they are saved."""
         try:
             self.run.save_best(self._weights())
         except OutputError as error:
@@ -105,24 +109,25 @@ class Keeper:
         return True
 
     def write_results(self) -> None:
-        """Make the table of results; where the disk is full, the next epoch makes it anew."""
+        """Write results.csv; on a full disk the next epoch will."""
         with contextlib.suppress(OutputError):
             self.run.write_results(self.log)
 
-    def finish(self, pack, validation) -> None:
-        """Write all that is not written yet, and mark the run as finished; now a full disk is an error.
+    def finish(self, pack: Split, validation: Split) -> None:
+        """Write everything that is pending, and mark the run as finished; now a full disk is an error.
 
-        Last, and only then, the checkpoints are removed where they are not to be kept: killed anywhere in between, the
-        run is finished or goes on to the same end.
+        Checkpoints that are not to be kept are removed last: killed anywhere in between, the run is finished or resumes
+        to the same end.
         """
-        epochs = [record for record in self.log.records() if "val_loss" in record]  # those before a stop too
-        if epochs[-1]["top1"] > (self.state.best or NONE)["top1"]:  # refused by a disk that was full
+        epochs = [record for record in self.log.records() if "val_loss" in record]  # also those before a stop
+        last = epochs[-1]
+        if last["top1"] > (self.state.best or NONE)["top1"]:  # refused by a disk that was full
             self.run.save_best(self._weights())
-            self.state.best = {name: epochs[-1][name] for name in NONE}
+            self.state.best = {"epoch": last["epoch"], "top1": last["top1"], "top5": last["top5"]}
         self.saver.save()
         self.log.flush()
         self.run.write_results(self.log)
-        best = self.state.best
+        best = self.state.best or NONE
         self.run.finish(
             {
                 "epochs": self.state.epoch - 1,
@@ -130,21 +135,21 @@ class Keeper:
                 "best_epoch": best["epoch"],
                 "top1": best["top1"],
                 "top5": best["top5"],
-                **self._judge(epochs, pack, validation).document(),
+                **self._judge(epochs, best, pack, validation).document(),
             }
         )
         if not self.keep:
             self.run.remove_checkpoints()
 
-    def _judge(self, epochs: list[dict], pack, validation) -> Verdict:
+    def _judge(self, epochs: list[dict[str, Any]], best: Best, pack: Split, validation: Split) -> Verdict:
         """Judge the training by the epochs of its log."""
         classes = self.model.network.classes
-        counts = [np.bincount(each.labels, minlength=classes) for each in (validation, pack)]
+        held_out, trained = (np.bincount(split.labels, minlength=classes) for split in (validation, pack))
         balanced = self.course.recipe.class_weights == "balanced"
-        return verdict.judge(epochs, self.state.best, *counts, validation is not pack, balanced)
+        return verdict.judge(epochs, best, held_out, trained, validation is not pack, balanced)
 
     def _save(self) -> None:
-        """Write a checkpoint, and before it the log that belongs to it."""
+        """Write a checkpoint, after flushing the log up to it."""
         self.log.flush()
         state = self.state
         state.seconds, state.log = time.monotonic() - self.started, self.log.size
@@ -152,11 +157,11 @@ class Keeper:
         state.course, state.notices = self.course.state(), [notice.text for notice in self._notices if notice.kept]
         self.run.save(self._weights(self.model.parameters.unload_velocities(), state.note()))
 
-    def _weights(self, velocities: dict | None = None, notes: dict | None = None) -> Weights:
-        """Take the weights as they are; none that are not finite ever go into a file."""
+    def _weights(self, velocities: dict[str, np.ndarray] | None = None, notes: dict[str, str] | None = None) -> Weights:
+        """Return the current weights; raise Diverged when some are NaN or Inf, so that no file ever has those."""
         model = self.model
         tensors = model.parameters.unload()
         if fault := nonfinite.in_tensors(tensors) or nonfinite.in_tensors(velocities or {}, "velocities of the "):
-            where = f"after update {self.state.update}{nonfinite.said(fault, self.course.schedule.rate)}"
+            where = f"after update {self.state.update}{nonfinite.cause(fault, self.course.schedule.rate)}"
             raise Diverged(f"the weights are no numbers {where} The last checkpoint stays as it is.")
         return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})

@@ -144,7 +144,7 @@ def test_a_training_that_fills_the_memory_goes_on_without_a_look_at_the_relus(tm
 
 
 def test_a_network_without_relus_is_looked_at_all_the_same():
-    assert watch.said({}) == "not known"
+    assert watch.dead_filters({}) == "not known"
     assert "--lr 0.03" in watch.diagnosis(2.3, 2.3, 10, {}, 0.01, 1000)
 
 

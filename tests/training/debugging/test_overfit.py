@@ -13,7 +13,7 @@ from cualex.evaluation import evaluate
 from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.plan import Plan
-from cualex.training import beginning
+from cualex.training import finetuning
 from cualex.training.debugging import overfit, overfit_attempt, overfit_images
 from cualex.training.debugging.overfit_attempt import Try
 from cualex.training.recipes import PAPER
@@ -84,7 +84,7 @@ def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
 def test_a_dead_layer_ends_a_try(monkeypatch):
     """Planted: biases so low that nothing passes conv3."""
     pictures, recipe = Pictures(), overfit.plain(TINY, 6)
-    begun = beginning.begin(recipe, pictures)
+    begun = finetuning.begin(recipe, pictures)
     begun.tensors["conv3.bias"][:] = -1e3
     monkeypatch.setattr(overfit_attempt, "LOOK", 4)
     found = list(overfit.overfit(recipe, pictures, 6, begun, tries=1))
