@@ -94,4 +94,4 @@ def _columns(layer: str, shape: tuple[int, ...]) -> Iterator[str]:
 
 def _some(rows) -> None:
     if not rows:
-        raise DataError("no picture could be read, so there are no features to write")
+        raise DataError("no image could be read, so there are no features to write")

@@ -153,7 +153,7 @@ def require(source: Source, split: str, good: list[Picture], skipped: list[tuple
         return
     first = ": ".join(skipped[0])
     if not good:
-        what = f"none of the {len(skipped)} pictures of {split} can be read; the first is {first}"
+        what = f"none of the {len(skipped)} {split} images can be read; the first: {first}"
         raise DataError(f"{source.name}: {what}")
     if split == "train":
         empty = {picture.label for picture in source.splits[split]} - {picture.label for picture in good}
@@ -162,6 +162,6 @@ def require(source: Source, split: str, good: list[Picture], skipped: list[tuple
             names = {picture.name for picture in source.splits[split] if picture.label == min(empty)}
             first = next(": ".join(pair) for pair in skipped if pair[0] in names)
             raise DataError(
-                f"{source.name}: no picture of class {name} in train can be read; the first is {first}; "
-                "repair them, or take the class out"
+                f"{source.name}: no training image of class {name} can be read; the first: {first}; "
+                "repair them, or remove the class"
             )

@@ -46,7 +46,7 @@ class Rows:
             raise IndexError(f"rows {indices.min()} to {indices.max()} of {self.count}")
         if (found := os.fstat(self._file).st_size) < self.nbytes:
             raise DataError(
-                f"{self.path}: cut short while it was read, from {self.nbytes:,} bytes to {found:,}. "
+                f"{self.path}: truncated while it was being read, from {self.nbytes:,} bytes to {found:,}. "
                 f"Remove {self.path.parent}, and it is made again."
             )
         # One call for all rows, as fast as memory allows; with another mode it would copy everything twice.

@@ -44,7 +44,7 @@ def plan(found: Found, network: str | None = None, towers: int | None = None, **
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
     if towers is not None and target.towers != towers:
-        raise WeightsError(f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
+        raise WeightsError(f"{target.name} has no variant with {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
     learned = plain_weights.inverted(source) if convention.plain else source
     if not convention.plain:
         _compare(found, source)
@@ -73,7 +73,7 @@ def recognised(found: Found, network: str | None) -> tuple[Convention, dict]:
     if order and any(each.order for each in fitting):
         fitting = [each for each in fitting if each.order == order]
         if not fitting:
-            raise WeightsError(f"its LRN and pooling ({', '.join(order[:8])}) are those of no AlexNet. {_OTHER}")
+            raise WeightsError(f"its LRN and pooling ({', '.join(order[:8])}) match no known AlexNet. {_OTHER}")
     if fitting:
         return fitting[0], arguments
     if network is not None:
@@ -97,7 +97,7 @@ def _built(name: str, arguments: dict) -> Network:
         AttributeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"it says that it is of a network that cannot be ({said(error)}).") from None
+        raise WeightsError(f"its metadata describes an impossible network ({said(error)}).") from None
     return made
 
 
@@ -106,7 +106,7 @@ def note(found: Found, name: str) -> object:
     try:
         return json.loads(found.notes.get(name, "null"))
     except (ValueError, TypeError, RecursionError):
-        raise WeightsError(f"what it says of {name} is damaged. Copy it again.") from None
+        raise WeightsError(f"its metadata {name!r} is damaged. Copy it again.") from None
 
 
 def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -> Network:
@@ -127,12 +127,12 @@ def _fitting(found: Found, convention: Convention, name: str, arguments: dict) -
     for canonical, theirs in convention.names.items():
         shape = _lengths(found, convention, canonical, expected[canonical])
         if shape != expected[canonical]:
-            way = "Name the network that it is of with --network, or its --crop."
+            way = "Give its architecture with --network, or its input size with --crop."
             raise WeightsError(f"{said(theirs)} is {said(shape)} here, {name} has {said(expected[canonical])}. {way}")
     known = {*convention.names.values(), MEAN}
     extra = sorted(found.tensors.keys() - known)
     if extra and found.format != "onnx":
-        raise WeightsError(f"has {said(extra[0])}, which {name} has not. Name its network with --network.")
+        raise WeightsError(f"has {said(extra[0])}, which {name} does not have. Give its architecture with --network.")
     return network
 
 
@@ -150,7 +150,7 @@ def _compare(found: Found, network: Network) -> None:
                     raise WeightsError(f"{said(theirs)} has {key} {value}, {network.name}'s {name} {own}. {_OTHER}")
 
 
-_OTHER = "It is another network, which is not read."
+_OTHER = "It is a different network, which is not supported."
 
 
 def _lengths(found: Found, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:

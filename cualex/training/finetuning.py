@@ -44,8 +44,8 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
         own, got = found.network.arguments.get(name), getattr(wanted, name)
         if own is not None and own != got:
             raise UsageError(
-                f"the weights to begin with are for {name} {own}, got {got}: leave that to them, since their features "
-                "are of such pictures"
+                f"the weights to start from were trained with {name} {own}, got {got}: "
+                f"leave --{name.replace('_', '-')} out"
             )
     network = networks.build(wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))})
     head, tensors = head_of(network), dict(found.tensors)

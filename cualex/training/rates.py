@@ -31,7 +31,7 @@ class Course:
         wanted = [*recipe.freeze, *([LAYER] if isinstance(self.schedule, Hand) else [])]
         if unknown := [name for name in wanted if name not in layers]:
             raise UsageError(
-                f"{network.name} has no layer {unknown[0]!r} that learns; those that do are {', '.join(layers)}"
+                f"{network.name} has no trainable layer {unknown[0]!r}; its trainable layers are {', '.join(layers)}"
             )
 
     def check(self) -> None:

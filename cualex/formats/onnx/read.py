@@ -104,7 +104,7 @@ def _tensor(message: Message) -> tuple[str, Tensor | None]:
     if 13 in fields or (location and location.value):
         raise WeightsError(
             f"{said(name)} lies in another file (external data), which is not opened. "
-            "Save the model with its data inside (onnx.save without save_as_external_data)."
+            "Save the model with embedded data (onnx.save without save_as_external_data)."
         )
     typed = only(fields.get(2, []), f"the type of {said(name)}")
     kind = KINDS.get(typed.value if typed else 0)
@@ -115,5 +115,5 @@ def _tensor(message: Message) -> tuple[str, Tensor | None]:
     data = [field for number in (9, own) for field in fields.get(number, [])]
     held = only(data, f"the data of {said(name)}")
     if held is None:
-        raise WeightsError(f"{said(name)} has no numbers. Copy it again.")
+        raise WeightsError(f"{said(name)} has no data. Copy it again.")
     return name, message.tensor(held, said(name), lengths, kind)

@@ -39,12 +39,12 @@ class Machine:
     def load(self) -> object:
         """Return the one value that the pickle builds."""
         if self.cursor.take(1) != b"\x80" or not 2 <= self.cursor.take(1)[0] <= 5:
-            raise refused("it is no pickle of protocol 2 to 5")
+            raise refused("it is not a pickle of protocol 2 to 5")
         for _ in range(STEPS):
             code = self.cursor.take(1)
             if code == b".":
                 if len(self.stack) != 1 or self.marks:
-                    raise refused("it ends with things left over")
+                    raise refused("its stack is not empty at the end")
                 return self.stack.pop()
             if code not in CODES:
                 raise refused(f"instruction {code!r}")
@@ -54,13 +54,13 @@ class Machine:
     def pop(self) -> object:
         """Take the last value."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise refused("it takes more than is there")
+            raise refused("it pops from an empty stack")
         return self.stack.pop()
 
     def since_mark(self) -> list:
         """Take the values above the last mark."""
         if not self.marks:
-            raise refused("it takes more than is there")
+            raise refused("it pops from an empty stack")
         mark = self.marks.pop()
         values, self.stack[mark:] = self.stack[mark:], []
         return values
@@ -92,7 +92,7 @@ class Machine:
         try:
             self.stack.append(self.cursor.take(count).decode())
         except UnicodeDecodeError:
-            raise refused("a text that is none") from None
+            raise refused("a string that is not UTF-8") from None
 
     def whole(self) -> None:
         """Put a whole number of any size."""
@@ -117,7 +117,7 @@ class Machine:
         """Put a thing by its name, if it is allowed."""
         full = f"{module} {name}"
         if not (isinstance(module, str) and isinstance(name, str)) or full not in self.allowed:
-            raise refused(f"it names {said(full.replace(' ', '.'))}, which is not on the list of what may be built")
+            raise refused(f"it names {said(full.replace(' ', '.'))}, which is not on the list of allowed constructors")
         self.stack.append(Named(full))
 
     def line(self) -> str:
@@ -126,18 +126,18 @@ class Machine:
         while not text.endswith(b"\n"):
             text += self.cursor.take(1)
             if len(text) > 200:
-                raise refused("a name that does not end")
+                raise refused("an unterminated name")
         return text[:-1].decode("latin-1")
 
     def build(self) -> None:
         """Describe what a name with arguments would build."""
         arguments, thing = self.pop(), self.pop()
         if not isinstance(thing, Named) or not isinstance(arguments, tuple):
-            raise refused("it calls what is no name")
+            raise refused("it calls something that is not a global")
         try:
             self.stack.append(self.allowed[thing.name](*arguments))
         except TypeError:
-            raise refused(f"{said(thing.name)} with other arguments than it has") from None
+            raise refused(f"{said(thing.name)} with unexpected arguments") from None
 
     def state(self) -> None:
         """Give a thing its state; a dictionary's is of no interest."""
@@ -151,13 +151,13 @@ class Machine:
     def outside(self) -> None:
         """Put what a reference stands for."""
         if self.persistent is None:
-            raise refused("it refers to something outside")
+            raise refused("it has a persistent id")
         self.stack.append(self.persistent(self.pop()))
 
     def frame(self) -> None:
         """Hold a frame, which says only how much to read at once, against what is left."""
         if self.cursor.number("<Q") > self.cursor.left:
-            raise refused("a frame that is cut short")
+            raise refused("a truncated frame")
 
     def remember(self, place: int) -> None:
         """Keep the last value under a number."""
@@ -168,7 +168,7 @@ class Machine:
     def recall(self, place: int) -> None:
         """Put what was kept under a number."""
         if place not in self.memo:
-            raise refused("it recalls what it has not kept")
+            raise refused("it reads a memo entry that was never written")
         self.stack.append(self.memo[place])
 
     def put(self, value: object) -> None:

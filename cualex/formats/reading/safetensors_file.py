@@ -35,7 +35,7 @@ def read(contents: Contents, path) -> Found:
         TypeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"not whole safetensors ({said(error)}). Copy it again.") from None
+        raise WeightsError(f"not a complete safetensors file ({said(error)}). Copy it again.") from None
     return Found("safetensors", "safetensors", tensors, notes=notes)
 
 

@@ -82,7 +82,7 @@ class Inspection:
 
     def _diverged(self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0) -> Diverged:
         said, dead = nonfinite.said(fault, rate), watch.said(self._dead())
-        kept = " The best weights and the last checkpoint stay as they are." if state.best else ""
+        kept = " The best weights and the last checkpoint are kept." if state.best else ""
         return Diverged(f"the loss is {loss} at update {state.update + further}{said} Dead filters: {dead}.{kept}")
 
     def _dead(self) -> dict[str, float]:

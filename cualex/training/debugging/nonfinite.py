@@ -35,7 +35,7 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
     """Look through canonical parameters or velocities, from the top of the network down.
 
     Gradients are made from the top down, and one that is not finite spoils all below it: the topmost layer is the
-    first. `what` stands behind the name, as in "velocities of the weights".
+    first. `what` stands behind the name, as in "momentum buffers of the weights".
     """
     broken = {}
     for name in reversed(list(tensors)):
@@ -51,7 +51,7 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
 
 def in_parameters(parameters: Parameters) -> Fault | None:
     """Look through weights and velocities."""
-    return in_tensors(parameters.unload()) or in_tensors(parameters.unload_velocities(), "velocities of the ")
+    return in_tensors(parameters.unload()) or in_tensors(parameters.unload_velocities(), "momentum buffers of the ")
 
 
 def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault | None:
@@ -82,8 +82,8 @@ def in_split(model: Model, pack) -> Fault | None:
 def said(fault: Fault | None, rate: float) -> str:
     """Say where a loss that is no number comes from, and the way out, as the end of a sentence."""
     if fault and fault.input:
-        return f": {fault.text}. Look at them, at the mean picture and at --colour-noise."
-    cause = f"the rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
+        return f": {fault.text}. Look at them, at the mean image and at --colour-noise."
+    cause = f"the learning rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
     return f": {fault.text}, so {cause}" if fault else f", so {cause}"
 
 
@@ -116,9 +116,9 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
         if not len(bad):
             continue
         if step.kind == "data":
-            what = "what the network reads, the picture without the mean, is not finite"
+            what = "the input of the network (image minus mean) is not finite"
             return [Fault(f"{what} for {_pictures(bad, own, len(own) == len(names))}", input=True)]
-        where = f"the output of {step.layers[0]} is the first that is not finite"
+        where = f"the output of {step.layers[0]} is the first with NaN or Inf"
         return [Fault(f"{where}, for {_pictures(bad, own, len(own) == len(names))}")]
     return []
 
@@ -127,7 +127,7 @@ def _pictures(bad: np.ndarray, own: Sequence[str], whole: bool) -> str:
     """List some of the pictures of a batch, or of the part of one that is computed together."""
     batch = "the batch" if whole else "a part of the batch"
     if len(bad) == len(own):
-        return f"all {len(own)} pictures of {batch}" if len(own) > 1 else own[0]
+        return f"all {len(own)} images of {batch}" if len(own) > 1 else own[0]
     listed = ", ".join(own[index] for index in bad[:NAMED])
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    return f"{len(bad)} of the {len(own)} pictures of {batch}: {listed}{more}"
+    return f"{len(bad)} of the {len(own)} images of {batch}: {listed}{more}"

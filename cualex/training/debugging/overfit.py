@@ -68,7 +68,7 @@ def overfit(
     because of what the network reads.
     """
     if pictures > len(pack):
-        raise UsageError(f"--overfit {pictures}: the training set has {len(pack)} pictures; name as many or fewer")
+        raise UsageError(f"--overfit {pictures}: the training set has {len(pack)} images; give at most that many")
     begun = beginning.begin(recipe, pack, kept)
     begun = replace(begun, network=unmasked(begun.network))
     chosen = overfit_images.choose(pack, pictures, begun.network.crop)

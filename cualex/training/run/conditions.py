@@ -38,7 +38,7 @@ def check_pictures(expected: dict | None, got: dict) -> None:
     different = f"{counts[0]} pictures, expected {counts[-1]}"
     if len(set(counts)) == 1:
         different = f"{counts[0]} pictures as expected, but with other names, classes or contents"
-    raise DataError(f"not the data set of this run: {different}. Name the one it began with, or start a new run.")
+    raise DataError(f"not the data set of this run: {different}. Give the run's own data set, or start a new run.")
 
 
 def _compiler() -> list[int] | None:

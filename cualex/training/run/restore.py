@@ -42,7 +42,7 @@ def recipe(said: dict | None) -> Recipe:
     unknown = sorted(set(said or {}) - {field.name for field in fields(Recipe)})
     if unknown or not said:
         raise UsageError(
-            f"this run has {'the recipe of another' if said else 'no recipe of this'} cualex. Start a new run."
+            f"this run has {'the recipe of another version of cualex' if said else 'no recipe'}. Start a new run."
         )
     return Recipe(**{name: _plain(value) for name, value in said.items()})
 
@@ -53,12 +53,12 @@ def check(run: Run, wanted: Recipe) -> None:
     if outcome and not run.resumable:
         data = shlex.quote(str(run.arguments().get("data", "DATA")))
         raise UsageError(
-            f"{run.path} is finished, after {outcome['epochs']} epochs, and its checkpoints were removed, as without "
-            f"--keep. Begin a new run with its weights: cualex train {data} --from "
+            f"{run.path} is finished, after {outcome['epochs']} epochs, and its checkpoints were removed, for lack of "
+            f"--keep. Start a new run from its weights: cualex train {data} --from "
             f"{shlex.quote(str(run.path / 'best.safetensors'))}"
         )
     if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
-        raise UsageError(f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on.")
+        raise UsageError(f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to continue.")
 
 
 def check_fixed(run: Run, wanted: Recipe) -> Recipe:
@@ -68,9 +68,7 @@ def check_fixed(run: Run, wanted: Recipe) -> Recipe:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
             if name == "variant":
                 expected, got = (arguments.said(each) or "none" for each in (expected, got))
-            raise UsageError(
-                f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
-            )
+            raise UsageError(f"{run.path}: its {name} is {expected}, got {got}, but it cannot change. Start a new run.")
     return before
 
 
