@@ -69,14 +69,33 @@ class OneFileEach(click.Group):
         "auto_envvar_prefix": "CUALEX",
         "max_content_width": 100,
     },
-    epilog="The environment can give options: CUALEX_TRAIN_BATCH_SIZE is that of `train --batch-size`; --json is "
-    "AS_JSON there, --from START, and --list LISTED.",
 )
 @click.version_option(__version__, prog_name="cualex")
-@click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Show the traceback of an error.")
+@click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Print the traceback of errors too.")
 def main(verbose: bool) -> None:
-    """Train and use the AlexNet of 2012, two towers, on a CPU or on GPUs.
+    """Train and use the AlexNet of 2012, with its two towers, on CPUs and GPUs.
 
-    `cualex train` with no argument trains it on a small set of generated pictures; then
-    `cualex predict PICTURE` names what is in a picture.
+    \b
+    Start:
+        cualex train              train on a small generated data set
+        cualex train photos       train on a folder of classes
+        cualex predict cat.jpg    classify an image
+        cualex help               topics: networks, recipes, changes, cite, diagnose
+
+    Results go to stdout, everything else to stderr; --json prints results as one JSON document.
+
+    \b
+    Exit codes:
+        0, 1, 2    success; an error, in one line; wrong usage
+        3          finished, but some images could not be read
+        4, 5, 6    loss or weights are NaN or Inf; out of memory; another process is training in the run
+        130, 143   stopped by Ctrl-C or SIGTERM; training first writes a checkpoint, a second signal quits at once
+
+    \b
+    Environment:
+        CUALEX_COMMAND_OPTION     an option's default, as CUALEX_TRAIN_BATCH_SIZE=64; --json is AS_JSON,
+                                  --from START, --recipe NAMED, experiment --list LISTED
+        CUALEX_DEVICE             --device of every command
+        CUALEX_CACHE              cache directory, ~/.cache/cualex by default
+        CUALEX_DEBUG=1            the same as --verbose
     """

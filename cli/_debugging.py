@@ -1,76 +1,55 @@
-"""`cualex train --overfit` and `--check-gradients`: first aid for a training that does not work; no run is written."""
+"""`cualex train --overfit` and `--check-gradients`: sanity checks of a training, which write no run."""
 
 import click
 
 from cualex.cli import _output
+from cualex.cli._train_options import TrainOptions
 
-LISTED = 3  # images still named wrong, at the most
-
-
-def options(command):
-    """Add both options to a command."""
-    for option in (
-        click.option(
-            "--check-gradients",
-            is_flag=True,
-            help="Train nothing: compare each layer's gradients with differences of the loss, in float64 on the CPU.",
-        ),
-        click.option(
-            "--overfit",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Train nothing that is kept: see if the network can learn N pictures by heart, at the recipe's rate "
-            "or a smaller one, or at --lr alone. Exit code 1 if not.",
-        ),
-    ):
-        command = option(command)
-    return command
+LISTED = 3  # misclassified images named, at most
 
 
-def wanted(chosen: dict, resume: str | None) -> bool:
-    """Say whether first aid is asked for, and not a training."""
+def refuse(options: TrainOptions) -> None:
+    """Raise UsageError for checks that do not go together."""
     from cualex.errors import UsageError
 
-    if chosen["overfit"] and chosen["check_gradients"]:
-        raise UsageError("--overfit and --check-gradients: one after the other")
-    if chosen["overfit"] and resume is not None:
-        raise UsageError("--overfit begins a training of its own: leave --resume out")
-    return bool(chosen["overfit"] or chosen["check_gradients"])
+    if options.overfit and options.check_gradients:
+        raise UsageError("--overfit and --check-gradients are two checks: run one after the other")
+    if options.overfit and options.resume is not None:
+        raise UsageError("--overfit starts from initial weights, --resume does not: leave --resume out")
 
 
-def recipe(chosen: dict, given):
-    """Return the recipe for it: nothing that makes learning by heart harder."""
+def recipe(options: TrainOptions, given):
+    """Return the recipe of the check: for --overfit without regularisation and augmentation."""
     from cualex.training.debugging import overfit
 
-    return overfit.plain(given, chosen["overfit"], chosen["batch_size"]) if chosen["overfit"] else given
+    return overfit.plain(given, options.overfit, options.batch_size) if options.overfit else given
 
 
-def give(chosen: dict, recipe, pack, kept, device: str, as_json: bool) -> None:
-    """Do what is asked for on the training pictures, with the weights `kept`; leave with 1 where something is wrong."""
-    well = (
-        _overfit(recipe, pack, kept, chosen, device, as_json)
-        if chosen["overfit"]
-        else _check(recipe, pack, kept, as_json)
-    )
-    if not well:
+def give(options: TrainOptions, recipe, pack, kept, device: str) -> None:
+    """Run the check on the training images, from the weights `kept` if there are any; exit with 1 if it fails."""
+    if options.overfit:
+        passed = _overfit(recipe, pack, kept, options, device)
+    else:
+        passed = _check(recipe, pack, kept, options.as_json)
+    if not passed:
         raise click.exceptions.Exit(1)
 
 
-def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bool:
-    """Learn some images by heart, and say what it means."""
+def _overfit(recipe, pack, kept, options: TrainOptions, device: str) -> bool:
+    """Overfit some images, print what that means, and return whether it worked."""
     from cualex.training.debugging import overfit, overfit_attempt
 
-    count, ended = chosen["overfit"], []
-    compiling, tries = _output.Compiling(), 1 if chosen["lr"] else overfit.TRIES
-    records = overfit.overfit(recipe, pack, count, kept, device, chosen["precision"], compiling, tries)
+    count, ended = options.overfit, []
+    compiling, tries = _output.Compiling(), 1 if options.lr else overfit.TRIES
+    records = overfit.overfit(recipe, pack, count, kept, device, options.precision, compiling, tries)
     total = overfit_attempt.limit(recipe, count)  # of the first try, which is mostly the last; others may go beyond
-    with _output.Progress("Learning by heart", total, "updates at the most") as progress:
+    with _output.Progress("Overfitting", total, "updates at most") as progress:
         for fit in records:
-            right = f"{fit.right} of {fit.pictures} named right"
+            right = f"{fit.right} of {fit.pictures} correct"
             progress(min(fit.updates, total), f"rate {fit.rate:g}, loss {fit.loss:.3f}, {right}")
             if fit.ended:
                 ended.append(fit)
-    if as_json:
+    if options.as_json:
         _output.document({**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]})
     elif fit.learned:
         click.echo(_learned(fit, ended))
@@ -80,49 +59,49 @@ def _overfit(recipe, pack, kept, chosen: dict, device: str, as_json: bool) -> bo
 
 
 def _learned(fit, ended: list) -> str:
-    """Say that the images are learned, at which rate where it is not the recipe's, and what that leaves open."""
+    """Return the result of a passed check: at which rate, and what it does not show."""
     figures = f"after {fit.updates} updates the loss is {fit.loss:.3g}, and {_right(fit)}"
-    open_ = "Wrong labels can be learned by heart too: validation shows those, and cualex check some of them."
+    open_ = "Wrong labels can be overfitted too: validation shows them, and `cualex check` some of them."
     if not ended:
-        return f"Learned: {figures}. Network, preprocessing and rate work together. {open_}"
+        return f"Passed: {figures}. Network, preprocessing and learning rate work together. {open_}"
     before = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
     return (
-        f"Learned at rate {fit.rate:g}: {figures}. Network and preprocessing work together. But {before}. Images that "
-        "come again and again may do that at a rate which suits a training; if the training does it too, give it "
+        f"Passed at learning rate {fit.rate:g}: {figures}. Network and preprocessing work together. But {before}. A "
+        "few repeated images can do that at a rate that suits a whole data set; if the training does it too, use "
         f"--lr {fit.rate:g}. {open_}"
     )
 
 
 def _not_learned(ended: list, tries: int) -> str:
-    """Say how it failed at each rate, and what to do."""
+    """Return the result of a failed check: what happened at each rate, and what to do."""
     last = ended[-1]
-    cannot = f"The network cannot even learn {last.pictures} pictures: "
+    cannot = f"The network cannot overfit even {last.pictures} images: "
     if last.contradictions:
         several, first = sum(map(len, last.contradictions)), ", ".join(last.contradictions[0])
         return (
-            f"{cannot}{several} of them are the same as others and have other classes ({first}), so that at most "
-            f"{last.right} can be named right. No training mends that: look at the folders (cualex check)."
+            f"{cannot}{several} of them are duplicates with different labels ({first}), so at most {last.right} can be "
+            "correct. Correct the labels; `cualex check` lists such images."
         )
     if tries == 1:
-        suspects = f"The labels, the preprocessing or the rate ({last.rate:g})"
-        found, way = _outcome(last), "leave --lr out, which tries other rates"
+        suspects = f"The labels, the preprocessing or the learning rate ({last.rate:g})"
+        found, way = _outcome(last), "leave --lr out to try other learning rates"
     else:
-        suspects, way = "The labels or the preprocessing", "no other rate mends it"
+        suspects, way = "The labels or the preprocessing", "no other learning rate helps"
         found = "; ".join(f"at rate {each.rate:g} {_outcome(each)}" for each in ended)
-    return f"{cannot}{found}. {suspects} is wrong: {way}, look at the pictures (cualex check)."
+    return f"{cannot}{found}. {suspects} must be wrong: {way}, and look at the images (`cualex check`)."
 
 
 def _outcome(fit) -> str:
-    """Say how a try ended, and which images are still wrong where those are few."""
+    """Return how a try ended, and which images are misclassified if they are few."""
     if not fit.evaluated:
         return f"{fit.ended} at update {fit.updates}"
     text = f"after {fit.updates} updates the loss is {fit.loss:.3g} ({fit.ended}), and {_right(fit)}"
-    named = "; ".join(f"{name} is {own}, named {other}" for name, own, other in fit.wrong)
+    named = "; ".join(f"{name} is {own}, predicted {other}" for name, own, other in fit.wrong)
     return f"{text} ({named})" if 0 < len(fit.wrong) <= LISTED else text
 
 
 def _right(fit) -> str:
-    return f"{fit.right} of {fit.pictures} are named right"
+    return f"{fit.right} of {fit.pictures} are correct"
 
 
 def _document(fit) -> dict:
@@ -136,7 +115,7 @@ def _document(fit) -> dict:
 
 
 def _check(recipe, pack, kept, as_json: bool) -> bool:
-    """Check the gradients of each layer, and name the first that is wrong."""
+    """Run the gradient check, print its table and the first wrong layer, and return whether it passed."""
     from cualex.training import finetuning
     from cualex.training.debugging import gradient_check
 
@@ -153,19 +132,19 @@ def _check(recipe, pack, kept, as_json: bool) -> bool:
         _output.document({"rows": listed, "wrong": wrong and wrong.layer, "tolerance": gradient_check.TOLERANCE})
         return wrong is None
     _output.table([_cells(row) for row in reversed(rows)])
-    said = f"largest relative differences, of which {gradient_check.TOLERANCE:g} is allowed"
+    said = f"largest relative differences; the tolerance is {gradient_check.TOLERANCE:g}"
     if wrong is None:
-        click.echo(f"\nThe gradients of all layers are right ({said}).")
+        click.echo(f"\nThe gradients of all layers are correct ({said}).")
     else:
         click.echo(
-            f"\nThe backward pass of {wrong.layer} is wrong ({said}). Gradients are made from the top down: what is "
-            f"wrong below {wrong.layer} may be so because of it."
+            f"\nThe backward pass of {wrong.layer} is wrong ({said}). Gradients are computed from the output down, so "
+            f"the layers below {wrong.layer} may be wrong because of it."
         )
     return wrong is None
 
 
 def _cells(row) -> dict:
-    """Write a row of the table: what the layer hands down, and what it has for its own parameters."""
+    """Return a row of the table: the gradients of a layer's input and parameters."""
     own = {last: _text(row.parameters.get(last)) for last in ("weight", "bias")}
     return {"layer": row.layer, "input": _text(row.dx), **own, "": "ok" if row.right else "WRONG"}
 

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line on stderr where the user can put something right.
+"""How a command ends: its exit code, and one line on stderr for errors that the user can fix.
 
 0 done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 1 and no word when nobody reads stdout any more (as Click has it);
 the others are those of `cualex.errors`.
@@ -49,7 +49,7 @@ def fault(error: Exception) -> Fault | None:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return fault(files.cannot_write(error.filename or "the output", error))
     if isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename:
-        return Fault(f"{error.filename}: not permitted. Change its permissions, or name another place.", 1)
+        return Fault(f"{error.filename}: permission denied. Change its permissions, or choose another path.", 1)
     return None
 
 

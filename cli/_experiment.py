@@ -1,11 +1,14 @@
 """An experiment as its command shows it: what it is, how far it is, and what came of it."""
 
 import datetime
+import json
 import os
+import sys
+from importlib import resources
 
 import click
 
-from cualex.cli import _output
+from cualex.cli import _output, _terminal
 
 
 def listing(as_json: bool) -> None:
@@ -18,6 +21,22 @@ def listing(as_json: bool) -> None:
         _output.document(rows)
     else:
         _output.table(rows)
+
+
+def results(name: str | None, as_json: bool) -> None:
+    """Print what an experiment, or each, has shown so far, with the conditions it was run under."""
+    found = json.loads(resources.files("cualex.experiments").joinpath("results.json").read_text(encoding="utf-8"))
+    if name:
+        found["results"] = {name: found["results"][name]}
+    if as_json:
+        _output.document(found)
+        return
+    for experiment, result in found["results"].items():
+        click.echo(f"{experiment}: {result['scale']}")
+        for what in ("here", "paper", "reading"):
+            click.echo(_terminal.wrapped(f"  {what}: {result[what]}", sys.stdout))
+        click.echo()
+    click.echo(_terminal.wrapped(found["conditions"], sys.stdout))
 
 
 def place(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
@@ -57,17 +76,17 @@ def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
     _output.say(f"{experiment.question}")
     _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
     _output.say(f"Here: {scale.differs}")
-    asked = [("train on", scale.pictures, pack.different), ("look at", scale.tested, tested.different)]
+    asked = [("train on", scale.pictures, pack.different), ("test on", scale.tested, tested.different)]
     for what, wanted, got in asked:
         if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
-            _output.say(f"Note: {wanted:,} pictures to {what} were asked for; the set gives {got:,}.")
+            _output.say(f"Note: {wanted:,} images to {what} were asked for; the data set has {got:,}.")
     if len(pack) > pack.different:
         times = len(pack) // pack.different
-        _output.say(f"Note: an epoch goes through the {pack.different:,} pictures {times} times.")
+        _output.say(f"Note: an epoch has each of the {pack.different:,} images {times} times.")
     _output.say(
         f"{count(arms, 'arm')}, {count(rates, 'rate')} each, {count(scale.seeds, 'seed')} from 0 on: "
-        f"{len(trials)} trainings of {scale.recipe.epochs} epochs at the most, on {len(pack):,} pictures; "
-        f"an epoch ends with {len(tested):,} {'of these' if own else 'others'}."
+        f"{len(trials)} trainings of {scale.recipe.epochs} epochs at most, on {len(pack):,} images, "
+        f"evaluated on {len(tested):,} {'of these' if own else 'others'} after each epoch."
     )
 
 
@@ -114,7 +133,7 @@ def show(records, left, pictures: int) -> list:
                 measured.append(record)
                 before += 0 if record.kept else _updates(record.trial, pictures)
                 progress(before)
-                progress.say(f"{record.trial.name}: {_figures(record)}{', as measured before' * record.kept}")
+                progress.say(f"{record.trial.name}: {_figures(record)}{', measured earlier' * record.kept}")
     return measured
 
 
@@ -140,10 +159,10 @@ def print_result(experiment, table, conditions: dict, place, picture) -> None:
     _output.table([_cells(experiment, row) for row in table])
     click.echo()
     if any(arm.rates for arm in experiment.arms.values()):
-        click.echo("* the best rate of its arm, which is compared.")
+        click.echo("* the best learning rate of its arm, which is compared.")
     click.echo(f"The paper, section {experiment.section}: {experiment.paper}.")
     for arm in edges(experiment, table):
-        click.echo(f"The best rate of {arm} is the last one tried on its side: a better one may lie beyond.")
+        click.echo(f"The best learning rate of {arm} is the smallest or largest tried: a better one may lie beyond.")
     click.echo(f"How to read it: {experiment.reading}")
     click.echo(_output.machine(conditions))
     click.echo(f"{place / 'result.json'}, {picture}")

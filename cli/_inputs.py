@@ -1,4 +1,4 @@
-"""The pictures that a user names: files, folders, quoted globs, and standard input."""
+"""The images that a user names: files, folders, quoted globs, and standard input."""
 
 import contextlib
 import glob
@@ -18,11 +18,9 @@ FEW = 32  # pictures that are done before a person waits
 # A picture as Model.each takes it: its name, and where it is or why it is not there.
 Given = tuple[str, Path | bytes | PictureError]
 
-argument = click.argument("pictures", nargs=-1, metavar="PICTURES...")
-recursive = click.option("-r", "--recursive", is_flag=True, help="Search the folders below a folder as well.")
-from_list = click.option(
-    "--from-list", is_flag=True, help="Read names from standard input, one a line, and no picture."
-)
+argument = click.argument("pictures", nargs=-1, metavar="IMAGES...")
+recursive = click.option("-r", "--recursive", is_flag=True, help="Search folders recursively.")
+from_list = click.option("--from-list", is_flag=True, help="Read file names from standard input, one per line.")
 
 
 def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Given]:
@@ -34,9 +32,9 @@ def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Giv
     if from_list and STDIN not in named:
         named = (*named, STDIN)
     if not named:
-        raise UsageError("no pictures were named: give files, folders, quoted globs, or - for standard input.")
+        raise UsageError("no images were given: give files, folders, quoted globs, or - for standard input.")
     if named.count(STDIN) > 1:
-        raise UsageError("- is there twice: standard input can be read only once.")
+        raise UsageError("- is given twice, and standard input can be read only once: leave one of them out.")
     found: list[Given] = []
     for name in named:
         if name != STDIN:
@@ -54,16 +52,16 @@ def finish(left_out: list[PictureError], count: int, rest: str) -> None:
     if not left_out:
         return
     if len(left_out) < count:
-        raise Unreadable(f"{len(left_out):,} of {count:,} pictures could not be read; {rest}.")
+        raise Unreadable(f"{len(left_out):,} of {count:,} images could not be read; {rest}.")
     if count == 1:
         raise left_out[0]
-    raise DataError(f"none of the {count:,} pictures could be read; the first is {left_out[0]}")
+    raise DataError(f"none of the {count:,} images could be read; the first: {left_out[0]}")
 
 
 def say_left_out(left_out: list[PictureError]) -> None:
     """List on stderr what could not be read."""
     for error in left_out[:LISTED]:
-        _output.say(f"Left out: {error}")
+        _output.say(f"Skipped: {error}")
     if len(left_out) > LISTED:
         _output.say(f"... and {len(left_out) - LISTED:,} more")
 
@@ -80,7 +78,7 @@ def shown(name: str) -> str:
 
 def _stdin(most: int = -1) -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("- reads standard input, and nothing is sent there: add `< FILE`.")
+        raise UsageError("- reads an image from standard input, which is a terminal: add `< FILE`.")
     return sys.stdin.buffer.read(most)
 
 
@@ -89,7 +87,7 @@ def _picture_on_stdin() -> Given:
 
     data = _stdin(BYTES + 1)
     if len(data) > BYTES:
-        return STDIN, PictureError(STDIN, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+        return STDIN, PictureError(STDIN, f"larger than {BYTES // 1_000_000} MB, too large for an image")
     return STDIN, data
 
 
@@ -121,8 +119,8 @@ def _inside(folder: Path, recursive: bool) -> list[Given]:
         names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
     kept = [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
     if not kept:
-        hint = "" if recursive else "; add --recursive to search the folders below"
-        return [(str(folder), PictureError(str(folder), f"no pictures inside{hint}"))]
+        hint = "" if recursive else "; add --recursive to search its subfolders"
+        return [(str(folder), PictureError(str(folder), f"no images inside{hint}"))]
     return [(str(folder / name), folder / name) for name in sorted(kept, key=os.fsencode)]
 
 

@@ -23,18 +23,18 @@ def _chosen(bundled: bool) -> Path:
 
     try:
         weights = newest_weights()
-        _output.say(f"Weights: {weights}, of the newest finished run.")
+        _output.say(f"Weights: {weights} (newest finished run).")
     except UsageError as error:
         if not bundled:
             raise
         if not pretrained.FOR_PHOTOGRAPHS:
             raise UsageError(
-                f"{error}; --weights {pretrained.NAME} is the bundled network of ten classes ({pretrained.CLASSES}), "
-                "right on fewer than half of photographs"
+                f"{error}; or use --weights {pretrained.NAME}, the bundled network of ten classes "
+                f"({pretrained.CLASSES}), which is right on fewer than half of real photographs"
             ) from None
         weights = Path(pretrained.NAME)
         _output.say(
-            f"Weights: {pretrained.NAME}, the bundled pretrained network, which knows {pretrained.CLASSES}. "
-            "`cualex train FOLDER` makes a network for other classes."
+            f"Weights: {pretrained.NAME}, the bundled pretrained network, for {pretrained.CLASSES}. "
+            "`cualex train FOLDER` trains one for other classes."
         )
     return weights

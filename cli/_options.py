@@ -7,6 +7,7 @@ import click
 
 # That a file is there and readable is the library's to say: its line names the way out.
 FILE = click.Path(path_type=Path)
+ELSEWHERE = ("classes", "crop")  # arguments of networks that follow from the data or have an option, in every command
 
 device = click.option(
     "--device",
@@ -14,72 +15,84 @@ device = click.option(
     show_default=True,
     envvar="CUALEX_DEVICE",
     metavar="DEVICE",
-    help="Where to compute: auto, cpu, cuda:0, or a place for each tower (cpu,cpu or cuda:0,cuda:1).",
+    help="Device: auto (cuda:0 if CuPy finds a GPU, else cpu), cpu, cuda:0, or one for each tower, as cuda:0,cuda:1.",
 )
 precision = click.option(
     "--precision",
     type=click.Choice(["fp32", "tf32", "bf16"]),
-    help="How products are computed; if not given fp32 on the CPU, and on GPUs tf32, or fp32 before sm_80.",
+    help="Precision of matrix multiplications: TF32 inputs, float32, or bfloat16 activations with float32 master "
+    "weights; all accumulate in float32.  [default: tf32 on GPUs from sm_80, else fp32]",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout instead of a table.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout instead of a table.")
 seed = click.option(
     "--seed",
     type=click.IntRange(0, 2**40 - 1),
     default=0,
     show_default=True,
-    help="What all random draws are keyed by.",
+    help="Random seed of initial weights, data order, augmentation and dropout.",
 )
 weights = click.option(
     "-w",
     "--weights",
     type=FILE,
     metavar="FILE",
-    help="A weights file that `cualex train` wrote, or cifar10, the bundled pretrained network; the newest finished "
-    "run below ./runs if not given.",
+    help="Weights file, or cifar10 for the bundled pretrained network.  [default: best.safetensors of the newest "
+    "finished run in ./runs]",
 )
 check = click.option(
     "--check",
     type=FILE,
-    metavar="PICTURE",
-    help="Name what is in a picture, by both programs where the other is installed, and compare.",
+    metavar="IMAGE",
+    help="Classify this image with cualex and with the other framework, if installed, and compare the probabilities.",
 )
 yes = click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
 workers = click.option(
-    "-j", "--workers", type=click.IntRange(1), help="Threads that decode pictures; one a core if not given."
+    "-j", "--workers", type=click.IntRange(1), help="Threads that decode images.  [default: one per core]"
 )
 cache = click.option(
-    "--cache", type=FILE, metavar="DIR", envvar="CUALEX_CACHE", help="Where packed data sets are kept."
+    "--cache", type=FILE, metavar="DIR", envvar="CUALEX_CACHE", help="Cache directory for packs (decoded data sets)."
+)
+no_pack = click.option(
+    "--no-pack", is_flag=True, help="Decode the image files in every epoch instead of packing them once."
 )
 val_split = click.option(
     "--val-split",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.2,
     show_default=True,
-    help="The share of train held out for validation where the set has no val/, about so many of each class; "
-    "0 for none.",
+    help="Fraction of the training images held out for validation, per class, if there is no val/; 0 for none.",
 )
 val = click.option(
     "--val",
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="What validates: val/ or, where there is none, images held out from train; "
-    "or test/, which then chooses the best epoch.",
+    help="Validate on val/ or else on images held out from train/; or on test/, which then selects the best epoch.",
 )
 names = click.option(
     "--names",
     type=FILE,
     metavar="FILE",
-    help="For pictures that are not sorted into folders: a list with a line `picture class` for each.",
+    help="Labels of images that are not in class folders: a text file with a line `image class` for each.",
 )
 network = click.option(
     "--network",
     default="alexnet",
     show_default=True,
     metavar="NAME",
-    help="Which network: alexnet, cifar-relu, lenet5, ...; the README lists them all.",
+    help="Network architecture; `cualex help networks` lists them.",
 )
-crop = click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square that the network sees.")
+crop = click.option(
+    "--crop", type=click.IntRange(1), metavar="SIDE", help="Input size: side of the square crop, in pixels."
+)
+classes = click.option("--classes", type=click.IntRange(1), help="Number of classes.  [default: the network's own]")
+variant = click.option(
+    "--variant",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set an argument of the network, such as norm=none, pool=2, initial=glorot, width=0.5; repeatable. An unknown "
+    "NAME lists the network's arguments.",
+)
 
 
 def batch_size(default: int | None = None) -> Callable:
@@ -90,5 +103,17 @@ def batch_size(default: int | None = None) -> Callable:
         type=click.IntRange(1),
         default=default,
         show_default=default is not None,
-        help="Pictures computed at once.",
+        help="Batch size.",
     )
+
+
+def read_variant(network: str, words: tuple[str, ...], elsewhere: tuple[str, ...] = ELSEWHERE) -> dict:
+    """Return the arguments that --variant gave; raise UsageError for one that the network does not take."""
+    from cualex import networks
+    from cualex.errors import UsageError
+    from cualex.networks import arguments
+
+    try:
+        return arguments.read(networks.find(network), words, elsewhere)
+    except ValueError as error:
+        raise UsageError(f"--variant, network {network}: {error}") from None

@@ -95,7 +95,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody can be asked here: add --yes to go on.")
+        raise UsageError(f"{question} There is no terminal to ask at: add --yes to continue.")
     if not click.confirm(question, err=True):
         raise click.exceptions.Exit(1)
 
@@ -128,7 +128,7 @@ def right(top1: float, top5: float, classes: int) -> list[str]:
 class Progress:
     """Show on stderr how far a long job is, its rate, the time left and notes.
 
-        with _output.Progress("Packing train", total=5000, unit="pictures") as progress:
+        with _output.Progress("Packing train", total=5000, unit="images") as progress:
             for record in ...:
                 progress(record.done, f"{record.skipped} left out")
 
@@ -136,7 +136,7 @@ class Progress:
     plain line every few seconds and one at the end. `spent` are seconds that the job took before.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "pictures", done: int = 0, spent: float = 0.0):
+    def __init__(self, label: str, total: int, unit: str = "images", done: int = 0, spent: float = 0.0):
         self.label, self.total, self.unit, self.first, self.done = label, total, unit, done, done
         self.notes: tuple[str, ...] = ()
         self.printed = time.monotonic()

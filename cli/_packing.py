@@ -1,4 +1,4 @@
-"""Packing as commands show it: what it takes before it starts, progress, and what could not be read."""
+"""Packing as commands show it: disk space, progress, and images that could not be read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,7 +37,7 @@ def packs(
             work = pack(source, split, size, cache=cache, workers=workers)
         else:
             work = unpacked(source, split, size, workers=workers)
-        made[split] = watch(work, f"{'Packing' if keep else 'Reading'} {split}", "left out")
+        made[split] = watch(work, f"{'Packing' if keep else 'Reading'} {split}", "skipped")
         _report(split, made[split].skipped)
     return made
 
@@ -51,14 +51,14 @@ def _announce(source, splits: list[str], size: int, cache: Path | None, yes: boo
     count = sum(len(source.splits[split]) for split in splits)
     needed, free = sum(pack.needed(source, split, size) for split in splits), pack.free(cache)
     said = (
-        f"{source.name}: {count:,} pictures x {size * size * 3:,} bytes are {_output.size(needed)} to pack; "
+        f"{source.name}: packing {count:,} images x {size * size * 3:,} bytes takes {_output.size(needed)}; "
         f"{_output.size(free)} are free"
     )
     if needed > free:
-        way_out = "Free some space, or set CUALEX_CACHE to a directory on another disk."
+        way_out = "Free some space, or set --cache to a directory on another disk."
         raise OutputError(f"{said}. {way_out}")
     if needed > ASK:
-        _output.confirm(f"{said}. Pack them?", yes)
+        _output.confirm(f"{said}. Continue?", yes)
     else:
         _output.say(f"{said}.")
 
@@ -72,7 +72,7 @@ def watch(work, label: str, lost: str):
     with _output.Progress(label, record.total) as progress:
         while True:
             note = f"{record.skipped} {lost}" if record.skipped else ""
-            progress(record.done, "waiting for the process that packs it" if record.waiting else note)
+            progress(record.done, "waiting for another process that is packing it" if record.waiting else note)
             try:
                 record = next(work)
             except StopIteration as end:
@@ -82,8 +82,8 @@ def watch(work, label: str, lost: str):
 def _report(split: str, skipped: tuple[tuple[str, str], ...]) -> None:
     if not skipped:
         return
-    count = "1 picture" if len(skipped) == 1 else f"{len(skipped):,} pictures"
-    _output.say(f"{split}: {count} could not be read and {'is' if len(skipped) == 1 else 'are'} left out:")
+    count = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
+    _output.say(f"{split}: {count} could not be read and {'was' if len(skipped) == 1 else 'were'} skipped:")
     for name, reason in skipped[:LISTED]:
         _output.say(f"  {name}: {reason}")
     if len(skipped) > LISTED:

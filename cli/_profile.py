@@ -13,7 +13,7 @@ def show(measured) -> None:
         return form.format(1000 * seconds)
 
     click.echo(
-        f"{said['network']['name']}, {said['mode']}, {said['batch_size']} pictures a step on {said['device']} "
+        f"{said['network']['name']}, {said['mode']}, batch size {said['batch_size']} on {said['device']} "
         f"({said['precision']}); {said['repeat']} passes."
     )
     for name, roof in measured.rooflines.items():
@@ -25,16 +25,16 @@ def show(measured) -> None:
     _output.table([_cells(row, ms) for row in measured.rows])
     click.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
     if not measured.attributed:
-        click.echo("More than 3 % is in no row: the table does not say where the time goes.")
+        click.echo("More than 3 % of the time is in no row: the table is incomplete.")
     if measured.disturbed:
         click.echo(
-            "Something else used the machine: the medians are more than 3 % from adding up, and what is gained is as "
-            "uncertain.\nLeave the machine alone, or take more --repeat."
+            "The machine was busy: the medians are more than 3 % from adding up, and the gain is as uncertain.\n"
+            "Keep the machine idle, or raise --repeat."
         )
     click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
     if measured.waiting and measured.waiting.rates:
         images = said["batch_size"] / measured.real
-        click.echo(f"A core makes ready, of pictures a second; the step takes {images:.4g}:\n")
+        click.echo(f"Images/s that one CPU core prepares; the step needs {images:.4g}:\n")
         _output.table([_stage(rate, images) for rate in measured.waiting.rates])
     if measured.torch:
         _against(measured, ms)
@@ -63,12 +63,12 @@ def _sums(measured) -> list[tuple[float, str]]:
     serial, images = measured.serial, measured.conditions["batch_size"] / measured.real
     gained = measured.gained / serial
     return [
-        (measured.sum, "the rows"),
+        (measured.sum, "sum of the rows"),
         (measured.rest, f"in no row: {measured.rest / serial:.1%} of the serial step"),
-        (measured.spread, "by which medians do not add up"),
-        (serial, "the serial step: one thing at a time"),
+        (measured.spread, "by which the medians do not add up"),
+        (serial, "serial step: one operation at a time"),
         (measured.gained, f"gained by overlap and graph: {gained:.1%}"),
-        (measured.real, f"the real step: {images:.4g} images/s"),
+        (measured.real, f"actual step: {images:.4g} images/s"),
     ]
 
 
@@ -76,7 +76,7 @@ def _links(rows) -> str:
     """Say what crosses between places: half of what a copy moves, which reads as much as it writes."""
     links = [row for row in rows if row.kind == "link"]
     if not links:
-        return "Links: none; all towers are on one place."
+        return "Links: none; all towers are on one device."
     seconds, crossed = sum(row.seconds for row in links), sum(row.bytes // 2 for row in links)
     lines = [
         f"  {row.name} {row.direction}, from tower {'+'.join(map(str, row.towers))}: "
@@ -84,18 +84,18 @@ def _links(rows) -> str:
         for row in links
     ]
     total = f"{crossed:,} bytes in {1000 * seconds:.4g} ms, {crossed / seconds / 1e9:.3g} GB/s"
-    return "\n".join(["Links between places:", *lines, f"  all: {total}"])
+    return "\n".join(["Links between devices:", *lines, f"  all: {total}"])
 
 
 def _waiting(waiting) -> str:
     if waiting is None:
-        return "Waiting for data: not measured, no set was given (--data DATA)."
+        return "Waiting for data: not measured (add --data DATA)."
     step, waited, handed = (
         1000 * seconds / waiting.steps for seconds in (waiting.seconds, waiting.waited, waiting.handed)
     )
     return (
         f"Waiting for data ({waiting.data}): {waited:.3g} ms of a step of {step:.4g} ms, "
-        f"{waiting.waited / waiting.seconds:.1%}; handing it in: {handed:.3g} ms."
+        f"{waiting.waited / waiting.seconds:.1%}; submitting it: {handed:.3g} ms."
     )
 
 
@@ -103,10 +103,10 @@ def _stage(rate, images: float) -> dict:
     """Write what a core does of a stage of the pictures' way, and how many cores the step needs."""
     return {
         "stage": rate.stage,
-        "pictures/s": f"{rate.pictures_per_s:10,.0f}",
+        "images/s": f"{rate.pictures_per_s:10,.0f}",
         "  GB/s": "" if rate.bytes_per_s is None else f"{rate.bytes_per_s / 1e9:6.2f}",
-        "of a copy": "" if rate.of_a_copy is None else f"{rate.of_a_copy:9.0%}",
-        "cores never to wait": f"{rate.cores(images):19.3f}",
+        "of memcpy": "" if rate.of_a_copy is None else f"{rate.of_a_copy:9.0%}",
+        "cores to keep up": f"{rate.cores(images):16.3f}",
     }
 
 
@@ -117,11 +117,11 @@ def _against(measured, ms) -> None:
     update = torch["torch_update_milliseconds"]
     if update is not None:
         rows.append({"layer": "update", **dict.fromkeys(list(rows[0])[1:], ""), "  PyTorch ": ms(update / 1000)})
-    click.echo("\nPyTorch, layer by layer; ratio 2: it takes twice as long. Our update is part of backward.\n")
+    click.echo("\nPyTorch, layer by layer; ratio 2: it takes twice as long. cualex updates in the backward pass.\n")
     _output.table(rows)
     whole = torch["torch_milliseconds"] / 1000
     click.echo(
-        f"\n{ms(measured.serial)} ms  the serial step\n{ms(whole)} ms  PyTorch's, ratio {whole / measured.serial:.2f}\n"
+        f"\n{ms(measured.serial)} ms  serial step\n{ms(whole)} ms  PyTorch's, ratio {whole / measured.serial:.2f}\n"
         f"PyTorch {said['version']}, {said['threads']} threads, eager, SGD(fused=True), {said['layout']}; "
         f"its allocator: {' '.join(f'{name}={value}' for name, value in said['allocator'].items())}"
     )

@@ -1,4 +1,4 @@
-"""`cualex train --resume`: which run goes on, and with what."""
+"""Where a training begins: in a run that is resumed, at the weights of another training, or at random weights."""
 
 from pathlib import Path
 
@@ -6,22 +6,11 @@ import click
 from click.core import ParameterSource
 
 from cualex.cli import _output
+from cualex.cli._train_options import NEWEST, TrainOptions
 
-NEWEST = ""  # --resume without a run
-KEPT = (
-    "data",
-    "val_split",
-    "val",
-    "names",
-    "device",
-    "precision",
-    "save_every",
-    "no_pack",
-    "watch",
-    "keep",
-    "start",
-)  # by a run, unless given
-AT_ITS_START = {  # options that are for new runs alone
+# A resumed run's own, unless given.
+KEPT = ("data", "val_split", "val", "names", "device", "precision", "save_every", "no_pack", "watch", "keep", "start")
+NEW_RUN_ONLY = {
     "name": "name",
     "named": "recipe",
     "paper": "paper",
@@ -29,37 +18,35 @@ AT_ITS_START = {  # options that are for new runs alone
     "pretrained": "pretrained",
     "scratch": "scratch",
 }
-
-option = click.option(
-    "--resume",
-    is_flag=False,
-    flag_value=NEWEST,
-    metavar="[RUN]",
-    help="Go on with a run that was stopped: its directory, or if none is named the newest below --output.",
-)
+ALONE = ("network", "crop", "variant", "named", "paper")  # options that rule out the bundled network
 
 
-def find(resume: str | None, output: Path):
-    """Return the run that goes on, locked, or None for a new one."""
+def given(name: str) -> bool:
+    """Return whether the user gave an option, on the command line or in the environment."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def resumed(options: TrainOptions):
+    """Return the run to resume, locked, or None for a new one."""
     from cualex.errors import UsageError
     from cualex.training.run import Run
 
-    if resume is None:
+    if options.resume is None:
         return None
-    for name, option in AT_ITS_START.items():
+    for name, option in NEW_RUN_ONLY.items():
         if given(name):
-            raise UsageError(f"--{option} with --resume, which goes on in a run that has begun: leave one of them out")
-    if resume == NEWEST:
-        run = Run.reopen(Run.unfinished(output))
+            raise UsageError(f"--{option} is for new runs, and --resume continues one: leave one of them out")
+    if options.resume == NEWEST:
+        run = Run.reopen(Run.unfinished(options.output))
     else:
-        run = Run.reopen(resume if Path(resume).exists() else output / resume)
+        run = Run.reopen(options.resume if Path(options.resume).exists() else options.output / options.resume)
     click.get_current_context().call_on_close(run.unlock)
-    _output.say(f"Goes on in {run.path}")
+    _output.say(f"Resuming {run.path}")
     return run
 
 
-def begin(run, network: str, seed: int, options: dict):
-    """Return the recipe of a run that goes on, and the options with its own in the place of those not given."""
+def of_run(run, options: TrainOptions):
+    """Return the recipe of a resumed run, and the options with the run's own where the user gave none."""
     from cualex.data.sources import hold_out
     from cualex.training.run import restore
 
@@ -67,12 +54,41 @@ def begin(run, network: str, seed: int, options: dict):
     recipe = restore.recipe(before.get("recipe"))
     before |= hold_out.of_run(before)
     before.setdefault("keep", True)  # runs of 0.1 always kept their checkpoints
-    wanted = {"network": network, "seed": seed}
-    recipe = recipe.but(**{name: value for name, value in wanted.items() if given(name)})
+    recipe = recipe.but(**{name: getattr(options, name) for name in ("network", "seed") if given(name)})
     kept = {name: before[name] for name in KEPT if name in before and not given(name)}
-    return recipe, options | kept | {"split_rule": before["split_rule"]}  # which no option changes
+    return recipe, options.but(**kept, split_rule=before["split_rule"])
 
 
-def given(name: str) -> bool:
-    """Say whether the user gave an option, on the command line or in the environment."""
-    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+def weights(options: TrainOptions):
+    """Load the weights that --from or --pretrained name, or return None; refuse those of another network."""
+    from cualex import pretrained as bundled
+    from cualex import weights
+    from cualex.errors import UsageError
+
+    start, named = options.start, options.start or options.pretrained
+    if options.scratch and named:
+        option = "--from" if start else "--pretrained"
+        raise UsageError(f"--scratch starts from random weights, {option} does not: leave one of them out")
+    if start and options.pretrained:
+        raise UsageError("--from and --pretrained both name the weights to start from: leave one of them out")
+    start = bundled.NAME if options.pretrained else start
+    if start is None:
+        return None
+    found = weights.load(start)
+    own = found.network.name
+    if given("network") and options.network != own:
+        raise UsageError(f"--network {options.network}: --from {start} is a weights file of {own}; leave --network out")
+    if given("variant"):
+        raise UsageError(f"--variant: --from {start} has its own network arguments; leave --variant out")
+    return found
+
+
+def bundled(data: str, images: int, scratch: bool):
+    """Return the bundled network if fine-tuning it pays with so many images and no option rules it out, else None."""
+    from cualex import pretrained, weights
+    from cualex.training import automatic_recipe
+
+    chosen = scratch or any(map(given, ALONE))
+    if chosen or data == "demo" or images > automatic_recipe.BUNDLED_UP_TO:
+        return None
+    return weights.load(pretrained.FILE)

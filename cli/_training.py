@@ -1,4 +1,4 @@
-"""A training as its command shows it: what it will write, progress, lines, curves, and what it has come to."""
+"""A training as its command shows it: disk space, progress, lines, curves, and the verdict."""
 
 import contextlib
 import sys
@@ -8,35 +8,29 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _layers, _output, _terminal
+from cualex.cli import _output, _terminal
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 MANY, EVERY = 40, 1.0  # epochs, of which only one a second has a line: a small set has hundreds
-WAITS = 0.05  # share of the time spent waiting for data from which it is worth saying
-
-keep = click.option(
-    "--keep",
-    is_flag=True,
-    help="Keep the checkpoints of a finished run, so that --resume RUN --epochs N can go on with it.",
-)
+WAITS = 0.05  # share of the time spent waiting for data from which it is shown
 
 
 def announce(needed, run, output: Path, kept: bool) -> None:
-    """Say what a run will write, a new one below `output`; raise OutputError where the disk has no room for it."""
+    """Print how much a run writes, a new one in `output`; raise OutputError if the disk has too little space."""
     _output.say(_terminal.wrapped(check_room(needed, run, output, kept), sys.stderr))
 
 
 def check_room(needed, run, output: Path, kept: bool) -> str:
-    """Return what `announce` says, or raise OutputError."""
+    """Return what `announce` prints, or raise OutputError."""
     from cualex.errors import OutputError
     from cualex.training.run import checkpoints
 
     place = run.path if run else output
     free, size = checkpoints.free(place), _output.size
     said = (
-        f"This run writes up to {size(needed.most)} {'to' if run else 'below'} {place}: 2 checkpoints of "
+        f"This run writes up to {size(needed.most)} {'to' if run else 'in'} {place}: 2 checkpoints of "
         f"{size(needed.checkpoint)}, a third while it is written, {size(needed.best)} of best weights; "
-        f"{size(needed.left(kept))} stay at the end; {size(free)} are free."
+        f"{size(needed.left(kept))} remain at the end; {size(free)} are free."
     )
     if needed.most > free:
         raise OutputError(f"{said} Free some space, or name a directory on another disk with --output.")
@@ -90,7 +84,7 @@ class Pace:
 
 
 def show(records, run, pace: Pace, watch: bool = False) -> None:
-    """Turn the records of a training into progress, lines and pictures; with `watch`, a table of the layers."""
+    """Turn the records of a training into progress, lines and plots; with `watch`, a table of the layers."""
     from cualex.training.records import Epoch, Notice, Update
 
     say, progress, drawn, seconds, waited, shown = _output.say, None, None, 0.0, 0.0, 0.0
@@ -117,7 +111,7 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
                     say(_terminal.fitting(_epoch(record)))
                     shown = now
                 if record.layers:
-                    for text in _layers.table(record.layers) if watch else [_layers.line(record.layers)]:
+                    for text in layer_table(record.layers) if watch else [layer_line(record.layers)]:
                         say(text)
                 if drawn is None or time.monotonic() - drawn > DRAW_EVERY:
                     _draw(run, say)
@@ -137,8 +131,54 @@ def _epoch(record) -> list[str]:
     return [f"{line}{'  best' if record.best else ''}" for line in (*lines, f"{number}  {validation}")]
 
 
+def layer_line(found) -> str:
+    """Return a line of |dw|/|w|, the share of zero activations, and the share of dead filters of each layer."""
+    moved = {
+        name.removesuffix(".weight"): size.change / size.mean
+        for name, size in found.sizes.items()
+        if name.endswith(".weight") and size.mean and size.change is not None
+    }
+    parts = []
+    if moved:
+        slow, fast = min(moved, key=moved.get), max(moved, key=moved.get)
+        parts.append(f"|dw|/|w| {moved[slow]:.1e} ({slow}) to {moved[fast]:.1e} ({fast})")
+    if found.activity:
+        zeros = [activity.zeros for activity in found.activity.values()]
+        dead = {name: activity.dead for name, activity in found.activity.items() if activity.dead}
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in dead.items()) or "none"
+        parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead: {listed}"]
+        if lost := [name for name, share in dead.items() if share == 1]:
+            parts.append(f"all of {lost[0]} is dead: lower the learning rate")
+    return "  " + "; ".join(parts)
+
+
+def layer_table(found) -> list[str]:
+    """Return a line for each layer that has parameters or is a ReLU, in the order of the network (--watch)."""
+    form = "  {:<12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7}"
+    means, deviations = (_levels(each) for each in (found.input.mean, found.input.deviation))
+    lines = [f"  input: mean {means}, deviation {deviations} (red, green, blue, in levels of 0 to 255)"]
+    lines.append(form.format("layer", "mean |w|", "|dw|", "mean |b|", "|db|", "zeros", "dead").rstrip())
+    for layer in found.layers:
+        sizes = [found.sizes.get(f"{layer}.{last}") for last in ("weight", "bias")]
+        cells = [text for size in sizes for text in _cells(size)]
+        activity = found.activity.get(layer)
+        cells += [f"{activity.zeros:.1%}", f"{activity.dead:.1%}"] if activity else ["", ""]
+        lines.append(form.format(layer, *cells).rstrip())
+    return lines
+
+
+def _levels(values) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def _cells(size) -> list[str]:
+    if size is None:
+        return ["", ""]
+    return [f"{size.mean:.3e}", "" if size.change is None else f"{size.change:.3e}"]
+
+
 def best(run) -> dict:
-    """Return the best epoch of a finished run, and what the training has come to: figures, and in words."""
+    """Return the best epoch of a finished run and the verdict on the training: numbers, and sentences."""
     from cualex.training.verdict import Verdict
 
     outcome = run.outcome()
@@ -159,10 +199,10 @@ def conclude(found: dict, classes: int) -> None:
 
 
 def stopped(run) -> str:
-    """Say what becomes of a run that Ctrl-C has stopped, also where it came after the training's end."""
+    """Return how to continue a run that Ctrl-C has stopped, which may have come after the last epoch."""
     if run.outcome():
-        return f"The training had come to its end: {run.path / 'best.safetensors'}"
-    return f"Go on with: cualex train --resume {run.path}"
+        return f"The training was already finished: {run.path / 'best.safetensors'}"
+    return f"Resume with: cualex train --resume {run.path}"
 
 
 def _draw(run, say) -> None:

@@ -1,4 +1,4 @@
-"""`cualex benchmark`: pictures a second, beside the machine's own rate and beside PyTorch."""
+"""`cualex benchmark`: images per second, beside the machine's matmul rate and beside PyTorch."""
 
 import contextlib
 import shlex
@@ -7,7 +7,7 @@ import click
 
 from cualex.cli import _options, _output
 
-PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one picture"}
+PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"}
 
 
 @click.command()
@@ -18,15 +18,15 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one pictur
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="How often each has its turn; the medians over the rounds are given.",
+    help="Rounds to measure, of which the median is printed.",
 )
-@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch as well, where it is installed.")
+@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch too, if it is installed.")
 @click.option(
     "--allocator",
     type=click.Choice(["tuned", "default"]),
     default="tuned",
     show_default=True,
-    help="PyTorch's memory: glibc told to keep it, or as it comes, when page faults slow PyTorch down.",
+    help="PyTorch's memory allocator: glibc tuned to keep freed memory, or the default, which page faults slow down.",
 )
 @_options.device
 @_options.precision
@@ -41,17 +41,15 @@ def benchmark(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Measure training, inference and memory.
+    """Measure images per second and memory.
 
-    Training and inference of --batch-size pictures and of one picture: pictures a second, and the share of the
-    rate at which this machine multiplies large matrices, measured in the same round. Then the peak of memory of a
-    training step, in a process of its own.
+    Measures training and inference at --batch-size and inference of one image: images/s, and the fraction of the FLOP/s
+    of a large matrix multiplication in the same round. Then the peak memory of a training step, in its own process.
 
-    With --against torch the same network runs in PyTorch, in a second process: same weights, same batch, LRN
-    inside the tower, as many threads, the faster of its memory layouts. The two take turns, and the ratio is the
-    median of the ratios within a round: 2 says that PyTorch takes twice as long. PyTorch without LRN,
-    another network, stands beside it. This takes some minutes; leave the
-    machine alone meanwhile.
+    --against torch runs the same network in PyTorch, in a second process: same weights and batch, LRN per tower, as
+    many threads, the faster memory layout. The two alternate, and the ratio is the median over the rounds: at 2 PyTorch
+    takes twice as long. PyTorch without LRN, a different network, is measured too. This takes minutes; keep the
+    machine idle.
 
     \b
     Examples:
@@ -97,11 +95,11 @@ def _line(played, rounds: int) -> str:
 
 
 ROWS = {
-    "pictures a step": ("batch_size", "{}"),
+    "batch size": ("batch_size", "{}"),
     "cualex, images/s": ("images_per_s", "{:.1f}"),
     "cualex, ms a step": ("milliseconds", "{:.1f}"),
-    "share of the product rate": ("share_of_product_rate", "{:.0%}"),
-    "the product rate, GFLOP/s": ("product_operations_per_s", "{:.0f}"),
+    "fraction of the matmul rate": ("share_of_product_rate", "{:.0%}"),
+    "matmul rate, GFLOP/s": ("product_operations_per_s", "{:.0f}"),
     "PyTorch, images/s": ("torch_images_per_s", "{:.1f}"),
     "PyTorch, ms a step": ("torch_milliseconds", "{:.1f}"),
     "ratio": ("ratio", "{:.2f}"),
@@ -142,7 +140,7 @@ def _losses(train: dict) -> str:
         return f"{ours}."
     return (
         f"{ours}; PyTorch {train['torch_loss_before']:.6f} and {train['torch_loss_after']:.6f}\n"
-        "(the weights are the same at first; each drops units of its own in training)."
+        "(same initial weights; the dropout masks differ)."
     )
 
 
@@ -150,8 +148,8 @@ def _memory(document: dict) -> str:
     peak, planned, interpreter = (document[f"{name}_memory_bytes"] for name in ("peak", "planned", "interpreter"))
     over = peak / (planned + interpreter) - 1
     return (
-        f"Memory of a training step, in a process of its own: {_output.size(peak)} resident at the peak. The plan "
-        f"says {_output.size(planned)},\nPython and its libraries took {_output.size(interpreter)} before: "
+        f"Memory of a training step, in its own process: peak RSS {_output.size(peak)}. The plan needs "
+        f"{_output.size(planned)}, Python and its libraries\n{_output.size(interpreter)}: "
         f"the peak is {abs(over):.1%} {'above' if over >= 0 else 'below'} their sum."
     )
 
@@ -161,7 +159,7 @@ def _torch(torch: dict) -> str:
         f"{PARTS[part]}: {', '.join(f'{layout} {which}' for which, layout in chosen.items())}"
         for part, chosen in torch["layouts"].items()
     )
-    allocator = " ".join(f"{name}={value}" for name, value in torch["allocator"].items()) or "as it comes"
+    allocator = " ".join(f"{name}={value}" for name, value in torch["allocator"].items()) or "default"
     return (
         f"PyTorch {torch['version']}, {torch['threads']} threads, eager, SGD(fused=True); {layouts}.\n"
         f"Its allocator: {allocator}"

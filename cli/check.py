@@ -1,4 +1,4 @@
-"""`cualex check`: say what is wrong with a data set before a training is spent on it."""
+"""`cualex check`: find faults of a data set before training on it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ LISTED = 10  # cases of each finding on the screen, and classes at either end of
     "--weights",
     type=_options.FILE,
     metavar="FILE",
-    help="Compare the preprocessing too: classify images with these weights as they are, with red and blue swapped, "
+    help="Check the preprocessing too: classify images with these weights as they are, with red and blue swapped, "
     "inverted, and with other mean images.",
 )
 @_options.workers
@@ -40,28 +40,26 @@ def check(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Look through a data set for what would spoil a training.
+    """Check a data set for leaks, duplicates and damaged images.
 
-    DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Every
-    picture is decoded; nothing is written there. Found are pictures in two splits or two classes, classes that have
-    most pictures in common, splits with red and blue changed about, pictures that are damaged, cut short, tiny or
-    there twice, classes that are empty, small, lopsided, in no other split or named almost alike, and files that are
-    left out.
+    DATA is what `cualex train` takes. Every image is decoded, and nothing is written. Reported, worst first: the same
+    image in two splits or two classes; classes that share most images; splits with red and blue swapped; damaged,
+    truncated, tiny and duplicate images; classes that are empty, small, imbalanced, in one split only or almost
+    namesakes; ignored files.
 
-    Pictures are the same when they have the same pixels at the size that --network stores. A set without val/ is
-    looked at as training divides it with the same --val-split and --val.
+    Images are the same if their pixels are, at the size that --network stores; a recompressed copy is not found. A set
+    without val/ is split as `cualex train` would with the same --val-split and --val.
 
-    What all images have in common cannot be seen in them alone. With --weights of a network that has learned the
-    same classes, up to 256 images are classified as they are and as other preprocessing would give them, and the one
-    that fits clearly better is named.
+    A fault of all images alike shows only against weights: with --weights of a network trained on the same classes, up
+    to 256 images are classified under several preprocessings, and the one that fits clearly better is named.
 
-    The exit code is 3 if some pictures could not be read, 1 if training would refuse the set, else 0.
+    Exit code 3: some images could not be read; 1: `cualex train` would refuse the data set.
 
     \b
     Examples:
-        cualex check pictures/
+        cualex check photos/
         cualex check cifar10.zip --network cifar-relu
-        cualex check pictures/ --weights runs/train/best.safetensors
+        cualex check photos/ --weights runs/train/best.safetensors
         cualex check imagenet.tar --names val.txt --json > report.json
     """
     from cualex import networks
@@ -70,7 +68,7 @@ def check(
 
     size = networks.build(network, **({"crop": crop} if crop else {})).stored
     work = check_data(data, size, val_split=val_split, val=val, names=names, workers=workers)
-    report = watch(work, "Checking", "cannot be read")
+    report = watch(work, "Checking", "unreadable")
     for note in report.notes:
         _output.say(f"{report.data}: {note}")
     compared = None
@@ -86,7 +84,7 @@ def check(
         raise DataError(report.refusal)
     if report.unreadable:
         total = sum(report.files.values())
-        raise Unreadable(f"{report.unreadable:,} of {total:,} pictures could not be read; they are listed.")
+        raise Unreadable(f"{report.unreadable:,} of {total:,} images could not be read; they are listed above.")
 
 
 def _compare(file: Path, data: str, **division) -> dict:
@@ -140,11 +138,13 @@ def _show_compared(compared: dict) -> None:
         click.echo(f"  {fit['change']:<24} {fit['right'] / count:>6.1%} right, loss {fit['loss']:.3g}")
     if better := compared["better"]:
         click.echo(
-            f"preprocessing: they fit better with {better}. Images and weights were preprocessed differently: "
-            "correct one of them, or train on these images."
+            f"preprocessing: they fit better with {better}. The images were preprocessed differently from those that "
+            "the weights were trained on: correct the images, or train on these."
         )
     elif count < FEWEST:
-        click.echo(f"{count} images cannot tell whether another preprocessing fits better: it takes {FEWEST}.")
+        click.echo(
+            f"{count} images are too few to tell whether another preprocessing fits better: expected {FEWEST} or more."
+        )
     else:
         click.echo("No other preprocessing fits better.")
 
@@ -186,10 +186,10 @@ def _show(report) -> None:
     sides = report.sides
     click.echo()
     click.echo(f"Formats: {_counts(report.formats)}.")
-    click.echo(f"Modes: {_counts(report.modes)}; {report.grey:,} without any colour.")
+    click.echo(f"Modes: {_counts(report.modes)}; {report.grey:,} grey in every pixel.")
     click.echo(
         f"Shorter side: {sides.smallest:,} to {sides.largest:,} pixels, median {sides.median:,}; "
-        f"below {report.size}, to be enlarged: {sides.enlarged:,}."
+        f"{sides.enlarged:,} are below {report.size} and will be upscaled."
     )
     for finding in report.findings:
         click.echo(f"\n{finding.kind} ({len(finding.items):,}): {finding.text}")
@@ -199,8 +199,8 @@ def _show(report) -> None:
         if len(finding.items) > LISTED:
             click.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
     if report.refusal is None and not any(finding.fault for finding in report.findings):
-        also = " What is listed is worth knowing, but no fault." if report.findings else ""
-        click.echo(f"\nNothing wrong was found.{also}")
+        also = " What is listed are remarks." if report.findings else ""
+        click.echo(f"\nNo fault was found.{also}")
 
 
 def _table(report) -> None:

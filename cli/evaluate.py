@@ -1,4 +1,4 @@
-"""`cualex evaluate`: how often a network is right, and what it takes for what."""
+"""`cualex evaluate`: accuracy, per class, and the confusion matrix."""
 
 import json
 from pathlib import Path
@@ -19,35 +19,35 @@ FULL = 50  # classes shown in full; of more, those that are worst
     multiple=True,
     type=_options.FILE,
     metavar="FILE",
-    help="A weights file that `cualex train` wrote; the newest finished run below ./runs if not given. "
-    "The probabilities of several are averaged.",
+    help="Weights file; several average their probabilities.  [default: best.safetensors of the newest finished run "
+    "in ./runs]",
 )
 @click.option(
     "--crops",
     type=click.Choice(["1", "10"]),
     default="1",
     show_default=True,
-    help="How a picture is seen: at its centre, or at corners and centre with their mirror images, averaged.",
+    help="Centre crop, or the paper's ten crops: corners and centre with their horizontal flips, averaged.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Which pictures; if not given those that validated, else the test pictures, else all.",
+    help="Split to evaluate.  [default: the validation images, else test, else all]",
 )
 @_options.batch_size(32)
 @click.option(
     "--output",
     type=_options.FILE,
     metavar="DIR",
-    help="Write per_class.csv, confusion.csv, confusion.png and predictions.csv there.",
+    help="Directory to write per_class.csv, confusion.csv, confusion.png and predictions.csv to.",
 )
 @click.option(
     "--val-split",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Divide a set without val/ as `train --val-split` does; if not given, the run's own set as the run did.",
+    help="Fraction of each class held out, as `train --val-split`.  [default: the run's, for its own data set]",
 )
 @_options.names
-@click.option("--no-pack", is_flag=True, help="Decode every picture each time instead of packing the set.")
+@_options.no_pack
 @_options.cache
 @_options.workers
 @_options.yes
@@ -55,12 +55,12 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.precision
 @_options.as_json
 def evaluate(data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
-    """Count how often a network names the right class.
+    """Measure accuracy: top-1, top-5, per class.
 
-    DATA is a set as for `cualex train`, by default the one that the network was trained on. Its folders are matched
-    by name with the classes of the weights file. Prints top-1, top-5, the mean cross-entropy, and each class with
-    what it was mostly taken for; of classes of uneven size also the macro recall, the mean of their recalls. The exit
-    code is 3 if some pictures could not be read.
+    DATA is what `cualex train` takes, by default the data set of the run. Its folders are matched by name with the
+    classes of the weights file. Prints top-1 and top-5 accuracy, the mean cross-entropy, and the recall of each class
+    with its most frequent confusion; for imbalanced classes also the macro recall. Exit code 3: some images could not
+    be read.
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
         _output.say(f"Written: per_class.csv, confusion.csv, confusion.png and predictions.csv in {output}")
     if pack.skipped:
         total = found.count + len(pack.skipped)
-        raise Unreadable(f"{len(pack.skipped):,} of {total:,} pictures could not be read; the others are counted.")
+        raise Unreadable(f"{len(pack.skipped):,} of {total:,} images could not be read; the others are evaluated.")
 
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
@@ -108,7 +108,7 @@ def _find(data, weights: Path, classes: list[str], val_split: float | None, name
     run = _arguments_of(weights)
     if data is None:
         data = run.get("data", "demo")
-        _output.say(f"Data: {data}, {'which the network was trained on' if run else 'the built-in set'}.")
+        _output.say(f"Data: {data}, {'the data set of the run' if run else 'the built-in data set'}.")
     divided = {"val_split": 0.0}
     if _same(data, run.get("data")):
         divided, names = hold_out.of_run(run), names or run.get("names")
@@ -132,16 +132,16 @@ def _same(data: str, other: str | None) -> bool:
 
 
 def _choose(source, split: str | None) -> tuple[str, str]:
-    """Return the split to judge by and what to call it; say so where the network may have learned from it."""
+    """Return the split to evaluate and its name; print a note if the network may have been trained on it."""
     chosen = split or source.validation or ("test" if "test" in source.splits else None)
     if chosen is None:
         _output.say(
-            f"Note: {source.name} is not divided, so all of its pictures count, "
-            "those too that the network may have been trained on."
+            f"Note: {source.name} has no splits, so all of its images are evaluated, including any that the network "
+            "was trained on."
         )
         return next(iter(source.splits)), "all"
     if chosen not in source.splits:
-        raise DataError(f"{source.name} has no {chosen} pictures: choose --split {' or '.join(source.splits)}")
+        raise DataError(f"{source.name} has no {chosen} images: choose --split {' or '.join(source.splits)}")
     return chosen, chosen
 
 
@@ -187,7 +187,7 @@ def _show(found, head: dict, skipped) -> None:
     averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
     macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
-        f"{head['data']} {head['split']}, {found.count:,} pictures{averaged and f', mean of {averaged}'}: "
+        f"{head['data']} {head['split']}, {found.count:,} images{averaged and f', mean of {averaged}'}: "
         f"{', '.join(_output.right(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
     )
     rows = found.per_class()
@@ -198,10 +198,10 @@ def _show(found, head: dict, skipped) -> None:
         [
             {
                 "class": _inputs.shown(row["class"]),
-                "pictures": row["pictures"],
-                "right": row["right"],
-                "share": "" if row["share"] is None else f"{row['share']:6.1%}",
-                "mostly taken for": _inputs.shown(row["taken_for"]),
+                "images": row["pictures"],
+                "correct": row["right"],
+                "recall": "" if row["share"] is None else f"{row['share']:6.1%}",
+                "most confused with": _inputs.shown(row["taken_for"]),
             }
             for row in rows
         ]

@@ -1,4 +1,4 @@
-"""`cualex experiment`: the paper's experiments, with what a result can and cannot say."""
+"""`cualex experiment`: the paper's experiments, and what their results can and cannot show."""
 
 import contextlib
 import shlex
@@ -14,17 +14,18 @@ LONG = 3600.0  # seconds; above this a person is asked
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--list", "listed", is_flag=True, help="List the experiments with a line each.")
-@click.option("--data", default="demo", show_default=True, help="What to train on, as `cualex train` takes it.")
+@click.option("--list", "listed", is_flag=True, help="List the experiments, one line each.")
+@click.option("--results", is_flag=True, help="Print the results so far of NAME, or of all, and train nothing.")
+@click.option("--data", default="demo", show_default=True, help="Data set, as `cualex train` takes it.")
 @click.option(
     "--pictures",
     type=click.IntRange(1),
     metavar="N",
-    help="Train on the first N pictures, as many of each class; the experiment's own number if not given.",
+    help="Train on N images, equally many per class.  [default: the experiment's own number]",
 )
-@click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="Repeat with N seeds, from 0 on.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train each network for N epochs at the most.")
-@click.option("--full", is_flag=True, help="The paper's size; says first how long that takes.")
+@click.option("--seeds", type=click.IntRange(1, 1000), metavar="N", help="Repeat with random seeds 0 to N - 1.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Maximum number of epochs of each training.")
+@click.option("--full", is_flag=True, help="Train at the paper's size; prints the estimated time and asks first.")
 @_options.device
 @_options.precision
 @click.option(
@@ -32,24 +33,25 @@ LONG = 3600.0  # seconds; above this a person is asked
     type=_options.FILE,
     default=Path("runs"),
     show_default=True,
-    help="Where experiments are kept.",
+    help="Directory for results.",
 )
-@click.option("--keep-weights", is_flag=True, help="Keep the weights of trainings that are measured.")
+@click.option("--keep-weights", is_flag=True, help="Keep the weights of finished trainings.")
 @_options.cache
 @_options.workers
 @_options.yes
 @_options.as_json
-def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_weights, as_json, **options):
-    """Run one of the paper's experiments; with no NAME list them.
+def experiment(name, listed, results, data, pictures, seeds, epochs, full, output, keep_weights, as_json, **options):
+    """Run an experiment of the paper; without NAME, list them.
 
-    Each is a few small trainings that differ in one thing, with one to three seeds. The result is a table with means,
-    and with several seeds deviations, beside the paper's own figure, result.json with all conditions, and a picture,
-    in a directory below --output. The same command goes on where it was stopped.
+    An experiment trains a few small networks that differ in one thing, with one to three random seeds. It prints the
+    mean and standard deviation over seeds beside the paper's value, and writes result.json with all conditions and a
+    plot. Run the same command again to resume it.
 
     \b
     Examples:
         cualex experiment
         cualex experiment relu-against-tanh --data cifar10.zip
+        cualex experiment relu-against-tanh --results
         cualex experiment no-dropout --data photos --seeds 5
         cualex experiment one-tower --data imagenet --full
     """
@@ -58,6 +60,9 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     from cualex.experiments import catalogue, compare, estimate, result, runner
     from cualex.experiments.subset import First
 
+    if results:
+        _experiment.results(catalogue.find(name).name if name else None, as_json)
+        return
     if name is None or listed:
         _experiment.listing(as_json)
         return
@@ -66,12 +71,12 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     source = sources.find(data, val="val-or-test")  # the paper's figures are test errors
     if scale.pictures is not None and scale.pictures < len(source.classes):
         raise UsageError(
-            f"--pictures {scale.pictures:,}: {data} has {len(source.classes):,} classes, and each needs a picture; "
+            f"--pictures {scale.pictures:,}: {data} has {len(source.classes):,} classes, and each needs an image; "
             f"give {len(source.classes)} or more"
         )
     validation = source.validation or "train"
     if validation == "train" and not chosen.measure.on_training:
-        _output.say("Note: there are no test pictures, so the test error is that of the training pictures.")
+        _output.say("Note: there are no test images, so the test error is that of the training images.")
     placed, stored = _experiment.place(chosen, scale, source, options["device"], options["precision"])
     packs = _packing.packs(
         source,
@@ -97,9 +102,9 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
     if left:
         seconds = estimate.seconds(left, pack, tested, settings)
         said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
-        said += " if none ends early, by a few updates of each arm; reading and writing come on top"
+        said += " if none ends early, estimated from a few updates of each arm, without reading and writing"
         if seconds > LONG:
-            _output.confirm(f"{said}. Go on?", options["yes"])
+            _output.confirm(f"{said}. Continue?", options["yes"])
         else:
             _output.say(f"{said}.")
     conditions = _experiment.conditions(shlex.join(["cualex", *sys.argv[1:]]), settings)
@@ -108,7 +113,7 @@ def experiment(name, listed, data, pictures, seeds, epochs, full, output, keep_w
         with contextlib.closing(records):
             measured = _experiment.show(records, left, len(pack))
     except KeyboardInterrupt:
-        _output.say("The same command goes on where this one was stopped.")
+        _output.say("Resume with the same command.")
         raise
     table = compare.rows(chosen, measured)
     found = result.document(chosen, scale, measured, table, about, conditions)

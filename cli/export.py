@@ -13,17 +13,19 @@ from cualex.cli import _options, _output
     "--to",
     type=click.Choice(["onnx", "torch", "caffe"]),
     required=True,
-    help="ONNX; safetensors for PyTorch; or Caffe's caffemodel with its prototxt beside it.",
+    help="Format: ONNX; safetensors for PyTorch; or Caffe's caffemodel, with its prototxt next to it.",
 )
-@click.option("-o", "--output", type=_options.FILE, required=True, metavar="FILE", help="Where to write.")
+@click.option("-o", "--output", type=_options.FILE, required=True, metavar="FILE", help="File to write.")
 @_options.check
 @_options.as_json
 def export(weights: Path | None, to: str, output: Path, check: Path | None, as_json: bool) -> None:
-    """Write a network for other programs.
+    """Export a network to ONNX, PyTorch or Caffe.
 
-    ONNX holds the whole network, mean and scale included: it takes RGB from 0 to 255 of the crop, and gives
-    probabilities. Safetensors hold the tensors with the names of a PyTorch module (torchvision's, for its AlexNet).
-    Classic dropout, which multiplies at test, goes into the weights above it, for these programs have it inverted.
+    ONNX (opset 13) holds the whole network including mean and scale: input `picture`, RGB 0 to 255 at the crop size,
+    output `probabilities`. Safetensors have the parameter names of a PyTorch module (torchvision's, for its AlexNet).
+    Caffe gets a caffemodel, its prototxt and the mean image; it has no equivalent of alexnet-2012's first layer.
+    The x0.5 of the paper's dropout at test time is folded into the next layer's weights, and LRN's alpha is multiplied
+    by n, by which these frameworks divide.
 
     \b
     Examples:

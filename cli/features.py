@@ -1,4 +1,4 @@
-"""`cualex features`: what a layer makes of pictures, for other programs."""
+"""`cualex features`: the activations of a layer, for other programs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,9 @@ from cualex.errors import DataError, PictureError
     type=_options.FILE,
     required=True,
     metavar="FILE",
-    help="Where to write: a name that ends in .npy or .csv.",
+    help="File to write, .npy or .csv.",
 )
-@click.option("--layer", help="Which layer; the last before the output layer if not given.")
+@click.option("--layer", help="Layer to read.  [default: the last before the output layer]")
 @_options.weights
 @_inputs.recursive
 @_inputs.from_list
@@ -37,12 +37,11 @@ def features(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Write what a layer makes of pictures.
+    """Extract features: the activations of a layer.
 
-    PICTURES are files, folders, globs in quotes, or - for a picture on standard input. An .npy file holds float32
-    (pictures, channels, rows, columns), or (pictures, features), and a text file beside it the names, one a line;
-    in a .csv file a line is a picture, its name first. A picture that cannot be read is left out and listed, and
-    the exit code is then 3.
+    IMAGES are files, folders, quoted globs, or - for an image on standard input. A .npy file holds float32 (image,
+    channel, row, column) or (image, feature), with the file names in a text file next to it; a .csv file has a line per
+    image, its name first. Images that cannot be read are skipped and listed, and the exit code is then 3.
 
     \b
     Examples:
@@ -70,12 +69,12 @@ def features(
         _output.document(written | {"weights": path, "skipped": skipped})
     else:
         beside = f"; the names are in {names}" if names else ""
-        click.echo(f"{output}: {layer} of {shape[0]:,} pictures, {'x'.join(map(str, shape[1:]))} each{beside}")
+        click.echo(f"{output}: {layer} of {shape[0]:,} images, {'x'.join(map(str, shape[1:]))} each{beside}")
     _inputs.finish(left_out, len(given), f"{output} has the others")
 
 
 def _rows(given, outputs, left_out: list[PictureError], progress) -> Iterator[tuple]:
-    """Go on with the pictures that could be read; put the others in `left_out`."""
+    """Yield the images that could be read; put the others in `left_out`."""
     for done, ((name, _), found) in enumerate(zip(given, outputs, strict=True), 1):
         if isinstance(found, PictureError):
             left_out.append(found)

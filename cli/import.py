@@ -14,18 +14,18 @@ from cualex.cli import _options, _output
     "--output",
     type=_options.FILE,
     metavar="FILE",
-    help="Where to write; the file's name with .cualex.safetensors, here, if not given.",
+    help="File to write.  [default: FILE's name with .cualex.safetensors, in this directory]",
 )
-@click.option("--network", metavar="NAME", help="Which network it becomes, if not the one it is of.")
-@click.option("--towers", type=click.Choice(["1", "2"]), help="2: run the weights as the paper's two towers.")
-@click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Side of the square, if it is not the usual.")
+@click.option("--network", metavar="NAME", help="Target architecture.  [default: recognised from the file]")
+@click.option("--towers", type=click.Choice(["1", "2"]), help="2: convert a grouped network to the paper's two towers.")
+@click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Input size, if it is not the architecture's.")
 @click.option(
     "--classes",
     type=_options.FILE,
     metavar="FILE",
-    help="A list with a class name a line; wordnet: ImageNet's by their numbers, as its folders are called.",
+    help="Text file with a class name per line; or wordnet, for ImageNet's synset ids.  [default: ImageNet's names]",
 )
-@click.option("--mean", type=_options.FILE, metavar="FILE", help="The mean picture: .npy or Caffe's .binaryproto.")
+@click.option("--mean", type=_options.FILE, metavar="FILE", help="Mean image: .npy or Caffe's .binaryproto.")
 @_options.check
 @_options.as_json
 def import_(
@@ -39,11 +39,11 @@ def import_(
     check: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a weights file of one from another program.
+    """Convert weights from Caffe, ONNX, PyTorch or TensorFlow.
 
-    FILE is a caffemodel (of any year), ONNX, PyTorch's .pth, safetensors, or the NumPy dictionary that AlexNet's
-    weights for TensorFlow come in; it is recognised by its contents. No pickle is run. What was assumed is printed,
-    a line a topic; what does not fit is refused. predict, evaluate, features and train read what is written.
+    FILE is recognised by its contents. Assumptions are printed, one per line; names, shapes and LRN constants that do
+    not match are refused before any weight is read. No pickle is executed. `predict`, `evaluate`, `features` and
+    `train --from` read the written file.
 
     \b
     Examples:
@@ -52,6 +52,23 @@ def import_(
         cualex import bvlc_alexnet.caffemodel --towers 2 -o towers.safetensors
         cualex import flowers.pth --classes flowers.txt
         cualex import bvlc_alexnet.npy --classes wordnet
+
+    \b
+    FILE                                 becomes               converted
+        bvlc_alexnet.caffemodel          alexnet-caffe         BGR to RGB; channel mean, or --mean
+        bvlc_reference_caffenet...       caffenet              the same; told apart by pooling before LRN
+        ONNX zoo bvlcalexnet, caffenet   the same two          the same; run with maps of 55, 27, 13, as trained
+        torchvision .pth, safetensors    alexnet-torchvision   names; `module.` and state_dict are unwrapped
+          or ONNX export of it
+        bvlc_alexnet.npy (TensorFlow)    alexnet-caffe         HWIO to OIHW, fc6 input order, BGR to RGB
+        cualex's own exports, or its     the same network      dropout's x0.5 is undone
+          names in PyTorch and --network
+
+    Caffe's LRN spans all channels, so its networks have one tower with grouped convolutions. --towers 2 converts
+    bvlc_alexnet to alexnet: factors in conv1, conv2, conv3, fc7 and fc8 absorb k, alpha and the dropout scale exactly;
+    only the two channels on either side of the tower border differ in norm1 and norm2. Caffe squeezes images to a
+    square; here the centre square is kept. Only PyTorch's zip has checksums: for other formats, compare the printed
+    SHA-256 with the publisher's.
     """
     from cualex import weights
     from cualex.formats import compare, load

@@ -1,4 +1,4 @@
-"""`cualex pack`: decode a data set now, and not at its first training."""
+"""`cualex pack`: decode a data set ahead of training."""
 
 from pathlib import Path
 
@@ -31,15 +31,14 @@ def pack(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Decode a data set now, so that training need not.
+    """Decode a data set into the cache, ahead of training.
 
-    DATA is a folder of classes, with or without train/ and val/, the same in a .zip or .tar, or `demo`. Training
-    finds the pack again when it is given the same --network, --crop, --val-split and --val. A pack is made anew when
-    the pictures have changed. The exit code is 3 if some pictures could not be read.
+    DATA is what `cualex train` takes, which finds the pack again with the same --network, --crop, --val-split and
+    --val. A pack is rebuilt when the images have changed. Exit code 3: some images could not be read.
 
     \b
     Examples:
-        cualex pack pictures/
+        cualex pack photos/
         cualex pack imagenet.tar --yes
         cualex pack cifar10.zip --network cifar-relu --json
     """

@@ -16,7 +16,7 @@ from cualex.errors import PictureError
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="How many classes to name for each picture.",
+    help="Number of classes to print for each image.",
 )
 @_inputs.recursive
 @_inputs.from_list
@@ -33,11 +33,11 @@ def predict(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Name what is in pictures, the likeliest class first.
+    """Classify images, most probable class first.
 
-    PICTURES are files, folders, globs in quotes, or - for a picture on standard input. Classes and preprocessing
-    are those of the weights file. Every picture has its answer, in the order given; one that cannot be read has the
-    reason in place of a class, and the exit code is then 3.
+    IMAGES are files, folders, quoted globs, or - for an image on standard input. Classes and preprocessing are those of
+    the weights file. Results are in the order given; an image that cannot be read gets the reason instead of a class,
+    and the exit code is then 3.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def predict(
         _output.document({"weights": path, "network": model.network.name, "results": results})
     elif len(left_out) < len(answers) or len(answers) > 1:
         _output.table([row for name, found in answers for row in _rows(name, found)])
-    _inputs.finish(left_out, len(answers), "the others are named")
+    _inputs.finish(left_out, len(answers), "the others are classified")
 
 
 def _record(name: str, found) -> dict:
@@ -72,12 +72,12 @@ def _record(name: str, found) -> dict:
 
 
 def _rows(name: str, found) -> list[dict]:
-    """Write a row a class; the picture's name stands in the first of its rows."""
+    """Return a row per class; the first has the image's name."""
     if isinstance(found, PictureError):
-        return [{"picture": name, "probability": "", "class": f"not read: {_inputs.shown(found.reason)}"}]
+        return [{"image": name, "probability": "", "class": f"not read: {_inputs.shown(found.reason)}"}]
     return [
         {
-            "picture": "" if rank else name,
+            "image": "" if rank else name,
             "probability": f"{probability:>11.1%}",
             "class": _inputs.shown(named),
         }

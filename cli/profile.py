@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing, _profile, _variant
+from cualex.cli import _options, _output, _packing, _profile
 
 
 @click.command()
@@ -16,31 +16,31 @@ from cualex.cli import _options, _output, _packing, _profile, _variant
     type=click.Choice(["train", "infer"]),
     default="train",
     show_default=True,
-    help="Which step: of training, forward and backward, or of inference.",
+    help="Step to profile: training (forward, backward, update) or inference.",
 )
 @_options.batch_size(32)
-@click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
+@_options.classes
 @_options.crop
-@_variant.option
+@_options.variant
 @click.option(
     "--repeat",
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="How often every step is timed, after two times that do not count.",
+    help="Timed repetitions of the step, after two warm-up ones.",
 )
 @click.option(
     "--against",
     type=click.Choice(["torch"]),
-    help="Set PyTorch's time per layer beside, where it is installed.",
+    help="Time PyTorch layer by layer too, if it is installed.",
 )
 @click.option(
     "--data",
     metavar="DATA",
-    help="Also measure how long a step waits for pictures of this set, and how many cores make it wait for none.",
+    help="Also measure how long a step waits for images of this data set, and how many CPU cores keep the device fed.",
 )
-@click.option("--trace", type=_options.FILE, metavar="FILE", help="Write a timeline for Chrome or Perfetto (JSON).")
-@click.option("--no-pack", is_flag=True, help="Decode the pictures of --data each time instead of packing the set.")
+@click.option("--trace", type=_options.FILE, metavar="FILE", help="Write a trace for Chrome or Perfetto (JSON).")
+@_options.no_pack
 @_options.cache
 @_options.workers
 @_options.yes
@@ -63,15 +63,14 @@ def profile(
     as_json,
     **packing,
 ):
-    """Measure a step, layer by layer.
+    """Profile a step, layer by layer, against the roofline.
 
-    NETWORK is the name of a network, a weights file, or the directory of a run. The plan's steps run one by one, each
-    between two looks at the clock: median and 95th percentile, share of the step, operations and bytes a second, and
-    the share of the roofline: of what the device could do at most with as many operations and bytes, measured in
-    the same run. dx is the gradient of a layer's maps, dw that of its parameters with their update. The rows
-    add up to the serial step; the real step stands below. Leave the machine alone meanwhile.
+    NETWORK is an architecture, a weights file, or a run directory. Each operation of the step is timed alone: median
+    and 95th percentile, share of the step, FLOP/s, bytes/s, and the fraction of the roofline, whose peak FLOP/s and
+    bandwidth are measured in the same run. dx is the gradient of a layer's input, dw that of its parameters, with the
+    update. The rows add up to the serial step; below it stands the actual step, with overlap. Keep the machine idle.
 
-    With --against torch the same network runs in PyTorch, layer by layer, in a second process.
+    --against torch runs the same network in PyTorch, layer by layer, in a second process.
 
     \b
     Examples:
@@ -117,9 +116,9 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None, vari
     given = {name: value for name, value in (("classes", classes), ("crop", crop)) if value is not None}
     path = Path(named)
     if named in networks.names() or not (path.exists() or path.suffix == ".safetensors"):
-        return problem.make(networks.build(named, **given, **_variant.read(named, variant)), batch)
+        return problem.make(networks.build(named, **given, **_options.read_variant(named, variant)), batch)
     if given or variant:
-        raise UsageError(f"--{next(iter(given), 'variant')}: {named} says that itself; leave the option out")
+        raise UsageError(f"--{next(iter(given), 'variant')}: {named} sets that itself; leave the option out")
     kept = weights.load(path / "best.safetensors" if path.is_dir() else path)
     return replace(problem.make(kept.network, batch), tensors=kept.tensors, mean=kept.mean)
 
@@ -133,7 +132,7 @@ def _pack(data: str, network, batch: int, *, no_pack: bool, cache, workers, yes)
     if len(source.classes) > network.classes:
         raise UsageError(
             f"--data {data}: {len(source.classes):,} classes, and the network has {network.classes:,}. "
-            f"Add --classes {len(source.classes)}, or name another set."
+            f"Add --classes {len(source.classes)}, or name another data set."
         )
     settings = {"cache": cache, "workers": workers, "yes": yes, "keep": not no_pack}
     pack = _packing.packs(source, ["train"], network.stored, **settings)["train"]

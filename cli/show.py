@@ -1,4 +1,4 @@
-"""`cualex show`: figures that explain, a name each."""
+"""`cualex show`: plots, one subcommand each."""
 
 import click
 
@@ -7,10 +7,11 @@ from cualex.cli import _options, _output
 
 @click.group()
 def show() -> None:
-    """Draw a figure, and print what it shows.
+    """Plot a network or the activations.
 
     \b
     Examples:
+        cualex show network -o towers.png
         cualex show activations
         cualex show activations -o activations.png
         cualex show activations --json
@@ -19,13 +20,13 @@ def show() -> None:
 
 @show.command()
 @click.option(
-    "-o", "--output", type=_options.FILE, metavar="FILE", help="Draw functions and derivatives into this PNG."
+    "-o", "--output", type=_options.FILE, metavar="FILE", help="PNG file to plot functions and derivatives to."
 )
 @_options.as_json
 def activations(output, as_json: bool) -> None:
-    """Print the activations with their derivatives, and draw them.
+    """Print and plot activation functions with derivatives.
 
-    The derivative is taken from the output, y, which a network keeps anyway.
+    The backward pass computes the derivative from the output y.
 
     \b
     Example:
@@ -41,8 +42,33 @@ def activations(output, as_json: bool) -> None:
         from cualex.plots import activations as drawing
 
         drawing.draw(output)
-        _output.say(f"Drawn: {output}")
+        _output.say(f"Plot: {output}")
     if as_json:
         _output.document(rows)
     else:
         _output.table(rows)
+
+
+@show.command()
+@click.argument("name", metavar="[NETWORK]", default="alexnet")
+@click.option("-o", "--output", type=_options.FILE, metavar="FILE", required=True, help="PNG file to plot to.")
+@_options.as_json
+def network(name: str, output, as_json: bool) -> None:
+    """Plot an architecture: towers, and the links between them.
+
+    NETWORK is alexnet by default. Arrows between towers are copies when these are on two devices, with the floats that
+    a tower sends per image.
+
+    \b
+    Example:
+        cualex show network alexnet -o towers.png
+    """
+    from dataclasses import asdict
+
+    from cualex import networks
+    from cualex.plots import towers
+
+    drawn = towers.draw(networks.build(name), output)
+    _output.say(f"Plot: {output}")
+    if as_json:
+        _output.document([asdict(box) for box in drawn])

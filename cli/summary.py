@@ -4,27 +4,27 @@ from dataclasses import asdict
 
 import click
 
-from cualex.cli import _options, _output, _variant
+from cualex.cli import _options, _output
 
 
 @click.command()
 @click.argument("network", default="alexnet")
-@click.option("--classes", type=click.IntRange(1), help="Number of classes; the network's own if not given.")
+@_options.classes
 @_options.crop
-@_variant.option
+@_options.variant
 @click.option(
     "--against",
     metavar="NETWORK",
-    help="Print how the network differs from this one instead, point by point.",
+    help="Print the differences from this network instead of the layers.",
 )
-@click.option("--memory", is_flag=True, help="Run one step and print what it keeps in memory instead.")
+@click.option("--memory", is_flag=True, help="Print the buffers of one step and its memory instead of the layers.")
 @_options.batch_size(128)
 @click.option(
     "--mode",
     type=click.Choice(["train", "infer"]),
     default="train",
     show_default=True,
-    help="Which step --memory runs.",
+    help="Step that --memory measures: training or inference.",
 )
 @_options.device
 @_options.precision
@@ -42,13 +42,12 @@ def summary(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Print a network's layers, or the memory of a step.
+    """Print a network's layers, parameters and multiply-adds.
 
-    NETWORK is alexnet if not given. Parameters, multiply-adds and neurons are of all towers, the output is one
-    tower's. Neurons are counted as the paper does: the outputs of convolution and dense layers, without the
-    picture. With --memory: the buffers of one step at --batch-size, and what the step takes in all. With --against:
-    how two networks differ, and what their lists of layers do not show; alexnet against alexnet-2012 is where the
-    paper and its code disagree.
+    NETWORK is an architecture, alexnet by default; `cualex help networks` lists them. Parameters, multiply-adds (of one
+    image) and neurons are totals of both towers, the output shape is one tower's. Neurons are counted as in the paper:
+    outputs of convolutional and dense layers, without the input. --against alexnet-2012 prints where the paper and its
+    code disagree.
 
     \b
     Examples:
@@ -63,10 +62,12 @@ def summary(
 
     given = {"classes": classes, "crop": crop}
     given = {name: value for name, value in given.items() if value is not None}
-    built = networks.build(network, **given, **_variant.read(network, variant))
+    built = networks.build(network, **given, **_options.read_variant(network, variant))
     if against:
         if memory or crop:
-            raise click.UsageError(f"--against with {'--memory' if memory else '--crop'}: leave one of them out.")
+            raise click.UsageError(
+                f"--against compares layers, without {'--memory' if memory else '--crop'}: leave one of them out."
+            )
         other = networks.build(against, **({"classes": classes} if classes else {}))
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
@@ -86,17 +87,17 @@ def _layers(network, as_json: bool) -> None:
         return
     _output.table([_cells(row) for row in layers], _counts(total) | {"layer": "total"})
     click.echo(
-        f"\nPictures are stored at {network.stored} x {network.stored}; "
-        f"the network sees {network.crop} x {network.crop} of them."
+        f"\nImages are stored at {network.stored} x {network.stored}; "
+        f"the input is a crop of {network.crop} x {network.crop}."
     )
     if total.state:
         click.echo(
             f"It has {total.parameters + total.state:,} numbers: {total.parameters:,} parameters, and "
-            f"{total.state:,} running averages, which are not trained."
+            f"{total.state:,} running averages, which no gradient trains."
         )
     if total.sent:
         said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
-        click.echo(f"Floats sent for a picture where towers lie apart, forward and backward: {said}.")
+        click.echo(f"Floats sent between towers on two devices, per image, forward and backward: {said}.")
 
 
 def _differences(network, other, names: list[str], as_json: bool) -> None:
@@ -161,7 +162,7 @@ def _memory(network, batch: int, mode: str, device: str, precision: str | None, 
         return
     rows = [
         {
-            "buffer": held.name if len(device.split(",")) == 1 else f"{held.name} (place {held.place})",
+            "buffer": held.name if len(device.split(",")) == 1 else f"{held.name} (device {held.place})",
             "shape": "x".join(map(str, held.shape)),
             "bytes": held.bytes,
             "from": "always" if held.lasting else held.first,
@@ -171,7 +172,7 @@ def _memory(network, batch: int, mode: str, device: str, precision: str | None, 
     ]
     _output.table(rows)
     click.echo(f"""
-{memory.shared:>13,} bytes of buffers; without sharing {memory.side_by_side:,}
-{memory.parameters:>13,} bytes of parameters{" and their velocities" if mode == "train" else ""}
-{memory.work:>13,} bytes of work memory
-{memory.total:>13,} bytes in all ({_output.size(memory.total)}); Python and its libraries come on top""")
+{memory.shared:>13,} bytes of buffers, which share memory; without sharing {memory.side_by_side:,}
+{memory.parameters:>13,} bytes of parameters{" and momentum buffers" if mode == "train" else ""}
+{memory.work:>13,} bytes of workspace
+{memory.total:>13,} bytes in all ({_output.size(memory.total)}); plus Python and its libraries""")

@@ -213,12 +213,12 @@ def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
     for model, name in others:
         if model.classes != first[0].classes:
             raise UsageError(
-                f"only networks of the same classes can be averaged: {first[1]} has {_some(first[0].classes)}, "
+                f"networks to average need the same classes: {first[1]} has {_some(first[0].classes)}, "
                 f"{name} has {_some(model.classes)}. Leave one of them out."
             )
         if model.network.stored != first[0].network.stored:
             raise UsageError(
-                f"only networks that read pictures of one size can be averaged: {first[1]} reads "
+                f"networks to average need images of the same size: {first[1]} reads "
                 f"{first[0].network.stored} pixels a side, {name} {model.network.stored}. Leave one of them out."
             )
 
@@ -227,8 +227,8 @@ def check_classes(expected: Sequence[str], got: Sequence[str]) -> None:
     """Raise DataError unless the classes of a set are the network's, by name and in order."""
     if list(expected) != list(got):
         raise DataError(
-            f"the classes of the pictures are {_some(got)}, expected those of the network: {_some(expected)}. "
-            "Name the pictures that it is for, or the weights of another network."
+            f"the classes of the data set are {_some(got)}, expected those of the network: {_some(expected)}. "
+            "Give a data set of these classes, or other weights."
         )
 
 

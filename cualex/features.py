@@ -97,4 +97,4 @@ def _columns(layer: str, shape: tuple[int, ...]) -> Iterator[str]:
 
 def _some(count: int) -> None:
     if not count:
-        raise DataError("no picture could be read, so there are no features to write")
+        raise DataError("no image could be read, so there are no features to write")

@@ -180,7 +180,7 @@ def test_what_cannot_be_averaged_is_named():
     with pytest.raises(UsageError) as caught:
         evaluate([fixed(SURE), fixed(SURE), fixed(SURE, ["a", "c", "b"])], pack)
     assert str(caught.value) == (
-        "only networks of the same classes can be averaged: network 1 has a, b, c, network 3 has a, c, b. "
+        "networks to average need the same classes: network 1 has a, b, c, network 3 has a, c, b. "
         "Leave one of them out."
     )
     large = networks.build("alexnet", classes=3, crop=67, width=1 / 16)
@@ -189,7 +189,7 @@ def test_what_cannot_be_averaged_is_named():
     with pytest.raises(UsageError) as caught:
         evaluate([fixed(SURE), Model(Weights(large, tensors, CLASSES, mean))], pack)
     assert str(caught.value) == (
-        "only networks that read pictures of one size can be averaged: network 1 reads 32 pixels a side, network 2 "
+        "networks to average need images of the same size: network 1 reads 32 pixels a side, network 2 "
         "76. Leave one of them out."
     )
 
@@ -228,7 +228,7 @@ def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
     starts = {(): ":", ("--crops", "10"): ", mean of 10 crops:", ("-w", files[1]): ", mean of 2 networks:"}
     starts["--crops", "10", "-w", files[1]] = ", mean of 10 crops x 2 networks:"
     for more, said in starts.items():
-        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 5 pictures{said} top-1 80.0%, loss ")
+        assert run(*fixed_words, *more).stdout.startswith(f"{data} all, 5 images{said} top-1 80.0%, loss ")
     assert [more["crops"] for more in asked] == [1, 10, 1, 10, 1, 10]
 
 
@@ -238,7 +238,7 @@ def test_the_command_names_the_file_that_does_not_fit(tmp_path):
     result = run("evaluate", fill(tmp_path / "set"), "-w", first, "-w", other)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"Error: only networks of the same classes can be averaged: {first} has green, red, blue, {other} has red, "
+        f"Error: networks to average need the same classes: {first} has green, red, blue, {other} has red, "
         "green, blue. Leave one of them out.\n"
     )
 
@@ -249,5 +249,5 @@ def test_where_the_mean_is_taken_is_kept_with_the_weights(tmp_path):
         made = drawn(mean, mean_at=place)
         weights.save(tmp_path / "w", Weights(made.network, made.parameters.unload(), CLASSES, made.mean))
         assert weights.load(tmp_path / "w").network.mean_at == place
-    with pytest.raises(UsageError, match="the mean picture can be taken at the crop or centre, got corner"):
+    with pytest.raises(UsageError, match="the mean image can be subtracted at the crop or centre, got corner"):
         networks.build("cifar-relu", mean_at="corner")

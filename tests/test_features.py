@@ -54,9 +54,9 @@ def test_the_file_holds_a_row_a_picture_and_the_names_beside(file, place, tmp_pa
         alone = model.features(picture_files.load(name, 32)[None])[0]
         np.testing.assert_allclose(row, alone, rtol=1e-5)
     assert len({row.tobytes() for row in array}) == 34
-    assert result.stdout == (f"{out}: pool3 of 34 pictures, 64x3x3 each; the names are in {tmp_path}/out.names.txt\n")
-    assert result.stderr.splitlines()[-2].startswith(f"Left out: {place}/34.png: not a picture")
-    assert result.stderr.splitlines()[-1] == f"Error: 1 of 35 pictures could not be read; {out} has the others."
+    assert result.stdout == (f"{out}: pool3 of 34 images, 64x3x3 each; the names are in {tmp_path}/out.names.txt\n")
+    assert result.stderr.splitlines()[-2].startswith(f"Skipped: {place}/34.png: not an image")
+    assert result.stderr.splitlines()[-1] == f"Error: 1 of 35 images could not be read; {out} has the others."
 
 
 def test_a_table_holds_the_same_numbers(file, place, tmp_path):
@@ -150,9 +150,7 @@ def test_without_a_readable_picture_nothing_is_written(file, tmp_path):
         assert (result.exit_code, result.stderr) == (1, f"Error: {one}: the file is empty\n")
         result = run("features", one, two, "-o", out, "-w", file)
         assert result.exit_code == 1
-        assert result.stderr == (
-            f"Error: none of the 2 pictures could be read; the first is {one}: the file is empty\n"
-        )
+        assert result.stderr == (f"Error: none of the 2 images could be read; the first: {one}: the file is empty\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "2.png", "weights.safetensors"]
 
 

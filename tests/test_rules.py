@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cualex import cli, layers
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text()
+LONGEST_README = 170
 COMMANDS = cli.main.list_commands(None)
 LONGEST, LONGEST_CU, LONGEST_TEST = 250, 350, 400  # lines; a longer file is more than one idea
 
@@ -137,12 +139,115 @@ def test_the_readme_names_the_neurons_and_parameters_that_the_networks_have():
     from cualex import networks
     from cualex.networks import summary
 
+    topic = importlib.import_module("cualex.cli.help").text("networks")
     for name in networks.names():
         total = summary.totals(summary.rows(networks.build(name)))
         row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"| {total.parameters:,} | {total.multiply_adds:,} |" in row
+        assert re.search(rf"^  {name} +{total.parameters:,} +{total.multiply_adds:,}  ", topic, re.M)
         if name == "alexnet":
             assert f"{total.neurons:,} neurons" in README
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= LONGEST_README
+
+
+def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path, monkeypatch):
+    """The network is the bundled one, and the image a drawing; shapes are compared where the comment is one."""
+    from PIL import Image
+
+    from cualex import pretrained
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/train/samples").mkdir(parents=True)
+    shutil.copy(pretrained.FILE, "runs/train/best.safetensors")
+    for name in set(re.findall(r'"(runs/train/samples/[^"]+)"', code_of_readme("python"))):
+        Image.new("RGB", (90, 80), "red").save(name)
+    printed = []
+    exec(code_of_readme("python"), {"print": printed.append})
+    comments = re.findall(r"print\(.*\)  # (.*)", code_of_readme("python"))
+    assert len(printed) == len(comments) == 3
+    assert isinstance(printed[0], type(ast.literal_eval(comments[0])))
+    assert len(printed[1]) == len(printed[2]) == 2
+    assert comments[2].startswith(f"{printed[2]}")
+
+
+def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
+    """Each file of the way on a CPU runs while an image is classified, in that order for the first time."""
+    from click.testing import CliRunner
+    from PIL import Image
+
+    (sentence,) = re.findall(r"An image's way from file to class: (.*?)\n\n", README, re.S)
+    named = re.findall(r"`((?:cualex|cli)/[\w/]+\.py)`", sentence)
+    assert len(named) >= 7
+    expected = {name for name in named if "/cuda/" not in name}
+    Image.new("RGB", (90, 80), "red").save(tmp_path / "red.png")
+    seen = set()
+    roots = {str(ROOT / name): name for name in expected}
+
+    def record(frame, event, argument):
+        seen.add(frame.f_code.co_filename)
+
+    threading.setprofile(record)
+    sys.setprofile(record)
+    try:
+        result = CliRunner().invoke(cli.main, ["predict", "-w", "cifar10", str(tmp_path / "red.png")])
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert result.exit_code == 0
+    assert {name for path, name in roots.items() if path not in seen} == set()
+
+
+def test_the_plot_of_the_readme_is_what_the_program_draws(tmp_path):
+    """Fonts differ between versions of matplotlib, so sizes and coarse brightness are compared, and what is drawn."""
+    import numpy as np
+    from PIL import Image
+
+    from cualex import networks
+    from cualex.plots import towers
+
+    (name,) = re.findall(r"!\[.*\]\((tests/golden/readme/\w+\.png)\)", README)
+    boxes = towers.draw(networks.build("alexnet"), tmp_path / "drawn.png")
+    drawn, stored = (
+        np.asarray(Image.open(path).convert("L").reduce(16), np.float32)
+        for path in (tmp_path / "drawn.png", ROOT / name)
+    )
+    assert drawn.shape == stored.shape
+    assert np.abs(drawn - stored).mean() < 3
+    layers = "conv1 pool1 conv2 pool2 conv3 conv4 conv5 pool5 fc6 fc7 fc8"
+    assert [box.layer for box in boxes] == layers.split()
+    links = {box.layer: box.sent for box in boxes if box.sent}
+    assert links == {"conv3": (21632, 21632), "fc6": (4608, 4608), "fc7": (2048, 2048), "fc8": (0, 2048)}
+
+
+def test_every_topic_of_help_has_a_text():
+    topics = importlib.import_module("cualex.cli.help")
+    held = {file.stem for file in (ROOT / "cli/topics").iterdir()}
+    assert held == set(topics.TOPICS)
+    for topic, what in topics.TOPICS.items():
+        assert re.search(rf"^ +{topic} +{re.escape(what)}$", topics.help.help, re.M)
+        for words in commands_in(topics.text(topic).replace("The cualex authors", "")):
+            check_options(words)
+
+
+def test_the_root_help_has_all_exit_codes():
+    from cualex import errors
+
+    codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")} | {0, 130, 143}
+    (table,) = re.findall(r"Exit codes:\n(.*?)\n\n", cli.main.help, re.S)
+    assert codes == {int(code) for line in table.splitlines() for code in re.findall(r"\b\d+\b", line[:20])}
+
+
+def test_the_results_of_experiments_are_of_experiments():
+    import json
+
+    from cualex.experiments import catalogue
+
+    found = json.loads((ROOT / "cualex/experiments/results.json").read_text())
+    assert sorted(found["results"]) == sorted(catalogue.names())
+    assert all(set(result) == {"scale", "here", "paper", "reading"} for result in found["results"].values())
 
 
 @pytest.mark.parametrize("language", ["py", "cu", "cuh"])

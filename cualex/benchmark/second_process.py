@@ -54,8 +54,8 @@ class Second:
             line = self._replies.readline()
         if not line:
             raise CualexError(
-                f"{self._module} ended with code {self._process.wait()} before it answered; what it printed stands "
-                "above. If there is nothing, it was short of memory: choose a smaller --batch-size."
+                f"{self._module} ended with code {self._process.wait()} before it answered; its output is above. "
+                "If there is none, it ran out of memory: choose a smaller --batch-size."
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

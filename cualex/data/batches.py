@@ -110,7 +110,7 @@ def check_batch(pack: Split, batch: int) -> None:
     """Raise DataError when a batch is larger than the training set: it would hold images twice."""
     if batch > len(pack):
         raise DataError(
-            f"a batch of {batch} is larger than the {len(pack)} pictures to train on; "
+            f"batch size {batch} is larger than the training set of {len(pack)} images; "
             f"use --batch-size {len(pack)} or less"
         )
 

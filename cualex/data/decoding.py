@@ -148,7 +148,7 @@ def require(source: Source, split: str, good: list[Image], skipped: list[tuple[s
         return
     first = ": ".join(skipped[0])
     if not good:
-        what = f"none of the {len(skipped)} pictures of {split} can be read; the first is {first}"
+        what = f"none of the {len(skipped)} {split} images can be read; the first: {first}"
         raise DataError(f"{source.name}: {what}")
     if split == "train":
         empty = {image.label for image in source.splits[split]} - {image.label for image in good}
@@ -157,6 +157,6 @@ def require(source: Source, split: str, good: list[Image], skipped: list[tuple[s
             names = {image.name for image in source.splits[split] if image.label == min(empty)}
             first = next(": ".join(pair) for pair in skipped if pair[0] in names)
             raise DataError(
-                f"{source.name}: no picture of class {name} in train can be read; the first is {first}; "
-                "repair them, or take the class out"
+                f"{source.name}: no training image of class {name} can be read; the first: {first}; "
+                "repair them, or remove the class"
             )

@@ -107,7 +107,7 @@ def read(path: str | Path, name: str) -> bytes:
             # A pipe or a device has size 0, and may never end.
             data = file.read(BYTES + 1) if size == 0 else b"" if size > BYTES else file.read()
             if max(size, len(data)) > BYTES:
-                raise ImageError(name, f"larger than {BYTES // 1_000_000} MB, too much for a picture")
+                raise ImageError(name, f"larger than {BYTES // 1_000_000} MB, too large for an image")
             return data
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
@@ -138,7 +138,7 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
             raise ImageError(name, too_large) from None
         except Image.UnidentifiedImageError:
             kinds = "JPEG, PNG, WebP, BMP, GIF, TIFF or PPM"
-            raise ImageError(name, f"not a picture, or damaged at its start (expected {kinds})") from None
+            raise ImageError(name, f"not an image, or its header is damaged (expected {kinds})") from None
         # Damaged files raise more kinds of exception than Pillow documents, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
@@ -171,7 +171,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if mode == "F":
-        raise ImageError(name, "floating-point pixels have no fixed white: save it with 8 or 16 bits")
+        raise ImageError(name, "floating-point pixels have no defined range: save it with 8 or 16 bits")
     if mode == "LAB":
         transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         converted = ImageCms.applyTransform(image, transform)
@@ -190,7 +190,7 @@ def _grey(image: Image.Image, name: str) -> np.ndarray:
         return ((values * 255 + 2047) // 4095).astype(np.uint8)
     if values.min() < 0 or values.max() > 65535:
         found = f"{values.min()} to {values.max()}"
-        raise ImageError(name, f"greys from {found}, expected 0 to 65535: save it with 8 or 16 bits")
+        raise ImageError(name, f"grey levels from {found}, expected 0 to 65535: save it with 8 or 16 bits")
     return ((values + 128) // 257).astype(np.uint8)
 
 

@@ -45,7 +45,7 @@ class Rows:
             raise IndexError(f"rows {indices.min()} to {indices.max()} of {self.count}")
         if (got := os.fstat(self._file).st_size) < self.nbytes:
             raise DataError(
-                f"{self.path}: cut short while it was read, from {self.nbytes:,} bytes to {got:,}. "
+                f"{self.path}: truncated while it was being read, from {self.nbytes:,} bytes to {got:,}. "
                 f"Remove {self.path.parent}, and it is made again."
             )
         # One call for all rows, as fast as memory allows; another mode would copy everything twice.

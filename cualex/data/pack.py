@@ -125,10 +125,10 @@ def pack(
         room = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             room = f"; {needed(source, split, size) / 1e9:.3g} GB needed, {free(cache) / 1e9:.3g} GB free"
-        way = ", or decode each time with --no-pack where the command has it"
+        way = ", or use --no-pack if the command has it"
         raise caches.refused(directory.parent, error, room, way) from None
     if opened is None:
-        raise OutputError(f"{directory}: was changed while it was made. Try again.")
+        raise OutputError(f"{directory}: was changed while it was being packed. Try again.")
     return opened
 
 

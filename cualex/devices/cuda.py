@@ -42,7 +42,7 @@ class CudaDevice:
         has = precisions(runtime.architecture(index))
         precision = precision or has[0]
         if precision not in has:
-            raise UsageError(f"precision {precision!r}: device {name} has {', '.join(has)}")
+            raise UsageError(f"precision {precision!r}: {name} supports {', '.join(has)}")
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
         self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()

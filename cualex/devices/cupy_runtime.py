@@ -80,7 +80,8 @@ class CupyRuntime:
         except self.cupy.cuda.memory.OutOfMemoryError as error:
             wanted = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
             raise OutOfMemory(
-                f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB more are wanted"
+                f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB more are needed: "
+                "choose a smaller --batch-size"
             ) from error
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -237,8 +238,8 @@ def _cupy():
     except ImportError as error:
         said = str(error).strip().splitlines()[0]
         raise DeviceError(
-            f"GPUs need CuPy ({said}): pip install 'cualex[cuda13]' (or cuda12, as the driver wants; there is no "
-            "ready wheel that is called cupy). --device cpu needs none."
+            f"GPUs need CuPy ({said}): pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is "
+            "no wheel called cupy), or use --device cpu."
         ) from error
     return cupy
 

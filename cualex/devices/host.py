@@ -32,7 +32,7 @@ class HostDevice:
         precision: str = "fp32",
     ) -> None:
         if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r}: the CPU has {', '.join(PRECISIONS)}")
+            raise UsageError(f"precision {precision!r}: the CPU supports {', '.join(PRECISIONS)}")
         self.name, self.precision = name, precision
         self.dtype = self.master = np.dtype(PRECISIONS[precision])
         self.workers = Workers(workers)

@@ -40,13 +40,13 @@ def placement(text: str, towers: int) -> Placement:
     """
     names = tuple(_device(name.strip(), text) for name in text.split(","))
     if len({name == "cpu" for name in names}) > 1:
-        raise UsageError(f"device {text!r}: all places must be on the CPU, or all on GPUs")
+        raise UsageError(f"device {text!r}: expected only CPUs, or only GPUs")
     if len(names) == 1:
         return Placement(names, (tuple(range(towers)),))
     if len(names) != towers:
         raise UsageError(
-            f"device {text!r} names {len(names)} places; this network has {towers} "
-            f"tower{'s' if towers > 1 else ''}. Name one place for all, or one a tower."
+            f"device {text!r} names {len(names)} devices; this network has {towers} "
+            f"tower{'s' if towers > 1 else ''}. Give one device for all towers, or one for each."
         )
     return Placement(names, tuple((tower,) for tower in range(towers)))
 
@@ -70,7 +70,7 @@ def open_devices(
     for name, index in zip(placed.names, indices, strict=True):
         if index >= runtime.count():
             raise DeviceError(
-                f"device {name!r} is not there: {runtime.count()} found. `cualex doctor` lists them; "
+                f"device {name!r} not found: the number of GPUs is {runtime.count()}. `cualex doctor` lists them; "
                 "--device cpu needs none."
             )
     return [

@@ -19,7 +19,7 @@ class First:
         """Choose the images; raise UsageError when a class would have none."""
         classes = len(pack.classes)
         if count is not None and count < classes:
-            raise UsageError(f"{count} pictures of {classes} classes: expected at least one of each class")
+            raise UsageError(f"{count} images of {classes} classes: expected at least one of each class")
         share = len(pack) if count is None else count // classes
         kept = [np.flatnonzero(pack.labels == label)[:share] for label in range(classes)]
         first = np.sort(np.concatenate(kept))

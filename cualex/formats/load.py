@@ -69,11 +69,11 @@ def read_classes(path: str | Path, count: int) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
-            "Name a file with a class a line."
+            "Give a file with one class per line."
         ) from None
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != count:
-        raise DataError(f"{path}: {len(names)} classes, expected {count}. Name a file with a class a line.")
+        raise DataError(f"{path}: {len(names)} classes, expected {count}. Give a file with one class per line.")
     return names
 
 
@@ -99,6 +99,6 @@ def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
         return mean_image.checked((3,), np.array(told, np.float32), network, "RGB"), "of the file, the same everywhere"
     colours = convention.mean
     if colours is None:
-        raise WeightsError("it says no mean that is taken from pictures. Name a file that has it with --mean.")
+        raise WeightsError("it has no mean image. Give one with --mean.")
     red, green, blue = colours
     return mean_image.plain(network, colours), f"the source's usual one everywhere, RGB {red:g}, {green:g}, {blue:g}"

@@ -46,7 +46,7 @@ def plan(file: TensorFile, network: str | None = None, towers: int | None = None
     wanted = network or (TWO.get(source.name) if towers == 2 else None) or source.name
     target = source if wanted == source.name else _built(wanted, _taken(wanted, source.arguments))
     if towers is not None and target.towers != towers:
-        raise WeightsError(f"{target.name} has no form of {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
+        raise WeightsError(f"{target.name} has no variant with {towers} tower{'s'[: towers - 1]}. Leave out --towers.")
     learned = plain_weights.inverted(source) if convention.plain else source
     if not convention.plain:
         _compare(file, source)
@@ -76,7 +76,7 @@ def recognised(file: TensorFile, network: str | None) -> tuple[Convention, dict[
     if order and any(each.order for each in fitting):
         fitting = [each for each in fitting if each.order == order]
         if not fitting:
-            raise WeightsError(f"its LRN and pooling ({', '.join(order[:8])}) are those of no AlexNet. {_OTHER}")
+            raise WeightsError(f"its LRN and pooling ({', '.join(order[:8])}) match no known AlexNet. {_OTHER}")
     if fitting:
         return fitting[0], arguments
     if network is not None:
@@ -100,7 +100,7 @@ def _built(name: str, arguments: dict[str, Any]) -> Network:
         AttributeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"it says that it is of a network that cannot be ({short(error)}).") from None
+        raise WeightsError(f"its metadata describes an impossible network ({short(error)}).") from None
     return made
 
 
@@ -109,7 +109,7 @@ def note(file: TensorFile, name: str) -> object:
     try:
         return json.loads(file.notes.get(name, "null"))
     except (ValueError, TypeError, RecursionError):
-        raise WeightsError(f"what it says of {name} is damaged. Copy it again.") from None
+        raise WeightsError(f"its metadata {name!r} is damaged. Copy it again.") from None
 
 
 def _fitting(file: TensorFile, convention: Convention, name: str, arguments: dict[str, Any]) -> Network:
@@ -130,14 +130,14 @@ def _fitting(file: TensorFile, convention: Convention, name: str, arguments: dic
     for canonical, theirs in convention.names.items():
         shape = _lengths(file, convention, canonical, expected[canonical])
         if shape != expected[canonical]:
-            way = "Name the network that it is of with --network, or its --crop."
+            way = "Give its architecture with --network, or its input size with --crop."
             raise WeightsError(
                 f"{short(theirs)} is {short(shape)} here, {name} has {short(expected[canonical])}. {way}"
             )
     known = {*convention.names.values(), MEAN}
     extra = sorted(file.tensors.keys() - known)
     if extra and file.format != "onnx":
-        raise WeightsError(f"has {short(extra[0])}, which {name} has not. Name its network with --network.")
+        raise WeightsError(f"has {short(extra[0])}, which {name} does not have. Give its architecture with --network.")
     return network
 
 
@@ -155,7 +155,7 @@ def _compare(file: TensorFile, network: Network) -> None:
                     raise WeightsError(f"{short(theirs)} has {key} {value}, {network.name}'s {name} {ours}. {_OTHER}")
 
 
-_OTHER = "It is another network, which is not read."
+_OTHER = "It is a different network, which is not supported."
 
 
 def _lengths(file: TensorFile, convention: Convention, name: str, like: tuple[int, ...]) -> tuple[int, ...]:

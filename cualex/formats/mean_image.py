@@ -46,5 +46,5 @@ def checked(shape: tuple[int, ...], values: np.ndarray, network: Network, colour
     if colours == "BGR":
         values = values[..., ::-1]
     if not (np.isfinite(values).all() and values.min() >= -1 and values.max() <= 256):
-        raise WeightsError("a mean with numbers that are no grey levels, expected 0 to 255.")
+        raise WeightsError("a mean with values outside 0 to 255.")
     return np.array(np.broadcast_to(values, (network.stored, network.stored, 3)), np.float32)

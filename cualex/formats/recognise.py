@@ -50,9 +50,9 @@ def _message(contents: Contents) -> TensorFile:
     try:
         types = {(field.number, field.type) for field in Message(contents).fields()}
     except WeightsError as error:
-        raise WeightsError(f"not known. {KNOWN} ({error})") from None
+        raise WeightsError(f"unknown format. {KNOWN} ({error})") from None
     if (onnx_file.GRAPH, LONG) in types and (1, WHOLE) in types:
         return onnx_file.read(contents)
     if types & {(caffe_file.OLD, LONG), (caffe_file.NEW, LONG)}:
         return caffe_file.read(contents)
-    raise WeightsError(f"not known. {KNOWN}")
+    raise WeightsError(f"unknown format. {KNOWN}")

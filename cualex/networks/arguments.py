@@ -25,7 +25,7 @@ def read(function: Callable, words: Sequence[str], said_elsewhere: Sequence[str]
         if not sign:
             raise ValueError(f"{word!r}: expected NAME=VALUE, of {said(own)}")
         if name in all_of_them and name not in own:
-            raise ValueError(f"{name} is not given this way: an option says it, or the data")
+            raise ValueError(f"{name} cannot be set here: it has its own option, or follows from the data")
         if name not in own:
             raise ValueError(f"no argument is called {name!r}; there are {said(own)}")
         if name in found:

@@ -76,9 +76,9 @@ class Network:
 
     def __post_init__(self) -> None:
         if self.mean_at not in MEANS:
-            raise ValueError(f"the mean picture can be taken at the {' or '.join(MEANS)}, got {self.mean_at}")
+            raise ValueError(f"the mean image can be subtracted at the {' or '.join(MEANS)}, got {self.mean_at}")
         if self.crop > self.stored:
-            raise ValueError(f"a crop of {self.crop} does not fit into pictures stored at {self.stored}")
+            raise ValueError(f"a crop of {self.crop} does not fit into images stored at {self.stored}")
         for _ in self.stages():  # a layer that does not fit the maps below it says so
             pass
 

@@ -27,7 +27,7 @@ INITIAL: dict[
 def scaled(count: float, width: float, towers: int = 1) -> int:
     """Return `width` times a count of filters or units, in each of so many equal parts, and at least one."""
     if not 0 < width <= WIDEST / count:
-        raise ValueError(f"expected a width above 0, and {WIDEST / count:g} at the most, got {width}")
+        raise ValueError(f"expected a width above 0, at most {WIDEST / count:g}, got {width}")
     return max(1, round(count * width / towers))
 
 
@@ -49,7 +49,7 @@ def normalisation(norm: str, scale: float = 1.0) -> Layer | None:
 def pooling(size: int) -> MaxPool:
     """Return a pool of windows `size` by `size`, each two pixels from the next: 3 overlap, 2 do not."""
     if size not in (2, 3):
-        raise ValueError(f"windows of pools are 3 pixels a side, or 2 and do not overlap; got {size}")
+        raise ValueError(f"expected pooling windows of 3 (overlapping) or 2 (not overlapping), got {size}")
     return MaxPool(size=size, stride=2)
 
 

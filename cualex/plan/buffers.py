@@ -27,13 +27,13 @@ def check_room(buffers: Iterable[Buffer], devices: Sequence[Device], pictures: i
         free, wanted = device.free(), measure(buffers, place)
         if free is None or wanted <= free:
             continue
-        way = "not even one picture fits"
+        way = "not even one image fits"
         if fits := int(pictures * free / wanted):
             parts = next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fits)
             same = f"--accumulate {parts}, or " if training else ""
             way = f"about {fits} would fit: {same}--batch-size {fits}"
         raise OutOfMemory(
-            f"a batch of {pictures} needs {wanted / 1e9:.2f} GB on {device.name}, which has {free / 1e9:.2f} GB free; "
+            f"batch size {pictures} needs {wanted / 1e9:.2f} GB on {device.name}, which has {free / 1e9:.2f} GB free; "
             f"{way}"
         )
 

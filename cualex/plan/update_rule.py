@@ -35,7 +35,8 @@ class Rule:
         if batch % self.parts:
             fits = max(parts for parts in range(1, self.parts) if batch % parts == 0)
             raise UsageError(
-                f"a batch of {batch} has no {self.parts} equal parts: --accumulate {fits}, or another --batch-size"
+                f"batch size {batch} is not divisible by --accumulate {self.parts}: "
+                f"use --accumulate {fits}, or another --batch-size"
             )
         if unknown := sorted(self.factors.keys() - network.parameters().keys()):
             raise UsageError(f"{network.name} has no parameter {unknown[0]!r}")
@@ -44,14 +45,14 @@ class Rule:
             own = [self.factor(name) for name in stage.parameters]
             if min(own) < 0 or (min(own) == 0 < max(own)):
                 raise UsageError(
-                    f"{stage.name}: factors of the rate are above 0, or 0 for all that the layer has; got {own}"
+                    f"{stage.name}: expected learning-rate multipliers above 0, or 0 for all its parameters; got {own}"
                 )
             least = stage.layer.least_batch(stage.reading.shape) if self.trains(stage) else 1
             if batch < least * self.parts:
                 what = f"parts of {batch // self.parts}" if self.parts > 1 else f"a batch of {batch}"
                 raise UsageError(
-                    f"{network.name} cannot be trained on {what}: {stage.name} divides each channel by its deviation "
-                    f"there, and one value has none. Use --batch-size {least * self.parts} or more"
+                    f"{network.name} cannot be trained on {what}: {stage.name} divides each channel by its standard "
+                    f"deviation, and one value has none. Use --batch-size {least * self.parts} or more"
                 )
         if not any(map(self.trains, stages)):
             raise UsageError(f"every layer of {network.name} is frozen, so there is nothing to train")

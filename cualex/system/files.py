@@ -27,7 +27,7 @@ def replace(
     path = Path(path)
     if os.path.exists(path) and not os.path.isfile(path):
         # Refused before the work; and a rename would replace a device by a file.
-        raise OutputError(f"cannot write {path}: it is a directory or a device. Name a file.")
+        raise OutputError(f"cannot write {path}: it is a directory or a device. Choose a file.")
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         write(part)
@@ -59,15 +59,15 @@ def sweep(directory: str | Path) -> None:
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
     """Return the error for a file that could not be written: one line with the reason and the way out."""
     ways = {
-        errno.ENOSPC: "the disk is full. Free some space, or name a place on another disk.",
-        errno.EDQUOT: "the quota is used up. Free some space, or name another place.",
-        errno.EFBIG: "the file would be larger than this system allows. Name another place.",
-        errno.EACCES: "not permitted. Name a place that you may write.",
-        errno.EROFS: "the file system is read-only. Name a place that you may write.",
-        errno.ENOENT: "its directory does not exist. Make it first, or name another place.",
-        errno.ENOTDIR: "a part of the path is a file, not a directory. Name another place.",
-        errno.EEXIST: "there is a file of that name. Name a directory.",
-        errno.ENAMETOOLONG: "the name is too long. Name another place.",
+        errno.ENOSPC: "the disk is full. Free some space, or choose a path on another disk.",
+        errno.EDQUOT: "the quota is used up. Free some space, or choose another path.",
+        errno.EFBIG: "the file would be larger than this system allows. Choose another path.",
+        errno.EACCES: "permission denied. Choose a writable path.",
+        errno.EROFS: "the file system is read-only. Choose a writable path.",
+        errno.ENOENT: "its directory does not exist. Create it first, or choose another path.",
+        errno.ENOTDIR: "a part of the path is a file, not a directory. Choose another path.",
+        errno.EEXIST: "a file of that name exists. Choose a directory.",
+        errno.ENAMETOOLONG: "the name is too long. Choose a shorter one.",
     }
     way = ways.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {way}")

@@ -60,8 +60,8 @@ def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
         expected, got = found.network.arguments.get(name), getattr(wanted, name)
         if expected is not None and expected != got:
             raise UsageError(
-                f"the weights to begin with are for {name} {expected}, got {got}: leave that to them, since their "
-                "features are of such pictures"
+                f"the weights to start from were trained with {name} {expected}, got {got}: "
+                f"leave --{name.replace('_', '-')} out"
             )
     network = networks.build(wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))})
     head, tensors = head_of(network), dict(found.tensors)

@@ -31,7 +31,7 @@ class Course:
         wanted = [*recipe.freeze, *([LAYER_2012] if isinstance(self.schedule, Schedule2012) else [])]
         if unknown := [name for name in wanted if name not in layers]:
             raise UsageError(
-                f"{network.name} has no layer {unknown[0]!r} that learns; those that do are {', '.join(layers)}"
+                f"{network.name} has no trainable layer {unknown[0]!r}; its trainable layers are {', '.join(layers)}"
             )
 
     def check(self) -> None:

@@ -109,7 +109,7 @@ class Recipe:
         """
         if self.colour_components not in COMPONENTS:
             expected = " or ".join(COMPONENTS)
-            raise UsageError(f"components of colour {self.colour_components!r}: expected {expected}")
+            raise UsageError(f"colour components {self.colour_components!r}: expected {expected}")
         noise = None
         if self.augment and self.colour_noise:
             components = ILSVRC2012 if self.colour_components == "2012" else pack.components

@@ -88,7 +88,7 @@ class State:
             recent = deque(losses.pop("recent"), maxlen=RECENT)
             return cls(**fields, losses=Losses(**losses, recent=recent))
         except (KeyError, ValueError, TypeError) as error:
-            raise WeightsError(f"no checkpoint of this cualex ({error}). Train anew.") from error
+            raise WeightsError(f"not a checkpoint of this version of cualex ({error}). Start a new run.") from error
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:

@@ -38,7 +38,7 @@ from cualex.weights.parameters import AVERAGES
 FORMAT, EIGHT_BITS = "1", "2"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
-_OTHER = "Copy it again, or name the weights file of this network."
+_OTHER = "Copy it again, or give a weights file of this network."
 
 # What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
 _DAMAGES = (
@@ -131,7 +131,7 @@ def load(path: str | Path) -> Weights:
         with _opened(Path(path)) as (file, metadata, network, classes):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if digest(metadata, tensors) != metadata["digest"]:
-            raise WeightsError("its bytes are not those that were written. Copy it again, or train anew.")
+            raise WeightsError("checksum mismatch. Copy it again, or train again.")
         notes, mean = json.loads(metadata["notes"]), tensors.pop(MEAN)
         kept = [name for name in tensors if name.startswith(VELOCITY)]
         velocities = {name.removeprefix(VELOCITY): tensors.pop(name) for name in kept}
@@ -147,16 +147,16 @@ def _readable(path: str | Path) -> Iterator[None]:
         raise WeightsError(f"{path}: {error}") from None
     except CualexError as error:
         raise WeightsError(
-            f"{path}: written by another cualex ({_short(error)}). Update cualex, or train anew."
+            f"{path}: written by another version of cualex ({_short(error)}). Update cualex, or train again."
         ) from None
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be read ({error.strerror or error}). "
-            "Name a weights file such as runs/train/best.safetensors."
+            "Give a weights file such as runs/train/best.safetensors."
         ) from None
     except _DAMAGES as error:
         raise WeightsError(
-            f"{path}: not a whole weights file of cualex ({_short(error)}). Copy it again, or train anew."
+            f"{path}: not a complete weights file of cualex ({_short(error)}). Copy it again, or train again."
         ) from error
 
 
@@ -164,7 +164,7 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
     """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise WeightsError("a directory or device. Name a weights file such as runs/train/best.safetensors.")
+        raise WeightsError("a directory or device. Give a weights file such as runs/train/best.safetensors.")
     # Opened here as well, since the library's errors lack the system's reason.
     with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
@@ -198,17 +198,17 @@ def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
 def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     """Return the network and the class names in a file's metadata."""
     if metadata.get("cualex") not in (FORMAT, EIGHT_BITS):
-        raise WeightsError("no weights file of cualex. `cualex train` writes them, as best.safetensors.")
+        raise WeightsError("not a weights file of cualex, as `cualex train` writes; `cualex import` converts others.")
     described = json.loads(metadata["network"])
     network = networks.build(described["name"], **described["arguments"])
     kept = json.loads(metadata["preprocessing"])
     for key, value in preprocessing(network).items():
         if kept.get(key, value) != value:
-            raise UsageError(f"its pictures have {key} {kept[key]}, expected {value}")
+            raise UsageError(f"its images have {key} {kept[key]}, expected {value}")
     classes = json.loads(metadata["classes"])
     if len(classes) != network.classes:
         raise WeightsError(
-            f"names {len(classes)} classes for a network with {network.classes}. Copy it again, or train anew."
+            f"names {len(classes)} classes for a network with {network.classes}. Copy it again, or train again."
         )
     return network, classes
 
@@ -226,9 +226,9 @@ def _check_names(network: Network, slices: dict[str, Any], eight_bits: bool) -> 
                 expected |= {name: ("I8", shape), name + quantisation.SCALE: ("F32", shape[:1])}
     for name in sorted(expected.keys() | slices.keys()):
         if name not in slices:
-            raise WeightsError(f"lacks {name}, so it is no {network.name}. {_OTHER}")
+            raise WeightsError(f"lacks {name}, so it is not {network.name}. {_OTHER}")
         if name not in expected:
-            raise WeightsError(f"has {_short(name)}, which {network.name} has not. {_OTHER}")
+            raise WeightsError(f"has {_short(name)}, which {network.name} does not have. {_OTHER}")
         got = slices[name].get_dtype(), tuple(slices[name].get_shape())
         if got != expected[name]:
             raise WeightsError(f"{name} is {_kind(got)}, expected {_kind(expected[name])}. {_OTHER}")

@@ -282,8 +282,8 @@ def test_the_command_writes_json(run):
 
 def test_the_command_prints_a_table(run):
     lines = run().stdout.splitlines()
-    assert lines[2].split() == ["pictures", "a", "step", "3", "3", "1"]
-    assert any(line.startswith("share of the product rate") for line in lines)
+    assert lines[2].split() == ["batch", "size", "3", "3", "1"]
+    assert any(line.startswith("fraction of the matmul rate") for line in lines)
     assert not any("PyTorch" in line or "ratio" in line for line in lines)
     assert any(line.startswith("Memory of a training step") for line in lines)
 

@@ -15,7 +15,7 @@ from cualex.devices.cupy_runtime import CupyRuntime
 from tests.support import colour_network
 from tests.support.colour_network import broken, picture, run
 
-WAY = "Name a weights file such as runs/train/best.safetensors."
+WAY = "Give a weights file such as runs/train/best.safetensors."
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ BAD = {
     "cut": (truncated, "cut short, the file ends before the picture does"),
     "text": (
         lambda path: broken(path, b"hello"),
-        r"not a picture, or damaged at its start \(expected JPEG, PNG, .*\)",
+        r"not an image, or its header is damaged \(expected JPEG, PNG, .*\)",
     ),
     "enormous": (
         lambda path: broken(path, enormous()),
@@ -105,7 +105,7 @@ def test_the_others_are_answered_all_the_same(file, red, tmp_path, kind):
     assert [row[0] for row in rows] == [str(red), str(bad), str(red)]
     assert [row[2] for row in rows[::2]] == ["red", "red"]
     assert re.search(rf"not read: {words}$", result.stdout.splitlines()[3])
-    assert result.stderr == "Error: 1 of 3 pictures could not be read; the others are named.\n"
+    assert result.stderr == "Error: 1 of 3 images could not be read; the others are classified.\n"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BAD if kind != "missing"])
@@ -114,7 +114,7 @@ def test_a_picture_of_a_set_that_cannot_be_read_is_listed(file, data, tmp_path, 
     make(data / "blue" / "2.png")
     result = run("evaluate", data, "-w", file, "--cache", tmp_path / "cache")
     assert result.exit_code == 3
-    assert "all, 14 pictures: top-1 100.0%" in result.stdout
+    assert "all, 14 images: top-1 100.0%" in result.stdout
     assert re.search(rf"\n  blue/2\.png: {words}\n", result.stderr)
 
 
@@ -124,7 +124,7 @@ def test_a_set_without_any_readable_picture_is_an_error(file, data, tmp_path):
     result = run("evaluate", data, "-w", file, "--cache", tmp_path / "cache", "--output", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1] == (
-        f"Error: {data}: none of the 15 pictures of train can be read; the first is blue/0.png: the file is empty"
+        f"Error: {data}: none of the 15 train images can be read; the first: blue/0.png: the file is empty"
     )
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -139,7 +139,7 @@ def test_an_empty_class_is_noted(file, data, tmp_path):
     assert result.exit_code == 0
     assert "Note: left out, no pictures inside: green\n" in result.stderr
     assert "Note: no pictures of the model's class green\n" in result.stderr
-    assert "all, 10 pictures: top-1 100.0%" in result.stdout
+    assert "all, 10 images: top-1 100.0%" in result.stdout
 
 
 def test_a_class_that_train_lacks_is_named(data, tmp_path):
@@ -150,7 +150,7 @@ def test_a_class_that_train_lacks_is_named(data, tmp_path):
     picture(data / "val" / "violet" / "9.png", "blue")
     arguments = ["--network", "cifar-relu", "--output", tmp_path / "runs", "--cache", tmp_path / "cache"]
     assert fault(run("train", data, *arguments)) == (
-        f"{data}: val has classes that train lacks: violet; add pictures of them to train, or take them out of val"
+        f"{data}: val has classes that train lacks: violet; add images of them to train, or remove them from val"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -160,7 +160,7 @@ def test_a_batch_larger_than_the_set_is_said_before_a_run_begins(data, tmp_path)
     result = run("train", data, *arguments, "--val-split", 0, "--batch-size", 16)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1] == (
-        "Error: a batch of 16 is larger than the 15 pictures to train on; use --batch-size 15 or less"
+        "Error: batch size 16 is larger than the training set of 15 images; use --batch-size 15 or less"
     )
     assert "Packing" not in result.stderr
     assert not (tmp_path / "runs").exists()
@@ -168,7 +168,7 @@ def test_a_batch_larger_than_the_set_is_said_before_a_run_begins(data, tmp_path)
 
 def test_to_be_evaluated_a_set_may_be_smaller_than_a_batch(file, data, tmp_path):
     result = run("evaluate", data, "-w", file, "--cache", tmp_path / "cache", "--batch-size", 128)
-    assert "all, 15 pictures: top-1 100.0%" in result.stdout
+    assert "all, 15 images: top-1 100.0%" in result.stdout
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "file"])
@@ -178,7 +178,7 @@ def test_a_set_that_is_none_is_named(file, tmp_path, what):
         place.mkdir()
     elif what == "file":
         place.write_bytes(b"no archive")
-    words = {"missing": "no such folder", "empty": "no pictures inside", "file": "neither a folder nor a whole"}
+    words = {"missing": "no such folder", "empty": "no images inside", "file": "neither a folder nor a whole"}
     assert fault(run("evaluate", place, "-w", file)).startswith(f"{place}: {words[what]}")
 
 
@@ -207,11 +207,11 @@ def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, comman
     words = {
         "missing": f"cannot be read (No such file or directory). {WAY}",
         "directory": f"a directory or device. {WAY}",
-        "flipped": "its bytes are not those that were written. Copy it again, or train anew.",
-        "other": "written by another cualex (",
+        "flipped": "checksum mismatch. Copy it again, or train again.",
+        "other": "written by another version of cualex (",
     }
     line = fault(run(*COMMANDS[command](red, data, tmp_path / "out.npy"), "-w", bad))
-    assert line.startswith(f"{bad}: {words.get(damage, 'not a whole weights file of cualex (')}")
+    assert line.startswith(f"{bad}: {words.get(damage, 'not a complete weights file of cualex (')}")
     assert line.endswith((".", "train anew."))
     assert not list(tmp_path.glob("out*"))
 
@@ -224,9 +224,9 @@ def test_a_place_for_features_that_cannot_be_written_is_named(file, red, tmp_pat
     (tmp_path / "file").write_text("")
     (tmp_path / "dir" / name).mkdir(parents=True)
     for place, words in (
-        (tmp_path / "none" / name, "its directory does not exist. Make it first, or name another place."),
-        (tmp_path / "file" / name, "a part of the path is a file, not a directory. Name another place."),
-        (tmp_path / "dir" / name, "it is a directory or a device. Name a file."),
+        (tmp_path / "none" / name, "its directory does not exist. Create it first, or choose another path."),
+        (tmp_path / "file" / name, "a part of the path is a file, not a directory. Choose another path."),
+        (tmp_path / "dir" / name, "it is a directory or a device. Choose a file."),
     ):
         assert fault(run("features", red, "-o", place, "-w", file)) == f"cannot write {place}: {words}"
 
@@ -234,8 +234,8 @@ def test_a_place_for_features_that_cannot_be_written_is_named(file, red, tmp_pat
 def test_a_place_for_an_evaluation_that_cannot_be_written_is_named_before_the_work(file, data, tmp_path):
     occupied = broken(tmp_path / "file", b"kept")
     for place, words in (
-        (occupied, "there is a file of that name. Name a directory."),
-        (occupied / "deep", "a part of the path is a file, not a directory. Name another place."),
+        (occupied, "a file of that name exists. Choose a directory."),
+        (occupied / "deep", "a part of the path is a file, not a directory. Choose another path."),
     ):
         result = run("evaluate", data, "-w", file, "--output", place, "--cache", tmp_path / "cache")
         assert (result.exit_code, result.stdout) == (1, "")
@@ -265,7 +265,7 @@ def test_a_full_disk_keeps_the_old_features(file, red, tmp_path, name):
     done = limited("features", red, "-o", place / name, "-w", file, "--layer", "conv1", limit=50_000)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"Error: cannot write {place}/{name}: the file would be larger than this system allows. Name another place.\n"
+        f"Error: cannot write {place}/{name}: the file would be larger than this system allows. Choose another path.\n"
     )
     assert tree(place) == before
 
@@ -299,10 +299,11 @@ def test_a_gpu_that_is_not_there_is_said(red, data, file, tmp_path, command, dev
     ("device", "words"),
     [
         ("tpu", "device 'tpu' in 'tpu': expected cpu, cuda:0, cuda:1, ... or auto"),
-        ("cpu,cuda:0", "device 'cpu,cuda:0': all places must be on the CPU, or all on GPUs"),
+        ("cpu,cuda:0", "device 'cpu,cuda:0': expected only CPUs, or only GPUs"),
         (
             "cpu,cpu",
-            "device 'cpu,cpu' names 2 places; this network has 1 tower. Name one place for all, or one a tower.",
+            "device 'cpu,cpu' names 2 devices; this network has 1 tower. "
+            "Give one device for all towers, or one for each.",
         ),
     ],
 )

@@ -66,14 +66,14 @@ def test_the_words(spoiled):
         "2 in all     20    4\n"
         "\n"
         "Formats: 24 PNG.\n"
-        "Modes: 24 RGB; 0 without any colour.\n"
-        "Shorter side: 33 to 33 pixels, median 33; below 32, to be enlarged: 0.\n"
+        "Modes: 24 RGB; 0 grey in every pixel.\n"
+        "Shorter side: 33 to 33 pixels, median 33; 0 are below 32 and will be upscaled.\n"
         "\n"
         "leakage (1): the same picture in more than one split: what should judge the training was learned\n"
         "  train/a/0.png, val/b/copy.png: in train and val, as a and b\n"
         "\n"
         "unreadable (1): pictures that cannot be read; training leaves them out\n"
-        "  train/b/bad.jpg: not a picture, or damaged at its start "
+        "  train/b/bad.jpg: not an image, or its header is damaged "
         "(expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)\n"
         "\n"
         "truncated (1): pictures that are cut short; training leaves them out\n"
@@ -86,9 +86,9 @@ def test_the_words(spoiled):
         "  train/b/list.txt\n"
     )
     progress, *rest = result.stderr.splitlines()
-    assert progress.startswith("Checking: 26/26 pictures, ")
-    assert progress.endswith(", 2 cannot be read")
-    assert rest == ["Error: 2 of 26 pictures could not be read; they are listed."]
+    assert progress.startswith("Checking: 26/26 images, ")
+    assert progress.endswith(", 2 unreadable")
+    assert rest == ["Error: 2 of 26 images could not be read; they are listed above."]
 
 
 def test_the_json(spoiled):

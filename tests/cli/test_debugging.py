@@ -29,8 +29,8 @@ def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
     result = train("--overfit", "6")
     assert result.exit_code == 0, result.output
     assert re.fullmatch(
-        r"Learned: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network, preprocessing and rate "
-        r"work together. Wrong labels can be learned by heart too: validation shows those, and cualex check some of "
+        r"Passed: after \d+ updates the loss is 0.0\d+, and 6 of 6 are correct. Network, preprocessing and learning "
+        r"rate work together. Wrong labels can be overfitted too: validation shows them, and `cualex check` some of "
         r"them.\n",
         result.stdout,
     )
@@ -44,9 +44,9 @@ def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
     result = train("--overfit", "6")
     assert result.exit_code == 0, result.output
     assert re.match(
-        r"Learned at rate 0.01: after \d+ updates the loss is 0.0\d+, and 6 of 6 are named right. Network and "
-        r"preprocessing work together. But at rate 1e\+07 the loss is not finite at update \d. Images that come again "
-        r"and again may do that at a rate which suits a training; if the training does it too, give it --lr 0.01\. ",
+        r"Passed at learning rate 0.01: after \d+ updates the loss is 0.0\d+, and 6 of 6 are correct. Network and "
+        r"preprocessing work together. But at rate 1e\+07 the loss is not finite at update \d. A few repeated "
+        r"images can do that at a rate that suits a whole data set; if the training does it too, use --lr 0.01\. ",
         result.stdout,
     )
     found = json.loads(train("--overfit", "6", "--json").stdout)
@@ -63,9 +63,10 @@ def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
     result = train("--overfit", "6", "--lr", "1e-9")
     assert result.exit_code == 1
     assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: after 6 updates the loss is 1.\d+ \(the loss has not left that of "
-        r"guessing\), and \d of 6 are named right.*\. The labels, the preprocessing or the rate \(1e-09\) is wrong: "
-        r"leave --lr out, which tries other rates, look at the pictures \(cualex check\)\.\n",
+        r"The network cannot overfit even 6 images: after 6 updates the loss is 1.\d+ \(the loss has not left that of "
+        r"guessing\), and \d of 6 are correct.*\. The labels, the preprocessing or the learning rate \(1e-09\) must be "
+        r"wrong: "
+        r"leave --lr out to try other learning rates, and look at the images \(`cualex check`\)\.\n",
         result.stdout,
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
@@ -79,9 +80,9 @@ def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
     result = train("--overfit", "6")
     assert result.exit_code == 1
     assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: at rate 1e-09 after 6 updates .*; at rate 3e-09 after 12 updates .*"
-        r"\. The labels or the preprocessing is wrong: no other rate mends it, look at the pictures \(cualex check\)"
-        r"\.\n",
+        r"The network cannot overfit even 6 images: at rate 1e-09 after 6 updates .*; at rate 3e-09 after 12 updates .*"
+        r"\. The labels or the preprocessing must be wrong: no other learning rate helps, and look at the "
+        r"images \(`cualex check`\)\.\n",
         result.stdout,
     )
 
@@ -95,8 +96,8 @@ def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
     result = train("--overfit", "6")
     assert result.exit_code == 1
     assert re.fullmatch(
-        r"The network cannot even learn 6 pictures: 6 of them are the same as others and have other classes \(\S+, "
-        r"\S+\), so that at most 3 can be named right. No training mends that: look at the folders \(cualex check\).\n",
+        r"The network cannot overfit even 6 images: 6 of them are duplicates with different labels \(\S+, "
+        r"\S+\), so at most 3 can be correct. Correct the labels; `cualex check` lists such images.\n",
         result.stdout,
     )
     assert json.loads(train("--overfit", "6", "--json").stdout)["contradictions"][0]
@@ -105,7 +106,7 @@ def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
 def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
     result = train("--check-gradients", "--crop", "15")
     assert result.exit_code == 0, result.output
-    assert "The gradients of all layers are right" in result.stdout
+    assert "The gradients of all layers are correct" in result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["fc4", "weight"] not in lines
     assert [line[0] for line in lines if line and line[-1] == "ok"][:3] == ["conv1", "relu1", "norm1"]
@@ -126,9 +127,9 @@ def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--overfit", "4", "--check-gradients"], "--overfit and --check-gradients: one after the other"),
-        (["--overfit", "4", "--resume"], "--overfit begins a training of its own: leave --resume out"),
-        (["--overfit", "40"], "--overfit 40: the training set has 12 pictures"),
+        (["--overfit", "4", "--check-gradients"], "are two checks: run one after the other"),
+        (["--overfit", "4", "--resume"], "starts from initial weights, --resume does not: leave --resume out"),
+        (["--overfit", "40"], "--overfit 40: the training set has 12 images"),
     ],
 )
 def test_what_does_not_go_together(train, options, said):

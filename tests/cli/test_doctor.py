@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from cualex import cli
 
-gpus = importlib.import_module("cualex.cli._gpus")
+gpus = importlib.import_module("cualex.cli.doctor")
 
 INSTALL = 'pip install "cualex[cuda13]"'
 
@@ -21,7 +21,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(gpus, "_driver", lambda: driver)
         monkeypatch.setattr(gpus, "_cupy_wheels", lambda: list(wheels))
         monkeypatch.setattr(gpus, "_ask", lambda: answer)
-        return {check.what: check for check in gpus.checks()}
+        return {check.what: check for check in gpus.gpu_checks()}
 
     return pretend
 
@@ -114,7 +114,7 @@ def test_a_cache_that_cannot_be_made_is_a_problem_with_exit_code_1(tmp_path):
     result = CliRunner().invoke(cli.main, ["doctor", "--cache", str(tmp_path / "file" / "below")])
     assert result.exit_code == 1
     assert f"Problem: cache: {tmp_path}/file/below: the cache cannot be written (Not a directory)" in result.stdout
-    assert result.stderr == "Error: 1 to put right: cache.\n"
+    assert result.stderr == "Error: 1 to fix: cache.\n"
 
 
 @pytest.mark.emulator

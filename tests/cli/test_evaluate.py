@@ -132,7 +132,7 @@ def test_scores_that_are_no_numbers_are_never_right(packed):
 def test_a_set_of_other_classes_is_refused(packed):
     _, held = packed
     other = cualex.Model(colour_network.made(["red", "blue", "green"]))
-    with pytest.raises(DataError, match=r"classes of the pictures are green, red, blue, expected .* red, blue, green"):
+    with pytest.raises(DataError, match=r"classes of the data set are green, red, blue, expected .* red, blue, green"):
         evaluate(other, held)
 
 
@@ -154,7 +154,7 @@ def test_folders_are_matched_by_name(judged):
         "share": 4 / 7,
         "taken_for": "red",
     }
-    assert "is not divided, so all of its pictures count" in said
+    assert "has no splits, so all of its images are evaluated" in said
 
 
 @pytest.mark.parametrize("batch", [1, 32])
@@ -166,10 +166,10 @@ def test_the_table_is_for_people(weights, data, tmp_path):
     result = run("evaluate", data, "-w", weights, "--cache", tmp_path / "cache")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines() if line and "─" not in line]
-    assert " ".join(lines[0]).startswith(f"{data} all, 37 pictures: top-1 75.7%, loss 0.")
+    assert " ".join(lines[0]).startswith(f"{data} all, 37 images: top-1 75.7%, loss 0.")
     assert " ".join(lines[0]).endswith(", macro recall 72.6%")
     assert lines[1:] == [
-        ["class", "pictures", "right", "share", "mostly", "taken", "for"],
+        ["class", "images", "correct", "recall", "most", "confused", "with"],
         ["green", "7", "4", "57.1%", "red"],
         ["red", "19", "15", "78.9%", "blue"],
         ["blue", "11", "9", "81.8%", "green"],
@@ -190,7 +190,7 @@ def test_a_folder_that_is_no_class_is_named(data, weights):
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         f"Error: {data}: the model has no class violet; its 3 classes are green, red, blue: "
-        "rename the folders, or take them out\n"
+        "rename or remove these folders\n"
     )
 
 
@@ -205,11 +205,11 @@ def test_the_demo_set_has_classes_of_its_own(weights):
     result = run("evaluate", "demo", "-w", weights)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        "Error: the classes of the pictures are warm-disc, cool-disc, warm-ring, cool-ring, warm-triangle and 5 "
-        "more, expected those of the network: green, red, blue. Name the pictures that it is for, or the weights "
-        "of another network."
+        "Error: the classes of the data set are warm-disc, cool-disc, warm-ring, cool-ring, warm-triangle and 5 "
+        "more, expected those of the network: green, red, blue. Give a data set of these classes, or other "
+        "weights."
     )
-    assert "to pack" not in result.stderr
+    assert "packing" not in result.stderr
     assert len(demo.CLASSES) == 10
 
 
@@ -223,7 +223,7 @@ def test_validation_is_what_counts_unless_told(judged, tmp_path):
     assert (found["split"], found["top1"]) == ("test", 1 / 3)
     (place / "test").rename(tmp_path / "elsewhere")
     result = run("evaluate", place, "--split", "test", "-w", tmp_path / "alone" / "weights.safetensors")
-    assert result.stderr.splitlines()[-1] == f"Error: {place} has no test pictures: choose --split train or val"
+    assert result.stderr.splitlines()[-1] == f"Error: {place} has no test images: choose --split train or val"
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_named(judged, data):
@@ -231,8 +231,8 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(judged, data):
     found, said = judged(code=3)
     assert found["confusion"] == [CONFUSION[0], [0, 14, 4], CONFUSION[2]]
     assert [entry["name"] for entry in found["skipped"]] == ["red/3.png"]
-    assert "  red/3.png: not a picture" in said
-    assert said.endswith("Error: 1 of 37 pictures could not be read; the others are counted.\n")
+    assert "  red/3.png: not an image" in said
+    assert said.endswith("Error: 1 of 37 images could not be read; the others are evaluated.\n")
 
 
 # --- the set that a run was trained on
@@ -251,7 +251,7 @@ def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path, 
     }
     assert (found["split"], found["pictures"]) == ("val", counts.pop((0.5, rule)))
     assert found["pictures"] not in (37, *counts.values())
-    assert f"Data: {data}, which the network was trained on.\n" in said
+    assert f"Data: {data}, the data set of the run.\n" in said
     named, _ = judged(where=f"{data}/../set", using=using)
     assert named["confusion"] == found["confusion"]
 
@@ -299,11 +299,11 @@ def test_the_list_of_names_is_that_of_the_runs_own_data(judged, tmp_path):
     assert judged(where=None, using=using)[0]["confusion"] == [[0, 0, 0], [0, 1, 1], [0, 0, 1]]
     result = run("evaluate", tmp_path / "other", "-w", using)
     assert result.exit_code == 1
-    assert "other/val: 3 pictures without classes" in result.stderr
+    assert "other/val: 3 images without labels" in result.stderr
 
 
 def test_weights_that_stand_alone_are_asked_about_the_demo_set(weights):
-    assert "Data: demo, the built-in set.\n" in run("evaluate", "-w", weights).stderr
+    assert "Data: demo, the built-in data set.\n" in run("evaluate", "-w", weights).stderr
 
 
 def test_a_damaged_description_of_a_run_counts_as_none(judged, tmp_path):

@@ -70,8 +70,8 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
         "Which is it?",
         "The paper, section 9.9: one half.",
         "Here: It is smaller.",
-        "2 arms, 1 rate each, 2 seeds from 0 on: 4 trainings of 2 epochs at the most, on 9 pictures; "
-        "an epoch ends with 6 others.",
+        "2 arms, 1 rate each, 2 seeds from 0 on: 4 trainings of 2 epochs at most, on 9 images, "
+        "evaluated on 6 others after each epoch.",
     ):
         assert line in said
     assert any(line.endswith("experiment-toy; 0 of 4 trainings are done.") for line in said)
@@ -101,15 +101,15 @@ def test_another_scale_is_another_directory_and_more_seeds_are_not(tmp_path, pic
     assert "experiment-toy-2; 0 of 2" in call(tmp_path, pictures, "toy", "--seeds", "1", "--epochs", "1").stderr
     full = call(tmp_path, pictures, "toy", "--seeds", "1", "--full", "--pictures", "30")
     assert "experiment-toy-3; 0 of 2" in full.stderr
-    assert "2 trainings of 3 epochs at the most, on 12 pictures" in full.stderr
-    assert "Note: 30 pictures to train on were asked for; the set gives 12." in full.stderr
+    assert "2 trainings of 3 epochs at most, on 12 images" in full.stderr
+    assert "Note: 30 images to train on were asked for; the data set has 12." in full.stderr
 
 
 def test_fewer_pictures_than_a_batch_are_gone_through_several_times(tmp_path, pictures):
     batch = catalogue.find("toy").scale.recipe.batch
     told = call(tmp_path, pictures, "toy", "--seeds", "1", "--pictures", "3", "--epochs", "4")
     assert told.exit_code == 0, told.output
-    assert f"Note: an epoch goes through the 3 pictures {-(-batch // 3)} times." in told.stderr
+    assert f"Note: an epoch has each of the 3 images {-(-batch // 3)} times." in told.stderr
     found = json.loads((tmp_path / "runs/experiment-toy/result.json").read_text())
     assert [run["epochs"] for run in found["runs"]] == [4, 4]
 
@@ -117,7 +117,7 @@ def test_fewer_pictures_than_a_batch_are_gone_through_several_times(tmp_path, pi
 def test_fewer_pictures_than_classes_are_refused_before_they_are_packed(tmp_path, pictures):
     told = call(tmp_path, pictures, "toy", "--pictures", "2")
     assert told.exit_code == 2
-    assert told.stderr.splitlines()[-1].endswith("has 3 classes, and each needs a picture; give 3 or more")
+    assert told.stderr.splitlines()[-1].endswith("has 3 classes, and each needs an image; give 3 or more")
     assert not (tmp_path / "cache").exists()
 
 
@@ -125,11 +125,11 @@ def test_an_arm_that_never_gets_there_is_said_as_such(tmp_path, pictures):
     told = call(tmp_path, pictures, "race", "--seeds", "1")
     assert told.exit_code == 0, told.output
     assert told.stdout.count("1 never") == 3
-    assert "* the best rate of its arm, which is compared." in told.stdout
+    assert "* the best learning rate of its arm, which is compared." in told.stdout
     best = [line.split()[1] for line in told.stdout.splitlines() if line.split()[2:3] == ["*"]]
-    edge = "The best rate of slow is the last one tried on its side: a better one may lie beyond."
+    edge = "The best learning rate of slow is the smallest or largest tried: a better one may lie beyond."
     assert (edge in told.stdout) == (best != ["1e-08"])
-    assert "an epoch ends with 9 of these." in told.stderr
+    assert "evaluated on 9 of these after each epoch." in told.stderr
 
 
 def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
@@ -137,9 +137,9 @@ def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
     told = call(tmp_path, pictures, "toy")
     assert told.exit_code == 2
     assert told.stderr.splitlines()[-1] == (
-        "Error: 4 trainings will take about 2 h 00 min if none ends early, by a few updates of each arm; "
-        "reading and writing come on top. Go on? "
-        "Nobody can be asked here: add --yes to go on."
+        "Error: 4 trainings will take about 2 h 00 min if none ends early, estimated from a few updates of each arm, "
+        "without reading and writing. Continue? "
+        "There is no terminal to ask at: add --yes to continue."
     )
     assert call(tmp_path, pictures, "toy", "--yes").exit_code == 0
 
@@ -153,7 +153,7 @@ def test_a_stopped_one_says_how_it_goes_on(tmp_path, pictures, monkeypatch):
         patch.setattr(_output.Progress, "__call__", stop)
         stopped = call(tmp_path, pictures, "toy")
     assert stopped.exit_code == 130
-    assert "The same command goes on where this one was stopped." in stopped.stderr
+    assert "Resume with the same command." in stopped.stderr
     told = call(tmp_path, pictures, "toy")
     assert "Goes on after update " in told.stderr
     assert told.exit_code == 0

@@ -96,8 +96,8 @@ def test_without_a_share_test_is_still_left_alone(here):
     recorded, said = train("tested", "--val-split", 0)
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (30, 30)
     assert (
-        "Note: no validation pictures, so the training pictures are evaluated, at their centres.\n"
-        "Note: the test images are left alone; --val test validates with them.\n"
+        "Note: no validation images, so the training images are evaluated, at their centre crops.\n"
+        "Note: the test images are not used; --val test validates on them.\n"
     ) in said
     assert evaluated() == ("test", 7)
 
@@ -165,5 +165,5 @@ def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypat
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_help_says_what_validates(command):
     said = " ".join(run(command, "--help").stdout.split())
-    assert "What validates: val/ or, where there is none, images held out from train; or test/, which then" in said
-    assert "The share of train held out for validation where the set has no val/" in said
+    assert "Validate on val/ or else on images held out from train/; or on test/, which then selects" in said
+    assert "Fraction of the training images held out for validation, per class, if there is no val/" in said

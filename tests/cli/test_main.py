@@ -138,17 +138,17 @@ def test_a_fault_of_cualex_keeps_its_traceback(run, raising):
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/train/last.safetensors"),
             1,
             "cannot write runs/train/last.safetensors: the disk is full. "
-            "Free some space, or name a place on another disk.",
+            "Free some space, or choose a path on another disk.",
         ),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
             1,
-            "cannot write the output: the disk is full. Free some space, or name a place on another disk.",
+            "cannot write the output: the disk is full. Free some space, or choose a path on another disk.",
         ),
         (
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "runs"),
             1,
-            "runs: not permitted. Change its permissions, or name another place.",
+            "runs: permission denied. Change its permissions, or choose another path.",
         ),
         (
             MemoryError("Unable to allocate 9 GiB"),
@@ -195,7 +195,7 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments):
         done = program(*arguments, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: cannot write the output: the disk is full. Free some space, or name a place on another disk.\n"
+        "Error: cannot write the output: the disk is full. Free some space, or choose a path on another disk.\n"
     )
 
 

@@ -57,9 +57,9 @@ def test_progress_off_a_terminal_is_a_line_every_few_seconds(clock, capsys):
         clock.now = 120
         progress.done = 5000
     assert capsys.readouterr().err.splitlines() == [
-        "Packing train: 1,200/5,000 pictures, 240/s, 16 s left, 3 left out",
-        "Packing train: 2,400/5,000 pictures, 240/s, 11 s left, 3 left out",
-        "Packing train: 5,000/5,000 pictures, 250/s, in 20 s, 3 left out",
+        "Packing train: 1,200/5,000 images, 240/s, 16 s left, 3 left out",
+        "Packing train: 2,400/5,000 images, 240/s, 11 s left, 3 left out",
+        "Packing train: 5,000/5,000 images, 250/s, in 20 s, 3 left out",
     ]
 
 
@@ -100,7 +100,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
         progress(4, "note [x]")
     said = screen.getvalue()
     assert "Packing [red]" in said
-    assert "4/4 pictures" in said
+    assert "4/4 images" in said
     assert "note [x]" in said
     assert "a [line] above" in said
 
@@ -129,7 +129,7 @@ def test_sizes(number, said):
 
 
 def test_nobody_is_asked_without_a_terminal():
-    with pytest.raises(UsageError, match=r"^Pack 30 GB\? Nobody can be asked here: add --yes to go on\.$"):
+    with pytest.raises(UsageError, match=r"^Pack 30 GB\? There is no terminal to ask at: add --yes to continue\.$"):
         _output.confirm("Pack 30 GB?", yes=False)
     _output.confirm("Pack 30 GB?", yes=True)
 

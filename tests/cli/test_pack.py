@@ -39,7 +39,7 @@ def run(folder, tmp_path):
 def test_it_says_how_much_it_writes_and_what_it_wrote(run, folder, tmp_path):
     result = run()
     assert result.exit_code == 0
-    assert f"{folder}: 9 pictures x 3,072 bytes are 28 kB to pack; " in result.stderr
+    assert f"{folder}: packing 9 images x 3,072 bytes takes 28 kB; " in result.stderr
     rows = [line.split() for line in result.stdout.splitlines()[2:]]
     assert [row[:4] for row in rows] == [["train", "6", "0", "2"], ["val", "3", "0", "2"]]
     assert rows[0][-1].startswith(str(tmp_path / "cache"))
@@ -65,8 +65,8 @@ def test_a_picture_that_cannot_be_read_is_named_and_ends_with_3(run, folder):
     (folder / "cat" / "1.png").write_bytes(b"nothing of the kind")
     result = run("--val-split", "0", "--json")
     assert result.exit_code == 3
-    assert result.stderr.splitlines()[-3] == "train: 1 picture could not be read and is left out:"
-    assert result.stderr.splitlines()[-2].startswith("  cat/1.png: not a picture")
+    assert result.stderr.splitlines()[-3] == "train: 1 image could not be read and was skipped:"
+    assert result.stderr.splitlines()[-2].startswith("  cat/1.png: not an image")
     assert result.stderr.splitlines()[-1] == (
         "Error: 1 picture was left out because it could not be read; the rest is packed."
     )
@@ -77,7 +77,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_ends_with_3(run, folder):
 def test_the_screen_names_ten_and_counts_the_rest(capsys):
     _packing._report("train", tuple((f"{number}.png", "empty") for number in range(1234)))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "train: 1,234 pictures could not be read and are left out:"
+    assert lines[0] == "train: 1,234 images could not be read and were skipped:"
     assert lines[1:11] == [f"  {number}.png: empty" for number in range(10)]
     assert lines[11:] == ["  ... and 1,224 more"]
 
@@ -86,7 +86,7 @@ def test_much_is_asked_for(run, monkeypatch, tmp_path):
     monkeypatch.setattr(_packing, "ASK", 9 * 3072 - 1)
     result = run()
     assert result.exit_code == 2
-    assert result.stderr.endswith("are free. Pack them? Nobody can be asked here: add --yes to go on.\n")
+    assert result.stderr.endswith("are free. Continue? There is no terminal to ask at: add --yes to continue.\n")
     assert not list((tmp_path / "cache").rglob("pictures.uint8"))
     assert run("--yes").exit_code == 0
 
@@ -101,7 +101,7 @@ def test_too_little_room_is_said_before_anything_is_written(run, monkeypatch, tm
     result = run("--yes")
     assert result.exit_code == 1
     assert result.stderr.endswith(
-        "are 28 kB to pack; 28 kB are free. Free some space, or set CUALEX_CACHE to a directory on another disk.\n"
+        "takes 28 kB; 28 kB are free. Free some space, or set --cache to a directory on another disk.\n"
     )
     assert not list((tmp_path / "cache").rglob("pictures.uint8"))
 

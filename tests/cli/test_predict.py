@@ -79,7 +79,7 @@ def test_equals_come_in_the_order_of_the_classes(model):
 
 
 def test_what_is_no_picture_is_named_and_not_answered(model, tmp_path):
-    with pytest.raises(PictureError, match=re.escape(f"{tmp_path}/x.png: not a picture")):
+    with pytest.raises(PictureError, match=re.escape(f"{tmp_path}/x.png: not an image")):
         model.predict([picture(tmp_path / "r.png", "red"), broken(tmp_path / "x.png")])
     with pytest.raises(PictureError, match=r"^picture: the file is empty$"):
         model.predict(b"")
@@ -123,7 +123,7 @@ def test_every_input_has_its_own_answer_in_its_place(asked, model, tmp_path):
     assert [found["picture"] for found in results] == [str(path) for path in given]
     for found, answer in zip(results, expected, strict=True):
         if answer is None:
-            assert found["error"].startswith("not a picture")
+            assert found["error"].startswith("not an image")
             assert "predictions" not in found
         else:
             first = found["predictions"][0]
@@ -170,7 +170,7 @@ def test_arguments_that_mean_nothing_have_their_rows(asked, tmp_path):
     found = asked(tmp_path / "gone.png", tmp_path / "empty", f"{tmp_path}/*.gif", red, red, code=3)
     assert firsts(found) == [
         "no such file or folder",
-        "no pictures inside; add --recursive to search the folders below",
+        "no images inside; add --recursive to search its subfolders",
         "matches no file",
         *("red", "red"),
     ]
@@ -195,7 +195,7 @@ def test_standard_input_is_read_once(weights):
     result = run("predict", "-w", weights, "-", "-")
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: - is there twice: standard input can be read only once.\n",
+        "Error: - is given twice, and standard input can be read only once: leave one of them out.\n",
     )
 
 
@@ -206,14 +206,14 @@ def test_nobody_types_a_picture(monkeypatch, stream):
             return True
 
     monkeypatch.setattr("sys.stdin", stream and Keyboard())
-    with pytest.raises(UsageError, match="standard input, and nothing is sent there: add `< FILE`"):
+    with pytest.raises(UsageError, match="standard input, which is a terminal: add `< FILE`"):
         _inputs.expand(("-",), False, False)
 
 
 def test_too_much_on_standard_input_is_refused(asked, monkeypatch):
     monkeypatch.setattr("cualex.data.images.BYTES", 2_000_000)
     (found,) = asked("-", code=1, input=bytes(2_000_001))
-    assert found["error"] == "larger than 2 MB, too much for a picture"
+    assert found["error"] == "larger than 2 MB, too large for an image"
 
 
 def test_a_name_that_is_no_text_is_marked(asked, tmp_path):
@@ -236,14 +236,14 @@ def test_the_table_has_a_row_a_class(weights, tmp_path, monkeypatch):
     assert result.exit_code == 3
     (_, red), (_, green) = cualex.load("weights.safetensors").predict("1.png", 2)
     assert [line.rstrip() for line in result.stdout.splitlines() if "─" not in line] == [
-        "picture  probability  class",
-        f"1.png    {red:>11.1%}  red",
-        f"         {green:>11.1%}  green",
-        "2.png                 not read: the file is empty",
+        "image  probability  class",
+        f"1.png  {red:>11.1%}  red",
+        f"       {green:>11.1%}  green",
+        "2.png               not read: the file is empty",
         *result.stdout.splitlines()[-2:],
     ]
-    assert re.fullmatch(r"3\.png          ..\..%  blue", result.stdout.splitlines()[-2])
-    assert result.stderr == "Error: 1 of 3 pictures could not be read; the others are named.\n"
+    assert re.fullmatch(r"3\.png        ..\..%  blue", result.stdout.splitlines()[-2])
+    assert result.stderr == "Error: 1 of 3 images could not be read; the others are classified.\n"
 
 
 def test_top_says_how_many_classes(asked, tmp_path):
@@ -263,7 +263,7 @@ def test_nothing_readable_is_an_error(weights, tmp_path):
     result = run("predict", "-w", weights, one, two)
     assert result.exit_code == 1
     assert f"{two}" in result.stdout
-    assert result.stderr == (f"Error: none of the 2 pictures could be read; the first is {one}: the file is empty\n")
+    assert result.stderr == (f"Error: none of the 2 images could be read; the first: {one}: the file is empty\n")
 
 
 def test_without_weights_the_newest_finished_run_is_taken_and_said(tmp_path, monkeypatch):
@@ -275,7 +275,7 @@ def test_without_weights_the_newest_finished_run_is_taken_and_said(tmp_path, mon
     colour_network.saved(tmp_path / "runs" / "unfinished" / "best.safetensors")
     result = run("predict", red, "--json")
     assert (result.exit_code, json.loads(result.stdout)["weights"]) == (0, "runs/train-2/best.safetensors")
-    assert result.stderr == "Weights: runs/train-2/best.safetensors, of the newest finished run.\n"
+    assert result.stderr == "Weights: runs/train-2/best.safetensors (newest finished run).\n"
 
 
 def test_without_any_run_it_says_how_to_get_one(tmp_path, monkeypatch):
@@ -283,9 +283,10 @@ def test_without_any_run_it_says_how_to_get_one(tmp_path, monkeypatch):
     result = run("predict", picture(tmp_path / "red.png", "red"))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        "Error: no finished run below runs: train one with `cualex train FOLDER`, "
-        "or name a weights file with --weights; --weights cifar10 is the bundled network of ten classes (airplane, "
-        "automobile, bird, cat, deer, dog, frog, horse, ship and truck), right on fewer than half of photographs\n"
+        "Error: no finished run in runs: train one with `cualex train FOLDER`, "
+        "or give a weights file with --weights; or use --weights cifar10, the bundled network of ten "
+        "classes (airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck), which is right on fewer "
+        "than half of real photographs\n"
     )
 
 
@@ -293,7 +294,7 @@ def test_without_pictures_it_says_what_to_give(weights):
     result = run("predict", "-w", weights)
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: no pictures were named: give files, folders, quoted globs, or - for standard input.\n",
+        "Error: no images were given: give files, folders, quoted globs, or - for standard input.\n",
     )
 
 

@@ -75,18 +75,18 @@ def test_the_command_prints_a_table_that_fits_a_hundred_columns(run):
     assert lines[start + 2].split()[:3] == ["data", "1", "forward"]
     assert max(map(len, lines[start:end])) <= 100
     said = [
-        "the rows",
+        "sum of the rows",
         "in no row",
-        "by which medians",
-        "the serial step",
+        "by which the medians",
+        "serial step",
         "gained by overlap",
-        "the real step",
+        "actual step",
     ]
     for line, words in zip(lines[end + 1 :], said, strict=False):
         assert f" ms  {words}" in line
     assert "Roofline of cpu: 2000 GFLOP/s and 300 GB/s, measured in this run by\nmade by hand." in result.stdout
-    assert "Links: none; all towers are on one place." in lines
-    assert "Waiting for data: not measured, no set was given (--data DATA)." in lines
+    assert "Links: none; all towers are on one device." in lines
+    assert "Waiting for data: not measured (add --data DATA)." in lines
     assert "Profiling: 2/2 passes" in result.stderr
     assert "Profiling" not in result.stdout
 
@@ -100,7 +100,7 @@ def test_a_run_its_links_and_its_data(run, tmp_path):
     result = run(tmp_path / "run", "--data", str(tmp_path / "set"), "--no-pack")
     assert result.exit_code == 0, result.output
     assert f"Waiting for data ({tmp_path / 'set'}): " in result.stdout
-    assert result.stdout.startswith("cifar-relu, train, 3 pictures a step on cpu (fp32); 2 passes.")
+    assert result.stdout.startswith("cifar-relu, train, batch size 3 on cpu (fp32); 2 passes.")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_weights_file_says_its_classes_itself(run, tmp_path):
     path = colour_network.saved(tmp_path / "best.safetensors")
     result = run(path, "--classes", "5")
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1] == f"Error: --classes: {path} says that itself; leave the option out"
+    assert result.stderr.splitlines()[-1] == f"Error: --classes: {path} sets that itself; leave the option out"
 
 
 def test_a_set_of_more_classes_than_the_network_has(run, tmp_path):
@@ -138,7 +138,7 @@ def test_a_set_of_more_classes_than_the_network_has(run, tmp_path):
         (tmp_path / f"set/{number}/a.jpg").write_bytes(b"x")
     result = run("cifar-relu", "--classes", "3", "--data", str(tmp_path / "set"))
     assert result.exit_code == 2
-    said = f"--data {tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another set."
+    said = f"--data {tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another data set."
     assert result.stderr.splitlines()[-1] == f"Error: {said}"
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cualex.cli import _recipe, main
+from cualex.cli import _train_options, main
 from cualex.training import automatic_recipe, recipes
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -48,7 +48,7 @@ def chosen(here):
 
 
 def test_every_recipe_by_name_is_known_to_the_command():
-    assert set(_recipe.NAMES) == set(recipes.NAMED)
+    assert set(_train_options.NAMES) == set(recipes.NAMED)
 
 
 @pytest.mark.parametrize("images", [2, 7, 40])
@@ -71,11 +71,9 @@ def test_a_line_says_what_was_chosen_why_how_long_and_how_to_choose_otherwise(he
     result = run(folder(here / "set", 12), *SPECK, "--epochs", 3, "--weight-decay", 0.25)
     lines = result.stderr.splitlines()
     line = next(line for line in lines if line.startswith("Recipe for"))
-    start = "Recipe for 12 images in 2 classes on the CPU: speck, from random weights, 3 epochs in batches of 12, "
+    start = "Recipe for 12 images in 2 classes on the CPU: speck, from random weights, 3 epochs, batch size 12, "
     assert line.startswith(start + "crops of 11, learning rate 0.01; about ")
-    assert line.endswith(
-        " s. To choose otherwise: any option, --from WEIGHTS begins with others, --recipe paper is the paper's."
-    )
+    assert line.endswith(" s. To change it: give any option; --from WEIGHTS fine-tunes; --recipe paper is the paper's.")
     changed = [line.split() for line in lines[lines.index(line) + 1 : lines.index(line) + 4]]
     assert changed == [
         ["By", "option", "here", "automatic"],
@@ -107,19 +105,19 @@ def test_the_papers_recipe_is_the_paper_to_the_letter(here):
     assert chosen(here) == json.loads(json.dumps(recipes.PAPER.but(network="speck", crop=11, epochs=1).described()))
     told = [run(folder(here / "few", 12), *SPECK, *words).stderr for words in (["--paper"], ["--recipe", "paper"])]
     assert told[0] == told[1]
-    said = "Error: a batch of 128 is larger than the 12 pictures to train on; use --batch-size 12 or less"
+    said = "Error: batch size 128 is larger than the training set of 12 images; use --batch-size 12 or less"
     assert told[0].splitlines()[-1] == said
     assert "Packing" not in told[0]
 
 
 def test_options_that_do_not_go_together_are_said_before_the_set_is_looked_at(here):
     for words, said in (
-        (["--paper", "--recipe", "cifar"], "--paper with --recipe cifar: leave one of them out"),
-        (["--scratch", "--pretrained"], "--scratch with --pretrained: leave one of them out"),
-        (["--scratch", "--from", "x"], "--scratch with --from: leave one of them out"),
-        (["--pretrained", "--from", "x"], "--from and --pretrained both name weights to begin with: leave one of"),
-        (["--no-augment", "--colour-noise", "0.1"], "--colour-noise with --no-augment, which switches it off"),
-        (["--resume", "--recipe", "paper"], "--recipe with --resume, which goes on in a run that has begun"),
+        (["--paper", "--recipe", "cifar"], "--paper and --recipe cifar name two recipes: leave one of them out"),
+        (["--scratch", "--pretrained"], "--scratch starts from random weights, --pretrained does not: leave"),
+        (["--scratch", "--from", "x"], "--scratch starts from random weights, --from does not: leave"),
+        (["--pretrained", "--from", "x"], "--from and --pretrained both name the weights to start from: leave one of"),
+        (["--no-augment", "--colour-noise", "0.1"], "--colour-noise: --no-augment turns it off"),
+        (["--resume", "--recipe", "paper"], "--recipe is for new runs, and --resume continues one"),
     ):
         result = run("nowhere", *words)
         assert (result.exit_code, result.stdout) == (2, ""), words

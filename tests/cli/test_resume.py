@@ -49,20 +49,20 @@ def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
         (here / "runs" / name / "finished.json").unlink()
     result = train("--resume", "--json")
     assert result.exit_code == 0, result.output
-    assert "Goes on in runs/train-2" in result.stderr
+    assert "Resuming runs/train-2" in result.stderr
     assert "Goes on after update 6, with all epochs done." in result.stderr
     document = json.loads(result.stdout)
     assert document["run"] == "runs/train-2"
     assert json.loads((here / "runs/train-2/args.json").read_text())["recipe"]["rate"] == 0.005
-    assert "Goes on in runs/train\n" in train("--resume").stderr
-    assert fault(train("--resume")) == (2, "Error: no unfinished run below runs. `cualex train` starts one.")
+    assert "Resuming runs/train\n" in train("--resume").stderr
+    assert fault(train("--resume")) == (2, "Error: no unfinished run in runs. `cualex train` starts one.")
 
 
 def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(here):
     started("--keep")
     assert fault(train("--resume", "runs/train")) == (
         2,
-        "Error: runs/train is finished, after 2 epochs. Give more --epochs to go on.",
+        "Error: runs/train is finished, after 2 epochs. Give more --epochs to continue.",
     )
     result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
     assert result.exit_code == 0, result.output
@@ -79,8 +79,8 @@ def test_a_finished_run_without_checkpoints_names_the_way_out(here):
     for more in ((), ("--epochs", 3)):
         assert fault(train("--resume", "runs/train", *more)) == (
             2,
-            "Error: runs/train is finished, after 2 epochs, and its checkpoints were removed, as without --keep. "
-            f"Begin a new run with its weights: {way_out}",
+            "Error: runs/train is finished, after 2 epochs, and its checkpoints were removed, for lack of --keep. "
+            f"Start a new run from its weights: {way_out}",
         )
     result = train(*way_out.split()[2:], "-b", 8, "--epochs", 1)
     assert result.exit_code == 0, result.output
@@ -128,7 +128,7 @@ def test_pictures_that_have_moved_are_named_and_others_are_refused(here):
 def test_what_is_no_run_is_refused(here):
     assert fault(train("--resume", "photos")) == (
         2,
-        "Error: photos: no run that has begun, since it has no args.json. Name a directory below runs/.",
+        "Error: photos: not a run directory, since it has no args.json. Give one in runs/.",
     )
 
 
@@ -136,5 +136,5 @@ def test_what_is_no_run_is_refused(here):
 def test_options_of_new_runs_are_refused(here, option):
     assert fault(train("--resume", "runs/train", *option)) == (
         2,
-        f"Error: {option[0]} with --resume, which goes on in a run that has begun: leave one of them out",
+        f"Error: {option[0]} is for new runs, and --resume continues one: leave one of them out",
     )

@@ -26,7 +26,7 @@ def test_the_picture_of_activations(tmp_path):
     """Two panels side by side; in the left one tanh's orange reaches its ends at -1 and 1."""
     path = tmp_path / "activations.png"
     result = run("activations", "-o", path)
-    assert (result.exit_code, result.stderr) == (0, f"Drawn: {path}\n")
+    assert (result.exit_code, result.stderr) == (0, f"Plot: {path}\n")
     with Image.open(path) as picture:
         assert (picture.format, picture.width, picture.height) == ("PNG", 1296, 604)
         pixels = np.asarray(picture.convert("RGB"))

@@ -40,7 +40,7 @@ def test_words_get_the_type_of_the_default(words, read):
     ("words", "said"),
     [
         (["norm"], "'norm': expected NAME=VALUE, of norm=across, pool=3, width=1.0, exchange=yes"),
-        (["classes=4"], "classes is not given this way: an option says it, or the data"),
+        (["classes=4"], "classes cannot be set here: it has its own option, or follows from the data"),
         (["=4"], "no argument is called ''; there are norm=across, pool=3, width=1.0, exchange=yes"),
         (["pool=two"], "pool=two: expected a whole number"),
         (["pool=2.0"], "pool=2.0: expected a whole number"),
@@ -57,7 +57,7 @@ def test_other_words_are_refused(words, said):
 @pytest.mark.parametrize("width", [0.0, -1.0, float("nan"), float("inf"), 1e6, 1e308])
 @pytest.mark.parametrize("name", [name for name in networks.names() if not name.startswith("cifar")])
 def test_no_network_has_no_width(name, width):
-    with pytest.raises(networks.UsageError, match=r"expected a width above 0, and [\d.e+]+ at the most, got"):
+    with pytest.raises(networks.UsageError, match=r"expected a width above 0, at most [\d.e+]+, got"):
         networks.build(name, width=width)
 
 
@@ -108,7 +108,7 @@ def test_a_run_goes_on_with_its_variant_and_no_other(trained):
     ways = ["train", "--resume", place / "runs" / "train", "--epochs", "3", "--cache", place / "cache"]
     said = refused(*ways, "--variant", "function=tanh")
     assert said == refused(*ways, "--check-gradients", "--variant", "function=tanh")
-    assert "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, and that cannot change" in said
+    assert "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, but it cannot change" in said
     result = run(*ways)
     assert result.exit_code == 0, result.output
     kept = weights.load(place / "runs" / "train" / "last.safetensors")
@@ -119,7 +119,7 @@ def test_weights_to_begin_with_have_their_own(trained):
     place, _ = trained
     start = place / "runs" / "train" / "best.safetensors"
     said = refused("train", place / "set", "--from", start, "--variant", "function=tanh")
-    assert said.endswith("whose network says that itself: leave --variant out")
+    assert said.endswith("has its own network arguments; leave --variant out")
 
 
 def test_a_training_that_begins_with_a_variant_goes_on_with_it(trained):
@@ -181,11 +181,11 @@ def test_a_profile_of_a_variant(monkeypatch):
         (["summary", "lenet5", "--variant", "norm=none"], "no argument is called 'norm'; there are function=tanh"),
         (["summary", "alexnet", "--variant", "norm=some"], "'some': expected across, within, batch, none"),
         (["summary", "lenet5", "--variant", "function=step"], "step"),
-        (["profile", "alexnet", "--variant", "pool=4"], "windows of pools are 3 pixels a side, or 2"),
+        (["profile", "alexnet", "--variant", "pool=4"], "expected pooling windows of 3 (overlapping) or 2"),
         (["summary", "cifar-relu", "--variant", "pool=3", "--crop", "8"], "does not fit into 1 pixels"),
         (["summary", "cifar-relu", "--crop", "1"], "does not fit into"),
         (["train", "demo", "--network", "lenet5", "--variant", "dropout=0.5"], "no argument is called 'dropout'"),
-        (["train", "demo", "--variant", "dropout=0.2"], "dropout is not given this way"),
+        (["train", "demo", "--variant", "dropout=0.2"], "dropout cannot be set here"),
         (["train", "demo", "--variant", "exchange=perhaps"], "exchange=perhaps: expected yes or no"),
     ],
 )
@@ -196,4 +196,4 @@ def test_what_does_not_fit_is_said_in_one_line(words, said):
 def test_a_weights_file_is_profiled_as_it_is(trained):
     place, _ = trained
     said = refused("profile", place / "runs" / "train", "--variant", "function=tanh")
-    assert said.endswith("says that itself; leave the option out")
+    assert said.endswith("sets that itself; leave the option out")

@@ -141,7 +141,7 @@ def test_a_user_is_told_of_a_batch_larger_than_the_set():
     with pytest.raises(DataError) as caught:
         check_batch(Stub(60), 61)
     assert str(caught.value) == (
-        "a batch of 61 is larger than the 60 pictures to train on; use --batch-size 60 or less"
+        "batch size 61 is larger than the training set of 60 images; use --batch-size 60 or less"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_sound_set_is_called_sound(sound):
     assert report.sides == check.Sides(SIZE, SIZE, SIZE, enlarged=0)
     result = run(sound)
     assert result.exit_code == 0
-    assert result.stdout.endswith("\n\nNothing wrong was found.\n")
+    assert result.stdout.endswith("\n\nNo fault was found.\n")
 
 
 def leak(place):
@@ -175,7 +175,7 @@ PLANTED = {
     unreadable: (
         "unreadable",
         ("train/bee/new.jpg",),
-        "not a picture, or damaged at its start (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)",
+        "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)",
     ),
     empty_file: ("unreadable", ("train/bee/new.jpg",), "the file is empty"),
     truncated: ("truncated", ("train/bee/new.jpg",), "cut short, the file ends before the picture does"),
@@ -212,7 +212,7 @@ def test_a_fault_is_found_once_and_nothing_else(folder, spoil):
     assert report.refusal is None
     result = run(folder)
     assert result.exit_code == (3 if report.unreadable else 0)
-    assert ("Nothing wrong" in result.stdout) is (kind in findings.NOTES)
+    assert ("No fault was found" in result.stdout) is (kind in findings.NOTES)
 
 
 def test_a_class_that_is_there_twice_is_named(folder):
@@ -274,7 +274,7 @@ def test_classes_of_one_picture_are_in_one_split_only(tmp_path):
     assert set(found(looked(tmp_path / "set"))) == {"few"}
     result = run(tmp_path / "set")
     assert result.exit_code == 0
-    assert result.stdout.endswith("\n\nNothing wrong was found. What is listed is worth knowing, but no fault.\n")
+    assert result.stdout.endswith("\n\nNo fault was found. What is listed are remarks.\n")
 
 
 def test_a_fault_at_the_limit_is_none(folder):
@@ -341,7 +341,7 @@ def test_a_set_that_training_refuses_is_looked_at_all_the_same(folder):
     plant(folder, "val/dog/1.png", drawn(100))
     result = run(folder, "--json")
     assert result.exit_code == 1
-    refusal = f"{folder}: val has classes that train lacks: dog; add pictures of them to train, or take them out of val"
+    refusal = f"{folder}: val has classes that train lacks: dog; add images of them to train, or remove them from val"
     assert result.stderr.splitlines()[-1] == f"Error: {refusal}"
     report = json.loads(result.stdout)
     assert report["refusal"] == refusal
@@ -359,8 +359,8 @@ def test_a_class_of_which_nothing_can_be_read(folder):
     result = run(folder)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        f"Error: {folder}: no picture of class ant in train can be read; the first is train/ant/0.png: the file is "
-        "empty; repair them, or take the class out"
+        f"Error: {folder}: no training image of class ant can be read; the first: train/ant/0.png: the file is "
+        "empty; repair them, or remove the class"
     )
     assert "\nunreadable (12): " in result.stdout
     assert "  ... and 2 more (--json lists all)\n" in result.stdout

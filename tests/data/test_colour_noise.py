@@ -238,7 +238,7 @@ def test_a_recipe_says_which_epochs_have_noise_and_whose_components():
     assert [recipe.stream(Stub(), 6).noise for recipe in (DEMO, CIFAR)] == [None, None]
     with pytest.raises(UsageError) as caught:
         noise(colour_components="2021")
-    assert str(caught.value) == "components of colour '2021': expected data or 2012"
+    assert str(caught.value) == "colour components '2021': expected data or 2012"
 
 
 def test_the_table_says_what_is_switched_off():

@@ -110,12 +110,12 @@ def test_greys_of_12_bits_are_scaled_by_their_own_white():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.array([[-1, 5]], np.int32), "greys from -1 to 5, expected 0 to 65535: save it with 8 or 16 bits"),
+        (np.array([[-1, 5]], np.int32), "grey levels from -1 to 5, expected 0 to 65535: save it with 8 or 16 bits"),
         (
             np.array([[0, 65536]], np.int32),
-            "greys from 0 to 65536, expected 0 to 65535: save it with 8 or 16 bits",
+            "grey levels from 0 to 65536, expected 0 to 65535: save it with 8 or 16 bits",
         ),
-        (np.ones((1, 2), np.float32), "floating-point pixels have no fixed white: save it with 8 or 16 bits"),
+        (np.ones((1, 2), np.float32), "floating-point pixels have no defined range: save it with 8 or 16 bits"),
     ],
 )
 def test_numbers_without_a_white_are_refused(values, reason):

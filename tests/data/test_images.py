@@ -54,7 +54,7 @@ def test_whatever_pillow_raises_is_the_pictures_fault(failure, reason, monkeypat
     assert str(caught.value) == f"a.jpg: {reason}"
 
 
-NOT_A_PICTURE = "not a picture, or damaged at its start (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"
+NOT_A_PICTURE = "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_file_too_large_for_a_picture_is_not_read_whole(tmp_path, monkeypatch)
     path = tmp_path / "film.jpg"
     with path.open("wb") as file:
         file.truncate(6_000_000)
-    with pytest.raises(PictureError, match=r"film\.jpg: larger than 5 MB, too much for a picture$"):
+    with pytest.raises(PictureError, match=r"film\.jpg: larger than 5 MB, too large for an image$"):
         images.load(path, 24)
 
 

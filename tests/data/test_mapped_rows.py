@@ -62,7 +62,7 @@ def test_a_file_that_is_cut_short_while_it_is_open(held, left):
     """It is an error that says so, and not the end of the process."""
     rows, file, _ = held
     os.truncate(file, left)
-    said = rf"cut short while it was read, from 135 bytes to {left}\. Remove .*pack, and it is made again"
+    said = rf"truncated while it was being read, from 135 bytes to {left}\. Remove .*pack, and it is made again"
     with pytest.raises(DataError, match=said):
         rows.read(np.array([0, 8]), np.zeros((2, *SHAPE), np.uint8))
 

@@ -119,7 +119,7 @@ def spoil(folder):
     return folder
 
 
-REASON = "not a picture, or damaged at its start (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"
+REASON = "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -152,7 +152,7 @@ def test_nothing_readable(folder, cache, make):
     with pytest.raises(DataError) as caught:
         make(folder, "val")
     assert str(caught.value) == (
-        f"{folder}: none of the 3 pictures of val can be read; the first is val/bee/0.png: the file is empty"
+        f"{folder}: none of the 3 val images can be read; the first: val/bee/0.png: the file is empty"
     )
     assert not [path for path in cache.rglob("*") if path.suffix != ".lock" and path.name != "packs"]
 
@@ -165,8 +165,8 @@ def test_a_class_of_which_nothing_is_left(folder, make):
     with pytest.raises(DataError) as caught:
         make(folder)
     assert str(caught.value) == (
-        f"{folder}: no picture of class ant in train can be read; the first is train/ant/0.png: the file is empty; "
-        "repair them, or take the class out"
+        f"{folder}: no training image of class ant can be read; the first: train/ant/0.png: the file is empty; "
+        "repair them, or remove the class"
     )
 
 
@@ -312,9 +312,7 @@ def test_a_full_disk_leaves_nothing_and_says_what_is_needed(folder, cache, monke
     assert packs.needed(sources.find(folder), "train", SIZE) == needed
     message = str(caught.value)
     assert message.startswith(f"{cache}/packs: the cache cannot be written ({FULL}; {needed / 1e9:.3g} GB needed, ")
-    assert message.endswith(
-        " GB free); set CUALEX_CACHE to another directory, or decode each time with --no-pack where the command has it"
-    )
+    assert message.endswith(" GB free); set CUALEX_CACHE to another directory, or use --no-pack if the command has it")
     assert list(cache.rglob("*.part")) == []
 
 
@@ -345,7 +343,7 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path):
         packed(folder)
     assert str(caught.value) == (
         f"{tmp_path}/cache/packs: the cache cannot be written (File exists); "
-        "set CUALEX_CACHE to another directory, or decode each time with --no-pack where the command has it"
+        "set CUALEX_CACHE to another directory, or use --no-pack if the command has it"
     )
 
 

@@ -38,19 +38,19 @@ def test_a_device_that_cannot_be_is_refused(text):
 
 @pytest.mark.parametrize("text", ["cpu,cuda:0", "cuda:1,cpu"])
 def test_towers_are_all_on_the_cpu_or_all_on_gpus(text):
-    with pytest.raises(UsageError, match="all places must be on the CPU, or all on GPUs"):
+    with pytest.raises(UsageError, match="expected only CPUs, or only GPUs"):
         placement(text, 2)
 
 
 def test_each_tower_has_a_place():
-    with pytest.raises(UsageError, match="names 3 places; this network has 2 towers"):
+    with pytest.raises(UsageError, match="names 3 devices; this network has 2 towers"):
         placement("cuda:0,cuda:1,cuda:2", 2)
-    with pytest.raises(UsageError, match="names 2 places; this network has 1 tower"):
+    with pytest.raises(UsageError, match="names 2 devices; this network has 1 tower"):
         placement("cuda:0,cuda:1", 1)
 
 
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(DeviceError, match=r"device 'cuda:2' is not there: 2 found\. `cualex doctor` lists them"):
+    with pytest.raises(DeviceError, match=r"device 'cuda:2' not found: the number of GPUs is 2\. `cualex doctor`"):
         open_devices(placement("cuda:0,cuda:2", 2), runtime=DryRuntime())
 
 
@@ -61,11 +61,11 @@ def test_the_precision_is_the_best_that_the_gpu_has(architecture, precision):
 
 
 def test_a_precision_that_the_gpu_lacks_is_refused():
-    with pytest.raises(UsageError, match="precision 'bf16': device cuda:0 has fp32"):
+    with pytest.raises(UsageError, match="precision 'bf16': cuda:0 supports fp32"):
         open_devices(placement("cuda:0", 2), "bf16", runtime=DryRuntime(75))
-    with pytest.raises(UsageError, match="precision 'fp64': device cuda:0 has tf32, fp32, bf16"):
+    with pytest.raises(UsageError, match="precision 'fp64': cuda:0 supports tf32, fp32, bf16"):
         open_devices(placement("cuda:0", 2), "fp64", runtime=DryRuntime(90))
-    with pytest.raises(UsageError, match="precision 'tf32': the CPU has fp32, fp64"):
+    with pytest.raises(UsageError, match="precision 'tf32': the CPU supports fp32, fp64"):
         open_devices(placement("cpu", 2), "tf32")
 
 

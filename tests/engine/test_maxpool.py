@@ -102,7 +102,7 @@ def test_windows_up_to_what_a_byte_can_number(cuda_bench, rng, size, stride):
     assert_array_equal(y, by_tower(lambda x: reference.maxpool(x, size, stride), x))
     assert_array_equal(dx, by_tower(lambda x, dy: reference.maxpool_gradient(x, dy, size, stride), x, dy))
     x, dy = draw(rng, (1, 1, 16, 16, 1), 16, 1, (0, 40))
-    with pytest.raises(ValueError, match=r"^maxpool: windows of 16x16 have more than 255 places$"):
+    with pytest.raises(ValueError, match=r"^maxpool: windows of 16x16 have more than 255 positions$"):
         run(cuda_bench, x, dy, 16, 1)
 
 

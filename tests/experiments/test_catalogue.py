@@ -183,7 +183,7 @@ def test_few_pictures_are_there_several_times(least, times):
 
 
 def test_fewer_pictures_than_classes_are_refused():
-    with pytest.raises(UsageError, match="1 pictures of 2 classes: expected at least one of each class"):
+    with pytest.raises(UsageError, match="1 images of 2 classes: expected at least one of each class"):
         First(Pack(), 1)
 
 

@@ -122,13 +122,13 @@ def attacks(canary):
         # pickles
         "a pickle of protocol 0": (
             npy(pickle.dumps({"a": 1}, 0)),
-            refused + "it is no pickle of protocol 2 to 5",
+            refused + "it is not a pickle of protocol 2 to 5",
         ),
         "an object of a class": (
             torch(named("collections", "OrderedDict") + b")\x81"),
             refused + "instruction",
         ),
-        "a call of a tensor": (torch(tensor() + b")R"), refused + "it calls what is no name"),
+        "a call of a tensor": (torch(tensor() + b")R"), refused + "it calls something that is not a global"),
         "a state for a name": (
             torch(named("collections", "OrderedDict") + b"}b"),
             refused + "it gives Named a state",
@@ -141,7 +141,7 @@ def attacks(canary):
             npy(b"\x80\x04" + b"\x8c\x05numpy" + b"\x8c\x0cf2py.os.open" + b"\x93."),
             refused + "it names",
         ),
-        "lists in lists": (torch(b"]" * 40_000 + b"a" * 39_999), refused + "conv1.weight is no tensor"),
+        "lists in lists": (torch(b"]" * 40_000 + b"a" * 39_999), refused + "conv1.weight is not a tensor"),
         "instructions without end": (torch(b"N0" * 10 + b"N" * 200_000), refused),
         "a laugh a billion times": (
             torch(
@@ -156,38 +156,38 @@ def attacks(canary):
         "a number of 255 bytes": (torch(b"\x8a\xff"), refused + "a number of 255 bytes"),
         "a frame of 2^64 - 1": (
             npy(b"\x80\x04\x95" + b"\xff" * 8 + b"."),
-            refused + "a frame that is cut short",
+            refused + "a truncated frame",
         ),
-        "a place in the memo that is not": (torch(b"h\x07"), refused + "it recalls what it has not kept"),
+        "a place in the memo that is not": (torch(b"h\x07"), refused + "it reads a memo entry that was never written"),
         "a reference to outside in a NumPy file": (
             npy(b"\x80\x02NQ."),
-            refused + "it refers to something outside",
+            refused + "it has a persistent id",
         ),
         "a key that is a list": (torch(b"N" + b"}]Ns"), refused),
         "a name twice": (
             two(tensor(), tensor()).replace(b"b.weight", b"a.weight"),
-            "its bytes are not those that were written",
+            "checksum mismatch",
         ),
         # tensors
         "a tensor beyond its storage": (torch(tensor(offset=1)), "does not fit into its 20 bytes"),
         "a tensor far beyond its storage": (torch(tensor(offset=2**40)), "does not fit into its 0 bytes"),
         "a negative offset": (torch(tensor(offset=-1)), refused + "a tensor without storage"),
-        "strides of zero": (torch(tensor(strides=(0, 0))), "numbers that share a place"),
-        "strides that leave gaps": (torch(tensor(strides=(4, 1))), "numbers that share a place or lie apart"),
-        "negative strides": (torch(tensor(strides=(-3, 1))), "numbers that share a place or lie apart"),
-        "a storage larger than it is": (torch(tensor(size=2**40)), "a storage that is not there"),
+        "strides of zero": (torch(tensor(strides=(0, 0))), "is not contiguous"),
+        "strides that leave gaps": (torch(tensor(strides=(4, 1))), "is not contiguous"),
+        "negative strides": (torch(tensor(strides=(-3, 1))), "is not contiguous"),
+        "a storage larger than it is": (torch(tensor(size=2**40)), "a storage that is missing"),
         "a shape whose product is 2^80": (
             torch(tensor(SimpleNamespace(shape=(2**20,) * 4, size=6), strides=(1, 1, 1, 1))),
             "does not fit",
         ),
-        "a storage that is not there": (torch(foreign_files.rebuilt("7", VALUES)), "a storage that is not there"),
+        "a missing storage": (torch(foreign_files.rebuilt("7", VALUES)), "a storage that is missing"),
         "a storage of whole numbers": (
             torch(tensor(kind="LongStorage")),
             refused + "it names torch.LongStorage",
         ),
         "two tensors in one place": (two(tensor(), tensor()), "a.weight and b.weight share bytes"),
-        "two members in one place": (same_place(), "is listed otherwise than it lies there"),
-        "a storage that is compressed": (deflated(), "is compressed, as PyTorch writes none"),
+        "two members in one place": (same_place(), "does not match the zip"),
+        "a storage that is compressed": (deflated(), "is compressed, expected stored"),
         "big-endian numbers": (torch(tensor(), byteorder=b"big"), "big-endian"),
         "no names at all": (
             foreign_files.zipped({"data.pkl": b"\x80\x02K\1."}),
@@ -216,7 +216,7 @@ def attacks(canary):
         "numbers in two kinds": (layer(shape + floats + field(8, bytes(48))), "no numbers of one kind"),
         "numbers twice": (layer(shape + floats + floats), "is there 2 times"),
         "numbers one by one": (layer(shape + b"\x2d\0\0\0\0" * 6), "6 times"),
-        "a name that is no text": (
+        "a name that is not a string": (
             field(100, field(1, b"\xff\xfe") + field(7, shape + floats)),
             "is no text",
         ),
@@ -233,14 +233,14 @@ def attacks(canary):
         # safetensors and NumPy
         "a header of 2^60 bytes": (struct.pack("<Q", 2**60) + b"{}", "a header of 1152921504606846976 bytes"),
         "a header of 2 MB": (safetensors(b"{" + b" " * 2_000_000 + b"}"), "a header of 2000002 bytes"),
-        "a header of brackets": (safetensors(b'{"a":' + b"[" * 100_000), "not whole safetensors"),
+        "a header of brackets": (safetensors(b'{"a":' + b"[" * 100_000), "not a complete safetensors file"),
         "offsets beyond the file": (
             safetensors({"a": {**entry, "data_offsets": [0, 2**40]}}),
-            "not whole safetensors",
+            "not a complete safetensors file",
         ),
         "tensors that overlap": (
             safetensors({"a": entry, "b": entry}, VALUES.tobytes()),
-            "not whole safetensors",
+            "not a complete safetensors file",
         ),
         "a NumPy header of 4 GB": (b"\x93NUMPY\2\0\xff\xff\xff\xff", "a header of 4294967295 bytes"),
     }

@@ -83,7 +83,7 @@ def test_caffes_networks_come_back_from_caffe(name, tmp_path):
 def test_other_networks_do_not_come_back_from_caffe_as_what_they_are_not(tmp_path):
     """alexnet's towers are Caffe's groups, but its normalisation ends at the end of a tower."""
     caffe_export.save(tmp_path / "net.caffemodel", made("alexnet"))
-    with pytest.raises(Exception, match=r"its LRN and pooling .* are those of no AlexNet"):
+    with pytest.raises(Exception, match=r"its LRN and pooling .* match no known AlexNet"):
         load.load(tmp_path / "net.caffemodel", crop=99)
 
 
@@ -126,7 +126,7 @@ def test_what_caffe_cannot_do_is_said(tmp_path):
     with pytest.raises(UsageError) as caught:
         caffe_export.save(tmp_path / "net.caffemodel", made("alexnet-2012"))
     assert str(caught.value) == (
-        "Caffe has no filters that reach beyond the end of the maps, as conv1 of alexnet-2012 does. Use --to onnx."
+        "Caffe has no convolution with padding on one side, as conv1 of alexnet-2012 does. Use --to onnx."
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -261,7 +261,7 @@ def test_classes_come_from_a_list_or_are_numbered(imported, rng, tmp_path):
     (tmp_path / "names").write_text("rose\n\ntulip, red\naster\n")
     assert imported(data, crop=99, classes=tmp_path / "names")[0].classes == ["rose", "tulip, red", "aster"]
     (tmp_path / "names").write_text("rose\n")
-    with pytest.raises(DataError, match=r"names: 1 classes, expected 3\. Name a file with a class a line\."):
+    with pytest.raises(DataError, match=r"names: 1 classes, expected 3\. Give a file with one class per line\."):
         imported(data, crop=99, classes=tmp_path / "names")
 
 
@@ -294,8 +294,8 @@ def test_another_shape_is_named(imported, rng):
     network, tensors = made("alexnet-caffe", rng)
     tensors["conv3.weight"] = np.zeros((24, 8, 3, 3), np.float32)
     assert refused(imported, foreign_files.caffemodel(network, tensors), crop=99) == (
-        "conv3.0 is 24x8x3x3 here, alexnet-caffe has 24x16x3x3. Name the network that it is of with --network, "
-        "or its --crop."
+        "conv3.0 is 24x8x3x3 here, alexnet-caffe has 24x16x3x3. Give its architecture with --network, "
+        "or its input size with --crop."
     )
 
 
@@ -311,7 +311,7 @@ def test_other_normalisation_is_refused(imported, rng):
     changed = dataclasses.replace(network, layers={**network.layers, "norm2": other})
     line = refused(imported, foreign_files.caffemodel(changed, tensors), crop=99)
     assert line.startswith("norm2 has alpha ")
-    assert line.endswith("alexnet-caffe's norm2 2e-05. It is another network, which is not read.")
+    assert line.endswith("alexnet-caffe's norm2 2e-05. It is a different network, which is not supported.")
 
 
 def test_a_tensor_more_or_less_is_refused(imported, rng):
@@ -319,11 +319,11 @@ def test_a_tensor_more_or_less_is_refused(imported, rng):
     named = foreign_files.torchvision(tensors)
     more = foreign_files.pth({**named, "head.weight": np.zeros(3, np.float32)})
     assert refused(imported, more, crop=127) == (
-        "has head.weight, which alexnet-torchvision has not. Name its network with --network."
+        "has head.weight, which alexnet-torchvision does not have. Give its architecture with --network."
     )
     del named["features.6.bias"]
     line = refused(imported, foreign_files.pth(named), crop=127)
-    assert "are those of no AlexNet known here" in line
+    assert "match no known AlexNet known here" in line
 
 
 def test_numbers_that_are_none_are_refused(imported, rng):
@@ -339,7 +339,7 @@ def test_networks_that_differ_in_more_than_factors_are_refused(imported, rng):
     data = foreign_files.caffemodel(network, tensors)
     line = refused(imported, data, crop=99, network="alexnet")
     assert line.startswith("caffenet's weights cannot run as alexnet: ")
-    assert refused(imported, data, crop=99, towers=2) == "caffenet has no form of 2 towers. Leave out --towers."
+    assert refused(imported, data, crop=99, towers=2) == "caffenet has no variant with 2 towers. Leave out --towers."
 
 
 # --- the command

@@ -168,13 +168,13 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "not known"),
+        (b"", "unknown format"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"\x1f\x8b" + bytes(100), "compressed"),
         (b"<html>not found</html>", "a web page"),
         (b"\x80\x04}.", "a pickle, but none of PyTorch's"),
-        (b'name: "AlexNet"\nlayers {', "not known"),
-        (b"PK\3\4" + bytes(100), "not a whole zip"),
+        (b'name: "AlexNet"\nlayers {', "unknown format"),
+        (b"PK\3\4" + bytes(100), "not a complete zip"),
         (foreign_files.zipped({"weights.npy": b""}), "a zip that PyTorch did not write"),
         (b"\x93NUMPY\1\0" + bytes(100), "its header is not as NumPy writes it"),
     ],

@@ -130,4 +130,4 @@ def test_the_command_as_json():
 def test_what_does_not_go_together_is_one_line():
     result = run("alexnet", "--against", "alexnet-2012", "--memory")
     assert result.exit_code == 2
-    assert result.stderr.endswith("--against with --memory: leave one of them out.\n")
+    assert result.stderr.endswith("--against compares layers, without --memory: leave one of them out.\n")

@@ -60,5 +60,5 @@ def test_the_weights_file_says_so(file, monkeypatch):
     assert said["channel_mean"] == [255 * each for each in MEAN]
     assert said["scale"] == [1 / (255 * each) for each in DEVIATION]
     monkeypatch.setitem(networks._NETWORKS, "straight", lambda **given: straight(**given, scale=1 / 255))
-    with pytest.raises(WeightsError, match=r"its pictures have scale \[0.017.*\], expected 0.0039"):
+    with pytest.raises(WeightsError, match=r"its images have scale \[0.017.*\], expected 0.0039"):
         weights.load(file)

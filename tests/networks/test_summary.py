@@ -116,4 +116,4 @@ def test_averages_are_counted_apart_from_what_is_trained():
     assert (rows["norm1"].parameters, rows["norm1"].state, rows["conv1"].state) == (192, 192, 0)
     assert [row.output[1] for row in rows.values() if row.kind in ("conv", "maxpool")] == [54, 27, 17, 8, 6, 4, 2, 1]
     said = CliRunner().invoke(cli.main, ["summary", "alexnet-batchnorm"]).stdout
-    assert "28,096,769 numbers: 28,075,633 parameters, and 21,136 running averages, which are not trained." in said
+    assert "28,096,769 numbers: 28,075,633 parameters, and 21,136 running averages, which no gradient trains." in said

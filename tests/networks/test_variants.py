@@ -108,7 +108,7 @@ def test_towers_that_never_meet_have_the_same_bits_on_two_places():
     [
         ({"norm": "l2"}, "normalisation 'l2': expected across, within, batch, none"),
         ({"norm": "none-unscaled"}, "normalisation 'none-unscaled': only across and within can be unscaled"),
-        ({"pool": 4}, "windows of pools are 3 pixels a side, or 2 and do not overlap; got 4"),
+        ({"pool": 4}, "expected pooling windows of 3 (overlapping) or 2 (not overlapping), got 4"),
         ({"initial": "zero"}, "initial weights 'zero': expected 2012, paper, glorot"),
     ],
 )

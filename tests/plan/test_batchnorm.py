@@ -222,8 +222,8 @@ def test_a_batch_of_one_cannot_be_trained_on_where_a_channel_has_one_value():
     with pytest.raises(UsageError) as caught:
         Plan(parameters(), 1)
     assert str(caught.value) == (
-        "mote cannot be trained on a batch of 1: norm3 divides each channel by its deviation there, and one value has "
-        "none. Use --batch-size 2 or more"
+        "mote cannot be trained on a batch of 1: norm3 divides each channel by its standard deviation, and one value "
+        "has none. Use --batch-size 2 or more"
     )
     with pytest.raises(UsageError, match=r"on parts of 1: .* Use --batch-size 6 or more"):
         Plan(parameters(), 3, accumulate=3)

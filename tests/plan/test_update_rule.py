@@ -257,11 +257,14 @@ def test_a_plan_that_is_released_keeps_no_memory():
     ("settings", "said"),
     [
         ({"sink": "sgd"}, "update rule 'sgd': expected momentum, adam, keep"),
-        ({"accumulate": 4}, "a batch of 6 has no 4 equal parts: --accumulate 3, or another --batch-size"),
+        (
+            {"accumulate": 4},
+            "batch size 6 is not divisible by --accumulate 4: use --accumulate 3, or another --batch-size",
+        ),
         ({"factors": {"conv9.bias": 2.0}}, "alexnet has no parameter 'conv9.bias'"),
         (
             {"factors": {"conv1.weight": 0.0}},
-            "conv1: factors of the rate are above 0, or 0 for all that the layer has; got [0.0, 1.0]",
+            "conv1: expected learning-rate multipliers above 0, or 0 for all its parameters; got [0.0, 1.0]",
         ),
         (
             {"factors": dict.fromkeys(small_alexnet.network().parameters(), 0.0)},

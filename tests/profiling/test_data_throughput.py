@@ -130,7 +130,7 @@ def test_the_command_shows_them(few, folder, tmp_path, monkeypatch):
     assert [line.split("  ")[0] for line in lines[start + 2 : start + 6]] == [
         *("decoding", "packing", "gathering into memory", "gathering and augmenting")
     ]
-    assert lines[start].endswith("cores never to wait")
+    assert lines[start].endswith("cores to keep up")
     document = json.loads(CliRunner().invoke(cli.main, [*words, "--json"]).stdout)
     listed = document["waiting"]["rates_of_a_core"]
     assert [rate["stage"] for rate in listed][:2] == ["decoding", "packing"]

@@ -38,11 +38,11 @@ def test_lines_end_the_same_everywhere_and_names_keep_their_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "the disk is full. Free some space, or name a place on another disk."),
-        (errno.EDQUOT, "the quota is used up. Free some space, or name another place."),
-        (errno.EFBIG, "the file would be larger than this system allows. Name another place."),
-        (errno.EACCES, "not permitted. Name a place that you may write."),
-        (errno.EROFS, "the file system is read-only. Name a place that you may write."),
+        (errno.ENOSPC, "the disk is full. Free some space, or choose a path on another disk."),
+        (errno.EDQUOT, "the quota is used up. Free some space, or choose another path."),
+        (errno.EFBIG, "the file would be larger than this system allows. Choose another path."),
+        (errno.EACCES, "permission denied. Choose a writable path."),
+        (errno.EROFS, "the file system is read-only. Choose a writable path."),
         (errno.EIO, "Input/output error"),
     ],
 )
@@ -71,9 +71,9 @@ def test_what_else_stops_the_writer_leaves_the_old_file(tmp_path, error):
 def test_places_that_cannot_be_are_said(tmp_path):
     (tmp_path / "file").write_text("")
     for place, words in (
-        (tmp_path / "none" / "a.txt", "its directory does not exist. Make it first, or name another place."),
-        (tmp_path / "file" / "a.txt", "a part of the path is a file, not a directory. Name another place."),
-        (tmp_path / ("x" * 300), "the name is too long. Name another place."),
+        (tmp_path / "none" / "a.txt", "its directory does not exist. Create it first, or choose another path."),
+        (tmp_path / "file" / "a.txt", "a part of the path is a file, not a directory. Choose another path."),
+        (tmp_path / ("x" * 300), "the name is too long. Choose a shorter one."),
     ):
         with pytest.raises(OutputError) as caught:
             files.replace_text(place, "new")
@@ -86,7 +86,7 @@ def test_what_is_no_file_is_refused_before_anything_is_computed(tmp_path):
     for place in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(OutputError) as caught:
             files.replace(place, lambda part: pytest.fail("the work was done for nothing"))
-        assert str(caught.value) == f"cannot write {place}: it is a directory or a device. Name a file."
+        assert str(caught.value) == f"cannot write {place}: it is a directory or a device. Choose a file."
     assert (tmp_path / "pipe").is_fifo()
 
 

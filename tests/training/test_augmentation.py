@@ -69,4 +69,4 @@ def test_the_run_says_all_that_it_was_asked_for(tmp_path):
 def test_noise_without_augmentation_is_refused(tmp_path):
     result = run("train", tmp_path, "--no-augment", "--colour-noise", "0.1")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == ("Error: --colour-noise with --no-augment, which switches it off: leave one of them out\n")
+    assert result.stderr == ("Error: --colour-noise: --no-augment turns it off; leave one of them out\n")

@@ -162,8 +162,8 @@ def test_a_run_says_what_it_will_write(data, tmp_path):
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("This run writes")]
-    assert line.startswith(f"This run writes up to 78 kB below {tmp_path}: 2 checkpoints of 22 kB, a third while ")
-    assert "it is written, 12 kB of best weights; 56 kB stay at the end; " in line
+    assert line.startswith(f"This run writes up to 78 kB in {tmp_path}: 2 checkpoints of 22 kB, a third while ")
+    assert "it is written, 12 kB of best weights; 56 kB remain at the end; " in line
     assert line.endswith(" are free.")
 
 
@@ -300,7 +300,7 @@ def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(
     monkeypatch.setattr(_training, "_draw", interrupted)
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 130, done.output
-    assert f"The training had come to its end: {tmp_path / 'train/best.safetensors'}\n" in done.stderr
+    assert f"The training was already finished: {tmp_path / 'train/best.safetensors'}\n" in done.stderr
     assert "--resume" not in done.stderr
     assert json.loads((tmp_path / "train/finished.json").read_text())["epochs"] == 3
 
@@ -318,9 +318,9 @@ def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_p
     monkeypatch.setattr(loop, "evaluate", interrupted)
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 130, done.output
-    advice = next(line for line in done.stderr.splitlines() if line.startswith("Go on with: "))
-    assert advice == f"Go on with: cualex train --resume {tmp_path / 'train'}"
-    done = trained(*advice.split()[5:], "--cache", tmp_path / "packs")
+    advice = next(line for line in done.stderr.splitlines() if line.startswith("Resume with: "))
+    assert advice == f"Resume with: cualex train --resume {tmp_path / 'train'}"
+    done = trained(*advice.split()[4:], "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
 
 

@@ -61,10 +61,7 @@ def test_the_same_classes_keep_the_last_layer_in_their_own_order():
 def test_another_crop_is_refused():
     with pytest.raises(UsageError) as caught:
         begun(CLASSES, RECIPE.but(crop=13))
-    assert str(caught.value) == (
-        "the weights to begin with are for crop 11, got 13: leave that to them, since their features are of such "
-        "pictures"
-    )
+    assert str(caught.value) == ("the weights to start from were trained with crop 11, got 13: leave --crop out")
 
 
 def test_a_recipe_takes_network_and_pictures_from_the_weights():
@@ -149,11 +146,11 @@ def test_what_does_not_go_together_is_said(here):
     start = ("--from", "begin.safetensors")
     assert fault(*start, "--network", "cifar-relu") == (
         2,
-        "Error: --network cifar-relu with --from begin.safetensors, whose network is speck: leave --network out",
+        "Error: --network cifar-relu: --from begin.safetensors is a weights file of speck; leave --network out",
     )
     assert fault(*start, "--freeze", "conv1,conv2") == (
         2,
-        "Error: speck has no layer 'conv2' that learns; those that do are conv1, fc2, fc3",
+        "Error: speck has no trainable layer 'conv2'; its trainable layers are conv1, fc2, fc3",
     )
     assert fault(*start, "--freeze", "conv1,fc2,fc3") == (
         2,
@@ -161,7 +158,7 @@ def test_what_does_not_go_together_is_said(here):
     )
     assert fault(*start, "--accumulate", "3") == (
         2,
-        "Error: a batch of 8 has no 3 equal parts: --accumulate 2, or another --batch-size",
+        "Error: batch size 8 is not divisible by --accumulate 3: use --accumulate 2, or another --batch-size",
     )
     assert not (here / "runs").exists()
 
@@ -171,20 +168,23 @@ def test_what_does_not_go_together_is_said(here):
     [
         (
             ("--drop-epochs", "3", "--schedule", "cosine"),
-            "--drop-epochs with --schedule cosine: leave one of them out",
+            "--drop-epochs belongs to --schedule steps, got --schedule cosine: leave one of them out",
         ),
-        (("--schedule", "steps"), "--schedule steps: say after which epochs, as in --drop-epochs 6,8"),
+        (
+            ("--schedule", "steps"),
+            "--schedule steps needs epochs after which to divide the rate: add them, as --drop-epochs 6,8",
+        ),
         (
             ("--schedule", "2012", "--plain-epochs", "3"),
-            "--plain-epochs with --schedule 2012, which has its own: leave one of them out",
+            "--plain-epochs: --schedule 2012 sets them itself; leave one of them out",
         ),
         (
             ("--optimizer", "adam", "--momentum", "0.5"),
-            "--momentum with --optimizer adam, which has averages of its own: leave one of them out",
+            "--momentum: --optimizer adam has betas 0.9 and 0.999 instead; leave --momentum out",
         ),
         (
             ("--resume", "runs/train", "--from", "begin.safetensors"),
-            "--from with --resume, which goes on in a run that has begun: leave one of them out",
+            "--from is for new runs, and --resume continues one: leave one of them out",
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_the_diagnosis_names_the_dead_layer():
 
 
 def test_a_name_with_a_slash_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="the name of a run is one word, got 'a/b'"):
+    with pytest.raises(UsageError, match="--name: expected one directory name, got 'a/b'"):
         Run.create(tmp_path, "a/b")
 
 
@@ -126,12 +126,12 @@ def test_runs_never_share_a_directory(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*train: there is a file of that name"):
+    with pytest.raises(OutputError, match=r"cannot write .*train: a file of that name exists"):
         Run.create(tmp_path / "file")
 
 
 def test_the_newest_finished_run_is_found(tmp_path):
-    with pytest.raises(UsageError, match=r"no finished run below .*: train one with `cualex train FOLDER`"):
+    with pytest.raises(UsageError, match=r"no finished run in .*: train one with `cualex train FOLDER`"):
         newest_weights(tmp_path)
     for _ in range(2):
         run = Run.create(tmp_path)

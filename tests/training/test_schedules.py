@@ -89,7 +89,7 @@ def test_a_network_without_conv1_has_no_schedule_of_2012():
     layers = {name.replace("conv1", "first"): layer for name, layer in NETWORK.layers.items()}
     with pytest.raises(UsageError) as caught:
         Course(BY_HAND, replace(NETWORK, layers=layers))
-    assert str(caught.value) == "speck has no layer 'conv1' that learns; those that do are first, fc2, fc3"
+    assert str(caught.value) == "speck has no trainable layer 'conv1'; its trainable layers are first, fc2, fc3"
 
 
 # --- the others
@@ -183,7 +183,8 @@ def test_layers_that_are_not_there_are_named_with_those_that_are():
     with pytest.raises(UsageError) as caught:
         course(PAPER.but(freeze=("conv1", "conv9")))
     assert str(caught.value) == (
-        "alexnet has no layer 'conv9' that learns; those that do are conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
+        "alexnet has no trainable layer 'conv9'; its trainable layers are conv1, conv2, conv3, conv4, conv5, fc6, "
+        "fc7, fc8"
     )
     with pytest.raises(UsageError, match="every layer of alexnet is frozen, so there is nothing to train"):
         course(PAPER.but(freeze=("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"))).check()

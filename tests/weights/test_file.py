@@ -20,7 +20,7 @@ from tests.support import colour_network
 
 UMASK = os.umask(0)
 os.umask(UMASK)
-WAYS_OUT = ("Copy it again", "Name a weights file", "Update cualex", "`cualex train` writes them")
+WAYS_OUT = ("Copy it again", "Give a weights file", "Update cualex", "as `cualex train` writes")
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_change_that_is_well_formed_is_refused(tiny, file, refused, what):
     else:
         metadata["network"] = metadata["network"].replace('"dropout": 0.5', '"dropout": 0.9')
     save_file(tensors, file, metadata)
-    assert "its bytes are not those that were written" in refused(file)
+    assert "checksum mismatch" in refused(file)
 
 
 def test_a_header_that_claims_too_much_is_refused(file, refused):
@@ -203,7 +203,7 @@ def test_a_header_that_claims_too_much_is_refused(file, refused):
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, refused, data):
-    assert "not a whole weights file of cualex (" in refused(tmp_path / "x.safetensors", data)
+    assert "not a complete weights file of cualex (" in refused(tmp_path / "x.safetensors", data)
 
 
 # --- whole files of something else
@@ -224,20 +224,20 @@ def rewritten(file, tensors=None, **metadata):
 def test_safetensors_of_another_program_are_refused(tmp_path, refused):
     save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, tmp_path / "x")
     assert refused(tmp_path / "x").endswith(
-        ": no weights file of cualex. `cualex train` writes them, as best.safetensors."
+        ": not a weights file of cualex, as `cualex train` writes; `cualex import` converts others."
     )
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"fc8.weight": None}, "lacks fc8.weight, so it is no alexnet"),
-        ({"preprocessing.mean": None}, "lacks preprocessing.mean, so it is no alexnet"),
-        ({"fc9.bias": np.zeros(3, np.float32)}, "has fc9.bias, which alexnet has not"),
-        ({"velocity.fc9.bias": np.zeros(3, np.float32)}, "has velocity.fc9.bias, which alexnet has not"),
+        ({"fc8.weight": None}, "lacks fc8.weight, so it is not alexnet"),
+        ({"preprocessing.mean": None}, "lacks preprocessing.mean, so it is not alexnet"),
+        ({"fc9.bias": np.zeros(3, np.float32)}, "has fc9.bias, which alexnet does not have"),
+        ({"velocity.fc9.bias": np.zeros(3, np.float32)}, "has velocity.fc9.bias, which alexnet does not have"),
         (
             {"velocity.third.fc8.bias": np.zeros(10, np.float32)},
-            "has velocity.third.fc8.bias, which alexnet has not",
+            "has velocity.third.fc8.bias, which alexnet does not have",
         ),
         ({"fc8.bias": np.zeros(3)}, "fc8.bias is F64 (3,), expected F32 (3,)"),
         ({"fc8.bias": np.zeros(3, np.float16)}, "fc8.bias is F16 (3,), expected F32 (3,)"),
@@ -247,7 +247,7 @@ def test_safetensors_of_another_program_are_refused(tmp_path, refused):
 )
 def test_tensors_of_another_network_are_named(file, refused, change, words):
     rewritten(file, change)
-    assert refused(file) == (f"{file}: {words}. Copy it again, or name the weights file of this network.")
+    assert refused(file) == (f"{file}: {words}. Copy it again, or give a weights file of this network.")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_tensors_of_another_network_are_named(file, refused, change, words):
 )
 def test_a_network_that_is_not_known_is_said(file, refused, said):
     rewritten(file, network=json.dumps(said))
-    assert ": written by another cualex (" in refused(file)
+    assert ": written by another version of cualex (" in refused(file)
 
 
 def test_pictures_that_would_be_prepared_otherwise_are_said(tiny, file, refused):
@@ -268,7 +268,8 @@ def test_pictures_that_would_be_prepared_otherwise_are_said(tiny, file, refused)
     own = {**weights.preprocessing(tiny.network), "scale": 0.25}
     rewritten(file, preprocessing=json.dumps(own))
     assert refused(file) == (
-        f"{file}: written by another cualex (its pictures have scale 0.25, expected 1.0). Update cualex, or train anew."
+        f"{file}: written by another version of cualex (its images have scale 0.25, expected 1.0). "
+        "Update cualex, or train again."
     )
 
 
@@ -299,7 +300,7 @@ def test_another_number_of_classes_is_said(file, refused):
 
 
 def test_a_place_without_a_file_is_said(tmp_path, refused):
-    way = "Name a weights file such as runs/train/best.safetensors."
+    way = "Give a weights file such as runs/train/best.safetensors."
     assert refused(tmp_path / "none") == f"{tmp_path}/none: cannot be read (No such file or directory). {way}"
     assert refused(tmp_path) == f"{tmp_path}: a directory or device. {way}"
     assert "a directory or device" in refused(type(tmp_path)("/dev/null"))
@@ -311,7 +312,7 @@ def test_a_file_that_may_not_be_read_is_said(file, refused, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(type(file), "open", denied)
-    assert f"{file}: cannot be read (Permission denied). Name" in refused(file)
+    assert f"{file}: cannot be read (Permission denied). Give" in refused(file)
 
 
 # --- places that cannot be written
@@ -333,7 +334,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tiny, file):
     )
     done = subprocess.run([sys.executable, "-c", code, file, ROOT], capture_output=True, text=True, check=True)
     assert done.stdout == (
-        f"OutputError cannot write {file}: the file would be larger than this system allows. Name another place.\n"
+        f"OutputError cannot write {file}: the file would be larger than this system allows. Choose another path.\n"
     )
     assert os.listdir(file.parent) == [file.name]
     assert equal(weights.load(file), tiny)

@@ -169,9 +169,9 @@ def test_damage_is_refused_or_changes_nothing(count):
     # A file whose header is only written otherwise is the same file; most are not.
     assert 0 < lines.count("same") < 0.1 * count
     for words in (
-        "its bytes are not those",
-        "not a whole weights file",
-        "by another cualex",
+        "checksum mismatch",
+        "not a complete weights file",
+        "by another version of cualex",
         "expected F32",
         "lacks",
     ):
@@ -229,7 +229,7 @@ def attacks(canary):
     mark = pickle.dumps(Opens(canary))
     array = io.BytesIO()
     np.savez(array, conv1=np.array([Opens(canary)], object))
-    no_file = "not a whole weights file of cualex ("
+    no_file = "not a complete weights file of cualex ("
     return {
         "a header of 2^60 bytes": (struct.pack("<Q", 2**60) + whole()[1][8:], no_file),
         "a header of 2^64 - 1 bytes": (b"\xff" * 8 + whole()[1][8:], no_file),
@@ -246,10 +246,10 @@ def attacks(canary):
         "a tensor twice": (twice("fc8"), no_file),
         "metadata twice": (twice("__metadata__"), no_file),
         "a network as wide as can be": (described(width=250.0), "expected F32"),
-        "a network that is wider": (described(width=1e9), "by another cualex"),
-        "a network of no width": (described(width=-1e308), "by another cualex"),
+        "a network that is wider": (described(width=1e9), "by another version of cualex"),
+        "a network of no width": (described(width=-1e308), "by another version of cualex"),
         "2^60 classes": (described(classes=2**60), f"names 3 classes for a network with {2**60}"),
-        "a crop of 2^60 pixels": (described(crop=2**60), "by another cualex"),
+        "a crop of 2^60 pixels": (described(crop=2**60), "by another version of cualex"),
         "a pickle": (mark, no_file),
         "a pickle in a zip, as PyTorch's": (zipped(**{"archive/data.pkl": mark}), no_file),
         "an .npz": (array.getvalue(), no_file),

@@ -12,7 +12,8 @@ from PIL import Image
 
 import cualex
 from cualex import pretrained, weights
-from cualex.cli import _finetuning, main
+from cualex.cli import _start, main
+from cualex.cli._train_options import TrainOptions
 from cualex.cli.train import train
 from cualex.training import automatic_recipe
 
@@ -87,16 +88,16 @@ def test_without_a_run_predict_uses_it_only_where_it_is_good_enough(here, monkey
     monkeypatch.setattr(pretrained, "FOR_PHOTOGRAPHS", True)
     result = run("predict", picture, "--json")
     assert json.loads(result.stdout)["weights"] == "cifar10"
-    assert result.stderr.startswith("Weights: cifar10, the bundled pretrained network, which knows airplane, ")
+    assert result.stderr.startswith("Weights: cifar10, the bundled pretrained network, for airplane, ")
     assert run("features", picture, "-o", "f.npy").exit_code == 0
     for words in (["evaluate", "set"], ["export", "--to", "torch", "-o", "x.safetensors"]):
         result = run(*words)
         assert result.exit_code == 2
-        assert "Error: no finished run below runs" in result.stderr
+        assert "Error: no finished run in runs" in result.stderr
     monkeypatch.setattr(pretrained, "FOR_PHOTOGRAPHS", False)
     result = run("predict", picture)
     assert result.exit_code == 2
-    assert "Error: no finished run below runs: train one with `cualex train FOLDER`" in result.stderr
+    assert "Error: no finished run in runs: train one with `cualex train FOLDER`" in result.stderr
 
 
 # --- training
@@ -118,7 +119,7 @@ def test_a_small_folder_begins_with_it(here):
 def begins(*words, data="photos", images=automatic_recipe.BUNDLED_UP_TO):
     """Say whether a training with these options begins with the bundled network because the set is small."""
     with train.make_context("train", list(words)) as context:
-        return _finetuning.default(data, images, context.params["scratch"]) is not None
+        return _start.bundled(data, images, context.params["scratch"]) is not None
 
 
 def test_without_an_option_that_speaks_against_it_small_sets_begin_with_it():
@@ -140,8 +141,7 @@ def test_without_an_option_that_speaks_against_it_small_sets_begin_with_it():
 @pytest.mark.parametrize("words", [["--pretrained"], ["--from", "cifar10"]])
 def test_it_is_begun_with_by_its_name(words):
     with train.make_context("train", words) as context:
-        named = (context.params[name] for name in ("start", "pretrained", "scratch", "network"))
-        found = _finetuning.find(*named)
+        found = _start.weights(TrainOptions(**context.params))
     np.testing.assert_array_equal(found.tensors["conv1.weight"], weights.load("cifar10").tensors["conv1.weight"])
 
 

@@ -56,14 +56,14 @@ def _zip(path: Path) -> Listing:
     try:
         source = zipfile.ZipFile(path)
     except _DAMAGES as error:
-        raise DataError(f"{path}: not a whole zip ({error}); copy or download it again") from None
+        raise DataError(f"{path}: not a complete zip ({error}); copy or download it again") from None
     lock = threading.Lock()
     files: list[File] = []
     folders: set[str] = set()
     climbing = 0
     for member in source.infolist():
         if member.flag_bits & 1:
-            raise DataError(f"{path}: locked with a password; unpack it and give the folder")
+            raise DataError(f"{path}: encrypted; extract it and give the folder")
         name = _label(member.filename.replace("\\", "/"))
         if name is None:
             climbing += 1
@@ -78,7 +78,7 @@ def _zip(path: Path) -> Listing:
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
     _check_size(name, member.file_size)
     if member.compress_type not in _ZIPPED:
-        raise ImageError(name, "compressed in a way that is rare in a zip, expected deflate: pack the zip anew")
+        raise ImageError(name, "compressed by an unsupported method, expected deflate: repack the zip")
     try:
         # Opening and closing change the archive's count of readers: a lost update would close it under the others.
         with lock:
@@ -109,7 +109,7 @@ def _tar(path: Path, opener: Opener | None) -> Listing:
             with tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as members:
                 for member in members:
                     if members.offset <= member.offset:
-                        raise tarfile.ReadError("a header leads back")
+                        raise tarfile.ReadError("a header points backwards")
                     name = _label(member.name)
                     if name is None:
                         climbing += ".." in member.name
@@ -146,7 +146,7 @@ def _expanded(path: Path, opener: Opener) -> IO[bytes]:
             while block := stream.read(1 << 20):
                 _write(file, block, directory)
                 if file.tell() > most:
-                    raise tarfile.ReadError(f"it grows beyond {most / 1e9:.3g} GB, too much for pictures")
+                    raise tarfile.ReadError(f"it expands beyond {most / 1e9:.3g} GB, too large for a data set")
         file.seek(0)
     except BaseException:
         file.close()
@@ -198,7 +198,7 @@ def _label(name: str) -> str | None:
 
 def _check_size(name: str, size: int) -> None:
     if size > images.BYTES:
-        raise ImageError(name, f"larger than {images.BYTES // 1_000_000} MB, too much for a picture")
+        raise ImageError(name, f"larger than {images.BYTES // 1_000_000} MB, too large for an image")
 
 
 def _notes(climbing: int, special: int) -> list[str]:

@@ -13,14 +13,14 @@ def training_classes(path: str, arranged: Arranged) -> list[str]:
     """Return the classes of train in byte order; raise DataError when another split has a class that train lacks."""
     if "train" not in arranged:
         have = " and ".join(f"{split}/" for split in arranged)
-        raise DataError(f"{path}: {have} but no train/; put the pictures to learn from in {path}/train/CLASS/")
+        raise DataError(f"{path}: {have} but no train/; put the training images in {path}/train/CLASS/")
     names = sorted(arranged["train"], key=order)
     for split, groups in arranged.items():
         unknown = sorted(set(groups) - set(names), key=order)
         if unknown:
             raise DataError(
                 f"{path}: {split} has classes that train lacks: {some(unknown)}; "
-                f"add pictures of them to train, or take them out of {split}"
+                f"add images of them to train, or remove them from {split}"
             )
     if len(names) < 2:
         raise DataError(f"{path}: only one class, {names[0]}; at least two are needed, each in its own folder")
@@ -34,7 +34,7 @@ def check_known(path: str, arranged: Arranged, known: Sequence[str]) -> list[str
     if unknown:
         raise DataError(
             f"{path}: the model has no class {some(unknown)}; its {len(known)} classes are {some(list(known))}: "
-            "rename the folders, or take them out"
+            "rename or remove these folders"
         )
     missing = [name for name in known if name not in present]
     return [f"no pictures of the model's class {some(missing)}"] if missing else []
@@ -48,17 +48,18 @@ def read_names(path: str | Path) -> dict[str, str]:
     try:
         lines = Path(path).expanduser().read_text("utf-8").splitlines()
     except OSError as error:
-        raise DataError(f"{path}: the list of names cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{path}: the list of labels cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: the list of names is no text; expected lines `name class` in UTF-8") from None
+        raise DataError(f"{path}: not a text file; expected lines `image class` in UTF-8") from None
     names: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         parts = [part.strip() for part in line.split("\t" if "\t" in line else None, 1)]
         if len(parts) < 2 or not all(parts):
-            raise DataError(f"{path}, line {number}: expected `name class`, got {line.strip()[:60]!r}")
+            raise DataError(f"{path}, line {number}: expected `image class`, got {line.strip()[:60]!r}")
         name, group = parts[0], unicodedata.normalize("NFC", parts[1])
         if names.setdefault(name, group) != group:
-            raise DataError(f"{path}, line {number}: {name} is {group} here and {names[name]} before")
+            first = names[name]
+            raise DataError(f"{path}, line {number}: {name} is {group} here and {first} before; remove a line")
     return names

@@ -110,7 +110,7 @@ def survey(
 ) -> Survey:
     """Find a data set as `find` does, but return it with the reason where its splits do not fit together."""
     if not 0 <= val_split < 1:
-        raise UsageError(f"validation share {val_split:g}: expected 0 or more, and less than 1")
+        raise UsageError(f"validation fraction {val_split:g}: expected at least 0 and less than 1")
     if val not in hold_out.VALIDATING:
         raise UsageError(f"validation {val!r}: expected {', '.join(hold_out.VALIDATING)}")
     if str(data) == "demo":
@@ -169,6 +169,6 @@ def _listing(data: str | Path) -> Listing:
         path = path.resolve(strict=True)
         return folder(path) if path.is_dir() else archive(path)
     except FileNotFoundError:
-        raise DataError(f"{data}: no such folder, .zip or .tar; `demo` is the built-in set") from None
+        raise DataError(f"{data}: no such folder, .zip or .tar; `demo` is the built-in data set") from None
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error.strerror or error})") from None

@@ -64,7 +64,8 @@ def divide(arranged: Arranged, roots: Sequence[str], share: float, seed: int, ru
     """
     if rule not in _RULES:
         raise UsageError(
-            f"split rule {rule!r}: expected {' or '.join(_RULES)}. Use the cualex that knows it, or start a new run."
+            f"split rule {rule!r}: expected {' or '.join(_RULES)}. "
+            "Use the version of cualex that has it, or start a new run."
         )
     train: dict[str, list[File]] = {}
     val: dict[str, list[File]] = {}

@@ -85,7 +85,7 @@ def _images(listing: Listing) -> tuple[list[File], list[LeftOut]]:
     rest = ", ".join(f"{count} {ending}" for ending, count in endings)
     if not kept:
         raise DataError(
-            f"{listing.path}: no pictures inside (found: {rest or 'no files'}); expected .jpg, .png, .webp, .bmp, "
+            f"{listing.path}: no images inside (found: {rest or 'no files'}); expected .jpg, .png, .webp, .bmp, "
             f".gif, .tif or .ppm files in a folder for each class, as {_example(listing.path)}"
         )
     left_out = []
@@ -150,8 +150,8 @@ def _classes(
 def _listed_classes(where: str, root: str, files: list[File], names: dict[str, str] | None) -> dict[str, list[File]]:
     if names is None:
         raise DataError(
-            f"{where}: {len(files)} pictures without classes; put each class in a folder of its own, as "
-            f"{_example(where)}, or give a list of lines `name class`"
+            f"{where}: {len(files)} images without labels; put each class in its own folder, as "
+            f"{_example(where)}, or give --names a file of lines `image class`"
         )
     groups: dict[str, list[File]] = {}
     missing = []
@@ -162,7 +162,7 @@ def _listed_classes(where: str, root: str, files: list[File], names: dict[str, s
         else:
             groups.setdefault(name, []).append(file)
     if missing:
-        raise DataError(f"{where}: the list of names lacks {some(missing)}; add a line `name class` for each")
+        raise DataError(f"{where}: the list of labels lacks {some(missing)}; add a line `image class` for each")
     return groups
 
 

@@ -41,7 +41,7 @@ class Shape:
         pictures, *maps, channels = x[0].shape
         towers, _, *out, filters = y.shape
         if max(prod(x[0].shape), prod(y.shape)) > LARGEST:
-            raise UsageError(f"a batch of {pictures} is too large for the kernels' offsets; use a smaller one")
+            raise UsageError(f"batch size {pictures} overflows the kernels' 32-bit offsets; use a smaller one")
         rows, columns = maps or (1, 1)
         out_rows, out_columns = out or (1, 1)
         sources = len(x) if shared else 1

@@ -26,7 +26,7 @@ def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
 def window(size: int, stride: int) -> dict[str, int]:
     """Return the window's constants; raise ValueError where a byte cannot number its places."""
     if size * size > PLACES:
-        raise ValueError(f"maxpool: windows of {size}x{size} have more than {PLACES} places")
+        raise ValueError(f"maxpool: windows of {size}x{size} have more than {PLACES} positions")
     return {"SIZE": size, "STRIDE": stride}
 
 

@@ -59,7 +59,7 @@ class Layers:
             lower = getattr(self, f"_{stage.layer.kind}", None)
             if lower is None:
                 missing = f"{stage.name} ({stage.layer.kind}) of {network.name}"
-                raise UsageError(f"Caffe has nothing for {missing}. Use --to onnx.")
+                raise UsageError(f"Caffe has no layer for {missing}. Use --to onnx.")
             lower(stage.layer)
 
     def _add(
@@ -92,7 +92,7 @@ class Layers:
         shape = self.stage.reading.shape
         if layer.round_up and self.stage.output != replace(layer, round_up=False).output_shape(shape):
             raise UsageError(
-                f"Caffe has no filters that reach beyond the end of the maps, as {self.stage.name} of "
+                f"Caffe has no convolution with padding on one side, as {self.stage.name} of "
                 f"{self.network.name} does. Use --to onnx."
             )
         numbers = {"num_output": layer.filters * self.stage.towers, "kernel_size": layer.size}
@@ -133,9 +133,7 @@ class Layers:
         """Normalise within a map, for which Caffe has k = 1 alone."""
         size = 2 * (layer.n // 2) + 1
         if layer.k != 1:
-            raise UsageError(
-                f"Caffe normalises within a map with k 1 alone; {self.stage.name} has {layer.k:g}. Use --to onnx."
-            )
+            raise UsageError(f"Caffe's within-channel LRN has k 1; {self.stage.name} has k {layer.k:g}. Use --to onnx.")
         numbers = {"norm_region": "WITHIN_CHANNEL", "local_size": size, "alpha": layer.alpha * size**2}
         self._add("LRN", {"lrn_param": numbers | {"beta": layer.beta}})
 

@@ -38,7 +38,7 @@ def read(contents: Contents) -> TensorFile:
     network, layers, tensors, numbers = Message(contents), [], {}, []
     listed = network.all(OLD, NEW)
     if len({field.number for field in listed}) > 1:
-        raise WeightsError("its layers are listed in the old and in the new way. Save it with one Caffe.")
+        raise WeightsError("its layers are in the V1 and in the current format. Save it with one version of Caffe.")
     for entry in listed:
         message, (name, kind, blobs) = network.message(entry), LAYOUTS[entry.number]
         convolution, lrn = (each[entry.number == NEW] for each in (CONVOLUTION, LRN))
@@ -91,7 +91,7 @@ def blob(message: Message, name: str) -> Tensor:
     data, double, shape = (only(fields[number], f"the data of {short(name)}") for number in (5, 8, 7))
     numbers = data or double
     if numbers is None or (data and double):
-        raise WeightsError(f"{short(name)} has no numbers of one kind. Copy it again.")
+        raise WeightsError(f"{short(name)} holds no data, or both float and double data. Copy it again.")
     if shape:
         inner = message.message(shape)
         lengths = [length for field in inner.all(1) for length in inner.integers(field)]
@@ -106,5 +106,5 @@ def read_mean(contents: Contents) -> Tensor:
     """Describe the one blob of a mean image: (channels, rows, columns)."""
     tensor = blob(Message(contents), "the mean picture")
     if len(tensor.shape) != 4 or tensor.shape[0] != 1 or math.prod(tensor.shape) == 0:
-        raise WeightsError(f"the mean picture is {short(tensor.shape)}, expected 1x3xrowsxcolumns.")
+        raise WeightsError(f"the mean image is {short(tensor.shape)}, expected 1x3xrowsxcolumns.")
     return tensor

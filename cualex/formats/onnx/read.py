@@ -105,7 +105,7 @@ def _tensor(message: Message) -> tuple[str, Tensor | None]:
     if 13 in fields or (location and location.value):
         raise WeightsError(
             f"{short(name)} lies in another file (external data), which is not opened. "
-            "Save the model with its data inside (onnx.save without save_as_external_data)."
+            "Save the model with embedded data (onnx.save without save_as_external_data)."
         )
     typed = only(fields.get(2, []), f"the type of {short(name)}")
     kind = KINDS.get(typed.value if typed else 0)
@@ -116,5 +116,5 @@ def _tensor(message: Message) -> tuple[str, Tensor | None]:
     data = [field for number in (9, *typed_data) for field in fields.get(number, [])]
     held = only(data, f"the data of {short(name)}")
     if held is None:
-        raise WeightsError(f"{short(name)} has no numbers. Copy it again.")
+        raise WeightsError(f"{short(name)} has no data. Copy it again.")
     return name, message.tensor(held, short(name), lengths, kind)

@@ -14,7 +14,7 @@ from cualex.errors import WeightsError
 AHEAD = 4096  # bytes a cursor fetches at once
 PIECE = 1 << 20  # bytes of a longer pass over the file
 
-CUT = "it is cut short or damaged. Copy it again."
+CUT = "the file is truncated or damaged. Copy it again."
 
 
 class Contents:
@@ -26,12 +26,12 @@ class Contents:
             self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise WeightsError(f"cannot be read ({reason}). Name a file of weights.") from None
+            raise WeightsError(f"cannot be read ({reason}). Give a weights file.") from None
         status = os.fstat(self.handle)
         self.size = status.st_size
         if not stat.S_ISREG(status.st_mode):
             os.close(self.handle)
-            raise WeightsError("a directory or device. Name a file of weights.")
+            raise WeightsError("a directory or device. Give a weights file.")
 
     def __enter__(self) -> "Contents":
         return self
@@ -71,7 +71,7 @@ class Contents:
         while done < len(view):
             got = os.preadv(self.handle, [view[done:]], start + done)
             if not got:
-                raise WeightsError("it became shorter while it was read. Copy it again.")
+                raise WeightsError("it was truncated while being read. Copy it again.")
             done += got
 
     def sha256(self) -> str:

@@ -24,7 +24,7 @@ def read(contents: Contents) -> TensorFile:
     """Describe the arrays of a dictionary."""
     kind, shape, _, start = _header(contents)
     if kind != "|O" or shape:
-        raise WeightsError("one array and not a dictionary of weights. Name a file of layers (layer -> [W, b]).")
+        raise WeightsError("one array and not a dictionary of weights. Give a dictionary of layers (layer -> [W, b]).")
     cursor = Cursor(contents, start, contents.size)
     whole = Machine(contents, cursor, ALLOWED).load()
     if cursor.left:
@@ -60,13 +60,13 @@ def _header(contents: Contents) -> tuple[str, tuple[int, ...], tuple[int, ...] |
     cursor.skip(len(MAGIC))
     version = cursor.take(2)
     if version not in (b"\1\0", b"\2\0"):
-        raise WeightsError("a NumPy file of a version that is not known. Save it anew with numpy.save.")
+        raise WeightsError("a NumPy file of an unknown version. Save it again with numpy.save.")
     length = cursor.number("<H" if version == b"\1\0" else "<I")
     if length > HEADER:
         raise WeightsError(f"a header of {length} bytes. Copy it again.")
     header = _FORM.fullmatch(cursor.take(length).decode("latin-1"))
     if not header:
-        raise WeightsError("its header is not as NumPy writes it. Save it anew with numpy.save.")
+        raise WeightsError("its header is not as NumPy writes it. Save it again with numpy.save.")
     kind, fortran, lengths = header.groups()
     shape = tuple(int(text) for text in lengths.replace(",", " ").split())
     return kind, shape, _columns_first(shape) if fortran == "True" else None, cursor.position
@@ -92,12 +92,12 @@ def _objects(value: object) -> object:
 def _array(contents: Contents, name: str, value: object) -> Tensor:
     """Describe an array from its pickled state: version, shape, type, Fortran order, bytes."""
     if not isinstance(value, Made) or value.kind != "array" or not isinstance(value.state, tuple):
-        raise refused(f"{short(name)} is no array")
+        raise refused(f"{short(name)} is not an array")
     if len(value.state) != 5:
         raise refused(f"{short(name)} has a state that NumPy does not write")
     _, shape, kind, fortran, held = value.state
     if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
-        raise refused(f"{short(name)} has a shape that cannot be")
+        raise refused(f"{short(name)} has an invalid shape")
     if not isinstance(held, Span | Short):
         raise refused(f"{short(name)} has no bytes")
     steps = _columns_first(shape) if fortran else None
@@ -110,7 +110,7 @@ def _array(contents: Contents, name: str, value: object) -> Tensor:
 def _kind(value: object) -> str:
     """Return the type of numbers: "<f4"."""
     if not isinstance(value, Made) or value.kind != "dtype" or not isinstance(value.state, tuple):
-        raise refused("an array whose kind of numbers is none")
+        raise refused("an array without a dtype")
     letters, order = value.values[0], value.state[1] if len(value.state) > 1 else None
     return f"{_text(order)}{_text(letters)}"
 
@@ -120,7 +120,7 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if not isinstance(value, str):
-        raise refused("a name that is no text")
+        raise refused("a name that is not a string")
     return value
 
 

@@ -41,12 +41,12 @@ class Machine:
     def load(self) -> object:
         """Return the value that the pickle builds."""
         if self.cursor.take(1) != b"\x80" or not 2 <= self.cursor.take(1)[0] <= 5:
-            raise refused("it is no pickle of protocol 2 to 5")
+            raise refused("it is not a pickle of protocol 2 to 5")
         for _ in range(STEPS):
             code = self.cursor.take(1)
             if code == b".":
                 if len(self.stack) != 1 or self.marks:
-                    raise refused("it ends with things left over")
+                    raise refused("its stack is not empty at the end")
                 return self.stack.pop()
             if code not in CODES:
                 raise refused(f"instruction {code!r}")
@@ -56,13 +56,13 @@ class Machine:
     def pop(self) -> Any:
         """Pop a value, which may be anything."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise refused("it takes more than is there")
+            raise refused("it pops from an empty stack")
         return self.stack.pop()
 
     def since_mark(self) -> list[Any]:
         """Pop the values above the last mark."""
         if not self.marks:
-            raise refused("it takes more than is there")
+            raise refused("it pops from an empty stack")
         mark = self.marks.pop()
         values, self.stack[mark:] = self.stack[mark:], []
         return values
@@ -94,7 +94,7 @@ class Machine:
         try:
             self.stack.append(self.cursor.take(count).decode())
         except UnicodeDecodeError:
-            raise refused("a text that is none") from None
+            raise refused("a string that is not UTF-8") from None
 
     def whole(self) -> None:
         """Push an integer of any size."""
@@ -134,7 +134,7 @@ class Machine:
         """Push a global, if it is allowed."""
         full = f"{module} {name}"
         if not (isinstance(module, str) and isinstance(name, str)) or full not in self.allowed:
-            raise refused(f"it names {short(full.replace(' ', '.'))}, which is not on the list of what may be built")
+            raise refused(f"it names {short(full.replace(' ', '.'))}, which is not on the list of allowed constructors")
         self.stack.append(Named(full))
 
     def stack_name(self) -> None:
@@ -148,21 +148,21 @@ class Machine:
         while not text.endswith(b"\n"):
             text += self.cursor.take(1)
             if len(text) > 200:
-                raise refused("a name that does not end")
+                raise refused("an unterminated name")
         return text[:-1].decode("latin-1")
 
     def build(self) -> None:
         """Push the description of what a global would return for the arguments."""
         arguments, thing = self.pop(), self.pop()
         if not isinstance(thing, Named) or not isinstance(arguments, tuple):
-            raise refused("it calls what is no name")
+            raise refused("it calls something that is not a global")
         try:
             describe = self.allowed[thing.name]
             if describe is None:
                 raise TypeError
             self.stack.append(describe(*arguments))
         except TypeError:
-            raise refused(f"{short(thing.name)} with other arguments than it has") from None
+            raise refused(f"{short(thing.name)} with unexpected arguments") from None
 
     def state(self) -> None:
         """Set the state of the object below; a dictionary's is ignored."""
@@ -176,13 +176,13 @@ class Machine:
     def outside(self) -> None:
         """Push the description of a persistent id."""
         if self.persistent is None:
-            raise refused("it refers to something outside")
+            raise refused("it has a persistent id")
         self.stack.append(self.persistent(self.pop()))
 
     def frame(self) -> None:
         """Check the length of a frame, which is otherwise ignored."""
         if self.cursor.number("<Q") > self.cursor.left:
-            raise refused("a frame that is cut short")
+            raise refused("a truncated frame")
 
     def remember(self, position: int) -> None:
         """Store the top of the stack in the memo."""
@@ -193,7 +193,7 @@ class Machine:
     def recall(self, position: int) -> None:
         """Push a value of the memo."""
         if position not in self.memo:
-            raise refused("it recalls what it has not kept")
+            raise refused("it reads a memo entry that was never written")
         self.stack.append(self.memo[position])
 
     def put(self, value: object) -> None:

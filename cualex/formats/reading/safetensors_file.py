@@ -36,7 +36,7 @@ def read(contents: Contents, path: str | Path) -> TensorFile:
         TypeError,
         RecursionError,
     ) as error:
-        raise WeightsError(f"not whole safetensors ({short(error)}). Copy it again.") from None
+        raise WeightsError(f"not a complete safetensors file ({short(error)}). Copy it again.") from None
     return TensorFile("safetensors", "safetensors", tensors, notes=notes)
 
 

@@ -41,7 +41,7 @@ class Sum:
 
     def _settle(self, total: int) -> None:
         if total != self.expected:
-            raise WeightsError("its bytes are not those that were written. Copy it again.")
+            raise WeightsError("checksum mismatch. Copy it again.")
         self.compared = True
 
 
@@ -111,9 +111,9 @@ def described(
     """
     shape = tuple(shape)
     if kind not in TYPES:
-        raise WeightsError(f"{short(name)} is of a kind that weights are not ({short(kind)}). Expected float32.")
+        raise WeightsError(f"{short(name)} has dtype {short(kind)}, expected a floating-point dtype such as float32.")
     if len(shape) > AXES or not all(type(length) is int and 0 <= length <= NUMBERS for length in shape):
-        raise WeightsError(f"{short(name)} has a shape that cannot be, {short(shape)}. Copy it again.")
+        raise WeightsError(f"{short(name)} has the invalid shape {short(shape)}. Copy it again.")
     count = math.prod(shape)
     if count == 0 or count * np.dtype(kind).itemsize > room:
         raise WeightsError(
@@ -127,7 +127,7 @@ def described(
         distance *= length
     steps = tuple(plain if steps is None else steps)
     if not _dense(shape, steps):
-        raise WeightsError(f"{short(name)} has numbers that share a place or lie apart. Save it contiguous.")
+        raise WeightsError(f"{short(name)} is not contiguous. Save it contiguous.")
     return Tensor(contents, shape, kind, start, steps, sum)
 
 

@@ -80,7 +80,7 @@ def read_legacy(contents: Contents) -> TensorFile:
     cursor = Cursor(contents, 0, contents.size)
     magic, version, _, whole, keys = (Machine(contents, cursor, ALLOWED, _reference).load() for _ in range(5))
     if (magic, version) != (MAGIC, 1001) or not isinstance(keys, list):
-        raise refused("it is none of PyTorch's")
+        raise refused("it is not PyTorch's")
     storages = {value.values[0].key: value.values[0] for value in _made(whole).values()}
     regions: dict[str, Sum] = {}
     for key in keys:
@@ -105,15 +105,15 @@ def _members(contents: Contents) -> dict[str, Sum]:
         with zipfile.ZipFile(cast(IO[bytes], _Raw(contents))) as archive:
             listed = archive.infolist()
     except _DAMAGES as error:
-        raise WeightsError(f"not a whole zip ({short(error)}). Copy it again.") from None
+        raise WeightsError(f"not a complete zip ({short(error)}). Copy it again.") from None
     for entry in listed:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
-            raise WeightsError(f"{short(entry.filename)} is compressed, as PyTorch writes none. Save it anew.")
+            raise WeightsError(f"{short(entry.filename)} is compressed. Save it again with torch.save.")
         head = contents.bytes(entry.header_offset, 30)
         name, extra = struct.unpack("<HH", head[26:])
         called = contents.bytes(entry.header_offset + 30, name)
         if head[:4] != ZIP or called != entry.filename.encode() or entry.filename in members:
-            raise WeightsError(f"{short(entry.filename)} is listed otherwise than it lies there: {CUT}")
+            raise WeightsError(f"{short(entry.filename)} does not match the zip's directory: {CUT}")
         start = entry.header_offset + 30 + name + extra
         contents.check(start, entry.file_size)
         members[entry.filename] = Sum(start, entry.file_size, entry.CRC)
@@ -162,7 +162,7 @@ def _made(whole: object) -> dict[str, Made]:
     named: dict[str, Made] = {}
     for name, value in whole.items():
         if not isinstance(name, str) or not isinstance(value, Made) or value.kind != "tensor":
-            raise refused(f"{short(name)} is no tensor")
+            raise refused(f"{short(name)} is not a tensor")
         plain = ".".join(part for part in name.split(".") if part != WITHIN)
         if plain in named:
             raise refused(f"{short(plain)} twice")
@@ -177,7 +177,7 @@ def _tensors(contents: Contents, whole: object, regions: dict[str, Sum]) -> dict
         storage, offset, shape, steps = made.values
         region = regions.get(storage.key)
         if region is None or storage.count * SIZES[storage.kind] != region.count:
-            raise WeightsError(f"{short(name)} has a storage that is not there: {CUT}")
+            raise WeightsError(f"{short(name)} has a storage that is missing: {CUT}")
         begin = offset * SIZES[storage.kind]
         room = max(0, region.count - begin)
         sum = None if region.compared and not region.expected else region
@@ -193,10 +193,10 @@ def _reference(value: object) -> Storage:
         or value[0] != "storage"
         or value[5:] not in ((), (None,))
     ):
-        raise refused("it refers to what is no storage")
+        raise refused("its persistent id is not a storage")
     _, kind, key, _, count, *_ = value
     if not isinstance(kind, Named) or kind.name not in KINDS:
-        raise refused("a storage of a kind that weights are not")
+        raise refused("a storage of an unsupported dtype")
     if not isinstance(key, str) or type(count) is not int or count < 0:
         raise refused("a storage without a key or a count")
     return Storage(key, KINDS[kind.name], count)

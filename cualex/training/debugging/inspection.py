@@ -84,7 +84,7 @@ class Inspection:
 
     def _diverged(self, loss: float, state: State, rate: float, fault: Fault | None, further: int = 0) -> Diverged:
         cause, dead = nonfinite.cause(fault, rate), watch.dead_filters(self._dead())
-        kept = " The best weights and the last checkpoint stay as they are." if state.best else ""
+        kept = " The best weights and the last checkpoint are kept." if state.best else ""
         return Diverged(f"the loss is {loss} at update {state.update + further}{cause} Dead filters: {dead}.{kept}")
 
     def _dead(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
     """Check canonical parameters or velocities, from the top of the network down.
 
     Gradients flow from the top down, and a non-finite one spoils all below it: the topmost layer is the first.
-    what: a prefix of the name, as in "velocities of the weights".
+    what: a prefix of the name, as in "momentum buffers of the weights".
     """
     broken: dict[str, tuple[int, int, str]] = {}
     for name in reversed(list(tensors)):
@@ -51,7 +51,7 @@ def in_tensors(tensors: dict[str, np.ndarray], what: str = "") -> Fault | None:
 
 def in_parameters(parameters: Parameters) -> Fault | None:
     """Check weights and velocities."""
-    return in_tensors(parameters.unload()) or in_tensors(parameters.unload_velocities(), "velocities of the ")
+    return in_tensors(parameters.unload()) or in_tensors(parameters.unload_velocities(), "momentum buffers of the ")
 
 
 def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault | None:
@@ -82,8 +82,8 @@ def in_split(model: Model, pack: Split) -> Fault | None:
 def cause(fault: Fault | None, rate: float) -> str:
     """Return the cause of a non-finite loss, and the way out, as the end of a sentence."""
     if fault and fault.input:
-        return f": {fault.text}. Look at them, at the mean picture and at --colour-noise."
-    advice = f"the rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
+        return f": {fault.text}. Look at them, at the mean image and at --colour-noise."
+    advice = f"the learning rate {rate:g} is too large for these weights: try --lr {rate / 10:g}."
     return f": {fault.text}, so {advice}" if fault else f", so {advice}"
 
 
@@ -116,9 +116,9 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
         if not len(bad):
             continue
         if step.kind == "data":
-            what = "what the network reads, the picture without the mean, is not finite"
+            what = "the input of the network (image minus mean) is not finite"
             return [Fault(f"{what} for {_images(bad, part, len(part) == len(names))}", input=True)]
-        where = f"the output of {step.layers[0]} is the first that is not finite"
+        where = f"the output of {step.layers[0]} is the first with NaN or Inf"
         return [Fault(f"{where}, for {_images(bad, part, len(part) == len(names))}")]
     return []
 
@@ -127,7 +127,7 @@ def _images(bad: np.ndarray, names: Sequence[str], whole: bool) -> str:
     """List some of the images of a batch, or of a part of it."""
     batch = "the batch" if whole else "a part of the batch"
     if len(bad) == len(names):
-        return f"all {len(names)} pictures of {batch}" if len(names) > 1 else names[0]
+        return f"all {len(names)} images of {batch}" if len(names) > 1 else names[0]
     listed = ", ".join(names[index] for index in bad[:NAMED])
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    return f"{len(bad)} of the {len(names)} pictures of {batch}: {listed}{more}"
+    return f"{len(bad)} of the {len(names)} images of {batch}: {listed}{more}"

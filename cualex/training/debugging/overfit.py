@@ -68,7 +68,7 @@ def overfit(
     of the network's input.
     """
     if images > len(pack):
-        raise UsageError(f"--overfit {images}: the training set has {len(pack)} pictures; name as many or fewer")
+        raise UsageError(f"--overfit {images}: the training set has {len(pack)} images; give at most that many")
     begun = begin(recipe, pack, kept)
     begun = replace(begun, network=unmasked(begun.network))
     chosen = overfit_images.choose(pack, images, begun.network.crop)

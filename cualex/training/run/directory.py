@@ -79,7 +79,7 @@ class Run:
         """Lock a stopped run; raise RunLocked while a process trains in it."""
         run = cls(path)
         if not run.begun:
-            raise UsageError(f"{path}: no run that has begun, since it has no args.json. Name a directory below runs/.")
+            raise UsageError(f"{path}: not a run directory, since it has no args.json. Give one in runs/.")
         run.lock()
         return run
 
@@ -90,14 +90,14 @@ class Run:
         for file in reversed(begun):
             if not (file.parent / "finished.json").exists():
                 return file.parent
-        raise UsageError(f"no unfinished run below {Path(root)}. `cualex train` starts one.")
+        raise UsageError(f"no unfinished run in {Path(root)}. `cualex train` starts one.")
 
     @staticmethod
     def prepare(root: str | Path, name: str = "train") -> Path:
         """Make the directory of runs; raise an error if no run of that name can be made there."""
         root = Path(root)
         if Path(name).name != name:
-            raise UsageError(f"the name of a run is one word, got {name!r}; --output says where runs are kept")
+            raise UsageError(f"--name: expected one directory name, got {name!r}; --output sets where runs are saved")
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not os.access(root, os.W_OK | os.X_OK):
@@ -124,7 +124,7 @@ class Run:
             holder = path.read_text(errors="replace").strip()
             self.unlock()
             raise RunLocked(
-                f"{self.path}: {holder or 'another process'} trains in it. Wait for it, or stop it."
+                f"{self.path}: {holder or 'another process'} is training in it. Wait for it, or stop it."
             ) from None
         except OSError as error:
             self.unlock()
@@ -245,6 +245,5 @@ def newest_weights(root: str | Path = "runs") -> Path:
         if (best := mark.with_name("best.safetensors")).exists():
             return best
     raise UsageError(
-        f"no finished run below {Path(root)}: train one with `cualex train FOLDER`, "
-        "or name a weights file with --weights"
+        f"no finished run in {Path(root)}: train one with `cualex train FOLDER`, or give a weights file with --weights"
     )

@@ -76,7 +76,7 @@ def check_images(expected: dict[str, Any] | None, got: dict[str, Any]) -> None:
     different = f"{counts[0]} pictures, expected {counts[-1]}"
     if len(set(counts)) == 1:
         different = f"{counts[0]} pictures as expected, but with other names, classes or contents"
-    raise DataError(f"not the data set of this run: {different}. Name the one it began with, or start a new run.")
+    raise DataError(f"not the data set of this run: {different}. Give the run's own data set, or start a new run.")
 
 
 def _compiler() -> list[int] | None:
@@ -92,7 +92,7 @@ def recipe(described: dict[str, Any] | None) -> Recipe:
     unknown = sorted(set(described or {}) - {field.name for field in fields(Recipe)})
     if unknown or not described:
         raise UsageError(
-            f"this run has {'the recipe of another' if described else 'no recipe of this'} cualex. Start a new run."
+            f"this run has {'the recipe of another version of cualex' if described else 'no recipe'}. Start a new run."
         )
     return Recipe(**{name: _plain(value) for name, value in described.items()})
 
@@ -103,12 +103,12 @@ def check(run: Run, wanted: Recipe) -> None:
     if outcome and not run.resumable:
         data = shlex.quote(str(run.arguments().get("data", "DATA")))
         raise UsageError(
-            f"{run.path} is finished, after {outcome['epochs']} epochs, and its checkpoints were removed, as without "
-            f"--keep. Begin a new run with its weights: cualex train {data} --from "
+            f"{run.path} is finished, after {outcome['epochs']} epochs, and its checkpoints were removed, for lack of "
+            f"--keep. Start a new run from its weights: cualex train {data} --from "
             f"{shlex.quote(str(run.path / 'best.safetensors'))}"
         )
     if outcome and (wanted == before or wanted.epochs <= outcome["epochs"]):
-        raise UsageError(f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to go on.")
+        raise UsageError(f"{run.path} is finished, after {outcome['epochs']} epochs. Give more --epochs to continue.")
 
 
 def check_fixed(run: Run, wanted: Recipe) -> Recipe:
@@ -118,9 +118,7 @@ def check_fixed(run: Run, wanted: Recipe) -> Recipe:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
             if name == "variant":
                 expected, got = (arguments.said(each) or "none" for each in (expected, got))
-            raise UsageError(
-                f"{run.path}: its {name} is {expected}, got {got}, and that cannot change. Start a new run."
-            )
+            raise UsageError(f"{run.path}: its {name} is {expected}, got {got}, but it cannot change. Start a new run.")
     return before
 
 

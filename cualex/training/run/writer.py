@@ -53,7 +53,7 @@ class RunWriter:
             self.course.restore(self.state.course, self.state.update, before)
             if before.optimizer == self.course.recipe.optimizer:  # another optimizer starts without velocities
                 if not kept.velocities:
-                    raise WeightsError(f"{self.run.path}: its checkpoint has no velocities. Start a new run.")
+                    raise WeightsError(f"{self.run.path}: its checkpoint has no momentum buffers. Start a new run.")
                 self.model.parameters.load_velocities(kept.velocities)
             self.started -= self.state.seconds
             self.saver.done()
@@ -161,7 +161,7 @@ class RunWriter:
         """Return the current weights; raise Diverged when some are NaN or Inf, so that no file ever has those."""
         model = self.model
         tensors = model.parameters.unload()
-        if fault := nonfinite.in_tensors(tensors) or nonfinite.in_tensors(velocities or {}, "velocities of the "):
+        if fault := nonfinite.in_tensors(tensors) or nonfinite.in_tensors(velocities or {}, "momentum buffers of the "):
             where = f"after update {self.state.update}{nonfinite.cause(fault, self.course.schedule.rate)}"
-            raise Diverged(f"the weights are no numbers {where} The last checkpoint stays as it is.")
+            raise Diverged(f"the weights are not finite (NaN or Inf) {where} The last checkpoint is kept.")
         return Weights(model.network, tensors, model.classes, model.mean, velocities or {}, notes or {})

@@ -66,7 +66,7 @@ def test_a_locked_zip_is_refused(tmp_path):
     data = bytearray(archive.read_bytes())
     data[data.index(b"PK\1\2") + 8] |= 1
     archive.write_bytes(data)
-    with pytest.raises(DataError, match=r"set\.zip: locked with a password; unpack it and give the folder$"):
+    with pytest.raises(DataError, match=r"set\.zip: encrypted; extract it and give the folder$"):
         sources.find(archive)
 
 
@@ -83,7 +83,7 @@ def test_a_member_too_large_for_a_picture(tmp_path, monkeypatch):
             archive.addfile(member, io.BytesIO(text.encode()))
     for name in ("set.zip", "set.tar"):
         picture = sources.find(tmp_path / name, val_split=0).splits["train"][0]
-        with pytest.raises(PictureError, match=r"^a/1\.jpg: larger than 1 MB, too much for a picture$"):
+        with pytest.raises(PictureError, match=r"^a/1\.jpg: larger than 1 MB, too large for an image$"):
             picture.read()
 
 

@@ -62,7 +62,7 @@ def test_no_share_means_no_val(tmp_path):
 
 @pytest.mark.parametrize("share", [-0.1, 1, 20])
 def test_a_share_that_is_none_is_refused(tmp_path, share):
-    with pytest.raises(UsageError, match=rf"^validation share {share}: expected 0 or more, and less than 1$"):
+    with pytest.raises(UsageError, match=rf"^validation fraction {share}: expected at least 0 and less than 1$"):
         sources.find(in_folder(tmp_path / "set", PLAIN), val_split=share)
 
 
@@ -129,8 +129,7 @@ def test_a_folder_that_the_model_does_not_know(tmp_path):
     with pytest.raises(DataError) as caught:
         sources.find(folder, classes=["ant", "Bee", "gnu"])
     assert str(caught.value) == (
-        f"{folder}: the model has no class bee, cow; its 3 classes are ant, Bee, gnu: "
-        "rename the folders, or take them out"
+        f"{folder}: the model has no class bee, cow; its 3 classes are ant, Bee, gnu: rename or remove these folders"
     )
 
 
@@ -139,9 +138,7 @@ def test_val_alone_is_enough_for_a_model_but_not_for_training(tmp_path):
     assert contents(sources.find(folder, classes=["b", "a"])) == {"val": {"a": ["val/a/1.jpg"], "b": ["val/b/2.jpg"]}}
     with pytest.raises(DataError) as caught:
         sources.find(folder)
-    assert str(caught.value) == (
-        f"{folder}: val/ but no train/; put the pictures to learn from in {folder}/train/CLASS/"
-    )
+    assert str(caught.value) == (f"{folder}: val/ but no train/; put the training images in {folder}/train/CLASS/")
 
 
 # Flat splits with a list of names, as ImageNet's val.
@@ -180,17 +177,17 @@ def test_splits_that_are_all_flat_with_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x.jpg ant\ny.jpg\n", "{names}, line 2: expected `name class`, got 'y.jpg'"),
-        ("x.jpg ant\nx.jpg bee\n", "{names}, line 2: x.jpg is bee here and ant before"),
+        ("x.jpg ant\ny.jpg\n", "{names}, line 2: expected `image class`, got 'y.jpg'"),
+        ("x.jpg ant\nx.jpg bee\n", "{names}, line 2: x.jpg is bee here and ant before; remove a line"),
         (
             "x.jpg ant\n",
-            "{folder}/val: the list of names lacks y.jpg, z z.jpg; add a line `name class` for each",
+            "{folder}/val: the list of labels lacks y.jpg, z z.jpg; add a line `image class` for each",
         ),
-        (b"\xff\xd8\xff", "{names}: the list of names is no text; expected lines `name class` in UTF-8"),
-        (None, "{names}: the list of names cannot be read (No such file or directory)"),
+        (b"\xff\xd8\xff", "{names}: not a text file; expected lines `image class` in UTF-8"),
+        (None, "{names}: the list of labels cannot be read (No such file or directory)"),
         (
             "x.jpg ant\ny.jpg bee\nz z.jpg\tant\n",
-            "{folder}: val has classes that train lacks: bee; add pictures of them to train, or take them out of val",
+            "{folder}: val has classes that train lacks: bee; add images of them to train, or remove them from val",
         ),
     ],
 )
@@ -209,23 +206,23 @@ ENDINGS = "expected .jpg, .png, .webp, .bmp, .gif, .tif or .ppm files in a folde
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], f"no pictures inside (found: no files); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg"),
+        ([], f"no images inside (found: no files); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg"),
         (
             ["a/", "b/"],
-            f"no pictures inside (found: no files); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg",
+            f"no images inside (found: no files); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg",
         ),
         (
             ["a/1.heic", "b/2.heic"],
-            f"no pictures inside (found: 2 .heic); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg",
+            f"no images inside (found: 2 .heic); {ENDINGS}, as {{0}}/cats/1.jpg and {{0}}/dogs/2.jpg",
         ),
         (["a/1.jpg", "a/2.jpg"], "only one class, a; at least two are needed, each in its own folder"),
         (
             [*SPLIT, "val/dog/1.jpg", "val/eel/1.jpg"],
-            "val has classes that train lacks: dog, eel; add pictures of them to train, or take them out of val",
+            "val has classes that train lacks: dog, eel; add images of them to train, or remove them from val",
         ),
         (
             ["train/a/1.jpg", "train/b/1.jpg", "train/c/", "test/c/1.jpg"],
-            "test has classes that train lacks: c; add pictures of them to train, or take them out of test",
+            "test has classes that train lacks: c; add images of them to train, or remove them from test",
         ),
     ],
 )
@@ -244,15 +241,16 @@ def test_pictures_without_classes(tmp_path, names, where):
     with pytest.raises(DataError) as caught:
         sources.find(folder)
     assert str(caught.value) == (
-        f"{folder}{where}: 2 pictures without classes; put each class in a folder of its own, as "
-        f"{folder}{where}/cats/1.jpg and {folder}{where}/dogs/2.jpg, or give a list of lines `name class`"
+        f"{folder}{where}: 2 images without labels; put each class in its own folder, as "
+        f"{folder}{where}/cats/1.jpg and {folder}{where}/dogs/2.jpg, or give --names a file of lines `image class`"
     )
 
 
 def test_what_is_not_there(tmp_path):
     with pytest.raises(DataError) as caught:
         sources.find(tmp_path / "flowers")
-    assert str(caught.value) == (f"{tmp_path / 'flowers'}: no such folder, .zip or .tar; `demo` is the built-in set")
+    missing = tmp_path / "flowers"
+    assert str(caught.value) == f"{missing}: no such folder, .zip or .tar; `demo` is the built-in data set"
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

@@ -129,7 +129,7 @@ def far(number):
 
 
 BAD_CRC = "a/1.jpg: cannot be read from the zip (Bad CRC-32 for file 'a/1.jpg')"
-RARE = "a/1.jpg: compressed in a way that is rare in a zip, expected deflate: pack the zip anew"
+RARE = "a/1.jpg: compressed by an unsupported method, expected deflate: repack the zip"
 NO_TAR = "neither a folder nor a whole .zip or .tar ({}); copy or download it again"
 ATTACKS = {
     "a bomb in a zip": (functools.partial(bomb, method=zipfile.ZIP_DEFLATED), BAD_CRC),
@@ -181,7 +181,7 @@ def test_a_tar_that_grows_without_end_is_given_up(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         sources.find(bomb)
     assert str(caught.value) == (
-        f"{bomb}: neither a folder nor a whole .zip or .tar (it grows beyond 0.02 GB, too much for pictures); "
+        f"{bomb}: neither a folder nor a whole .zip or .tar (it expands beyond 0.02 GB, too large for a data set); "
         "copy or download it again"
     )
     assert list((tmp_path / "cache").iterdir()) == []

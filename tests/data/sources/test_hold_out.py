@@ -292,7 +292,7 @@ def test_what_another_cualex_may_have_recorded_is_refused(tmp_path):
         sources.find(place, split_rule="hash-2")
     assert str(caught.value) == (
         "split rule 'hash-2': expected hash-threshold-1 or hash-rank-0. "
-        "Use the cualex that knows it, or start a new run."
+        "Use the version of cualex that has it, or start a new run."
     )
     with pytest.raises(UsageError, match=r"^validation 'none': expected held-out, test, val-or-test$"):
         sources.find(place, val="none")

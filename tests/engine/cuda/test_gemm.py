@@ -134,7 +134,7 @@ def test_a_batch_beyond_32_bits_is_refused():
     class Output:
         shape = (2, 30_000, 55, 55, 48)
 
-    with pytest.raises(UsageError, match="a batch of 30000 is too large"):
+    with pytest.raises(UsageError, match="batch size 30000 overflows"):
         Shape.of([Maps], Output, True)
 
 

@@ -68,7 +68,7 @@ def ended(run, pictures=None, recipe=TINY, **settings):
 def test_a_parameter_is_named(tmp_path, monkeypatch, arrays, name, value, found, updates):
     planted(monkeypatch, 3, set_one(arrays, name, value))
     said, count = ended(Run.create(tmp_path), recipe=TINY.but(batch=4))
-    assert f": {found} are not finite, so the rate 0.01 is too large for these weights: try --lr 0.001. " in said
+    assert f": {found} are not finite, so the learning rate 0.01 is too large for these weights: try --lr 0.001" in said
     assert said.startswith(f"the loss is nan at update {updates + 1}: ")
     assert count == updates
 
@@ -78,7 +78,7 @@ def test_what_no_loss_shows_is_found_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "CHECKED", 5)
     planted(monkeypatch, 3, set_one("arrays", "conv3.bias", -np.inf))
     said, count = ended(Run.create(tmp_path), recipe=TINY.but(batch=4))
-    assert "at update 5: 1 of the 64 biases of conv3 are not finite, so the rate" in said
+    assert "at update 5: 1 of the 64 biases of conv3 are not finite, so the learning rate" in said
     assert count == 4
 
 
@@ -96,17 +96,17 @@ def test_pictures_are_named(tmp_path, monkeypatch, parts):
     pictures = Pictures()
     pictures.components = colour_noise.ILSVRC2012
     said, _ = ended(Run.create(tmp_path), pictures, TINY.but(colour_noise=0.1, accumulate=parts))
-    part = f"the {8 // parts} pictures of {'a part of ' if parts > 1 else ''}the batch"
+    part = f"the {8 // parts} images of {'a part of ' if parts > 1 else ''}the batch"
     assert (
-        "what the network reads, the picture without the mean, is not finite for "
-        f"1 of {part}: 5.png. Look at them, at the mean picture and at --colour-noise."
+        "the input of the network (image minus mean) is not finite for "
+        f"1 of {part}: 5.png. Look at them, at the mean image and at --colour-noise."
     ) in said
 
 
 def test_the_first_layer_that_overflows_is_named(tmp_path):
     """At this rate the first update makes weights whose products no float32 holds."""
     said, count = ended(Run.create(tmp_path), recipe=TINY.but(rate=1e12, epochs=40))
-    assert "is the first that is not finite, for all 8 pictures of the batch" in said
+    assert "is the first with NaN or Inf, for all 8 images of the batch" in said
     assert "the output of " in said
     assert count < 5
 
@@ -125,7 +125,7 @@ def overflowing(name):
 def test_every_layer_is_told_from_the_others(tmp_path, monkeypatch, name):
     planted(monkeypatch, 2, overflowing(name))
     said, count = ended(Run.create(tmp_path))
-    assert f"the output of {name} is the first that is not finite" in said
+    assert f"the output of {name} is the first with NaN or Inf" in said
     assert count == 2
 
 
@@ -134,9 +134,9 @@ def test_a_checkpoint_never_holds_what_is_not_finite(tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     planted(monkeypatch, 4, set_one("velocities", "fc4.weight", np.nan))
     said, count = ended(run, save_every=0.0)
-    assert said.startswith("the weights are no numbers after update 4: 1 of the")
-    assert "velocities of the weights of fc4 are not finite" in said
-    assert "The last checkpoint stays as it is." in said
+    assert said.startswith("the weights are not finite (NaN or Inf) after update 4: 1 of the")
+    assert "momentum buffers of the weights of fc4 are not finite" in said
+    assert "The last checkpoint is kept." in said
     assert count == 4
     kept = weights.load(run.path / "last.safetensors")
     assert all(np.isfinite(tensor).all() for tensor in (*kept.tensors.values(), *kept.velocities.values()))
@@ -173,8 +173,8 @@ def test_validation_names_its_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(Plan, "put", bright)
     said, count = ended(run)
     assert count == 3
-    assert "the loss is nan at update 3: what the network reads" in said
-    assert "1 of the 12 pictures of the batch: 7.png" in said
+    assert "the loss is nan at update 3: the input of the network" in said
+    assert "1 of the 12 images of the batch: 7.png" in said
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def gpu(emulated, monkeypatch):
     [
         (set_one("arrays", "fc2.weight", np.nan), "1 of the 2,048 weights of fc2 are not finite"),
         (set_one("velocities", "conv1.weight", np.inf), "1 of the 216 weights of conv1 are not finite"),
-        (overflowing("fc2"), "the output of fc2 is the first that is not finite"),
+        (overflowing("fc2"), "the output of fc2 is the first with NaN or Inf"),
     ],
 )
 def test_on_a_gpu(gpu, speck, tmp_path, monkeypatch, plant, said):
@@ -210,5 +210,5 @@ def test_pictures_are_named_on_a_gpu(gpu, speck, tmp_path, monkeypatch):
         return shifts
 
     monkeypatch.setattr(colour_noise.Noise, "draw", spoiled)
-    with pytest.raises(Diverged, match=r"1 of the 8 pictures of the batch: 5\.png\. Look at them"):
+    with pytest.raises(Diverged, match=r"1 of the 8 images of the batch: 5\.png\. Look at them"):
         list(tiny_runs.training(Run.create(tmp_path), device="cuda:0", precision="fp32"))

@@ -101,8 +101,8 @@ def test_the_command_names_it(check, tmp_path):
     result = check("swapped")
     assert result.exit_code == 0
     assert result.stdout.endswith(
-        "preprocessing: they fit better with red and blue swapped. Images and weights were preprocessed differently: "
-        "correct one of them, or train on these images.\n"
+        "preprocessing: they fit better with red and blue swapped. The images were preprocessed differently from those "
+        "that the weights were trained on: correct the images, or train on these.\n"
     )
     read = json.loads(check("swapped", "--json").stdout)["weights"]
     assert (read["better"], read["images"], read["split"]) == (SWAPPED, 24, "train")
@@ -114,7 +114,7 @@ def test_the_command_says_where_images_are_too_few_to_tell(check, tmp_path):
     for folder in (tmp_path / "swapped/train").iterdir():
         for file in sorted(folder.iterdir())[3:]:
             file.unlink()
-    said = "9 images cannot tell whether another preprocessing fits better: it takes 16.\n"
+    said = "9 images are too few to tell whether another preprocessing fits better: expected 16 or more.\n"
     assert check("swapped").stdout.endswith(said)
 
 

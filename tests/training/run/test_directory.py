@@ -50,7 +50,7 @@ def test_a_run_in_which_a_process_trains_is_refused(tmp_path):
     run = Run.create(tmp_path)
     records = training(run)
     go(records, 1)
-    with pytest.raises(RunLocked, match=rf"{run.path}: process \d+ on \S+ trains in it. Wait for it, or stop it\."):
+    with pytest.raises(RunLocked, match=rf"{run.path}: process \d+ on \S+ is training in it\. Wait for it"):
         Run.reopen(run.path)
     refused = CliRunner().invoke(main, ["train", "--resume", str(run.path)])
     assert refused.exit_code == RunLocked.exit_code == 6

@@ -52,7 +52,7 @@ def test_where_both_are_damaged_nothing_is_touched(stopped):
     for name in ("last", "previous"):
         (stopped.path / f"{name}.safetensors").write_bytes(b"no")
     before = (stopped.path / "log.jsonl").read_bytes()
-    with pytest.raises(WeightsError, match="not a whole weights file of cualex"):
+    with pytest.raises(WeightsError, match="not a complete weights file of cualex"):
         training(stopped)
     assert (stopped.path / "log.jsonl").read_bytes() == before
 
@@ -121,7 +121,7 @@ def test_the_schedule_goes_on_where_it_was(tmp_path):
 def test_a_finished_run_says_so_and_goes_on_with_more_epochs(tmp_path):
     run = Run.create(tmp_path)
     list(training(run, RECIPE.but(epochs=2)))
-    with pytest.raises(UsageError, match=r"train is finished, after 2 epochs\. Give more --epochs to go on\."):
+    with pytest.raises(UsageError, match=r"train is finished, after 2 epochs\. Give more --epochs to continue\."):
         training(run, RECIPE.but(epochs=2))
     assert updates(training(run, RECIPE.but(epochs=3))) == [11, 12, 13, 14]
     assert run.outcome()["epochs"] == 3
@@ -131,7 +131,7 @@ def test_a_finished_run_says_so_and_goes_on_with_more_epochs(tmp_path):
     ("change", "words"), [({"crop": 12}, "its crop is 11, got 12"), ({"seed": 7}, "its seed is 0, got 7")]
 )
 def test_what_cannot_change_is_refused(stopped, change, words):
-    with pytest.raises(UsageError, match=f"{words}, and that cannot change. Start a new run."):
+    with pytest.raises(UsageError, match=f"{words}, but it cannot change. Start a new run."):
         training(stopped, RECIPE.but(**change))
 
 
@@ -139,7 +139,7 @@ def test_what_cannot_change_is_refused(stopped, change, words):
 
 
 def test_other_pictures_are_refused(stopped):
-    words = r"not the data set of this run: 36 \+ 12 pictures, expected 37 \+ 12\. Name the one it began with"
+    words = r"not the data set of this run: 36 \+ 12 pictures, expected 37 \+ 12\. Give the run's own data set"
     with pytest.raises(DataError, match=words):
         loop.train(RECIPE, Squares(36), Squares(12, seed=1), stopped)
     with pytest.raises(DataError, match="as expected, but with other names, classes or contents"):

@@ -1,0 +1,50 @@
+"""`cualex help`: topics that belong to no single command, and the help of commands."""
+
+from importlib import resources
+
+import click
+
+TOPICS = {
+    "changes": "what changed since version 0.1",
+    "cite": "how to cite the paper and cualex",
+    "diagnose": "what to do when a training does not work",
+    "networks": "the architectures and their variants",
+    "recipes": "the hyperparameters that training chooses, schedules, fine-tuning",
+}
+
+
+@click.command()
+@click.argument("topic", required=False)
+@click.pass_context
+def help(ctx: click.Context, topic: str | None) -> None:
+    """Print a help topic, or a command's help.
+
+    \b
+    Topics:
+        changes     what changed since version 0.1
+        cite        how to cite the paper and cualex
+        diagnose    what to do when a training does not work
+        networks    the architectures and their variants
+        recipes     the hyperparameters that training chooses, schedules, fine-tuning
+
+    \b
+    Examples:
+        cualex help
+        cualex help networks
+        cualex help train
+    """
+    from cualex.errors import UsageError
+
+    if topic is None:
+        click.echo(ctx.get_help())
+    elif topic in TOPICS:
+        click.echo(text(topic), nl=False)
+    elif command := ctx.parent.command.get_command(ctx.parent, topic):
+        click.echo(command.get_help(click.Context(command, ctx.parent, topic)))
+    else:
+        raise UsageError(f"no help topic {topic!r}; the topics are {', '.join(TOPICS)}, and every command")
+
+
+def text(topic: str) -> str:
+    """Return the text of a topic."""
+    return resources.files("cualex.cli").joinpath("topics", f"{topic}.txt").read_text(encoding="utf-8")
