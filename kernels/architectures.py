@@ -1,9 +1,9 @@
 """Which kernels run on which GPUs: the table that the tests compile without a GPU.
 
                       sm_75   80   86   89   90   100   120
-products in fp32        x     x    x    x    x     x     x      plain multiply-adds
-products in tf32              x    x    x    x     x     x      mma.sync, cp.async
-products in bf16              x    x    x    x     x     x      mma.sync, cp.async
+gemms in fp32           x     x    x    x    x     x     x      plain multiply-adds
+gemms in tf32                 x    x    x    x     x     x      mma.sync, cp.async
+gemms in bf16                 x    x    x    x     x     x      mma.sync, cp.async
 everything else         x     x    x    x    x     x     x      memory-bound, in either storage
 """
 

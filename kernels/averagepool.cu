@@ -1,7 +1,7 @@
 // Average pooling: y[p, q] = mean over r, s < SIZE of x[p * STRIDE + r, q * STRIDE + s], and its gradient.
 //
 //     x, dx: IMAGES x ROWS x COLUMNS x CHANNELS; y, dy: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
-//     An image is one of one tower.
+//     IMAGES counts the images of all towers.
 //
 // A window that reaches beyond the end is the mean of the values that it has, and gives each of these an equal share of
 // its gradient. Checked in tests/engine/test_averagepool.py.

@@ -3,7 +3,7 @@
 //
 //     x, dx: IMAGES x ROWS x COLUMNS x CHANNELS; y, dy, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
 //     choice: the index of the window's first maximum in the window, row by row, in a byte
-//     An image is one of one tower.
+//     IMAGES counts the images of all towers.
 //
 // The bits are those of the two steps. Checked in tests/engine/test_lrn.py.
 //

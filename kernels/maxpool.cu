@@ -2,7 +2,7 @@
 //
 //     x, dx: IMAGES x ROWS x COLUMNS x CHANNELS; y, dy, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
 //     choice: the index of the window's first maximum in the window, row by row, in a byte
-//     An image is one of one tower.
+//     IMAGES counts the images of all towers.
 //
 // Checked in tests/engine/test_maxpool.py.
 //

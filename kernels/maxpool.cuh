@@ -47,7 +47,7 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
     }
 }
 
-// Sum dy over the windows whose maximum is the pixel at (row, column) of an image (one of one tower): at most
+// Sum dy over the windows whose maximum is the pixel at (row, column) of an image (of one tower): at most
 // ceil(SIZE / STRIDE)^2, lower rows and columns of windows first. With y, only those whose maximum is positive.
 __device__ __forceinline__ void gather(float (&sum)[VECTOR], const unsigned char* choice, const Value* dy,
                                        const Value* y, unsigned image, int row, int column, int channel) {

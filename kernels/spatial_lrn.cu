@@ -5,7 +5,7 @@
 //     shares[j] = dy[j] x[j] / s[j]^(BETA + 1)
 //
 //     x, y, dy, dx: IMAGES x ROWS x COLUMNS x CHANNELS; shares: as many floats; dx may be dy
-//     An image is one of one tower.
+//     IMAGES counts the images of all towers.
 //
 // The square reaches WINDOW / 2 pixels to each side and is cut off at the edges. A thread has VECTOR channels of a
 // pixel; it reads its neighbours' as well, which lie in the caches. Checked in tests/engine/test_spatial_lrn.py.
