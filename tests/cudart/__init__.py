@@ -25,7 +25,7 @@ Environment; where devices differ, a list with commas:
     CUDART_FINDINGS      -       file that findings are appended to
 
 Not there: CuPy's own kernels (their headers want more of CUDA C++), textures, memory pools of the driver, managed
-memory, other processes' memory, host functions, child graphs, kernels that touch a peer's memory, speed.
+memory, other processes' memory, host functions, child graphs, speed.
 """
 
 import ctypes

@@ -19,8 +19,9 @@ extern std::recursive_mutex lock;
 
 // Environment variables CUDART_...; __init__.py says what they mean.
 struct Settings {
-    int devices, broken;
-    std::vector<int> architectures;   // by device; the last stands for all that follow
+    std::vector<int> visible;         // devices of the machine, as CUDA_VISIBLE_DEVICES has them
+    int broken;
+    std::vector<int> architectures;   // by the machine's devices; the last stands for all that follow
     std::vector<size_t> memory;
     std::vector<int> peers;
     bool no_capture, lazy;
@@ -29,7 +30,7 @@ struct Settings {
 const Settings& settings();
 template <class T>
 T of_device(const std::vector<T>& values, int device) {
-    return values[std::min<size_t>(device, values.size() - 1)];
+    return values[std::min<size_t>(settings().visible[device], values.size() - 1)];
 }
 
 struct Capture;
@@ -121,7 +122,7 @@ struct Executable {
     std::vector<std::shared_ptr<Stream>> branches;
 };
 
-// Reads and writes of a memory since its beginning, four bytes a cell: operations by their numbers (ordering.cpp).
+// Reads and writes of a few bytes of a memory since its beginning: operations by their numbers (ordering.cpp).
 struct Cell {
     uint32_t writer, readers;
 };
@@ -131,8 +132,9 @@ struct Memory {
     int device, number;
     char* start;
     size_t bytes;
+    size_t cell_bytes = 4;
     Cell* cells = nullptr;
-    uint64_t* marks[2] = {};  // a bit for four bytes: what the kernel that runs has read, has written (marks.cpp)
+    uint64_t* marks[2] = {};  // a bit for a byte: what the kernel that runs has read, has written (marks.cpp)
 };
 
 struct Device {
@@ -158,6 +160,16 @@ Memory* memory_at(const void* address);
 bool freed(const void* address);
 std::string describe(const Memory& memory, size_t offset, size_t bytes);
 std::string memory_left();
+void* map_zeros(size_t bytes);  // which take memory only where they are written
+void unmap_zeros(void* start, size_t bytes);
+template <class T>
+T* zeros(size_t count) {
+    return (T*)map_zeros(count * sizeof(T));
+}
+template <class T>
+void free_zeros(T* start, size_t count) {
+    unmap_zeros(start, count * sizeof(T));
+}
 
 // streams.cpp
 std::shared_ptr<Stream> find_stream(cudaStream_t handle);
@@ -175,6 +187,7 @@ std::string streams_left();
 // graphs.cpp
 void invalidate(Capture& capture);
 void invalidate_device(int device);
+void leave_capture(Stream& stream);
 bool capturing_on(int device);
 cudaError_t unsafe();
 cudaError_t implicit_capture(int device);
@@ -190,3 +203,6 @@ std::string graphs_left();
     if (condition) return cudart::fail(error)
 #define TRY(expression) \
     if (const cudaError_t refused = (expression)) return cudart::fail(refused)
+#define STREAM                                       \
+    const auto stream = cudart::find_stream(handle); \
+    REFUSE(!stream, cudaErrorInvalidResourceHandle)

@@ -11,8 +11,8 @@ constexpr int SHARED = 48 * 1024;
 
 std::vector<Device>& devices() {
     static std::vector<Device> made = [] {
-        std::vector<Device> all(settings().devices);
-        for (int i = 0; i < settings().devices; ++i) {
+        std::vector<Device> all(settings().visible.size());
+        for (int i = 0; i < (int)all.size(); ++i) {
             all[i].broken = settings().broken;
             all[i].legacy = std::make_shared<Stream>(i, 0, 0, true);
         }
@@ -21,7 +21,7 @@ std::vector<Device>& devices() {
     return made;
 }
 
-static bool exists(int device) { return device >= 0 && device < settings().devices; }
+static bool exists(int device) { return device >= 0 && device < (int)devices().size(); }
 
 // Say why a device cannot be used: a context on it cannot be made, or a kernel has failed (CUDA Runtime API, error
 // types: cudaErrorIllegalAddress "leaves the process in an inconsistent state").
@@ -60,7 +60,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(ve
 
 cudaError_t cudaGetDeviceCount(int* count) {
     ENTER;
-    *count = settings().devices;
+    *count = (int)devices().size();
     return fail(*count ? cudaSuccess : cudaErrorNoDevice);
 }
 
@@ -137,14 +137,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->minor = architecture % 10;
     properties->concurrentKernels = properties->unifiedAddressing = properties->canMapHostMemory = 1;
     properties->asyncEngineCount = 2;
-    properties->pciBusID = device + 1;
+    properties->pciBusID = settings().visible[device] + 1;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* text, int bytes, int device) {
     ENTER;
     REFUSE(!exists(device), cudaErrorInvalidDevice);
-    snprintf(text, bytes, "0000:%02x:00.0", device + 1);
+    snprintf(text, bytes, "0000:%02x:00.0", settings().visible[device] + 1);
     return cudaSuccess;
 }
 
@@ -152,9 +152,9 @@ cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
     ENTER;
     unsigned domain, bus;
     REFUSE(sscanf(text, "%x:%x:", &domain, &bus) != 2, cudaErrorInvalidValue);
-    REFUSE(domain || !exists((int)bus - 1), cudaErrorInvalidDevice);
-    *device = (int)bus - 1;
-    return cudaSuccess;
+    for (*device = 0; exists(*device); ++*device)
+        if (!domain && settings().visible[*device] == (int)bus - 1) return cudaSuccess;
+    return fail(cudaErrorInvalidDevice);
 }
 
 // "It is also invalid to synchronize a broader handle which encompasses an active stream capture" (Programming

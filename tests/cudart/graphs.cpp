@@ -82,6 +82,14 @@ static void end(const std::shared_ptr<Capture>& capture) {
     for (const auto& stream : capture->streams) stream->capture = nullptr;
 }
 
+// A capture whose first stream is destroyed can never be ended.
+void leave_capture(Stream& stream) {
+    const auto capture = stream.capture;
+    if (!capture) return;
+    invalidate(*capture);
+    if (capture->origin.get() == &stream) end(capture);
+}
+
 // Queue a graph: each branch on a stream of its own, which begins after all that is queued on `stream`, and which
 // that waits for at the end. The branches belong to the executable, whose launches come one after the other.
 static void launch(Executable& executable, Stream& stream) {
@@ -102,10 +110,6 @@ static void launch(Executable& executable, Stream& stream) {
 }  // namespace cudart
 
 using namespace cudart;
-
-#define STREAM                               \
-    const auto stream = find_stream(handle); \
-    REFUSE(!stream, cudaErrorInvalidResourceHandle)
 
 extern "C" {
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "ordering.h"
@@ -69,6 +70,17 @@ static char* map_pages(void* at, size_t bytes) {
     void* start = mmap(at, bytes, PROT_NONE, flags, -1, 0);
     return start == MAP_FAILED ? nullptr : (char*)start;
 }
+
+void* map_zeros(size_t bytes) {
+    void* start = map_pages(nullptr, bytes);
+    if (!start || mprotect(start, bytes, PROT_READ | PROT_WRITE)) {
+        explain("no memory to note accesses in");
+        abort();
+    }
+    return start;
+}
+
+void unmap_zeros(void* start, size_t bytes) { munmap(start, bytes); }
 
 static void bury(char* start, size_t bytes) {
     char* first = start - (uintptr_t)start % PAGE;

@@ -164,6 +164,7 @@ static void take_arguments(const Kernel& kernel, void** given, LaunchedKernel* l
         operation->arguments.push_back(address);
         const Memory* memory = memory_at(address);
         if (memory && (memory->kind == Memory::PINNED || memory->device == current)) continue;
+        if (memory && devices()[current].peers.count(memory->device)) continue;
         explain(std::string(kernel.name) + ": argument " + std::to_string(i) + " is " +
                 (memory           ? "memory of device " + std::to_string(memory->device)
                  : freed(address) ? "memory that has been freed"
@@ -180,7 +181,7 @@ extern "C" {
 CUresult cuInit(unsigned) { return devices().empty() ? cudaErrorNoDevice : cudaSuccess; }
 CUresult cuDriverGetVersion(int* version) { return cudaDriverGetVersion(version); }
 CUresult cuDeviceGetCount(int* count) {
-    *count = settings().devices;
+    *count = (int)devices().size();
     return cudaSuccess;
 }
 // A real NVRTC asks libcuda for tables that are not documented, and works without.
@@ -198,8 +199,7 @@ CUresult cuCtxSetCurrent(CUcontext context) { return cudaSetDevice((int)(uintptr
 CUresult cuCtxGetDevice(CUdevice* device) { return cudaGetDevice(device); }
 CUresult cuStreamGetCtx(CUstream handle, CUcontext* context) {
     ENTER;
-    const auto stream = find_stream(handle);
-    REFUSE(!stream, cudaErrorInvalidResourceHandle);
+    STREAM;
     *context = (void*)(uintptr_t)(stream->device + 1);
     return cudaSuccess;
 }
@@ -277,6 +277,7 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
     REFUSE(!function || !stream, cudaErrorInvalidResourceHandle);
     REFUSE(extra && !parameters, cudaErrorNotSupported);
     const Kernel& kernel = *function->kernel;
+    REFUSE(!parameters && kernel.argument_count, cudaErrorInvalidValue);
     // "A kernel launch will fail if it is issued to a stream that is not associated to the current device."
     if (function->module->device != current || stream->device != current) {
         explain(std::string(kernel.name) + " is loaded on device " + std::to_string(function->module->device) +

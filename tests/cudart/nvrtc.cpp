@@ -53,7 +53,8 @@ std::string replaced(const std::string& text, const char* pattern, const std::st
 
 // The options that matter here; all that NVRTC knows besides are let through.
 struct Options {
-    int architecture = 0;  // 0: only PTX is wanted
+    int architecture = 75;
+    bool binary = false;  // for that architecture only; else PTX
     std::vector<std::pair<std::string, std::string>> defined;
     std::vector<std::string> others;  // for g++
 
@@ -65,12 +66,13 @@ struct Options {
                 defined.emplace_back(found[1], found[2].matched ? found[2].str() : "1");
             } else if (matches(option, "(?:-arch|--gpu-architecture)=(sm|compute)_(\\d+)[af]?", &found) &&
                        std::count(std::begin(ARCHITECTURES), std::end(ARCHITECTURES), stoi(found[2]))) {
-                architecture = found[1] == "sm" ? stoi(found[2]) : 0;
+                architecture = stoi(found[2]);
+                binary = found[1] == "sm";
             } else if (matches(option, "(?:-I|--include-path=)(.*)", &found)) {
                 others.push_back("-I" + found[1].str());
             } else if (matches(option, "-U\\w+")) {
                 others.push_back(option);
-            } else if (!matches(option, "--?(std=c\\+\\+\\d\\d|(lineinfo|generate-line-info)|device-as-default-execution-space|"
+            } else if (!matches(option, "--?(std=c\\+\\+(03|11|14|17|20|23)|(lineinfo|generate-line-info)|device-as-default-execution-space|"
                                         "default-device|use_fast_math|(fmad|ftz|prec-div|prec-sqrt)=\\w+|device-debug|G|"
                                         "maxrregcount=\\d+|restrict|w|disable-warnings)")) {
                 *log = "nvrtc: error: unrecognized option " + option + " found\n";
@@ -176,7 +178,7 @@ std::string table(const Program& program, int architecture) {
         ++count;
     }
     for (const std::string& expression : program.expressions) {
-        entries += "cudart::entry<&" + expression + ">(\"" + expression + "\", 1024), ";
+        entries += "cudart::entry<" + expression + ">(\"" + expression + "\", 1024), ";
         ++count;
     }
     return "\n#line 1 \"table\"\n#pragma GCC visibility push(default)\nstatic constexpr cudart::Kernel cudart_kernels[] = {" +
@@ -186,8 +188,13 @@ std::string table(const Program& program, int architecture) {
 
 // Ask the real NVRTC, where one is named: does it compile this?
 bool really_compiles(Program* program, int count, const char* const* options) {
-    static void* library = getenv("CUDART_NVRTC") ? dlopen(getenv("CUDART_NVRTC"), RTLD_NOW | RTLD_LOCAL) : nullptr;
-    if (!library) return true;
+    const char* path = getenv("CUDART_NVRTC");
+    if (!path || !*path) return true;
+    static void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        program->log = std::string("CUDART_NVRTC: error: ") + path + " cannot be loaded\n";
+        return false;
+    }
     const auto call = [](const char* name) { return (int (*)(...))dlsym(library, name); };
     std::vector<const char*> texts, names;
     for (const auto& [name, text] : program->headers) {
@@ -317,11 +324,11 @@ int nvrtcCompileProgram(void* handle, int count, const char* const* given) {
     Options options;
     if (!options.parse(count, given, &program.log)) return INVALID_OPTION;
     if (!really_compiles(&program, count, given)) return COMPILATION;
-    const int architecture = options.architecture;
     const Constants constants(program.source, options);
-    const std::string text = "#include \"cuda.h\"\n#include \"kernel.h\"\n#define __CUDACC_RTC__ 1\n#define __shared__ static\n#define __CUDA_ARCH__ " +
-                             std::to_string(10 * (architecture ? architecture : 75)) + "\n" + constants.declared() + "#line 1 \"" +
-                             program.name + "\"\n" + for_gcc(program.source) + table(program, architecture);
+    const std::string text = "#include \"cuda.h\"\n#include \"kernel.h\"\n#define __CUDACC_RTC__ 1\n#define __shared__ static\n"
+                             "#define __CUDACC_VER_MAJOR__ " + std::to_string(CUDART_MAJOR) + "\n#define __CUDACC_VER_MINOR__ 0\n"
+                             "#define __CUDA_ARCH__ " + std::to_string(options.architecture) + "0\n" + constants.declared() + "#line 1 \"" +
+                             program.name + "\"\n" + for_gcc(program.source) + table(program, options.binary ? options.architecture : 0);
     if (!find_library(&program, text, options.others)) return COMPILATION;
     constants.write_into(&program.image);
     return SUCCESS;

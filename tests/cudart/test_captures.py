@@ -21,6 +21,7 @@ from tests.support.real_cupy import (
     empty,
     is_usable,
     new_stream,
+    only_stand_in,
     record,
     refused,
     slow_add,
@@ -289,6 +290,22 @@ def test_work_behind_the_join_is_not_joined(cupy, arrays):
             main.end_capture()
     is_usable(main, cupy)
     is_usable(side, cupy)
+
+
+def test_a_capture_is_gone_with_the_stream_that_it_began_on(cupy, arrays):
+    only_stand_in("no page says what becomes of it")
+    runtime = cupy.cuda.runtime
+    x, y, _ = arrays
+    handle, side = runtime.streamCreateWithFlags(runtime.streamNonBlocking), new_stream()
+    runtime.streamBeginCapture(handle, MODES["global"])
+    event = cupy.cuda.Event()
+    runtime.eventRecord(event.ptr, handle)
+    side.wait_event(event)
+    runtime.streamDestroy(handle)
+    runtime.free(runtime.malloc(1024))  # nothing forbids it any more
+    add(x, y, 1, side)
+    side.synchronize()
+    assert (y.get() == values(1)).all()
 
 
 def test_a_stream_says_whether_it_captures(cupy, stream):

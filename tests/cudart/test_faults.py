@@ -27,6 +27,7 @@ def launch(address, first=0):
 ILLEGAL_ADDRESS = {
     "freed": "x = runtime.malloc(128); launch(np.intp(x)); runtime.free(x); print(code(launch, np.intp(x)))",
     "beyond the end": "x = runtime.malloc(128); print(code(launch, np.intp(x), 64))",
+    "just beyond the end": "x = runtime.malloc(100); print(code(launch, np.intp(x)))",
     "before the start": "x = runtime.malloc(128); print(code(launch, np.intp(x), -1 << 14))",
     "of the host": "x = np.zeros(32, np.float32); print(code(launch, np.intp(x.ctypes.data)))",
     "of another GPU": "with cupy.cuda.Device(1): x = runtime.malloc(128)\nprint(code(launch, np.intp(x)))",
