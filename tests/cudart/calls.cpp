@@ -9,8 +9,6 @@
 
 #include "cudart.h"
 
-extern "C" const char* cudart_left();
-
 namespace cudart {
 
 std::recursive_mutex lock;
@@ -55,16 +53,9 @@ const Settings& settings() {
         numbers<size_t>("CUDART_MEMORY", "4294967296"),
         numbers<int>("CUDART_PEERS", "1"),
         numbers<int>("CUDART_NO_CAPTURE", "0")[0] != 0,
-        numbers<int>("CUDART_LAZY", "0")[0] != 0,
         numbers<long>("CUDART_FAIL", "0")[0],
     };
     return made;
-}
-
-// With CUDART_LEAKS=1, what is left at the end of a process is a finding: Python has freed by then what it holds.
-static void report_left() {
-    const std::string left = numbers<int>("CUDART_LEAKS", "0")[0] && !forked ? cudart_left() : "";
-    if (!left.empty()) find("at the end of the process there are still" + left);
 }
 
 // A process that is forked off after CUDA has begun cannot use it (CUDA C Programming Guide, "Initialization").
@@ -72,7 +63,6 @@ cudaError_t enter() {
     if (!initialized) {
         initialized = true;
         pthread_atfork(nullptr, nullptr, [] { forked = true; });
-        atexit(report_left);
     }
     return forked ? cudaErrorInitializationError : cudaSuccess;
 }
@@ -99,6 +89,10 @@ void find(const std::string& said) {
     if (!file) return;
     fprintf(file, "%s\n", said.c_str());
     fclose(file);
+}
+
+std::string some(size_t count, const std::string& what) {
+    return count ? " " + std::to_string(count) + " " + what + "," : "";
 }
 
 struct Error {
@@ -160,7 +154,7 @@ const char* cudart_finding() {
     return first.c_str();
 }
 
-// Say what has been made and not been freed; nothing where all has.
+// What has been made and not been freed; nothing where all has.
 const char* cudart_left() {
     std::lock_guard<std::recursive_mutex> guard(lock);
     static std::string left;

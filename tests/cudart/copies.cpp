@@ -8,8 +8,6 @@
 
 namespace cudart {
 
-constexpr unsigned char POISON = 0xff;
-
 // Rows of bytes, a pitch apart; one row is all that most copies have.
 struct Rows {
     size_t bytes, count = 1;

@@ -17,6 +17,9 @@ namespace cudart {
 
 extern std::recursive_mutex lock;
 
+constexpr unsigned char POISON = 0xff;       // what memory is full of that nothing has been written to
+constexpr int SHARED_UNASKED = 48 * 1024;  // bytes of shared memory that a kernel need not opt in to
+
 // Environment variables CUDART_...; __init__.py says what they mean.
 struct Settings {
     std::vector<int> visible;         // devices of the machine, as CUDA_VISIBLE_DEVICES has them
@@ -24,7 +27,7 @@ struct Settings {
     std::vector<int> architectures;   // by the machine's devices; the last stands for all that follow
     std::vector<size_t> memory;
     std::vector<int> peers;
-    bool no_capture, lazy;
+    bool no_capture;
     long fail;
 };
 const Settings& settings();
@@ -112,16 +115,6 @@ struct Capture {
     std::vector<Node> nodes;
 };
 
-struct Graph {
-    std::vector<Node> nodes;
-    std::vector<int> devices;  // of its branches
-};
-
-struct Executable {
-    Graph graph;
-    std::vector<std::shared_ptr<Stream>> branches;
-};
-
 // Reads and writes of a few bytes of a memory since its beginning: operations by their numbers (ordering.cpp).
 struct Cell {
     uint32_t writer, readers;
@@ -152,6 +145,7 @@ cudaError_t enter();
 cudaError_t fail(cudaError_t error);
 void explain(const std::string& text);
 void find(const std::string& text);
+std::string some(size_t count, const std::string& what);  // " 3 streams,", or nothing
 cudaError_t usable(int device);
 int shared_opt_in(int device);  // the most dynamic shared memory of a block
 
@@ -186,9 +180,8 @@ std::string streams_left();
 
 // graphs.cpp
 void invalidate(Capture& capture);
-void invalidate_device(int device);
 void leave_capture(Stream& stream);
-bool capturing_on(int device);
+bool invalidate_device(int device);  // false: none captures there
 cudaError_t unsafe();
 cudaError_t implicit_capture(int device);
 std::string graphs_left();

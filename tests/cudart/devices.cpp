@@ -7,7 +7,6 @@
 namespace cudart {
 
 thread_local int current;
-constexpr int SHARED = 48 * 1024;
 
 std::vector<Device>& devices() {
     static std::vector<Device> made = [] {
@@ -43,6 +42,29 @@ int shared_opt_in(int device) {
         case 80: case 87: return 163 * 1024;
         case 86: case 89: case 120: return 99 * 1024;
         default: return 227 * 1024;
+    }
+}
+
+// Of attributes that are not here, none is used.
+static int value_of(cudaDeviceAttr attribute, int device) {
+    switch (attribute) {
+        case cudaDevAttrMaxThreadsPerBlock: case cudaDevAttrMaxThreadsPerMultiProcessor: return 1024;
+        case cudaDevAttrMaxBlockDimX: case cudaDevAttrMaxBlockDimY: return 1024;
+        case cudaDevAttrMaxBlockDimZ: return 64;
+        case cudaDevAttrMaxGridDimX: return 2147483647;
+        case cudaDevAttrMaxGridDimY: case cudaDevAttrMaxGridDimZ: return 65535;
+        case cudaDevAttrMaxSharedMemoryPerBlock: return SHARED_UNASKED;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin: return shared_opt_in(device);
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return shared_opt_in(device) + 1024;
+        case cudaDevAttrTotalConstantMemory: case cudaDevAttrMaxRegistersPerBlock: return 65536;
+        case cudaDevAttrWarpSize: return 32;
+        case cudaDevAttrClockRate: case cudaDevAttrMemoryClockRate: return 1000000;
+        case cudaDevAttrMultiProcessorCount: return 8;
+        case cudaDevAttrGlobalMemoryBusWidth: return 64;
+        case cudaDevAttrGpuOverlap: case cudaDevAttrConcurrentKernels: case cudaDevAttrUnifiedAddressing: return 1;
+        case cudaDevAttrComputeCapabilityMajor: return of_device(settings().architectures, device) / 10;
+        case cudaDevAttrComputeCapabilityMinor: return of_device(settings().architectures, device) % 10;
+        default: return 0;
     }
 }
 
@@ -82,35 +104,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
     ENTER;
     REFUSE(!exists(device), cudaErrorInvalidDevice);
-    static const std::map<int, int> SAME = {
-        {cudaDevAttrMaxThreadsPerBlock, 1024},
-        {cudaDevAttrMaxBlockDimX, 1024},
-        {cudaDevAttrMaxBlockDimY, 1024},
-        {cudaDevAttrMaxBlockDimZ, 64},
-        {cudaDevAttrMaxGridDimX, 2147483647},
-        {cudaDevAttrMaxGridDimY, 65535},
-        {cudaDevAttrMaxGridDimZ, 65535},
-        {cudaDevAttrMaxSharedMemoryPerBlock, SHARED},
-        {cudaDevAttrTotalConstantMemory, 65536},
-        {cudaDevAttrWarpSize, 32},
-        {cudaDevAttrMaxRegistersPerBlock, 65536},
-        {cudaDevAttrClockRate, 1000000},
-        {cudaDevAttrGpuOverlap, 1},
-        {cudaDevAttrMultiProcessorCount, 8},
-        {cudaDevAttrConcurrentKernels, 1},
-        {cudaDevAttrMemoryClockRate, 1000000},
-        {cudaDevAttrGlobalMemoryBusWidth, 64},
-        {cudaDevAttrMaxThreadsPerMultiProcessor, 1024},
-        {cudaDevAttrUnifiedAddressing, 1},
-    };
-    const int architecture = of_device(settings().architectures, device);
-    const auto found = SAME.find(attribute);
-    *value = attribute == cudaDevAttrComputeCapabilityMajor            ? architecture / 10
-             : attribute == cudaDevAttrComputeCapabilityMinor          ? architecture % 10
-             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin    ? shared_opt_in(device)
-             : attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor ? shared_opt_in(device) + 1024
-             : found == SAME.end()                                     ? 0
-                                                                       : found->second;
+    *value = value_of(attribute, device);
     return cudaSuccess;
 }
 
@@ -121,7 +115,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     const int architecture = of_device(settings().architectures, device);
     snprintf(properties->name, sizeof properties->name, "CUDA on the CPU");
     properties->totalGlobalMem = of_device(settings().memory, device);
-    properties->sharedMemPerBlock = SHARED;
+    properties->sharedMemPerBlock = SHARED_UNASKED;
     properties->sharedMemPerBlockOptin = shared_opt_in(device);
     properties->sharedMemPerMultiprocessor = shared_opt_in(device) + 1024;
     properties->reservedSharedMemPerBlock = 1024;
@@ -162,10 +156,7 @@ cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
 cudaError_t cudaDeviceSynchronize() {
     ENTER;
     TRY(usable(current));
-    if (capturing_on(current)) {
-        invalidate_device(current);
-        return fail(cudaErrorStreamCaptureUnsupported);
-    }
+    REFUSE(invalidate_device(current), cudaErrorStreamCaptureUnsupported);
     finish_device(current);
     return fail(usable(current));
 }

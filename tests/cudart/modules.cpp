@@ -18,7 +18,6 @@ extern "C" const char* emulator_launch(const emulator::Launch* wanted, uint64_t 
 
 namespace cudart {
 
-constexpr int WITHOUT_ASKING = 48 * 1024;  // bytes of dynamic shared memory (Programming Guide, "Shared Memory")
 enum : CUfunction_attribute { MAX_THREADS_PER_BLOCK = 0, BINARY_VERSION = 6, MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 
 struct Module {
@@ -30,7 +29,7 @@ struct Module {
 struct Function {
     Module* module;
     const Kernel* kernel;
-    int dynamic_shared = WITHOUT_ASKING;
+    int dynamic_shared = SHARED_UNASKED;
     bool launched = false;
 };
 
@@ -184,11 +183,6 @@ CUresult cuDeviceGetCount(int* count) {
     *count = (int)devices().size();
     return cudaSuccess;
 }
-// A real NVRTC asks libcuda for tables that are not documented, and works without.
-CUresult cuGetExportTable(const void** table, const void*) {
-    *table = nullptr;
-    return cudaErrorSymbolNotFound;
-}
 
 // The context of a device is its number, from 1.
 CUresult cuCtxGetCurrent(CUcontext* context) {
@@ -293,8 +287,8 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
     launched->block = {block_x, block_y, block_z};
     launched->shared = shared;
     TRY(check_sizes(*function, launched->grid, launched->block, shared));
-    // With lazy loading, CUDA's default, a kernel is loaded by its first launch.
-    if (stream->capture && !function->launched && settings().lazy)
+    // With lazy loading, CUDA's default, a kernel is loaded by its first launch, which may wait for the device.
+    if (stream->capture && !function->launched)
         find(std::string(kernel.name) + " is captured before it has run");
     function->launched = true;
     Operation operation{kernel.name, current, [=](const Item& item) { launched->run(item); }, {}};

@@ -227,10 +227,7 @@ cudaError_t submit(Stream& stream, Operation operation) {
 }
 
 std::string streams_left() {
-    std::string left;
-    if (!streams.empty()) left += " " + std::to_string(streams.size()) + " streams,";
-    if (!events.empty()) left += " " + std::to_string(events.size()) + " events,";
-    return left;
+    return some(streams.size(), "streams") + some(events.size(), "events");
 }
 
 static Event* find_event(cudaEvent_t handle) {
@@ -329,6 +326,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     EVENT;
     REFUSE(flags & ~1u, cudaErrorInvalidValue);
     TRY(usable(stream->device));
+    REFUSE(stream->capture && stream->capture->invalid, cudaErrorStreamCaptureInvalidated);
     if (!event->latest) return cudaSuccess;  // never recorded: "the call acts as if it completed"
     const auto from = event->latest->capture;
     if (!from) {
@@ -340,8 +338,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
         wait_for(*stream, event->latest);
         return cudaSuccess;
     }
-    REFUSE(from->ended, cudaErrorInvalidValue);
-    REFUSE(from->invalid, cudaErrorStreamCaptureInvalidated);
+    // Of a capture that is lost, this is CUDA's code by HIP's account (ROCm/rocm-systems, pull request 11589).
+    if (from->ended || from->invalid) {
+        if (stream->capture) invalidate(*stream->capture);
+        return fail(cudaErrorInvalidValue);
+    }
     if (stream->capture && stream->capture != from) {
         invalidate(*stream->capture);
         invalidate(*from);

@@ -308,6 +308,20 @@ def test_a_capture_is_gone_with_the_stream_that_it_began_on(cupy, arrays):
     assert (y.get() == values(1)).all()
 
 
+def test_a_stream_does_not_enter_a_capture_that_is_lost(cupy, arrays):
+    main, side = new_stream(), new_stream()
+    with capturing(main):
+        event = record(main)
+        with refused(Code.CAPTURE_UNSUPPORTED):
+            main.synchronize()
+        with refused(Code.INVALID_VALUE):
+            side.wait_event(event)
+        with refused(Code.CAPTURE_INVALIDATED):
+            main.wait_event(event)
+    is_usable(main, cupy)
+    is_usable(side, cupy)
+
+
 def test_a_stream_says_whether_it_captures(cupy, stream):
     runtime = cupy.cuda.runtime
     assert not stream.is_capturing()

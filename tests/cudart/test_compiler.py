@@ -198,6 +198,15 @@ def test_headers_include_their_neighbours_and_errors_name_them(cupy, tmp_path):
     assert re.search(r"inner\.cuh\(3\): error", log)
 
 
+def test_a_header_that_has_changed_is_read_again(cupy, tmp_path):
+    binaries = []
+    for value in (1, 2):
+        (tmp_path / "value.cuh").write_text(f"#define VALUE {value}\n")
+        source = '#include "value.cuh"\n' + PLAIN
+        binaries.append(compiled(cupy, source, architecture(cupy), f"-I{tmp_path}")[1])
+    assert binaries[0] != binaries[1]
+
+
 def test_a_header_that_is_not_there_is_named(cupy):
     assert "no_such.cuh" in complaint(cupy, '#include "no_such.cuh"\n' + PLAIN, "-DVALUE=1")
 

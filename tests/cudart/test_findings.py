@@ -21,8 +21,10 @@ class Two:
         module = cupy.RawModule(code=SOURCE)
         self.kernels = {name: module.get_function(name) for name in ("put", "put_short", "take")}
         self.streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
-        self.x, self.y = (cupy.empty(2 * HALF, np.float32) for _ in range(2))
-        self.pinned = cupy.cuda.alloc_pinned_memory(self.x.nbytes)
+        # Fresh memory: a pool's block may be larger, and have a history.
+        with cupy.cuda.using_allocator(cupy.cuda.MemoryPool().malloc):
+            self.x, self.y = (cupy.empty(2 * HALF, np.float32) for _ in range(2))
+        self.pinned = cupy.cuda.PinnedMemoryPool().malloc(self.x.nbytes)
         self.host = np.frombuffer(self.pinned, np.float32, 2 * HALF)
         cupy.cuda.Device(0).synchronize()
 

@@ -66,36 +66,20 @@ typedef unsigned long cudaTextureObject_t, cudaSurfaceObject_t;
 typedef void (*cudaStreamCallback_t)(cudaStream_t, cudaError_t, void*);
 typedef void (*cudaHostFn_t)(void*);
 
-struct cudaUUID_t {
-    char bytes[16];
-};
+struct cudaUUID_t { char bytes[16]; };
 struct cudaDeviceProp {
 #include "device_prop.inc"
 };
-struct cudaPointerAttributes {
-    int type, device;
-    void *devicePointer, *hostPointer;
-};
+struct cudaPointerAttributes { int type, device; void *devicePointer, *hostPointer; };
 
 // What belongs to textures, arrays, pools and other processes: named by CuPy's module, never used here.
-struct cudaExtent {
-    size_t width, height, depth;
-};
-struct cudaPos {
-    size_t x, y, z;
-};
-struct cudaPitchedPtr {
-    size_t pitch;
-    void* ptr;
-    size_t xsize, ysize;
-};
+struct cudaExtent { size_t width, height, depth; };
+struct cudaPos { size_t x, y, z; };
+struct cudaPitchedPtr { size_t pitch; void* ptr; size_t xsize, ysize; };
 inline cudaExtent make_cudaExtent(size_t width, size_t height, size_t depth) { return {width, height, depth}; }
 inline cudaPos make_cudaPos(size_t x, size_t y, size_t z) { return {x, y, z}; }
-inline cudaPitchedPtr make_cudaPitchedPtr(void* start, size_t pitch, size_t x, size_t y) { return {pitch, start, x, y}; }
-struct cudaChannelFormatDesc {
-    int x, y, z, w;
-    cudaChannelFormatKind f;
-};
+inline cudaPitchedPtr make_cudaPitchedPtr(void* ptr, size_t pitch, size_t x, size_t y) { return {pitch, ptr, x, y}; }
+struct cudaChannelFormatDesc { int x, y, z, w; cudaChannelFormatKind f; };
 struct cudaMemcpy3DParms {
     cudaArray_t srcArray, dstArray;
     cudaPos srcPos, dstPos;
@@ -103,19 +87,13 @@ struct cudaMemcpy3DParms {
     cudaExtent extent;
     cudaMemcpyKind kind;
 };
-struct cudaMemLocation {
-    cudaMemLocationType type;
-    int id;
-};
+struct cudaMemLocation { cudaMemLocationType type; int id; };
 struct cudaMemPoolProps {
     cudaMemAllocationType allocType;
     cudaMemAllocationHandleType handleTypes;
     cudaMemLocation location;
 };
-struct cudaResourceDesc {
-    cudaResourceType resType;
-    char res[64];
-};
+struct cudaResourceDesc { cudaResourceType resType; char res[64]; };
 struct cudaResourceViewDesc;
 struct cudaTextureDesc {
     cudaTextureAddressMode addressMode[3];
@@ -125,12 +103,8 @@ struct cudaTextureDesc {
     float borderColor[4];
     unsigned maxAnisotropy;
 };
-struct cudaIpcEventHandle_t {
-    unsigned char reserved[64];
-};
-struct cudaIpcMemHandle_t {
-    unsigned char reserved[64];
-};
+struct cudaIpcEventHandle_t { unsigned char reserved[64]; };
+struct cudaIpcMemHandle_t { unsigned char reserved[64]; };
 
 extern "C" {
 const char* cudaGetErrorName(cudaError_t error);
