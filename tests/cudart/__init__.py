@@ -6,11 +6,12 @@
 
 Device memory is the host's, kernels are compiled by g++ and run in the emulator (tests/emulator). What CUDA refuses is
 refused with its code, and stderr says why. What CUDA would not notice is a *finding*: two accesses that nothing brings
-into order, pinned memory that the host changes while it is read, and (CUDART_LEAKS=1) what is left at the end.
+into order, pinned memory that the host changes while it is read, a kernel captured before it has run once (CUDA loads
+it then). `cudart.left()` says what has not been freed.
 
 Environment; where devices differ, a list with commas:
 
-    CUDART_DEVICES       2       how many; 0: none
+    CUDART_DEVICES       2       how many; 0: none (CUDA_VISIBLE_DEVICES chooses among them)
     CUDART_ARCHITECTURE  90      compute capability, as in sm_90
     CUDART_MEMORY        4 GiB   bytes
     CUDART_PEERS         1       whether they read each other's memory
@@ -19,13 +20,10 @@ Environment; where devices differ, a list with commas:
     CUDART_BROKEN        0       an error that every device answers with: 46 busy, 2 full
     CUDART_FAIL          0       N: the N-th kernel fails, and its device is lost
     CUDART_NO_CAPTURE    0       1: no stream can be captured
-    CUDART_LAZY          0       1: a kernel that is captured before it has run once is a finding
-    CUDART_NVRTC         -       path of a real libnvrtc: what that does not compile is not compiled
-    CUDART_LEAKS         0       1: what is left at the end of a process is a finding
     CUDART_FINDINGS      -       file that findings are appended to
 
 Not there: CuPy's own kernels (their headers want more of CUDA C++), textures, memory pools of the driver, managed
-memory, other processes' memory, host functions, child graphs, kernels that touch a peer's memory, speed.
+memory, other processes' memory, host functions, child graphs, speed.
 """
 
 import ctypes

@@ -16,7 +16,6 @@ from tests import cudart
 
 FOUND = 86
 NAMES = ["devices", "architecture", "memory", "peers", "order", "seed", "broken", "fail", "no-capture"]
-NAMES += ["lazy", "nvrtc", "leaks"]
 
 
 def main(words: list[str]) -> int:

@@ -227,7 +227,7 @@ def _download(cupy: Cupy, place: Path) -> None:
 
 
 def _texts(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.suffix in {".cpp", ".h", ".cuh"}]
+    return [path for path in sorted(folder.rglob("*")) if path.suffix in {".cpp", ".h", ".cuh", ".inc"}]
 
 
 def _digest(*parts) -> str:

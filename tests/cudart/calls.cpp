@@ -4,11 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <sstream>
 
 #include "cudart.h"
-
-extern "C" const char* cudart_left();
 
 namespace cudart {
 
@@ -30,24 +29,33 @@ static std::vector<T> numbers(const char* name, const char* otherwise) {
     return values;
 }
 
+// Up to the first that is not there (Programming Guide, "CUDA Environment Variables").
+static std::vector<int> visible() {
+    std::vector<int> all(numbers<int>("CUDART_DEVICES", "2")[0]), seen;
+    std::iota(all.begin(), all.end(), 0);
+    const char* wanted = getenv("CUDA_VISIBLE_DEVICES");
+    if (!wanted) return all;
+    std::istringstream words(wanted);
+    for (std::string word; std::getline(words, word, ',');) {
+        char* end;
+        const long device = strtol(word.c_str(), &end, 10);
+        if (end == word.c_str() || device < 0 || device >= (long)all.size()) break;
+        seen.push_back((int)device);
+    }
+    return seen;
+}
+
 const Settings& settings() {
     static const Settings made{
-        numbers<int>("CUDART_DEVICES", "2")[0],
+        visible(),
         numbers<int>("CUDART_BROKEN", "0")[0],
         numbers<int>("CUDART_ARCHITECTURE", "90"),
         numbers<size_t>("CUDART_MEMORY", "4294967296"),
         numbers<int>("CUDART_PEERS", "1"),
         numbers<int>("CUDART_NO_CAPTURE", "0")[0] != 0,
-        numbers<int>("CUDART_LAZY", "0")[0] != 0,
         numbers<long>("CUDART_FAIL", "0")[0],
     };
     return made;
-}
-
-// With CUDART_LEAKS=1, what is left at the end of a process is a finding: Python has freed by then what it holds.
-static void report_left() {
-    const std::string left = numbers<int>("CUDART_LEAKS", "0")[0] && !forked ? cudart_left() : "";
-    if (!left.empty()) find("at the end of the process there are still" + left);
 }
 
 // A process that is forked off after CUDA has begun cannot use it (CUDA C Programming Guide, "Initialization").
@@ -55,7 +63,6 @@ cudaError_t enter() {
     if (!initialized) {
         initialized = true;
         pthread_atfork(nullptr, nullptr, [] { forked = true; });
-        atexit(report_left);
     }
     return forked ? cudaErrorInitializationError : cudaSuccess;
 }
@@ -84,54 +91,16 @@ void find(const std::string& said) {
     fclose(file);
 }
 
+std::string some(size_t count, const std::string& what) {
+    return count ? " " + std::to_string(count) + " " + what + "," : "";
+}
+
 struct Error {
     const char *name, *text;
 };
+#define ERROR(name, number, text) {number, {#name, text}},
 static const std::map<cudaError_t, Error> ERRORS = {
-    {cudaSuccess, {"cudaSuccess", "no error"}},
-    {cudaErrorInvalidValue, {"cudaErrorInvalidValue", "invalid argument"}},
-    {cudaErrorMemoryAllocation, {"cudaErrorMemoryAllocation", "out of memory"}},
-    {cudaErrorInitializationError, {"cudaErrorInitializationError", "initialization error"}},
-    {cudaErrorInvalidMemcpyDirection, {"cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"}},
-    {cudaErrorDevicesUnavailable,
-     {"cudaErrorDevicesUnavailable", "CUDA-capable device(s) is/are busy or unavailable"}},
-    {cudaErrorNoDevice, {"cudaErrorNoDevice", "no CUDA-capable device is detected"}},
-    {cudaErrorInvalidDevice, {"cudaErrorInvalidDevice", "invalid device ordinal"}},
-    {cudaErrorInvalidKernelImage, {"cudaErrorInvalidKernelImage", "device kernel image is invalid"}},
-    {cudaErrorNoKernelImageForDevice,
-     {"cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}},
-    {cudaErrorFileNotFound, {"cudaErrorFileNotFound", "file not found"}},
-    {cudaErrorPeerAccessUnsupported,
-     {"cudaErrorPeerAccessUnsupported", "peer access is not supported between these two devices"}},
-    {cudaErrorInvalidResourceHandle, {"cudaErrorInvalidResourceHandle", "invalid resource handle"}},
-    {cudaErrorIllegalState, {"cudaErrorIllegalState", "the operation cannot be performed in the present state"}},
-    {cudaErrorSymbolNotFound, {"cudaErrorSymbolNotFound", "named symbol not found"}},
-    {cudaErrorNotReady, {"cudaErrorNotReady", "device not ready"}},
-    {cudaErrorIllegalAddress, {"cudaErrorIllegalAddress", "an illegal memory access was encountered"}},
-    {cudaErrorLaunchOutOfResources, {"cudaErrorLaunchOutOfResources", "too many resources requested for launch"}},
-    {cudaErrorPeerAccessAlreadyEnabled, {"cudaErrorPeerAccessAlreadyEnabled", "peer access is already enabled"}},
-    {cudaErrorPeerAccessNotEnabled, {"cudaErrorPeerAccessNotEnabled", "peer access has not been enabled"}},
-    {cudaErrorContextIsDestroyed, {"cudaErrorContextIsDestroyed", "context is destroyed"}},
-    {cudaErrorNotSupported, {"cudaErrorNotSupported", "operation not supported"}},
-    {cudaErrorStreamCaptureUnsupported,
-     {"cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"}},
-    {cudaErrorStreamCaptureInvalidated,
-     {"cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"}},
-    {cudaErrorStreamCaptureMerge,
-     {"cudaErrorStreamCaptureMerge", "operation would result in a merge of separate capture sequences"}},
-    {cudaErrorStreamCaptureUnmatched,
-     {"cudaErrorStreamCaptureUnmatched", "capture was not ended in the same stream as it began"}},
-    {cudaErrorStreamCaptureUnjoined, {"cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"}},
-    {cudaErrorStreamCaptureIsolation,
-     {"cudaErrorStreamCaptureIsolation", "dependency created on uncaptured work in another stream"}},
-    {cudaErrorStreamCaptureImplicit,
-     {"cudaErrorStreamCaptureImplicit",
-      "operation would make the legacy stream depend on a capturing blocking stream"}},
-    {cudaErrorCapturedEvent,
-     {"cudaErrorCapturedEvent", "operation not permitted on an event last recorded in a capturing stream"}},
-    {cudaErrorStreamCaptureWrongThread,
-     {"cudaErrorStreamCaptureWrongThread",
-      "attempt to terminate a thread-local capture sequence from another thread"}},
+#include "errors.inc"
 };
 
 }  // namespace cudart
@@ -185,7 +154,7 @@ const char* cudart_finding() {
     return first.c_str();
 }
 
-// Say what has been made and not been freed; nothing where all has.
+// What has been made and not been freed; nothing where all has.
 const char* cudart_left() {
     std::lock_guard<std::recursive_mutex> guard(lock);
     static std::string left;

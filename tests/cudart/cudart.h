@@ -17,19 +17,23 @@ namespace cudart {
 
 extern std::recursive_mutex lock;
 
+constexpr unsigned char POISON = 0xff;       // what memory is full of that nothing has been written to
+constexpr int SHARED_UNASKED = 48 * 1024;  // bytes of shared memory that a kernel need not opt in to
+
 // Environment variables CUDART_...; __init__.py says what they mean.
 struct Settings {
-    int devices, broken;
-    std::vector<int> architectures;   // by device; the last stands for all that follow
+    std::vector<int> visible;         // devices of the machine, as CUDA_VISIBLE_DEVICES has them
+    int broken;
+    std::vector<int> architectures;   // by the machine's devices; the last stands for all that follow
     std::vector<size_t> memory;
     std::vector<int> peers;
-    bool no_capture, lazy;
+    bool no_capture;
     long fail;
 };
 const Settings& settings();
 template <class T>
 T of_device(const std::vector<T>& values, int device) {
-    return values[std::min<size_t>(device, values.size() - 1)];
+    return values[std::min<size_t>(settings().visible[device], values.size() - 1)];
 }
 
 struct Capture;
@@ -111,17 +115,7 @@ struct Capture {
     std::vector<Node> nodes;
 };
 
-struct Graph {
-    std::vector<Node> nodes;
-    std::vector<int> devices;  // of its branches
-};
-
-struct Executable {
-    Graph graph;
-    std::vector<std::shared_ptr<Stream>> branches;
-};
-
-// Reads and writes of a memory since its beginning, four bytes a cell: operations by their numbers (ordering.cpp).
+// Reads and writes of a few bytes of a memory since its beginning: operations by their numbers (ordering.cpp).
 struct Cell {
     uint32_t writer, readers;
 };
@@ -131,8 +125,9 @@ struct Memory {
     int device, number;
     char* start;
     size_t bytes;
+    size_t cell_bytes = 4;
     Cell* cells = nullptr;
-    uint64_t* marks[2] = {};  // a bit for four bytes: what the kernel that runs has read, has written (marks.cpp)
+    uint64_t* marks[2] = {};  // a bit for a byte: what the kernel that runs has read, has written (marks.cpp)
 };
 
 struct Device {
@@ -150,6 +145,7 @@ cudaError_t enter();
 cudaError_t fail(cudaError_t error);
 void explain(const std::string& text);
 void find(const std::string& text);
+std::string some(size_t count, const std::string& what);  // " 3 streams,", or nothing
 cudaError_t usable(int device);
 int shared_opt_in(int device);  // the most dynamic shared memory of a block
 
@@ -158,6 +154,16 @@ Memory* memory_at(const void* address);
 bool freed(const void* address);
 std::string describe(const Memory& memory, size_t offset, size_t bytes);
 std::string memory_left();
+void* map_zeros(size_t bytes);  // which take memory only where they are written
+void unmap_zeros(void* start, size_t bytes);
+template <class T>
+T* zeros(size_t count) {
+    return (T*)map_zeros(count * sizeof(T));
+}
+template <class T>
+void free_zeros(T* start, size_t count) {
+    unmap_zeros(start, count * sizeof(T));
+}
 
 // streams.cpp
 std::shared_ptr<Stream> find_stream(cudaStream_t handle);
@@ -174,8 +180,8 @@ std::string streams_left();
 
 // graphs.cpp
 void invalidate(Capture& capture);
-void invalidate_device(int device);
-bool capturing_on(int device);
+void leave_capture(Stream& stream);
+bool invalidate_device(int device);  // false: none captures there
 cudaError_t unsafe();
 cudaError_t implicit_capture(int device);
 std::string graphs_left();
@@ -190,3 +196,6 @@ std::string graphs_left();
     if (condition) return cudart::fail(error)
 #define TRY(expression) \
     if (const cudaError_t refused = (expression)) return cudart::fail(refused)
+#define STREAM                                       \
+    const auto stream = cudart::find_stream(handle); \
+    REFUSE(!stream, cudaErrorInvalidResourceHandle)

@@ -7,12 +7,11 @@
 namespace cudart {
 
 thread_local int current;
-constexpr int SHARED = 48 * 1024;
 
 std::vector<Device>& devices() {
     static std::vector<Device> made = [] {
-        std::vector<Device> all(settings().devices);
-        for (int i = 0; i < settings().devices; ++i) {
+        std::vector<Device> all(settings().visible.size());
+        for (int i = 0; i < (int)all.size(); ++i) {
             all[i].broken = settings().broken;
             all[i].legacy = std::make_shared<Stream>(i, 0, 0, true);
         }
@@ -21,7 +20,7 @@ std::vector<Device>& devices() {
     return made;
 }
 
-static bool exists(int device) { return device >= 0 && device < settings().devices; }
+static bool exists(int device) { return device >= 0 && device < (int)devices().size(); }
 
 // Say why a device cannot be used: a context on it cannot be made, or a kernel has failed (CUDA Runtime API, error
 // types: cudaErrorIllegalAddress "leaves the process in an inconsistent state").
@@ -46,6 +45,29 @@ int shared_opt_in(int device) {
     }
 }
 
+// Of attributes that are not here, none is used.
+static int value_of(cudaDeviceAttr attribute, int device) {
+    switch (attribute) {
+        case cudaDevAttrMaxThreadsPerBlock: case cudaDevAttrMaxThreadsPerMultiProcessor: return 1024;
+        case cudaDevAttrMaxBlockDimX: case cudaDevAttrMaxBlockDimY: return 1024;
+        case cudaDevAttrMaxBlockDimZ: return 64;
+        case cudaDevAttrMaxGridDimX: return 2147483647;
+        case cudaDevAttrMaxGridDimY: case cudaDevAttrMaxGridDimZ: return 65535;
+        case cudaDevAttrMaxSharedMemoryPerBlock: return SHARED_UNASKED;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin: return shared_opt_in(device);
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return shared_opt_in(device) + 1024;
+        case cudaDevAttrTotalConstantMemory: case cudaDevAttrMaxRegistersPerBlock: return 65536;
+        case cudaDevAttrWarpSize: return 32;
+        case cudaDevAttrClockRate: case cudaDevAttrMemoryClockRate: return 1000000;
+        case cudaDevAttrMultiProcessorCount: return 8;
+        case cudaDevAttrGlobalMemoryBusWidth: return 64;
+        case cudaDevAttrGpuOverlap: case cudaDevAttrConcurrentKernels: case cudaDevAttrUnifiedAddressing: return 1;
+        case cudaDevAttrComputeCapabilityMajor: return of_device(settings().architectures, device) / 10;
+        case cudaDevAttrComputeCapabilityMinor: return of_device(settings().architectures, device) % 10;
+        default: return 0;
+    }
+}
+
 }  // namespace cudart
 
 using namespace cudart;
@@ -60,7 +82,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(ve
 
 cudaError_t cudaGetDeviceCount(int* count) {
     ENTER;
-    *count = settings().devices;
+    *count = (int)devices().size();
     return fail(*count ? cudaSuccess : cudaErrorNoDevice);
 }
 
@@ -82,35 +104,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
     ENTER;
     REFUSE(!exists(device), cudaErrorInvalidDevice);
-    static const std::map<int, int> SAME = {
-        {cudaDevAttrMaxThreadsPerBlock, 1024},
-        {cudaDevAttrMaxBlockDimX, 1024},
-        {cudaDevAttrMaxBlockDimY, 1024},
-        {cudaDevAttrMaxBlockDimZ, 64},
-        {cudaDevAttrMaxGridDimX, 2147483647},
-        {cudaDevAttrMaxGridDimY, 65535},
-        {cudaDevAttrMaxGridDimZ, 65535},
-        {cudaDevAttrMaxSharedMemoryPerBlock, SHARED},
-        {cudaDevAttrTotalConstantMemory, 65536},
-        {cudaDevAttrWarpSize, 32},
-        {cudaDevAttrMaxRegistersPerBlock, 65536},
-        {cudaDevAttrClockRate, 1000000},
-        {cudaDevAttrGpuOverlap, 1},
-        {cudaDevAttrMultiProcessorCount, 8},
-        {cudaDevAttrConcurrentKernels, 1},
-        {cudaDevAttrMemoryClockRate, 1000000},
-        {cudaDevAttrGlobalMemoryBusWidth, 64},
-        {cudaDevAttrMaxThreadsPerMultiProcessor, 1024},
-        {cudaDevAttrUnifiedAddressing, 1},
-    };
-    const int architecture = of_device(settings().architectures, device);
-    const auto found = SAME.find(attribute);
-    *value = attribute == cudaDevAttrComputeCapabilityMajor            ? architecture / 10
-             : attribute == cudaDevAttrComputeCapabilityMinor          ? architecture % 10
-             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin    ? shared_opt_in(device)
-             : attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor ? shared_opt_in(device) + 1024
-             : found == SAME.end()                                     ? 0
-                                                                       : found->second;
+    *value = value_of(attribute, device);
     return cudaSuccess;
 }
 
@@ -121,7 +115,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     const int architecture = of_device(settings().architectures, device);
     snprintf(properties->name, sizeof properties->name, "CUDA on the CPU");
     properties->totalGlobalMem = of_device(settings().memory, device);
-    properties->sharedMemPerBlock = SHARED;
+    properties->sharedMemPerBlock = SHARED_UNASKED;
     properties->sharedMemPerBlockOptin = shared_opt_in(device);
     properties->sharedMemPerMultiprocessor = shared_opt_in(device) + 1024;
     properties->reservedSharedMemPerBlock = 1024;
@@ -137,14 +131,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->minor = architecture % 10;
     properties->concurrentKernels = properties->unifiedAddressing = properties->canMapHostMemory = 1;
     properties->asyncEngineCount = 2;
-    properties->pciBusID = device + 1;
+    properties->pciBusID = settings().visible[device] + 1;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* text, int bytes, int device) {
     ENTER;
     REFUSE(!exists(device), cudaErrorInvalidDevice);
-    snprintf(text, bytes, "0000:%02x:00.0", device + 1);
+    snprintf(text, bytes, "0000:%02x:00.0", settings().visible[device] + 1);
     return cudaSuccess;
 }
 
@@ -152,9 +146,9 @@ cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
     ENTER;
     unsigned domain, bus;
     REFUSE(sscanf(text, "%x:%x:", &domain, &bus) != 2, cudaErrorInvalidValue);
-    REFUSE(domain || !exists((int)bus - 1), cudaErrorInvalidDevice);
-    *device = (int)bus - 1;
-    return cudaSuccess;
+    for (*device = 0; exists(*device); ++*device)
+        if (!domain && settings().visible[*device] == (int)bus - 1) return cudaSuccess;
+    return fail(cudaErrorInvalidDevice);
 }
 
 // "It is also invalid to synchronize a broader handle which encompasses an active stream capture" (Programming
@@ -162,10 +156,7 @@ cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
 cudaError_t cudaDeviceSynchronize() {
     ENTER;
     TRY(usable(current));
-    if (capturing_on(current)) {
-        invalidate_device(current);
-        return fail(cudaErrorStreamCaptureUnsupported);
-    }
+    REFUSE(invalidate_device(current), cudaErrorStreamCaptureUnsupported);
     finish_device(current);
     return fail(usable(current));
 }

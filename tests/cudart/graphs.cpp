@@ -9,6 +9,16 @@
 
 namespace cudart {
 
+struct Graph {
+    std::vector<Node> nodes;
+    std::vector<int> devices;  // of its branches
+};
+
+struct Executable {
+    Graph graph;
+    std::vector<std::shared_ptr<Stream>> branches;
+};
+
 static std::set<std::shared_ptr<Capture>> captures;  // under way
 static std::map<void*, std::unique_ptr<Graph>> graphs;
 static std::map<void*, std::unique_ptr<Executable>> executables;
@@ -16,19 +26,21 @@ static std::map<void*, std::unique_ptr<Executable>> executables;
 // "When an invalid operation is attempted during stream capture, any associated capture graphs are invalidated."
 void invalidate(Capture& capture) { capture.invalid = true; }
 
-static bool takes_part(const Capture& capture, int device) {
-    return std::any_of(capture.streams.begin(), capture.streams.end(),
-                       [=](const auto& stream) { return stream->device == device; });
-}
-
-bool capturing_on(int device) {
-    return std::any_of(captures.begin(), captures.end(),
-                       [=](const auto& capture) { return takes_part(*capture, device); });
-}
-
-void invalidate_device(int device) {
+// The captures that streams of a device take part in, or only its blocking streams.
+static std::vector<Capture*> captures_on(int device, bool blocking = false) {
+    std::vector<Capture*> all;
     for (const auto& capture : captures)
-        if (takes_part(*capture, device)) invalidate(*capture);
+        if (std::any_of(capture->streams.begin(), capture->streams.end(), [=](const auto& stream) {
+                return stream->device == device && (!blocking || stream->blocking());
+            }))
+            all.push_back(capture.get());
+    return all;
+}
+
+bool invalidate_device(int device) {
+    const auto all = captures_on(device);
+    for (Capture* capture : all) invalidate(*capture);
+    return !all.empty();
 }
 
 // Refuse what may wait or allocate, where a capture forbids it: one in global mode to all threads, one in thread-local
@@ -37,7 +49,8 @@ cudaError_t unsafe() {
     cudaError_t error = cudaSuccess;
     for (const auto& capture : captures) {
         const bool own = capture->thread == std::this_thread::get_id();
-        if (capture->mode == cudaStreamCaptureModeGlobal || (capture->mode == cudaStreamCaptureModeThreadLocal && own)) {
+        const bool local = capture->mode == cudaStreamCaptureModeThreadLocal;
+        if (capture->mode == cudaStreamCaptureModeGlobal || (local && own)) {
             invalidate(*capture);
             error = cudaErrorStreamCaptureUnsupported;
         }
@@ -48,22 +61,14 @@ cudaError_t unsafe() {
 // "When any stream in the same context is being captured, and it was not created with cudaStreamNonBlocking, any
 // attempted use of the legacy stream is invalid."
 cudaError_t implicit_capture(int device) {
-    cudaError_t error = cudaSuccess;
-    for (const auto& capture : captures)
-        for (const auto& stream : capture->streams)
-            if (stream->device == device && stream->blocking()) {
-                invalidate(*capture);
-                error = cudaErrorStreamCaptureImplicit;
-            }
-    return error;
+    const auto all = captures_on(device, true);
+    for (Capture* capture : all) invalidate(*capture);
+    return all.empty() ? cudaSuccess : cudaErrorStreamCaptureImplicit;
 }
 
 std::string graphs_left() {
-    std::string left;
-    if (!captures.empty()) left += " " + std::to_string(captures.size()) + " captures,";
-    if (!graphs.empty()) left += " " + std::to_string(graphs.size()) + " graphs,";
-    if (!executables.empty()) left += " " + std::to_string(executables.size()) + " executable graphs,";
-    return left;
+    return some(captures.size(), "captures") + some(graphs.size(), "graphs") +
+           some(executables.size(), "executable graphs");
 }
 
 // Say whether everything that was captured comes before what the origin would do next.
@@ -80,6 +85,14 @@ static void end(const std::shared_ptr<Capture>& capture) {
     capture->ended = true;
     captures.erase(capture);
     for (const auto& stream : capture->streams) stream->capture = nullptr;
+}
+
+// A capture whose first stream is destroyed can never be ended.
+void leave_capture(Stream& stream) {
+    const auto capture = stream.capture;
+    if (!capture) return;
+    invalidate(*capture);
+    if (capture->origin.get() == &stream) end(capture);
 }
 
 // Queue a graph: each branch on a stream of its own, which begins after all that is queued on `stream`, and which
@@ -102,10 +115,6 @@ static void launch(Executable& executable, Stream& stream) {
 }  // namespace cudart
 
 using namespace cudart;
-
-#define STREAM                               \
-    const auto stream = find_stream(handle); \
-    REFUSE(!stream, cudaErrorInvalidResourceHandle)
 
 extern "C" {
 
@@ -133,11 +142,8 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
     ENTER;
     STREAM;
     *status = (void*)(uintptr_t)(!stream->capture ? 0 : stream->capture->invalid ? 2 : 1);
-    if (!stream->legacy) return cudaSuccess;
-    // Asking whether the default stream captures does no harm, unless a stream that it would wait for does.
-    for (const auto& capture : captures)
-        for (const auto& each : capture->streams)
-            REFUSE(each->device == stream->device && each->blocking(), cudaErrorStreamCaptureImplicit);
+    // "The blocking stream capture is not invalidated" (cudaStreamIsCapturing).
+    REFUSE(stream->legacy && !captures_on(stream->device, true).empty(), cudaErrorStreamCaptureImplicit);
     return cudaSuccess;
 }
 

@@ -44,7 +44,9 @@ struct Entry<kernel> {
     __attribute__((no_sanitize("thread"))) static void call(void** values, Numbers<numbers...>) {
         kernel(*static_cast<Types*>(values[numbers])...);
     }
-    __attribute__((no_sanitize("thread"))) static void enter(void** values) { call(values, Numbers<__integer_pack(count)...>()); }
+    __attribute__((no_sanitize("thread"))) static void enter(void** values) {
+        call(values, Numbers<__integer_pack(count)...>());
+    }
 };
 
 template <auto kernel>

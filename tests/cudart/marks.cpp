@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "../emulator/checker.h"
@@ -11,7 +12,7 @@
 
 namespace cudart::marks {
 
-constexpr size_t CELL = 4, CELLS_A_WORD = 64, PAGE_BITS = 12, PAGES = 1024;
+constexpr size_t WORD = 64, PAGE = 4096, PAGES = 1024;
 enum Access { READ, WRITE };
 
 // Which memory a page belongs to, as far as it has been asked; null: none, as for the kernel's shared memory.
@@ -23,14 +24,7 @@ static Page pages[PAGES];
 static std::set<Memory*> touched;
 static const char* library;
 
-static size_t words(const Memory& memory) { return memory.bytes / CELL / CELLS_A_WORD + 1; }
-
-static uint64_t* make_marks(const Memory& memory) {
-    void* made = mmap(nullptr, words(memory) * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (made == MAP_FAILED) emulator::abandon("no memory for the marks of accesses");
-    return (uint64_t*)made;
-}
+static size_t words(const Memory& memory) { return memory.bytes / WORD + 1; }
 
 void begin(const char* of_library) {
     library = of_library;
@@ -45,48 +39,62 @@ static bool of_kernel(const void* address) {
     return dladdr(address, &info) && !strcmp(info.dli_fname, library);
 }
 
-// Find the memory of an address; the host's, and that of other devices, a kernel cannot touch.
+// The emulator has closed the memory of all other devices; a kernel reaches its device's peers.
+static void open_peer(const Memory& memory) {
+    if (memory.kind != Memory::DEVICE || !devices()[emulator::launch.device].peers.count(memory.device)) return;
+    char* first = memory.start - (uintptr_t)memory.start % PAGE;
+    mprotect(first, memory.start + memory.bytes - first, PROT_READ | PROT_WRITE);
+}
+
+// Find the memory of an address; the host's, and that of devices that are no peers, a kernel cannot touch.
 static Memory* find_memory(uintptr_t address) {
     Memory* memory = memory_at((const void*)address);
     if (!memory && !emulator::array_near(address) && !of_kernel((const void*)address) && !freed((void*)address))
         emulator::abandon("touches memory of the host that is not pinned");
-    if (memory && touched.insert(memory).second)
-        for (uint64_t*& each : memory->marks)
-            if (!each) each = make_marks(*memory);
+    if (!memory || !touched.insert(memory).second) return memory;
+    if (memory->kind == Memory::PINNED) ordering::check_watches(*memory);
+    open_peer(*memory);
+    for (uint64_t*& each : memory->marks)
+        if (!each) each = zeros<uint64_t>(words(*memory));
     return memory;
 }
 
 static inline void note(const void* at, size_t bytes, Access access) {
-    const uintptr_t address = (uintptr_t)at, number = address >> PAGE_BITS;
+    const uintptr_t address = (uintptr_t)at, number = address / PAGE;
     Page& page = pages[number % PAGES];
     if (page.number != number) page = {number, find_memory(address)};
-    if (!page.memory) return;
-    const size_t offset = address - (uintptr_t)page.memory->start;
-    if (offset >= page.memory->bytes) return;  // it shares a page with something else, or the access faults
-    uint64_t* marks = page.memory->marks[access];
-    for (size_t cell = offset / CELL, last = (offset + bytes - 1) / CELL; cell <= last; ++cell)
-        marks[cell / CELLS_A_WORD] |= 1ull << cell % CELLS_A_WORD;
+    const Memory* memory = page.memory;
+    if (!memory) return;
+    size_t offset = address - (uintptr_t)memory->start;
+    const size_t end = offset + bytes;
+    if (offset >= memory->bytes || end > memory->bytes)  // up to the end of a page, nothing faults
+        emulator::abandon("touches bytes outside of " + describe(*memory, 0, memory->bytes));
+    for (uint64_t* marks = memory->marks[access]; offset < end;) {
+        const size_t shift = offset % WORD, count = std::min(WORD - shift, end - offset);
+        marks[offset / WORD] |= ~0ull >> (WORD - count) << shift;
+        offset += count;
+    }
 }
 
-// Hand over the runs of cells that are marked, and clear them.
+// Hand over the runs of bytes that are marked, and clear them.
 static void hand_over(const Item& item, Memory& memory, Access access) {
     uint64_t* marks = memory.marks[access];
     size_t first = 0, count = 0;
     const auto flush = [&] {
-        if (count) ordering::touch(item, memory, first * CELL, count * CELL, access == WRITE);
+        if (count) ordering::touch(item, memory, first, count, access == WRITE);
         count = 0;
     };
     for (size_t word = 0; word < words(memory); ++word) {
         for (uint64_t bits = marks[word]; bits;) {
-            const size_t from = (size_t)__builtin_ctzll(bits), cell = word * CELLS_A_WORD + from;
+            const size_t from = (size_t)__builtin_ctzll(bits), byte = word * WORD + from;
             const uint64_t rest = ~(bits >> from);
-            const size_t run = rest ? (size_t)__builtin_ctzll(rest) : CELLS_A_WORD;
-            if (cell != first + count) {
+            const size_t run = rest ? (size_t)__builtin_ctzll(rest) : WORD;
+            if (byte != first + count) {
                 flush();
-                first = cell;
+                first = byte;
             }
             count += run;
-            bits = from + run == CELLS_A_WORD ? 0 : bits >> (from + run) << (from + run);
+            bits = from + run == WORD ? 0 : bits >> (from + run) << (from + run);
         }
         if (marks[word]) marks[word] = 0;
     }
@@ -103,7 +111,7 @@ void end(const Item& item) {
 
 void forget(Memory& memory) {
     for (uint64_t*& each : memory.marks) {
-        if (each) munmap(each, words(memory) * sizeof(uint64_t));
+        if (each) free_zeros(each, words(memory));
         each = nullptr;
     }
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "ordering.h"
@@ -16,7 +17,6 @@ namespace cudart {
 
 constexpr size_t PAGE = 4096;
 constexpr size_t ALIGNMENT = 256;  // "at least 256 bytes" (Programming Guide, "Device Memory Accesses")
-constexpr unsigned char POISON = 0xff;
 constexpr size_t KEPT = 20000;  // freed memories that are remembered
 
 static std::map<uintptr_t, Memory> memories;
@@ -51,29 +51,40 @@ std::string describe(const Memory& memory, size_t offset, size_t bytes) {
 }
 
 std::string memory_left() {
-    size_t counts[2] = {}, bytes[2] = {};
-    for (const auto& [start, memory] : memories) {
-        ++counts[memory.kind];
-        bytes[memory.kind] += memory.bytes;
-    }
+    size_t bytes[2] = {};
     std::string left;
-    for (int kind : {Memory::DEVICE, Memory::PINNED})
-        if (counts[kind])
-            left += " " + std::to_string(counts[kind]) + " memories of " + std::to_string(bytes[kind]) + " bytes " +
-                    (kind == Memory::DEVICE ? "on devices," : "pinned,");
+    for (const auto& [start, memory] : memories) bytes[memory.kind] += memory.bytes;
+    for (const int kind : {Memory::DEVICE, Memory::PINNED}) {
+        const auto count = std::count_if(memories.begin(), memories.end(),
+                                         [=](const auto& each) { return each.second.kind == kind; });
+        const char* where = kind == Memory::DEVICE ? " bytes on devices" : " bytes pinned";
+        left += some((size_t)count, "memories of " + std::to_string(bytes[kind]) + where);
+    }
     return left;
 }
 
-static char* map_pages(void* at, size_t bytes) {
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED : 0);
+static char* map_pages(size_t bytes, void* at = nullptr) {
+    // What another thread may have mapped in the meantime is not replaced.
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0);
     void* start = mmap(at, bytes, PROT_NONE, flags, -1, 0);
     return start == MAP_FAILED ? nullptr : (char*)start;
 }
 
+void* map_zeros(size_t bytes) {
+    void* start = map_pages(bytes);
+    if (!start || mprotect(start, bytes, PROT_READ | PROT_WRITE)) {
+        explain("no memory to note accesses in");
+        abort();
+    }
+    return start;
+}
+
+void unmap_zeros(void* start, size_t bytes) { munmap(start, bytes); }
+
 static void bury(char* start, size_t bytes) {
     char* first = start - (uintptr_t)start % PAGE;
     const size_t pages = up(start + bytes - first, PAGE);
-    map_pages(first, pages);
+    if (!map_pages(pages, first)) return;
     tombs[(uintptr_t)first] = pages;
     tombs_by_age.push_back((uintptr_t)first);
     if (tombs_by_age.size() <= KEPT) return;
@@ -106,6 +117,8 @@ static cudaError_t release(void* start, Memory::Kind kind) {
     if (kind == Memory::DEVICE) {
         devices()[memory->device].used -= memory->bytes;
         emulator_free(start);
+    } else {
+        munmap(memory->start - (uintptr_t)memory->start % PAGE - PAGE, up(memory->bytes, PAGE) + 2 * PAGE);
     }
     bury(memory->start, memory->bytes);
     memories.erase((uintptr_t)start);
@@ -150,7 +163,7 @@ cudaError_t cudaHostAlloc(void** start, size_t bytes, unsigned) {
     *start = nullptr;
     if (!bytes) return cudaSuccess;
     const size_t pages = up(bytes, PAGE);
-    char* found = map_pages(nullptr, pages + 2 * PAGE);
+    char* found = map_pages(pages + 2 * PAGE);
     REFUSE(!found || mprotect(found + PAGE, pages, PROT_READ | PROT_WRITE), cudaErrorMemoryAllocation);
     memset(found + PAGE, POISON, pages);
     enter_memory(Memory::PINNED, found + PAGE + pages - up(bytes, ALIGNMENT), bytes, start);

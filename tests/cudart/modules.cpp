@@ -18,7 +18,6 @@ extern "C" const char* emulator_launch(const emulator::Launch* wanted, uint64_t 
 
 namespace cudart {
 
-constexpr int WITHOUT_ASKING = 48 * 1024;  // bytes of dynamic shared memory (Programming Guide, "Shared Memory")
 enum : CUfunction_attribute { MAX_THREADS_PER_BLOCK = 0, BINARY_VERSION = 6, MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 
 struct Module {
@@ -30,7 +29,7 @@ struct Module {
 struct Function {
     Module* module;
     const Kernel* kernel;
-    int dynamic_shared = WITHOUT_ASKING;
+    int dynamic_shared = SHARED_UNASKED;
     bool launched = false;
 };
 
@@ -164,6 +163,7 @@ static void take_arguments(const Kernel& kernel, void** given, LaunchedKernel* l
         operation->arguments.push_back(address);
         const Memory* memory = memory_at(address);
         if (memory && (memory->kind == Memory::PINNED || memory->device == current)) continue;
+        if (memory && devices()[current].peers.count(memory->device)) continue;
         explain(std::string(kernel.name) + ": argument " + std::to_string(i) + " is " +
                 (memory           ? "memory of device " + std::to_string(memory->device)
                  : freed(address) ? "memory that has been freed"
@@ -180,13 +180,8 @@ extern "C" {
 CUresult cuInit(unsigned) { return devices().empty() ? cudaErrorNoDevice : cudaSuccess; }
 CUresult cuDriverGetVersion(int* version) { return cudaDriverGetVersion(version); }
 CUresult cuDeviceGetCount(int* count) {
-    *count = settings().devices;
+    *count = (int)devices().size();
     return cudaSuccess;
-}
-// A real NVRTC asks libcuda for tables that are not documented, and works without.
-CUresult cuGetExportTable(const void** table, const void*) {
-    *table = nullptr;
-    return cudaErrorSymbolNotFound;
 }
 
 // The context of a device is its number, from 1.
@@ -198,8 +193,7 @@ CUresult cuCtxSetCurrent(CUcontext context) { return cudaSetDevice((int)(uintptr
 CUresult cuCtxGetDevice(CUdevice* device) { return cudaGetDevice(device); }
 CUresult cuStreamGetCtx(CUstream handle, CUcontext* context) {
     ENTER;
-    const auto stream = find_stream(handle);
-    REFUSE(!stream, cudaErrorInvalidResourceHandle);
+    STREAM;
     *context = (void*)(uintptr_t)(stream->device + 1);
     return cudaSuccess;
 }
@@ -277,6 +271,7 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
     REFUSE(!function || !stream, cudaErrorInvalidResourceHandle);
     REFUSE(extra && !parameters, cudaErrorNotSupported);
     const Kernel& kernel = *function->kernel;
+    REFUSE(!parameters && kernel.argument_count, cudaErrorInvalidValue);
     // "A kernel launch will fail if it is issued to a stream that is not associated to the current device."
     if (function->module->device != current || stream->device != current) {
         explain(std::string(kernel.name) + " is loaded on device " + std::to_string(function->module->device) +
@@ -292,8 +287,8 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
     launched->block = {block_x, block_y, block_z};
     launched->shared = shared;
     TRY(check_sizes(*function, launched->grid, launched->block, shared));
-    // With lazy loading, CUDA's default, a kernel is loaded by its first launch.
-    if (stream->capture && !function->launched && settings().lazy)
+    // With lazy loading, CUDA's default, a kernel is loaded by its first launch, which may wait for the device.
+    if (stream->capture && !function->launched)
         find(std::string(kernel.name) + " is captured before it has run");
     function->launched = true;
     Operation operation{kernel.name, current, [=](const Item& item) { launched->run(item); }, {}};

@@ -4,9 +4,6 @@
 // CUDART_HERE (folders with headers), CUDART_KERNELS (where libraries are kept), CUDART_STUB (what stands for
 // libcuda.so.1 where a kernel is linked), CUDART_MAJOR (13) and CUDART_MINOR, a number that changes with this file and
 // the emulator: what others cache by NVRTC's version, CuPy and cualex, stays apart from what a real NVRTC has made.
-//
-// The environment's CUDART_NVRTC names a real NVRTC: what that does not compile is not compiled, and its log is given.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,7 +21,7 @@
 
 namespace {
 
-enum Result { SUCCESS = 0, INVALID_INPUT = 3, INVALID_PROGRAM = 4, INVALID_OPTION = 5, COMPILATION = 6, NAME_EXPRESSION_NOT_VALID = 10 };
+enum Result { SUCCESS = 0, INVALID_INPUT = 3, INVALID_OPTION = 5, COMPILATION = 6, NAME_EXPRESSION_NOT_VALID = 10 };
 
 const int ARCHITECTURES[] = {75, 80, 86, 87, 89, 90, 100, 103, 120};
 const char MAGIC[] = "cudart constants";  // stands before the variables in a library's data
@@ -53,7 +50,8 @@ std::string replaced(const std::string& text, const char* pattern, const std::st
 
 // The options that matter here; all that NVRTC knows besides are let through.
 struct Options {
-    int architecture = 0;  // 0: only PTX is wanted
+    int architecture = 75;
+    bool binary = false;  // for that architecture only; else PTX
     std::vector<std::pair<std::string, std::string>> defined;
     std::vector<std::string> others;  // for g++
 
@@ -65,14 +63,16 @@ struct Options {
                 defined.emplace_back(found[1], found[2].matched ? found[2].str() : "1");
             } else if (matches(option, "(?:-arch|--gpu-architecture)=(sm|compute)_(\\d+)[af]?", &found) &&
                        std::count(std::begin(ARCHITECTURES), std::end(ARCHITECTURES), stoi(found[2]))) {
-                architecture = found[1] == "sm" ? stoi(found[2]) : 0;
+                architecture = stoi(found[2]);
+                binary = found[1] == "sm";
             } else if (matches(option, "(?:-I|--include-path=)(.*)", &found)) {
                 others.push_back("-I" + found[1].str());
             } else if (matches(option, "-U\\w+")) {
                 others.push_back(option);
-            } else if (!matches(option, "--?(std=c\\+\\+\\d\\d|(lineinfo|generate-line-info)|device-as-default-execution-space|"
-                                        "default-device|use_fast_math|(fmad|ftz|prec-div|prec-sqrt)=\\w+|device-debug|G|"
-                                        "maxrregcount=\\d+|restrict|w|disable-warnings)")) {
+            } else if (!matches(option, "--?(std=c\\+\\+(03|11|14|17|20|23)|lineinfo|generate-line-info|"
+                                        "device-as-default-execution-space|default-device|device-debug|G|"
+                                        "use_fast_math|(fmad|ftz|prec-div|prec-sqrt)=\\w+|maxrregcount=\\d+|"
+                                        "restrict|w|disable-warnings)")) {
                 *log = "nvrtc: error: unrecognized option " + option + " found\n";
                 return false;
             }
@@ -102,8 +102,8 @@ struct Constants {
     }
 
     static bool lists(const std::string& source, const std::string& kind, const std::string& name) {
-        return std::regex_search(
-            source, std::regex("^// " + kind + ":.*\\b" + name + "\\b", std::regex::ECMAScript | std::regex::multiline));
+        const auto lines = std::regex::ECMAScript | std::regex::multiline;
+        return std::regex_search(source, std::regex("^// " + kind + ":.*\\b" + name + "\\b", lines));
     }
 
     // Their memory is laid out in assembler, since g++ must not know that they are all zero.
@@ -149,13 +149,15 @@ std::string with_twin(const std::string& source) {
 
 // Bring words that g++ has no meaning for into some that it has.
 std::string for_gcc(const std::string& source) {
-    const std::string shared = "extern\\s+__shared__\\s+(?:__align__\\s*\\([^)]*\\)\\s*)?([\\w:]+(?:\\s+[\\w:]+)*?)\\s+(\\w+)\\s*\\[\\s*\\]\\s*;";
-    return replaced(with_twin(source), shared.c_str(), "$1* const $2 = ($1*)emulator::shared_memory();");
+    const char* const shared = "extern\\s+__shared__\\s+(?:__align__\\s*\\([^)]*\\)\\s*)?"
+                               "([\\w:]+(?:\\s+[\\w:]+)*?)\\s+(\\w+)\\s*\\[\\s*\\]\\s*;";
+    return replaced(with_twin(source), shared, "$1* const $2 = ($1*)emulator::shared_memory();");
 }
 
 // The types of a list of parameters: each without its name, which is its last word.
 std::string types(const std::string& parameters) {
-    return replaced(replaced(parameters, "\\b__restrict__\\b|\\b__grid_constant__\\b", ""), "\\s*\\b\\w+\\s*(?=,|$)", "");
+    const std::string plain = replaced(parameters, "\\b__restrict__\\b|\\b__grid_constant__\\b", "");
+    return replaced(plain, "\\s*\\b\\w+\\s*(?=,|$)", "");
 }
 
 // The table of kernels (kernel.h): those that are extern "C", and the names that were asked for.
@@ -163,48 +165,26 @@ std::string table(const Program& program, int architecture) {
     const std::string plain = replaced(program.source, "//.*$", "");
     const bool in_block = std::regex_search(plain, std::regex("extern\\s+\"C\"\\s*\\{"));
     static const std::regex kernel(
-        "(extern\\s+\"C\"\\s+)?(template\\s*<[^>]*>\\s*)?__global__\\s+void(?:\\s+__launch_bounds__\\s*\\(([^(),]*)[^()]*\\))?\\s+"
-        "(\\w+)\\s*\\(([^()]*)\\)");
+        "(extern\\s+\"C\"\\s+)?(template\\s*<[^>]*>\\s*)?__global__\\s+void"
+        "(?:\\s+__launch_bounds__\\s*\\(([^(),]*)[^()]*\\))?\\s+(\\w+)\\s*\\(([^()]*)\\)");
     std::string entries;
     int count = 0;
+    const auto add = [&](const std::string& function, const std::string& name, const std::string& threads) {
+        entries += "cudart::entry<" + function + ">(\"" + name + "\", " + threads + "), ";
+        ++count;
+    };
     for (std::sregex_iterator found(plain.begin(), plain.end(), kernel), none; found != none; ++found) {
         const std::smatch& parts = *found;
         if (parts[2].matched || (!parts[1].matched && !in_block)) continue;
         const std::string bound = parts[3].matched ? parts[3].str() : "1024", name = parts[4];
         // The types choose it where a function of CUDA has the same name.
-        entries += "cudart::entry<static_cast<void (*)(" + types(parts[5]) + ")>(&" + name + ")>(\"" + name + "\", " + bound + "), ";
-        ++count;
+        add("static_cast<void (*)(" + types(parts[5]) + ")>(&" + name + ")", name, bound);
     }
-    for (const std::string& expression : program.expressions) {
-        entries += "cudart::entry<&" + expression + ">(\"" + expression + "\", 1024), ";
-        ++count;
-    }
-    return "\n#line 1 \"table\"\n#pragma GCC visibility push(default)\nstatic constexpr cudart::Kernel cudart_kernels[] = {" +
-           entries + "{}};\nextern \"C\" const cudart::Image cudart_image = {" + std::to_string(architecture) + ", " +
-           std::to_string(count) + ", cudart_kernels};\n";
-}
-
-// Ask the real NVRTC, where one is named: does it compile this?
-bool really_compiles(Program* program, int count, const char* const* options) {
-    static void* library = getenv("CUDART_NVRTC") ? dlopen(getenv("CUDART_NVRTC"), RTLD_NOW | RTLD_LOCAL) : nullptr;
-    if (!library) return true;
-    const auto call = [](const char* name) { return (int (*)(...))dlsym(library, name); };
-    std::vector<const char*> texts, names;
-    for (const auto& [name, text] : program->headers) {
-        names.push_back(name.c_str());
-        texts.push_back(text.c_str());
-    }
-    void* made = nullptr;
-    call("nvrtcCreateProgram")(&made, program->source.c_str(), program->name.c_str(), (int)names.size(), texts.data(), names.data());
-    for (const std::string& expression : program->expressions) call("nvrtcAddNameExpression")(made, expression.c_str());
-    const bool good = call("nvrtcCompileProgram")(made, count, options) == SUCCESS;
-    size_t bytes = 0;
-    call("nvrtcGetProgramLogSize")(made, &bytes);
-    std::string log(bytes + 1, '\0');
-    call("nvrtcGetProgramLog")(made, log.data());
-    program->log = log.c_str();
-    call("nvrtcDestroyProgram")(&made);
-    return good;
+    for (const std::string& expression : program.expressions) add(expression, expression, "1024");
+    return "\n#line 1 \"table\"\n#pragma GCC visibility push(default)\n"
+           "static constexpr cudart::Kernel cudart_kernels[] = {" + entries + "{}};\n"
+           "extern \"C\" const cudart::Image cudart_image = {" +
+           std::to_string(architecture) + ", " + std::to_string(count) + ", cudart_kernels};\n";
 }
 
 // A folder of its own for g++, gone in the end.
@@ -226,7 +206,8 @@ struct Workplace {
 };
 
 // Have g++ make a library of a text; what it says is the log, its places written as NVRTC writes them.
-bool run_compiler(Program* program, const std::string& text, const std::vector<std::string>& others, const std::string& result) {
+bool run_compiler(Program* program, const std::string& text, const std::vector<std::string>& others,
+                  const std::string& result) {
     Workplace work;
     if (!work.made) return false;
     const std::string source = work.file("kernel.cpp"), log = work.file("log"), library = work.file("kernel.so");
@@ -242,14 +223,27 @@ bool run_compiler(Program* program, const std::string& text, const std::vector<s
     return good && rename(part.c_str(), result.c_str()) == 0;
 }
 
+// What files lie in a folder of headers, and since when.
+std::string state(const std::string& folder) {
+    namespace files = std::filesystem;
+    std::string all;
+    std::error_code error;
+    for (files::recursive_directory_iterator each(folder, error), end; !error && each != end; each.increment(error)) {
+        const auto when = each->last_write_time(error).time_since_epoch().count();
+        all += "\n" + each->path().string() + " " + std::to_string(when);
+    }
+    return all;
+}
+
 // Find the library of a text, or compile it; other processes that want the same one wait.
 bool find_library(Program* program, const std::string& text, const std::vector<std::string>& others) {
     const std::string folder = CUDART_KERNELS "/";
     mkdir(folder.c_str(), 0777);
     std::string key = text;
-    for (const std::string& each : others) key += "\n" + each;
+    for (const std::string& each : others) key += "\n" + each + state(each.substr(2));
     for (const auto& [name, header] : program->headers) key += "\n" + name + "\n" + header;
-    const std::string path = folder + std::to_string(std::hash<std::string>()(key)) + "-" + std::to_string(key.size()) + ".so";
+    const std::string hash = std::to_string(std::hash<std::string>()(key));
+    const std::string path = folder + hash + "-" + std::to_string(key.size()) + ".so";
     program->image = read(path);
     if (!program->image.empty()) return true;
     const int lock = open((path + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
@@ -269,7 +263,6 @@ const char* nvrtcGetErrorString(int result) {
     switch (result) {
         case SUCCESS: return "NVRTC_SUCCESS";
         case INVALID_INPUT: return "NVRTC_ERROR_INVALID_INPUT";
-        case INVALID_PROGRAM: return "NVRTC_ERROR_INVALID_PROGRAM";
         case INVALID_OPTION: return "NVRTC_ERROR_INVALID_OPTION";
         case COMPILATION: return "NVRTC_ERROR_COMPILATION";
         case NAME_EXPRESSION_NOT_VALID: return "NVRTC_ERROR_NAME_EXPRESSION_NOT_VALID";
@@ -293,7 +286,8 @@ int nvrtcGetSupportedArchs(int* architectures) {
     return SUCCESS;
 }
 
-int nvrtcCreateProgram(void** program, const char* source, const char* name, int count, const char** texts, const char** names) {
+int nvrtcCreateProgram(void** program, const char* source, const char* name, int count, const char** texts,
+                       const char** names) {
     if (!source || count < 0) return INVALID_INPUT;
     auto made = new Program{source, name && *name ? name : "default_program", "", "", {}, {}};
     for (int i = 0; i < count; ++i) made->headers.emplace_back(names[i], texts[i]);
@@ -316,12 +310,14 @@ int nvrtcCompileProgram(void* handle, int count, const char* const* given) {
     Program& program = *(Program*)handle;
     Options options;
     if (!options.parse(count, given, &program.log)) return INVALID_OPTION;
-    if (!really_compiles(&program, count, given)) return COMPILATION;
-    const int architecture = options.architecture;
     const Constants constants(program.source, options);
-    const std::string text = "#include \"cuda.h\"\n#include \"kernel.h\"\n#define __CUDACC_RTC__ 1\n#define __shared__ static\n#define __CUDA_ARCH__ " +
-                             std::to_string(10 * (architecture ? architecture : 75)) + "\n" + constants.declared() + "#line 1 \"" +
-                             program.name + "\"\n" + for_gcc(program.source) + table(program, architecture);
+    const std::string macros = "#define __CUDACC_RTC__ 1\n#define __shared__ static\n"
+                               "#define __CUDACC_VER_MAJOR__ " + std::to_string(CUDART_MAJOR) + "\n"
+                               "#define __CUDACC_VER_MINOR__ 0\n"
+                               "#define __CUDA_ARCH__ " + std::to_string(options.architecture) + "0\n";
+    const std::string text = "#include \"cuda.h\"\n#include \"kernel.h\"\n" + macros + constants.declared() +
+                             "#line 1 \"" + program.name + "\"\n" + for_gcc(program.source) +
+                             table(program, options.binary ? options.architecture : 0);
     if (!find_library(&program, text, options.others)) return COMPILATION;
     constants.write_into(&program.image);
     return SUCCESS;

@@ -5,26 +5,23 @@
 // the one that runs first must be in the clock of the other; which it is does not depend on the schedule, so that a
 // forgotten wait is found in every order. What the host has waited for comes before all that it queues from then on.
 //
-// Memory is watched in cells of four bytes: two values of two bytes each, written by two streams, would be taken for
-// one. All threads of the host count as one.
+// Memory is watched in cells of four bytes, and of less where an access begins or ends inside one: neighbouring values
+// of two bytes may belong to two streams. All threads of the host count as one.
 //
 // What the host itself does to pinned memory is not seen. But a copy from there remembers a checksum, which must be
 // the same when the host has waited for the copy.
-#include <sys/mman.h>
-
 #include <algorithm>
 
 #include "ordering.h"
 
 namespace cudart::ordering {
 
-constexpr size_t CELL = 4;
 constexpr uint32_t SEVERAL = 1u << 31;  // readers: an index into `groups`
 
 struct Entry {
     int track, stream, device;
     unsigned time, queued, settled;  // the last two: by `now`; 0 for not yet
-    std::shared_ptr<const Operation> work;
+    std::string name;                // and not the work, which may hold the bytes that a copy has taken
 };
 
 struct Track {
@@ -68,7 +65,7 @@ void enter(Stream& stream, Item& item) {
     Track& track = tracks[stream.track];
     item.number = (uint32_t)entries.size();
     item.before = stream.clock;
-    entries.push_back({stream.track, stream.number, stream.device, ++track.count, ++now, 0, item.work});
+    entries.push_back({stream.track, stream.number, stream.device, ++track.count, ++now, 0, item.work->name});
     track.open.push_back(item.number);
     stream.clock[stream.track] = track.count;
     for (const Touch& touched : item.work->touches) {
@@ -80,7 +77,7 @@ void enter(Stream& stream, Item& item) {
 }
 
 static std::string name(const Entry& entry) {
-    return entry.work->name + " on stream " + std::to_string(entry.stream) + " of device " +
+    return entry.name + " on stream " + std::to_string(entry.stream) + " of device " +
            std::to_string(entry.device);
 }
 
@@ -126,9 +123,9 @@ struct Checker {
 
     void found(uint32_t other, bool other_writes, size_t cell) const {
         const Entry& entry = entries[other];
-        const size_t offset = cell * CELL;
+        const size_t offset = cell * memory.cell_bytes;
         find(name(own) + (writes ? " writes " : " reads ") +
-             describe(memory, offset, std::min(CELL, memory.bytes - offset)) + ", which " + name(entry) +
+             describe(memory, offset, std::min(memory.cell_bytes, memory.bytes - offset)) + ", which " + name(entry) +
              (other_writes ? " writes" : " reads") + ": no event and no wait says which comes first");
     }
 
@@ -171,27 +168,41 @@ struct Checker {
     }
 };
 
-static size_t cell_bytes(const Memory& memory) { return (memory.bytes / CELL + 1) * sizeof(Cell); }
+static size_t cell_count(const Memory& memory) { return memory.bytes / memory.cell_bytes + 1; }
 
-void touch(const Item& item, Memory& memory, size_t offset, size_t bytes, bool writes) {
-    if (!memory.cells) {
-        void* made = mmap(nullptr, cell_bytes(memory), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (made == MAP_FAILED) return;
-        memory.cells = (Cell*)made;
-    }
-    Checker checker{item, memory, writes, entries[item.number]};
-    for (size_t cell = offset / CELL; cell * CELL < offset + bytes; ++cell) checker.visit(memory.cells[cell], cell);
+static void make_cells(Memory& memory, size_t cell_bytes) {
+    const Memory before = memory;
+    memory.cell_bytes = cell_bytes;
+    memory.cells = zeros<Cell>(cell_count(memory));
+    if (!before.cells) return;
+    for (size_t i = 0; i < cell_count(memory); ++i) memory.cells[i] = before.cells[i * cell_bytes / before.cell_bytes];
+    free_zeros(before.cells, cell_count(before));
 }
 
-// What is written over by the device need not be as it was: copies that have read it are checked before.
+// A copy that has read pinned memory must have found there what was there when it was queued.
+void check_watches(const Memory& memory) {
+    for (const auto& [operation, all] : watches)
+        for (const Watch& watch : all)
+            if (watch.ran && memory_at(watch.start) == &memory) check(watch, entries[operation]);
+}
+
+// What the device writes over need not be as it was.
 static void end_watches(const char* start, size_t bytes) {
     for (auto& [operation, all] : watches)
-        for (size_t i = all.size(); i-- > 0;) {
-            if (all[i].start >= start + bytes || start >= all[i].start + all[i].bytes) continue;
-            if (all[i].ran) check(all[i], entries[operation]);
-            all.erase(all.begin() + (long)i);
-        }
+        all.erase(std::remove_if(all.begin(), all.end(), [=](const Watch& watch) {
+            return watch.start < start + bytes && start < watch.start + watch.bytes;
+        }), all.end());
+}
+
+void touch(const Item& item, Memory& memory, size_t offset, size_t bytes, bool writes) {
+    if (memory.kind == Memory::PINNED && writes) end_watches(memory.start + offset, bytes);
+    size_t cell_bytes = memory.cell_bytes;
+    const size_t end = offset + bytes == memory.bytes ? 0 : offset + bytes;  // the last cell need not be full
+    while ((offset | end) % cell_bytes) cell_bytes /= 2;
+    if (!memory.cells || cell_bytes < memory.cell_bytes) make_cells(memory, cell_bytes);
+    Checker checker{item, memory, writes, entries[item.number]};
+    const size_t last = (offset + bytes - 1) / cell_bytes;
+    for (size_t cell = offset / cell_bytes; cell <= last; ++cell) checker.visit(memory.cells[cell], cell);
 }
 
 void touch(const Item& item, const Touch& touched) {
@@ -201,18 +212,17 @@ void touch(const Item& item, const Touch& touched) {
         devices()[item.work->device].broken = cudaErrorIllegalAddress;
         return;
     }
-    const char* start = (const char*)touched.start;
     if (memory->kind == Memory::PINNED) {
         const auto own = watches.find(item.number);
         if (own != watches.end())
             for (Watch& watch : own->second) watch.ran = true;
-        if (touched.writes) end_watches(start, touched.bytes);
+        if (touched.writes) check_watches(*memory);
     }
-    touch(item, *memory, start - memory->start, touched.bytes, touched.writes);
+    touch(item, *memory, (const char*)touched.start - memory->start, touched.bytes, touched.writes);
 }
 
 void forget(Memory& memory) {
-    if (memory.cells) munmap(memory.cells, cell_bytes(memory));
+    if (memory.cells) free_zeros(memory.cells, cell_count(memory));
     memory.cells = nullptr;
 }
 

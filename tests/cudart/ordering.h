@@ -17,6 +17,9 @@ void settle(const Clock& clock);
 void touch(const Item& item, Memory& memory, size_t offset, size_t bytes, bool writes);
 void touch(const Item& item, const Touch& touched);
 
+// Before something is written to pinned memory: see that the host has left alone what copies have read there.
+void check_watches(const Memory& memory);
+
 void forget(Memory& memory);
 
 }  // namespace cudart::ordering

@@ -200,8 +200,11 @@ cudaError_t order_with_default(Stream& stream) {
     Stream& legacy = *devices()[stream.device].legacy;
     if (stream.legacy) {
         if (const cudaError_t error = implicit_capture(stream.device)) return error;
-        for (const auto& [handle, each] : streams)
-            if (each->device == stream.device && each->blocking()) follow(stream, *each);
+        const auto wait = [&](Stream& other) {
+            if (other.device == stream.device && other.blocking()) follow(stream, other);
+        };
+        for (const auto& [handle, each] : streams) wait(*each);
+        for (const auto& each : destroyed) wait(*each);  // whose work goes on
     } else if (stream.blocking() && !stream.internal) {
         follow(stream, legacy);
     }
@@ -224,10 +227,7 @@ cudaError_t submit(Stream& stream, Operation operation) {
 }
 
 std::string streams_left() {
-    std::string left;
-    if (!streams.empty()) left += " " + std::to_string(streams.size()) + " streams,";
-    if (!events.empty()) left += " " + std::to_string(events.size()) + " events,";
-    return left;
+    return some(streams.size(), "streams") + some(events.size(), "events");
 }
 
 static Event* find_event(cudaEvent_t handle) {
@@ -246,9 +246,6 @@ static cudaError_t captured(const Event& event) {
 
 using namespace cudart;
 
-#define STREAM                                \
-    const auto stream = find_stream(handle);  \
-    REFUSE(!stream, cudaErrorInvalidResourceHandle)
 #define EVENT                                     \
     Event* const event = find_event(event_handle); \
     REFUSE(!event, cudaErrorInvalidResourceHandle)
@@ -296,7 +293,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     ENTER;
     STREAM;
     REFUSE(stream->legacy, cudaErrorInvalidResourceHandle);
-    if (stream->capture) invalidate(*stream->capture);
+    leave_capture(*stream);
     destroyed.push_back(streams.at(handle));
     streams.erase(handle);
     return cudaSuccess;
@@ -328,6 +325,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     STREAM;
     EVENT;
     REFUSE(flags & ~1u, cudaErrorInvalidValue);
+    TRY(usable(stream->device));
+    REFUSE(stream->capture && stream->capture->invalid, cudaErrorStreamCaptureInvalidated);
     if (!event->latest) return cudaSuccess;  // never recorded: "the call acts as if it completed"
     const auto from = event->latest->capture;
     if (!from) {
@@ -339,8 +338,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
         wait_for(*stream, event->latest);
         return cudaSuccess;
     }
-    REFUSE(from->ended, cudaErrorInvalidValue);
-    REFUSE(from->invalid, cudaErrorStreamCaptureInvalidated);
+    // Of a capture that is lost, this is CUDA's code by HIP's account (ROCm/rocm-systems, pull request 11589).
+    if (from->ended || from->invalid) {
+        if (stream->capture) invalidate(*stream->capture);
+        return fail(cudaErrorInvalidValue);
+    }
     if (stream->capture && stream->capture != from) {
         invalidate(*stream->capture);
         invalidate(*from);
@@ -384,6 +386,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event_handle, cudaStream_t handle) {
     STREAM;
     EVENT;
     REFUSE(event->device != stream->device, cudaErrorInvalidResourceHandle);
+    TRY(usable(stream->device));
     if (stream->capture) {
         REFUSE(stream->capture->invalid, cudaErrorStreamCaptureInvalidated);
         event->latest = std::make_shared<Moment>();

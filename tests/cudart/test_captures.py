@@ -21,6 +21,7 @@ from tests.support.real_cupy import (
     empty,
     is_usable,
     new_stream,
+    only_stand_in,
     record,
     refused,
     slow_add,
@@ -287,6 +288,36 @@ def test_work_behind_the_join_is_not_joined(cupy, arrays):
         add(x, z, 1, side)
         with refused(Code.CAPTURE_UNJOINED):
             main.end_capture()
+    is_usable(main, cupy)
+    is_usable(side, cupy)
+
+
+def test_a_capture_is_gone_with_the_stream_that_it_began_on(cupy, arrays):
+    only_stand_in("no page says what becomes of it")
+    runtime = cupy.cuda.runtime
+    x, y, _ = arrays
+    handle, side = runtime.streamCreateWithFlags(runtime.streamNonBlocking), new_stream()
+    runtime.streamBeginCapture(handle, MODES["global"])
+    event = cupy.cuda.Event()
+    runtime.eventRecord(event.ptr, handle)
+    side.wait_event(event)
+    runtime.streamDestroy(handle)
+    runtime.free(runtime.malloc(1024))  # nothing forbids it any more
+    add(x, y, 1, side)
+    side.synchronize()
+    assert (y.get() == values(1)).all()
+
+
+def test_a_stream_does_not_enter_a_capture_that_is_lost(cupy, arrays):
+    main, side = new_stream(), new_stream()
+    with capturing(main):
+        event = record(main)
+        with refused(Code.CAPTURE_UNSUPPORTED):
+            main.synchronize()
+        with refused(Code.INVALID_VALUE):
+            side.wait_event(event)
+        with refused(Code.CAPTURE_INVALIDATED):
+            main.wait_event(event)
     is_usable(main, cupy)
     is_usable(side, cupy)
 

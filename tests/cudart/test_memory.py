@@ -251,7 +251,6 @@ def test_memset_takes_the_low_byte(cupy, waits):
     assert array.get().tolist() == [0] * 3 + [0xA5] * 5 + [0] * 8
 
 
-@pytest.mark.lacking("copies of rows")
 @pytest.mark.parametrize("waits", [True, False])
 def test_rows_are_copied_by_their_pitch(cupy, waits):
     runtime = cupy.cuda.runtime
@@ -270,7 +269,6 @@ def test_rows_are_copied_by_their_pitch(cupy, waits):
     assert (y.get() == wanted).all()
 
 
-@pytest.mark.lacking("copies of rows")
 def test_rows_are_not_wider_than_their_pitch(cupy):
     x, y = put(values()), empty()
     for pitches in ((8, 16), (16, 8)):
@@ -349,7 +347,6 @@ def test_get_waits_for_its_stream(cupy):
     assert (y.get(stream=stream) == values(1)).all()
 
 
-@pytest.mark.lacking("copies inside a device that do not wait")
 def test_a_copy_inside_the_gpu_does_not_keep_the_host(cupy):
     """Neither cudaMemcpy from device to device nor cudaMemset waits, and both come in order."""
     runtime = cupy.cuda.runtime

@@ -61,8 +61,7 @@ FAULTS = {
     ),
     "copies by memcpyPeerAsync": Fault(
         RUNTIME,
-        "runtime.memcpyAsync(\n                target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, "
-        "stream.ptr\n            )",
+        "runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr)",
         "runtime.memcpyPeerAsync(target.data.ptr, there, source.data.ptr, here, source.nbytes, stream.ptr)",
         "cudaErrorStreamCapture",
     ),
@@ -126,8 +125,6 @@ def train(folder, fault=None, order="late"):
         "CUALEX_CACHE": str(folder / "cache"),  # a binary that is there already would hide how it is made
         "CUDART_FINDINGS": str(found),
         "CUDART_ORDER": order,
-        "CUDART_LAZY": "1",
-        "CUDART_LEAKS": "",
     }
     words = [sys.executable, "-m", "tests.support.cudart_training", str(folder / "runs")]
     done = subprocess.run(words, env={**os.environ, **variables}, capture_output=True, text=True, cwd=folder)

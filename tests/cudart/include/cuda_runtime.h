@@ -8,38 +8,9 @@
 
 typedef int cudaError_t;
 enum : cudaError_t {
-    cudaSuccess = 0,
-    cudaErrorInvalidValue = 1,
-    cudaErrorMemoryAllocation = 2,
-    cudaErrorInitializationError = 3,
-    cudaErrorInvalidMemcpyDirection = 21,
-    cudaErrorDevicesUnavailable = 46,
-    cudaErrorNoDevice = 100,
-    cudaErrorInvalidDevice = 101,
-    cudaErrorInvalidKernelImage = 200,
-    cudaErrorNoKernelImageForDevice = 209,
-    cudaErrorPeerAccessUnsupported = 217,
-    cudaErrorFileNotFound = 301,
-    cudaErrorInvalidResourceHandle = 400,
-    cudaErrorIllegalState = 401,
-    cudaErrorSymbolNotFound = 500,
-    cudaErrorNotReady = 600,
-    cudaErrorIllegalAddress = 700,
-    cudaErrorLaunchOutOfResources = 701,
-    cudaErrorPeerAccessAlreadyEnabled = 704,
-    cudaErrorPeerAccessNotEnabled = 705,
-    cudaErrorContextIsDestroyed = 709,
-    cudaErrorNotSupported = 801,
-    cudaErrorStreamCaptureUnsupported = 900,
-    cudaErrorStreamCaptureInvalidated = 901,
-    cudaErrorStreamCaptureMerge = 902,
-    cudaErrorStreamCaptureUnmatched = 903,
-    cudaErrorStreamCaptureUnjoined = 904,
-    cudaErrorStreamCaptureIsolation = 905,
-    cudaErrorStreamCaptureImplicit = 906,
-    cudaErrorCapturedEvent = 907,
-    cudaErrorStreamCaptureWrongThread = 908,
-    cudaErrorUnknown = 999,
+#define ERROR(name, number, text) name = number,
+#include "errors.inc"
+#undef ERROR
 };
 
 typedef int cudaMemcpyKind;
@@ -95,36 +66,20 @@ typedef unsigned long cudaTextureObject_t, cudaSurfaceObject_t;
 typedef void (*cudaStreamCallback_t)(cudaStream_t, cudaError_t, void*);
 typedef void (*cudaHostFn_t)(void*);
 
-struct cudaUUID_t {
-    char bytes[16];
-};
+struct cudaUUID_t { char bytes[16]; };
 struct cudaDeviceProp {
 #include "device_prop.inc"
 };
-struct cudaPointerAttributes {
-    int type, device;
-    void *devicePointer, *hostPointer;
-};
+struct cudaPointerAttributes { int type, device; void *devicePointer, *hostPointer; };
 
 // What belongs to textures, arrays, pools and other processes: named by CuPy's module, never used here.
-struct cudaExtent {
-    size_t width, height, depth;
-};
-struct cudaPos {
-    size_t x, y, z;
-};
-struct cudaPitchedPtr {
-    size_t pitch;
-    void* ptr;
-    size_t xsize, ysize;
-};
+struct cudaExtent { size_t width, height, depth; };
+struct cudaPos { size_t x, y, z; };
+struct cudaPitchedPtr { size_t pitch; void* ptr; size_t xsize, ysize; };
 inline cudaExtent make_cudaExtent(size_t width, size_t height, size_t depth) { return {width, height, depth}; }
 inline cudaPos make_cudaPos(size_t x, size_t y, size_t z) { return {x, y, z}; }
-inline cudaPitchedPtr make_cudaPitchedPtr(void* start, size_t pitch, size_t x, size_t y) { return {pitch, start, x, y}; }
-struct cudaChannelFormatDesc {
-    int x, y, z, w;
-    cudaChannelFormatKind f;
-};
+inline cudaPitchedPtr make_cudaPitchedPtr(void* ptr, size_t pitch, size_t x, size_t y) { return {pitch, ptr, x, y}; }
+struct cudaChannelFormatDesc { int x, y, z, w; cudaChannelFormatKind f; };
 struct cudaMemcpy3DParms {
     cudaArray_t srcArray, dstArray;
     cudaPos srcPos, dstPos;
@@ -132,19 +87,13 @@ struct cudaMemcpy3DParms {
     cudaExtent extent;
     cudaMemcpyKind kind;
 };
-struct cudaMemLocation {
-    cudaMemLocationType type;
-    int id;
-};
+struct cudaMemLocation { cudaMemLocationType type; int id; };
 struct cudaMemPoolProps {
     cudaMemAllocationType allocType;
     cudaMemAllocationHandleType handleTypes;
     cudaMemLocation location;
 };
-struct cudaResourceDesc {
-    cudaResourceType resType;
-    char res[64];
-};
+struct cudaResourceDesc { cudaResourceType resType; char res[64]; };
 struct cudaResourceViewDesc;
 struct cudaTextureDesc {
     cudaTextureAddressMode addressMode[3];
@@ -154,12 +103,8 @@ struct cudaTextureDesc {
     float borderColor[4];
     unsigned maxAnisotropy;
 };
-struct cudaIpcEventHandle_t {
-    unsigned char reserved[64];
-};
-struct cudaIpcMemHandle_t {
-    unsigned char reserved[64];
-};
+struct cudaIpcEventHandle_t { unsigned char reserved[64]; };
+struct cudaIpcMemHandle_t { unsigned char reserved[64]; };
 
 extern "C" {
 const char* cudaGetErrorName(cudaError_t error);
@@ -189,6 +134,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 
 cudaError_t cudaMemcpy(void* target, const void* source, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpy2D(void* target, size_t target_pitch, const void* source, size_t source_pitch, size_t width,
+                         size_t height, cudaMemcpyKind kind);
+cudaError_t cudaMemcpy2DAsync(void* target, size_t target_pitch, const void* source, size_t source_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemcpyPeer(void* target, int target_device, const void* source, int source_device, size_t bytes);
 cudaError_t cudaMemcpyPeerAsync(void* target, int target_device, const void* source, int source_device, size_t bytes,
                                 cudaStream_t stream);
