@@ -27,11 +27,11 @@ FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 
 class Terminated(KeyboardInterrupt):
-    """Say that SIGTERM came; whoever handles Ctrl-C (training saves a checkpoint) handles this too."""
+    """SIGTERM, as a kind of Ctrl-C: what handles that (training saves a checkpoint) handles this too."""
 
 
 class Fault(click.ClickException):
-    """Carry the line and the exit code of an error that the user can put right."""
+    """The line and the exit code of an error that the user can fix."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
@@ -39,7 +39,7 @@ class Fault(click.ClickException):
 
 
 def fault(error: Exception) -> Fault | None:
-    """Turn what the user can put right into its line; return None for faults of cualex itself."""
+    """Return an error that the user can fix as its line and exit code; None for bugs of cualex."""
     if isinstance(error, CualexError):
         return Fault(str(error), error.exit_code)
     if isinstance(error, MemoryError):
@@ -84,14 +84,14 @@ def finish(call: Callable[[], object]) -> int:
 
 
 def _interrupted(signalled: BaseException | None) -> int:
-    """Say which signal ended the program, and return its exit code."""
+    """Print which signal ended the program, and return its exit code."""
     terminated = isinstance(signalled, Terminated)
     click.echo("Terminated." if terminated else "Interrupted.", err=True)
     return TERMINATED if terminated else INTERRUPTED
 
 
 def _hides_interrupt(error: RuntimeError) -> bool:
-    """Say whether a signal came while `threading` held no lock yet: leaving `with` then raises in its place."""
+    """Return whether a signal came while `threading` held no lock yet: leaving `with` then raises in its place."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -137,7 +137,7 @@ def _send_again(number: int) -> None:
 
 
 def _settle_stdout() -> None:
-    """Write what stdout still holds, or let it go nowhere: the interpreter's last flush must not fail."""
+    """Flush stdout, or redirect it to nowhere: the interpreter's last flush must not fail."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

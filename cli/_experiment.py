@@ -39,8 +39,8 @@ def results(name: str | None, as_json: bool) -> None:
     click.echo(_terminal.wrapped(found["conditions"], sys.stdout))
 
 
-def place(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
-    """Return where all arms are computed, and at which size they want their pictures; refuse a device now."""
+def device_and_size(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
+    """Return the device of all arms and the size of their stored images; raise for a missing device now."""
     from cualex import networks
     from cualex.devices import placement
 
@@ -68,9 +68,9 @@ def description(experiment, scale, source, pack, tested, settings: dict) -> dict
 
 
 def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
-    """Say what is asked, at which scale, and how that differs from the paper's.
+    """Print the question, the scale, and how that differs from the paper's.
 
-    own: whether the pictures that an epoch ends with are of those that it trains on.
+    own: whether the evaluated images are those that it trains on.
     """
     arms, rates = len(experiment.arms), len({trial.rate for trial in trials})
     _output.say(f"{experiment.question}")
@@ -91,7 +91,7 @@ def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
 
 
 def count(number: int, what: str) -> str:
-    """Write a number of things."""
+    """Return a number and its noun, in the plural if need be."""
     return f"{number} {what}{'s' if number > 1 else ''}"
 
 
@@ -105,16 +105,16 @@ def conditions(command: str, settings: dict) -> dict:
     return environment.describe() | told | {name: settings[name] for name in ("device", "precision")}
 
 
-def show(records, left, pictures: int) -> list:
+def show(records, left, images: int) -> list:
     """Turn the records of an experiment into lines and progress; return what was measured.
 
-    left: the trainings that are to be done, on so many pictures; one that ends early counts whole.
+    left: the trainings still to be done, each on `images` images; one that ends early counts whole.
     """
     from cualex.experiments.runner import Begin, Measured
     from cualex.training.records import Epoch, Notice, Update
 
     measured, name, before = [], "", 0
-    with _output.Progress("Training", sum(_updates(trial, pictures) for trial in left), "updates") as progress:
+    with _output.Progress("Training", sum(_updates(trial, images) for trial in left), "updates") as progress:
         for record in records:
             if isinstance(record, Begin):
                 name = record.trial.name
@@ -131,15 +131,15 @@ def show(records, left, pictures: int) -> list:
                 progress.say(f"  {record.text}")
             elif isinstance(record, Measured):
                 measured.append(record)
-                before += 0 if record.kept else _updates(record.trial, pictures)
+                before += 0 if record.kept else _updates(record.trial, images)
                 progress(before)
                 progress.say(f"{record.trial.name}: {_figures(record)}{', measured earlier' * record.kept}")
     return measured
 
 
-def _updates(trial, pictures: int) -> int:
+def _updates(trial, images: int) -> int:
     """Count the updates of a training that does not end early."""
-    return -(-trial.recipe.epochs * pictures // trial.recipe.batch)
+    return -(-trial.recipe.epochs * images // trial.recipe.batch)
 
 
 def _figures(record) -> str:
@@ -152,7 +152,7 @@ def _number(value: float | None) -> str:
     return "never" if value is None else f"{value:.3g}"
 
 
-def print_result(experiment, table, conditions: dict, place, picture) -> None:
+def print_result(experiment, table, conditions: dict, directory, plot) -> None:
     """Print the table, the paper's figure, the reading, and where all is."""
     from cualex.experiments.compare import edges
 
@@ -165,7 +165,7 @@ def print_result(experiment, table, conditions: dict, place, picture) -> None:
         click.echo(f"The best learning rate of {arm} is the smallest or largest tried: a better one may lie beyond.")
     click.echo(f"How to read it: {experiment.reading}")
     click.echo(_output.machine(conditions))
-    click.echo(f"{place / 'result.json'}, {picture}")
+    click.echo(f"{directory / 'result.json'}, {plot}")
 
 
 def _cells(experiment, row) -> dict:

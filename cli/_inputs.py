@@ -12,10 +12,10 @@ from cualex.cli import _output
 from cualex.errors import DataError, PictureError, Unreadable, UsageError
 
 STDIN = "-"
-LISTED = 10  # unreadable pictures named on the screen; JSON has them all
-FEW = 32  # pictures that are done before a person waits
+LISTED = 10  # unreadable images named on the screen; JSON has them all
+FEW = 32  # images that are classified before a person waits
 
-# A picture as Model.each takes it: its name, and where it is or why it is not there.
+# An image as Model.each takes it: its name, and its path, its bytes or the reason why it cannot be read.
 Given = tuple[str, Path | bytes | PictureError]
 
 argument = click.argument("pictures", nargs=-1, metavar="IMAGES...")
@@ -24,9 +24,9 @@ from_list = click.option("--from-list", is_flag=True, help="Read file names from
 
 
 def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Given]:
-    """List the pictures that the arguments mean, in the order of the arguments.
+    """List the images that the arguments name, in the order of the arguments.
 
-    A folder gives its pictures in the byte order of their names. What means no picture stays in the list, with the
+    A folder gives its images in the byte order of their names. What names no image stays in the list, with the
     reason, so that every argument is answered.
     """
     if from_list and STDIN not in named:
@@ -48,7 +48,7 @@ def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Giv
 
 
 def finish(left_out: list[PictureError], count: int, rest: str) -> None:
-    """Raise what is to be said of pictures that could not be read: Unreadable, or DataError where it was all."""
+    """Raise Unreadable if some images could not be read, DataError if none could."""
     if not left_out:
         return
     if len(left_out) < count:
@@ -67,12 +67,12 @@ def say_left_out(left_out: list[PictureError]) -> None:
 
 
 def progress(label: str, count: int) -> contextlib.AbstractContextManager:
-    """Show progress where there is time to look at it: for more pictures than fill one batch."""
+    """Show progress for more images than fill one batch."""
     return _output.Progress(label, count) if count > FEW else contextlib.nullcontext(lambda done: None)
 
 
 def shown(name: str) -> str:
-    """Write a name so that any terminal or file takes it: bytes that are no UTF-8 become a mark."""
+    """Return a name that any terminal or file takes: bytes that are not UTF-8 become U+FFFD."""
     return click.format_filename(name)
 
 

@@ -69,7 +69,7 @@ def table(rows: Sequence[Mapping], total: Mapping | None = None) -> None:
 
 
 def _cell(value: object) -> str:
-    """Write a cell; None leaves it empty."""
+    """Return the text of a cell; None leaves it empty."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
@@ -81,7 +81,7 @@ def say(text: str) -> None:
 
 
 def machine(conditions: Mapping) -> str:
-    """Write what a figure was measured with as a line."""
+    """Return the conditions of a measurement as a line."""
     load, blas = conditions["load_average_before"], ", ".join(conditions["blas"])
     return (
         f"Machine: {conditions['processor']}, {conditions['cores']} cores"
@@ -101,7 +101,7 @@ def confirm(question: str, yes: bool) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as a person says it: 45 s, 3 min 20 s, 2 h 05 min."""
+    """Format a duration: 45 s, 3 min 20 s, 2 h 05 min."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -110,7 +110,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """Write a number of bytes as a person says it, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
+    """Format a number of bytes, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
     if number < 1000:
         return f"{number:.0f} B"
     power = min(int(math.log10(number)) // 3, 4)
@@ -119,7 +119,7 @@ def size(number: float) -> str:
 
 
 def right(top1: float, top5: float, classes: int) -> list[str]:
-    """Write the shares that were right; of fewer than ten classes the five likeliest ones say nothing."""
+    """Return top-1, and top-5 from ten classes on, as texts."""
     from cualex.evaluation import TOP5
 
     return [f"top-1 {top1:.1%}", *([f"top-5 {top5:.1%}"] if classes >= TOP5 else [])]
@@ -149,7 +149,7 @@ class Progress:
         return self
 
     def __call__(self, done: int, *notes: str, pace: tuple[float, float | None] | None = None) -> None:
-        """Say that `done` of the total are done.
+        """Set how many of the total are done.
 
         pace: units a second and seconds left, None where that is not known; counted from the start if not given.
         """
@@ -183,7 +183,7 @@ class Progress:
         self._bar.update(self._bar.task_ids[0], completed=self.done, total=self.total, text=text)
 
     def _text(self, notes: Sequence[str]) -> str:
-        """Write how far it is, and notes."""
+        """Return how far it is, the rate, the time left, and notes."""
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
         left = (self.total - self.done) / rate if rate else None
@@ -205,7 +205,7 @@ class Compiling:
         self._progress: Progress | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Say that so many are done; all of them end it."""
+        """Set how many kernels are compiled; the last one ends the display."""
         if self._progress is None:
             self._progress = Progress("Compiling kernels", total, "kernels")
             self._progress.__enter__()

@@ -7,7 +7,7 @@ from cualex.cli import _output
 from cualex.errors import OutputError
 
 ASK = 20e9  # bytes; above this nobody packs by accident
-LISTED = 10  # unreadable pictures named on the screen; files and JSON have them all
+LISTED = 10  # unreadable images named on the screen; files and JSON have them all
 
 
 def packs(
@@ -43,7 +43,7 @@ def packs(
 
 
 def _announce(source, splits: list[str], size: int, cache: Path | None, yes: bool) -> None:
-    """Say how much is to be written and how much room there is, and ask where it is much."""
+    """Print the size of the packs and the free space, and ask before a large one."""
     from cualex.data import pack
 
     if not splits:
@@ -64,7 +64,7 @@ def _announce(source, splits: list[str], size: int, cache: Path | None, yes: boo
 
 
 def watch(work, label: str, lost: str):
-    """Show a generator of progress to its end, and return what it made; `lost` is said of unreadable pictures."""
+    """Show a generator's progress to its end, and return its value; `lost` names the unreadable images."""
     try:
         record = next(work)
     except StopIteration as end:  # it was there already

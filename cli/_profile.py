@@ -42,7 +42,7 @@ def show(measured) -> None:
 
 
 def _cells(row, ms) -> dict:
-    """Write a row for the table, in columns that fit a terminal of 100."""
+    """Return a row of the table, in columns that fit a terminal of 100."""
     rate = row.operations / row.seconds / 1e9
     return {
         "layer": row.name,
@@ -73,7 +73,7 @@ def _sums(measured) -> list[tuple[float, str]]:
 
 
 def _links(rows) -> str:
-    """Say what crosses between places: half of what a copy moves, which reads as much as it writes."""
+    """Return the bytes copied between devices: half of what a copy moves, which reads as much as it writes."""
     links = [row for row in rows if row.kind == "link"]
     if not links:
         return "Links: none; all towers are on one device."
@@ -100,7 +100,7 @@ def _waiting(waiting) -> str:
 
 
 def _stage(rate, images: float) -> dict:
-    """Write what a core does of a stage of the pictures' way, and how many cores the step needs."""
+    """Return the throughput of a stage on one CPU core, and how many cores keep up with the step."""
     return {
         "stage": rate.stage,
         "images/s": f"{rate.pictures_per_s:10,.0f}",

@@ -25,10 +25,10 @@ def check_room(needed, run, output: Path, kept: bool) -> str:
     from cualex.errors import OutputError
     from cualex.training.run import checkpoints
 
-    place = run.path if run else output
-    free, size = checkpoints.free(place), _output.size
+    directory = run.path if run else output
+    free, size = checkpoints.free(directory), _output.size
     said = (
-        f"This run writes up to {size(needed.most)} {'to' if run else 'in'} {place}: 2 checkpoints of "
+        f"This run writes up to {size(needed.most)} {'to' if run else 'in'} {directory}: 2 checkpoints of "
         f"{size(needed.checkpoint)}, a third while it is written, {size(needed.best)} of best weights; "
         f"{size(needed.left(kept))} remain at the end; {size(free)} are free."
     )

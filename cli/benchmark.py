@@ -87,7 +87,7 @@ def benchmark(
 
 
 def _line(played, rounds: int) -> str:
-    """Write a round as a line of progress."""
+    """Return a round as a line of progress."""
     said = f"{PARTS[played.part.name]}, round {played.number} of {rounds}: {played.images_per_s:.3g} images/s"
     if played.ratio:
         said += f"; PyTorch {played.torch_images_per_s:.3g}, ratio {played.ratio:.2f}"

@@ -204,7 +204,7 @@ def _show(report) -> None:
 
 
 def _table(report) -> None:
-    """Print the pictures of each class that can be read; of many classes only the smallest and the largest."""
+    """Print the images of each class that can be read; of many classes only the smallest and the largest."""
     rows = [{"class": _inputs.shown(name), **counts} for name, counts in report.classes.items()]
     totals = {split: sum(row[split] for row in rows) for split in report.files}
     if len(rows) > 2 * LISTED:

@@ -18,7 +18,7 @@ SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
 
 @dataclass(frozen=True)
 class Check:
-    """Hold one finding; `advice` is empty where all is well, and `problem` says that it must be put right."""
+    """One finding; `advice` is empty where all is well, and a `problem` must be fixed."""
 
     what: str
     found: str
@@ -77,7 +77,7 @@ def _version(name: str) -> str | None:
 
 
 def _blas() -> Check:
-    """See whether NumPy's matrix products can be held to one thread, as the workers of the CPU engine need."""
+    """Check whether NumPy's matrix products can be held to one thread, as the workers of the CPU engine need."""
     import numpy  # noqa: F401  (threadpoolctl sees only libraries that are loaded)
     import threadpoolctl
 
@@ -108,9 +108,9 @@ def _machine(cache: Path | None) -> list[Check]:
     return [*checks, _disk("this directory", Path.cwd())]
 
 
-def _disk(what: str, place: Path) -> Check:
-    found = f"{_output.size(free := shutil.disk_usage(place).free)} free in {place}"
-    if not os.access(place, os.W_OK):
+def _disk(what: str, path: Path) -> Check:
+    found = f"{_output.size(free := shutil.disk_usage(path).free)} free in {path}"
+    if not os.access(path, os.W_OK):
         return Check(what, found, "not writable: choose another directory", problem=True)
     return Check(what, found, "less than a run of alexnet may need" if free < SMALL_DISK else "")
 

@@ -77,7 +77,7 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     validation = source.validation or "train"
     if validation == "train" and not chosen.measure.on_training:
         _output.say("Note: there are no test images, so the test error is that of the training images.")
-    placed, stored = _experiment.place(chosen, scale, source, options["device"], options["precision"])
+    placed, stored = _experiment.device_and_size(chosen, scale, source, options["device"], options["precision"])
     packs = _packing.packs(
         source,
         dict.fromkeys(("train", validation)),
@@ -96,9 +96,9 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     _experiment.introduce(chosen, scale, pack, tested, own, trials)
     settings = {"device": placed, "precision": options["precision"], "compiling": _output.Compiling()}
     about = _experiment.description(chosen, scale, source, pack, tested, settings)
-    place = runner.directory(output, name, about)
-    left = [trial for trial in trials if runner.done(place, trial, chosen.measure) is None]
-    _output.say(f"Directory: {place}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
+    directory = runner.directory(output, name, about)
+    left = [trial for trial in trials if runner.done(directory, trial, chosen.measure) is None]
+    _output.say(f"Directory: {directory}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
     if left:
         seconds = estimate.seconds(left, pack, tested, settings)
         said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
@@ -109,7 +109,7 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
             _output.say(f"{said}.")
     conditions = _experiment.conditions(shlex.join(["cualex", *sys.argv[1:]]), settings)
     try:
-        records = runner.run(trials, chosen.measure, pack, tested, place, settings, keep_weights)
+        records = runner.run(trials, chosen.measure, pack, tested, directory, settings, keep_weights)
         with contextlib.closing(records):
             measured = _experiment.show(records, left, len(pack))
     except KeyboardInterrupt:
@@ -117,9 +117,9 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
         raise
     table = compare.rows(chosen, measured)
     found = result.document(chosen, scale, measured, table, about, conditions)
-    result.write(place, found)
-    picture = result.draw(chosen, measured, table, place, len(pack.classes))
+    result.write(directory, found)
+    plot = result.draw(chosen, measured, table, directory, len(pack.classes))
     if as_json:
         _output.document(found)
     else:
-        _experiment.print_result(chosen, table, conditions, place, picture)
+        _experiment.print_result(chosen, table, conditions, directory, plot)

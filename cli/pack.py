@@ -77,7 +77,5 @@ def pack(
         ]
         _output.table(rows)
     if skipped := sum(len(packed.skipped) for packed in made.values()):
-        said = (
-            "1 picture was left out because it" if skipped == 1 else f"{skipped:,} pictures were left out because they"
-        )
+        said = "1 image was skipped because it" if skipped == 1 else f"{skipped:,} images were skipped because they"
         raise Unreadable(f"{said} could not be read; the rest is packed.")

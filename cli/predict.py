@@ -1,4 +1,4 @@
-"""`cualex predict`: name what is in pictures."""
+"""`cualex predict`: classify images."""
 
 from pathlib import Path
 

@@ -124,7 +124,7 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None, vari
 
 
 def _pack(data: str, network, batch: int, *, no_pack: bool, cache, workers, yes):
-    """Pack the training pictures of a set whose classes the network has room for."""
+    """Pack the training images of a data set; raise UsageError if it has more classes than the network."""
     from cualex.data import batches, sources
     from cualex.errors import UsageError
 

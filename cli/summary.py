@@ -131,7 +131,7 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
 
 
 def _cells(row) -> dict:
-    """Write a row for the table, in columns that fit a terminal of 80."""
+    """Return a row of the table, in columns that fit a terminal of 80."""
     return {
         "layer": row.layer,
         "tower": "+".join(map(str, row.towers)),

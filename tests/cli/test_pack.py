@@ -68,7 +68,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_ends_with_3(run, folder):
     assert result.stderr.splitlines()[-3] == "train: 1 image could not be read and was skipped:"
     assert result.stderr.splitlines()[-2].startswith("  cat/1.png: not an image")
     assert result.stderr.splitlines()[-1] == (
-        "Error: 1 picture was left out because it could not be read; the rest is packed."
+        "Error: 1 image was skipped because it could not be read; the rest is packed."
     )
     train = json.loads(result.stdout)["splits"]["train"]
     assert (train["pictures"], [entry["name"] for entry in train["skipped"]]) == (8, ["cat/1.png"])

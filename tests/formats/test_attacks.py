@@ -205,7 +205,7 @@ def attacks(canary):
         "a million empty fields": (b"\x10\0" * 1_000_000 + layer(shape + floats), "more than 200000 fields"),
         "lengths of 2^63": (
             layer(field(7, field(1, whole(2**63) + whole(3))) + floats),
-            "a shape that cannot be",
+            "the invalid shape",
         ),
         "lengths that overflow": (layer(field(7, field(1, whole(2**32) * 2)) + floats), "does not fit"),
         "a hundred lengths": (layer(field(7, field(1, b"\1" * 100)) + floats), "where a shape is"),
@@ -213,7 +213,7 @@ def attacks(canary):
             layer(field(7, field(1, b"\2\2")) + floats),
             "has 24 bytes, expected 16",
         ),
-        "numbers in two kinds": (layer(shape + floats + field(8, bytes(48))), "no numbers of one kind"),
+        "numbers in two kinds": (layer(shape + floats + field(8, bytes(48))), "both float and double data"),
         "numbers twice": (layer(shape + floats + floats), "is there 2 times"),
         "numbers one by one": (layer(shape + b"\x2d\0\0\0\0" * 6), "6 times"),
         "a name that is not a string": (
@@ -225,7 +225,7 @@ def attacks(canary):
             onnx(onnx_shape + field(13, field(1, "location") + field(2, "/etc/passwd")) + field(14, 1)),
             "lies in another file (external data), which is not opened",
         ),
-        "an initialiser without numbers": (onnx(onnx_shape), "has no numbers"),
+        "an initialiser without numbers": (onnx(onnx_shape), "has no data"),
         "an initialiser with too few": (
             onnx(onnx_shape + field(9, bytes(20))),
             "does not fit into its 20 bytes",

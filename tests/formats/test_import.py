@@ -323,7 +323,7 @@ def test_a_tensor_more_or_less_is_refused(imported, rng):
     )
     del named["features.6.bias"]
     line = refused(imported, foreign_files.pth(named), crop=127)
-    assert "match no known AlexNet known here" in line
+    assert "are those of no AlexNet known here" in line
 
 
 def test_numbers_that_are_none_are_refused(imported, rng):
