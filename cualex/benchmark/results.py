@@ -79,15 +79,15 @@ def medians(rounds: Sequence[Round]) -> dict[str, Any]:
     in the same state. Milliseconds are of a step.
     """
     batch = rounds[0].part.batch
-    found: dict[str, Any] = {name: _median(rounds, name) for name in (*RATES, *RATIOS)}
+    table: dict[str, Any] = {name: _median(rounds, name) for name in (*RATES, *RATIOS)}
     for name in RATIOS:
         each = [getattr(one, name) for one in rounds]
-        found[f"{name}_range"] = None if None in each else [min(each), max(each)]
+        table[f"{name}_range"] = None if None in each else [min(each), max(each)]
     for name in ("", "torch_", "torch_without_lrn_"):
-        rate = found[f"{name}images_per_s"]
-        found[f"{name}milliseconds"] = rate and 1000 * batch / rate
+        rate = table[f"{name}images_per_s"]
+        table[f"{name}milliseconds"] = rate and 1000 * batch / rate
     each = [{name: getattr(one, name) for name in (*RATES, *RATIOS)} for one in rounds]
-    return {**found, "batch_size": batch, "rounds": each}
+    return {**table, "batch_size": batch, "rounds": each}
 
 
 def _median(rounds: Sequence[Round], name: str) -> float | None:

@@ -77,7 +77,7 @@ def benchmark(
         "measured": MEASURED,
         "torch": None,
     }
-    found: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     layouts: dict[str, Any] = {}
     with ExitStack() as stack:
         torch = stack.enter_context(open_torch(tuned)) if against == "torch" else None
@@ -89,9 +89,9 @@ def benchmark(
         given = problem.make(network, batch, SEED)
         for part in parts:
             match = Match(part, given, (where, precision), torch, seconds, side)
-            found[part.name] = yield from match.play(rounds)
+            figures[part.name] = yield from match.play(rounds)
             layouts[part.name] = match.layouts
-    yield Result(found, memory.measure(network, batch, where, precision), conditions)
+    yield Result(figures, memory.measure(network, batch, where, precision), conditions)
 
 
 class Match:

@@ -53,19 +53,19 @@ class Contender:
         self.run = torch.compile(self.model, mode="max-autotune") if compiled else self.model
         self.cast = functools.partial(torch.autocast, device, torch.bfloat16, enabled=precision == "bf16")
         self.wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-        own: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         for name, parameter in self.model.named_parameters():
             first, *_, last = name.split(".")  # fc6.1.weight is fc6.weight
-            own[f"{first}.{last}"] = parameter
+            parameters[f"{first}.{last}"] = parameter
         with torch.no_grad():
             for stage in problem.network.stages():
                 for name in stage.parameters:
                     turned = stage.turned(name.rpartition(".")[2], problem.tensors[name])
-                    own[name].copy_(torch.from_numpy(turned))
+                    parameters[name].copy_(torch.from_numpy(turned))
         self.crops = torch.from_numpy(problem.crops()).to(device, memory_format=LAYOUTS[layout])
         self.labels = torch.from_numpy(problem.labels).long().to(device)
         groups = [
-            {"params": [own[name] for name in own if name.endswith(last)], "weight_decay": decay}
+            {"params": [parameters[name] for name in parameters if name.endswith(last)], "weight_decay": decay}
             for last, decay in ((".weight", DECAY), (".bias", 0.0))
         ]
         self.optimizer = torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, fused=True)

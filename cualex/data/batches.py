@@ -1,7 +1,7 @@
 """Batches as pure functions of a position: the endless training stream, and a split in order for evaluation."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Stream:
         if not self.augment:
             return fixed_views(self.pack.size, self.crop, 1)
         words = philox.blocks(self.seed, philox.VIEWS, 0, epoch, chosen).astype(np.uint64)
-        # word * places / 2**32 reaches every place from 0 to size - crop; no place is likelier by more than 2**-32.
+        # word * choices / 2**32 is uniform over the choices, to within 2**-32.
         offsets = self.pack.size - self.crop + 1
         choices = np.array([[offsets], [offsets], [2]], np.uint64)
         return (words[:3] * choices >> np.uint64(32)).T
@@ -106,7 +106,7 @@ class Sequence:
         labels[len(chosen) :] = -1
 
 
-def check_batch(pack: Split, batch: int) -> None:
+def check_batch(pack: Sized, batch: int) -> None:
     """Raise DataError when a batch is larger than the training set: it would hold images twice."""
     if batch > len(pack):
         raise DataError(

@@ -5,7 +5,7 @@ training pixels:
 
     shift = SUM_i a_i sqrt(l_i) p_i,      a_i normal with deviation 0.1,      l_i the variance along p_i
 
-The paper writes l_i in place of sqrt(l_i); read literally that shifts by hundreds of grey levels. The code of 2012
+The paper has l_i instead of sqrt(l_i); read literally that shifts by hundreds of grey levels. The code of 2012
 takes the root (convdata_jpeg.py), and so does this. That code then divides image and noise by 1.1, which the paper
 does not mention and is not done here.
 """

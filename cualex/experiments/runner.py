@@ -70,14 +70,14 @@ def directory(root: str | Path, name: str, description: dict[str, Any]) -> Path:
         number += 1
 
 
-def done(place: Path, trial: Trial, measure: Measure) -> Measured | None:
-    """Read the result of a training, or return None if it is unfinished. place: the experiment's directory."""
-    path = place / trial.name / MEASURED
+def done(root: Path, trial: Trial, measure: Measure) -> Measured | None:
+    """Read the result of a training, or return None if it is unfinished. root: the experiment's directory."""
+    path = root / trial.name / MEASURED
     try:
-        found = Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
-        if set(found.figures) != set(measure.columns):
-            raise ValueError(f"its figures are {', '.join(found.figures) or 'none'}")
-        return found
+        measured = Measured(trial, **json.loads(path.read_text(encoding="utf-8")), kept=True)
+        if set(measured.figures) != set(measure.columns):
+            raise ValueError(f"its figures are {', '.join(measured.figures) or 'none'}")
+        return measured
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -89,26 +89,26 @@ def run(
     measure: Measure,
     pack: Split,
     tested: Split,
-    place: Path,
+    root: Path,
     settings: dict[str, Any],
     keep_weights: bool = False,
     save_every: float = 600.0,
 ) -> Iterator[Begin | Update | Epoch | Notice | Measured]:
-    """Train and measure all trials below the directory `place`, on a pack; `tested` are the validation images.
+    """Train and measure all trials below the directory `root`, on a pack; `tested` are the validation images.
 
     settings: device, precision and compiling, keyword arguments of `Parameters`. Earlier results are read, and stopped
     trainings resume, to the same bits. After one that diverges the next starts. Weights of a finished trial are
     removed, unless `keep_weights`.
     """
     for number, trial in enumerate(trials, 1):
-        found = done(place, trial, measure)
-        if found is None:
+        measured = done(root, trial, measure)
+        if measured is None:
             yield Begin(trial, number, len(trials))
-            found = yield from _one(trial, measure, pack, tested, place, settings, save_every)
+            measured = yield from _one(trial, measure, pack, tested, root, settings, save_every)
             if not keep_weights:
                 for name in WEIGHTS:
-                    (place / trial.name / name).unlink(missing_ok=True)
-        yield found
+                    (root / trial.name / name).unlink(missing_ok=True)
+        yield measured
 
 
 def _one(
@@ -116,12 +116,12 @@ def _one(
     measure: Measure,
     pack: Split,
     tested: Split,
-    place: Path,
+    root: Path,
     settings: dict[str, Any],
     save_every: float,
 ) -> Generator[Update | Epoch | Notice, None, Measured]:
     """Train the rest of a trial, and measure it; return that as Measured."""
-    run, classes = Run(place / trial.name), len(pack.classes)
+    run, classes = Run(root / trial.name), len(pack.classes)
     with contextlib.suppress(FileExistsError):
         run.path.mkdir()
     diverged: str | None = None

@@ -117,9 +117,9 @@ def _probabilities(made: np.ndarray) -> np.ndarray:
 
 def _compared(model: Model, ours: np.ndarray, theirs: np.ndarray, by: str, image: str | Path) -> str:
     """Return a line with both top classes, or raise WeightsError when the probabilities differ."""
-    own, other = (model.best(each, 1)[0] for each in (ours, theirs))
+    best, other = (model.best(each, 1)[0] for each in (ours, theirs))
     apart = float(np.abs(ours - theirs).max())
-    text = f"{image}: {own[0]} {own[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
+    text = f"{image}: {best[0]} {best[1]:.4f} here, {other[0]} {other[1]:.4f} {by}; largest difference {apart:.1e}"
     if not apart <= TOLERANCE:
         raise WeightsError(f"{text}, expected at most {TOLERANCE:g}. Do not use the file.")
     return text

@@ -60,20 +60,20 @@ class Rate:
 def measure(plan: Plan, made: Split, source: Source, augment: bool = True) -> list[Rate]:
     """Measure all stages from files to a plan. made: the set's train split, packed or not."""
     size = plan.parameters.network.stored
-    found: list[Rate] = []
+    rates: list[Rate] = []
     lost = {name for name, _ in made.skipped}
     files = [image for image in source.splits["train"] if image.name not in lost][:FILES]
-    found.append(_rate("decoding", len(files), lambda: [decode_one(image, size) for image in files]))
+    rates.append(_rate("decoding", len(files), lambda: [decode_one(image, size) for image in files]))
     few = dataclasses.replace(source, name=f"{source.name} (a part)", splits={"train": tuple(files)})
-    found.append(_rate("packing", len(files), lambda: _pack(few, size)))
+    rates.append(_rate("packing", len(files), lambda: _pack(few, size)))
     if not isinstance(made, Pack):
-        return found
+        return rates
     assert made.components is not None  # train has them
     stream = Stream(made, 0, plan.parameters.network.crop, augment, colour_noise.Noise(made.components))
-    found.append(_gathering(plan, made, stream))
+    rates.append(_gathering(plan, made, stream))
     if plan.parameters.engine is host.ENGINE:
-        found.append(_augmenting(plan, stream))
-    return found
+        rates.append(_augmenting(plan, stream))
+    return rates
 
 
 def _pack(source: Source, size: int) -> None:

@@ -91,8 +91,8 @@ def profile(
         waited = data_wait.measure(plan, pack, data, repeat, augment=mode == "train")
         if source is not None:
             waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
-    found = summarise(plan.steps, passes, parameters, roofs, conditions)
-    yield replace(found, waiting=waited, torch=torch.document(found.rows) if torch else None)
+    result = summarise(plan.steps, passes, parameters, roofs, conditions)
+    yield replace(result, waiting=waited, torch=torch.document(result.rows) if torch else None)
 
 
 def _rooflines(parameters: Parameters, side: int | None, copied: int) -> dict[str, Roofline]:

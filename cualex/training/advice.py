@@ -9,87 +9,87 @@ if TYPE_CHECKING:
     from cualex.training.verdict import Verdict
 
 
-def lines(found: Verdict, run: str, data: str, kept: bool) -> list[str]:
+def lines(verdict: Verdict, run: str, data: str, kept: bool) -> list[str]:
     """Return the lines of `Verdict.lines`."""
     command = f"cualex train {shlex.quote(data)}"
-    findings = [_guessing(found, command), _weights_kept(found), _recall(found), _overfitting(found)]
-    return [line for line in (*findings, _improving(found, run, command, kept)) if line]
+    findings = [_guessing(verdict, command), _weights_kept(verdict), _recall(verdict), _overfitting(verdict)]
+    return [line for line in (*findings, _improving(verdict, run, command, kept)) if line]
 
 
-def _guessing(found: Verdict, command: str) -> str:
-    low, high = (100 * bound for bound in found.interval)
+def _guessing(verdict: Verdict, command: str) -> str:
+    low, high = (100 * bound for bound in verdict.interval)
     digits = 0 if high - low >= 5 else 1
     result = (
-        f"{found.phrase}: {100 * found.last_top1:.1f} % of "
-        f"{_count(found.images, 'validation image' if found.held_out else 'training image')} right "
+        f"{verdict.phrase}: {100 * verdict.last_top1:.1f} % of "
+        f"{_count(verdict.images, 'validation image' if verdict.held_out else 'training image')} right "
         f"(95 % interval {low:.{digits}f} to {high:.{digits}f} %); "
-        f"always naming the largest class: {100 * found.baseline:.0f} %."
+        f"always naming the largest class: {100 * verdict.baseline:.0f} %."
     )
-    if not found.held_out:
+    if not verdict.held_out:
         return f"{result} This says nothing about new images: hold some out with --val-split 0.2."
-    if found.better:
+    if verdict.better:
         return result
-    if not found.cannot_tell:
+    if not verdict.cannot_tell:
         return f"{result} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
-    could = f"; about {found.images_needed:,} could" if found.images_needed else ""
+    could = f"; about {verdict.images_needed:,} could" if verdict.images_needed else ""
     return (
-        f"{result} {_count(found.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold out "
-        "more of them (--val-split 0.4)."
+        f"{result} {_count(verdict.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold "
+        "out more of them (--val-split 0.4)."
     )
 
 
-def _weights_kept(found: Verdict) -> str:
-    if found.top1 == found.last_top1:
+def _weights_kept(verdict: Verdict) -> str:
+    if verdict.top1 == verdict.last_top1:
         return ""
     return (
-        f"That is the last epoch, {found.epochs}. The weights kept are those of epoch {found.best_epoch}, with "
-        f"{100 * found.top1:.1f} %: the best of {found.epochs} on these images, so less is likely on others."
+        f"That is the last epoch, {verdict.epochs}. The weights kept are those of epoch {verdict.best_epoch}, with "
+        f"{100 * verdict.top1:.1f} %: the best of {verdict.epochs} on these images, so less is likely on others."
     )
 
 
-def _recall(found: Verdict) -> str:
-    if found.macro_recall is None or not found.uneven:
+def _recall(verdict: Verdict) -> str:
+    if verdict.macro_recall is None or not verdict.uneven:
         return ""
-    result = f"Macro recall, the mean of the classes, which are uneven: {100 * found.macro_recall:.1f} %."
-    if found.balance_advised:
+    result = f"Macro recall, the mean of the classes, which are uneven: {100 * verdict.macro_recall:.1f} %."
+    if verdict.balance_advised:
         return f"{result} --class-weights balanced makes small classes count as much as large ones."
     return result
 
 
-def _overfitting(found: Verdict) -> str:
-    train_loss, val_loss = _loss(found.train_loss), _loss(found.val_loss)
-    if not found.held_out:
+def _overfitting(verdict: Verdict) -> str:
+    train_loss, val_loss = _loss(verdict.train_loss), _loss(verdict.val_loss)
+    if not verdict.held_out:
         return f"Training loss {train_loss}. Without images held out nobody can say whether it overfits."
-    guessing = f"guessing by the shares of the classes: {_loss(found.baseline_loss)}"
-    if found.overfitting:
+    guessing = f"guessing by the shares of the classes: {_loss(verdict.baseline_loss)}"
+    if verdict.overfitting:
         return (
-            f"Overfitting: since epoch {found.lowest_epoch} the training loss fell from "
-            f"{_loss(found.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
-            f"{_loss(found.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
+            f"Overfitting: since epoch {verdict.lowest_epoch} the training loss fell from "
+            f"{_loss(verdict.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
+            f"{_loss(verdict.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
             "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
         )
-    weighted = " (classes weighted)" if found.weighted else ""
+    weighted = " (classes weighted)" if verdict.weighted else ""
     losses = f"training loss {train_loss}{weighted}, validation loss {val_loss} ({guessing})"
-    return f"Not overfitting: {losses}." if found.overfitting is False else f"{losses.capitalize()}."
+    return f"Not overfitting: {losses}." if verdict.overfitting is False else f"{losses.capitalize()}."
 
 
-def _improving(found: Verdict, run: str, command: str, kept: bool) -> str:
-    longer = f"--epochs {2 * found.epochs}"
+def _improving(verdict: Verdict, run: str, command: str, kept: bool) -> str:
+    longer = f"--epochs {2 * verdict.epochs}"
     anew = f"train anew with {longer}, and later --drop-epochs if you gave them"
-    if found.improving is None:
-        return f"{_count(found.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
-    if found.right == found.images:
+    if verdict.improving is None:
+        return f"{_count(verdict.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
+    if verdict.right == verdict.images:
         return "All of them are right, so more epochs can show no gain."
-    if not found.improving and not found.better:
+    if not verdict.improving and not verdict.better:
         return (
-            f"Not improving: no clear gain in the last {found.improving_over} epochs. What has not begun to learn "
-            f"may need more of them ({longer}) or another learning rate (--lr; it was {found.highest_rate:.2g})."
+            f"Not improving: no clear gain in the last {verdict.improving_over} epochs. What has not begun to learn "
+            f"may need more of them ({longer}) or another learning rate (--lr; it was {verdict.highest_rate:.2g})."
         )
-    if not found.improving:
-        return f"No longer improving: no clear gain in the last {found.improving_over} epochs, so more gain little."
-    if found.rate_fallen:
+    if not verdict.improving:
+        return f"No longer improving: no clear gain in the last {verdict.improving_over} epochs, so more gain little."
+    if verdict.rate_fallen:
         return (
-            f"Still improving, but the learning rate has fallen to {found.rate:.2g}, where more epochs gain little: "
+            f"Still improving, but the learning rate has fallen to {verdict.rate:.2g}, where more epochs gain little: "
             f"{anew}."
         )
     if kept:

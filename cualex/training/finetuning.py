@@ -40,40 +40,40 @@ def begin(recipe: Recipe, pack: Split, kept: Weights | None = None) -> Weights:
     return Weights(network, tensors, list(pack.classes), mean)
 
 
-def recipe(found: Weights, begun: Recipe) -> Recipe:
+def recipe(trained: Weights, begun: Recipe) -> Recipe:
     """Return a recipe for the network of a weights file: its variant, crop, mean and dropout."""
-    theirs = found.network.arguments
-    usual = arguments.defaults(networks.find(found.network.name))
+    theirs = trained.network.arguments
+    usual = arguments.defaults(networks.find(trained.network.name))
     others = {name: value for name, value in theirs.items() if name not in (*KEPT, "classes")}
     variant = {name: value for name, value in others.items() if value != usual[name]}
     kept: dict[str, Any] = {name: theirs[name] for name in KEPT if name in theirs}
-    return replace(begun, network=found.network.name, variant=variant, **kept)
+    return replace(begun, network=trained.network.name, variant=variant, **kept)
 
 
-def start(found: Weights, wanted: Recipe, classes: list[str]) -> Start:
+def start(trained: Weights, wanted: Recipe, classes: list[str]) -> Start:
     """Return all layers of a weights file with its mean image, so that features stay the same.
 
     The last dense layer is kept, its outputs in the order of `classes`, if the class names are the same; else it is
     drawn from the seed. Raise UsageError when the recipe has another crop or mean.
     """
     for name in ("crop", "mean_at"):
-        expected, got = found.network.arguments.get(name), getattr(wanted, name)
+        expected, got = trained.network.arguments.get(name), getattr(wanted, name)
         if expected is not None and expected != got:
             raise UsageError(
                 f"the weights to start from were trained with {name} {expected}, got {got}: "
                 f"leave --{name.replace('_', '-')} out"
             )
-    network = networks.build(wanted.network, **{**found.network.arguments, **wanted.arguments(len(classes))})
-    head, tensors = head_of(network), dict(found.tensors)
+    network = networks.build(wanted.network, **{**trained.network.arguments, **wanted.arguments(len(classes))})
+    head, tensors = head_of(network), dict(trained.tensors)
     heads = [name for name in tensors if name.startswith(f"{head}.")]
-    same = len(set(classes)) == len(classes) and sorted(classes) == sorted(found.classes)
+    same = len(set(classes)) == len(classes) and sorted(classes) == sorted(trained.classes)
     if same:
-        order = [found.classes.index(name) for name in classes]
-        tensors |= {name: found.tensors[name][order] for name in heads}
+        order = [trained.classes.index(name) for name in classes]
+        tensors |= {name: trained.tensors[name][order] for name in heads}
         said = f"all layers are kept, {head} with its {len(classes)} classes too"
     else:
         drawn = initial.draw(network, wanted.seed)
         tensors |= {name: drawn[name] for name in heads}
-        counts = f"{len(found.classes)} there and {len(classes)} here"
+        counts = f"{len(trained.classes)} there and {len(classes)} here"
         said = f"all layers are kept but {head}, which is new, since the classes are others ({counts})"
-    return Start(Weights(network, tensors, list(classes), found.mean), said)
+    return Start(Weights(network, tensors, list(classes), trained.mean), said)

@@ -186,36 +186,36 @@ class Training:
     def _end_epoch(self) -> Epoch:
         """Validate, keep the best weights, update the schedule, and save."""
         state, waited = self.state, self.waited
-        found = evaluate(self.model, self.validation, between=self.signals.obey)
+        validation = evaluate(self.model, self.validation, between=self.signals.obey)
         rate, _ = self.course.rates(*self._progress(-1))
-        if not math.isfinite(found.loss):
-            raise self.inspection.broken_validation(found.loss, state, rate)
-        done, better = state.losses, self._better(found)
+        if not math.isfinite(validation.loss):
+            raise self.inspection.broken_validation(validation.loss, state, rate)
+        done, better = state.losses, self._better(validation)
         with self._moving():
             looked = self.inspection.after_epoch(state)
-            self.writer.tell(self.inspection.after_validation(state, found, rate))
+            self.writer.tell(self.inspection.after_validation(state, validation, rate))
             self.writer.write(
                 loss=done.mean,
                 rate=rate,
-                val_loss=found.loss,
-                top1=found.top1,
-                top5=found.top5,
-                macro_recall=found.macro_recall,
+                val_loss=validation.loss,
+                top1=validation.top1,
+                top5=validation.top5,
+                macro_recall=validation.macro_recall,
                 **({"layers": looked.document()} if looked else {}),
                 time_images_per_s=done.speed,
                 time_waited=waited,
             )
             if better and self.writer.save_best():
-                state.best = {"epoch": state.epoch, "top1": found.top1, "top5": found.top5}
-            report = Epoch(state.epoch, self.course.last, done.mean, found, better, rate, done.seconds, looked)
-            for change in self.course.after_epoch(100 * (1 - found.top1), state.epoch):
+                state.best = {"epoch": state.epoch, "top1": validation.top1, "top5": validation.top5}
+            report = Epoch(state.epoch, self.course.last, done.mean, validation, better, rate, done.seconds, looked)
+            for change in self.course.after_epoch(100 * (1 - validation.top1), state.epoch):
                 self.writer.tell(change)
             state.epoch, state.losses = state.epoch + 1, Losses()
         self.writer.write_results()
         self.writer.save_if_due(between_epochs=True)
         return report
 
-    def _better(self, found: Evaluation) -> bool:
+    def _better(self, validation: Evaluation) -> bool:
         """Return whether a validation is better than the best so far, or as good and late enough to replace it.
 
         The best weights are written to disk, so an equal epoch replaces them at most twenty times in a training, and
@@ -223,7 +223,9 @@ class Training:
         """
         epoch, best = self.state.epoch, self.state.best or {"epoch": 0, "top1": -1}
         late = epoch == self.course.last or epoch - best["epoch"] >= self.recipe.epochs / 20
-        return found.top1 > best["top1"] or (found.top1 == best["top1"] and self.recipe.ties == "last" and late)
+        return validation.top1 > best["top1"] or (
+            validation.top1 == best["top1"] and self.recipe.ties == "last" and late
+        )
 
     def _leave(self) -> None:
         """Save a checkpoint when the training ends early; after a second signal do not."""

@@ -87,8 +87,8 @@ class _Check:
     def rows(self) -> Iterator[Row]:
         """Yield a row for every layer that computes something."""
         for name in reversed(self.forward.inputs):
-            found = [self._input(name, part, values) for part, values in enumerate(self.dx.get(name, ()))]
-            dx = max((each for each in found if not math.isnan(each)), default=math.nan) if found else None
+            differences = [self._input(name, part, values) for part, values in enumerate(self.dx.get(name, ()))]
+            dx = max((each for each in differences if not math.isnan(each)), default=math.nan) if differences else None
             parameters = [full for full in self.gradients if full.rpartition(".")[0] == name]
             yield Row(name, dx, {full.rpartition(".")[2]: self._parameter(full) for full in parameters})
 
@@ -122,14 +122,14 @@ class _Check:
         """Return the largest relative difference; NaN: all are below rounding."""
         if not np.isfinite(gradient).all():
             return math.inf
-        found = []
+        differences = []
         for index in self._indices(gradient):
             alone = np.zeros(gradient.size)
             alone[index] = 1
-            found.append(self._difference(gradient, alone.reshape(gradient.shape), size, loss))
+            differences.append(self._difference(gradient, alone.reshape(gradient.shape), size, loss))
         for _ in range(DIRECTIONS):
-            found.append(self._difference(gradient, self.rng.standard_normal(gradient.shape), size, loss))
-        return max((each for each in found if not math.isnan(each)), default=math.nan)
+            differences.append(self._difference(gradient, self.rng.standard_normal(gradient.shape), size, loss))
+        return max((each for each in differences if not math.isnan(each)), default=math.nan)
 
     def _difference(
         self, gradient: np.ndarray, direction: np.ndarray, size: float, loss: Callable[[np.ndarray], float]
@@ -143,21 +143,21 @@ class _Check:
         norm = abs(given) if alone else float(np.linalg.norm(gradient))
         aimed = CHANGE * min(self.loss, 1) / max(norm, 1e-300)
         step = min(max(aimed, LEAST * size), MOST * size)
-        found, bent = self._slope(direction, step, loss)
+        slope, bent = self._slope(direction, step, loss)
         while step > LINEAR * size:
             further, _ = self._slope(direction, 2 * step, loss)
-            if not bent and abs(further - found) <= SMOOTH * max(abs(found), abs(further)):
-                found = (4 * found - further) / 3
+            if not bent and abs(further - slope) <= SMOOTH * max(abs(slope), abs(further)):
+                slope = (4 * slope - further) / 3
                 break
             step /= 10  # a softmax far from 1 and 0 has a kink where the likeliest class changes
-            found, bent = self._slope(direction, step, loss)
-        if not math.isfinite(found):
+            slope, bent = self._slope(direction, step, loss)
+        if not math.isfinite(slope):
             return math.inf
-        larger = max(norm, abs(found))
+        larger = max(norm, abs(slope))
         rounding = 64 * UNIT * max(self.loss, 1) / step  # of a loss from sums of thousands of terms
         if rounding > 0.01 * larger:
             return math.nan if larger else 0.0
-        return max(abs(given - found) - rounding, 0) / larger
+        return max(abs(given - slope) - rounding, 0) / larger
 
     def _slope(self, direction: np.ndarray, step: float, loss: Callable[[np.ndarray], float]) -> tuple[float, bool]:
         """Return the central difference of the loss, and whether both sides differ."""

@@ -21,7 +21,7 @@ class Inspection:
     """
 
     def __init__(self, model: Model, stepper: Stepper, pack: Split, validation: Split, every: bool = False) -> None:
-        """Keep the arguments, and start the watch."""
+        """Start the watch."""
         self.model, self.stepper, self.pack, self.validation = model, stepper, pack, validation
         self.watch = Watch(pack.labels, stepper.course.recipe.batch, every)
 
@@ -34,9 +34,9 @@ class Inspection:
             return self._input()
         return self._diagnosis(rate) if stuck else None
 
-    def after_validation(self, state: State, found: Evaluation, rate: float) -> str | None:
+    def after_validation(self, state: State, evaluation: Evaluation, rate: float) -> str | None:
         """Check a validation; return a diagnosis if the training is stuck."""
-        stuck = self.watch.after_validation(found, state.update, self._updates)
+        stuck = self.watch.after_validation(evaluation, state.update, self._updates)
         return self._diagnosis(rate) if stuck else None
 
     def after_epoch(self, state: State) -> Figures | None:
@@ -67,9 +67,9 @@ class Inspection:
         network = self.model.network
         if network.mean is not None or not _equal(self.model.mean, self.pack.mean):
             return None
-        found = layer_statistics.read(self.model, watch.sample(self.pack))
-        mean, deviation = float(np.mean(found.mean)), float(np.mean(found.deviation))
-        return watch.off_centre(mean, deviation) if found.off_centre else None
+        statistics = layer_statistics.read(self.model, watch.sample(self.pack))
+        mean, deviation = float(np.mean(statistics.mean)), float(np.mean(statistics.deviation))
+        return watch.off_centre(mean, deviation) if statistics.off_centre else None
 
     @property
     def _updates(self) -> float:
@@ -89,8 +89,8 @@ class Inspection:
 
     def _dead(self) -> dict[str, float]:
         """Return the fraction of dead filters by layer, on a few training images."""
-        found = layer_statistics.activity(self.model, watch.sample(self.pack))
-        return {name: each.dead for name, each in found.items()}
+        relus = layer_statistics.activity(self.model, watch.sample(self.pack))
+        return {name: relu.dead for name, relu in relus.items()}
 
 
 def _equal(mean: np.ndarray, other: np.ndarray | None) -> bool:

@@ -122,12 +122,12 @@ def sizes(parameters: Parameters, factors: Mapping[str, float]) -> dict[str, Siz
     """Return the mean absolute values of parameters and of their velocities, 0 for frozen ones."""
     weights, velocities = _totals(parameters, parameters.arrays), _totals(parameters, parameters.velocities)
     adam = any(name.endswith(tuple(f".{weight}" for weight in weights)) for name in velocities)
-    found: dict[str, Size] = {}
+    statistics: dict[str, Size] = {}
     for name, shape in parameters.network.parameters().items():
         count = math.prod(shape)
         change = velocities.get(name, 0.0) / count if factors.get(name, 1.0) else 0.0
-        found[name] = Size(weights[name] / count, None if adam else change)
-    return found
+        statistics[name] = Size(weights[name] / count, None if adam else change)
+    return statistics
 
 
 def finite(parameters: Parameters) -> bool:
@@ -162,16 +162,16 @@ def activity(model: Model, images: np.ndarray) -> dict[str, Activity]:
         return {}
     plan.put(images, np.tile(model.centre(), (len(images), 1)), np.full(len(images), -1))
     plan.run()
-    found: dict[str, Activity] = {}
+    statistics: dict[str, Activity] = {}
     for name in names:
         counted = list(_positive(model, plan, name))
         positive = np.concatenate([positive.ravel() for positive, _ in counted])
         pixels = counted[0][1]
-        found[name] = Activity(
+        statistics[name] = Activity(
             zeros=1 - positive.sum(dtype=np.float64) / (positive.size * pixels),
             dead=float((positive == 0).mean()),
         )
-    return found
+    return statistics
 
 
 def _positive(model: Model, plan: Plan, name: str) -> Iterator[tuple[np.ndarray, int]]:

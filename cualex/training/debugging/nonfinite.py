@@ -90,15 +90,15 @@ def cause(fault: Fault | None, rate: float) -> str:
 def _in_run(plan: Plan, names: Sequence[str]) -> Fault | None:
     """Run the forward pass of a plan on the batch in it, step by step. names: of its images."""
     forward = set(map(id, itertools.takewhile(lambda step: step.kind != "backward", plan.steps)))
-    found: list[Fault] = []
+    faults: list[Fault] = []
 
     def watched(step: Step) -> None:
-        if not found and id(step) in forward:
+        if not faults and id(step) in forward:
             step.run()
-            found.extend(_written(plan, step, names))
+            faults.extend(_written(plan, step, names))
 
     plan.run(watched)
-    return found[0] if found else None
+    return faults[0] if faults else None
 
 
 def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:

@@ -140,10 +140,10 @@ class Try:
             return STOOD
         return "" if self.grows else FLAT
 
-    def _look(self, found: Evaluation, loss: float) -> bool:
+    def _look(self, evaluation: Evaluation, loss: float) -> bool:
         """Return whether all images give the same output, as with a dead layer; record whether the spread grows."""
-        spread = float(np.std(found.probabilities))
-        if len(self.few) > 1 and spread == 0 and len(set(found.named.tolist())) == 1:
+        spread = float(np.std(evaluation.probabilities))
+        if len(self.few) > 1 and spread == 0 and len(set(evaluation.named.tolist())) == 1:
             return True
         self.grows, self.spread = spread > GROWTH * self.spread, spread
         if loss <= self.best / (1 - GAIN):
@@ -162,15 +162,15 @@ class Try:
 
     def _evaluated(self, update: int, ended: str) -> Fit:
         """Return the record of an evaluation."""
-        found = evaluate(self.model, self.few)
+        evaluation = evaluate(self.model, self.few)
         updates, rate = self.before + update, self.recipe.rate
-        fit = Fit(updates, found.loss, found.right1, len(self.few), evaluated=True, rate=rate)
+        fit = Fit(updates, evaluation.loss, evaluation.right1, len(self.few), evaluated=True, rate=rate)
         if fit.learned:
             return fit
         classes = [*self.few.classes, "nothing"]  # predicted -1 if the scores are NaN
         wrong = tuple(
-            (self.few.names[index], classes[self.few.labels[index]], classes[found.named[index]])
-            for index in np.flatnonzero(found.named != self.few.labels)
+            (self.few.names[index], classes[self.few.labels[index]], classes[evaluation.named[index]])
+            for index in np.flatnonzero(evaluation.named != self.few.labels)
         )
         return replace(fit, ended=ended, wrong=wrong)
 

@@ -55,10 +55,10 @@ class Few:
     @cached_property
     def groups(self) -> list[list[int]]:
         """Groups of images that are equal to the network, as lists of indices."""
-        found: dict[bytes, list[int]] = {}
+        groups: dict[bytes, list[int]] = {}
         for index, digest in digests(self, np.arange(len(self)), self.crop):
-            found.setdefault(digest, []).append(index)
-        return list(found.values())
+            groups.setdefault(digest, []).append(index)
+        return list(groups.values())
 
     @property
     def contradictions(self) -> list[list[int]]:
@@ -107,9 +107,9 @@ def _contradicting(pack: Split, spaced: list[int], crop: int) -> dict[int, int]:
     wanted: dict[bytes, int] = {}
     for index, digest in digests(pack, np.array(spaced), crop):
         wanted.setdefault(digest, index)
-    found: dict[int, int] = {}
+    copies: dict[int, int] = {}
     for index, digest in digests(pack, others, crop):
         one = wanted.get(digest)
-        if one is not None and one not in found and pack.labels[index] != pack.labels[one]:
-            found[one] = index
-    return found
+        if one is not None and one not in copies and pack.labels[index] != pack.labels[one]:
+            copies[one] = index
+    return copies

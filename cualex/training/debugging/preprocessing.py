@@ -75,6 +75,6 @@ def fits(weights: Weights, images: np.ndarray, labels: np.ndarray, device: str =
         yield Fit(name, right, len(labels), float(losses.mean()), bool(sure and right > unchanged[1]))
 
 
-def best(found: Sequence[Fit]) -> Fit | None:
+def best(candidates: Sequence[Fit]) -> Fit | None:
     """Return the fit with the smallest loss among those better than unchanged, or None."""
-    return min((fit for fit in found if fit.better), key=lambda fit: fit.loss, default=None)
+    return min((fit for fit in candidates if fit.better), key=lambda fit: fit.loss, default=None)

@@ -70,10 +70,10 @@ class Watch:
             self._better = update
         return update - self._validated >= WINDOW and self._stuck(update, updates)
 
-    def after_validation(self, found: Evaluation, update: int, updates: float) -> bool:
+    def after_validation(self, evaluation: Evaluation, update: int, updates: float) -> bool:
         """Record a validation after an update; return True the first time that the training is stuck."""
         self._validated = update
-        if better(found):
+        if better(evaluation):
             self._better = update
         return self._stuck(update, updates)
 
@@ -116,15 +116,15 @@ def below(recent: Sequence[float], guessing: float) -> bool:
     return statistics.fmean(recent) < guessing - max(NEAR * guessing, noise)
 
 
-def better(found: Evaluation) -> bool:
+def better(evaluation: Evaluation) -> bool:
     """Return whether a validation is significantly better than guessing, in top-1 or in loss.
 
     A constant prediction gets at best the largest class right, and has at best the entropy of the frequencies as loss.
     """
-    share = np.bincount(found.labels).max() / found.count
-    chance = found.count * share + DEVIATIONS * math.sqrt(found.count * share * (1 - share))
-    near = max(NEAR, DEVIATIONS * SPREAD / math.sqrt(found.count))
-    return bool(found.right1 > chance or found.loss < (1 - near) * entropy(np.bincount(found.labels)))
+    share = np.bincount(evaluation.labels).max() / evaluation.count
+    chance = evaluation.count * share + DEVIATIONS * math.sqrt(evaluation.count * share * (1 - share))
+    near = max(NEAR, DEVIATIONS * SPREAD / math.sqrt(evaluation.count))
+    return bool(evaluation.right1 > chance or evaluation.loss < (1 - near) * entropy(np.bincount(evaluation.labels)))
 
 
 def sample(pack: Split) -> np.ndarray:

@@ -29,19 +29,19 @@ def open_run(
 
     Raise DataError or UsageError when the data set or the recipe is another run's.
     """
-    found = describe_images(pack, validation)
+    digests = describe_images(pack, validation)
     before: dict[str, Any] = {}
     files.sweep(run.path)  # also in a new run: it may have been killed before
     if run.begun:
         before = run.arguments()
         check(run, recipe)
-        check_images(before.get("pictures"), found)
+        check_images(before.get("pictures"), digests)
         run.go_on()
     kept = run.checkpoint()
     arguments = {
         **(before if description is None else description),
         "recipe": recipe.described(),
-        "pictures": found,
+        "pictures": digests,
     }
     skipped = dict.fromkeys((*pack.skipped, *validation.skipped))
     run.describe(arguments, environment.describe(), pack.classes, skipped)
