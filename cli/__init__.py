@@ -12,6 +12,7 @@ import keyword
 import pkgutil
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -54,7 +55,7 @@ class OneFileEach(click.Group):
                 traceback.print_exc()
             raise fault from error
 
-    def main(self, *args, standalone_mode: bool = True, **extra) -> object:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run as a program: exit with the code of what happened."""
         call = functools.partial(super().main, *args, standalone_mode=False, **extra)
         if not standalone_mode:

@@ -28,18 +28,18 @@ def recipe(options: TrainOptions, given):
 def give(options: TrainOptions, recipe, pack, kept, device: str) -> None:
     """Run the check on the training images, from the weights `kept` if there are any; exit with 1 if it fails."""
     if options.overfit:
-        passed = _overfit(recipe, pack, kept, options, device)
+        passed = _overfit(recipe, pack, kept, options.overfit, options, device)
     else:
         passed = _check(recipe, pack, kept, options.as_json)
     if not passed:
         raise click.exceptions.Exit(1)
 
 
-def _overfit(recipe, pack, kept, options: TrainOptions, device: str) -> bool:
+def _overfit(recipe, pack, kept, count: int, options: TrainOptions, device: str) -> bool:
     """Overfit some images, print what that means, and return whether it worked."""
     from cualex.training.debugging import overfit, overfit_attempt
 
-    count, ended = options.overfit, []
+    ended = []
     compiling, tries = _output.Compiling(), 1 if options.lr else overfit.TRIES
     records = overfit.overfit(recipe, pack, count, kept, device, options.precision, compiling, tries)
     total = overfit_attempt.limit(recipe, count)  # of the first try, which is mostly the last; others may go beyond

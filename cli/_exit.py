@@ -35,7 +35,7 @@ class Fault(click.ClickException):
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # Click has one code a class
 
 
 def fault(error: Exception) -> Fault | None:

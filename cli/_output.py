@@ -9,6 +9,8 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import click
 
@@ -58,13 +60,13 @@ def table(rows: Sequence[Mapping], total: Mapping | None = None) -> None:
         drawn.add_column(key, footer, justify="right" if right else "left", no_wrap=right)
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row.values()))
-    plain = {"markup": False, "highlight": False, "emoji": False}
-    console = Console(file=sys.stdout, **plain)
+    plain = partial(Console, markup=False, highlight=False, emoji=False)
+    console = plain(file=sys.stdout)
     if console.is_terminal:
         console.print(drawn)
     else:
         text = io.StringIO()
-        Console(file=text, width=10_000, **plain).print(drawn)
+        plain(file=text, width=10_000).print(drawn)
         click.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
@@ -140,7 +142,8 @@ class Progress:
         self.label, self.total, self.unit, self.first, self.done = label, total, unit, done, done
         self.notes: tuple[str, ...] = ()
         self.printed = time.monotonic()
-        self.started, self._pace = self.printed - spent, None
+        self.started = self.printed - spent
+        self._pace: tuple[float, float | None] | None = None
         self._bar = _bar(label, total) if sys.stderr is not None and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
@@ -155,7 +158,7 @@ class Progress:
         """
         self.done, self.notes, self._pace = done, tuple(note for note in notes if note), pace
         if self._bar:
-            self._draw()
+            self._draw(self._bar)
         elif time.monotonic() - self.printed >= EVERY:
             self.printed = time.monotonic()
             say(f"{self.label}: {self._text(self.notes)}")
@@ -173,14 +176,14 @@ class Progress:
         elif kind is None:
             say(f"{self.label}: {self._text(self.notes)}")
 
-    def _draw(self) -> None:
+    def _draw(self, bar: Any) -> None:
         """Move the bar, which becomes shorter where the text is long, after notes and the unit were left out."""
-        room = self._bar.console.width - len(self.label) - 2  # a space on either side of the bar
+        room = bar.console.width - len(self.label) - 2  # a space on either side of the bar
         texts = [self._text(self.notes[:count]) for count in range(len(self.notes), -1, -1)]
         texts.append(texts[-1].replace(f" {self.unit}", "", 1))
         text = next((text for text in texts if len(text) + SHORTEST <= room), texts[-1])
-        self._bar.columns[1].bar_width = max(1, min(LONGEST, room - len(text)))
-        self._bar.update(self._bar.task_ids[0], completed=self.done, total=self.total, text=text)
+        bar.columns[1].bar_width = max(1, min(LONGEST, room - len(text)))
+        bar.update(bar.task_ids[0], completed=self.done, total=self.total, text=text)
 
     def _text(self, notes: Sequence[str]) -> str:
         """Return how far it is, the rate, the time left, and notes."""

@@ -34,10 +34,9 @@ def packs(
     made = {}
     for split in splits:
         if keep:
-            work = pack(source, split, size, cache=cache, workers=workers)
+            made[split] = watch(pack(source, split, size, cache=cache, workers=workers), f"Packing {split}", "skipped")
         else:
-            work = unpacked(source, split, size, workers=workers)
-        made[split] = watch(work, f"{'Packing' if keep else 'Reading'} {split}", "skipped")
+            made[split] = watch(unpacked(source, split, size, workers=workers), f"Reading {split}", "skipped")
         _report(split, made[split].skipped)
     return made
 

@@ -89,7 +89,7 @@ def changed(recipe, options: TrainOptions):
         momentum=options.momentum,
         decay=options.weight_decay,
         dropout=options.dropout,
-        class_weights=CLASS_WEIGHTS.get(options.class_weights),
+        class_weights=CLASS_WEIGHTS.get(options.class_weights or ""),
         epochs=options.epochs,
         schedule="steps" if drops else schedule,
         drop_epochs=drops,

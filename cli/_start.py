@@ -71,7 +71,7 @@ def weights(options: TrainOptions):
         raise UsageError(f"--scratch starts from random weights, {option} does not: leave one of them out")
     if start and options.pretrained:
         raise UsageError("--from and --pretrained both name the weights to start from: leave one of them out")
-    start = bundled.NAME if options.pretrained else start
+    start = Path(bundled.NAME) if options.pretrained else start
     if start is None:
         return None
     found = weights.load(start)

@@ -27,6 +27,7 @@ def wrapped(text: str, stream) -> str:
     if width is None:
         return text
     sentence, colon, command = text.partition(": cualex ")
-    how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    filled = textwrap.fill(sentence + colon[:1], width, **how)
+    filled = textwrap.fill(
+        sentence + colon[:1], width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
     return f"{filled}\n  cualex {command}" if colon else filled

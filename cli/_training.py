@@ -53,8 +53,9 @@ class Pace:
     def __init__(self, validated: int, written: int):
         """Start; at the end of an epoch so many images are evaluated, and so many bytes written."""
         self.validated, self.written = validated, written
-        self._seconds, self._ends = deque(maxlen=self.RECENT), deque(maxlen=self.ENDS)
-        self._before = None  # when the last update was reported, and of which epoch it was
+        self._seconds: deque[float] = deque(maxlen=self.RECENT)
+        self._ends: deque[float] = deque(maxlen=self.ENDS)
+        self._before: tuple[float, int] | None = None  # when the last update was reported, and of which epoch it was
 
     def add(self, record, now: float) -> None:
         """Take an update that is reported now."""
@@ -122,11 +123,11 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
 def _epoch(record) -> list[str]:
     """Return the line of an epoch, and shorter ones for terminals without room for it."""
     found = record.validation
-    top1, *top5 = _output.right(found.top1, found.top5, len(found.classes))
+    top1, *more = _output.right(found.top1, found.top5, len(found.classes))
     number = f"epoch {record.epoch:>{len(str(record.epochs))}}/{record.epochs}"
     validation = f"validation loss {found.loss:.3f}, {top1}"
     head = f"{number}  loss {record.train_loss:.3f}  {validation}"
-    top5, took = "".join(f", {each}" for each in top5), f"  {_output.duration(record.seconds)}"
+    top5, took = "".join(f", {each}" for each in more), f"  {_output.duration(record.seconds)}"
     lines = (f"{head}{top5}  rate {record.rate:.2g}{took}", f"{head}{top5}{took}", f"{head}{top5}", head)
     return [f"{line}{'  best' if record.best else ''}" for line in (*lines, f"{number}  {validation}")]
 
@@ -140,7 +141,7 @@ def layer_line(found) -> str:
     }
     parts = []
     if moved:
-        slow, fast = min(moved, key=moved.get), max(moved, key=moved.get)
+        slow, fast = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
         parts.append(f"|dw|/|w| {moved[slow]:.1e} ({slow}) to {moved[fast]:.1e} ({fast})")
     if found.activity:
         zeros = [activity.zeros for activity in found.activity.values()]
@@ -184,6 +185,7 @@ def best(run) -> dict:
     outcome = run.outcome()
     best = {"epoch": outcome["best_epoch"], "top1": outcome["top1"], "top5": outcome["top5"]}
     judged = Verdict.read(outcome)
+    assert judged is not None  # which every run has that has come to its end
     said = judged.lines(str(run.path), str(run.arguments().get("data", "DATA")), run.resumable)
     named = {**best, "run": str(run.path), "weights": str(run.path / "best.safetensors")}
     return named | judged.document() | {"summary": said}

@@ -61,10 +61,10 @@ def benchmark(
     from cualex.benchmark import rounds as benchmarks
     from cualex.benchmark.results import Result
 
-    command = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
+    command: list[object] = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
     extra = ["--against", against, "--allocator", allocator] if against else []
     extra += ["--precision", precision] if precision else []
-    command = ["cualex", "benchmark", *map(str, command), *extra]
+    words = ["cualex", "benchmark", *map(str, command), *extra]
     records = benchmarks.benchmark(
         networks.build(network),
         batch_size,
@@ -76,10 +76,11 @@ def benchmark(
     )
     with contextlib.closing(records):
         for record in records:
-            if not isinstance(record, Result):
+            if isinstance(record, Result):
+                document = record.document()
+            else:
                 _output.say(_line(record, rounds))
-    document = record.document()
-    document["conditions"]["command"] = shlex.join(command)
+    document["conditions"]["command"] = shlex.join(words)
     if as_json:
         _output.document(document)
     else:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -109,7 +110,7 @@ def _find(data, weights: Path, classes: list[str], val_split: float | None, name
     if data is None:
         data = run.get("data", "demo")
         _output.say(f"Data: {data}, {'the data set of the run' if run else 'the built-in data set'}.")
-    divided = {"val_split": 0.0}
+    divided: dict[str, Any] = {"val_split": 0.0}
     if _same(data, run.get("data")):
         divided, names = hold_out.of_run(run), names or run.get("names")
     if val_split is not None:
@@ -183,8 +184,8 @@ def _document(found, head: dict, skipped) -> None:
 
 
 def _show(found, head: dict, skipped) -> None:
-    averaged = [f"{count} {what}" for count, what in ((head["crops"], "crops"), (len(head["weights"]), "networks"))]
-    averaged = " x ".join(words for words in averaged if not words.startswith("1 "))
+    counts = (head["crops"], "crops"), (len(head["weights"]), "networks")
+    averaged = " x ".join(f"{count} {what}" for count, what in counts if count > 1)
     macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} images{averaged and f', mean of {averaged}'}: "

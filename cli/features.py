@@ -54,7 +54,8 @@ def features(
     files.writer(output)
     given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
-    layer, left_out = layer or model.hidden, []
+    layer = layer or model.hidden
+    left_out: list[PictureError] = []
     try:
         with _inputs.progress("Computing", len(given)) as progress:
             shape = files.write(output, _rows(given, model.each(given, layer), left_out, progress), layer)

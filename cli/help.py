@@ -33,13 +33,14 @@ def help(ctx: click.Context, topic: str | None) -> None:
         cualex help networks
         cualex help train
     """
+    from cualex.cli import main
     from cualex.errors import UsageError
 
     if topic is None:
         click.echo(ctx.get_help())
     elif topic in TOPICS:
         click.echo(text(topic), nl=False)
-    elif command := ctx.parent.command.get_command(ctx.parent, topic):
+    elif command := main.get_command(ctx, topic):
         click.echo(command.get_help(click.Context(command, ctx.parent, topic)))
     else:
         raise UsageError(f"no help topic {topic!r}; the topics are {', '.join(TOPICS)}, and every command")

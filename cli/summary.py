@@ -122,7 +122,7 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
                 for each in found
             ]
         )
-    told = {}
+    told: dict[str, list[str]] = {}
     for name, each in zip(names, both, strict=True):
         for remark in each.remarks:
             told.setdefault(remark, []).append(name)

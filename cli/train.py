@@ -88,7 +88,7 @@ def train(**given) -> None:
         recipe = _debugging.recipe(options, recipe)
     elif run is not None:
         restore.check(run, recipe)
-    begun = finetuning.start(found, recipe, source.classes) if found else None
+    begun = finetuning.start(found, recipe, list(source.classes)) if found else None
     arguments = found.network.arguments if found else {}  # with those that no recipe has
     built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
     Course(recipe, built).check()

@@ -60,10 +60,10 @@ class Launch:
         for wanted, given in zip(kernel.arguments, arguments, strict=True):
             if (fault := _fault(wanted, given, constants)) is not None:
                 raise TypeError(f"{name}: argument {wanted.name}: {fault}")
-        grid = (*grid, 1, 1)[:3]
-        if min(grid) < 1 or not 1 <= block <= 1024:
+        x, y, z = (*grid, 1, 1)[:3]
+        if min(x, y, z) < 1 or not 1 <= block <= 1024:
             raise ValueError(f"{name}: grid {grid} and block {block} cannot be launched")
-        made = cls(kernel, tuple(arguments), grid, block, shared, dict(constants))
+        made = cls(kernel, tuple(arguments), (x, y, z), block, shared, dict(constants))
         made.defines  # noqa: B018  (checks the constants)
         return made
 

@@ -26,7 +26,8 @@ class Binaries:
 
     def __init__(self, folder: Path):
         """Use a folder for the cache; it is made at the first write."""
-        self.folder, self._own = folder, None  # a folder of this process, where that cannot be written
+        self.folder = folder
+        self._own: Path | None = None  # a folder of this process, where that cannot be written
 
     def path(self, kernel: Kernel, defines: Iterable[str], architecture: int) -> Path | None:
         """Return the file of a binary that is there already, or None."""

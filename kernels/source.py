@@ -112,8 +112,8 @@ def _kernel(name: str, file: str, text: str) -> Kernel:
     for kind, words in CONSTANTS.findall(text):  # a kind may take several lines
         listed[kind] = (*listed.get(kind, ()), *words.split())
     arguments = tuple(_argument(part) for part in found[0][1].split(","))
-    constants = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
-    return Kernel(name, arguments, *constants, file, text)
+    dimensions, reals, choices = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
+    return Kernel(name, arguments, dimensions, reals, choices, file, text)
 
 
 def _written(kernel: Kernel, name: str, value) -> str:

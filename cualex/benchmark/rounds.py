@@ -6,7 +6,7 @@ During a turn the other sides sleep.
 
 import importlib.util
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from typing import Any
 
@@ -53,7 +53,7 @@ def benchmark(
     seconds: float = SECONDS,
     side: int | None = None,
     precision: str | None = None,
-) -> Iterator[Round | Result]:
+) -> Generator[Round | Result]:
     """Measure training and inference of a batch, inference of one image, and the memory of a training step.
 
     Yield every round, and the result last. against: "torch" adds a turn of PyTorch to every round, with its allocator

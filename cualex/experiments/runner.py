@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def run(
     settings: dict[str, Any],
     keep_weights: bool = False,
     save_every: float = 600.0,
-) -> Iterator[Begin | Update | Epoch | Notice | Measured]:
+) -> Generator[Begin | Update | Epoch | Notice | Measured]:
     """Train and measure all trials below the directory `root`, on a pack; `tested` are the validation images.
 
     settings: device, precision and compiling, keyword arguments of `Parameters`. Earlier results are read, and stopped

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cualex.networks import Network
 from cualex.networks.summary import rows
@@ -11,6 +12,7 @@ from cualex.plots.figure import BLUE, GREY, ORANGE, figure
 POOLS = ("maxpool", "averagepool")
 DRAWN = ("conv", "dense", *POOLS)
 GAP, SPREAD = 0.46, 2.3  # between columns, and between towers
+Centre = tuple[float, list[float]]  # right edge of a layer, and the height of each of its boxes
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Box:
 
 def boxes(network: Network) -> list[Box]:
     """List the layers to draw, input first; a link belongs to the layer that reads what it brings."""
-    found, sent = [], ()
+    found: list[Box] = []
+    sent: tuple[int, ...] = ()
     for row in rows(network):
         sent = row.sent_forward if any(row.sent_forward) else sent
         if row.kind in DRAWN:
@@ -54,7 +57,8 @@ def boxes(network: Network) -> list[Box]:
 
 def draw(network: Network, path: str | Path) -> list[Box]:
     """Draw a network into a PNG, and return its boxes; links are arrows with the floats that a tower sends."""
-    layers, x, centres = boxes(network), 1.0, []
+    layers, x = boxes(network), 1.0
+    centres: list[Centre] = []
     towers = max(len(box.towers) for box in layers)
     middle = {tower: SPREAD * ((towers + 1) / 2 - tower) for tower in range(1, towers + 1)}
     with figure(path, size=(9.6, 0.7 + 1.55 * towers)) as (_, axes):
@@ -80,7 +84,7 @@ def draw(network: Network, path: str | Path) -> list[Box]:
     return layers
 
 
-def _image(axes, crop: int, targets: list[tuple[float, float]]) -> None:
+def _image(axes: Any, crop: int, targets: list[tuple[float, float]]) -> None:
     """Draw the input, from which every tower reads."""
     from matplotlib.patches import Rectangle
 
@@ -90,7 +94,7 @@ def _image(axes, crop: int, targets: list[tuple[float, float]]) -> None:
         axes.annotate("", (x + GAP - 0.05, y), (0.26, 0), arrowprops={"arrowstyle": "->", "color": GREY})
 
 
-def _box(axes, box: Box, x: float, y: float) -> None:
+def _box(axes: Any, box: Box, x: float, y: float) -> None:
     """Draw a layer of one tower, with its name above and its shape below."""
     from matplotlib.patches import Rectangle
 
@@ -105,14 +109,14 @@ def _box(axes, box: Box, x: float, y: float) -> None:
     axes.text(x, y - box.height / 2 - 0.06, shape, ha="center", va="top", fontsize=8, color="#444444", linespacing=1.0)
 
 
-def _straight(axes, before: tuple, x: float, lines: list[float]) -> None:
+def _straight(axes: Any, before: Centre, x: float, lines: list[float]) -> None:
     """Join a layer to the one before it, in the same tower."""
     end, _ = before
     for y in lines:
         axes.plot([end, x], [y, y], color=GREY, linewidth=0.9, zorder=0)
 
 
-def _link(axes, box: Box, x: float, before: tuple, middle: dict[int, float], lines: list[float]) -> None:
+def _link(axes: Any, box: Box, x: float, before: Centre, middle: dict[int, float], lines: list[float]) -> None:
     """Draw what a layer reads of both towers: its own, and what the link brings from the other."""
     end, sources = before
     for source in sources:

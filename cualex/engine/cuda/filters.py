@@ -18,11 +18,11 @@ def block(size: int, stride: int, channels: int) -> int:
 
 def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> tuple[int, int, int]:
     """Return (channels, rows, columns) in which the first layer reads the picture, the padding around it included."""
-    channels, *sides = shape
+    channels, rows, columns = shape
     side = block(size, stride, channels)
     if side == 1:
         return shape
-    return (channels * side**2, *(-(-(length + 2 * pad) // side) for length in sides))
+    return channels * side**2, -(-(rows + 2 * pad) // side), -(-(columns + 2 * pad) // side)
 
 
 def pack(canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:

@@ -190,16 +190,18 @@ def _whole(kind: tuple[int, int, int, int], precision: str) -> Tiles:
 
 def _listed() -> dict[tuple[int, int, int, str], tuple[tuple[int, int], int]]:
     """Read the table: by rows, columns, depth and precision, the tile's rows and columns, and the splits."""
-    found = {}
+    found: dict[tuple[int, int, int, str], tuple[tuple[int, int], int]] = {}
     for line in re.findall(r"^\w+ \w+ .*$", ALEXNET, re.MULTILINE):
         gemm, *cells = line.split("|")
         for (batch, precisions), cell in zip(BATCHES.items(), cells, strict=True):
-            shape = [int(size.rstrip("n") or 1) * (batch if size.endswith("n") else 1) for size in gemm.split()[2:]]
+            rows, columns, depth = (
+                int(size.rstrip("n") or 1) * (batch if size.endswith("n") else 1) for size in gemm.split()[2:]
+            )
             for column, cut in zip(precisions, cell.split(), strict=True):
                 outer, _, splits = cut.partition("/")
                 for precision in ("tf32", "bf16") if column == "tensor" else (column,):
-                    tile = tuple(map(int, outer.split("x")))
-                    found[(*shape, precision)] = (tile, int(splits or 1))
+                    high, wide = map(int, outer.split("x"))
+                    found[rows, columns, depth, precision] = (high, wide), int(splits or 1)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cualex.layers.maps import Operand
 from cualex.plan import Plan
 from cualex.plan.step import Step
 
@@ -60,7 +61,7 @@ class Forward:
             y[...] = np.take_along_axis(flat, held, axis=2).reshape(y.shape)
 
 
-def bare(operands) -> list:
+def bare(operands: Operand | list[Operand]) -> list[Operand]:
     """Return one or several operands as a list, without their borders."""
     listed = operands if isinstance(operands, list) else [operands]
     return [replace(operand, before=None) for operand in listed]
