@@ -89,7 +89,7 @@ class CupyRuntime:
         count = int(np.prod(shape))
         with self.cupy.cuda.Device(device):
             pinned = self.cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
-        return np.frombuffer(pinned, dtype, count).reshape(shape)
+            return np.frombuffer(pinned, dtype, count).reshape(shape)
 
     def stream(self, device: int):
         """Make a stream that does not wait for the default one."""
@@ -99,15 +99,15 @@ class CupyRuntime:
 
     def record(self, stream):
         """Return an event after what is queued on a stream."""
-        with self.cupy.cuda.Device(stream.device_id):
-            event = self.cupy.cuda.Event(block=False, disable_timing=True)
-            event.record(stream)
-            return event
+        return self._event(stream, timed=False)
 
     def mark(self, stream):
         """Return an event that remembers when it happened."""
+        return self._event(stream, timed=True)
+
+    def _event(self, stream, timed: bool):
         with self.cupy.cuda.Device(stream.device_id):
-            event = self.cupy.cuda.Event(block=False, disable_timing=False)
+            event = self.cupy.cuda.Event(block=False, disable_timing=not timed)
             event.record(stream)
             return event
 
@@ -236,9 +236,8 @@ def _cupy():
     try:
         import cupy
     except ImportError as error:
-        said = str(error).strip().splitlines()[0]
         raise DeviceError(
-            f"GPUs need CuPy ({said}): pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is "
+            f"GPUs need CuPy ({str(error).strip().splitlines()[0]}): pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is "
             "no wheel called cupy), or use --device cpu."
         ) from error
     return cupy

@@ -140,7 +140,7 @@ def screen(monkeypatch, columns, job):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     draw = _output.Progress._draw
-    monkeypatch.setattr(_output.Progress, "_draw", lambda self: (draw(self), self._bar.refresh()))
+    monkeypatch.setattr(_output.Progress, "_draw", lambda self, bar: (draw(self, bar), bar.refresh()))
     _training.show(job.records(), None, _training.Pace(60, 0))
     return [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))]
 

@@ -23,7 +23,7 @@ class Fault:
 
 
 RUNTIME, DEVICE, FUNCTIONS = "cualex/devices/cupy_runtime.py", "cualex/devices/cuda.py", "kernels/functions.py"
-EVENT = "self.cupy.cuda.Event(block=False, disable_timing=True)"
+EVENT = "self.cupy.cuda.Event(block=False, disable_timing=not timed)"
 FAULTS = {
     "pinned memory is not kept": Fault(
         RUNTIME, "self._flying.append((arrived, pinned))", "pass", "the host has changed"

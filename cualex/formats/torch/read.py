@@ -108,7 +108,8 @@ def _members(contents: Contents) -> dict[str, Sum]:
         raise WeightsError(f"not a complete zip ({short(error)}). Copy it again.") from None
     for entry in listed:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
-            raise WeightsError(f"{short(entry.filename)} is compressed. Save it again with torch.save.")
+            what = f"{short(entry.filename)} is compressed"
+            raise WeightsError(f"{what}, expected stored. Save it again with torch.save.")
         head = contents.bytes(entry.header_offset, 30)
         name, extra = struct.unpack("<HH", head[26:])
         called = contents.bytes(entry.header_offset + 30, name)
