@@ -237,8 +237,8 @@ def _cupy():
         import cupy
     except ImportError as error:
         raise DeviceError(
-            f"GPUs need CuPy ({str(error).strip().splitlines()[0]}): pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is "
-            "no wheel called cupy), or use --device cpu."
+            f"GPUs need CuPy ({str(error).strip().splitlines()[0]}): pip install 'cualex[cuda13]' (or cuda12 for an "
+            "older driver; there is no wheel called cupy), or use --device cpu."
         ) from error
     return cupy
 
