@@ -18,8 +18,8 @@ recipe_search.jsonl), by the accuracy of the best weights on 1,000 further image
     10,000 images of CIFAR-10    scratch   61.5 %, 1 seed     63.4 %, 16, 0.003                   0.970 (0.936 to 1.005)
     1,000 images of CIFAR-10     scratch   48.3 %, 1 seed     47.8 %, 32, 0.01                    1.010 (0.953 to 1.073)
 
-The last two are not complete: a second seed of the automatic recipe on the 1,000 came to 37.5 %, and the other's has not
-been run. With 0.01 instead of 0.005 the 300 were at 0.936.
+The last two are not complete: a second seed of the automatic recipe on the 1,000 came to 37.5 %, and the other's has
+not been run. With 0.01 instead of 0.005 the 300 were at 0.936.
 """
 
 import math
