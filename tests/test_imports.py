@@ -151,3 +151,18 @@ def test_a_planted_fault_is_seen(name, source):
 def test_a_leading_dot_is_refused():
     with pytest.raises(AssertionError, match="no leading dots"):
         list(imports(ast.parse("from . import errors")))
+
+
+def test_no_test_imports_another_test_module():
+    """What tests share is in tests/support."""
+    found = []
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = node.module if isinstance(node, ast.ImportFrom) else None
+            names = [name, *(f"{name}.{alias.name}" for alias in node.names)] if name else []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            last = {part.rpartition(".")[2] for part in names if part.startswith("tests.")}
+            if any(part.startswith("test_") and part != file.stem for part in last):
+                found.append(f"{file.relative_to(ROOT)}: {', '.join(names)}")
+    assert found == []

@@ -9,7 +9,10 @@ from cualex.benchmark.our_side import Ours
 from cualex.devices import placement
 from cualex.devices.cuda import CudaDevice
 from cualex.devices.workers import Workers
-from tests.benchmark.test_benchmark import NETWORK, UNIT
+from tests.support import small_alexnet
+
+UNIT = 2.0**-24
+NETWORK = small_alexnet.network(classes=7, dropout=0, width=1 / 16)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

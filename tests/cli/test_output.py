@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from cualex.cli import _options, _output
 from cualex.errors import UsageError
+from tests.cli.conftest import Clock
 
 
 def test_a_document_is_plain_json(capsys):
@@ -30,15 +31,6 @@ def test_a_table_off_a_terminal_is_neither_wrapped_nor_cut_nor_interpreted(capsy
     assert lines[3] == ":dog:"
     assert lines[-1].split() == ["total", "1,234,567"]
     assert lines[2].index("1,234") + len("1,234") == len(lines[-1])
-
-
-class Clock:
-    """Be a clock that goes on only when told."""
-
-    now = 100.0
-
-    def monotonic(self):
-        return self.now
 
 
 @pytest.fixture

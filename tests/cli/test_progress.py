@@ -10,7 +10,7 @@ import pytest
 from cualex.cli import _output, _terminal, _training
 from cualex.evaluation import Evaluation
 from cualex.training.records import Epoch, Update
-from tests.cli.test_output import Clock
+from tests.cli.conftest import Clock
 
 BATCH = 32
 

@@ -19,8 +19,8 @@ from cualex.weights.parameters import Parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no second opinion on the named networks")
 
-from tests.networks.test_against_torch import Problem as Whole  # noqa: E402
 from tests.support import torch_networks as theirs  # noqa: E402 (it needs torch)
+from tests.support.torch_problem import Problem as Whole  # noqa: E402
 
 UNIT = 2.0**-24
 LOUD = 1000

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cualex import networks
-from tests.plan.test_cuda_plan import NEAR
-from tests.plan.test_cuda_whole import ELSEWHERE
 from tests.support import small_alexnet
+from tests.support.small_alexnet import ELSEWHERE, NEAR
 
 EIGHTH = {"classes": 10, "dropout": 0.5, "width": 1 / 8}
 NETWORKS = {

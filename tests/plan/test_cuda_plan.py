@@ -10,6 +10,7 @@ from cualex.errors import OutOfMemory
 from cualex.plan import buffers
 from cualex.plan.graph import Replay
 from tests.support import small_alexnet
+from tests.support.small_alexnet import NEAR
 
 BATCH = 3
 PLACEMENTS = {
@@ -17,13 +18,6 @@ PLACEMENTS = {
     "cuda:0,cuda:1": "random",
     "cuda:0,cuda:0": "late",
 }  # and the order of streams
-# How far a tensor may be from the host's, in relative norm. fp32: sums in another order (DESIGN: 1e-4). TF32 rounds
-# both operands of each product by up to 2^-11 of themselves; a gradient of conv1 has come through 8 products up and 8
-# down, whose errors are independent: sqrt(16) times two of these (here no value changes sides; test_cuda_whole.py).
-# In bfloat16 every map is rounded, and where two values of a window become equal the gradient goes to another place,
-# 17 % of conv1's in norm: so the host rounds as well, after each step; what is left are sums that fall to the other
-# side of a rounding, less than one rounding a product.
-NEAR = {"fp32": 1e-4, "tf32": 2 * 4 * 2.0**-11, "bf16": 4 * 2.0**-8}
 
 
 def parameters(runtime, device="cuda:0", precision="fp32", **settings):

@@ -8,8 +8,8 @@ import pytest
 
 from cualex.devices.cuda import CudaDevice
 from cualex.plan.update_rule import Rule
-from tests.plan.test_update_rule import RATE, batch, differing, frozen, layers, run
 from tests.support import small_alexnet
+from tests.support.update_runs import RATE, batch, differing, frozen, layers, run
 
 FACTORS = {"conv1.weight": 0.3, "conv1.bias": 2.0}
 # Between the engines, in relative norm: sums in another order, and in bfloat16 maps that are rounded after each of 16

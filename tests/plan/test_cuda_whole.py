@@ -1,18 +1,11 @@
 """The whole network of 2012, its real sizes, one training step at batch 2 in the emulator, against the host engine."""
 
-import math
-
 import numpy as np
 import pytest
 
 from cualex import networks
-from tests.plan.test_cuda_plan import NEAR
 from tests.support import small_alexnet
-
-# How far an update may be from the host's, in relative norm. Where a value is near to changing sides at a ReLU, or near
-# to its rival in a window, rounding by u sends its gradient elsewhere: about 4 u of the values (the share within u of
-# a rival, of up to nine) at each of the 7 ReLUs and 3 pools; what goes elsewhere adds in squares: sqrt(10 * 4 * u).
-ELSEWHERE = {"fp32": 1e-4, "tf32": math.sqrt(40 * 2.0**-11), "bf16": math.sqrt(40 * 2.0**-8)}
+from tests.support.small_alexnet import ELSEWHERE, NEAR
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -10,6 +11,14 @@ from cualex.engine.cuda import conv, gemm_tiles
 from cualex.engine.cuda.gemm_tiles import Tiles
 from cualex.engine.cuda.update import Keep
 from tests.support.benches import Bench
+from tests.support.conv_cases import Arrays, Case, draw, formula
+
+PRECISIONS = ["fp32", "tf32", "bf16"]
+CUDA = {
+    "three groups": Case(channels=12, filters=9, groups=3, pad=1, height=6),
+    "48 channels": Case(channels=48, filters=20, size=5, pad=2, height=4, width=3, pictures=1),
+    "wide": Case(channels=8, filters=72, pad=1, pictures=3, height=6),
+}
 
 UNITS = {"fp32": 2.0**-24, "tf32": 2.0**-24, "bf16": 2.0**-8}  # of what maps hold: half a spacing at 1
 
@@ -93,3 +102,15 @@ class Convolution:
     def all(self, relu=False):
         """Return y, dweight, dbias and dx."""
         return self.forward(relu), *self.weight_gradient(), self.input_gradient(relu)
+
+
+@cache
+def small(case):
+    """Draw whole numbers whose sums bfloat16 can hold: all of -1, 0 and 1."""
+    arrays = draw(case, True)
+    return Arrays(*(np.clip(getattr(arrays, name), -1, 1) for name in ("x", "weight", "bias", "dy")))
+
+
+@cache
+def wanted(case):
+    return formula(case, small(case))

@@ -5,10 +5,14 @@ wrote.
 """
 
 import numpy as np
+import pytest
 
 from cualex.devices.cuda import CudaDevice
 from tests.support import reference
 from tests.support.benches import Bench
+
+SCHEDULES = ["descending", 1, 2, 3, 4, 5]
+every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
 LOUD = {"n": 5, "k": 2.0, "alpha": 1.0, "beta": 0.75}
 WINDOW = {"size": 3, "stride": 2}

@@ -16,9 +16,9 @@ from cualex.training.recipes import PAPER, Recipe
 from cualex.training.records import Epoch, Update
 from cualex.training.run import Run, restore
 from cualex.weights import Weights
-from tests.plan.test_update_rule import NEAR, apart, batch, run
 from tests.support import small_alexnet
 from tests.support.tiny_runs import RECIPE, Squares, left, log, stop, training
+from tests.support.update_runs import NEAR, apart, batch, run
 
 pytestmark = pytest.mark.usefixtures("speck")
 

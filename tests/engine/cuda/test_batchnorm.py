@@ -7,11 +7,10 @@ from cualex import networks
 from cualex.devices.cuda import CudaDevice
 from cualex.weights.initial import draw
 from cualex.weights.parameters import Parameters
-from tests.engine.cuda.test_maps import SCHEDULES, every_precision
 from tests.support import small_alexnet
 from tests.support.benches import Bench
 from tests.support.planted_kernels import planted
-from tests.support.work_on_maps import bits
+from tests.support.work_on_maps import SCHEDULES, bits, every_precision
 
 SPLIT = "cualex.engine.cuda.batchnorm.SHORTEST"
 

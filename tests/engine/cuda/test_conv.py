@@ -9,17 +9,21 @@ from numpy.testing import assert_array_equal
 
 from cualex.engine.cuda import conv
 from cualex.engine.cuda.update import Keep, Momentum, apply
-from tests.engine.test_conv import CASES, Arrays, Case, draw, equal, formula, of_tower
-from tests.engine.test_conv import engine as on_the_host
 from tests.support import reference
-from tests.support.cuda_arrays import UNITS, Convolution, cut_into, in_precision, open_bench
+from tests.support.conv_cases import CASES, Arrays, Case, draw, equal, formula, of_tower
+from tests.support.conv_cases import engine as on_the_host
+from tests.support.cuda_arrays import (
+    CUDA,
+    PRECISIONS,
+    UNITS,
+    Convolution,
+    cut_into,
+    in_precision,
+    open_bench,
+    small,
+    wanted,
+)
 
-PRECISIONS = ["fp32", "tf32", "bf16"]
-CUDA = {
-    "three groups": Case(channels=12, filters=9, groups=3, pad=1, height=6),
-    "48 channels": Case(channels=48, filters=20, size=5, pad=2, height=4, width=3, pictures=1),
-    "wide": Case(channels=8, filters=72, pad=1, pictures=3, height=6),
-}
 ALL = {**CASES, **CUDA}
 FEW = [
     *(
@@ -42,18 +46,6 @@ FEW = [
 @pytest.fixture(params=PRECISIONS)
 def bench(request, emulated):
     return open_bench(emulated, request.param)
-
-
-@cache
-def small(case):
-    """Draw whole numbers whose sums bfloat16 can hold: all of -1, 0 and 1."""
-    arrays = draw(case, True)
-    return Arrays(*(np.clip(getattr(arrays, name), -1, 1) for name in ("x", "weight", "bias", "dy")))
-
-
-@cache
-def wanted(case):
-    return formula(case, small(case))
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -9,10 +9,10 @@ from numpy.testing import assert_array_equal
 
 from cualex.engine.cuda import dense
 from cualex.engine.cuda.update import Keep, Momentum, apply
-from tests.engine.test_dense import CASES, Case, draw, equal, formula
-from tests.engine.test_dense import engine as on_the_host
 from tests.support import reference
 from tests.support.cuda_arrays import UNITS, cut_into, in_precision, open_bench
+from tests.support.dense_cases import CASES, Case, draw, equal, formula
+from tests.support.dense_cases import engine as on_the_host
 
 PRECISIONS = ["fp32", "tf32", "bf16"]
 SMALL = {name: case for name, case in CASES.items() if "block" not in name}

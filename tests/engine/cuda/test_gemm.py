@@ -8,10 +8,9 @@ from cualex.engine.cuda import gemm_tiles
 from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
 from tests.emulator import EmulationError, build
-from tests.engine.cuda.test_conv import CUDA, PRECISIONS, small, wanted
-from tests.engine.test_conv import CASES, Case, draw, equal
 from tests.support import reference
-from tests.support.cuda_arrays import Convolution, cut_into, open_bench
+from tests.support.conv_cases import CASES, Case, draw, equal
+from tests.support.cuda_arrays import CUDA, PRECISIONS, Convolution, cut_into, open_bench, small, wanted
 
 KINDS = {"fp32": gemm_tiles.PLAIN, "tf32": gemm_tiles.TENSOR, "bf16": gemm_tiles.TENSOR}
 # More than one tile in every direction, tails in all; the ring wraps six times or more.

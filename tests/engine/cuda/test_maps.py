@@ -12,6 +12,7 @@ from tests.support.planted_kernels import planted
 from tests.support.work_on_maps import (
     FIRST,
     FURTHER,
+    SCHEDULES,
     activation,
     average,
     beyond,
@@ -19,6 +20,7 @@ from tests.support.work_on_maps import (
     both,
     crop,
     dropout,
+    every_precision,
     grey,
     normalisation,
     pooling,
@@ -28,7 +30,6 @@ from tests.support.work_on_maps import (
     within,
 )
 
-SCHEDULES = ["descending", 1, 2, 3, 4, 5]
 FEW = 3  # of the schedules, for the work that is not the paper's
 
 
@@ -40,7 +41,6 @@ def cut_up(monkeypatch):
 
 
 every_work = pytest.mark.parametrize("work", FIRST + FURTHER, ids=lambda work: work.__name__)
-every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
 
 @every_precision
