@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from cualex.cli import _output
-from cualex.errors import DataError, PictureError, Unreadable, UsageError
+from cualex.errors import DataError, ImageError, Unreadable, UsageError
 
 STDIN = "-"
 LISTED = 10  # unreadable images named on the screen; JSON has them all
 FEW = 32  # images that are classified before a person waits
 
 # An image as Model.each takes it: its name, and its path, its bytes or the reason why it cannot be read.
-Given = tuple[str, Path | bytes | PictureError]
+Given = tuple[str, Path | bytes | ImageError]
 
 argument = click.argument("pictures", nargs=-1, metavar="IMAGES...")
 recursive = click.option("-r", "--recursive", is_flag=True, help="Search folders recursively.")
@@ -47,7 +47,7 @@ def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Giv
     return found
 
 
-def finish(left_out: list[PictureError], count: int, rest: str) -> None:
+def finish(left_out: list[ImageError], count: int, rest: str) -> None:
     """Raise Unreadable if some images could not be read, DataError if none could."""
     if not left_out:
         return
@@ -58,7 +58,7 @@ def finish(left_out: list[PictureError], count: int, rest: str) -> None:
     raise DataError(f"none of the {count:,} images could be read; the first: {left_out[0]}")
 
 
-def say_left_out(left_out: list[PictureError]) -> None:
+def say_left_out(left_out: list[ImageError]) -> None:
     """List on stderr what could not be read."""
     for error in left_out[:LISTED]:
         _output.say(f"Skipped: {error}")
@@ -87,7 +87,7 @@ def _picture_on_stdin() -> Given:
 
     data = _stdin(BYTES + 1)
     if len(data) > BYTES:
-        return STDIN, PictureError(STDIN, f"larger than {BYTES // 1_000_000} MB, too large for an image")
+        return STDIN, ImageError(STDIN, f"larger than {BYTES // 1_000_000} MB, too large for an image")
     return STDIN, data
 
 
@@ -100,12 +100,12 @@ def _found(name: str, recursive: bool) -> list[Given]:
         if os.path.lexists(path):
             return [(name, path)]
         if not glob.has_magic(name):
-            return [(name, PictureError(name, "no such file or folder"))]
+            return [(name, ImageError(name, "no such file or folder"))]
         matches = sorted(glob.glob(name, recursive=True), key=os.fsencode)
     except (OSError, DataError) as error:
-        return [(name, PictureError(name, f"cannot be read ({getattr(error, 'strerror', None) or error})"))]
+        return [(name, ImageError(name, f"cannot be read ({getattr(error, 'strerror', None) or error})"))]
     if not matches:
-        return [(name, PictureError(name, "matches no file"))]
+        return [(name, ImageError(name, "matches no file"))]
     return [given for match in matches for given in _found(match, recursive)]
 
 
@@ -120,7 +120,7 @@ def _inside(folder: Path, recursive: bool) -> list[Given]:
     kept = [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
     if not kept:
         hint = "" if recursive else "; add --recursive to search its subfolders"
-        return [(str(folder), PictureError(str(folder), f"no images inside{hint}"))]
+        return [(str(folder), ImageError(str(folder), f"no images inside{hint}"))]
     return [(str(folder / name), folder / name) for name in sorted(kept, key=os.fsencode)]
 
 

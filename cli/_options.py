@@ -20,8 +20,8 @@ device = click.option(
 precision = click.option(
     "--precision",
     type=click.Choice(["fp32", "tf32", "bf16"]),
-    help="Precision of matrix multiplications: TF32 inputs, float32, or bfloat16 activations with float32 master "
-    "weights; all accumulate in float32.  [default: tf32 on GPUs from sm_80, else fp32]",
+    help="Precision of matrix multiplications: fp32; tf32: inputs rounded to TF32; bf16: bfloat16 activations, float32 "
+    "master weights. All accumulate in float32.  [default: tf32 on GPUs from sm_80, else fp32]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout instead of a table.")
 seed = click.option(
@@ -45,7 +45,7 @@ check = click.option(
     metavar="IMAGE",
     help="Classify this image with cualex and with the other framework, if installed, and compare the probabilities.",
 )
-yes = click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask before jobs that take much time or disk space.")
 workers = click.option(
     "-j", "--workers", type=click.IntRange(1), help="Threads that decode images.  [default: one per core]"
 )
@@ -53,7 +53,9 @@ cache = click.option(
     "--cache", type=FILE, metavar="DIR", envvar="CUALEX_CACHE", help="Cache directory for packs (decoded data sets)."
 )
 no_pack = click.option(
-    "--no-pack", is_flag=True, help="Decode the image files in every epoch instead of packing them once."
+    "--no-pack",
+    is_flag=True,
+    help="Decode the image files each time, instead of writing a pack (a decoded copy) to the cache.",
 )
 val_split = click.option(
     "--val-split",
@@ -67,7 +69,8 @@ val = click.option(
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="Validate on val/ or else on images held out from train/; or on test/, which then selects the best epoch.",
+    help="held-out: validate on val/, or without one on a part of train/. test: on test/, which then selects the best "
+    "epoch.",
 )
 names = click.option(
     "--names",
@@ -75,13 +78,20 @@ names = click.option(
     metavar="FILE",
     help="Labels of images that are not in class folders: a text file with a line `image class` for each.",
 )
-network = click.option(
-    "--network",
-    default="alexnet",
-    show_default=True,
-    metavar="NAME",
-    help="Network architecture; `cualex help networks` lists them.",
-)
+
+
+def network_option(shown: bool | str = True):
+    """Return --network; shown: what help says of the default, in the place of its value."""
+    return click.option(
+        "--network",
+        default="alexnet",
+        show_default=shown,
+        metavar="NAME",
+        help="Network architecture; `cualex help networks` lists them.",
+    )
+
+
+network = network_option()
 crop = click.option(
     "--crop", type=click.IntRange(1), metavar="SIDE", help="Input size: side of the square crop, in pixels."
 )

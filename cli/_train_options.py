@@ -101,7 +101,7 @@ _BEGINNING = (
         metavar="[RUN]",
         help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
     ),
-    _options.network,
+    _options.network_option("alexnet, and for small sets the bundled pretrained one of half width"),
     _options.variant,
     click.option(
         "--recipe",

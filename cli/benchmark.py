@@ -26,7 +26,7 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"
     type=click.Choice(["tuned", "default"]),
     default="tuned",
     show_default=True,
-    help="PyTorch's memory allocator: glibc tuned to keep freed memory, or the default, which page faults slow down.",
+    help="malloc of the PyTorch process, on the CPU: tuned to keep freed memory, or glibc's, with its page faults.",
 )
 @_options.device
 @_options.precision

@@ -50,8 +50,8 @@ def check(
     Images are the same if their pixels are, at the size that --network stores; a recompressed copy is not found. A set
     without val/ is split as `cualex train` would with the same --val-split and --val.
 
-    A fault of all images alike shows only against weights: with --weights of a network trained on the same classes, up
-    to 256 images are classified under several preprocessings, and the one that fits clearly better is named.
+    A preprocessing error common to all images (BGR for RGB) is found by --weights of a network trained on the same
+    classes: up to 256 images are classified under several preprocessings, and one that fits clearly better is named.
 
     Exit code 3: some images could not be read; 1: `cualex train` would refuse the data set.
 
@@ -95,7 +95,7 @@ def _compare(file: Path, data: str, **division) -> dict:
 
     from cualex import weights
     from cualex.data import decoding, sources
-    from cualex.errors import PictureError
+    from cualex.errors import ImageError
     from cualex.training.debugging import preprocessing
 
     found = weights.load(file)
@@ -107,7 +107,7 @@ def _compare(file: Path, data: str, **division) -> dict:
     def decode(picture):
         try:
             return decoding.decode_one(picture, found.network.stored), picture.label
-        except PictureError:  # the check itself lists it
+        except ImageError:  # the check itself lists it
             return None
 
     with ThreadPoolExecutor() as threads:

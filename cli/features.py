@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cualex.cli import _inputs, _model, _options, _output
-from cualex.errors import DataError, PictureError
+from cualex.errors import DataError, ImageError
 
 
 @click.command()
@@ -19,7 +19,10 @@ from cualex.errors import DataError, PictureError
     metavar="FILE",
     help="File to write, .npy or .csv.",
 )
-@click.option("--layer", help="Layer to read.  [default: the last before the output layer]")
+@click.option(
+    "--layer",
+    help="Layer whose output to write, named as in `cualex summary`.  [default: the last hidden layer, after ReLU]",
+)
 @_options.weights
 @_inputs.recursive
 @_inputs.from_list
@@ -55,7 +58,7 @@ def features(
     given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
     layer = layer or model.hidden
-    left_out: list[PictureError] = []
+    left_out: list[ImageError] = []
     try:
         with _inputs.progress("Computing", len(given)) as progress:
             shape = files.write(output, _rows(given, model.each(given, layer), left_out, progress), layer)
@@ -74,10 +77,10 @@ def features(
     _inputs.finish(left_out, len(given), f"{output} has the others")
 
 
-def _rows(given, outputs, left_out: list[PictureError], progress) -> Iterator[tuple]:
+def _rows(given, outputs, left_out: list[ImageError], progress) -> Iterator[tuple]:
     """Yield the images that could be read; put the others in `left_out`."""
     for done, ((name, _), found) in enumerate(zip(given, outputs, strict=True), 1):
-        if isinstance(found, PictureError):
+        if isinstance(found, ImageError):
             left_out.append(found)
         else:
             yield name, found

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cualex.cli import _inputs, _model, _options, _output
-from cualex.errors import PictureError
+from cualex.errors import ImageError
 
 
 @click.command()
@@ -52,10 +52,10 @@ def predict(
     answers = []
     with _inputs.progress("Predicting", len(given)) as progress:
         for (name, _), found in zip(given, model.each(given, model.output), strict=True):
-            unread = isinstance(found, PictureError)
+            unread = isinstance(found, ImageError)
             answers.append((_inputs.shown(name), found if unread else model.best(found, top)))
             progress(len(answers))
-    left_out = [found for _, found in answers if isinstance(found, PictureError)]
+    left_out = [found for _, found in answers if isinstance(found, ImageError)]
     if as_json:
         results = [_record(name, found) for name, found in answers]
         _output.document({"weights": path, "network": model.network.name, "results": results})
@@ -65,7 +65,7 @@ def predict(
 
 
 def _record(name: str, found) -> dict:
-    if isinstance(found, PictureError):
+    if isinstance(found, ImageError):
         return {"picture": name, "error": _inputs.shown(found.reason)}
     classes = [{"class": named, "probability": probability} for named, probability in found]
     return {"picture": name, "predictions": classes}
@@ -73,7 +73,7 @@ def _record(name: str, found) -> dict:
 
 def _rows(name: str, found) -> list[dict]:
     """Return a row per class; the first has the image's name."""
-    if isinstance(found, PictureError):
+    if isinstance(found, ImageError):
         return [{"image": name, "probability": "", "class": f"not read: {_inputs.shown(found.reason)}"}]
     return [
         {

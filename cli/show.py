@@ -7,7 +7,7 @@ from cualex.cli import _options, _output
 
 @click.group()
 def show() -> None:
-    """Plot a network or the activations.
+    """Plot a network, or the activation functions.
 
     \b
     Examples:

@@ -213,12 +213,12 @@ def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
     for model, name in others:
         if model.classes != first[0].classes:
             raise UsageError(
-                f"networks to average need the same classes: {first[1]} has {_some(first[0].classes)}, "
+                f"an ensemble needs the same classes: {first[1]} has {_some(first[0].classes)}, "
                 f"{name} has {_some(model.classes)}. Leave one of them out."
             )
         if model.network.stored != first[0].network.stored:
             raise UsageError(
-                f"networks to average need images of the same size: {first[1]} reads "
+                f"an ensemble needs images of the same size: {first[1]} reads "
                 f"{first[0].network.stored} pixels a side, {name} {model.network.stored}. Leave one of them out."
             )
 

@@ -180,8 +180,7 @@ def test_what_cannot_be_averaged_is_named():
     with pytest.raises(UsageError) as caught:
         evaluate([fixed(SURE), fixed(SURE), fixed(SURE, ["a", "c", "b"])], pack)
     assert str(caught.value) == (
-        "networks to average need the same classes: network 1 has a, b, c, network 3 has a, c, b. "
-        "Leave one of them out."
+        "an ensemble needs the same classes: network 1 has a, b, c, network 3 has a, c, b. Leave one of them out."
     )
     large = networks.build("alexnet", classes=3, crop=67, width=1 / 16)
     tensors = {name: np.zeros(shape, np.float32) for name, shape in large.parameters().items()}
@@ -189,7 +188,7 @@ def test_what_cannot_be_averaged_is_named():
     with pytest.raises(UsageError) as caught:
         evaluate([fixed(SURE), Model(Weights(large, tensors, CLASSES, mean))], pack)
     assert str(caught.value) == (
-        "networks to average need images of the same size: network 1 reads 32 pixels a side, network 2 "
+        "an ensemble needs images of the same size: network 1 reads 32 pixels a side, network 2 "
         "76. Leave one of them out."
     )
 
@@ -238,7 +237,7 @@ def test_the_command_names_the_file_that_does_not_fit(tmp_path):
     result = run("evaluate", fill(tmp_path / "set"), "-w", first, "-w", other)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"Error: networks to average need the same classes: {first} has green, red, blue, {other} has red, "
+        f"Error: an ensemble needs the same classes: {first} has green, red, blue, {other} has red, "
         "green, blue. Leave one of them out.\n"
     )
 

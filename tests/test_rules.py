@@ -174,7 +174,7 @@ def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path
 
 
 def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
-    """Each file of the way on a CPU runs while an image is classified, in that order for the first time."""
+    """Each file of the way on a CPU runs while an image is classified."""
     from click.testing import CliRunner
     from PIL import Image
 

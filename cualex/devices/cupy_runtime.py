@@ -80,7 +80,7 @@ class CupyRuntime:
         except self.cupy.cuda.memory.OutOfMemoryError as error:
             wanted = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
             raise OutOfMemory(
-                f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB more are needed: "
+                f"cuda:{device} has {self.free(device) / 1e9:.2f} GB free, {wanted / 1e9:.2f} GB are needed: "
                 "choose a smaller --batch-size"
             ) from error
 

@@ -66,5 +66,5 @@ def _float32(name: str, values: np.ndarray) -> np.ndarray:
         # The sum of finite numbers may overflow; only then every number is checked.
         finite = np.isfinite(values.sum()) or np.isfinite(values).all()
     if not finite:
-        raise WeightsError(f"{name} holds numbers that are not finite. Copy it again.")
+        raise WeightsError(f"{name} contains NaN or Inf, as after a training that diverged. Use an earlier file.")
     return values

@@ -164,7 +164,7 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
     """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise WeightsError("a directory or device. Give a weights file such as runs/train/best.safetensors.")
+        raise WeightsError("a directory or device file. Give a weights file such as runs/train/best.safetensors.")
     # Opened here as well, since the library's errors lack the system's reason.
     with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}

@@ -206,7 +206,7 @@ def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, comman
         bad.write_bytes({"empty": b"", "cut": whole[:-1], "flipped": flipped, "foreign": foreign}[damage])
     words = {
         "missing": f"cannot be read (No such file or directory). {WAY}",
-        "directory": f"a directory or device. {WAY}",
+        "directory": f"a directory or device file. {WAY}",
         "flipped": "checksum mismatch. Copy it again, or train again.",
         "other": "written by another version of cualex (",
     }

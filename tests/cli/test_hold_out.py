@@ -165,5 +165,5 @@ def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypat
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_help_says_what_validates(command):
     said = " ".join(run(command, "--help").stdout.split())
-    assert "Validate on val/ or else on images held out from train/; or on test/, which then selects" in said
+    assert "held-out: validate on val/, or without one on a part of train/. test: on test/, which then" in said
     assert "Fraction of the training images held out for validation, per class, if there is no val/" in said

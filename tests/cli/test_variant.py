@@ -108,7 +108,9 @@ def test_a_run_goes_on_with_its_variant_and_no_other(trained):
     ways = ["train", "--resume", place / "runs" / "train", "--epochs", "3", "--cache", place / "cache"]
     said = refused(*ways, "--variant", "function=tanh")
     assert said == refused(*ways, "--check-gradients", "--variant", "function=tanh")
-    assert "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, but it cannot change" in said
+    assert (
+        "its variant is function=sigmoid, width=0.5, got function=tanh, width=0.5, and cannot change on resume" in said
+    )
     result = run(*ways)
     assert result.exit_code == 0, result.output
     kept = weights.load(place / "runs" / "train" / "last.safetensors")

@@ -161,7 +161,7 @@ def attacks(canary):
         "a place in the memo that is not": (torch(b"h\x07"), refused + "it reads a memo entry that was never written"),
         "a reference to outside in a NumPy file": (
             npy(b"\x80\x02NQ."),
-            refused + "it has a persistent id",
+            refused + "it refers to storages in a way that torch.save does not",
         ),
         "a key that is a list": (torch(b"N" + b"}]Ns"), refused),
         "a name twice": (
@@ -185,7 +185,7 @@ def attacks(canary):
             torch(tensor(kind="LongStorage")),
             refused + "it names torch.LongStorage",
         ),
-        "two tensors in one place": (two(tensor(), tensor()), "a.weight and b.weight share bytes"),
+        "two tensors in one place": (two(tensor(), tensor()), "a.weight and b.weight share memory"),
         "two members in one place": (same_place(), "does not match the zip"),
         "a storage that is compressed": (deflated(), "is compressed, expected stored"),
         "big-endian numbers": (torch(tensor(), byteorder=b"big"), "big-endian"),

@@ -330,7 +330,7 @@ def test_numbers_that_are_none_are_refused(imported, rng):
     network, tensors = made("alexnet-caffe", rng)
     tensors["fc7.weight"][3, 4] = np.inf
     assert refused(imported, foreign_files.caffemodel(network, tensors), crop=99) == (
-        "fc7.weight holds numbers that are not finite. Copy it again."
+        "fc7.weight contains NaN or Inf, as after a training that diverged. Use an earlier file."
     )
 
 

@@ -302,7 +302,7 @@ def test_another_number_of_classes_is_said(file, refused):
 def test_a_place_without_a_file_is_said(tmp_path, refused):
     way = "Give a weights file such as runs/train/best.safetensors."
     assert refused(tmp_path / "none") == f"{tmp_path}/none: cannot be read (No such file or directory). {way}"
-    assert refused(tmp_path) == f"{tmp_path}: a directory or device. {way}"
+    assert refused(tmp_path) == f"{tmp_path}: a directory or device file. {way}"
     assert "a directory or device" in refused(type(tmp_path)("/dev/null"))
     refused(tmp_path / ("x" * 300))
 

@@ -1,7 +1,7 @@
 """Where weight gradients go: kept, added up, or straight into the weights by an update rule.
 
-    Momentum    v  <-  momentum * v - decay * rate * w - rate * g
-                w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
+    Momentum    v  <-  momentum * v - rate * g - decay * rate * w        (rounded in this order; section 5 of the paper)
+                w  <-  w + v
 
     Adam        g  <-  g + decay * w
                 m  <-  m + (g - m) * (1 - first)

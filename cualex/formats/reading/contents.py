@@ -31,7 +31,7 @@ class Contents:
         self.size = status.st_size
         if not stat.S_ISREG(status.st_mode):
             os.close(self.handle)
-            raise WeightsError("a directory or device. Give a weights file.")
+            raise WeightsError("a directory or device file. Give a weights file.")
 
     def __enter__(self) -> "Contents":
         return self

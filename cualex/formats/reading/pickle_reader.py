@@ -176,7 +176,7 @@ class Machine:
     def outside(self) -> None:
         """Push the description of a persistent id."""
         if self.persistent is None:
-            raise refused("it has a persistent id")
+            raise refused("it refers to storages in a way that torch.save does not")
         self.stack.append(self.persistent(self.pop()))
 
     def frame(self) -> None:

@@ -148,7 +148,7 @@ def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     end, before = 0, ""
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].span):
         if tensor.span[0] < end:
-            raise WeightsError(f"{short(before)} and {short(name)} share bytes. Save each tensor by itself.")
+            raise WeightsError(f"{short(before)} and {short(name)} share memory. clone() them before saving.")
         end, before = tensor.span[1], name
     return tensors
 

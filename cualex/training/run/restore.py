@@ -118,7 +118,10 @@ def check_fixed(run: Run, wanted: Recipe) -> Recipe:
         if (expected := getattr(before, name)) != (got := getattr(wanted, name)):
             if name == "variant":
                 expected, got = (arguments.said(each) or "none" for each in (expected, got))
-            raise UsageError(f"{run.path}: its {name} is {expected}, got {got}, but it cannot change. Start a new run.")
+            raise UsageError(
+                f"{run.path}: its {name} is {expected}, got {got}, and cannot change on resume. Leave the option out, "
+                "or start a new run."
+            )
     return before
 
 

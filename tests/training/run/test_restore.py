@@ -131,7 +131,9 @@ def test_a_finished_run_says_so_and_goes_on_with_more_epochs(tmp_path):
     ("change", "words"), [({"crop": 12}, "its crop is 11, got 12"), ({"seed": 7}, "its seed is 0, got 7")]
 )
 def test_what_cannot_change_is_refused(stopped, change, words):
-    with pytest.raises(UsageError, match=f"{words}, but it cannot change. Start a new run."):
+    with pytest.raises(
+        UsageError, match=f"{words}, and cannot change on resume. Leave the option out, or start a new run."
+    ):
         training(stopped, RECIPE.but(**change))
 
 
