@@ -14,6 +14,7 @@ import numpy as np
 
 from cualex import weights as weights_file
 from cualex.data import images as image_files
+from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
 from cualex.system.environment import cores
@@ -22,18 +23,19 @@ from cualex.weights.parameters import Parameters
 
 BATCH = 32  # images in a plan; the last batch is padded
 
-Source = str | Path | bytes  # an image file: a path, or its bytes
-SomeSource = TypeVar("SomeSource", bound=Source)
+SomeSource = TypeVar("SomeSource", bound=ImageSource)
 Predictions = list[tuple[str, float]]  # (class, probability), likeliest first
 
 
 def load(
     path: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     precision: str | None = None,
     compiling: Callable[[int, int], None] | None = None,
 ) -> "Model":
-    """Load a weights file onto a device: "cpu", "cuda:0", "cuda:0,cuda:1", "auto"; see `placement`.
+    """Load a weights file, or the best weights of a run directory, onto a device.
+
+    device: "auto" (cuda:0 if there is a GPU that can be used, else cpu), "cpu", "cuda:0", "cuda:0,cuda:1".
 
     precision: fp32 on the CPU; tf32, fp32 or bf16 on GPUs.  compiling: called with (done, total) while kernels compile.
     """
@@ -60,18 +62,21 @@ class Model:
         self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
 
     @overload
-    def predict(self, sources: Source, top: int = 5) -> Predictions: ...
+    def predict(self, sources: ImageSource, top: int = 5) -> Predictions: ...
 
     @overload
     def predict(self, sources: list[SomeSource] | tuple[SomeSource, ...], top: int = 5) -> list[Predictions]: ...
 
     def predict(
-        self, sources: Source | list[SomeSource] | tuple[SomeSource, ...], top: int = 5
+        self, sources: ImageSource | list[SomeSource] | tuple[SomeSource, ...], top: int = 5
     ) -> Predictions | list[Predictions]:
         """Return the `top` likeliest classes of an image: a list of (class, probability).
 
-        sources: a path or the bytes of an image file, or a list of them, for which a list of such lists is returned.
+        sources: a path or the bytes of an image file, a Pillow image, or an array, uint8 (rows, columns, 3); or a list
+        of them, for which a list of such lists is returned.
         Raise ImageError for a file that is not a readable image.
+
+            model.predict("cat.jpg", top=2)    [("cat", 0.93), ("dog", 0.04)]
         """
         if not isinstance(sources, (list, tuple)):
             return self.predict([sources], top)[0]
@@ -83,7 +88,7 @@ class Model:
         return named
 
     def each(
-        self, sources: Sequence[tuple[str, Source | ImageError]], layer: str | None = None
+        self, sources: Sequence[tuple[str, ImageSource | ImageError]], layer: str | None = None
     ) -> Iterator[np.ndarray | ImageError]:
         """Yield the output of a layer for every (name, image) in order, or an ImageError.
 
@@ -101,14 +106,14 @@ class Model:
                 for image in read:
                     yield image if isinstance(image, ImageError) else next(outputs)
 
-    def read(self, source: Source) -> np.ndarray:
+    def read(self, source: ImageSource) -> np.ndarray:
         """Decode an image file, or its bytes, at the network's stored size: (stored, stored, 3), RGB uint8.
 
         Raise ImageError when it cannot be read.
         """
         return image_files.load(source, self.network.stored)
 
-    def _read(self, named: tuple[str, Source | ImageError]) -> np.ndarray | ImageError:
+    def _read(self, named: tuple[str, ImageSource | ImageError]) -> np.ndarray | ImageError:
         """Decode an image; return the ImageError when it cannot be read."""
         name, source = named
         try:
@@ -183,6 +188,6 @@ class Model:
             yield plan, len(part)
 
 
-def _name(source: Source) -> str:
+def _name(source: ImageSource) -> str:
     """Return the name of an image in errors: its path, if it has one."""
-    return "picture" if isinstance(source, bytes) else str(source)
+    return str(source) if isinstance(source, str | Path) else "picture"

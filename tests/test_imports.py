@@ -75,8 +75,10 @@ def imports(tree):
 
 
 def imported(tree):
-    """List what is imported as soon as the file is: not what waits inside a function."""
+    """List what is imported as soon as the file is: not what waits inside a function or is for type checkers."""
     for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         waits = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         if not isinstance(node, waits):
             yield from imports(node)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cualex.data.pillow_warnings import quiet
-from cualex.errors import ImageError
+from cualex.errors import ImageError, UsageError
 
 # Pillow's other formats are refused: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -32,6 +32,9 @@ BYTES = 500_000_000
 
 # The reason of a truncated file.
 TRUNCATED = "cut short, the file ends before the picture does"
+
+# A path, the bytes of a file, pixels (rows, columns[, channels]), or a Pillow image.
+ImageSource = str | Path | bytes | np.ndarray | Image.Image
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,14 +82,20 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
     return np.array(_squared(Image.fromarray(image), size))
 
 
-def load(source: str | Path | bytes, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
-    """Decode a file, or its bytes, to a square: uint8 (size, size, 3).
+def load(source: ImageSource, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
+    """Decode a file, its bytes, a Pillow image or an array to a square: uint8 (size, size, 3).
 
-    The same as `square(decode(...), size)`, except that a JPEG at least four times too large is decoded at a half, a
-    quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
+    The same as `square(decode(...), size)`, except that a JPEG file at least four times too large is decoded at a half,
+    a quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
 
-    Raise ImageError with `name`, by default the path.
+    Raise ImageError with `name`, by default the path, and UsageError for an array that is not uint8 (rows, columns) or
+    (rows, columns, 3 or 4).
     """
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
+    if isinstance(source, Image.Image):
+        turn, image = _turn(source), _rgb(source, name or "picture")
+        return np.array(_squared(image if turn is None else image.transpose(turn), size))
     if isinstance(source, bytes):
         return inspect(source, size, name or "picture", pixels=pixels)[0]
     name = name or str(source)
@@ -111,6 +120,16 @@ def read(path: str | Path, name: str) -> bytes:
             return data
     except OSError as error:
         raise ImageError(name, f"cannot be read ({error.strerror or error})") from None
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    """Return an array as a Pillow image."""
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        expected = "uint8 (rows, columns), (rows, columns, 3) or (rows, columns, 4)"
+        raise UsageError(
+            f"an image as an array must be {expected}, got {array.dtype} {array.shape}; for several give a list"
+        )
+    return Image.fromarray(array)
 
 
 def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> tuple[Image.Image, Header]:

@@ -12,8 +12,15 @@ FILE = Path(__file__).with_name("cifar10.safetensors")
 
 
 def located(path: str | Path) -> Path:
-    """Return the path of a weights file: the bundled one for its name, unless there is a file of that name."""
-    return FILE if str(path) == NAME and not Path(path).exists() else Path(path)
+    """Return the path of a weights file: a run directory's best weights, the bundled ones for their name.
+
+    A file or directory of that name comes first.
+    """
+    given = Path(path)
+    if str(path) == NAME and not given.exists():
+        return FILE
+    best = given / "best.safetensors"
+    return best if best.exists() else given
 
 
 def named(path: str | Path) -> str:

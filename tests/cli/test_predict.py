@@ -54,6 +54,46 @@ def test_a_picture_has_its_name_first(model, tmp_path, colour):
     assert likely + sum(probability for _, probability in others) == pytest.approx(1, abs=1e-6)
 
 
+def test_pillow_images_and_arrays_have_the_answers_of_their_files(model, tmp_path):
+    path = picture(tmp_path / "g.png", "green", size=(41, 33))
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+        expected = model.predict(path)
+        assert model.predict(image) == expected
+        assert model.predict([pixels, image.convert("RGBA"), pixels[:, ::-1].copy()]) == [expected] * 3
+    assert [name for name, _ in model.predict(np.full((30, 20), 9, np.uint8), top=1)]  # grey
+
+
+@pytest.mark.parametrize("shape", [(30, 20, 2), (2, 30, 20, 3), (5,)])
+def test_an_array_that_is_no_image_is_refused(model, shape):
+    with pytest.raises(UsageError, match=r"must be uint8 \(rows, columns\).* got uint8 .*; for several give a list$"):
+        model.predict(np.zeros(shape, np.uint8))
+
+
+def test_floats_are_refused(model):
+    with pytest.raises(UsageError, match="got float32"):
+        model.predict(np.zeros((30, 20, 3), np.float32))
+
+
+def test_a_turned_pillow_image_is_turned_as_its_file_is(model, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (33, 47, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "t.png", exif=exif)
+    with Image.open(tmp_path / "t.png") as image:
+        assert model.predict(image) == model.predict(tmp_path / "t.png")
+
+
+def test_a_run_directory_stands_for_its_best_weights(model, weights, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "best.safetensors").write_bytes(weights.read_bytes())
+    red = picture(tmp_path / "r.png", "red")
+    assert cualex.load(run).predict(red) == model.predict(red)
+    with pytest.raises(cualex.CualexError, match="a directory or device file"):
+        cualex.load(tmp_path)
+
+
 def test_a_list_of_paths_and_bytes_has_a_list_of_answers(model, tmp_path):
     red, blue = picture(tmp_path / "r.png", "red"), picture(tmp_path / "b.png", "blue")
     answers = model.predict([red, blue.read_bytes(), str(red)], top=1)
