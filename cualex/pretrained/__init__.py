@@ -3,6 +3,7 @@
 cualex train photos --from cifar10        the name can be given for any weights file
 """
 
+import os
 from pathlib import Path
 
 NAME = "cifar10"
@@ -20,7 +21,7 @@ def located(path: str | Path) -> Path:
     if str(path) == NAME and not given.exists():
         return FILE
     best = given / "best.safetensors"
-    return best if best.exists() else given
+    return best if os.path.exists(best) else given  # False for names that no file can have, too
 
 
 def named(path: str | Path) -> str:
