@@ -238,7 +238,7 @@ def _cupy():
     except ImportError as error:
         raise DeviceError(
             f"GPUs need CuPy ({str(error).strip().splitlines()[0]}): pip install 'cualex[cuda13]' (or cuda12 for an "
-            "older driver; there is no wheel called cupy), or use --device cpu."
+            "older driver; there is no wheel called cupy); --device cpu needs none."
         ) from error
     return cupy
 
