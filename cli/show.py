@@ -26,7 +26,7 @@ def show() -> None:
 def activations(output, as_json: bool) -> None:
     """Print and plot activation functions with derivatives.
 
-    The backward pass computes the derivative from the output y.
+    The backward pass computes the derivative from the output y where it can, and keeps the input x where it cannot.
 
     \b
     Example:

@@ -1,12 +1,13 @@
-// Activations by name: y = f(x), and dx = dy f'(x), the derivative computed from y (activations.cuh has them).
+// Activations by name: y = f(x), and dx = dy f'(x), the derivative computed from y, or x (activations.cuh).
 //
-//     x, y, dy, dx: COUNT values; dx may be dy; a thread has VECTOR of them
+//     x, y, kept, dy, dx: COUNT values; kept is y or x; dx may be dy; a thread has VECTOR of them
 //
 // Cost: forward reads x and writes y once, at most two transcendental functions and a division a value; backward reads
-// y and dy and writes dx once, at most one transcendental function a value. Checked in tests/engine/test_activation.py.
+// kept and dy and writes dx once, at most two transcendental functions a value. Checked in tests/engine/test_activation.py.
 //
-// dimensions: COUNT FUNCTION
-// choices: PRECISION VECTOR
+// dimensions: COUNT
+// reals: PARAMETER
+// choices: PRECISION VECTOR FUNCTION
 #include "activations.cuh"
 #include "common/vectors.cuh"
 
@@ -24,13 +25,13 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // --- activation_backward
 extern "C" __global__ void __launch_bounds__(256)
-    activation_backward(const Value* __restrict__ y, const Value* dy, Value* dx) {
+    activation_backward(const Value* __restrict__ kept, const Value* dy, Value* dx) {
     const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
     if (place >= COUNT) return;
-    float values[VECTOR], outputs[VECTOR];
+    float values[VECTOR], inputs[VECTOR];
     load_vector(values, dy + place);
-    load_vector(outputs, y + place);
+    load_vector(inputs, kept + place);
 #pragma unroll
-    for (int i = 0; i < VECTOR; ++i) values[i] = __fmul_rn(values[i], slope(outputs[i]));
+    for (int i = 0; i < VECTOR; ++i) values[i] = __fmul_rn(values[i], slope(inputs[i]));
     store_vector(dx + place, values);
 }

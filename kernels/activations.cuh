@@ -1,6 +1,6 @@
-// The activation that FUNCTION names, and its derivative from the output (cualex/engine/activations.py: formulas).
+// The activation that FUNCTION names, and its derivative (cualex/engine/activations.py: formulas; PARAMETER is their a).
 //
-// expects: FUNCTION
+// expects: FUNCTION PARAMETER
 #pragma once
 #include "common/values.cuh"
 
@@ -8,19 +8,35 @@
 #define SIGMOID_FUNCTION 2
 #define SOFTPLUS_FUNCTION 3
 #define LINEAR_FUNCTION 4
+#define LEAKY_RELU_FUNCTION 5
+#define ELU_FUNCTION 6
+#define GELU_FUNCTION 7
+
+// The distribution function of the standard normal distribution.
+__device__ __forceinline__ float normal(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
 
 // No exponential here overflows, and what is not a number stays.
 __device__ __forceinline__ float activate(float x) {
     if (FUNCTION == TANH_FUNCTION) return tanhf(x);
     if (FUNCTION == LINEAR_FUNCTION) return x;
+    if (FUNCTION == LEAKY_RELU_FUNCTION) return x > 0 ? x : __fmul_rn(x, (float)(PARAMETER));
+    if (FUNCTION == ELU_FUNCTION) return x > 0 ? x : __fmul_rn((float)(PARAMETER), expm1f(x));
+    if (FUNCTION == GELU_FUNCTION) return x < -40 ? 0.0f : __fmul_rn(x, normal(x));  // -inf times 0 is not a number
     const float small = expf(x < 0 ? x : -x);  // e^-|x|
     if (FUNCTION == SIGMOID_FUNCTION) return (x < 0 ? small : 1.0f) / (1.0f + small);
     return (x < 0 ? 0.0f : x) + log1pf(small);
 }
 
-__device__ __forceinline__ float slope(float y) {
-    if (FUNCTION == TANH_FUNCTION) return __fsub_rn(1.0f, __fmul_rn(y, y));
-    if (FUNCTION == SIGMOID_FUNCTION) return __fmul_rn(y, __fsub_rn(1.0f, y));
-    if (FUNCTION == SOFTPLUS_FUNCTION) return -expm1f(-y);
+// The derivative: of GELU from the input, else from the output.
+__device__ __forceinline__ float slope(float kept) {
+    if (FUNCTION == TANH_FUNCTION) return __fsub_rn(1.0f, __fmul_rn(kept, kept));
+    if (FUNCTION == SIGMOID_FUNCTION) return __fmul_rn(kept, __fsub_rn(1.0f, kept));
+    if (FUNCTION == SOFTPLUS_FUNCTION) return -expm1f(-kept);
+    if (FUNCTION == LEAKY_RELU_FUNCTION) return kept > 0 ? 1.0f : kept != kept ? kept : (float)(PARAMETER);
+    if (FUNCTION == ELU_FUNCTION) return kept > 0 ? 1.0f : kept + (float)(PARAMETER);
+    if (FUNCTION == GELU_FUNCTION) {
+        const float near = kept < -40 ? -40.0f : kept > 40 ? 40.0f : kept;
+        return normal(near) + near * 0.39894228f * expf(-0.5f * near * near);
+    }
     return 1;
 }

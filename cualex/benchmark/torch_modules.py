@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from cualex.engine import activations
 from cualex.errors import UsageError
 from cualex.layers import LRN, Activation, Conv, Dense, Dropout, Layer
 from cualex.layers.pool import Pool
@@ -91,18 +92,26 @@ def _pool(kind: type[nn.Module], stage: Stage) -> nn.Module:
     return kind(layer.size, layer.stride, ceil_mode=layer.round_up)
 
 
+def _activation(stage: Stage) -> nn.Module:
+    """Return PyTorch's module of an activation, which has its name without hyphens."""
+    found = activations.find(_layer(stage, Activation).function)
+    if found.name == "linear":
+        return nn.Identity()
+    named = {name.lower(): getattr(nn, name) for name in dir(nn)}[found.name.replace("-", "")]
+    return named() if found.parameter is None else named(found.parameter)
+
+
 def _dropout(stage: Stage) -> nn.Module:
     layer = _layer(stage, Dropout)
     return (nn.Dropout if layer.inverted else ClassicDropout)(layer.share)
 
 
-FUNCTIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "linear": nn.Identity}
 NOTHING = {"exchange", "join", "softmax"}  # without a module: the loss reads the scores
 MODULES: dict[str, Callable[[Stage], nn.Module]] = {
     "conv": _conv,
     "dense": _dense,
     "relu": lambda stage: nn.ReLU(inplace=True),
-    "activation": lambda stage: FUNCTIONS[_layer(stage, Activation).function](),
+    "activation": _activation,
     "grey": lambda stage: Grey(),
     "lrn": TowerLRN,
     "spatial_lrn": SquareLRN,

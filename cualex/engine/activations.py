@@ -1,60 +1,73 @@
-"""Activation functions as a table: what engines compute, what an image of them shows.
+"""Activation functions as a table: what engines compute, what a plot of them shows.
 
-Each has its function and its derivative. The derivative is taken from the output, y, which a network keeps anyway:
-tanh' = 1 - y^2, and so on. In this form no large or small input overflows.
+Each has its function and its derivative, and says what the derivative is computed from, the only array that is kept for
+the backward pass: mostly the output, y, as in tanh' = 1 - y^2; for functions that are not monotone the input, x. No
+large or small input overflows. A name with a number sets the parameter: "leaky-relu:0.2".
+
+A function is added here, in kernels/activations.cuh, and in formats/onnx/graph.py.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Activation:
-    """Describe an activation: its name, its formula and that of its derivative, and how NumPy computes both.
+    """An activation: its name, its formula and that of its derivative, and how NumPy computes both.
 
-    `forward(x, y, work)` writes y of x, `slope(y, work)` writes the derivative to `work`; no array but these is made.
+    forward(x, y, work, parameter) writes y; slope(kept, work, parameter) writes the derivative to `work`.
+    keeps: "y" or "x", which array `slope` reads.  parameter: a of the formula; None where it has none.
     """
 
     name: str
     formula: str
     derivative_formula: str
-    forward: Callable[[np.ndarray, np.ndarray, np.ndarray], object]
-    slope: Callable[[np.ndarray, np.ndarray], object]
+    forward: Callable[[np.ndarray, np.ndarray, np.ndarray, float], object]
+    slope: Callable[[np.ndarray, np.ndarray, float], object]
+    keeps: str = "y"
+    parameter: float | None = None
+
+    @property
+    def a(self) -> float:
+        """The parameter, or 0."""
+        return self.parameter or 0.0
 
     def function(self, x) -> np.ndarray:
         """Return the function's values."""
         x = np.asarray(x)
         y = np.empty_like(x)
-        self.forward(x, y, np.empty_like(x))
+        self.forward(x, y, np.empty_like(x), self.a)
         return y
 
     def derivative(self, x) -> np.ndarray:
         """Return the derivative's values at x."""
-        y = self.function(x)
-        slope = np.empty_like(y)
-        self.slope(y, slope)
+        kept = self.function(x) if self.keeps == "y" else np.asarray(x)
+        slope = np.empty_like(kept)
+        self.slope(kept, slope, self.a)
         return slope
 
 
-def _relu(x, y, work) -> None:
+def _relu(x, y, work, a) -> None:
     np.maximum(x, 0, out=y)
 
 
-def _relu_slope(y, work) -> None:
+def _relu_slope(y, work, a) -> None:
     np.greater(y, 0, out=work, casting="unsafe")
 
 
-def _tanh(x, y, work) -> None:
+def _tanh(x, y, work, a) -> None:
     np.tanh(x, out=y)
 
 
-def _tanh_slope(y, work) -> None:
+def _tanh_slope(y, work, a) -> None:
     np.subtract(1, np.multiply(y, y, out=work), out=work)
 
 
-def _sigmoid(x, y, work) -> None:
+def _sigmoid(x, y, work, a) -> None:
     """Write e^min(x, 0) / (1 + e^-|x|): neither exponential overflows, and small results keep their digits."""
     np.negative(np.abs(x, out=work), out=work)
     np.exp(work, out=work)
@@ -63,11 +76,11 @@ def _sigmoid(x, y, work) -> None:
     y /= work
 
 
-def _sigmoid_slope(y, work) -> None:
+def _sigmoid_slope(y, work, a) -> None:
     np.multiply(y, np.subtract(1, y, out=work), out=work)
 
 
-def _softplus(x, y, work) -> None:
+def _softplus(x, y, work, a) -> None:
     """Write max(x, 0) + log(1 + e^-|x|)."""
     np.negative(np.abs(x, out=work), out=work)
     np.log1p(np.exp(work, out=work), out=work)
@@ -75,16 +88,54 @@ def _softplus(x, y, work) -> None:
     y += work
 
 
-def _softplus_slope(y, work) -> None:
+def _softplus_slope(y, work, a) -> None:
     np.negative(np.expm1(np.negative(y, out=work), out=work), out=work)
 
 
-def _linear(x, y, work) -> None:
+def _linear(x, y, work, a) -> None:
     np.copyto(y, x)
 
 
-def _linear_slope(y, work) -> None:
+def _linear_slope(y, work, a) -> None:
     work.fill(1)
+
+
+def _leaky_relu(x, y, work, a) -> None:
+    """Write the larger of x and a x, for a of 0 to 1."""
+    np.maximum(x, np.multiply(x, a, out=work), out=y)
+
+
+def _leaky_relu_slope(y, work, a) -> None:
+    np.copyto(work, np.where(y > 0, 1, np.where(np.isnan(y), y, a)))
+
+
+def _elu(x, y, work, a) -> None:
+    np.multiply(np.expm1(np.minimum(x, 0, out=work), out=work), a, out=work)
+    np.copyto(y, np.where(x > 0, x, work))
+
+
+def _elu_slope(y, work, a) -> None:
+    np.copyto(work, np.where(y > 0, 1, y + work.dtype.type(a)))
+
+
+# NumPy has no erfc; that of the C library takes 0.1 us a value.
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+FAR = 40.0  # from here on the normal distribution function is 0 or 1 in float64
+
+
+def _normal(x) -> np.ndarray:
+    """Return the distribution function of the standard normal distribution: erfc(-x / sqrt(2)) / 2, in float64."""
+    return 0.5 * np.asarray(_erfc(np.asarray(x, np.float64) * -math.sqrt(0.5)), np.float64)
+
+
+def _gelu(x, y, work, a) -> None:
+    near = np.maximum(x, -FAR)  # -inf times 0 is not a number
+    np.copyto(y, near * _normal(near), casting="same_kind")
+
+
+def _gelu_slope(x, work, a) -> None:
+    near = np.clip(np.asarray(x, np.float64), -FAR, FAR)
+    np.copyto(work, _normal(near) + near * np.exp(-near * near / 2) / math.sqrt(2 * math.pi), casting="same_kind")
 
 
 _ALL = (
@@ -93,12 +144,35 @@ _ALL = (
     Activation("sigmoid", "1 / (1 + e^-x)", "y (1 - y)", _sigmoid, _sigmoid_slope),
     Activation("softplus", "log(1 + e^x)", "1 - e^-y", _softplus, _softplus_slope),
     Activation("linear", "x", "1", _linear, _linear_slope),
+    Activation("leaky-relu", "max(x, a x)", "1 where y > 0, else a", _leaky_relu, _leaky_relu_slope, parameter=0.01),
+    Activation("elu", "x where x > 0, else a (e^x - 1)", "1 where y > 0, else y + a", _elu, _elu_slope, parameter=1.0),
+    Activation(
+        "gelu",
+        "x P(x), P: normal distribution",
+        "P(x) + x e^(-x^2/2) / sqrt(2 pi)",
+        _gelu,
+        _gelu_slope,
+        keeps="x",
+    ),
 )
 ACTIVATIONS = {activation.name: activation for activation in _ALL}
 
 
+@cache
 def find(name: str) -> Activation:
-    """Return the activation of that name; raise ValueError where there is none."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"no activation is called {name!r}; there are {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+    """Return the activation "NAME" or "NAME:PARAMETER"; raise ValueError where there is none."""
+    plain, colon, text = name.partition(":")
+    if plain not in ACTIVATIONS:
+        raise ValueError(f"no activation is called {plain!r}; there are {', '.join(ACTIVATIONS)}")
+    found = ACTIVATIONS[plain]
+    if not colon:
+        return found
+    if found.parameter is None:
+        raise ValueError(f"activation {plain} has no parameter, got {name!r}")
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"activation {name!r}: expected a number after the colon, as in {plain}:0.2") from None
+    if not 0 < value <= 1:
+        raise ValueError(f"activation {name!r}: expected a parameter above 0 and at most 1")
+    return replace(found, parameter=value)

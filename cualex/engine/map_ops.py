@@ -67,8 +67,8 @@ class ActivationOps(Protocol[D]):
     def forward(self, device: D, x: Maps, y: Maps, *, function: str) -> None:
         """Write y = f(x)."""
 
-    def backward(self, device: D, y: Maps, dy: Maps, dx: Maps, *, function: str) -> None:
-        """Write dx = dy f'(x), the derivative taken from y; in place."""
+    def backward(self, device: D, kept: Maps, dy: Maps, dx: Maps, *, function: str) -> None:
+        """Write dx = dy f'(x), the derivative computed from `kept`, y or x as the function says; in place."""
 
 
 class NormaliseOps(Protocol[D]):

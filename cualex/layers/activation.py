@@ -1,4 +1,4 @@
-"""Activations other than ReLU: tanh, logistic sigmoid, softplus, linear."""
+"""Activations other than ReLU: tanh, sigmoid, softplus, leaky ReLU, ELU, GELU, linear."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,10 +12,10 @@ from cualex.layers.relu import ReLU
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """Apply a function of the table to every value: y = f(x), dx = dy f'(x), the derivative taken from y.
+    """Apply a function of engine/activations.py to every value: y = f(x), dx = dy f'(x).
 
-    ReLU is a layer of its own, for engines take it in the same step as its neighbours. Section 3.1 of the paper
-    compares it with tanh.
+    function: its name, or "leaky-relu:0.2" with the parameter. ReLU is a layer of its own, since engines compute it in
+    the same step as its neighbours. Section 3.1 of the paper compares it with tanh.
     """
 
     function: str
@@ -33,8 +33,9 @@ class Activation(Layer):
 
     def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Multiply the gradient by the derivative, in place."""
+        read = x if activations.find(self.function).keeps == "x" else y
         step = build.engine.activation.backward
-        build.step(step, reads={"y": y, "dy": dy}, writes={"dx": dy}, function=self.function)
+        build.step(step, reads={"kept": read, "dy": dy}, writes={"dx": dy}, function=self.function)
         return dy
 
 

@@ -21,13 +21,14 @@ STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5}  # of activations at 0; of the ot
 def lenet5(
     classes: int = 10, crop: int = 32, function: str = "tanh", mean_at: str = "crop", width: float = 1.0
 ) -> Architecture:
-    """Build the network with the activation `function`: tanh, sigmoid, relu, softplus or linear.
+    """Build the network with the activation `function`: tanh, sigmoid, relu, leaky-relu, elu, gelu, softplus
+    or linear.
 
     Crops of 20, 24, 28, 32, ... leave no pixel unread. Images are scaled to a deviation of about 1, and initial
     weights drawn so that signals keep their size: 1 / (steepness sqrt(inputs)). `width` scales the filters and units
     of all layers but the last.
     """
-    steepness = STEEPNESS.get(function, 1.0)
+    steepness, name = STEEPNESS.get(function, 1.0), function.partition(":")[0]
     maps = ((crop - 4) // 2 - 4) // 2  # the side of what pool2 gives
 
     each = partial(scaled, width=width)
@@ -38,15 +39,15 @@ def lenet5(
     layers = {
         "grey": Grey(),
         "conv1": Conv(each(6), size=5, std=std(25)),
-        f"{function}1": activation(function),
+        f"{name}1": activation(function),
         "pool1": AveragePool(size=2, stride=2),
         "conv2": Conv(each(16), size=5, std=std(25 * each(6))),
-        f"{function}2": activation(function),
+        f"{name}2": activation(function),
         "pool2": AveragePool(size=2, stride=2),
         "fc3": Dense(each(120), std=std(maps**2 * each(16))),
-        f"{function}3": activation(function),
+        f"{name}3": activation(function),
         "fc4": Dense(each(84), std=std(each(120))),
-        f"{function}4": activation(function),
+        f"{name}4": activation(function),
         "fc5": Dense(classes, std=std(each(84))),
         "softmax": Softmax(),
     }

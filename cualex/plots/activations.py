@@ -7,20 +7,20 @@ import numpy as np
 from cualex.engine.activations import ACTIVATIONS
 from cualex.plots.figure import BLUE, GREEN, GREY, ORANGE, figure
 
-STYLES = ((BLUE, "-"), (ORANGE, "-"), (GREEN, "-"), (BLUE, "--"), (GREY, ":"))
+COLOURS, LINES = (BLUE, ORANGE, GREEN), ("-", "--", ":")
 REACH, POINTS = 4.0, 801  # of the inputs drawn, to either side of 0
 
 
 def draw(path: str | Path) -> None:
     """Draw the table of activations: functions on the left, derivatives on the right, for inputs from -4 to 4."""
     x = np.linspace(-REACH, REACH, POINTS)
-    styles = dict(zip(ACTIVATIONS, STYLES, strict=True))
+    styles = dict(zip(ACTIVATIONS, ((colour, line) for line in LINES for colour in COLOURS), strict=False))
     with figure(path, columns=2, size=(9.0, 4.2)) as (_, (left, right)):
         for name, activation in ACTIVATIONS.items():
             colour, line = styles[name]
             left.plot(x, activation.function(x), color=colour, linestyle=line, label=name)
             slope = activation.derivative(x)
-            if name == "relu":
+            if name.endswith("relu"):
                 slope[POINTS // 2] = np.nan  # a jump, not a slope
             right.plot(x, slope, color=colour, linestyle=line, label=name)
         left.set(xlabel="x", title="function", ylim=(-1.5, 3), xlim=(-REACH, REACH))

@@ -39,7 +39,7 @@ __forceinline__ double __fma_rn(double a, double b, double c) { return __builtin
     __forceinline__ float name(float a, float b) { return __builtin_##name##f(a, b); }    \
     __forceinline__ double name(double a, double b) { return __builtin_##name(a, b); }
 ONE(sqrt) ONE(exp) ONE(exp2) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tanh)
-ONE(erf) ONE(cbrt) ONE(floor) ONE(ceil) ONE(trunc) ONE(round) ONE(rint) ONE(fabs)
+ONE(erf) ONE(erfc) ONE(cbrt) ONE(floor) ONE(ceil) ONE(trunc) ONE(round) ONE(rint) ONE(fabs)
 TWO(pow) TWO(fmod) TWO(fmax) TWO(fmin) TWO(copysign) TWO(hypot)
 #undef ONE
 #undef TWO

@@ -16,6 +16,8 @@ from cualex.formats.torch import export as torch_export
 from cualex.model import Model
 from tests.support.export_cases import CASES, made
 
+NOT_FOR_CAFFE = ("alexnet-2012", "alexnet-batchnorm", "lenet5, GELU")
+
 
 def pictures(network, count=2):
     """Draw noise, the later pictures darker."""
@@ -87,7 +89,7 @@ def test_other_networks_do_not_come_back_from_caffe_as_what_they_are_not(tmp_pat
         load.load(tmp_path / "net.caffemodel", crop=99)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("alexnet-2012", "alexnet-batchnorm")])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_FOR_CAFFE])
 def test_opencv_computes_caffes_files_as_we_do(name, tmp_path):
     """alexnet-batchnorm's pools are rounded down, which Caffe can since 2019 and OpenCV cannot."""
     cv2 = pytest.importorskip("cv2")
@@ -123,6 +125,8 @@ def test_a_prototxt_word_for_word():
 
 
 def test_what_caffe_cannot_do_is_said(tmp_path):
+    with pytest.raises(UsageError, match=r"^Caffe has no layer for gelu\. Use --to onnx\.$"):
+        caffe_export.save(tmp_path / "gelu.caffemodel", made("lenet5, GELU"))
     with pytest.raises(UsageError) as caught:
         caffe_export.save(tmp_path / "net.caffemodel", made("alexnet-2012"))
     assert str(caught.value) == (

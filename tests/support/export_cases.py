@@ -18,6 +18,9 @@ VARIANTS = {
     "alexnet, batch norm": {"norm": "batch"},
     "alexnet, norm within": {"norm": "within"},
     "alexnet, no dropout": {"dropout": 0.0},
+    "lenet5, leaky ReLU": {"function": "leaky-relu:0.25"},
+    "lenet5, ELU": {"function": "elu:0.5"},
+    "lenet5, GELU": {"function": "gelu"},
 }
 CASES = [*networks.names(), *VARIANTS]
 

@@ -129,7 +129,19 @@ def activation(x, function):
     x = np.asarray(x, np.float64)
     if function == "tanh":
         return (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)
+    name, _, a = function.partition(":")
+    if name == "leaky-relu":
+        return np.where(x > 0, x, float(a or 0.01) * x)
+    if name == "elu":
+        return np.where(x > 0, x, float(a or 1) * (np.exp(x) - 1))
+    if name == "gelu":
+        return x * normal(x)
     return {"sigmoid": 1 / (1 + np.exp(-x)), "softplus": np.log(1 + np.exp(x)), "linear": x}[function]
+
+
+def normal(x):
+    """Return the distribution function of the standard normal distribution."""
+    return (1 + np.vectorize(math.erf)(np.asarray(x, np.float64) / math.sqrt(2))) / 2
 
 
 def grey(x):

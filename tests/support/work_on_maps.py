@@ -101,7 +101,7 @@ def update(bench, rng, shape):
 
 def activation(bench, rng, shape):
     x, found = bench.put(rng.normal(0, 3, shape)), []
-    for function in ("tanh", "sigmoid", "softplus", "linear"):
+    for function in ("tanh", "sigmoid", "softplus", "linear", "leaky-relu", "elu", "gelu"):
         y, dx = bench.empty(shape), bench.empty(shape)
         bench.engine.activation.forward(bench.device, x, y, function=function)
         bench.engine.activation.backward(bench.device, y, x, dx, function=function)

@@ -1,15 +1,20 @@
-"""Activations by name: y = f(x), and dx = dy f'(x) with the derivative from y. Arrays are (towers, pictures, ...)."""
+"""Activations by name: y = f(x), and dx = dy f'(x). Arrays are (towers, images, ...); kernels/activations.cuh."""
 
+from cualex.engine import activations
 from cualex.engine.cuda.launching import elementwise
-
-FUNCTIONS = {"tanh": 1, "sigmoid": 2, "softplus": 3, "linear": 4}  # as kernels/activations.cuh has them
 
 
 def forward(device, x, y, *, function) -> None:
     """Apply the function."""
-    elementwise(device, "activation_forward", (x, y), FUNCTION=FUNCTIONS[function])
+    elementwise(device, "activation_forward", (x, y), **_constants(function))
 
 
-def backward(device, y, dy, dx, *, function) -> None:
-    """Multiply the gradient by the derivative; `dx` may be `dy` itself."""
-    elementwise(device, "activation_backward", (y, dy, dx), FUNCTION=FUNCTIONS[function])
+def backward(device, kept, dy, dx, *, function) -> None:
+    """Multiply the gradient by the derivative, computed from `kept`, y or x; `dx` may be `dy` itself."""
+    elementwise(device, "activation_backward", (kept, dy, dx), **_constants(function))
+
+
+def _constants(function: str) -> dict[str, str | float]:
+    """Return the function's name in activations.cuh, and its parameter."""
+    found = activations.find(function)
+    return {"FUNCTION": f"{found.name.upper().replace('-', '_')}_FUNCTION", "PARAMETER": found.a}

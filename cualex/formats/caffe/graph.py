@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cualex.engine import activations
 from cualex.engine.host.grey import BLUE, GREEN, RED
 from cualex.errors import UsageError
 from cualex.formats import plain_weights
@@ -141,8 +142,15 @@ class Layers:
         self._add("ReLU")
 
     def _activation(self, layer: Activation) -> None:
-        if layer.function != "linear":
-            self._add(FUNCTIONS[layer.function])
+        found = activations.find(layer.function)
+        if found.name == "leaky-relu":
+            self._add("ReLU", {"relu_param": {"negative_slope": found.a}})
+        elif found.name == "elu":
+            self._add("ELU", {"elu_param": {"alpha": found.a}})
+        elif found.name in FUNCTIONS:
+            self._add(FUNCTIONS[found.name])
+        elif found.name != "linear":
+            raise UsageError(f"Caffe has no layer for {found.name}. Use --to onnx.")
 
     def _maxpool(self, layer: Pool) -> None:
         self._pool("MAX", layer)

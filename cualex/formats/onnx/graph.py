@@ -7,9 +7,12 @@ LRN: ONNX divides alpha by the size of the window, so alpha is multiplied by it 
 has them meet: LRN, which has no groups, is split by tower and concatenated again; so are dense layers within a tower.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cualex.engine import activations
 from cualex.engine.host.grey import BLUE, GREEN, RED
 from cualex.formats import plain_weights
 from cualex.layers import (
@@ -28,7 +31,14 @@ from cualex.layers.pool import Pool
 from cualex.networks import Network, Stage
 
 INPUT, OUTPUT = "picture", "probabilities"
-FUNCTIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "linear": "Identity"}
+FUNCTIONS = {
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+    "linear": "Identity",
+    "leaky-relu": "LeakyRelu",
+    "elu": "Elu",
+}
 
 
 Attribute = int | float | list[int]
@@ -162,7 +172,21 @@ class Graph:
         self._node("Relu", [self.value])
 
     def _activation(self, layer: Activation) -> None:
-        self._node(FUNCTIONS[layer.function], [self.value])
+        found = activations.find(layer.function)
+        if found.name == "gelu":
+            self._gelu()
+        else:
+            alpha = {} if found.parameter is None else {"alpha": found.parameter}
+            self._node(FUNCTIONS[found.name], [self.value], **alpha)
+
+    def _gelu(self) -> None:
+        """Add x (1 + erf(x / sqrt(2))) / 2: the operator Gelu came after this opset."""
+        x, name = self.value, self.stage.name
+        scaled = self._node("Mul", [x, self._keep(f"{name}.scale", np.float32(math.sqrt(0.5)))])
+        error = self._node("Erf", [scaled])
+        shifted = self._node("Add", [error, self._keep(f"{name}.one", np.float32(1))])
+        halved = self._node("Mul", [x, self._keep(f"{name}.half", np.float32(0.5))])
+        self._node("Mul", [halved, shifted])
 
     def _maxpool(self, layer: Pool) -> None:
         self._node("MaxPool", [self.value], **self._window(layer))
