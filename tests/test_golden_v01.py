@@ -35,6 +35,7 @@ SLOW = OUTLINES - {"doctor"} | {"train"}  # more than half a second each
 # Their images are decoded from files, and do not come from a pack of 0.1.
 DECODED = {"predict", "predict-lenet5", "features-csv", "features-npy", "evaluate-two", "train"}
 TRAINED = {"train"}
+GROWING = {"show-activations"}  # tables with a row for whatever there is, new ones at the end
 
 # A sum of K products is off by 4 * 6e-8 * sqrt(K) of SUM|ab| at the most (DESIGN.md, Tolerances), and a layer hands
 # that on to the next: as many times as there are layers, of which alexnet's have K up to 363, in conv1.
@@ -212,6 +213,8 @@ def test_a_command_prints_and_writes_what_it_did(work, name):
         assert result.exit_code == record["exit_code"], result.output
     old = json.loads(json.dumps(record["document"]).replace(documents.PLACE, str(work)))
     new = json.loads(result.stdout)
+    if name in GROWING:
+        new = new[: len(old)]
     for file, digest in record["tensors"].items():
         assert documents.digest(work / file) == digest, file
     for file, digest in record["bytes"].items():
