@@ -13,16 +13,14 @@ from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
 from tests.support import reference
 
-NAMES = ["tanh", "sigmoid", "softplus", "linear", "leaky-relu", "leaky-relu:0.25", "elu", "elu:0.5", "gelu"]
+NAMES = ["tanh", "sigmoid", "softplus", "linear", "leaky-relu:0.25", "elu:0.5", "gelu"]
 SHAPES = [(1, 1, 1), (2, 5, 17), (2, 3, 3, 5, 48)]
 SLOPES = {  # of the output; of GELU, of the input
     "tanh": lambda y: 1 - y**2,
     "sigmoid": lambda y: y * (1 - y),
     "softplus": lambda y: 1 - np.exp(-y),
     "linear": np.ones_like,
-    "leaky-relu": lambda y: np.where(y > 0, 1, 0.01),
     "leaky-relu:0.25": lambda y: np.where(y > 0, 1, 0.25),
-    "elu": lambda y: np.where(y > 0, 1, y + 1),
     "elu:0.5": lambda y: np.where(y > 0, 1, y + 0.5),
     "gelu": lambda x: reference.normal(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
 }
@@ -74,7 +72,7 @@ def test_the_slopes_are_differences(name, rng):
         ("softplus", [0, 0, None, 1000, np.inf, np.nan], [0, 0, None, 1, 1, np.nan]),
         ("linear", [-np.inf, -1000, 0, 1000, np.inf, np.nan], [1, 1, 1, 1, 1, 1]),
         ("leaky-relu:0.25", [-np.inf, -250, 0, 1000, np.inf, np.nan], [0.25, 0.25, 0.25, 1, 1, np.nan]),
-        ("elu", [-1, -1, 0, 1000, np.inf, np.nan], [0, 0, 1, 1, 1, np.nan]),
+        ("elu:0.5", [-0.5, -0.5, 0, 1000, np.inf, np.nan], [0, 0, 0.5, 1, 1, np.nan]),
         ("gelu", [0, 0, 0, 1000, np.inf, np.nan], [0, 0, 0.5, 1, 1, np.nan]),
     ],
 )
@@ -111,6 +109,11 @@ def test_the_table_has_relu_too():
     relu = activations.find("relu")
     assert_array_equal(relu.function([-2.0, 0.0, 3.0]), [0, 0, 3])
     assert_array_equal(relu.derivative([-2.0, 0.0, 3.0]), [0, 0, 1])
+
+
+def test_parameters_have_pytorchs_defaults():
+    assert (activations.find("leaky-relu").a, activations.find("elu").a) == (0.01, 1.0)
+    assert activations.find("elu:0.5").a == 0.5
 
 
 def test_a_layer_is_made_by_its_name():
