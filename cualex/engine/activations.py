@@ -106,16 +106,20 @@ def _leaky_relu(x, y, work, a) -> None:
 
 
 def _leaky_relu_slope(y, work, a) -> None:
-    np.copyto(work, np.where(y > 0, 1, np.where(np.isnan(y), y, a)))
+    np.copyto(work, y)  # what is not a number stays
+    np.copyto(work, 1, where=y > 0)
+    np.copyto(work, a, where=y <= 0)
 
 
 def _elu(x, y, work, a) -> None:
     np.multiply(np.expm1(np.minimum(x, 0, out=work), out=work), a, out=work)
-    np.copyto(y, np.where(x > 0, x, work))
+    np.copyto(y, work)
+    np.copyto(y, x, where=x > 0)
 
 
 def _elu_slope(y, work, a) -> None:
-    np.copyto(work, np.where(y > 0, 1, y + work.dtype.type(a)))
+    np.add(y, a, out=work)
+    np.copyto(work, 1, where=y > 0)
 
 
 # NumPy has no erfc; that of the C library takes 0.1 us a value.

@@ -5,8 +5,8 @@ mean, so that the learning rate has the same effect as in the training. Nothing 
 and no file that another command could take for trained weights.
 
 A recipe's learning rate is for its batches and images; for a few images again and again it can be too large or too
-small. So a try that fails is followed by others: at a smaller rate, from the last good weights, after a diverging loss;
-at a larger one after no progress. The result of every try is reported.
+small. So a try that fails is followed by others: at a smaller rate from the same start, or, where there was no
+progress, at a larger one from its weights. The result of every try is reported.
 """
 
 import math
@@ -19,7 +19,7 @@ from cualex.layers import Dropout, MeanDropout
 from cualex.model import Model
 from cualex.networks import Network
 from cualex.training.debugging import overfit_images
-from cualex.training.debugging.overfit_attempt import DIVERGED, IMPOSSIBLE, LOST, SLOW, Fit, NotFinite, Try
+from cualex.training.debugging.overfit_attempt import DIVERGED, IMPOSSIBLE, SLOW, Fit, NotFinite, Try
 from cualex.training.debugging.overfit_images import Few
 from cualex.training.finetuning import begin
 from cualex.training.recipes import Recipe
@@ -93,8 +93,8 @@ def overfit(
             fit = Fit(done + error.update, math.nan, 0, images, rate=one.recipe.rate, ended=DIVERGED)
             yield fit
         done, factor = fit.updates, factor * (UP if fit.ended in SLOW else DOWN)
-        if fit.ended in LOST:
-            parameters.load(one.good or begun.tensors)
+        if fit.ended not in SLOW:  # a large rate kills units, which stay dead at any smaller one
+            parameters.load(begun.tensors)
         parameters.forget_velocities()
     if len(diverged) == tries:
         raise diverged[-1].diverged()

@@ -31,11 +31,11 @@ LEFT = 0.9  # of the loss of guessing: initial weights may be a little below it 
 LOOK = 50  # updates between two evaluations
 GROWTH = 1.1  # of the spread of outputs from one evaluation to the next: with less there is no progress
 
-# Reasons for which a try fails. After the first three its weights are worthless.
+# Reasons for which a try fails.
 DIVERGED, ROSE, DEAD = "the loss is not finite", "the loss fell and then rose", "all images give the same"
 STOOD, FLAT = "the loss stood still", "the loss has not left that of guessing"
 LIMIT, IMPOSSIBLE = "the updates are used up", "the same image has several classes"
-LOST, SLOW = (DIVERGED, ROSE, DEAD), (FLAT, LIMIT)
+SLOW = (FLAT, LIMIT)  # the rate may be too small; after the others it may be too large
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,8 @@ class Try:
     """One try, from the current parameters of the model.
 
     before: updates of other tries.  around: updates a pass over the images.  guessing: the loss of a constant
-    prediction.  good: the weights of the last evaluation at the lowest loss, or None.
+    prediction.
     """
-
-    good: dict[str, np.ndarray] | None
 
     def __init__(self, recipe: Recipe, model: Model, few: Few, before: int) -> None:
         self.recipe, self.model, self.few, self.before = recipe, model, few, before
@@ -96,7 +94,7 @@ class Try:
         self.guessing = entropy(np.bincount(few.labels))
         self.patience = max(PATIENCE, PATIENT_PASSES * self.around)
         self.best, self.gained, self.spread = math.inf, 0, 0.0
-        self.looked, self.grows, self.good = 0, True, None
+        self.looked, self.grows = 0, True
 
     def go(self) -> Iterator[Fit]:
         """Yield a record a pass; the last is evaluated. Raise NotFinite when the loss is NaN or Inf."""
@@ -132,7 +130,7 @@ class Try:
             self.best, self.gained = loss, update
         if update - self.looked >= LOOK:
             self.looked = update
-            if self._look(evaluate(self.model, self.few), loss):
+            if self._look(evaluate(self.model, self.few)):
                 return DEAD
         if update - self.gained < self.patience:
             return ""
@@ -140,14 +138,12 @@ class Try:
             return STOOD
         return "" if self.grows else FLAT
 
-    def _look(self, evaluation: Evaluation, loss: float) -> bool:
+    def _look(self, evaluation: Evaluation) -> bool:
         """Return whether all images give the same output, as with a dead layer; record whether the spread grows."""
         spread = float(np.std(evaluation.probabilities))
         if len(self.few) > 1 and spread == 0 and len(set(evaluation.named.tolist())) == 1:
             return True
         self.grows, self.spread = spread > GROWTH * self.spread, spread
-        if loss <= self.best / (1 - GAIN):
-            self.good = self.model.parameters.unload()
         return False
 
     def _update(self, stepper: Stepper, prefetcher: Prefetcher, stream: Stream, update: int) -> Result:

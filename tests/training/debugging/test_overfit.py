@@ -67,18 +67,21 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
-@pytest.mark.slow
-def test_a_rate_that_is_too_large_is_followed_by_smaller_ones():
-    recipe = TINY.but(rate=3.0)
-    found = fits(recipe=recipe)
+@pytest.mark.parametrize("seed", [6, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6))])
+def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
+    """Each from the same start: in weights that a large rate has spoiled, seeds 0 and 2 learned at no rate."""
+    found = fits(recipe=TINY.but(rate=3.0, seed=seed))
     assert found[-1].learned
     assert found[-1].rate < 3.0
     assert tries(found)[0][0] == 3.0
     assert all(fit.updates > 0 for fit in found)
     assert [fit.updates for fit in found] == sorted(fit.updates for fit in found)
-    alone = fits(recipe=recipe, tries=1)
-    assert not alone[-1].learned
-    assert {fit.rate for fit in alone} == {3.0}
+
+
+def test_one_try_keeps_the_rate():
+    found = fits(recipe=TINY.but(rate=3.0), tries=1)
+    assert not found[-1].learned
+    assert {fit.rate for fit in found} == {3.0}
 
 
 def test_a_dead_layer_ends_a_try(monkeypatch):
@@ -95,14 +98,13 @@ def test_a_dead_layer_ends_a_try(monkeypatch):
 class Scripted(Try):
     """A try whose passes give what a list says, without a network."""
 
-    def __init__(self, spreads=(), **sizes):
-        model = SimpleNamespace(parameters=SimpleNamespace(unload=lambda: "weights"))
-        super().__init__(TINY, model, overfit_images.choose(Pictures(), 6, 27), 0)
+    def __init__(self, spreads=()):
+        super().__init__(TINY, SimpleNamespace(), overfit_images.choose(Pictures(), 6, 27), 0)
         self.patience, self.spreads = 4, iter(spreads)
 
-    def _look(self, found, loss):
+    def _look(self, found):
         named, spread = np.zeros(6, int), next(self.spreads)
-        return super()._look(SimpleNamespace(named=named, probabilities=np.array([0.5, 0.5 + spread])), loss)
+        return super()._look(SimpleNamespace(named=named, probabilities=np.array([0.5, 0.5 + spread])))
 
     def ends(self, losses):
         """Return what each pass gave, and which ended it."""
@@ -131,17 +133,6 @@ def test_hope_ends(monkeypatch, losses, spreads, ended):
     one = Scripted(spreads)
     assert one.guessing == pytest.approx(1.0114, abs=1e-4)
     assert one.ends(losses) == [*[""] * (len(losses) - 1), ended]
-
-
-def test_the_weights_of_the_least_loss_are_gone_on_with(monkeypatch):
-    monkeypatch.setattr(overfit_attempt, "LOOK", 2)
-    monkeypatch.setattr(overfit_attempt, "evaluate", lambda *_: None)
-    one = Scripted([0.1, 0.2, 0.3])
-    one.ends([9, 8])
-    assert one.good == "weights"
-    one.good = None
-    one.ends([7, 9])  # worse than it was
-    assert one.good is None
 
 
 def test_the_updates_end(monkeypatch):
