@@ -61,26 +61,19 @@ def finish(call: Callable[[], object]) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()  # a full disk behind stdout shows here and not at the interpreter's end
             return code if isinstance(code, int) else 0
-        except click.Abort as abort:
-            return _interrupted(abort.__cause__)
         except BrokenPipeError:
             _settle_stdout()
             return 1
-        except click.ClickException as error:
-            _settle_stdout()
-            error.show()
-            return error.exit_code
-        except OSError as error:
-            broken = fault(error)
-            if broken is None:
+        except Exception as error:
+            signalled = _hidden_interrupt(error)
+            if signalled is not None or isinstance(error, click.Abort):
+                return _interrupted(signalled)
+            told = error if isinstance(error, click.ClickException) else fault(error)
+            if told is None:
                 raise
             _settle_stdout()
-            broken.show()
-            return broken.exit_code
-        except RuntimeError as error:
-            if not _hides_interrupt(error):
-                raise
-            return _interrupted(error.__context__)
+            told.show()
+            return told.exit_code
 
 
 def _interrupted(signalled: BaseException | None) -> int:
@@ -90,13 +83,24 @@ def _interrupted(signalled: BaseException | None) -> int:
     return TERMINATED if terminated else INTERRUPTED
 
 
-def _hides_interrupt(error: RuntimeError) -> bool:
-    """Return whether a signal came while `threading` held no lock yet: leaving `with` then raises in its place."""
+def _hidden_interrupt(error: BaseException) -> BaseException | None:
+    """Return the interrupt in whose place something else raised `error`, if so.
+
+    Python (3.11 and older, while it makes a class) and extension modules raise their own error from one that came upon
+    them. And where a signal comes while `threading` holds no lock yet, leaving `with` raises.
+    """
+    signalled: BaseException | None = error
+    while signalled is not None and not isinstance(signalled, KeyboardInterrupt):
+        signalled = signalled.__cause__ or (signalled.__context__ if _of_a_lock(signalled) else None)
+    return signalled
+
+
+def _of_a_lock(error: BaseException) -> bool:
+    """Return whether `threading` itself raised `error`."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    within = frame is not None and frame.tb_frame.f_code.co_filename == threading.__file__
-    return within and isinstance(error.__context__, KeyboardInterrupt)
+    return frame is not None and frame.tb_frame.f_code.co_filename == threading.__file__
 
 
 @contextlib.contextmanager

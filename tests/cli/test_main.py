@@ -257,17 +257,49 @@ def test_a_signal_where_python_drops_exceptions_is_not_lost(setting, number):
     assert "Exception ignored" not in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_a_thread_waits_for_its_lock_is_not_taken_for_a_fault(number):
-    """A signal between two lines of threading.Condition.wait leaves `with` a lock that is not held."""
-    code = (
-        "import os, sys, threading\n"
-        "from cualex.cli import _exit\n"
+HIDING = {
+    # between two lines of threading.Condition.wait: `with` then leaves a lock that is not held
+    "lock": (
         "condition = threading.Condition(threading.Lock())\n"
         "def work():\n"
         "    with condition:\n"
         "        condition.release()\n"
-        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        os.kill(os.getpid(), number)\n"
+    ),
+    # while a class is made: Python 3.11 raises RuntimeError from what came upon __set_name__
+    "class": (
+        "class Field:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        os.kill(os.getpid(), number)\n"
+        "        time.sleep(20)\n"
+        "def work():\n"
+        "    class Owner:\n"
+        "        field = Field()\n"
+    ),
+    # as extension modules do, under a library that tells it in its own way
+    "library": (
+        "def work():\n"
+        "    try:\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), number)\n"
+        "            time.sleep(20)\n"
+        "        except KeyboardInterrupt as error:\n"
+        "            raise SystemError('an error was set') from error\n"
+        "    except Exception as error:\n"
+        "        raise WeightsError('the file cannot be read') from error\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("work", HIDING.values(), ids=list(HIDING))
+def test_a_signal_in_whose_place_another_error_is_raised_ends_as_a_signal(work, number):
+    code = (
+        "import os, sys, threading, time\n"
+        "from cualex.cli import _exit\n"
+        "from cualex.errors import WeightsError\n"
+        f"number = {int(number)}\n"
+        f"{work}"
         "sys.exit(_exit.finish(work))\n"
     )
     result = program(code=code, capture_output=True)

@@ -13,7 +13,6 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -204,11 +203,11 @@ def refused(text: str, declared: str) -> str:
 @contextmanager
 def _sources(folder: Path, cupy: Cupy):
     """Unpack CuPy's sources for a while; get them from the package index where they are not in the cache."""
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory(dir=folder) as place:  # where a rename is one step, and no other thread or process writes
         archive = folder / f"cupy-{cupy.version}.tar.gz"
         if not archive.exists():
             _download(cupy, Path(place))
-            os.replace(shutil.move(str(next(Path(place).glob("cupy-*.tar.gz"))), f"{archive}.{os.getpid()}"), archive)
+            next(Path(place).glob("cupy-*.tar.gz")).replace(archive)
         with tarfile.open(archive) as packed:
             top = f"cupy-{cupy.version}/cupy_backends/"
             packed.extractall(place, [each for each in packed if each.name.startswith(top)], filter="data")

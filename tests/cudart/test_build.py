@@ -4,7 +4,11 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
+import tarfile
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +106,26 @@ def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_pat
     assert len(found) == 1
     assert int(found.pop().split()[1]) > 0
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_threads_that_want_the_sources_at_once_all_get_them(monkeypatch, tmp_path):
+    """Libraries and module are built side by side, from an empty cache both download."""
+    barrier = threading.Barrier(2, timeout=20)
+
+    def download(cupy, place):
+        with tarfile.open(place / f"cupy-{cupy.version}.tar.gz", "w") as packed:
+            packed.add(__file__, f"cupy-{cupy.version}/cupy_backends/here.py")
+        barrier.wait()
+
+    def own():
+        with build._sources(tmp_path, CUPY) as sources:
+            return (sources / "cupy_backends" / "here.py").read_text()
+
+    monkeypatch.setattr(build, "_download", download)
+    with ThreadPoolExecutor(2) as threads:
+        found = [threads.submit(own) for _ in range(2)]
+    assert {each.result() for each in found} == {Path(__file__).read_text()}
+    assert [path.name for path in tmp_path.iterdir()] == ["cupy-14.2.0.tar.gz"]
 
 
 @pytest.mark.skipif(not available(), reason="this needs Linux and g++")

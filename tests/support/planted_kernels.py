@@ -7,6 +7,8 @@ def planted(runtime, fault, into):
     """Return a class of runtimes whose kernels have a fault: `fault` in place of `into`."""
 
     class Planted(runtime):
+        found = False
+
         def _program(self, launch):
             program = super()._program(launch)
             if into in program.text:

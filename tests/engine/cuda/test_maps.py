@@ -1,6 +1,7 @@
 """The kernels over maps under every schedule of threads, in the checked build, and with faults planted in them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ FURTHER_FAULTS = {
     "a window that reaches too far": ("(count - 1) * STRIDE + SIZE > length && left < SIZE", "false", beyond),
     "a row that is not in the ring": ("row >= ROWS || ", "", beyond),
     "another function": ("return tanhf(x)", "return x", activation),
-    "a slope of the input": ("return -expm1f(-y)", "return 1", activation),
+    "a slope of the input": ("return -expm1f(-kept)", "return 1", activation),
     "colours exchanged": ("0.587f", "0.114f", grey),
     "a class weight left out of the gradient": ("PARTS / weight", "PARTS", weighted),
     "a class weight left out of the loss": ("weight * (log", "(log", weighted),
@@ -143,6 +144,14 @@ def first_are_fast(faults, count=3):
         pytest.param(*fault, id=name, marks=[pytest.mark.slow] if number >= count else [])
         for number, (name, fault) in enumerate(faults.items())
     ]
+
+
+def test_every_planted_fault_has_its_place_in_the_sources():
+    """Else it is planted nowhere, and only the slow tests would say so."""
+    texts = [path.read_text() for path in Path(kernels.__file__).parent.rglob("*.cu*")]
+    faults = [*FAULTS.items(), *FURTHER_FAULTS.items()]
+    lost = [name for name, (into, *_) in faults if not any(into in text for text in texts)]
+    assert not lost
 
 
 @pytest.mark.emulator
