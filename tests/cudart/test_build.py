@@ -109,7 +109,7 @@ def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_pat
 
 
 def test_threads_that_want_the_sources_at_once_all_get_them(monkeypatch, tmp_path):
-    """Libraries and module are built side by side, from an empty cache both download."""
+    """Libraries and module are built side by side, and from an empty cache both download."""
     barrier = threading.Barrier(2, timeout=20)
 
     def download(cupy, place):
@@ -117,15 +117,18 @@ def test_threads_that_want_the_sources_at_once_all_get_them(monkeypatch, tmp_pat
             packed.add(__file__, f"cupy-{cupy.version}/cupy_backends/here.py")
         barrier.wait()
 
-    def own():
-        with build._sources(tmp_path, CUPY) as sources:
+    def own(folder):
+        with build._sources(folder, CUPY) as sources:
             return (sources / "cupy_backends" / "here.py").read_text()
 
     monkeypatch.setattr(build, "_download", download)
-    with ThreadPoolExecutor(2) as threads:
-        found = [threads.submit(own) for _ in range(2)]
-    assert {each.result() for each in found} == {Path(__file__).read_text()}
-    assert [path.name for path in tmp_path.iterdir()] == ["cupy-14.2.0.tar.gz"]
+    for number in range(100):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with ThreadPoolExecutor(2) as threads:
+            found = [threads.submit(own, folder) for _ in range(2)]
+        assert {each.result() for each in found} == {Path(__file__).read_text()}
+        assert [path.name for path in folder.iterdir()] == ["cupy-14.2.0.tar.gz"]
 
 
 @pytest.mark.skipif(not available(), reason="this needs Linux and g++")
