@@ -11,7 +11,7 @@ import numpy as np
 
 from cualex.data import batches
 from cualex.data.split import Split
-from cualex.engine.host.softmax import rank
+from cualex.engine.contract import rank
 from cualex.errors import DataError, UsageError
 from cualex.model import Model
 

@@ -121,3 +121,15 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Wait until nothing is queued."""
+
+
+def rank(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count the classes that are named before each label: (images,).
+
+    A higher score is named first, among equals the lower class; a score that is not a number is named last, and
+    its own class is never right.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    ahead = (scores > own) | ((scores == own) & before)
+    return np.where(np.isnan(own[:, 0]), scores.shape[1] + 5, ahead.sum(axis=1))

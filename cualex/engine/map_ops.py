@@ -16,6 +16,8 @@ from cualex.devices.runtime import Array
 D = TypeVar("D", contravariant=True)
 Maps = Array
 
+RED, GREEN, BLUE = 0.299, 0.587, 0.114  # of a grey value: the luminance of ITU-R BT.601
+
 
 class CropOps(Protocol[D]):
     """From stored images to what the first layer reads."""

@@ -13,11 +13,11 @@ from cualex.devices.control import Control
 from cualex.layers.layer import Kept
 from cualex.layers.maps import Arguments, Buffer, Maps, PerDevice, Shape
 from cualex.networks import Stage
-from cualex.plan import crop, links, updates
+from cualex.plan import crop, links
 from cualex.plan.fusion import Unit, units
 from cualex.plan.parts import Parts
 from cualex.plan.step import Step, name_of
-from cualex.plan.update_rule import Rule
+from cualex.plan.update_rule import Rule, append_updates
 from cualex.weights.parameters import Parameters
 
 NOTHING: Mapping[str, Any] = {}
@@ -190,7 +190,7 @@ class Builder(Parts):
         if self.training:
             *_, loss = passed.pop()  # its forward step has written the gradient of its input
             self._walk_back(grouped, passed, loss["dx"])
-            updates.append(self)
+            append_updates(self)
 
     def _walk_back(self, grouped: list[Unit], passed: list[Passed], dy: Maps | None) -> None:
         """Make the backward steps, from the gradient of the topmost layer's output down to where nothing learns."""

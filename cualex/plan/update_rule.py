@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
 from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
+from cualex.layers.maps import Operand
 from cualex.networks import Network, Stage
+from cualex.plan.step import Step, name_of
 from cualex.weights.parameters import AVERAGES, Parameters
+
+if TYPE_CHECKING:
+    from cualex.plan.builder import Builder
 
 SINKS = ("momentum", "adam", "keep")
 
@@ -92,3 +97,21 @@ class Rule:
             first, second = (parameters.velocity(name, place, average) for average in AVERAGES)
             return update.Adam(weight, first, second, **numbers)
         return update.Momentum(weight, parameters.velocity(name, place), **numbers)
+
+
+def append_updates(build: "Builder") -> None:
+    """Make room for the gradients that are kept, and append the steps that update the parameters."""
+    rule, parameters = build.rule, build.parameters
+    if not rule.keeps:
+        return
+    for (name, place), like in parameters.arrays.items():
+        stage = parameters.stages.get(name)
+        if stage is None or not rule.trains(stage):
+            continue
+        made = build.lasting(f"{name} gradient", place, like.shape, like.dtype)
+        build.gradients[name, place] = made
+        if rule.sink != "keep":
+            towers, sinks = tuple(build.own(place, stage.towers)), {"sink": name.rpartition(".")[2]}
+            apply, reads = build.engine.update.apply, {"gradient": Operand(made)}
+            what = name, "update", (stage.name,), towers, place, "", name_of(apply)
+            build.append(Step(*what, call=apply, reads=reads, sinks=sinks))

@@ -4,8 +4,7 @@ import numpy as np
 
 from cualex.devices.host import HostDevice
 from cualex.engine.host.chunks import each_piece
-
-RED, GREEN, BLUE = 0.299, 0.587, 0.114
+from cualex.engine.map_ops import BLUE, GREEN, RED
 
 
 def forward(device: HostDevice, x: np.ndarray, y: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cualex.engine import activations
-from cualex.engine.host.grey import BLUE, GREEN, RED
+from cualex.engine.map_ops import BLUE, GREEN, RED
 from cualex.errors import UsageError
 from cualex.formats import plain_weights
 from cualex.layers import (

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cualex.engine import activations
-from cualex.engine.host.grey import BLUE, GREEN, RED
+from cualex.engine.map_ops import BLUE, GREEN, RED
 from cualex.formats import plain_weights
 from cualex.layers import (
     LRN,
