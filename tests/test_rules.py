@@ -173,18 +173,29 @@ def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path
     assert comments[2].startswith(f"{printed[2]}")
 
 
-def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
-    """Each file of the way on a CPU runs while an image is classified."""
+ON_GPUS = r"/cuda/|devices/cu|^kernels/"
+
+
+def test_an_image_takes_the_way_that_the_readme_says(tmp_path):
+    assert 8 <= len(files_of_the_way(tmp_path, "cpu")) <= 9
+
+
+def test_an_image_takes_that_way_on_a_gpu(tmp_path, cupy):
+    assert 11 <= len(files_of_the_way(tmp_path, "cuda:0")) <= 13
+
+
+def files_of_the_way(tmp_path, device):
+    """Return the files that the README names; each of them runs while an image is classified."""
     from click.testing import CliRunner
     from PIL import Image
 
     (sentence,) = re.findall(r"An image's way from file to class: (.*?)\n\n", README, re.S)
-    named = re.findall(r"`((?:cualex|cli)/[\w/]+\.py)`", sentence)
-    assert len(named) >= 7
-    expected = {name for name in named if "/cuda/" not in name}
+    named = re.findall(r"`((?:cualex|cli|kernels)/[\w/]+\.\w+)`", sentence)
+    other = "/host/" if device != "cpu" else ON_GPUS
+    expected = {name for name in named if not re.search(other, name)}
     Image.new("RGB", (90, 80), "red").save(tmp_path / "red.png")
     seen = set()
-    roots = {str(ROOT / name): name for name in expected}
+    roots = {str(ROOT / name): name for name in expected if name.endswith(".py")}
 
     def record(frame, event, argument):
         seen.add(frame.f_code.co_filename)
@@ -192,12 +203,14 @@ def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
     threading.setprofile(record)
     sys.setprofile(record)
     try:
-        result = CliRunner().invoke(cli.main, ["predict", "-w", "cifar10", str(tmp_path / "red.png")])
+        words = ["predict", "-w", "cifar10", str(tmp_path / "red.png"), "--device", device]
+        result = CliRunner().invoke(cli.main, words)
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert {name for path, name in roots.items() if path not in seen} == set()
+    return expected
 
 
 def test_the_plot_of_the_readme_is_what_the_program_draws(tmp_path):
