@@ -26,6 +26,7 @@ ORDER = [
     "cualex.formats",
     "cualex.training",
     "cualex.plots",
+    "cualex.trainer",
     "cualex.benchmark",
     "cualex.profiling",
     "cualex.experiments",
@@ -116,7 +117,7 @@ def faults(name, source):
             yield f"{name}, line {line}: names of {target} are given when asked for"
 
 
-LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.files"]
+LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.amounts", "cualex.system.files", "cualex.training.options"]
 
 
 @pytest.mark.parametrize("name", MODULES)

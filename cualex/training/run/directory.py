@@ -53,6 +53,13 @@ class Run:
         self.path = Path(path)
         self._free: weakref.finalize[[int], Run] | None = None
 
+    def __fspath__(self) -> str:
+        """Return the path, so that a run can be given wherever a path can."""
+        return os.fspath(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     @classmethod
     def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
         """Make and lock a new directory below `root`: the name, or the name with the first free number.
