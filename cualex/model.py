@@ -85,13 +85,12 @@ class Model:
         """Return the `top` likeliest classes of an image: a list of (class, probability).
 
             >>> model.predict("cat.jpg", top=2)
-            [('cat', 0.7...), ('dog', 0.1...)]
+            [('cat', 0.8...), ('dog', 0.06...)]
             >>> [found[0][0] for found in model.predict([image, "dog.jpg"])]
             ['cat', 'dog']
 
         sources: a path or the bytes of an image file, a Pillow image, or an array, uint8 (rows, columns, 3); or a list
-        of them, for which a list of such lists is returned.
-        Raise ImageError for a file that is not a readable image.
+        of them, for which a list of such lists is returned. Raise ImageError where one cannot be read.
         """
         if not isinstance(sources, (list, tuple)):
             return self.predict([sources], top)[0]
@@ -159,8 +158,7 @@ class Model:
         images: a list of paths, bytes, Pillow images and arrays, as for `predict`; or those that `read` gives, uint8
         (n, stored, stored, 3); or one image, for which there is no first axis.  layer: one of `network.layers`, by
         default the last hidden one (relu7 of `alexnet`). Towers are concatenated along the channels.
-
-        Raise ImageError for a file that is not a readable image, and UsageError for a layer that does not exist.
+        Raise ImageError where one cannot be read, and UsageError for a layer that does not exist.
         """
         if isinstance(images, np.ndarray) and images.ndim not in (2, 3):
             return self._outputs(images, layer)
@@ -200,9 +198,17 @@ class Model:
                 f"pictures must be uint8 (n, {side}, {side}, 3), got {images.dtype} {images.shape}; "
                 "model.read(path) makes such a picture of a file"
             )
-        parts = [plan.output(layer)[:count] for plan, count in self._batches(images, layer)]
-        if not parts:
+        if not len(images):
             raise UsageError("no pictures were given")
+        parts, batch = [], BATCH if len(images) > 1 else 1
+        plan = self.plan(batch, (layer,))
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
+            padded[: len(part)] = part
+            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
+            plan.run()
+            parts.append(plan.output(layer)[: len(part)])
         features = np.concatenate(parts)
         return features[:, :, 0, 0] if features.shape[2:] == (1, 1) else features
 
@@ -239,18 +245,6 @@ class Model:
         """Return the view of the centre crop: row, column, not mirrored."""
         offset = (self.network.stored - self.network.crop) // 2
         return offset, offset, 0
-
-    def _batches(self, images: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
-        """Run the network batch by batch; yield the plan, and how many images of the batch are not padding."""
-        batch = BATCH if len(images) > 1 else 1
-        for first in range(0, len(images), batch):
-            part = images[first : first + batch]
-            plan = self.plan(batch, (layer,))
-            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
-            padded[: len(part)] = part
-            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
-            plan.run()
-            yield plan, len(part)
 
 
 def _name(source: ImageSource) -> str:

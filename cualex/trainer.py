@@ -24,13 +24,12 @@ Path_ = str | os.PathLike[str]
 class Training:
     """A training: iterate over it for a record an epoch, or call `run`, which returns the Run.
 
-        >>> training = cualex.train("photos", network="cifar-relu", epochs=2, batch_size=2)
+        >>> training = cualex.train("photos", network="cifar-relu", epochs=3, lr=0.005)
         >>> training
-        Training('photos', cifar-relu, 4 images in 2 classes, 2 epochs, batch size 2, rate 0.01, cpu)
+        Training('photos', cifar-relu, 29 images in 2 classes, 3 epochs, batch size 16, rate 0.005, cpu)
         >>> for epoch in training:
-        ...     print(epoch.epoch, epoch.validation.count)
-        1 4
-        2 4
+        ...     if epoch.validation.top1 > 0.8:
+        ...         break
         >>> training.run()
         Run('runs/train-...')
 
@@ -87,9 +86,10 @@ class Training:
     def __iter__(self) -> Iterator[Epoch]:
         """Train; yield a record at the end of each epoch that is left.
 
-        >>> for epoch in cualex.train("photos", epochs=1):
+        >>> for epoch in cualex.train("photos", network="cifar-relu", epochs=2):
         ...     print(epoch)
-        epoch 1/1  loss ...  validation loss ..., top-1 100.0%  rate ... s  best
+        epoch 1/2  loss ...  validation loss ..., top-1 ...%  rate 0.0082  ... s  best
+        epoch 2/2  loss ...  validation loss ..., top-1 ...%  rate 0.00072  ... s...
         """
         signals = SignalHandler()
         records = self.records(signals=signals)
@@ -110,9 +110,7 @@ class Training:
     def run(self) -> Run:
         """Train to the end; return the run, which `cualex.load` and `cualex.evaluate` take.
 
-        >>> run = cualex.train("photos", epochs=1).run()
-        >>> cualex.load(run).predict("cat.jpg", top=1)
-        [('cat', 0.9...)]
+        >>> run = cualex.train("photos", network="cifar-relu", epochs=3).run()
         >>> run.outcome()["verdict"]
         'Better than guessing'
         """
@@ -219,12 +217,10 @@ def train(
 ) -> Training:
     """Train a network on a data set, as `cualex train` does: the same recipe, bits and run directory.
 
-        >>> training = cualex.train("photos", epochs=5)
-        >>> training.recipe.batch, training.recipe.network
-        (4, 'alexnet')
-        >>> run = training.run()
-        >>> run
-        Run('runs/train...')
+        >>> cualex.train("photos", epochs=5)
+        Training('photos', alexnet, 29 images in 2 classes, 5 epochs, batch size 16, rate 0.003, cpu)
+        >>> cualex.train("photos", network="cifar-relu", epochs=1, name="small").run()
+        Run('runs/small')
 
     data: a folder, .zip or .tar of images, or "demo", the default.  resume: a stopped run, its directory or name, or
     True for the newest unfinished one.  weights: a weights file or run to fine-tune, "cifar10" for the bundled network

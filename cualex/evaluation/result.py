@@ -21,14 +21,12 @@ def accuracies(top1: float, top5: float, classes: int) -> list[str]:
 class Evaluation:
     """Result of `evaluate` for n images.
 
-        >>> result = cualex.evaluate(model, "photos")
-        >>> print(result)
-        4 images: top-1 100.0%, loss 0.0...
+        >>> result = cualex.evaluate("runs/train", "photos")
         >>> result.top1_error, result.top5_error, result.right1, result.count
-        (0.0, 0.0, 4, 4)
+        (0.0, 0.0, 11, 11)
         >>> result.confusion
-        array([[2, 0],
-               [0, 2]])
+        array([[5, 0],
+               [0, 6]])
 
     names: of the images.  labels: int (n,), the true classes.  named: int (n,), the predicted classes, of ties the
     first; -1 where scores are NaN.  probabilities: float32 (n,), of the predicted classes.

@@ -50,8 +50,8 @@ class Summary:
     >>> result = cualex.summary("lenet5")
     >>> result.totals.parameters
     61706
-    >>> [row.output for row in result.rows if row.kind == "conv"]
-    [(6, 28, 28), (16, 10, 10), (120, 1, 1)]
+    >>> [(row.layer, row.output) for row in result.rows if row.kind == "conv"]
+    [('conv1', (6, 28, 28)), ('conv2', (16, 10, 10))]
     """
 
     network: Network
@@ -113,11 +113,12 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
     """Summarise a network: layers, shapes, parameters, multiply-adds and neurons, as `cualex summary` prints them.
 
         >>> print(cualex.summary("lenet5", classes=2))
-        layer    tower output   parameters multiply-adds neurons crosses
-        ────────────────────────────────────────────────────────────────
-        grey     1     1x32x32           0             0       0
+        layer    tower  output    parameters  multiply-adds  neurons  crosses
+        ─────────────────────────────────────────────────────────────────────
+        grey     1      1x32x32            0              0        0
+        conv1    1      6x28x28          156        117,600    4,704
         ...
-        total                       61,026       415,840   6,506
+        total                         61,026        415,848    6,510
         <BLANKLINE>
         Images are stored at 32 x 32; the input is a crop of 32 x 32.
 

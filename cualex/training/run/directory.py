@@ -46,7 +46,16 @@ COLUMNS = {
 
 
 class Run:
-    """The directory of one training."""
+    """The directory of one training, which is given wherever a path is.
+
+    >>> run = cualex.Run("runs/train")
+    >>> run.outcome()["epochs"], run.resumable
+    (3, False)
+    >>> run.results()[-1]["metrics/accuracy_top1"]
+    1.0
+    >>> cualex.load(run).classes
+    ['cat', 'dog']
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Keep the path; nothing is opened."""
