@@ -104,10 +104,8 @@ class Model:
         An image is a path, the bytes of a file, or an ImageError, which is yielded as it is. Threads read the images,
         one batch in advance. See `features` for layers and shapes.
 
-            >>> for output in model.each([("cat", "cat.jpg"), ("gone", "gone.jpg")], "fc7"):
-            ...     print(output.shape if isinstance(output, np.ndarray) else output)
-            (2048,)
-            gone: ...
+            >>> [str(getattr(found, "shape", found)) for found in model.each([("a", "cat.jpg"), ("b", b"")], "fc7")]
+            ['(2048,)', 'b: ...']
         """
         for read in decode_ahead(sources, self.network.stored, BATCH):
             good = [image for image in read if not isinstance(image, ImageError)]
@@ -177,8 +175,7 @@ class Model:
             >>> model.maps(image, "fc8").shape
             (10, 1, 1)
 
-        image: a path, bytes, a Pillow image or an array, as for `predict`. Raise ImageError where it cannot be read,
-        and UsageError for a layer that does not exist.
+        image: as for `predict`. Raise ImageError where it cannot be read, UsageError for a layer that does not exist.
         """
         (maps,) = self._every([image], layer)
         return maps if maps.ndim == 3 else maps[:, None, None]

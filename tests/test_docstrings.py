@@ -1,8 +1,8 @@
 """Each public docstring has a call and its output, and the calls give those outputs.
 
-They run one after the other in a folder with cat.jpg and dog.jpg, two drawings that the bundled network takes for a cat
-and a dog, and photos/ with twenty noisy copies of each; `image` is the cat as an array, `model` the bundled network, and
-runs/train a finished run. Digits that differ between machines are cut by an ellipsis.
+They run in a folder with cat.jpg and dog.jpg, two drawings that the bundled network takes for a cat and a dog, and with
+photos/, twenty noisy copies of each. `image` is the cat as an array, `model` the bundled network, runs/train a finished
+run. Digits that differ between machines are cut by an ellipsis.
 """
 
 import doctest

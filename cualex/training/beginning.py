@@ -8,7 +8,7 @@ from cualex.errors import UsageError
 from cualex.training import automatic_recipe
 from cualex.training.options import NEWEST, Options
 from cualex.training.recipes import Recipe
-from cualex.training.run import Run, restore
+from cualex.training.run import Run, newest_unfinished, restore
 from cualex.weights import Weights
 
 # A resumed run's own, unless given; and as args.json names them, where that is another name.
@@ -33,7 +33,7 @@ def resumed(options: Options) -> Run | None:
         if name in options.given:
             raise UsageError(f"--{option} is for new runs, and --resume continues one: leave one of them out")
     if options.resume == NEWEST:
-        return Run.reopen(Run.unfinished(options.output))
+        return Run.reopen(newest_unfinished(options.output))
     return Run.reopen(options.resume if Path(options.resume).exists() else options.output / options.resume)
 
 

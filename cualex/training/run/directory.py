@@ -99,15 +99,6 @@ class Run:
         run.lock()
         return run
 
-    @classmethod
-    def unfinished(cls, root: str | Path = "runs") -> Path:
-        """Return the latest unfinished run below `root`."""
-        begun = sorted(Path(root).glob("*/args.json"), key=lambda file: file.stat().st_mtime_ns)
-        for file in reversed(begun):
-            if not (file.parent / "finished.json").exists():
-                return file.parent
-        raise UsageError(f"no unfinished run in {Path(root)}. `cualex train` starts one.")
-
     @staticmethod
     def prepare(root: str | Path, name: str = "train") -> Path:
         """Make the directory of runs; raise an error if no run of that name can be made there."""
@@ -252,14 +243,3 @@ class Run:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(f"{self.path / name}: cannot be read ({error}). Start a new run.") from error
-
-
-def newest_weights(root: str | Path = "runs") -> Path:
-    """Return best.safetensors of the newest finished run below `root`; raise UsageError when there is none."""
-    marks = sorted(Path(root).glob("*/finished.json"), key=lambda mark: mark.stat().st_mtime_ns)
-    for mark in reversed(marks):
-        if (best := mark.with_name("best.safetensors")).exists():
-            return best
-    raise UsageError(
-        f"no finished run in {Path(root)}: train one with `cualex train FOLDER`, or give a weights file with --weights"
-    )
