@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -187,7 +188,7 @@ def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
     roots = {str(ROOT / name): name for name in expected}
 
     def record(frame, event, argument):
-        seen.add(frame.f_code.co_filename)
+        seen.add(os.path.realpath(frame.f_code.co_filename))
 
     threading.setprofile(record)
     sys.setprofile(record)
@@ -272,10 +273,41 @@ def test_every_package_is_named_in_pyproject():
     """A package that is not named works in a checkout and is missing from the wheel, silently."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     on_disk = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "cualex").rglob("__init__.py")}
-    mapped = set(settings["package-dir"])
-    assert sorted(settings["packages"]) == sorted(on_disk | mapped)
-    for name, folder in settings["package-dir"].items():
-        assert (ROOT / folder / "__init__.py").exists(), f"{name} has no folder"
+    linked = {f"cualex.{name}" for name in LINKS}
+    assert sorted(settings["packages"]) == sorted(on_disk | linked)
+
+
+LINKS = ("cli", "kernels")  # folders of the top level that are packages of cualex by a link
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_make_an_editable_install_one_path(name):
+    """Type checkers and editors follow a path; a mapping in package-dir makes an import hook, which they cannot see."""
+    link = ROOT / "cualex" / name
+    assert link.is_symlink(), f"{link} must be a link: git checkout -- {link.relative_to(ROOT)}"
+    assert os.readlink(link) == f"../{name}"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert settings["package-dir"] == {"": "."}
+
+
+@pytest.mark.slow
+def test_mypy_sees_the_types_of_an_installed_cualex(tmp_path):
+    """Away from the checkout, as in a user's project; a wrong type is found."""
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    user = (ROOT / "tests/typed_api.py").read_text()
+    (tmp_path / "right.py").write_text(user)
+    (tmp_path / "wrong.py").write_text("import cualex\nx: int = cualex.networks()\ncualex.train('photos', epoch=5)\n")
+
+    def mypy(name):
+        words = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache", name]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    assert mypy("right.py").startswith("Success")
+    found = mypy("wrong.py")
+    assert 'Incompatible types in assignment (expression has type "list[str]", variable has type "int")' in found
+    assert 'Unexpected keyword argument "epoch"' in found
+    assert "Found 2 errors" in found
 
 
 def test_every_folder_of_python_files_is_a_package():
