@@ -155,23 +155,27 @@ def test_the_readme_is_short():
 
 
 def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path, monkeypatch):
-    """The network is the bundled one, and the image a drawing; shapes are compared where the comment is one."""
+    """On noise; what is exact, sizes and counts, is compared, of the rest what does not depend on the images."""
+    import numpy as np
     from PIL import Image
 
-    from cualex import pretrained
-
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs/train/samples").mkdir(parents=True)
-    shutil.copy(pretrained.FILE, "runs/train/best.safetensors")
-    for name in set(re.findall(r'"(runs/train/samples/[^"]+)"', code_of_readme("python"))):
-        Image.new("RGB", (90, 80), "red").save(name)
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("cualex.plots.curves.draw", lambda run: None)
+    rng = np.random.default_rng(2012)
+    for number in range(40):
+        folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(rng.integers(0, 256, (80, 90, 3), np.uint8))
+        image.save(folder / f"{number}.png")
+        image.save(f"{folder.name}.jpg")
     printed = []
-    exec(code_of_readme("python"), {"print": printed.append})
+    exec(code_of_readme("python"), {"print": lambda value: printed.append(str(value))})
     comments = re.findall(r"print\(.*\)  # (.*)", code_of_readme("python"))
-    assert len(printed) == len(comments) == 3
-    assert isinstance(printed[0], type(ast.literal_eval(comments[0])))
-    assert len(printed[1]) == len(printed[2]) == 2
-    assert comments[2].startswith(f"{printed[2]}")
+    kinds = (r"\[\('(cat|dog)', 0\.\d+\), \('", r"\(2, 2048\)", r"\(48, 15, 15\)", r"\d+ images: top-1 ", "60965224")
+    for kind, comment, line in zip(kinds, comments, printed, strict=True):
+        assert re.match(kind, comment), comment
+        assert re.match(kind, line), line
 
 
 def test_an_image_takes_the_way_that_the_readme_says(tmp_path, monkeypatch):
