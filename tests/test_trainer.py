@@ -230,6 +230,28 @@ def test_ctrl_c_in_an_update_waits_for_its_end(here):
     assert left(training.directory) == left(whole)
 
 
+def test_an_exception_that_is_kept_has_saved_and_unlocked(here):
+    def refuse(update):
+        raise ZeroDivisionError
+
+    training = cualex.train("photos", **SMALL, on_update=refuse)
+    with pytest.raises(ZeroDivisionError) as held:
+        training.run()
+    assert (training.directory.path / "last.safetensors").exists()
+    assert cualex.train(resume=True).run().outcome()["updates"] == 5
+    assert held.traceback
+
+
+def test_signals_wait_in_every_update_and_minutes_are_seconds(here, monkeypatch):
+    before, seen, asked, train = signal.getsignal(signal.SIGINT), set(), [], loop.train
+    monkeypatch.setattr(loop, "train", lambda *given, **more: asked.append(more["save_every"]) or train(*given, **more))
+    training = cualex.train("photos", **SMALL, save_every=0.5, on_update=lambda _: seen.add(signal.getsignal(2)))
+    training.run()
+    assert len(seen) == 1
+    assert before not in seen
+    assert asked == [30]
+
+
 def test_a_run_that_is_left_is_not_locked(here):
     training = cualex.train("photos", **SMALL)
     records = iter(training)
@@ -257,6 +279,7 @@ def test_a_stop_that_saves_nothing_is_found(here, monkeypatch):
     [
         ({"epoch": 5}, UsageError, r"^train\(\) has no keyword 'epoch'; there are data, .*\. Did you mean epochs\?$"),
         ({"epochs": 0}, UsageError, r"^epochs=0: expected a whole number of at least 1$"),
+        ({"epochs": True}, UsageError, r"^epochs=True: expected a whole number of at least 1$"),
         ({"epochs": "5"}, UsageError, r"^epochs='5': expected a whole number of at least 1$"),
         ({"lr": 0}, UsageError, r"^lr=0: expected a number above 0$"),
         ({"momentum": 1.0}, UsageError, r"^momentum=1\.0: expected a number of at least 0 and below 1$"),
@@ -294,9 +317,10 @@ def test_a_refused_resume_unlocks_the_run(here):
     training = cualex.train("photos", **SMALL)
     for _ in training:
         break
-    with pytest.raises(UsageError, match="its seed is 0, got 1, and cannot change on resume"):
+    with pytest.raises(UsageError) as held:  # with its frames, so that nothing is freed by chance
         cualex.train(resume="train", seed=1)
     cualex.train(resume="train").run()
+    assert "its seed is 0, got 1, and cannot change on resume" in str(held.value)
 
 
 def test_importing_cualex_loads_nothing_heavy():
