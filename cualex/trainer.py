@@ -18,7 +18,7 @@ from cualex.training.run import Run
 from cualex.training.setup import Setup, prepare
 from cualex.training.signals import SignalHandler
 
-Path_ = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 
 
 class Training:
@@ -166,14 +166,14 @@ class Training:
 
 @checked()
 def train(
-    data: Path_ | None = None,
+    data: AnyPath | None = None,
     *,
-    resume: bool | Path_ | None = None,
+    resume: bool | AnyPath | None = None,
     network: str | None = None,
     variant: Mapping[str, object] | Sequence[str] | None = None,
     recipe: str | None = None,
     paper: bool | None = None,
-    weights: Path_ | None = None,
+    weights: AnyPath | None = None,
     pretrained: bool | None = None,
     scratch: bool | None = None,
     crop: int | None = None,
@@ -200,16 +200,16 @@ def train(
     seed: int | None = None,
     device: str | None = None,
     precision: Literal["fp32", "tf32", "bf16"] | None = None,
-    output: Path_ | None = None,
+    output: AnyPath | None = None,
     name: str | None = None,
     save_every: float | None = None,
     keep: bool | None = None,
     watch: bool | None = None,
     val_split: float | None = None,
     val: Literal["held-out", "test"] | None = None,
-    names: Path_ | None = None,
+    names: AnyPath | None = None,
     no_pack: bool | None = None,
-    cache: Path_ | None = None,
+    cache: AnyPath | None = None,
     workers: int | None = None,
     on_update: Callable[[Update], object] | None = None,
     on_notice: Callable[[str], object] | None = None,

@@ -21,7 +21,7 @@ from cualex.data.sources import demo
 from cualex.errors import DataError, DeviceError, RunLocked, UsageError
 from cualex.training import automatic_recipe, loop, options
 from cualex.training.records import Epoch, Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
 from tests.support.tiny_runs import digest, left, log, results
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -100,6 +100,13 @@ def test_sequences_and_mappings_mean_what_texts_do(here):
     tuned = cualex.train("photos", network="lenet5", variant={"function": "gelu"}).recipe
     assert tuned.variant == cualex.train("photos", network="lenet5", variant="function=gelu").recipe.variant
     assert tuned.variant == {"function": "gelu"}
+
+
+def test_numbers_of_any_kind_are_those_that_the_command_reads(here):
+    numbers = {"epochs": np.int64(3), "batch_size": np.uint8(8), "lr": 1, "weight_decay": np.float32(0.25)}
+    found = cualex.train("photos", network="speck", crop=11, **numbers)
+    run("photos", "--network", "speck", "--crop", 11, "--epochs", 3, "-b", 8, "--lr", 1, "--weight-decay", 0.25)
+    assert repr(found.recipe.described()) == repr(restore.recipe(Run("runs/train").arguments()["recipe"]).described())
 
 
 def test_small_sets_fine_tune_the_bundled_network_and_scratch_does_not(here):
@@ -281,6 +288,11 @@ def test_a_stop_that_saves_nothing_is_found(here, monkeypatch):
         ({"epochs": 0}, UsageError, r"^epochs=0: expected a whole number of at least 1$"),
         ({"epochs": True}, UsageError, r"^epochs=True: expected a whole number of at least 1$"),
         ({"epochs": "5"}, UsageError, r"^epochs='5': expected a whole number of at least 1$"),
+        ({"network": 5}, UsageError, r"^network=5: expected a text$"),
+        ({"data": ["photos"]}, UsageError, r"^data=\['photos'\]: expected a path$"),
+        ({"weights": 5}, UsageError, r"^weights=5: expected a path$"),
+        ({"resume": 5}, UsageError, r"^resume=5: expected the path of a run, or True for the newest unfinished one$"),
+        ({"lr": float("nan")}, UsageError, r"^lr=nan: expected a number above 0$"),
         ({"lr": 0}, UsageError, r"^lr=0: expected a number above 0$"),
         ({"momentum": 1.0}, UsageError, r"^momentum=1\.0: expected a number of at least 0 and below 1$"),
         ({"seed": -1}, UsageError, r"^seed=-1: expected a whole number of at least 0 and at most "),

@@ -63,7 +63,7 @@ def warn_of_skipped(packs: Iterable[Split], where: str = "") -> None:
         name, reason = skipped[0]
         first = f"the first: {name}: {reason}"
         text = f"{len(skipped):,} images could not be read and were skipped; {where or first}"
-        warnings.warn(text, UserWarning, stacklevel=3)
+        warnings.warn(text, UserWarning, stacklevel=4)
 
 
 def find_evaluated(

@@ -63,8 +63,10 @@ def evaluate(
         packing = opening.Packing(not no_pack, Path(cache) if cache else None, workers)
         pack = packing.opened(source, [chosen], model.network.stored)[chosen]
         opening.warn_of_skipped([pack])
-    else:
+    elif hasattr(data, "labels"):
         pack = data
+    else:
+        raise UsageError(f"data={data!r}: expected a folder, .zip or .tar, or an opened pack")
     return measure(opened, pack, batch_size, between, crops)
 
 

@@ -1,7 +1,9 @@
 """The options of a training, for `cualex train` and `cualex.train` alike; imports nothing heavy."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "colour_components": ("data", "2012"),
     "mean_at": ("crop", "centre"),
 }
+PATHS, TEXTS = ("data", "output", "weights", "names", "cache"), ("network", "name", "device")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Range:
         return f"a {'whole ' if self.whole else ''}number {low}{' and' if high and self.below else ''}{high}"
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+        if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             return False
+        value = float(value)
         low = value > self.least if self.above else value >= self.least  # NaN is in no range
         return low and (self.most is None or (value < self.most if self.below else value <= self.most))
 
@@ -129,19 +133,25 @@ class Options:
 def of(**given: Any) -> Options:
     """Return the options that were given as keywords; None is not given.
 
-    Raise UsageError for a value outside of `CHOICES` or `RANGES`.
+    Raise UsageError for a value of another type, or outside of `CHOICES` or `RANGES`.
     """
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         if name in CHOICES and value not in CHOICES[name]:
             raise UsageError(f"{name}={value!r}: expected {', '.join(CHOICES[name])}")
-        if name in RANGES and value not in RANGES[name]:
-            raise UsageError(f"{name}={value!r}: expected {RANGES[name]}")
-    paths: dict[str, Any] = {
-        name: Path(given[name]) for name in ("output", "weights", "names", "cache") if name in given
-    }
+        if name in RANGES:
+            if value not in RANGES[name]:
+                raise UsageError(f"{name}={value!r}: expected {RANGES[name]}")
+            given[name] = int(value) if RANGES[name].whole else float(value)  # as the command reads it
+        if name in TEXTS and not isinstance(value, str):
+            raise UsageError(f"{name}={value!r}: expected a text")
+        if name in PATHS and not isinstance(value, str | os.PathLike):
+            raise UsageError(f"{name}={value!r}: expected a path")
+    given |= {name: Path(given[name]) for name in PATHS if name in given}
     if "data" in given:
         given["data"] = str(given["data"])
     if resume := given.pop("resume", False):
-        given["resume"] = NEWEST if resume is True else str(resume if isinstance(resume, str) else Path(resume))
-    return Options(**given | paths, given=frozenset(given))
+        if resume is not True and not isinstance(resume, str | os.PathLike):
+            raise UsageError(f"resume={resume!r}: expected the path of a run, or True for the newest unfinished one")
+        given["resume"] = NEWEST if resume is True else os.fspath(resume)
+    return Options(**given, given=frozenset(given))

@@ -82,6 +82,7 @@ def test_wrong_use_is_one_line(here):
         ({"data": "set", "split": "test"}, DataError, r"has no test images: choose --split train or val$"),
         ({"data": "set", "crops": 5}, UsageError, r"^5 crops: expected 1 or 10$"),
         ({"dat": "set"}, UsageError, r"^evaluate\(\) has no keyword 'dat'; there are models, .* Did you mean data\?$"),
+        ({"data": ["set"]}, UsageError, r"^data=\['set'\]: expected a folder, \.zip or \.tar, or an opened pack$"),
         ({"data": "set", "device": "tpu"}, UsageError, r"^device 'tpu' in 'tpu': expected cpu, "),
     ):
         with pytest.raises(kind, match=said):
