@@ -25,24 +25,27 @@ def recipe(options: TrainOptions, given):
     return overfit.plain(given, options.overfit, options.batch_size) if options.overfit else given
 
 
-def give(options: TrainOptions, recipe, pack, kept, device: str) -> None:
+def give(options: TrainOptions, setup, pack, kept) -> None:
     """Run the check on the training images, from the weights `kept` if there are any; exit with 1 if it fails."""
     if options.overfit:
-        passed = _overfit(recipe, pack, kept, options.overfit, options, device)
+        passed = _overfit(setup, pack, kept, options.overfit, options)
     else:
-        passed = _check(recipe, pack, kept, options.as_json)
+        passed = _check(setup.recipe, pack, kept, options.as_json)
     if not passed:
         raise click.exceptions.Exit(1)
 
 
-def _overfit(recipe, pack, kept, count: int, options: TrainOptions, device: str) -> bool:
+def _overfit(setup, pack, kept, count: int, options: TrainOptions) -> bool:
     """Overfit some images, print what that means, and return whether it worked."""
     from cualex.training.debugging import overfit, overfit_attempt
 
     ended = []
     compiling, tries = _output.Compiling(), 1 if options.lr else overfit.TRIES
-    records = overfit.overfit(recipe, pack, count, kept, device, options.precision, compiling, tries)
-    total = overfit_attempt.limit(recipe, count)  # of the first try, which is mostly the last; others may go beyond
+    precision = setup.options.precision
+    records = overfit.overfit(setup.recipe, pack, count, kept, setup.device, precision, compiling, tries)
+    total = overfit_attempt.limit(
+        setup.recipe, count
+    )  # of the first try, which is mostly the last; others may go beyond
     with _output.Progress("Overfitting", total, "updates at most") as progress:
         for fit in records:
             right = f"{fit.right} of {fit.pictures} correct"

@@ -7,7 +7,6 @@ import click
 
 # That a file is there and readable is the library's to say: its line names the way out.
 FILE = click.Path(path_type=Path)
-ELSEWHERE = ("classes", "crop")  # arguments of networks that follow from the data or have an option, in every command
 
 device = click.option(
     "--device",
@@ -115,15 +114,3 @@ def batch_size(default: int | None = None) -> Callable:
         show_default=default is not None,
         help="Batch size.",
     )
-
-
-def read_variant(network: str, words: tuple[str, ...], elsewhere: tuple[str, ...] = ELSEWHERE) -> dict:
-    """Return the arguments that --variant gave; raise UsageError for one that the network does not take."""
-    from cualex import networks
-    from cualex.errors import UsageError
-    from cualex.networks import arguments
-
-    try:
-        return arguments.read(networks.find(network), words, elsewhere)
-    except ValueError as error:
-        raise UsageError(f"--variant, network {network}: {error}") from None

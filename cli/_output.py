@@ -5,7 +5,6 @@ Rich is imported where it draws, so that a command's help does not wait for it.
 
 import io
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,10 @@ from typing import Any
 import click
 
 from cualex.errors import UsageError
+from cualex.system.amounts import duration as duration
+from cualex.system.amounts import size as size
 
 EVERY = 5.0  # seconds between plain progress lines
-UNITS = ("B", "kB", "MB", "GB", "TB")
 SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
@@ -100,31 +100,6 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageError(f"{question} There is no terminal to ask at: add --yes to continue.")
     if not click.confirm(question, err=True):
         raise click.exceptions.Exit(1)
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: 45 s, 3 min 20 s, 2 h 05 min."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
-def size(number: float) -> str:
-    """Format a number of bytes, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
-    if number < 1000:
-        return f"{number:.0f} B"
-    power = min(int(math.log10(number)) // 3, 4)
-    number /= 1000**power
-    return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
-
-
-def right(top1: float, top5: float, classes: int) -> list[str]:
-    """Return top-1, and top-5 from ten classes on, as texts."""
-    from cualex.evaluation import TOP5
-
-    return [f"top-1 {top1:.1%}", *([f"top-5 {top5:.1%}"] if classes >= TOP5 else [])]
 
 
 class Progress:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cualex.cli import _output
-from cualex.errors import OutputError
 
 ASK = 20e9  # bytes; above this nobody packs by accident
 LISTED = 10  # unreadable images named on the screen; files and JSON have them all
@@ -24,42 +23,21 @@ def packs(
 
     With `keep=False` (--no-pack) the splits are only looked through, and decoded each time.
     """
-    from cualex.data.no_pack import unpacked
-    from cualex.data.pack import existing, pack
+    from cualex.data.opening import Packing
 
-    splits = list(splits)
-    if keep:
-        missing = [split for split in splits if existing(source, split, size, cache=cache) is None]
-        _announce(source, missing, size, cache, yes)
+    packing, splits = Packing(keep, cache, workers), list(splits)
+    if found := packing.needed(source, splits, size):
+        needed, said = found
+        if needed > ASK:
+            _output.confirm(f"{said} Continue?", yes)
+        else:
+            _output.say(said)
     made = {}
     for split in splits:
-        if keep:
-            made[split] = watch(pack(source, split, size, cache=cache, workers=workers), f"Packing {split}", "skipped")
-        else:
-            made[split] = watch(unpacked(source, split, size, workers=workers), f"Reading {split}", "skipped")
+        label = f"{'Packing' if keep else 'Reading'} {split}"
+        made[split] = watch(packing.work(source, split, size), label, "skipped")
         _report(split, made[split].skipped)
     return made
-
-
-def _announce(source, splits: list[str], size: int, cache: Path | None, yes: bool) -> None:
-    """Print the size of the packs and the free space, and ask before a large one."""
-    from cualex.data import pack
-
-    if not splits:
-        return
-    count = sum(len(source.splits[split]) for split in splits)
-    needed, free = sum(pack.needed(source, split, size) for split in splits), pack.free(cache)
-    said = (
-        f"{source.name}: packing {count:,} images x {size * size * 3:,} bytes takes {_output.size(needed)}; "
-        f"{_output.size(free)} are free"
-    )
-    if needed > free:
-        way_out = "Free some space, or set --cache to a directory on another disk."
-        raise OutputError(f"{said}. {way_out}")
-    if needed > ASK:
-        _output.confirm(f"{said}. Continue?", yes)
-    else:
-        _output.say(f"{said}.")
 
 
 def watch(work, label: str, lost: str):

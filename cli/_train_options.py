@@ -1,88 +1,39 @@
 """The options of `cualex train`, as Click reads them, and as one typed object."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cualex.cli import _options
+from cualex.training.options import AUTO, CLASS_WEIGHTS, NEWEST, OPTIMIZERS, RECIPES, SCHEDULES, Options
 
-OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
-AUTO = "auto"
-NAMES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision")
-CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
-NEWEST = ""  # --resume without a run
+RENAMED = {"named": "recipe", "start": "weights"}  # parameters, which environment variables are called by
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """The options of one `cualex train`, named as their parameters are; None where a recipe or a run decides."""
+class TrainOptions(Options):
+    """The options of one `cualex train`: those of a training, and what only the command has."""
 
-    data: str
-    resume: str | None
-    network: str
-    named: str
-    paper: bool
-    start: Path | None
-    pretrained: bool
-    scratch: bool
-    seed: int
-    device: str
-    precision: str | None
-    output: Path
-    name: str
-    save_every: float
-    watch: bool
-    keep: bool
-    overfit: int | None
-    check_gradients: bool
-    val_split: float
-    val: str
-    names: Path | None
-    no_pack: bool
-    cache: Path | None
-    workers: int | None
-    yes: bool
-    as_json: bool
-    variant: tuple[str, ...] = ()
-    crop: int | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    accumulate: int | None = None
-    optimizer: str | None = None
-    lr: float | None = None
-    bias_lr: float | None = None
-    head_lr: float | None = None
-    freeze: str | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
-    dropout: float | None = None
-    class_weights: str | None = None
-    schedule: str | None = None
-    drop_epochs: str | None = None
-    plain_epochs: int | None = None
-    stop_after: int | None = None
-    augment: bool | None = None
-    colour_noise: float | None = None
-    colour_components: str | None = None
-    mean_at: str | None = None
-    split_rule: str | None = None  # no option: a resumed run keeps the rule that it was divided by
-
-    def but(self, **changed) -> "TrainOptions":
-        """Return these options with some replaced."""
-        return replace(self, **changed)
+    overfit: int | None = None
+    check_gradients: bool = False
+    yes: bool = False
+    as_json: bool = False
 
     @property
     def sanity_check(self) -> bool:
         """Whether a check is asked for, which writes no run."""
         return bool(self.overfit or self.check_gradients)
 
-    @property
-    def division(self) -> dict:
-        """Return how a set without val/ is divided, as `sources.find` takes it."""
-        from cualex.data.sources import hold_out
 
-        return {"val_split": self.val_split, "split_rule": self.split_rule or hold_out.RULE, "val": self.val}
+def read(values: dict[str, Any]) -> TrainOptions:
+    """Return the options of the command that runs; given are those of the command line and the environment."""
+    source = click.get_current_context().get_parameter_source
+    given = {RENAMED.get(name, name) for name in values if source(name) is not ParameterSource.DEFAULT}
+    named = {RENAMED.get(name, name): value for name, value in values.items()}
+    return TrainOptions(**named, given=frozenset(given))
 
 
 def options(command):
@@ -106,7 +57,7 @@ _BEGINNING = (
     click.option(
         "--recipe",
         "named",
-        type=click.Choice([AUTO, *NAMES]),
+        type=click.Choice([AUTO, *RECIPES]),
         default=AUTO,
         show_default=True,
         help="Hyperparameters to start from: auto chooses by the number of images and the device; paper is the "

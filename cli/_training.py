@@ -1,40 +1,16 @@
-"""A training as its command shows it: disk space, progress, lines, curves, and the verdict."""
+"""A training as its command shows it: progress, lines, and the verdict."""
 
 import contextlib
 import sys
 import time
 from collections import deque
-from pathlib import Path
 
 import click
 
 from cualex.cli import _output, _terminal
 
-DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 MANY, EVERY = 40, 1.0  # epochs, of which only one a second has a line: a small set has hundreds
 WAITS = 0.05  # share of the time spent waiting for data from which it is shown
-
-
-def announce(needed, run, output: Path, kept: bool) -> None:
-    """Print how much a run writes, a new one in `output`; raise OutputError if the disk has too little space."""
-    _output.say(_terminal.wrapped(check_room(needed, run, output, kept), sys.stderr))
-
-
-def check_room(needed, run, output: Path, kept: bool) -> str:
-    """Return what `announce` prints, or raise OutputError."""
-    from cualex.errors import OutputError
-    from cualex.training.run import checkpoints
-
-    directory = run.path if run else output
-    free, size = checkpoints.free(directory), _output.size
-    said = (
-        f"This run writes up to {size(needed.most)} {'to' if run else 'in'} {directory}: 2 checkpoints of "
-        f"{size(needed.checkpoint)}, a third while it is written, {size(needed.best)} of best weights; "
-        f"{size(needed.left(kept))} remain at the end; {size(free)} are free."
-    )
-    if needed.most > free:
-        raise OutputError(f"{said} Free some space, or name a directory on another disk with --output.")
-    return said
 
 
 class Pace:
@@ -84,11 +60,11 @@ class Pace:
         return (record.updates - record.update) * self.update + (record.epochs - record.epoch + 1) * end
 
 
-def show(records, run, pace: Pace, watch: bool = False) -> None:
-    """Turn the records of a training into progress, lines and plots; with `watch`, a table of the layers."""
+def show(records, pace: Pace, watch: bool = False) -> None:
+    """Turn the records of a training into progress and lines; with `watch`, a table of the layers."""
     from cualex.training.records import Epoch, Notice, Update
 
-    say, progress, drawn, seconds, waited, shown = _output.say, None, None, 0.0, 0.0, 0.0
+    say, progress, seconds, waited, shown = _output.say, None, 0.0, 0.0, 0.0
     with contextlib.ExitStack() as stack:
         for record in records:
             if isinstance(record, Update):
@@ -109,27 +85,11 @@ def show(records, run, pace: Pace, watch: bool = False) -> None:
             elif isinstance(record, Epoch):
                 now, last = time.monotonic(), record.epoch == record.epochs
                 if record.epochs <= MANY or last or now - shown >= EVERY:
-                    say(_terminal.fitting(_epoch(record)))
+                    say(_terminal.fitting(record.lines()))
                     shown = now
                 if record.layers:
                     for text in layer_table(record.layers) if watch else [layer_line(record.layers)]:
                         say(text)
-                if drawn is None or time.monotonic() - drawn > DRAW_EVERY:
-                    _draw(run, say)
-                    drawn = time.monotonic()
-    _draw(run, say)
-
-
-def _epoch(record) -> list[str]:
-    """Return the line of an epoch, and shorter ones for terminals without room for it."""
-    found = record.validation
-    top1, *more = _output.right(found.top1, found.top5, len(found.classes))
-    number = f"epoch {record.epoch:>{len(str(record.epochs))}}/{record.epochs}"
-    validation = f"validation loss {found.loss:.3f}, {top1}"
-    head = f"{number}  loss {record.train_loss:.3f}  {validation}"
-    top5, took = "".join(f", {each}" for each in more), f"  {_output.duration(record.seconds)}"
-    lines = (f"{head}{top5}  rate {record.rate:.2g}{took}", f"{head}{top5}{took}", f"{head}{top5}", head)
-    return [f"{line}{'  best' if record.best else ''}" for line in (*lines, f"{number}  {validation}")]
 
 
 def layer_line(found) -> str:
@@ -193,7 +153,9 @@ def best(run) -> dict:
 
 def conclude(found: dict, classes: int) -> None:
     """Print what `best` returned."""
-    right = ", ".join(_output.right(found["top1"], found["top5"], classes))
+    from cualex.evaluation import accuracies
+
+    right = ", ".join(accuracies(found["top1"], found["top5"], classes))
     where = "validation" if found["held_out"] else "training"
     click.echo(f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}")
     for line in found["summary"]:
@@ -205,14 +167,3 @@ def stopped(run) -> str:
     if run.outcome():
         return f"The training was already finished: {run.path / 'best.safetensors'}"
     return f"Resume with: cualex train --resume {run.path}"
-
-
-def _draw(run, say) -> None:
-    """Draw the curves; a drawing that fails does not end the training."""
-    from cualex.errors import CualexError
-    from cualex.plots import curves
-
-    try:
-        curves.draw(run)
-    except (CualexError, OSError) as error:
-        say(f"The curves were not drawn: {error}")

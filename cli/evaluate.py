@@ -1,13 +1,11 @@
 """`cualex evaluate`: accuracy, per class, and the confusion matrix."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cualex.cli import _inputs, _model, _options, _output, _packing
-from cualex.errors import DataError, Unreadable
+from cualex.errors import Unreadable
 
 FULL = 50  # classes shown in full; of more, those that are worst
 
@@ -102,48 +100,27 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
 
 
 def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
-    """Find the set: the one that was named, or the run's own, divided as it was for the run."""
-    from cualex.data import sources
-    from cualex.data.sources import hold_out
+    """Find the set: the one that was named, or the run's own."""
+    from cualex.data import opening
 
-    run = _arguments_of(weights)
     if data is None:
+        run = opening.run_of(weights)
         data = run.get("data", "demo")
         _output.say(f"Data: {data}, {'the data set of the run' if run else 'the built-in data set'}.")
-    divided: dict[str, Any] = {"val_split": 0.0}
-    if _same(data, run.get("data")):
-        divided, names = hold_out.of_run(run), names or run.get("names")
-    if val_split is not None:
-        divided["val_split"] = val_split
-    return sources.find(data, names=names, classes=classes, **divided)
-
-
-def _arguments_of(weights: Path) -> dict:
-    """Read what a run was asked for; weights that stand alone have no run."""
-    from cualex.pretrained import located
-
-    try:
-        return json.loads((located(weights).parent / "args.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _same(data: str, other: str | None) -> bool:
-    return other is not None and Path(data).resolve() == Path(other).resolve()
+    return opening.find_evaluated(data, weights, classes, val_split, names)
 
 
 def _choose(source, split: str | None) -> tuple[str, str]:
     """Return the split to evaluate and its name; print a note if the network may have been trained on it."""
-    chosen = split or source.validation or ("test" if "test" in source.splits else None)
-    if chosen is None:
+    from cualex.data import opening
+
+    chosen, called = opening.choose(source, split)
+    if called == "all":
         _output.say(
             f"Note: {source.name} has no splits, so all of its images are evaluated, including any that the network "
             "was trained on."
         )
-        return next(iter(source.splits)), "all"
-    if chosen not in source.splits:
-        raise DataError(f"{source.name} has no {chosen} images: choose --split {' or '.join(source.splits)}")
-    return chosen, chosen
+    return chosen, called
 
 
 def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):
@@ -184,12 +161,14 @@ def _document(found, head: dict, skipped) -> None:
 
 
 def _show(found, head: dict, skipped) -> None:
+    from cualex.evaluation import accuracies
+
     counts = (head["crops"], "crops"), (len(head["weights"]), "networks")
     averaged = " x ".join(f"{count} {what}" for count, what in counts if count > 1)
     macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} images{averaged and f', mean of {averaged}'}: "
-        f"{', '.join(_output.right(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
+        f"{', '.join(accuracies(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
     )
     rows = found.per_class()
     if len(rows) > FULL:

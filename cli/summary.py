@@ -62,7 +62,7 @@ def summary(
 
     given = {"classes": classes, "crop": crop}
     given = {name: value for name, value in given.items() if value is not None}
-    built = networks.build(network, **given, **_options.read_variant(network, variant))
+    built = networks.build(network, **given, **networks.read_variant(network, variant))
     if against:
         if memory or crop:
             raise click.UsageError(
@@ -77,27 +77,15 @@ def summary(
 
 
 def _layers(network, as_json: bool) -> None:
-    from cualex.networks.summary import rows, totals
+    from cualex.networks.summary import summary
 
-    layers = rows(network)
-    total = totals(layers)
+    found = summary(network)
     if as_json:
         head = {"network": network.name, "arguments": network.arguments}
-        _output.document(head | {"layers": [asdict(row) for row in layers], "totals": asdict(total)})
+        _output.document(head | {"layers": [asdict(row) for row in found.rows], "totals": asdict(found.totals)})
         return
-    _output.table([_cells(row) for row in layers], _counts(total) | {"layer": "total"})
-    click.echo(
-        f"\nImages are stored at {network.stored} x {network.stored}; "
-        f"the input is a crop of {network.crop} x {network.crop}."
-    )
-    if total.state:
-        click.echo(
-            f"It has {total.parameters + total.state:,} numbers: {total.parameters:,} parameters, and "
-            f"{total.state:,} running averages, which no gradient trains."
-        )
-    if total.sent:
-        said = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
-        click.echo(f"Floats sent between towers on two devices, per image, forward and backward: {said}.")
+    _output.table(found.cells(), found.total_cells())
+    click.echo("\n" + "\n".join(found.remarks()))
 
 
 def _differences(network, other, names: list[str], as_json: bool) -> None:
@@ -128,28 +116,6 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
             told.setdefault(remark, []).append(name)
     for remark, whose in told.items():
         click.echo(f"\n{' and '.join(dict.fromkeys(whose))}: {remark}")
-
-
-def _cells(row) -> dict:
-    """Return a row of the table, in columns that fit a terminal of 80."""
-    return {
-        "layer": row.layer,
-        "tower": "+".join(map(str, row.towers)),
-        "output": "x".join(map(str, row.output if row.output[1:] != (1, 1) else row.output[:1])),
-        **_counts(row),
-        "crosses": _crosses(row.sent_forward),
-    }
-
-
-def _counts(of) -> dict:
-    return {"parameters": of.parameters, "multiply-adds": of.multiply_adds, "neurons": of.neurons}
-
-
-def _crosses(sent: tuple[int, ...]) -> str:
-    senders = {tower: floats for tower, floats in enumerate(sent, 1) if floats}
-    if len(senders) > 1 and len(set(senders.values())) == 1:
-        return f"{sent[0]:,} each way"
-    return ", ".join(f"{floats:,} from {tower}" for tower, floats in senders.items())
 
 
 def _memory(network, batch: int, mode: str, device: str, precision: str | None, as_json: bool) -> None:

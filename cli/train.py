@@ -1,11 +1,11 @@
 """`cualex train`: from images in folders to a trained network."""
 
-from pathlib import Path
+import functools
+import sys
 
 import click
 
-from cualex.cli import _debugging, _output, _packing, _recipe, _start, _train_options, _training
-from cualex.cli._train_options import AUTO, TrainOptions
+from cualex.cli import _debugging, _output, _packing, _recipe, _terminal, _train_options, _training
 
 
 @click.command()
@@ -61,170 +61,76 @@ def train(**given) -> None:
         args.json, env.json, classes.txt        options, machine and versions, classes
         finished.json, skipped.csv              outcome and verdict; unreadable images
     """
-    from cualex import networks
-    from cualex.data import batches, sources
-    from cualex.devices import placement
-    from cualex.training import finetuning
-    from cualex.training.rates import Course
-    from cualex.training.run import Run, restore
-    from cualex.training.run.checkpoints import Room
+    from cualex import trainer
+    from cualex.training import beginning
+    from cualex.training.setup import prepare
 
-    options = TrainOptions(**given)
+    options = _train_options.read(given)
     _debugging.refuse(options)
-    run = _start.resumed(options)
-    options, recipe, found = _first(options, run)
-    source = sources.find(options.data, names=options.names, **options.division)
-    if run is None:
-        images = len(source.splits["train"])
-        if found is None and not options.sanity_check:
-            found = _start.bundled(source.name, images, options.scratch)
-            options = options.but(start=_bundled_name() if found else None)
-        recipe = _recipe.begin(options, images, found).but(seed=options.seed)
-    automatic = recipe if run is None and options.named == AUTO else None
-    recipe = _recipe.changed(recipe, options)
-    if options.sanity_check:
-        if run is not None:
-            restore.check_fixed(run, recipe)
-        recipe = _debugging.recipe(options, recipe)
-    elif run is not None:
-        restore.check(run, recipe)
-    begun = finetuning.start(found, recipe, list(source.classes)) if found else None
-    arguments = found.network.arguments if found else {}  # with those that no recipe has
-    built = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
-    Course(recipe, built).check()
-    placed = placement.placement(options.device, built.towers)
-    placement.open_devices(placed, options.precision)  # refuse a device now, and not after packing
+    run = beginning.resumed(options)
+    if run is not None:
+        click.get_current_context().call_on_close(run.unlock)
+        _output.say(f"Resuming {run.path}")
+    checked = functools.partial(_debugging.recipe, options) if options.sanity_check else None
+    setup = prepare(options, run, checked)
+    _introduce(setup)
     if not options.sanity_check:
-        batches.check_batch(source.splits["train"], recipe.batch)
-        if run is None:
-            Run.prepare(options.output, options.name)
-    _introduce(source)
-    if automatic and not options.sanity_check:
-        settings = {"device": str(placed), "precision": options.precision}
-        _recipe.introduce(recipe, automatic, source, options.start, settings)
-    else:
-        _recipe.table(recipe)
-    if begun:
-        _output.say(f"Weights of {options.start}: {begun.said}.")
-    room, validation = Room.of(built, recipe), _validation(source, options)
-    if not options.sanity_check:
-        _training.announce(room, run, options.output, options.keep)
+        _output.say(_terminal.wrapped(setup.check_room(), sys.stderr))
     packs = _packing.packs(
-        source,
-        dict.fromkeys(("train", "train" if options.sanity_check else validation)),
-        built.stored,
+        setup.source,
+        setup.splits,
+        setup.network.stored,
         cache=options.cache,
         workers=options.workers,
         yes=options.yes,
-        keep=not options.no_pack,
+        keep=not setup.options.no_pack,
     )
     if options.sanity_check:
-        kept = run.weights() if run else begun and begun.weights
-        _debugging.give(options, recipe, packs["train"], kept, str(placed))
-        return
-    if automatic and options.batch_size is None:  # images that cannot be read leave fewer than were counted
-        recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))
-    batches.check_batch(packs["train"], recipe.batch)
-    _training.check_room(room, run, options.output, options.keep)  # again, after packs that may lie on the same disk
-    if run is None:
-        run = Run.create(options.output, options.name)
-        _output.say(f"Run directory: {run.path}")
-    _run(options, recipe, source, packs, validation, run, str(placed), begun, room)
+        kept = run.weights() if run else setup.start and setup.start.weights
+        _debugging.give(options, setup, packs["train"], kept)
+    else:
+        _run(trainer.Training(setup, compiling=_output.Compiling()), packs, options.as_json)
 
 
-def _first(options: TrainOptions, run) -> tuple:
-    """Return the options with what follows from them before the data set is read, a run's recipe, and the weights."""
-    from cualex.training import recipes
-
-    if run is not None:
-        recipe, options = _start.of_run(run, options)
-        return options, recipe, None
-    found = _start.weights(options)
-    if found:
-        options = options.but(network=found.network.name)
-    if options.pretrained:
-        options = options.but(start=_bundled_name())
-    options = options.but(named=_recipe.name(options))
-    _recipe.changed(recipes.named("paper", options.network), options)  # refuse now, and not after a look at the set
-    return options, None, found
-
-
-def _bundled_name() -> Path:
-    from cualex import pretrained
-
-    return Path(pretrained.NAME)
-
-
-def _introduce(source) -> None:
-    """Print what is about to be trained on."""
+def _introduce(setup) -> None:
+    """Print what is about to be trained on, and how."""
+    source = setup.source
     counts = ", ".join(f"{len(images):,} {split}" for split, images in source.splits.items())
     _output.say(f"{source.name}: {len(source.classes)} classes; images: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
+    if setup.automatic:
+        _recipe.introduce(setup)
+    else:
+        _recipe.table(setup.recipe)
+    if setup.start:
+        _output.say(f"Weights of {setup.options.weights}: {setup.start.said}.")
+    for remark in setup.remarks:
+        _output.say(f"Note: {remark}")
 
 
-def _validation(source, options: TrainOptions) -> str:
-    """Return the split to validate on, with a note where it is that of training."""
-    validation = source.validation or "train"
-    if validation == "train" and not options.sanity_check:
-        _output.say("Note: no validation images, so the training images are evaluated, at their centre crops.")
-        if "test" in source.splits:
-            _output.say("Note: the test images are not used; --val test validates on them.")
-    return validation
-
-
-def _run(options: TrainOptions, recipe, source, packs, validation: str, run, device: str, begun, room) -> None:
+def _run(training, packs, as_json: bool) -> None:
     """Train, show it, and print what came of it."""
     from cualex.errors import Unreadable
-    from cualex.plots import samples
-    from cualex.training.loop import train as training
+    from cualex.training.run.checkpoints import Room
 
-    records = training(
-        recipe,
-        packs["train"],
-        packs[validation],
-        run,
-        device=device,
-        precision=options.precision,
-        description=_description(options, recipe, source, packs["train"], device),
-        save_every=60 * options.save_every,
-        compiling=_output.Compiling(),
-        watched=options.watch,
-        start=begun,
-        keep=options.keep,
-    )
+    resumed = training.setup.run is not None
+    training.open(packs)
+    setup, run = training.setup, training.directory
+    if not resumed:
+        _output.say(f"Run directory: {run.path}")
+    pace = _training.Pace(len(packs[setup.validation]), Room.of(setup.network, setup.recipe).best)
     try:
-        _training.show(records, run, _training.Pace(len(packs[validation]), room.best), options.watch)
+        _training.show(training.records(), pace, setup.options.watch)
     except KeyboardInterrupt:
         _output.say(_training.stopped(run))
         raise
     best = _training.best(run)
-    if options.as_json:
+    if as_json:
         _output.document(best)
     else:
-        _training.conclude(best, len(source.classes))
-    if source.name == "demo":
-        samples.write(packs[validation], run.path / "samples")
-        _output.say(f"Try it: cualex predict {run.path / 'samples'}")
+        _training.conclude(best, len(setup.source.classes))
+    if samples := training.write_samples():
+        _output.say(f"Try it: cualex predict {samples}")
     if skipped := sum(len(pack.skipped) for pack in packs.values()):
         raise Unreadable(f"{skipped} images could not be read and were skipped; {run.path / 'skipped.csv'} lists them")
-
-
-def _description(options: TrainOptions, recipe, source, pack, device: str) -> dict:
-    """Return what args.json keeps, by which a run is resumed."""
-    from cualex import pretrained
-
-    return {
-        "data": source.name,
-        **options.division,
-        "names": options.names and str(Path(options.names).absolute()),
-        "device": device,
-        "precision": options.precision,
-        "start": options.start and pretrained.named(options.start),
-        "save_every": options.save_every,
-        "no_pack": options.no_pack,
-        "watch": options.watch,
-        "keep": options.keep,
-        "recipe": recipe.described(),
-        "colours": {"covariance": pack.covariance, **vars(pack.components)},
-    }

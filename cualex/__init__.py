@@ -1,10 +1,15 @@
 """The AlexNet of Krizhevsky, Sutskever and Hinton (2012), two towers on two devices.
 
-    import cualex
-    model = cualex.load("runs/train")
-    model.predict("cat.jpg")
+    >>> import cualex
+    >>> run = cualex.train("photos", network="cifar-relu", epochs=3).run()
+    >>> model = cualex.load(run)
+    >>> model.predict("cat.jpg")
+    [('cat', 0...), ('dog', 0...)]
+    >>> cualex.evaluate(run, "photos").top1_error
+    0.0
 
-Names are imported when they are first used, so that `import cualex` loads neither NumPy nor CuPy.
+`train`, `load`, `evaluate`, `networks` and `summary` do what the commands of these names do; `Model` has `predict`,
+`features` and `maps`. Names are imported when they are first used: `import cualex` loads neither NumPy nor CuPy.
 """
 
 import importlib
@@ -12,24 +17,54 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers
     from cualex.errors import CualexError
-    from cualex.evaluation import evaluate
+    from cualex.evaluation import Evaluation, evaluate
     from cualex.model import Model, load
+    from cualex.networks import package as networks
+    from cualex.networks.summary import Summary, summary
+    from cualex.trainer import Training, train
+    from cualex.training.records import Epoch, Update
+    from cualex.training.run import Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load": "cualex.model",
-    "Model": "cualex.model",
-    "evaluate": "cualex.evaluation",
     "CualexError": "cualex.errors",
+    "Epoch": "cualex.training.records",
+    "Evaluation": "cualex.evaluation",
+    "Model": "cualex.model",
+    "Run": "cualex.training.run",
+    "Summary": "cualex.networks.summary",
+    "Training": "cualex.trainer",
+    "Update": "cualex.training.records",
+    "evaluate": "cualex.evaluation",
+    "load": "cualex.model",
+    "summary": "cualex.networks.summary",
+    "train": "cualex.trainer",
 }
 
-__all__ = ["CualexError", "Model", "__version__", "evaluate", "load"]
+__all__ = [
+    "CualexError",
+    "Epoch",
+    "Evaluation",
+    "Model",
+    "Run",
+    "Summary",
+    "Training",
+    "Update",
+    "__version__",
+    "evaluate",
+    "load",
+    "networks",
+    "summary",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "networks":  # a package that can be called
+        return importlib.import_module("cualex.networks")
     raise AttributeError(f"module 'cualex' has no attribute {name!r}")
 
 

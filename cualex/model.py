@@ -1,12 +1,7 @@
-"""A model: a network with weights on a device, for inference.
+"""A model: a network with weights on a device, for inference."""
 
-model = cualex.load("best.safetensors")
-model.predict("cat.jpg")        [("cat", 0.93), ("dog", 0.04), ...]
-"""
-
-from collections import deque
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -14,10 +9,11 @@ import numpy as np
 
 from cualex import weights as weights_file
 from cualex.data import images as image_files
+from cualex.data.decoding import decode_ahead
 from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
-from cualex.system.environment import cores
+from cualex.system.keywords import checked
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
@@ -27,23 +23,35 @@ SomeSource = TypeVar("SomeSource", bound=ImageSource)
 Predictions = list[tuple[str, float]]  # (class, probability), likeliest first
 
 
+@checked()
 def load(
-    path: str | Path,
+    path: str | os.PathLike[str],
     device: str = "auto",
     precision: str | None = None,
     compiling: Callable[[int, int], None] | None = None,
 ) -> "Model":
     """Load a weights file, or the best weights of a run directory, onto a device.
 
-    device: "auto" (cuda:0 if there is a GPU that can be used, else cpu), "cpu", "cuda:0", "cuda:0,cuda:1".
+        >>> cualex.load("cifar10")
+        Model(alexnet, 10 classes, crops of 67, cpu)
 
-    precision: fp32 on the CPU; tf32, fp32 or bf16 on GPUs.  compiling: called with (done, total) while kernels compile.
+    path: of a file or a run directory, a Run, or "cifar10" for the bundled network.  device: "auto" (cuda:0 if there is
+    a GPU that can be used, else cpu), "cpu", "cuda:0", "cuda:0,cuda:1".  precision: fp32 on the CPU; tf32, fp32 or bf16
+    on GPUs.  compiling: called with (done, total) while kernels compile.
+
+    Raise WeightsError for a file that is missing, damaged or of another program, and DeviceError for a device that does
+    not exist.
     """
-    return Model(weights_file.load(path), device, precision, compiling=compiling)
+    return Model(weights_file.load(Path(path)), device, precision, compiling=compiling)
 
 
 class Model:
-    """A network with weights, class names and preprocessing, on a device."""
+    """A network with weights, class names and preprocessing, on a device.
+
+    >>> model = cualex.load("cifar10")
+    >>> model.classes[:4], model.network.crop
+    (['airplane', 'automobile', 'bird', 'cat'], 67)
+    """
 
     def __init__(
         self,
@@ -61,6 +69,10 @@ class Model:
         self.parameters = parameters
         self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
 
+    def __repr__(self) -> str:
+        network, device = self.network, self.parameters.placement
+        return f"Model({network.name}, {len(self.classes)} classes, crops of {network.crop}, {device})"
+
     @overload
     def predict(self, sources: ImageSource, top: int = 5) -> Predictions: ...
 
@@ -72,20 +84,17 @@ class Model:
     ) -> Predictions | list[Predictions]:
         """Return the `top` likeliest classes of an image: a list of (class, probability).
 
-        sources: a path or the bytes of an image file, a Pillow image, or an array, uint8 (rows, columns, 3); or a list
-        of them, for which a list of such lists is returned.
-        Raise ImageError for a file that is not a readable image.
+            >>> model.predict("cat.jpg", top=2)
+            [('cat', 0.8...), ('dog', 0.06...)]
+            >>> [found[0][0] for found in model.predict([image, "dog.jpg"])]
+            ['cat', 'dog']
 
-            model.predict("cat.jpg", top=2)    [("cat", 0.93), ("dog", 0.04)]
+        sources: a path or the bytes of an image file, a Pillow image, or an array, uint8 (rows, columns, 3); or a list
+        of them, for which a list of such lists is returned. Raise ImageError where one cannot be read.
         """
         if not isinstance(sources, (list, tuple)):
             return self.predict([sources], top)[0]
-        named = []
-        for probabilities in self.each([(_name(source), source) for source in sources], self.output):
-            if isinstance(probabilities, ImageError):
-                raise probabilities
-            named.append(self.best(probabilities, top))
-        return named
+        return [self.best(probabilities, top) for probabilities in self._every(sources, self.output)]
 
     def each(
         self, sources: Sequence[tuple[str, ImageSource | ImageError]], layer: str | None = None
@@ -94,69 +103,128 @@ class Model:
 
         An image is a path, the bytes of a file, or an ImageError, which is yielded as it is. Threads read the images,
         one batch in advance. See `features` for layers and shapes.
+
+            >>> [str(getattr(found, "shape", found)) for found in model.each([("a", "cat.jpg"), ("b", b"")], "fc7")]
+            ['(2048,)', 'b: ...']
         """
-        parts = [sources[first : first + BATCH] for first in range(0, len(sources), BATCH)]
-        with ThreadPoolExecutor(cores(), thread_name_prefix="read") as threads:
-            queued = deque(threads.map(self._read, part) for part in parts[:1])
-            for number in range(len(parts)):
-                queued.extend(threads.map(self._read, part) for part in parts[number + 1 : number + 2])
-                read = list(queued.popleft())
-                good = [image for image in read if not isinstance(image, ImageError)]
-                outputs = iter(self.features(np.stack(good), layer) if good else ())
-                for image in read:
-                    yield image if isinstance(image, ImageError) else next(outputs)
+        for read in decode_ahead(sources, self.network.stored, BATCH):
+            good = [image for image in read if not isinstance(image, ImageError)]
+            outputs = iter(self._outputs(np.stack(good), layer) if good else ())
+            for image in read:
+                yield image if isinstance(image, ImageError) else next(outputs)
 
     def read(self, source: ImageSource) -> np.ndarray:
         """Decode an image file, or its bytes, at the network's stored size: (stored, stored, 3), RGB uint8.
 
         Raise ImageError when it cannot be read.
+
+            >>> model.read("cat.jpg").shape
+            (76, 76, 3)
         """
         return image_files.load(source, self.network.stored)
 
-    def _read(self, named: tuple[str, ImageSource | ImageError]) -> np.ndarray | ImageError:
-        """Decode an image; return the ImageError when it cannot be read."""
-        name, source = named
-        try:
-            if isinstance(source, ImageError):
-                raise source
-            return image_files.load(source, self.network.stored, name)
-        except ImageError as error:
-            return error
-
     def best(self, probabilities: np.ndarray, top: int = 5) -> Predictions:
-        """Return the `top` likeliest classes with their probabilities; ties in the order of the classes."""
+        """Return the `top` likeliest classes with their probabilities (classes,); ties in the order of the classes.
+
+        >>> model.best(np.array([0, 0.25, 0.75] + 7 * [0]), top=2)
+        [('bird', 0.75), ('automobile', 0.25)]
+        """
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return probabilities (n, classes) for the centre crops of images (n, stored, stored, 3)."""
-        return self.features(images, self.output)
+        """Return probabilities, float32 (n, classes), for the centre crops of images, uint8 (n, stored, stored, 3).
 
-    def features(self, images: np.ndarray, layer: str | None = None) -> np.ndarray:
-        """Return a layer's output for images (n, stored, stored, 3): (n, channels, rows, columns) or (n, features).
-
-        The towers are concatenated along the channels. The default is the last hidden layer (relu7 of `alexnet`).
+        >>> images = np.stack([model.read("cat.jpg"), model.read("dog.jpg")])
+        >>> model.probabilities(images).argmax(axis=1)
+        array([3, 5])
         """
+        return self._outputs(images, self.output)
+
+    def features(
+        self, images: ImageSource | list[SomeSource] | tuple[SomeSource, ...], layer: str | None = None
+    ) -> np.ndarray:
+        """Return a layer's output, float32: (n, features), or (n, channels, rows, columns) of a layer of maps.
+
+            >>> model.features(["cat.jpg", image]).shape
+            (2, 2048)
+            >>> model.features("cat.jpg").shape
+            (2048,)
+            >>> model.features(np.stack([model.read("cat.jpg")]), "conv5").shape
+            (1, 128, 3, 3)
+
+        images: a list of paths, bytes, Pillow images and arrays, as for `predict`; or those that `read` gives, uint8
+        (n, stored, stored, 3); or one image, for which there is no first axis.  layer: one of `network.layers`, by
+        default the last hidden one (relu7 of `alexnet`). Towers are concatenated along the channels.
+        Raise ImageError where one cannot be read, and UsageError for a layer that does not exist.
+        """
+        if isinstance(images, np.ndarray) and images.ndim not in (2, 3):
+            return self._outputs(images, layer)
+        if not isinstance(images, list | tuple):
+            return self.features([images], layer)[0]
+        outputs = list(self._every(images, layer))
+        if not outputs:
+            raise UsageError("no pictures were given")
+        return np.stack(outputs)
+
+    def maps(self, image: ImageSource, layer: str) -> np.ndarray:
+        """Return the feature maps of one image at a layer, float32 (channels, rows, columns), towers concatenated.
+
+            >>> model.maps("cat.jpg", "conv1").shape
+            (48, 15, 15)
+            >>> model.maps(image, "fc8").shape
+            (10, 1, 1)
+
+        image: as for `predict`. Raise ImageError where it cannot be read, UsageError for a layer that does not exist.
+        """
+        (maps,) = self._every([image], layer)
+        return maps if maps.ndim == 3 else maps[:, None, None]
+
+    def _every(self, sources: Sequence[ImageSource], layer: str | None) -> Iterator[np.ndarray]:
+        """Yield the output of a layer for every image; raise the first ImageError."""
+        for output in self.each([(_name(source), source) for source in sources], layer):
+            if isinstance(output, ImageError):
+                raise output
+            yield output
+
+    def _outputs(self, images: np.ndarray, layer: str | None) -> np.ndarray:
+        """Return a layer's output for images (n, stored, stored, 3): (n, channels, rows, columns) or (n, features)."""
         layer, side = layer or self.hidden, self.network.stored
         if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
             raise UsageError(
                 f"pictures must be uint8 (n, {side}, {side}, 3), got {images.dtype} {images.shape}; "
                 "model.read(path) makes such a picture of a file"
             )
-        parts = [plan.output(layer)[:count] for plan, count in self._batches(images, layer)]
-        if not parts:
+        if not len(images):
             raise UsageError("no pictures were given")
+        parts, batch = [], BATCH if len(images) > 1 else 1
+        plan = self.plan(batch, (layer,))
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
+            padded[: len(part)] = part
+            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
+            plan.run()
+            parts.append(plan.output(layer)[: len(part)])
         features = np.concatenate(parts)
         return features[:, :, 0, 0] if features.shape[2:] == (1, 1) else features
 
     @property
     def output(self) -> str:
-        """Name of the layer of probabilities."""
+        """Name of the layer of probabilities.
+
+        >>> model.output
+        'softmax'
+        """
         return list(self.network.layers)[-1]
 
     @property
     def hidden(self) -> str:
-        """Name of the last hidden layer, dropout excepted."""
+        """Name of the last hidden layer, dropout excepted.
+
+        >>> model.hidden
+        'relu7'
+        """
         names = list(self.network.layers)
         output = max(i for i, name in enumerate(names) if self.network.layers[name].kind == "dense")
         passing = ("exchange", "join", "dropout")
@@ -174,18 +242,6 @@ class Model:
         """Return the view of the centre crop: row, column, not mirrored."""
         offset = (self.network.stored - self.network.crop) // 2
         return offset, offset, 0
-
-    def _batches(self, images: np.ndarray, layer: str) -> Iterator[tuple[Plan, int]]:
-        """Run the network batch by batch; yield the plan, and how many images of the batch are not padding."""
-        batch = BATCH if len(images) > 1 else 1
-        for first in range(0, len(images), batch):
-            part = images[first : first + batch]
-            plan = self.plan(batch, (layer,))
-            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
-            padded[: len(part)] = part
-            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
-            plan.run()
-            yield plan, len(part)
 
 
 def _name(source: ImageSource) -> str:

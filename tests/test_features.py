@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import cualex
 from cualex import features, networks
 from cualex.data import images as picture_files
-from cualex.errors import DataError, UsageError
+from cualex.errors import DataError, ImageError, UsageError
 from cualex.model import Model
 from cualex.weights import Weights, initial
 from tests.support import colour_network
@@ -200,3 +201,48 @@ def test_untrained_weights_do_as_well(tmp_path, rng):
     mean = np.zeros((network.stored, network.stored, 3), np.float32)
     model = Model(Weights(network, initial.draw(network, 1), ["a", "b"], mean))
     assert model.features(rng.integers(0, 256, (1, 76, 76, 3), np.uint8)).shape == (1, 256)
+
+
+# --- from Python
+
+
+def test_paths_pillow_images_arrays_and_lists_of_them_are_one_image_each(small, tmp_path, rng):
+    pixels = rng.integers(0, 256, (90, 80, 3), np.uint8)
+    path = tmp_path / "image.png"
+    Image.fromarray(pixels).save(path)
+    expected = small.features(np.stack([small.read(path)]), "fc6")
+    assert expected.shape == (1, 2 * 128)
+    for image in (path, str(path), path.read_bytes(), pixels, Image.open(path)):
+        np.testing.assert_array_equal(small.features(image, "fc6"), expected[0])
+        np.testing.assert_array_equal(small.features([image], "fc6"), expected)
+    grey = small.features(pixels[:, :, 0], "fc6")
+    assert grey.shape == expected[0].shape
+    assert (grey != expected[0]).any()
+
+
+def test_many_images_are_in_order(small, rng):
+    pictures = rng.integers(0, 256, (35, 76, 76, 3), np.uint8)
+    np.testing.assert_array_equal(small.features(list(pictures), "fc6"), small.features(pictures, "fc6"))
+
+
+def test_maps_are_of_one_image_channels_rows_columns(small, rng):
+    pixels = rng.integers(0, 256, (76, 76, 3), np.uint8)
+    for layer, shape in (("conv1", (6, 15, 15)), ("pool5", (16, 1, 1)), ("fc6", (256, 1, 1)), ("softmax", (3, 1, 1))):
+        found = small.maps(pixels, layer)
+        assert (found.shape, found.dtype) == (shape, np.float32), layer
+        np.testing.assert_array_equal(found.squeeze(), small.features(pixels, layer).squeeze())
+    tower = small.parameters.unload()["conv1.bias"].size // 2
+    assert (small.maps(pixels, "conv1")[:tower] != small.maps(pixels, "conv1")[tower:]).any()
+
+
+def test_what_cannot_be_read_or_asked_for_is_one_line(small, tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.png: "):
+        small.features([tmp_path / "gone.png"])
+    with pytest.raises(ImageError, match=r"gone\.png: "):
+        small.maps(tmp_path / "gone.png", "conv1")
+    with pytest.raises(UsageError, match=r"^no pictures were given$"):
+        small.features([])
+    with pytest.raises(UsageError, match=r"^alexnet has no layer 'conv9'; its layers are conv1, "):
+        small.maps(np.zeros((9, 9, 3), np.uint8), "conv9")
+    with pytest.raises(UsageError, match=r"^load\(\) has no keyword 'devise'; .* Did you mean device\?$"):
+        cualex.load(tmp_path, devise="cpu")

@@ -21,7 +21,7 @@ ORDER = [  # parts on one line do not import one another
     "evaluation formats profiling",
     "training",
     "plots pretrained.__main__",
-    "experiments",
+    "experiments trainer",
     "cli",
     "__main__",
 ]
@@ -114,7 +114,7 @@ def faults(name, source):
             yield f"{name}, line {line}: names of {target} are given when asked for"
 
 
-LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.files"]
+LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.amounts", "cualex.system.files", "cualex.training.options"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -11,6 +11,7 @@ import numpy as np
 
 from cualex.data import colour_noise, images
 from cualex.data.colour_noise import Components
+from cualex.data.images import ImageSource
 from cualex.data.sources import Image, Source
 from cualex.errors import DataError, ImageError
 from cualex.system.environment import cores
@@ -93,6 +94,29 @@ def decode_split(
         components = colour_noise.components(covariance)
     decoded = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
     return decoded, tuple(good)
+
+
+def decode_ahead(
+    sources: Sequence[tuple[str, ImageSource | ImageError]], size: int, batch: int
+) -> Iterator[list[np.ndarray | ImageError]]:
+    """Decode (name, image) in threads: yield lists of up to `batch`, of uint8 (size, size, 3) or the ImageError.
+
+    The next list is decoded meanwhile. An ImageError for an image is kept as it is.
+    """
+
+    def read(named: tuple[str, ImageSource | ImageError]) -> np.ndarray | ImageError:
+        name, source = named
+        try:
+            return source if isinstance(source, ImageError) else images.load(source, size, name)
+        except ImageError as error:
+            return error
+
+    parts = [sources[first : first + batch] for first in range(0, len(sources), batch)]
+    with ThreadPoolExecutor(cores(), thread_name_prefix="read") as threads:
+        queued = deque(threads.map(read, part) for part in parts[:1])
+        for number in range(len(parts)):
+            queued.extend(threads.map(read, part) for part in parts[number + 1 : number + 2])
+            yield list(queued.popleft())
 
 
 def finish(work: Generator[Any, None, Made]) -> Made:

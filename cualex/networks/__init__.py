@@ -1,10 +1,13 @@
 """Architectures as data, by name."""
 
 import difflib
-from collections.abc import Callable
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 from cualex.errors import UsageError
+from cualex.networks import arguments as words
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
 from cualex.networks.alexnet_2012 import alexnet_2012
 from cualex.networks.alexnet_batchnorm import alexnet_batchnorm
@@ -32,7 +35,9 @@ _NETWORKS: dict[str, Callable[..., Network]] = {
     )
 }
 
-__all__ = ["Network", "Stage", "build", "find", "names"]
+ELSEWHERE = ("classes", "crop")  # arguments that follow from the data or have an option, in every command
+
+__all__ = ["Network", "Stage", "build", "find", "names", "read_variant"]
 
 
 def names() -> list[str]:
@@ -57,3 +62,40 @@ def build(name: str, **arguments: Any) -> Network:
     except (TypeError, ValueError) as error:
         said = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise UsageError(f"network {name} with {said}: {error}") from error
+
+
+def read_variant(
+    name: str, variant: Mapping[str, object] | Sequence[str], elsewhere: Sequence[str] = ELSEWHERE
+) -> dict[str, Any]:
+    """Return the arguments that a variant gives to a network: a mapping, or words such as "norm=none".
+
+    elsewhere: arguments that are not given this way. Raise UsageError for one that the network does not take.
+    """
+    if isinstance(variant, Mapping):
+        variant = [words.said({key: value}) for key, value in variant.items()]
+    try:
+        return words.read(find(name), [variant] if isinstance(variant, str) else variant, elsewhere)
+    except ValueError as error:
+        raise UsageError(f"--variant, network {name}: {error}") from None
+
+
+class Networks(ModuleType):
+    """This package, which can be called: `cualex.networks()` names the architectures."""
+
+    if TYPE_CHECKING:  # mypy finds the functions of a module, but calls none: `cualex.networks` has this type
+        build = staticmethod(build)
+        find = staticmethod(find)
+        names = staticmethod(names)
+        read_variant = staticmethod(read_variant)
+
+    def __call__(self) -> list[str]:
+        """Return the names of the architectures, as `cualex.summary`, `cualex.train` and commands take them.
+
+        >>> cualex.networks()[:3]
+        ['alexnet', 'alexnet-one-tower', 'alexnet-2012']
+        """
+        return list(_NETWORKS)
+
+
+package = cast(Networks, sys.modules[__name__])
+package.__class__ = Networks

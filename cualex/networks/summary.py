@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from cualex.layers import Exchange, Parameter
-from cualex.networks import Network, Stage
+from cualex.networks import Network, Stage, arguments, build, find
+from cualex.system.keywords import known
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,97 @@ class Totals:
     neurons: int
     sent: tuple[int, ...]
     state: int = 0
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """A network's layers and totals; as a text, the table of `cualex summary`.
+
+    >>> result = cualex.summary("lenet5")
+    >>> result.totals.parameters
+    61706
+    >>> [(row.layer, row.output) for row in result.rows if row.kind == "conv"]
+    [('conv1', (6, 28, 28)), ('conv2', (16, 10, 10))]
+    """
+
+    network: Network
+    rows: list[Row]
+    totals: Totals
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        columns = {name: [name, *(row[name] for row in cells), self.total_cells().get(name, "")] for name in cells[0]}
+        drawn = []
+        for column in columns.values():
+            texts = [f"{cell:,}" if isinstance(cell, int) else cell for cell in column]
+            width = max(map(len, texts))
+            drawn.append([text.rjust(width) if isinstance(column[1], int) else text.ljust(width) for text in texts])
+        head, *body, total = ("  ".join(row) for row in zip(*drawn, strict=True))
+        lines = (head, "─" * len(head), *body, "", total, "", *self.remarks())
+        return "\n".join(line.rstrip() for line in lines)
+
+    def __repr__(self) -> str:
+        network, total = self.network, self.totals
+        return f"Summary({network.name}, {len(self.rows)} layers, {total.parameters:,} parameters)"
+
+    def cells(self) -> list[dict[str, str | int]]:
+        """Return the rows of the table, in columns that fit a terminal of 80."""
+        return [
+            {
+                "layer": row.layer,
+                "tower": "+".join(map(str, row.towers)),
+                "output": "x".join(map(str, row.output if row.output[1:] != (1, 1) else row.output[:1])),
+                **_counts(row),
+                "crosses": _crosses(row.sent_forward),
+            }
+            for row in self.rows
+        ]
+
+    def total_cells(self) -> dict[str, str | int]:
+        """Return the last row of the table, without the columns that have no total."""
+        return {"layer": "total", **_counts(self.totals)}
+
+    def remarks(self) -> list[str]:
+        """Return what is said below the table, a sentence each."""
+        network, total = self.network, self.totals
+        said = [
+            f"Images are stored at {network.stored} x {network.stored}; "
+            f"the input is a crop of {network.crop} x {network.crop}."
+        ]
+        if total.state:
+            said.append(
+                f"It has {total.parameters + total.state:,} numbers: {total.parameters:,} parameters, and "
+                f"{total.state:,} running averages, which no gradient trains."
+            )
+        if total.sent:
+            sent = " and ".join(f"{floats:,} (tower {tower})" for tower, floats in enumerate(total.sent, 1))
+            said.append(f"Floats sent between towers on two devices, per image, forward and backward: {sent}.")
+        return said
+
+
+def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
+    """Summarise a network: layers, shapes, parameters, multiply-adds and neurons, as `cualex summary` prints them.
+
+        >>> print(cualex.summary("lenet5", classes=2))
+        layer    tower  output    parameters  multiply-adds  neurons  crosses
+        ─────────────────────────────────────────────────────────────────────
+        grey     1      1x32x32            0              0        0
+        conv1    1      6x28x28          156        117,600    4,704
+        ...
+        total                         61,026        415,848    6,510
+        <BLANKLINE>
+        Images are stored at 32 x 32; the input is a crop of 32 x 32.
+
+    network: a name of `cualex.networks()`, or a Network, such as `model.network`.  variant: arguments of the network's
+    function, such as classes=10, crop=131, norm="none".
+
+    Raise UsageError for a network or an argument that does not exist.
+    """
+    if isinstance(network, str):
+        known(f"network {network}", variant, arguments.defaults(find(network)))
+        network = build(network, **variant)
+    described = rows(network)
+    return Summary(network, described, totals(described))
 
 
 def rows(network: Network) -> list[Row]:
@@ -87,3 +180,14 @@ def _sent(stage: Stage, readers: int) -> tuple[tuple[int, ...], tuple[int, ...]]
     forward = tuple(maps * sum(reader != tower for reader in range(readers)) for tower in towers)
     backward = tuple(maps * (stage.towers - 1) if tower < readers else 0 for tower in towers)
     return forward, backward
+
+
+def _counts(of: Row | Totals) -> dict[str, str | int]:
+    return {"parameters": of.parameters, "multiply-adds": of.multiply_adds, "neurons": of.neurons}
+
+
+def _crosses(sent: tuple[int, ...]) -> str:
+    senders = {tower: floats for tower, floats in enumerate(sent, 1) if floats}
+    if len(senders) > 1 and len(set(senders.values())) == 1:
+        return f"{sent[0]:,} each way"
+    return ", ".join(f"{floats:,} from {tower}" for tower, floats in senders.items())

@@ -1,10 +1,35 @@
 """Plot of a training: loss and error by epoch, with the drops of the learning rate."""
 
 import itertools
+import time
 
+from cualex.errors import CualexError
 from cualex.evaluation import TOP5
 from cualex.plots.figure import BLUE, GREY, ORANGE, figure
 from cualex.training.run import Run
+
+DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
+
+
+class Drawing:
+    """Draws the curves of a training again and again; a drawing that fails does not end the training."""
+
+    def __init__(self, run: Run) -> None:
+        """Start without a drawing."""
+        self.run = run
+        self._drawn: float | None = None
+
+    def again(self, last: bool = False) -> str | None:
+        """Draw, unless that was less than `DRAW_EVERY` seconds ago and is not the last; return what went wrong."""
+        if not last and self._drawn is not None and time.monotonic() - self._drawn <= DRAW_EVERY:
+            return None
+        try:
+            draw(self.run)
+        except (CualexError, OSError) as error:
+            return f"The curves were not drawn: {error}"
+        finally:
+            self._drawn = time.monotonic()
+        return None
 
 
 def draw(run: Run) -> None:

@@ -37,6 +37,7 @@ def train(
     watched: bool = False,
     start: Start | None = None,
     keep: bool = True,
+    signals: SignalHandler | None = None,
 ) -> Generator[Update | Epoch | Notice, None, None]:
     """Train a network on a pack, validate after every epoch, and write everything to the run's directory.
 
@@ -47,7 +48,8 @@ def train(
     description: arguments to record in args.json.  save_every: seconds between checkpoints, also written at the ends of
     epochs.  compiling: called with (done, total) while kernels compile.  watched: layer statistics after every epoch,
     not only every few (debugging/layer_statistics.py).  start: weights and mean image for fine-tuning; by default
-    weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.
+    weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  signals: the handler to
+    use, so that the caller can release it.
 
     Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise RunLocked when another process
     trains in that run, and DataError when its data set is another one.
@@ -57,7 +59,7 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        return Training(recipe, pack, validation, run, parameters, description, save_every, watched, keep).go()
+        return Training(recipe, pack, validation, run, parameters, description, save_every, watched, keep).go(signals)
     except BaseException:
         run.unlock()
         raise
@@ -96,10 +98,10 @@ class Training:
         self.stepper.begin(self.state.epoch, self.state.update)
         self.whole = True  # the state is consistent, between two updates
 
-    def go(self) -> Generator[Update | Epoch | Notice, None, None]:
+    def go(self, signals: SignalHandler | None = None) -> Generator[Update | Epoch | Notice, None, None]:
         """Run the remaining epochs."""
         try:
-            with SignalHandler() as self.signals:
+            with signals or SignalHandler() as self.signals:
                 try:
                     while self.state.epoch <= self.course.last:
                         yield from self._updates()

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from cualex.evaluation import Evaluation
+from cualex.evaluation import Evaluation, accuracies
+from cualex.system.amounts import duration
 from cualex.training.debugging.layer_statistics import Figures
 
 
@@ -37,6 +38,20 @@ class Epoch:
     rate: float
     seconds: float
     layers: Figures | None = None
+
+    def __str__(self) -> str:
+        return self.lines()[0]
+
+    def lines(self) -> list[str]:
+        """Return the epoch as a line of text, and shorter ones for terminals without room for it."""
+        found = self.validation
+        top1, *more = accuracies(found.top1, found.top5, len(found.classes))
+        number = f"epoch {self.epoch:>{len(str(self.epochs))}}/{self.epochs}"
+        validation = f"validation loss {found.loss:.3f}, {top1}"
+        head = f"{number}  loss {self.train_loss:.3f}  {validation}"
+        top5, took = "".join(f", {each}" for each in more), f"  {duration(self.seconds)}"
+        lines = (f"{head}{top5}  rate {self.rate:.2g}{took}", f"{head}{top5}{took}", f"{head}{top5}", head)
+        return [f"{line}{'  best' if self.best else ''}" for line in (*lines, f"{number}  {validation}")]
 
 
 @dataclass(frozen=True)

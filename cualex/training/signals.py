@@ -1,7 +1,9 @@
 """Signal handler of a training: Ctrl-C and SIGTERM wait until the state is consistent, between two updates."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -36,6 +38,15 @@ class SignalHandler:
             signal.signal(number, handler)
         if kind is None:
             self.obey()
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Restore the previous handlers within a block, in which the caller of a generator runs."""
+        self.__exit__(None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def obey(self) -> None:
         """Call the previous handler for the signal that waits, if there is one."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cualex.cli import _output, _terminal, _training
-from cualex.evaluation import Evaluation
+from cualex.evaluation import Evaluation, accuracies
 from cualex.training.records import Epoch, Update
 from tests.cli.conftest import Clock
 
@@ -49,7 +49,6 @@ def clock(monkeypatch):
     clock = Clock()
     for module in (_output, _training):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(_training, "_draw", lambda *_: None)
     return clock
 
 
@@ -63,7 +62,7 @@ def told(job, monkeypatch, validated=60, written=0):
 
     with monkeypatch.context() as patch:
         patch.setattr(_output.Progress, "__call__", noted)
-        _training.show(job.records(), None, _training.Pace(validated, written))
+        _training.show(job.records(), _training.Pace(validated, written))
     return [(update, left, job.clock.now - now) for update, now, left in said]
 
 
@@ -115,12 +114,12 @@ def test_a_training_that_ends_early_ends_its_bar(clock, capsys):
     records = list(Job(clock, length=4, epochs=2).records())
     records = [record for record in records if record.epoch == 1]
     ended = [Update(**(vars(record) | {"updates": 4})) if isinstance(record, Update) else record for record in records]
-    _training.show([*records[:2], *ended[2:]], None, _training.Pace(60, 0))
+    _training.show([*records[:2], *ended[2:]], _training.Pace(60, 0))
     assert capsys.readouterr().err.splitlines()[-1].startswith("Training: 128/128 images, ")
 
 
 def test_the_end_counts_the_first_update_too(clock, capsys):
-    _training.show(Job(clock, first=40.0, length=4, epochs=1).records(), None, _training.Pace(60, 0))
+    _training.show(Job(clock, first=40.0, length=4, epochs=1).records(), _training.Pace(60, 0))
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == "Training: 128/128 images, 32/s, in 44 s, epoch 1, loss 1.609, top-1 22%"
 
@@ -141,7 +140,7 @@ def screen(monkeypatch, columns, job):
     monkeypatch.setenv("COLUMNS", str(columns))
     draw = _output.Progress._draw
     monkeypatch.setattr(_output.Progress, "_draw", lambda self, bar: (draw(self, bar), bar.refresh()))
-    _training.show(job.records(), None, _training.Pace(60, 0))
+    _training.show(job.records(), _training.Pace(60, 0))
     return [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))]
 
 
@@ -167,7 +166,7 @@ def test_lines_fit_the_terminal(clock, monkeypatch, columns, classes):
 
 def test_narrow_terminals_leave_out_what_matters_least(clock, monkeypatch):
     record = Epoch(7, 90, 1.609, found(10), True, 0.0001, 75.0)
-    lines = _training._epoch(record)
+    lines = record.lines()
     assert [len(line) for line in lines] == [104, 91, 79, 65, 53]
     assert lines[0].endswith("top-1 10.0%, top-5 100.0%  rate 0.0001  1 min 15 s  best")
     assert lines[2].endswith("top-1 10.0%, top-5 100.0%  best")
@@ -176,8 +175,8 @@ def test_narrow_terminals_leave_out_what_matters_least(clock, monkeypatch):
 def test_five_likeliest_are_shown_from_ten_classes_on():
     for classes, shown in ((2, False), (9, False), (10, True), (1000, True)):
         record = Epoch(1, 3, 1.0, found(classes), False, 0.01, 1.0)
-        assert ("top-5" in _training._epoch(record)[0]) == shown
-    assert _output.right(0.5, 1.0, 9) == ["top-1 50.0%"]
+        assert ("top-5" in record.lines()[0]) == shown
+    assert accuracies(0.5, 1.0, 9) == ["top-1 50.0%"]
 
 
 def test_waiting_for_data_is_said_where_it_is_much(clock, capsys):
@@ -186,7 +185,7 @@ def test_waiting_for_data_is_said_where_it_is_much(clock, capsys):
             yield Update(**(vars(record) | {"waited": share})) if isinstance(record, Update) else record
 
     for share, said in ((0.001, False), (0.5, True)):
-        _training.show(records(share), None, _training.Pace(60, 0))
+        _training.show(records(share), _training.Pace(60, 0))
         assert ("waiting for data" in capsys.readouterr().err) == said
 
 

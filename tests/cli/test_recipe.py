@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cualex.cli import _train_options, main
-from cualex.training import automatic_recipe, recipes
+from cualex.cli import main
+from cualex.training import automatic_recipe, options, recipes
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -48,7 +48,7 @@ def chosen(here):
 
 
 def test_every_recipe_by_name_is_known_to_the_command():
-    assert set(_train_options.NAMES) == set(recipes.NAMED)
+    assert set(options.RECIPES) == set(recipes.NAMED)
 
 
 @pytest.mark.parametrize("images", [2, 7, 40])

@@ -7,7 +7,7 @@ import pytest
 
 from cualex import kernels
 
-FOLDER = Path(kernels.__file__).parent
+FOLDER = Path(kernels.__file__).resolve().parent
 HEADERS = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.cuh"))
 MACRO = re.compile(r"\b[A-Z][A-Z0-9_]*\b")
 

@@ -1,11 +1,15 @@
 """The rows of `cualex summary`: counts against the paper and by hand, what crosses, and the memory of a step."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 
+import cualex
 from cualex import cli, networks
+from cualex.errors import UsageError
 from cualex.networks import summary
 from cualex.plan import memory
 
@@ -117,3 +121,49 @@ def test_averages_are_counted_apart_from_what_is_trained():
     assert [row.output[1] for row in rows.values() if row.kind in ("conv", "maxpool")] == [54, 27, 17, 8, 6, 4, 2, 1]
     said = CliRunner().invoke(cli.main, ["summary", "alexnet-batchnorm"]).stdout
     assert "28,096,769 numbers: 28,075,633 parameters, and 21,136 running averages, which no gradient trains." in said
+
+
+# --- from Python
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_the_text_from_python_is_the_commands_to_the_letter(name):
+    result = CliRunner().invoke(cli.main, ["summary", name])
+    assert f"{cualex.summary(name)}\n" == result.stdout
+
+
+def test_rows_and_totals_are_typed_and_arguments_are_the_networks():
+    found = cualex.summary("alexnet", classes=10, crop=131, norm="none")
+    assert found.rows == summary.rows(found.network)
+    assert found.totals == summary.totals(found.rows)
+    assert "norm1" not in {row.layer for row in found.rows}
+    assert (found.network.classes, found.network.crop) == (10, 131)
+    assert repr(found) == f"Summary(alexnet, {len(found.rows)} layers, {found.totals.parameters:,} parameters)"
+    assert str(cualex.summary(found.network)) == str(found)
+
+
+def test_wrong_arguments_are_one_line():
+    with pytest.raises(UsageError, match=r"^network alexnet\(\) has no keyword 'class'; .* Did you mean classes\?$"):
+        cualex.summary("alexnet", **{"class": 10})
+    with pytest.raises(UsageError, match=r"^no network is called 'alexnett'; there are .* Did you mean alexnet\?$"):
+        cualex.summary("alexnett")
+    with pytest.raises(UsageError, match="a crop must have at least 67 pixels a side, got 9"):
+        cualex.summary("alexnet", crop=9)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import cualex",
+        "import cualex; cualex.networks",
+        "import cualex.networks",
+        "from cualex.networks import alexnet; assert alexnet(classes=2).classes == 2; import cualex",
+        "from cualex import networks; import cualex; assert networks is cualex.networks",
+        "import cualex, importlib; from cualex.networks.alexnet import alexnet",
+        "import cualex; cualex.summary('lenet5'); cualex.load",
+    ],
+)
+def test_the_package_of_networks_is_called_in_any_order_of_imports(imports):
+    code = f"{imports}; print(*cualex.networks()); from cualex.networks import alexnet, names; assert callable(alexnet)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == networks.names(), done.stderr

@@ -14,6 +14,7 @@ from cualex import networks, weights
 from cualex.cli import _training, main
 from cualex.errors import OutputError, UsageError
 from cualex.evaluation import Evaluation
+from cualex.plots import curves
 from cualex.system import files
 from cualex.training import loop
 from cualex.training.records import Epoch, Update
@@ -289,7 +290,7 @@ def test_checkpoints_that_go_before_the_mark_are_lost(whole, tmp_path, monkeypat
 
 
 def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(data, tmp_path, monkeypatch):
-    draw, count = _training._draw, []
+    draw, count = curves.draw, []
 
     def interrupted(*given):
         count.append(given)
@@ -297,7 +298,7 @@ def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(
             os.kill(os.getpid(), signal.SIGINT)
         draw(*given)
 
-    monkeypatch.setattr(_training, "_draw", interrupted)
+    monkeypatch.setattr(curves, "draw", interrupted)
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 130, done.output
     assert f"The training was already finished: {tmp_path / 'train/best.safetensors'}\n" in done.stderr
@@ -327,13 +328,12 @@ def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_p
 def test_of_many_epochs_one_a_second_has_a_line(monkeypatch):
     said, clock = [], iter(np.arange(0, 1e4, 0.3))
     monkeypatch.setattr(_training._output, "say", said.append)
-    monkeypatch.setattr(_training, "_draw", lambda *_: None)
     monkeypatch.setattr(_training.time, "monotonic", lambda: next(clock))
     found = Evaluation(("a", "b"), ("1", "2"), np.arange(2), np.arange(2), np.ones(2, np.float32), 2, 0.5)
     for epochs in (_training.MANY, 200):
         said.clear()
         records = (Epoch(epoch, epochs, 1.0, found, False, 0.01, 0.1) for epoch in range(1, epochs + 1))
-        _training.show(records, None, _training.Pace(2, 10))
+        _training.show(records, _training.Pace(2, 10))
         lines = [line.split()[1].partition("/")[0] for line in said]
         if epochs == _training.MANY:
             assert len(lines) == epochs

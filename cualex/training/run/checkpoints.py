@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cualex.errors import OutputError
 from cualex.networks import Network
+from cualex.system.amounts import size
 from cualex.training.recipes import Recipe
 from cualex.training.state import State
 from cualex.weights.parameters import AVERAGES
@@ -85,6 +86,21 @@ class Room:
     def left(self, keep: bool) -> int:
         """Return the bytes that remain after the training, with the checkpoints or without."""
         return self.best + (2 * self.checkpoint if keep else 0)
+
+    def check(self, directory: Path, new: bool, keep: bool) -> str:
+        """Return how much a run writes to its directory, or if it is `new` to one below it, and how much is free.
+
+        Raise OutputError where the disk has too little space.
+        """
+        available = free(directory)
+        said = (
+            f"This run writes up to {size(self.most)} {'in' if new else 'to'} {directory}: 2 checkpoints of "
+            f"{size(self.checkpoint)}, a third while it is written, {size(self.best)} of best weights; "
+            f"{size(self.left(keep))} remain at the end; {size(available)} are free."
+        )
+        if self.most > available:
+            raise OutputError(f"{said} Free some space, or name a directory on another disk with --output.")
+        return said
 
 
 def free(directory: Path) -> int:

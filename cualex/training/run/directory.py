@@ -46,12 +46,28 @@ COLUMNS = {
 
 
 class Run:
-    """The directory of one training."""
+    """The directory of one training, which is given wherever a path is.
+
+    >>> run = cualex.Run("runs/train")
+    >>> run.outcome()["epochs"], run.resumable
+    (3, False)
+    >>> run.results()[-1]["metrics/accuracy_top1"]
+    1.0
+    >>> cualex.load(run).classes
+    ['cat', 'dog']
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Keep the path; nothing is opened."""
         self.path = Path(path)
         self._free: weakref.finalize[[int], Run] | None = None
+
+    def __fspath__(self) -> str:
+        """Return the path, so that a run can be given wherever a path can."""
+        return os.fspath(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     @classmethod
     def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
@@ -82,15 +98,6 @@ class Run:
             raise UsageError(f"{path}: not a run directory, since it has no args.json. Give one in runs/.")
         run.lock()
         return run
-
-    @classmethod
-    def unfinished(cls, root: str | Path = "runs") -> Path:
-        """Return the latest unfinished run below `root`."""
-        begun = sorted(Path(root).glob("*/args.json"), key=lambda file: file.stat().st_mtime_ns)
-        for file in reversed(begun):
-            if not (file.parent / "finished.json").exists():
-                return file.parent
-        raise UsageError(f"no unfinished run in {Path(root)}. `cualex train` starts one.")
 
     @staticmethod
     def prepare(root: str | Path, name: str = "train") -> Path:
@@ -236,14 +243,3 @@ class Run:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(f"{self.path / name}: cannot be read ({error}). Start a new run.") from error
-
-
-def newest_weights(root: str | Path = "runs") -> Path:
-    """Return best.safetensors of the newest finished run below `root`; raise UsageError when there is none."""
-    marks = sorted(Path(root).glob("*/finished.json"), key=lambda mark: mark.stat().st_mtime_ns)
-    for mark in reversed(marks):
-        if (best := mark.with_name("best.safetensors")).exists():
-            return best
-    raise UsageError(
-        f"no finished run in {Path(root)}: train one with `cualex train FOLDER`, or give a weights file with --weights"
-    )

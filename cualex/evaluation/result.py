@@ -1,27 +1,32 @@
-"""Evaluate networks on a set of images: top-1 and top-5, per class, confusion matrix."""
+"""Result of an evaluation: top-1 and top-5, per class, confusion matrix."""
 
 import csv
 import io
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cualex.data import batches
-from cualex.data.split import Split
-from cualex.engine.contract import rank
-from cualex.errors import DataError, UsageError
-from cualex.model import Model
-
 UNEVEN = 1.5  # ratio of the largest class to the smallest, above which top-1 tells little about the small ones
 TOP5 = 10  # classes from which top-5 is worth showing
 
 
-@dataclass(frozen=True, eq=False)
+def accuracies(top1: float, top5: float, classes: int) -> list[str]:
+    """Return top-1, and top-5 from ten classes on, as texts."""
+    return [f"top-1 {top1:.1%}", *([f"top-5 {top5:.1%}"] if classes >= TOP5 else [])]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """Result of `evaluate` for n images.
+
+        >>> result = cualex.evaluate("runs/train", "photos")
+        >>> result.top1_error, result.top5_error, result.right1, result.count
+        (0.0, 0.0, 11, 11)
+        >>> result.confusion
+        array([[5, 0],
+               [0, 6]])
 
     names: of the images.  labels: int (n,), the true classes.  named: int (n,), the predicted classes, of ties the
     first; -1 where scores are NaN.  probabilities: float32 (n,), of the predicted classes.
@@ -35,6 +40,16 @@ class Evaluation:
     probabilities: np.ndarray
     right5: int
     loss: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation({self.count:,} images, {len(self.classes):,} classes: top-1 error {100 * self.top1_error:.1f} "
+            f"%, top-5 error {100 * self.top5_error:.1f} %, loss {self.loss:.4f})"
+        )
+
+    def __str__(self) -> str:
+        said = accuracies(self.top1, self.top5, len(self.classes))
+        return f"{self.count:,} images: {', '.join(said)}, loss {self.loss:.4f}"
 
     @property
     def count(self) -> int:
@@ -50,6 +65,16 @@ class Evaluation:
     def top1(self) -> float:
         """Fraction of images whose top class is the true one."""
         return self.right1 / max(self.count, 1)
+
+    @property
+    def top1_error(self) -> float:
+        """Fraction of images whose top class is not the true one: the paper's top-1 error rate, from 0 to 1."""
+        return 1 - self.top1
+
+    @property
+    def top5_error(self) -> float:
+        """Fraction of images without the true class among the top five: the paper's top-5 error rate, from 0 to 1."""
+        return 1 - self.top5
 
     @property
     def top5(self) -> float:
@@ -118,78 +143,6 @@ class Evaluation:
         return _csv([["picture", "class", "named", "probability"], *rows])
 
 
-def evaluate(
-    models: Model | Sequence[Model],
-    pack: Split,
-    batch: int = 32,
-    between: Callable[[], None] = lambda: None,
-    *,
-    crops: int = 1,
-) -> Evaluation:
-    """Evaluate a network on a split, or the average of several networks' probabilities.
-
-    crops: 1, the centre, or 10, corners and centre with their mirror images, whose probabilities are averaged.
-    between: called before every run of a network.
-
-    Raise DataError when the classes of the split are not the networks'.
-    """
-    models = [models] if isinstance(models, Model) else list(models)
-    check_together(models, [f"network {number}" for number in range(1, len(models) + 1)])
-    check_classes(models[0].classes, pack.classes)
-    named: list[np.ndarray] = []
-    probabilities: list[np.ndarray] = []
-    loss, right5 = 0.0, 0
-    for images, labels in batches.Sequence(pack, batch):
-        counted = labels[labels >= 0]
-        average, logarithms = np.zeros(()), np.full((), -np.inf)
-        for scores in _scores(models, images, labels, crops, between):
-            with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which the loss will show
-                some, logarithm = _softmax(scores, counted)
-                average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
-        count = crops * len(models)
-        average /= count
-        loss += float((math.log(count) - logarithms).sum())
-        right5 += int((rank(average, counted) < 5).sum())
-        best = average.argmax(axis=1)
-        named.append(np.where(np.isnan(average).any(axis=1), -1, best))
-        probabilities.append(np.take_along_axis(average, best[:, None], 1)[:, 0].astype(np.float32))
-    return Evaluation(
-        tuple(models[0].classes),
-        tuple(pack.names),
-        pack.labels,
-        np.concatenate(named),
-        np.concatenate(probabilities),
-        right5,
-        loss / len(pack),
-    )
-
-
-def _scores(
-    models: Sequence[Model], images: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
-) -> Iterator[np.ndarray]:
-    """Yield the scores of all networks for all views of the counted images: (counted, classes)."""
-    for model in models:
-        *_, scores, _ = model.network.layers  # the layer before softmax
-        plan = model.plan(len(labels), (scores,))
-        for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
-            between()
-            plan.put(images, np.tile(view, (len(labels), 1)), labels)
-            plan.run()
-            yield plan.output(scores)[labels >= 0, :, 0, 0]
-
-
-def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return softmax(scores) (n, classes) in float64, and the log-probabilities (n,) of the labels.
-
-    From the scores, since the engine's probabilities have the engine's precision, and small ones underflow to 0.
-    """
-    shifted = scores - scores.max(axis=1, keepdims=True).astype(np.float64)
-    labelled = np.take_along_axis(shifted, labels[:, None], 1)[:, 0]
-    np.exp(shifted, out=shifted)
-    total = shifted.sum(axis=1, keepdims=True)
-    return np.divide(shifted, total, out=shifted), labelled - np.log(total[:, 0])
-
-
 def entropy(counts: np.ndarray) -> float:
     """Return -SUM p ln p for the fractions p of the classes: the least loss of a constant prediction.
 
@@ -205,35 +158,6 @@ def uneven(counts: np.ndarray) -> bool:
     counts: int (classes,); classes without images are ignored.
     """
     return bool(counts.max() > UNEVEN * counts[counts > 0].min(initial=counts.max()))
-
-
-def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
-    """Raise UsageError unless networks can be averaged: the same classes and stored size."""
-    first, *others = zip(models, names, strict=True)
-    for model, name in others:
-        if model.classes != first[0].classes:
-            raise UsageError(
-                f"an ensemble needs the same classes: {first[1]} has {_some(first[0].classes)}, "
-                f"{name} has {_some(model.classes)}. Leave one of them out."
-            )
-        if model.network.stored != first[0].network.stored:
-            raise UsageError(
-                f"an ensemble needs images of the same size: {first[1]} reads "
-                f"{first[0].network.stored} pixels a side, {name} {model.network.stored}. Leave one of them out."
-            )
-
-
-def check_classes(expected: Sequence[str], got: Sequence[str]) -> None:
-    """Raise DataError unless the classes of a set are the network's, by name and in order."""
-    if list(expected) != list(got):
-        raise DataError(
-            f"the classes of the data set are {_some(got)}, expected those of the network: {_some(expected)}. "
-            "Give a data set of these classes, or other weights."
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:

@@ -1,0 +1,161 @@
+"""Evaluate networks on a split, also with ten crops or as an ensemble."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cualex.data import batches, opening
+from cualex.data.split import Split
+from cualex.engine.contract import rank
+from cualex.errors import DataError, UsageError
+from cualex.evaluation.result import Evaluation
+from cualex.model import Model, load
+from cualex.system.keywords import checked
+
+Evaluated = Model | str | os.PathLike[str]  # a model, or the path of weights
+
+
+@checked(pack="data", batch="batch_size")
+def evaluate(
+    models: Evaluated | Sequence[Evaluated],
+    data: Split | str | os.PathLike[str] | None = None,
+    batch_size: int = 32,
+    between: Callable[[], None] = lambda: None,
+    *,
+    crops: int = 1,
+    split: str | None = None,
+    val_split: float | None = None,
+    names: str | Path | None = None,
+    no_pack: bool = False,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+) -> Evaluation:
+    """Evaluate a network on a data set, or the average of several networks' probabilities.
+
+        >>> cualex.evaluate("runs/train", "photos")
+        Evaluation(11 images, 2 classes: top-1 error 0.0 %, top-5 error 0.0 %, loss 0.0...)
+
+    models: a Model, the path of a weights file, of a run or a Run, or a list of these.  data: a folder, .zip or .tar as
+    for `cualex.train`, "demo", or an opened pack; by default the data set of the run.  split: "train", "val" or "test"
+    of it; by default the validation images, else test, else all.  crops: 1, the centre, or 10, corners and centre with
+    their mirror images, whose probabilities are averaged.  between: called before every run of a network.
+    val_split, names, no_pack, cache, workers: as the options of `cualex evaluate`.  device, precision: of models that
+    are given as paths, as for `cualex.load`.
+
+    Images that cannot be read are left out, with a warning. Raise DataError when the classes of the set are not the
+    networks', and UsageError for networks that cannot be averaged.
+    """
+    given = [models] if isinstance(models, Model | str | os.PathLike) else list(models)
+    opened = [each if isinstance(each, Model) else load(each, device, precision) for each in given]
+    check_together(opened, [_name(each, number) for number, each in enumerate(given, 1)])
+    model = opened[0]
+    if data is None or isinstance(data, str | os.PathLike):
+        weights = None if isinstance(given[0], Model) else Path(given[0])
+        if data is None and weights is None:
+            raise UsageError("evaluate() needs data: a folder, .zip or .tar; only the path of a run names its data set")
+        source = opening.find_evaluated(None if data is None else Path(data), weights, model.classes, val_split, names)
+        chosen, _ = opening.choose(source, split)
+        packing = opening.Packing(not no_pack, Path(cache) if cache else None, workers)
+        pack = packing.opened(source, [chosen], model.network.stored)[chosen]
+        opening.warn_of_skipped([pack])
+    elif hasattr(data, "labels"):
+        pack = data
+    else:
+        raise UsageError(f"data={data!r}: expected a folder, .zip or .tar, or an opened pack")
+    return measure(opened, pack, batch_size, between, crops)
+
+
+def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[[], None], crops: int) -> Evaluation:
+    """Evaluate networks on a split; see `evaluate`."""
+    check_classes(models[0].classes, pack.classes)
+    named: list[np.ndarray] = []
+    probabilities: list[np.ndarray] = []
+    loss, right5 = 0.0, 0
+    for images, labels in batches.Sequence(pack, batch):
+        counted = labels[labels >= 0]
+        average, logarithms = np.zeros(()), np.full((), -np.inf)
+        for scores in _scores(models, images, labels, crops, between):
+            with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which the loss will show
+                some, logarithm = _softmax(scores, counted)
+                average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
+        count = crops * len(models)
+        average /= count
+        loss += float((math.log(count) - logarithms).sum())
+        right5 += int((rank(average, counted) < 5).sum())
+        best = average.argmax(axis=1)
+        named.append(np.where(np.isnan(average).any(axis=1), -1, best))
+        probabilities.append(np.take_along_axis(average, best[:, None], 1)[:, 0].astype(np.float32))
+    return Evaluation(
+        tuple(models[0].classes),
+        tuple(pack.names),
+        pack.labels,
+        np.concatenate(named),
+        np.concatenate(probabilities),
+        right5,
+        loss / len(pack),
+    )
+
+
+def _name(given: Evaluated, number: int) -> str:
+    """Return the name of a network in errors."""
+    return f"network {number}" if isinstance(given, Model) else os.fspath(given)
+
+
+def _scores(
+    models: Sequence[Model], images: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
+) -> Iterator[np.ndarray]:
+    """Yield the scores of all networks for all views of the counted images: (counted, classes)."""
+    for model in models:
+        *_, scores, _ = model.network.layers  # the layer before softmax
+        plan = model.plan(len(labels), (scores,))
+        for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
+            between()
+            plan.put(images, np.tile(view, (len(labels), 1)), labels)
+            plan.run()
+            yield plan.output(scores)[labels >= 0, :, 0, 0]
+
+
+def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return softmax(scores) (n, classes) in float64, and the log-probabilities (n,) of the labels.
+
+    From the scores, since the engine's probabilities have the engine's precision, and small ones underflow to 0.
+    """
+    shifted = scores - scores.max(axis=1, keepdims=True).astype(np.float64)
+    labelled = np.take_along_axis(shifted, labels[:, None], 1)[:, 0]
+    np.exp(shifted, out=shifted)
+    total = shifted.sum(axis=1, keepdims=True)
+    return np.divide(shifted, total, out=shifted), labelled - np.log(total[:, 0])
+
+
+def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
+    """Raise UsageError unless networks can be averaged: the same classes and stored size."""
+    first, *others = zip(models, names, strict=True)
+    for model, name in others:
+        if model.classes != first[0].classes:
+            raise UsageError(
+                f"an ensemble needs the same classes: {first[1]} has {_some(first[0].classes)}, "
+                f"{name} has {_some(model.classes)}. Leave one of them out."
+            )
+        if model.network.stored != first[0].network.stored:
+            raise UsageError(
+                f"an ensemble needs images of the same size: {first[1]} reads "
+                f"{first[0].network.stored} pixels a side, {name} {model.network.stored}. Leave one of them out."
+            )
+
+
+def check_classes(expected: Sequence[str], got: Sequence[str]) -> None:
+    """Raise DataError unless the classes of a set are the network's, by name and in order."""
+    if list(expected) != list(got):
+        raise DataError(
+            f"the classes of the data set are {_some(got)}, expected those of the network: {_some(expected)}. "
+            "Give a data set of these classes, or other weights."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,77 @@
+"""Where a training begins: in a run that is resumed, at the weights of another training, or at random weights."""
+
+from pathlib import Path
+
+from cualex import pretrained, weights
+from cualex.data.sources import hold_out
+from cualex.errors import UsageError
+from cualex.training import automatic_recipe
+from cualex.training.options import NEWEST, Options
+from cualex.training.recipes import Recipe
+from cualex.training.run import Run, newest_unfinished, restore
+from cualex.weights import Weights
+
+# A resumed run's own, unless given; and as args.json names them, where that is another name.
+KEPT = ("data", "val_split", "val", "names", "device", "precision", "save_every", "no_pack", "watch", "keep", "weights")
+RECORDED = {"weights": "start"}
+NEW_RUN_ONLY = {
+    "name": "name",
+    "recipe": "recipe",
+    "paper": "paper",
+    "weights": "from",
+    "pretrained": "pretrained",
+    "scratch": "scratch",
+}
+ALONE = ("network", "crop", "variant", "recipe", "paper")  # options that rule out the bundled network
+
+
+def resumed(options: Options) -> Run | None:
+    """Return the run to resume, locked, or None for a new one."""
+    if options.resume is None:
+        return None
+    for name, option in NEW_RUN_ONLY.items():
+        if name in options.given:
+            raise UsageError(f"--{option} is for new runs, and --resume continues one: leave one of them out")
+    if options.resume == NEWEST:
+        return Run.reopen(newest_unfinished(options.output))
+    return Run.reopen(options.resume if Path(options.resume).exists() else options.output / options.resume)
+
+
+def of_run(run: Run, options: Options) -> tuple[Recipe, Options]:
+    """Return the recipe of a resumed run, and the options with the run's own where the user gave none."""
+    before = run.arguments()
+    recipe = restore.recipe(before.get("recipe"))
+    before |= hold_out.of_run(before)
+    before.setdefault("keep", True)  # runs of 0.1 always kept their checkpoints
+    recipe = recipe.but(**{name: getattr(options, name) for name in ("network", "seed") if name in options.given})
+    recorded = {name: RECORDED.get(name, name) for name in KEPT if name not in options.given}
+    kept = {name: before[own] for name, own in recorded.items() if own in before}
+    return recipe, options.but(**kept, split_rule=before["split_rule"])
+
+
+def chosen(options: Options) -> Weights | None:
+    """Load the weights that --from or --pretrained name, or return None; refuse those of another network."""
+    start, named = options.weights, options.weights or options.pretrained
+    if options.scratch and named:
+        option = "--from" if start else "--pretrained"
+        raise UsageError(f"--scratch starts from random weights, {option} does not: leave one of them out")
+    if start and options.pretrained:
+        raise UsageError("--from and --pretrained both name the weights to start from: leave one of them out")
+    start = Path(pretrained.NAME) if options.pretrained else start
+    if start is None:
+        return None
+    found = weights.load(start)
+    own = found.network.name
+    if "network" in options.given and options.network != own:
+        raise UsageError(f"--network {options.network}: --from {start} is a weights file of {own}; leave --network out")
+    if "variant" in options.given:
+        raise UsageError(f"--variant: --from {start} has its own network arguments; leave --variant out")
+    return found
+
+
+def bundled(options: Options, data: str, images: int) -> Weights | None:
+    """Return the bundled network if fine-tuning it pays with so many images and no option rules it out, else None."""
+    others = options.scratch or options.given.intersection(ALONE)
+    if others or data == "demo" or images > automatic_recipe.BUNDLED_UP_TO:
+        return None
+    return weights.load(pretrained.FILE)

@@ -1,0 +1,157 @@
+"""The options of a training, for `cualex train` and `cualex.train` alike; imports nothing heavy."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from cualex.errors import UsageError
+
+OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
+AUTO = "auto"
+RECIPES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision")
+CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
+NEWEST = ""  # resume: the newest unfinished run
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "recipe": (AUTO, *RECIPES),
+    "precision": ("fp32", "tf32", "bf16"),
+    "val": ("held-out", "test"),
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "class_weights": (*CLASS_WEIGHTS,),
+    "colour_components": ("data", "2012"),
+    "mean_at": ("crop", "centre"),
+}
+PATHS, TEXTS = ("data", "output", "weights", "names", "cache"), ("network", "name", "device")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes; whole: only integers; `above` and `below`: without the bounds themselves."""
+
+    whole: bool
+    least: float
+    most: float | None = None
+    above: bool = False
+    below: bool = False
+
+    def __str__(self) -> str:
+        low = f"above {self.least:g}" if self.above else f"of at least {self.least:g}"
+        high = "" if self.most is None else f" {'below' if self.below else 'and at most'} {self.most:,g}"
+        return f"a {'whole ' if self.whole else ''}number {low}{' and' if high and self.below else ''}{high}"
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
+            return False
+        value = float(value)
+        low = value > self.least if self.above else value >= self.least  # NaN is in no range
+        return low and (self.most is None or (value < self.most if self.below else value <= self.most))
+
+
+_COUNT, _RATE = Range(True, 1), Range(False, 0, above=True)
+_SHARE, _POSITIVE = Range(False, 0, 1, below=True), Range(False, 0)
+RANGES: dict[str, Range] = {
+    **dict.fromkeys(("crop", "epochs", "batch_size", "accumulate", "workers"), _COUNT),
+    **dict.fromkeys(("lr", "bias_lr", "head_lr"), _RATE),
+    **dict.fromkeys(("momentum", "dropout", "val_split"), _SHARE),
+    **dict.fromkeys(("weight_decay", "colour_noise", "save_every"), _POSITIVE),
+    **dict.fromkeys(("plain_epochs", "stop_after"), Range(True, 0)),
+    "seed": Range(True, 0, 2**40 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a training, named as the keywords of `cualex.train`; None where a recipe or a run decides.
+
+    save_every: minutes.  given: the names of those that the user gave, which go before the run's own on resume.
+    split_rule: no option; a resumed run keeps the rule that it was divided by.
+    """
+
+    data: str = "demo"
+    resume: str | None = None
+    network: str = "alexnet"
+    recipe: str = AUTO
+    paper: bool = False
+    weights: Path | None = None
+    pretrained: bool = False
+    scratch: bool = False
+    seed: int = 0
+    device: str = "auto"
+    precision: str | None = None
+    output: Path = Path("runs")
+    name: str = "train"
+    save_every: float = 10.0
+    watch: bool = False
+    keep: bool = False
+    val_split: float = 0.2
+    val: str = "held-out"
+    names: Path | None = None
+    no_pack: bool = False
+    cache: Path | None = None
+    workers: int | None = None
+    variant: Mapping[str, object] | Sequence[str] = ()
+    crop: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    accumulate: int | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    bias_lr: float | None = None
+    head_lr: float | None = None
+    freeze: str | Sequence[str] | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    dropout: float | None = None
+    class_weights: str | None = None
+    schedule: str | None = None
+    drop_epochs: str | Sequence[int] | None = None
+    plain_epochs: int | None = None
+    stop_after: int | None = None
+    augment: bool | None = None
+    colour_noise: float | None = None
+    colour_components: str | None = None
+    mean_at: str | None = None
+    split_rule: str | None = None
+    given: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+    def but(self, **changed: Any) -> "Options":
+        """Return these options with some replaced."""
+        return replace(self, **changed)
+
+    @property
+    def division(self) -> dict[str, Any]:
+        """How a set without val/ is divided, as `sources.find` takes it."""
+        from cualex.data.sources import hold_out
+
+        return {"val_split": self.val_split, "split_rule": self.split_rule or hold_out.RULE, "val": self.val}
+
+
+def of(**given: Any) -> Options:
+    """Return the options that were given as keywords; None is not given.
+
+    Raise UsageError for a value of another type, or outside of `CHOICES` or `RANGES`.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if name in CHOICES and value not in CHOICES[name]:
+            raise UsageError(f"{name}={value!r}: expected {', '.join(CHOICES[name])}")
+        if name in RANGES:
+            if value not in RANGES[name]:
+                raise UsageError(f"{name}={value!r}: expected {RANGES[name]}")
+            given[name] = int(value) if RANGES[name].whole else float(value)  # as the command reads it
+        if name in TEXTS and not isinstance(value, str):
+            raise UsageError(f"{name}={value!r}: expected a text")
+        if name in PATHS and not isinstance(value, str | os.PathLike):
+            raise UsageError(f"{name}={value!r}: expected a path")
+    given |= {name: Path(given[name]) for name in PATHS if name in given}
+    if "data" in given:
+        given["data"] = str(given["data"])
+    if resume := given.pop("resume", False):
+        if resume is not True and not isinstance(resume, str | os.PathLike):
+            raise UsageError(f"resume={resume!r}: expected the path of a run, or True for the newest unfinished one")
+        given["resume"] = NEWEST if resume is True else os.fspath(resume)
+    return Options(**given, given=frozenset(given))

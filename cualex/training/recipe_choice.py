@@ -1,0 +1,93 @@
+"""The recipe of a training: chosen by the data set or by name, with the user's hyperparameters."""
+
+from collections.abc import Sequence
+
+from cualex import networks
+from cualex.devices import placement
+from cualex.errors import UsageError
+from cualex.training import automatic_recipe, finetuning, recipes
+from cualex.training.options import AUTO, CLASS_WEIGHTS, Options
+from cualex.training.recipes import Recipe
+from cualex.weights import Weights
+
+
+def name(options: Options) -> str:
+    """Return the name of the recipe; on the demo set, a network with a recipe for it takes "demo"."""
+    if options.paper:
+        if options.recipe not in (AUTO, "paper"):
+            raise UsageError(f"--paper and --recipe {options.recipe} name two recipes: leave one of them out")
+        return "paper"
+    quick = options.recipe == AUTO and options.data == "demo" and options.network in recipes.QUICK
+    return "demo" if quick else options.recipe
+
+
+def begin(options: Options, images: int, found: Weights | None) -> Recipe:
+    """Return the recipe before the user's numbers, for a number of images; found: the weights to start from."""
+    if options.recipe == AUTO:
+        cuda = placement.placement(options.device.partition(",")[0], towers=1).cuda
+        tuned = found is not None
+        recipe = automatic_recipe.choose(options.network, images, cuda, tuned, options.batch_size, options.crop)
+    else:
+        recipe = recipes.named(options.recipe, options.network if found or "network" in options.given else None)
+    return finetuning.recipe(found, recipe) if found else recipe
+
+
+def changed(recipe: Recipe, options: Options) -> Recipe:
+    """Return a recipe with the user's numbers; raise UsageError for those that exclude each other."""
+    schedule, drops = options.schedule, _epochs(options.drop_epochs)
+    if drops and schedule not in (None, "steps"):
+        raise UsageError(f"--drop-epochs belongs to --schedule steps, got --schedule {schedule}: leave one of them out")
+    if options.optimizer and options.optimizer != recipe.optimizer:
+        recipe = recipe.but(**recipes.RULES[options.optimizer])
+    elsewhere = ("classes", *finetuning.KEPT)
+    recipe = recipe.but(
+        variant=recipe.variant | networks.read_variant(recipe.network, options.variant, elsewhere),
+        crop=options.crop,
+        batch=options.batch_size,
+        accumulate=options.accumulate,
+        rate=options.lr,
+        bias_rate=options.bias_lr,
+        head_rate=options.head_lr,
+        freeze=_layers(options.freeze),
+        momentum=options.momentum,
+        decay=options.weight_decay,
+        dropout=options.dropout,
+        class_weights=CLASS_WEIGHTS.get(options.class_weights or ""),
+        epochs=options.epochs,
+        schedule="steps" if drops else schedule,
+        drop_epochs=drops,
+        stop_after=options.stop_after,
+        augment=options.augment,
+        colour_noise=options.colour_noise,
+        colour_components=options.colour_components,
+        plain_epochs=options.plain_epochs,
+        mean_at=options.mean_at,
+    )
+    if recipe.falls == "steps" and not recipe.drop_epochs:
+        raise UsageError("--schedule steps needs epochs after which to divide the rate: add them, as --drop-epochs 6,8")
+    if recipe.falls == "2012" and options.plain_epochs is not None:
+        raise UsageError("--plain-epochs: --schedule 2012 sets them itself; leave one of them out")
+    if recipe.optimizer == "adam" and options.momentum is not None:
+        raise UsageError("--momentum: --optimizer adam has betas 0.9 and 0.999 instead; leave --momentum out")
+    if options.dropout is not None and recipe.network not in recipes.DROPPING:
+        raise UsageError(f"--dropout: {recipe.network} has no dropout layer; leave --dropout out")
+    if options.colour_noise and not recipe.augment:
+        raise UsageError("--colour-noise: --no-augment turns it off; leave one of them out")
+    return recipe
+
+
+def _layers(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the layers of a sequence, or of a text such as conv1,conv2."""
+    if given is None or not isinstance(given, str):
+        return None if given is None else tuple(given)
+    return () if given == "none" else tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def _epochs(given: str | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return the epochs of a sequence, or of a text such as 6,8."""
+    if given is None:
+        return None
+    try:
+        return tuple(int(number) for number in (given.split(",") if isinstance(given, str) else given))
+    except (TypeError, ValueError):
+        raise UsageError(f"--drop-epochs {given}: expected epochs separated by commas, such as 6,8") from None

@@ -1,0 +1,180 @@
+"""From options to a training: data set, recipe, weights and device, all checked before an image is decoded."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cualex import networks, pretrained
+from cualex.data import batches, sources
+from cualex.data.sources import Source
+from cualex.data.split import Split
+from cualex.devices import placement
+from cualex.networks import Network
+from cualex.training import beginning, finetuning, loop, recipe_choice, recipes
+from cualex.training.finetuning import Start
+from cualex.training.options import AUTO, Options
+from cualex.training.rates import Course
+from cualex.training.recipes import Recipe
+from cualex.training.records import Epoch, Notice, Update
+from cualex.training.run import Run, restore
+from cualex.training.run.checkpoints import Room
+from cualex.training.signals import SignalHandler
+from cualex.weights import Weights
+
+Records = Generator[Update | Epoch | Notice, None, None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A training that is ready to begin.
+
+    run: the one that is resumed, None for a new one.  automatic: the recipe without the user's numbers, where it
+    followed from the data set.  start: weights for fine-tuning.  validation: the split to validate on.
+    remarks: on the validation, sentences for the user.
+    """
+
+    options: Options
+    run: Run | None
+    source: Source
+    recipe: Recipe
+    automatic: Recipe | None
+    start: Start | None
+    network: Network
+    device: str
+    validation: str
+    remarks: tuple[str, ...]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits to open."""
+        return list(dict.fromkeys(("train", self.validation)))
+
+    def check_room(self) -> str:
+        """Return how much the run writes, as a sentence; raise OutputError where the disk has too little space."""
+        directory = self.run.path if self.run else self.options.output
+        return Room.of(self.network, self.recipe).check(directory, self.run is None, self.options.keep)
+
+    def opened(self, packs: Mapping[str, Split]) -> "Setup":
+        """Return the setup of a run with its directory, which is made now unless it is resumed.
+
+        Images that cannot be read leave fewer than were counted: a batch size that was chosen automatically follows.
+        """
+        recipe = self.recipe
+        if self.automatic and self.options.batch_size is None:
+            recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))
+        batches.check_batch(packs["train"], recipe.batch)
+        self.check_room()  # again, after packs that may lie on the same disk
+        return replace(self, recipe=recipe, run=self.run or Run.create(self.options.output, self.options.name))
+
+    def records(
+        self,
+        packs: Mapping[str, Split],
+        compiling: Callable[[int, int], None] | None = None,
+        signals: SignalHandler | None = None,
+    ) -> Records:
+        """Return the records of the training, which begins with the first of them; after `opened`."""
+        assert self.run
+        return loop.train(
+            self.recipe,
+            packs["train"],
+            packs[self.validation],
+            self.run,
+            device=self.device,
+            precision=self.options.precision,
+            description=self.description(packs["train"]),
+            save_every=60 * self.options.save_every,
+            compiling=compiling,
+            watched=self.options.watch,
+            start=self.start,
+            keep=self.options.keep,
+            signals=signals,
+        )
+
+    def description(self, pack: Split) -> dict[str, Any]:
+        """Return what args.json keeps, by which a run is resumed."""
+        assert pack.components is not None  # train has them
+        options = self.options
+        return {
+            "data": self.source.name,
+            **options.division,
+            "names": options.names and str(Path(options.names).absolute()),
+            "device": self.device,
+            "precision": options.precision,
+            "start": options.weights and pretrained.named(options.weights),
+            "save_every": options.save_every,
+            "no_pack": options.no_pack,
+            "watch": options.watch,
+            "keep": options.keep,
+            "recipe": self.recipe.described(),
+            "colours": {"covariance": pack.covariance, **vars(pack.components)},
+        }
+
+
+def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recipe] | None = None) -> Setup:
+    """Return the setup of a training with these options; run: the one to resume, locked (`beginning.resumed`).
+
+    checked: for a sanity check, which writes no run, returns the check's recipe for the training's.
+    Raise UsageError for options that exclude each other, DataError for a set that cannot be trained on, WeightsError,
+    and DeviceError for a device that does not exist.
+    """
+    options, recipe, found = _first(options, run)
+    source = sources.find(options.data, names=options.names, **options.division)
+    if recipe is None:
+        images = len(source.splits["train"])
+        if found is None and checked is None:
+            found = beginning.bundled(options, source.name, images)
+            options = options.but(weights=_bundled_name() if found else None)
+        recipe = recipe_choice.begin(options, images, found).but(seed=options.seed)
+    automatic = recipe if run is None and options.recipe == AUTO and checked is None else None
+    recipe = recipe_choice.changed(recipe, options)
+    if checked is not None:
+        if run is not None:
+            restore.check_fixed(run, recipe)
+        recipe = checked(recipe)
+    elif run is not None:
+        restore.check(run, recipe)
+    start = finetuning.start(found, recipe, list(source.classes)) if found else None
+    arguments = found.network.arguments if found else {}  # with those that no recipe has
+    network = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
+    Course(recipe, network).check()
+    placed = placement.placement(options.device, network.towers)
+    placement.open_devices(placed, options.precision)  # refuse a device now, and not after packing
+    validation = source.validation or "train"
+    remarks: tuple[str, ...] = ()
+    if checked is not None:
+        validation = "train"
+    else:
+        batches.check_batch(source.splits["train"], recipe.batch)
+        if run is None:
+            Run.prepare(options.output, options.name)
+        remarks = _remarks(source)
+    return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
+
+
+def _first(options: Options, run: Run | None) -> tuple[Options, Recipe | None, Weights | None]:
+    """Return the options with what follows from them before the data set is read, a run's recipe, and the weights."""
+    if run is not None:
+        recipe, options = beginning.of_run(run, options)
+        return options, recipe, None
+    found = beginning.chosen(options)
+    if found:
+        options = options.but(network=found.network.name)
+    if options.pretrained:
+        options = options.but(weights=_bundled_name())
+    options = options.but(recipe=recipe_choice.name(options))
+    recipe_choice.changed(recipes.named("paper", options.network), options)  # before the data set is looked at
+    return options, None, found
+
+
+def _bundled_name() -> Path:
+    return Path(pretrained.NAME)
+
+
+def _remarks(source: Source) -> tuple[str, ...]:
+    """Return what to know where the training images validate."""
+    if source.validation:
+        return ()
+    evaluated = "no validation images, so the training images are evaluated, at their centre crops."
+    unused = ("the test images are not used; --val test validates on them.",) if "test" in source.splits else ()
+    return evaluated, *unused
