@@ -5,12 +5,12 @@ import shlex
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"}
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_options.network
 @_options.batch_size(32)
 @click.option(

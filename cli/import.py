@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
-@click.command("import")
+@click.command("import", cls=_aliases.Command)
 @click.argument("file", type=_options.FILE)
 @click.option(
     "-o",

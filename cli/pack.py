@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 from cualex.errors import Unreadable
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data")
 @_options.network
 @_options.crop

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing, _profile
+from cualex.cli import _aliases, _options, _output, _packing, _profile
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("network", default="alexnet")
 @click.option(
     "--mode",

@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("network", default="alexnet")
 @_options.classes
 @_options.crop

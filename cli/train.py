@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _debugging, _output, _packing, _recipe, _start, _train_options, _training
+from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _start, _train_options, _training
 from cualex.cli._train_options import AUTO, TrainOptions
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data", default="demo")
 @_train_options.options
 def train(**given) -> None:
