@@ -71,7 +71,7 @@ class OneFileEach(click.Group):
 @click.version_option(__version__, prog_name="cualex")
 @click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Print the traceback of errors too.")
 def main(verbose: bool) -> None:
-    """Train and use the AlexNet of 2012, with its two towers, on CPUs and GPUs.
+    """Train and use the AlexNet of 2012, in two towers (halves, one on each of its two GPUs), on CPUs and GPUs.
 
     \b
     Start:

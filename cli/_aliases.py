@@ -139,7 +139,7 @@ COMMANDS = {  # names of other tools' commands
     "visualize": "show",
 }
 
-CLOSE = 0.88  # similarity of a typing error; 0.6, difflib's own, took --learning-rate for --mean-at
+CLOSE = 0.87  # similarity of a typing error; 0.6, difflib's own, took --learning-rate for --mean-at
 CLOSE_COMMAND = 0.7
 SHORT, MOST = len("--a"), 3  # characters with which too many options begin; suggestions at most
 
@@ -191,7 +191,7 @@ class Command(click.Command):
     def _hint(self, typed: str, path: str) -> str:
         """Return what an unknown option may mean."""
         name = typed.replace("_", "-").lower()
-        arguments = (each.human_readable_name.upper() for each in self.params if isinstance(each, click.Argument))
+        arguments = ((each.name or "").upper() for each in self.params if isinstance(each, click.Argument))
         own = {*self._options(), "--help", *arguments}
         for needed, names, hint in HINTS:
             if name in names and needed in own:

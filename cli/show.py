@@ -56,8 +56,8 @@ def activations(output, as_json: bool) -> None:
 def network(name: str, output, as_json: bool) -> None:
     """Plot an architecture: towers, and the links between them.
 
-    NETWORK is alexnet by default. Arrows between towers are copies when these are on two devices, with the floats that
-    a tower sends per image.
+    NETWORK is alexnet by default. A tower is the half of the network that one GPU held in 2012. Arrows between towers
+    are copies where these are on two devices, with the floats that a tower sends per image.
 
     \b
     Example:

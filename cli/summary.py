@@ -45,7 +45,8 @@ def summary(
     """Print a network's layers, parameters and multiply-adds.
 
     NETWORK is an architecture, alexnet by default; `cualex help networks` lists them. Parameters, multiply-adds (of one
-    image) and neurons are totals of both towers, the output shape is one tower's. Neurons are counted as in the paper:
+    image) and neurons are totals of both towers, the halves of the network that two GPUs held; the output shape is one
+    tower's. Neurons are counted as in the paper:
     outputs of convolutional and dense layers, without the input. --against alexnet-2012 prints where the paper and its
     code disagree.
 
