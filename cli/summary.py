@@ -48,7 +48,7 @@ def summary(
     image) and neurons are totals of both towers, the halves of the network that two GPUs held; the output shape is one
     tower's. Neurons are counted as in the paper:
     outputs of convolutional and dense layers, without the input. --against alexnet-2012 prints where the paper and its
-    code disagree.
+    code disagree. `cualex profile` has the operations and bytes of a training step, and its time.
 
     \b
     Examples:
@@ -86,7 +86,8 @@ def _layers(network, as_json: bool) -> None:
         head = {"network": network.name, "arguments": network.arguments}
         _output.document(head | {"layers": [asdict(row) for row in layers], "totals": asdict(total)})
         return
-    _output.table([_cells(row) for row in layers], _counts(total) | {"layer": "total"})
+    spare = ("crosses", "tower", "neurons")
+    _output.table([_cells(row) for row in layers], _counts(total) | {"layer": "total"}, spare)
     click.echo(
         f"\nImages are stored at {network.stored} x {network.stored}; "
         f"the input is a crop of {network.crop} x {network.crop}."
