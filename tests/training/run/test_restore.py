@@ -52,7 +52,7 @@ def test_where_both_are_damaged_nothing_is_touched(stopped):
     for name in ("last", "previous"):
         (stopped.path / f"{name}.safetensors").write_bytes(b"no")
     before = (stopped.path / "log.jsonl").read_bytes()
-    with pytest.raises(WeightsError, match="not a complete weights file of cualex"):
+    with pytest.raises(WeightsError, match="damaged or incomplete weights file of cualex"):
         training(stopped)
     assert (stopped.path / "log.jsonl").read_bytes() == before
 
