@@ -5,7 +5,6 @@ Nothing lists them. A file that starts with _ is shared by commands. A command i
 its function, so that `cualex --help` loads neither NumPy nor CuPy.
 """
 
-import difflib
 import functools
 import importlib
 import keyword
@@ -17,7 +16,7 @@ from typing import Any
 import click
 
 from cualex import __version__
-from cualex.cli import _exit
+from cualex.cli import _aliases, _exit
 
 
 class OneFileEach(click.Group):
@@ -38,9 +37,7 @@ class OneFileEach(click.Group):
         """Find the command, or name the nearest one there is."""
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-"):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(known)}."
-            ctx.fail(f"No such command {name!r}. {hint}")
+            ctx.fail(_aliases.no_command(name, known))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -74,7 +71,7 @@ class OneFileEach(click.Group):
 @click.version_option(__version__, prog_name="cualex")
 @click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Print the traceback of errors too.")
 def main(verbose: bool) -> None:
-    """Train and use the AlexNet of 2012, with its two towers, on CPUs and GPUs.
+    """Train and use the AlexNet of 2012, in two towers (halves, one on each of its two GPUs), on CPUs and GPUs.
 
     \b
     Start:

@@ -14,7 +14,8 @@ device = click.option(
     show_default=True,
     envvar="CUALEX_DEVICE",
     metavar="DEVICE",
-    help="Device: auto (cuda:0 if CuPy finds a GPU, else cpu), cpu, cuda:0, or one for each tower, as cuda:0,cuda:1.",
+    help="Device: auto (cuda:0 if CuPy finds a GPU, else cpu), cpu or cuda:0; or cuda:0,cuda:1, a GPU for each tower "
+    "(the half of the network that one GPU held in 2012).",
 )
 precision = click.option(
     "--precision",
@@ -44,7 +45,7 @@ check = click.option(
     metavar="IMAGE",
     help="Classify this image with cualex and with the other framework, if installed, and compare the probabilities.",
 )
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask before jobs that take much time or disk space.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask before jobs of more than an hour or 20 GB.")
 workers = click.option(
     "-j", "--workers", type=click.IntRange(1), help="Threads that decode images.  [default: one per core]"
 )
@@ -61,46 +62,50 @@ val_split = click.option(
     type=click.FloatRange(0, 1, max_open=True),
     default=0.2,
     show_default=True,
-    help="Fraction of the training images held out for validation, per class, if there is no val/; 0 for none.",
+    help="Fraction of each class of the training images that is held out for validation where there is no val/; 0 for "
+    "none.",
 )
 val = click.option(
     "--val",
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="held-out: validate on val/, or without one on a part of train/. test: on test/, which then selects the best "
-    "epoch.",
+    help="Validation images: held-out takes val/, or a part of train/ where there is none; test takes test/, "
+    "which then also selects the best epoch.",
 )
 names = click.option(
     "--names",
     type=FILE,
     metavar="FILE",
-    help="Labels of images that are not in class folders: a text file with a line `image class` for each.",
+    help="Labels of images that are not in class folders: a text file with a line `image class` for each. Alias: "
+    "--labels.",
 )
 
 
-def network_option(shown: bool | str = True):
-    """Return --network; shown: what help says of the default, in the place of its value."""
+def network_option(default: str = "alexnet"):
+    """Return --network; default: what help says of the default."""
     return click.option(
         "--network",
         default="alexnet",
-        show_default=shown,
         metavar="NAME",
-        help="Network architecture; `cualex help networks` lists them.",
+        help=f"Network architecture; `cualex help networks` lists them.  [default: {default}]",
     )
 
 
 network = network_option()
 crop = click.option(
-    "--crop", type=click.IntRange(1), metavar="SIDE", help="Input size: side of the square crop, in pixels."
+    "--crop",
+    type=click.IntRange(1),
+    metavar="SIDE",
+    help="Input size: side of the square crop, in pixels. Aliases: --input-size, --imgsz.",
 )
 classes = click.option("--classes", type=click.IntRange(1), help="Number of classes.  [default: the network's own]")
 variant = click.option(
     "--variant",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set an argument of the network, such as norm=none, pool=2, initial=glorot, width=0.5; repeatable. An unknown "
-    "NAME lists the network's arguments.",
+    help="Change the architecture, such as norm=none (no LRN), pool=2, initial=glorot, width=0.5; repeatable. `cualex "
+    "help networks` lists what each network takes.",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from cualex.cli import _terminal
 from cualex.errors import UsageError
 from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
@@ -38,15 +39,24 @@ def _plain(value: object) -> object:
     return value if isinstance(value, str | int | None) else str(value)
 
 
-def table(rows: Sequence[Mapping], total: Mapping | None = None) -> None:
-    """Print rows as a table on stdout: a column for each key of the first row, numbers to the right.
+def table(
+    rows: Sequence[Mapping], total: Mapping | None = None, spare: Sequence[str] = (), right: Sequence[str] = ()
+) -> None:
+    """Print rows as a table on stdout: a column for each key of the first row, numbers (and `right`) to the right.
 
-    Off a terminal nothing is wrapped or cut, so that other programs can read it.
+    On a terminal the first column, which has the names, is never cut, and `spare` columns are left out, in their order,
+    until the others fit. Off a terminal nothing is left out, wrapped or cut, so that other programs can read it.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    plain = partial(Console, markup=False, highlight=False, emoji=False)
+    console = plain(file=sys.stdout)
+    if console.is_terminal:
+        widths = {key: max(len(key), *(len(_cell(row.get(key))) for row in (*rows, total or {}))) for key in rows[0]}
+        left_out = _terminal.too_wide(widths, spare, console.width)
+        rows = [{key: value for key, value in row.items() if key not in left_out} for row in rows]
     drawn = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -54,14 +64,13 @@ def table(rows: Sequence[Mapping], total: Mapping | None = None) -> None:
         padding=(0, 1, 0, 0),
         show_footer=total is not None,
     )
-    for key, first in rows[0].items():
-        right = isinstance(first, int | float) or hasattr(first, "dtype")
+    for number, (key, first) in enumerate(rows[0].items()):
+        numeric = key in right or isinstance(first, int | float) or hasattr(first, "dtype")
         footer = _cell((total or {}).get(key))
-        drawn.add_column(key, footer, justify="right" if right else "left", no_wrap=right)
+        least = widths[key] if number == 0 and console.is_terminal else None
+        drawn.add_column(key, footer, justify="right" if numeric else "left", no_wrap=numeric, min_width=least)
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row.values()))
-    plain = partial(Console, markup=False, highlight=False, emoji=False)
-    console = plain(file=sys.stdout)
     if console.is_terminal:
         console.print(drawn)
     else:

@@ -1,8 +1,12 @@
 """How a profile is printed: the table, its sum beside the step, links, data and PyTorch."""
 
+import math
+
 import click
 
 from cualex.cli import _output
+
+NUMBERS = ("ms", "p95", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "roof")  # columns
 
 
 def show(measured) -> None:
@@ -22,7 +26,13 @@ def show(measured) -> None:
             f"measured in this run by\n{roof.measured}."
         )
     click.echo()
-    _output.table([_cells(row, ms) for row in measured.rows])
+    rows = [_cells(row, measured, ms) for row in measured.rows]
+    spare = ["p95", *(["tower"] if len({row.place for row in measured.rows}) == 1 else []), "GB/s", "GFLOP/s"]
+    _output.table(rows, {"layer": "total", "ms": ms(measured.sum).strip(), **_work(measured, measured)}, spare, NUMBERS)
+    click.echo(
+        f"\nGFLOP: operations, 2 per multiply-add; MB: bytes read and written, each once; of a\n"
+        f"batch of {said['batch_size']}. dx: gradient of the layer's input; dw: of its parameters, and update."
+    )
     click.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
     if not measured.attributed:
         click.echo("More than 3 % of the time is in no row: the table is incomplete.")
@@ -41,21 +51,29 @@ def show(measured) -> None:
     click.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
 
 
-def _cells(row, ms) -> dict:
-    """Return a row of the table, in columns that fit a terminal of 100."""
+def _cells(row, measured, ms) -> dict:
+    """Return a row of the table, of which a terminal of 80 columns has room for what matters most."""
     rate = row.operations / row.seconds / 1e9
     return {
         "layer": row.name,
         "tower": "+".join(map(str, row.towers)),
-        "pass": " ".join([row.direction, *row.gives]),
-        "       ms": ms(row.seconds),
-        "      p95": ms(row.p95),
-        " share": f"{row.share:6.1%}",
-        "GFLOP/s": f"{rate:7.1f}" if rate else "",
-        "  GB/s": f"{row.bytes / row.seconds / 1e9:6.1f}",
-        "roof": f"{row.roofline:4.0%}",
+        "pass": " ".join(row.gives) or row.direction,
+        "ms": ms(row.seconds).strip(),
+        "p95": ms(row.p95).strip(),
+        "share": f"{row.share:.1%}",
+        **_work(row, measured),
+        "GFLOP/s": f"{rate:.1f}" if rate else "",
+        "GB/s": f"{row.bytes / row.seconds / 1e9:.1f}",
+        "roof": f"{row.roofline:.0%}",
         "bound by": row.bound,
     }
+
+
+def _work(of, measured) -> dict:
+    """Return the cells of operations and bytes, to a thousandth or so of those of the step."""
+    counts = (of.operations / 1e9, measured.operations / 1e9), (of.bytes / 1e6, measured.bytes / 1e6)
+    cells = [f"{own:.{max(0, 3 - math.floor(math.log10(total)))}f}" if own else "" for own, total in counts]
+    return dict(zip(("GFLOP", "MB"), cells, strict=True))
 
 
 def _sums(measured) -> list[tuple[float, str]]:

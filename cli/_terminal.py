@@ -2,7 +2,9 @@
 
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+GAP = 2  # columns between those of a table
 
 
 def columns(stream) -> int | None:
@@ -31,3 +33,15 @@ def wrapped(text: str, stream) -> str:
         sentence + colon[:1], width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
     return f"{filled}\n  cualex {command}" if colon else filled
+
+
+def too_wide(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:
+    """Return the spare columns, the first ones, that a table has to do without to be at most `width` wide."""
+    over = sum(widths.values()) + GAP * (len(widths) - 1) - width
+    left_out: list[str] = []
+    for key in spare:
+        if over <= 0:
+            break
+        left_out.append(key)
+        over -= widths[key] + GAP
+    return left_out

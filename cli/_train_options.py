@@ -43,7 +43,7 @@ def options(command):
     return command
 
 
-_RATE = click.FloatRange(0, min_open=True)
+_RATE, _FRACTION = click.FloatRange(0, min_open=True), click.FloatRange(0, 1, max_open=True)
 _BEGINNING = (
     click.option(
         "--resume",
@@ -52,7 +52,7 @@ _BEGINNING = (
         metavar="[RUN]",
         help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
     ),
-    _options.network_option("alexnet, and for small sets the bundled pretrained one of half width"),
+    _options.network_option("alexnet; up to 5,000 images fine-tune the bundled cifar10, an alexnet of half width"),
     _options.variant,
     click.option(
         "--recipe",
@@ -70,7 +70,7 @@ _BEGINNING = (
         type=_options.FILE,
         metavar="WEIGHTS",
         help="Fine-tune from a weights file, with its network; cifar10 is the bundled pretrained network. The last "
-        "layer is re-initialised unless the classes are the same.",
+        "layer is re-initialised unless the classes are the same. Alias: --weights.",
     ),
     click.option("--pretrained", is_flag=True, help="Same as --from cifar10."),
     click.option("--scratch", is_flag=True, help="Start from random weights, also on small sets."),
@@ -86,7 +86,7 @@ _NUMBERS = (
         help="Accumulate gradients over N micro-batches of batch size / N before each update.",
     ),
     click.option(
-        "--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer: SGD with momentum (the paper's), or Adam."
+        "--optimizer", type=click.Choice(OPTIMIZERS), help="SGD with momentum (the paper's; alias: sgd), or Adam."
     ),
     click.option("--lr", type=_RATE, help="Initial learning rate."),
     click.option(
@@ -95,11 +95,11 @@ _NUMBERS = (
         metavar="RATE",
         help="Initial learning rate of the biases.  [default: --lr; twice --lr, and constant, with --schedule 2012]",
     ),
-    click.option("--head-lr", type=_RATE, metavar="FACTOR", help="Learning-rate multiplier of the last dense layer."),
+    click.option("--head-lr", type=_RATE, metavar="FACTOR", help="Multiplier of --lr for the last dense layer."),
     click.option("--freeze", metavar="LAYER,...", help="Layers to freeze, such as conv1,conv2; or none."),
-    click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Momentum coefficient."),
+    click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
     click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
-    click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout probability; 0 for none."),
+    click.option("--dropout", type=_FRACTION, help="Dropout probability; 0 for none."),
     click.option(
         "--class-weights",
         type=click.Choice([*CLASS_WEIGHTS]),
@@ -113,13 +113,13 @@ _NUMBERS = (
         "--drop-epochs, cosine to 0, or the authors' manual schedule of 2012, which also freezes conv1 at the end.",
     ),
     click.option(
-        "--drop-epochs", metavar="N,N,...", help="Epochs after which --schedule steps divides the rate by 10."
+        "--drop-epochs", metavar="N,N,...", help="Epochs after which --schedule steps divides the learning rate by 10."
     ),
     click.option(
         "--stop-after",
         type=click.IntRange(0),
         metavar="N",
-        help="Early stopping: patience in epochs without a better validation error; 0 to disable.",
+        help="Early stopping after N epochs without a better validation error; 0 for never. Alias: --patience.",
     ),
     click.option(
         "--augment/--no-augment", default=None, help="Augment with random crops, horizontal flips and colour noise."
@@ -169,7 +169,8 @@ _CHECKS = (
     click.option(
         "--watch",
         is_flag=True,
-        help="After each epoch, print a table of the layers: mean |w| and |dw|, zero activations, dead filters.",
+        help="After each epoch, print a table of the layers: mean absolute weight |w| and last update |dw|, zero "
+        "activations, dead filters.",
     ),
     click.option(
         "--overfit",

@@ -93,7 +93,7 @@ def show(records, pace: Pace, watch: bool = False) -> None:
 
 
 def layer_line(found) -> str:
-    """Return a line of |dw|/|w|, the share of zero activations, and the share of dead filters of each layer."""
+    """Return a line of update-to-weight ratios, zero activations, and dead filters of each layer."""
     moved = {
         name.removesuffix(".weight"): size.change / size.mean
         for name, size in found.sizes.items()
@@ -102,14 +102,14 @@ def layer_line(found) -> str:
     parts = []
     if moved:
         slow, fast = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
-        parts.append(f"|dw|/|w| {moved[slow]:.1e} ({slow}) to {moved[fast]:.1e} ({fast})")
+        parts.append(f"update/weight ratio {moved[slow]:.1e} ({slow}) to {moved[fast]:.1e} ({fast})")
     if found.activity:
         zeros = [activity.zeros for activity in found.activity.values()]
         dead = {name: activity.dead for name, activity in found.activity.items() if activity.dead}
         listed = ", ".join(f"{name} {share:.0%}" for name, share in dead.items()) or "none"
         parts += [f"zeros {min(zeros):.0%} to {max(zeros):.0%}", f"dead: {listed}"]
         if lost := [name for name, share in dead.items() if share == 1]:
-            parts.append(f"all of {lost[0]} is dead: lower the learning rate")
+            parts.append(f"all units of {lost[0]} are dead: lower the learning rate")
     return "  " + "; ".join(parts)
 
 

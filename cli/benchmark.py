@@ -5,12 +5,12 @@ import shlex
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"}
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_options.network
 @_options.batch_size(32)
 @click.option(
@@ -46,10 +46,10 @@ def benchmark(
     Measures training and inference at --batch-size and inference of one image: images/s, and the fraction of the FLOP/s
     of a large matrix multiplication in the same round. Then the peak memory of a training step, in its own process.
 
-    --against torch runs the same network in PyTorch, in a second process: same weights and batch, LRN per tower, as
-    many threads, the faster memory layout. The two alternate, and the ratio is the median over the rounds: at 2 PyTorch
-    takes twice as long. PyTorch without LRN, a different network, is measured too. This takes minutes; keep the
-    machine idle.
+    --against torch runs the same network in PyTorch, in a second process: same weights and batch, LRN per tower (half
+    of the network), as many threads, the faster memory layout. The two alternate, and the ratio is the median over the
+    rounds: at 2 PyTorch takes twice as long. PyTorch without LRN, a different network, is measured too. This takes
+    minutes; keep the machine idle.
 
     \b
     Examples:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _inputs, _options, _output
+from cualex.cli import _aliases, _inputs, _options, _output
 from cualex.errors import DataError, Unreadable
 
 LISTED = 10  # cases of each finding on the screen, and classes at either end of the table; JSON has all
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data")
 @_options.network
 @_options.crop

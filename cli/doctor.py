@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 from cualex.errors import CualexError, OutputError
 
 SMALL_DISK = 2e9  # bytes; a run of alexnet writes two weights files with momentum, 490 MB each
@@ -26,7 +26,7 @@ class Check:
     problem: bool = False
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_options.cache
 @_options.as_json
 def doctor(cache: Path | None, as_json: bool) -> None:

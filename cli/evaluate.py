@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _inputs, _model, _options, _output, _packing
+from cualex.cli import _aliases, _inputs, _model, _options, _output, _packing
 from cualex.errors import Unreadable
 
 FULL = 50  # classes shown in full; of more, those that are worst
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data", required=False)
 @click.option(
     "-w",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _experiment, _options, _output, _packing
+from cualex.cli import _aliases, _experiment, _options, _output, _packing
 
 LONG = 3600.0  # seconds; above this a person is asked
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("name", required=False)
 @click.option("--list", "listed", is_flag=True, help="List the experiments, one line each.")
 @click.option("--results", is_flag=True, help="Print the results so far of NAME, or of all, and train nothing.")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_options.weights
 @click.option(
     "--to",

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _inputs, _model, _options, _output
+from cualex.cli import _aliases, _inputs, _model, _options, _output
 from cualex.errors import DataError, ImageError
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_inputs.argument
 @click.option(
     "-o",

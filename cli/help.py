@@ -4,6 +4,8 @@ from importlib import resources
 
 import click
 
+from cualex.cli import _aliases
+
 TOPICS = {
     "changes": "what changed since version 0.1",
     "cite": "how to cite the paper and cualex",
@@ -13,7 +15,7 @@ TOPICS = {
 }
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("topic", required=False)
 @click.pass_context
 def help(ctx: click.Context, topic: str | None) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
-@click.command("import")
+@click.command("import", cls=_aliases.Command)
 @click.argument("file", type=_options.FILE)
 @click.option(
     "-o",
@@ -17,7 +17,11 @@ from cualex.cli import _options, _output
     help="File to write.  [default: FILE's name with .cualex.safetensors, in this directory]",
 )
 @click.option("--network", metavar="NAME", help="Target architecture.  [default: recognised from the file]")
-@click.option("--towers", type=click.Choice(["1", "2"]), help="2: convert a grouped network to the paper's two towers.")
+@click.option(
+    "--towers",
+    type=click.Choice(["1", "2"]),
+    help="2: convert a network with grouped convolutions to the paper's two towers, the halves on its two GPUs.",
+)
 @click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Input size, if it is not the architecture's.")
 @click.option(
     "--classes",
@@ -65,10 +69,10 @@ def import_(
           names in PyTorch and --network
 
     Caffe's LRN spans all channels, so its networks have one tower with grouped convolutions. --towers 2 converts
-    bvlc_alexnet to alexnet: factors in conv1, conv2, conv3, fc7 and fc8 absorb k, alpha and the dropout scale exactly;
-    only the two channels on either side of the tower border differ in norm1 and norm2. Caffe squeezes images to a
-    square; here the centre square is kept. Only PyTorch's zip has checksums: for other formats, compare the printed
-    SHA-256 with the publisher's.
+    bvlc_alexnet to alexnet, whose towers are the halves that two GPUs held: factors in conv1, conv2, conv3, fc7 and fc8
+    absorb k, alpha and the dropout scale exactly; only the two channels on either side of the tower border differ in
+    norm1 and norm2. Caffe squeezes images to a square; here the centre square is kept. Only PyTorch's zip has
+    checksums: for other formats, compare the printed SHA-256 with the publisher's.
     """
     from cualex import weights
     from cualex.formats import compare, load

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 from cualex.errors import Unreadable
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data")
 @_options.network
 @_options.crop
@@ -33,12 +33,14 @@ def pack(
 ) -> None:
     """Decode a data set into the cache, ahead of training.
 
-    DATA is what `cualex train` takes, which finds the pack again with the same --network, --crop, --val-split and
-    --val. A pack is rebuilt when the images have changed. Exit code 3: some images could not be read.
+    DATA is what `cualex train` takes. A pack is one file per split, with the images decoded and resized for --crop;
+    training finds it by --network, --crop, --val-split and --val. Without --crop `cualex train` chooses the crop itself
+    and prints it: 67 on a CPU. A pack is rebuilt when the images have changed. Exit code 3: some images could not be
+    read.
 
     \b
     Examples:
-        cualex pack photos/
+        cualex pack photos/ --crop 67
         cualex pack imagenet.tar --yes
         cualex pack cifar10.zip --network cifar-relu --json
     """

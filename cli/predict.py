@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _inputs, _model, _options, _output
+from cualex.cli import _aliases, _inputs, _model, _options, _output
 from cualex.errors import ImageError
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @_inputs.argument
 @_options.weights
 @click.option(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _output, _packing, _profile
+from cualex.cli import _aliases, _options, _output, _packing, _profile
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("network", default="alexnet")
 @click.option(
     "--mode",
@@ -65,10 +65,12 @@ def profile(
 ):
     """Profile a step, layer by layer, against the roofline.
 
-    NETWORK is an architecture, a weights file, or a run directory. Each operation of the step is timed alone: median
-    and 95th percentile, share of the step, FLOP/s, bytes/s, and the fraction of the roofline, whose peak FLOP/s and
-    bandwidth are measured in the same run. dx is the gradient of a layer's input, dw that of its parameters, with the
-    update. The rows add up to the serial step; below it stands the actual step, with overlap. Keep the machine idle.
+    NETWORK is an architecture, a weights file, or a run directory. Prints what a step costs: floating-point operations
+    (two per multiply-add) and bytes of each layer, and its time, when it runs alone: median and 95th percentile, share
+    of the step, FLOP/s, bytes/s, and the fraction of the roofline, whose peak FLOP/s and bandwidth are measured in the
+    same run. dx is the gradient of a layer's input, dw that of its parameters, with the update. The rows add up to the
+    serial step; below it stands the actual step, with overlap. Narrow terminals omit columns, --json has all. Keep the
+    machine idle.
 
     --against torch runs the same network in PyTorch, layer by layer, in a second process.
 

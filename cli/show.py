@@ -2,7 +2,7 @@
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
 @click.group()
@@ -18,7 +18,7 @@ def show() -> None:
     """
 
 
-@show.command()
+@show.command(cls=_aliases.Command)
 @click.option(
     "-o", "--output", type=_options.FILE, metavar="FILE", help="PNG file to plot functions and derivatives to."
 )
@@ -49,15 +49,15 @@ def activations(output, as_json: bool) -> None:
         _output.table(rows)
 
 
-@show.command()
+@show.command(cls=_aliases.Command)
 @click.argument("name", metavar="[NETWORK]", default="alexnet")
 @click.option("-o", "--output", type=_options.FILE, metavar="FILE", required=True, help="PNG file to plot to.")
 @_options.as_json
 def network(name: str, output, as_json: bool) -> None:
     """Plot an architecture: towers, and the links between them.
 
-    NETWORK is alexnet by default. Arrows between towers are copies when these are on two devices, with the floats that
-    a tower sends per image.
+    NETWORK is alexnet by default. A tower is the half of the network that one GPU held in 2012. Arrows between towers
+    are copies where these are on two devices, with the floats that a tower sends per image.
 
     \b
     Example:

@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import click
 
-from cualex.cli import _options, _output
+from cualex.cli import _aliases, _options, _output
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("network", default="alexnet")
 @_options.classes
 @_options.crop
@@ -45,9 +45,10 @@ def summary(
     """Print a network's layers, parameters and multiply-adds.
 
     NETWORK is an architecture, alexnet by default; `cualex help networks` lists them. Parameters, multiply-adds (of one
-    image) and neurons are totals of both towers, the output shape is one tower's. Neurons are counted as in the paper:
+    image) and neurons are totals of both towers, the halves of the network that two GPUs held; the output shape is one
+    tower's. Neurons are counted as in the paper:
     outputs of convolutional and dense layers, without the input. --against alexnet-2012 prints where the paper and its
-    code disagree.
+    code disagree. `cualex profile` has the operations and bytes of a training step, and its time.
 
     \b
     Examples:
@@ -84,7 +85,7 @@ def _layers(network, as_json: bool) -> None:
         head = {"network": network.name, "arguments": network.arguments}
         _output.document(head | {"layers": [asdict(row) for row in found.rows], "totals": asdict(found.totals)})
         return
-    _output.table(found.cells(), found.total_cells())
+    _output.table(found.cells(), found.total_cells(), ("crosses", "tower", "neurons"))
     click.echo("\n" + "\n".join(found.remarks()))
 
 

@@ -5,10 +5,10 @@ import sys
 
 import click
 
-from cualex.cli import _debugging, _output, _packing, _recipe, _terminal, _train_options, _training
+from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _terminal, _train_options, _training
 
 
-@click.command()
+@click.command(cls=_aliases.Command)
 @click.argument("data", default="demo")
 @_train_options.options
 def train(**given) -> None:

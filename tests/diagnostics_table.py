@@ -22,7 +22,7 @@ What is responsible for what:
                                the same classes in the right colours (here the other way round).
     mean picture doubled       training: "off centre"
     rate times 30              training: "stuck" or not finite; overfit with --lr
-    mean picture with NaN      training and overfit name what the network reads
+    mean picture with NaN      training and overfit name the input of the network
 """
 
 import csv

@@ -207,6 +207,7 @@ def distance(run, other_run, name):
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in RECORDS]
 )
 def test_a_command_prints_and_writes_what_it_did(work, name):
+    """Tries the quick commands, every command under `-m slow`."""
     record = RECORDS[name]
     result = invoke(*record["words"])
     if name != "doctor":  # which looks for this machine's faults

@@ -14,6 +14,7 @@ from cualex import networks
 from cualex.errors import CualexError, WeightsError
 from cualex.formats import conventions, plain_weights, rescale
 from cualex.formats.conventions import MEAN, NETWORK, Convention
+from cualex.formats.reading.contents import Damaged
 from cualex.formats.reading.tensors import Tensor, TensorFile, short
 from cualex.networks import Network
 
@@ -109,7 +110,7 @@ def note(file: TensorFile, name: str) -> object:
     try:
         return json.loads(file.notes.get(name, "null"))
     except (ValueError, TypeError, RecursionError):
-        raise WeightsError(f"its metadata {name!r} is damaged. Copy it again.") from None
+        raise Damaged(f"its metadata {name!r} is not JSON") from None
 
 
 def _fitting(file: TensorFile, convention: Convention, name: str, arguments: dict[str, Any]) -> Network:

@@ -33,7 +33,9 @@ def check(shape: tuple[int, ...], network: Network) -> tuple[int, ...]:
     while len(plain) > 3 and plain[0] == 1:
         plain = plain[1:]
     if plain not in ((3,), (3, side, side), (side, side, 3), (3, 1, 1)):
-        raise WeightsError(f"a mean of {short(shape)}, expected 3 numbers or 3x{side}x{side}.")
+        raise WeightsError(
+            f"a mean of {short(shape)}, expected 3 numbers or 3x{side}x{side}. Give another with --mean."
+        )
     return plain
 
 
@@ -46,5 +48,5 @@ def checked(shape: tuple[int, ...], values: np.ndarray, network: Network, colour
     if colours == "BGR":
         values = values[..., ::-1]
     if not (np.isfinite(values).all() and values.min() >= -1 and values.max() <= 256):
-        raise WeightsError("a mean with values outside 0 to 255.")
+        raise WeightsError("a mean with NaN, Inf or values outside 0 to 255. Give another with --mean.")
     return np.array(np.broadcast_to(values, (network.stored, network.stored, 3)), np.float32)

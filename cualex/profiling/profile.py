@@ -23,12 +23,12 @@ WARM_UP = 2  # passes that are not counted
 
 MEASURED = {
     "milliseconds": "median of the passes; p95: the shortest that at most 5 % of them exceed",
-    "operations": "two a multiply-add of the layers' products; none are counted for other layers",
-    "bytes": "what a step reads and writes, once each, with the weights and velocities that it updates",
+    "operations": "two per multiply-add of convolutions and dense layers; none are counted for other layers",
+    "bytes": "what a step reads and writes, once each, with the weights and momentum buffers that it updates",
     "serial": "from the first step's start to the last one's end, one step at a time",
     "real": "the plan as training and inference run it",
-    "share_of_roofline": "the larger of operations and bytes over the device's rates, over the step's time",
-    "pictures": "random ones, the same in every pass",
+    "share_of_roofline": "max(operations / peak FLOP/s, bytes / bandwidth) over the measured time",
+    "pictures": "random images, the same in every pass",
 }
 
 

@@ -81,7 +81,7 @@ def _host(device: HostDevice, side: int, copied: int) -> Roofline:
 
     seconds = _seconds(device, lambda: device.run(copy, count))
     workers = f"{count} worker{'s' if count > 1 else ''}"
-    measured = f"a float32 product of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
+    measured = f"a float32 matmul of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
     return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / seconds, measured)
 
 
@@ -89,7 +89,7 @@ def _cuda(device: CudaDevice, side: int, copied: int) -> Roofline:
     """Measure a matmul with the engine's kernel, and a copy of an array within the device."""
     source, target = (device.allocate((copied // 4,), np.float32, zero=True) for _ in range(2))
     copying = _seconds(device, lambda: device.runtime.copy(device.stream, source, target))
-    product = f"a {device.precision} product of {side} x {side} with our own kernel"
+    product = f"a {device.precision} matmul of {side} x {side} with the kernel of cualex"
     measured = f"{product} and a copy of {source.nbytes:,} bytes"
     return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / copying, measured)
 

@@ -90,6 +90,16 @@ class Profile:
         return statistics.median(each.real for each in self.passes)
 
     @property
+    def operations(self) -> int:
+        """Operations of the step: two per multiply-add of the layers' matrix multiplications."""
+        return sum(row.operations for row in self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the step must move: what its rows read and write."""
+        return sum(row.bytes for row in self.rows)
+
+    @property
     def sum(self) -> float:
         """Sum of the rows."""
         return sum(row.seconds for row in self.rows)
@@ -129,6 +139,8 @@ class Profile:
         """Return plain values, with units in their names."""
         return {
             "rows": [row.document() for row in self.rows],
+            "operations": self.operations,
+            "bytes": self.bytes,
             "sum_milliseconds": 1000 * self.sum,
             "unattributed_milliseconds": 1000 * self.rest,
             "unattributed_share": self.rest / self.serial,

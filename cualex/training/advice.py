@@ -21,16 +21,16 @@ def _guessing(verdict: Verdict, command: str) -> str:
     digits = 0 if high - low >= 5 else 1
     result = (
         f"{verdict.phrase}: {100 * verdict.last_top1:.1f} % of "
-        f"{_count(verdict.images, 'validation image' if verdict.held_out else 'training image')} right "
+        f"{_count(verdict.images, 'validation image' if verdict.held_out else 'training image')} correct "
         f"(95 % interval {low:.{digits}f} to {high:.{digits}f} %); "
-        f"always naming the largest class: {100 * verdict.baseline:.0f} %."
+        f"always predicting the largest class: {100 * verdict.baseline:.0f} %."
     )
     if not verdict.held_out:
-        return f"{result} This says nothing about new images: hold some out with --val-split 0.2."
+        return f"{result} They were trained on, which says nothing about new ones: hold some out with --val-split 0.2."
     if verdict.better:
         return result
     if not verdict.cannot_tell:
-        return f"{result} Look at the data (cualex check), and whether it can be learned: {command} --overfit 32"
+        return f"{result} Check the data (cualex check), and whether the network can overfit it: {command} --overfit 32"
     could = f"; about {verdict.images_needed:,} could" if verdict.images_needed else ""
     return (
         f"{result} {_count(verdict.images, 'image')} cannot tell{could}: add images, or where there is no val/ hold "
@@ -50,7 +50,7 @@ def _weights_kept(verdict: Verdict) -> str:
 def _recall(verdict: Verdict) -> str:
     if verdict.macro_recall is None or not verdict.uneven:
         return ""
-    result = f"Macro recall, the mean of the classes, which are uneven: {100 * verdict.macro_recall:.1f} %."
+    result = f"Macro recall, the mean over the classes, which are imbalanced: {100 * verdict.macro_recall:.1f} %."
     if verdict.balance_advised:
         return f"{result} --class-weights balanced makes small classes count as much as large ones."
     return result
@@ -59,31 +59,31 @@ def _recall(verdict: Verdict) -> str:
 def _overfitting(verdict: Verdict) -> str:
     train_loss, val_loss = _loss(verdict.train_loss), _loss(verdict.val_loss)
     if not verdict.held_out:
-        return f"Training loss {train_loss}. Without images held out nobody can say whether it overfits."
-    guessing = f"guessing by the shares of the classes: {_loss(verdict.baseline_loss)}"
+        return f"Training loss {train_loss}. Without held-out images overfitting cannot be measured."
+    guessing = f"of predicting the class frequencies: {_loss(verdict.baseline_loss)}"
     if verdict.overfitting:
         return (
             f"Overfitting: since epoch {verdict.lowest_epoch} the training loss fell from "
             f"{_loss(verdict.lowest_train_loss)} to {train_loss}, but the validation loss rose from "
-            f"{_loss(verdict.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else end sooner "
-            "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
+            f"{_loss(verdict.lowest_val_loss)} to {val_loss} ({guessing}). More images help most; else stop earlier "
+            "(--stop-after 5), fine-tune trained weights (--from), or raise --weight-decay."
         )
     weighted = " (classes weighted)" if verdict.weighted else ""
     losses = f"training loss {train_loss}{weighted}, validation loss {val_loss} ({guessing})"
-    return f"Not overfitting: {losses}." if verdict.overfitting is False else f"{losses.capitalize()}."
+    return f"Not overfitting: {losses}." if verdict.overfitting is False else f"{losses[0].upper()}{losses[1:]}."
 
 
 def _improving(verdict: Verdict, run: str, command: str, kept: bool) -> str:
     longer = f"--epochs {2 * verdict.epochs}"
-    anew = f"train anew with {longer}, and later --drop-epochs if you gave them"
+    anew = f"train again with {longer}, and with later --drop-epochs if you set them"
     if verdict.improving is None:
         return f"{_count(verdict.epochs, 'epoch')}: too few to say whether it still improves. If it should, {anew}."
     if verdict.right == verdict.images:
-        return "All of them are right, so more epochs can show no gain."
+        return "All of them are correct, so more epochs can show no gain."
     if not verdict.improving and not verdict.better:
         return (
-            f"Not improving: no clear gain in the last {verdict.improving_over} epochs. What has not begun to learn "
-            f"may need more of them ({longer}) or another learning rate (--lr; it was {verdict.highest_rate:.2g})."
+            f"Not improving: no clear gain in the last {verdict.improving_over} epochs. A network that has not begun "
+            f"to learn may need more epochs ({longer}) or another --lr (it was {verdict.highest_rate:.2g})."
         )
     if not verdict.improving:
         return f"No longer improving: no clear gain in the last {verdict.improving_over} epochs, so more gain little."
@@ -93,12 +93,12 @@ def _improving(verdict: Verdict, run: str, command: str, kept: bool) -> str:
             f"{anew}."
         )
     if kept:
-        return f"Still improving. To go on: cualex train --resume {shlex.quote(run)} {longer}"
-    return f"Still improving. To go on from here: {command} --from {shlex.quote(f'{run}/best.safetensors')}"
+        return f"Still improving. To continue: cualex train --resume {shlex.quote(run)} {longer}"
+    return f"Still improving. To continue from its weights: {command} --from {shlex.quote(f'{run}/best.safetensors')}"
 
 
 def _loss(value: float | None) -> str:
-    return "not a number" if value is None else f"{value:.2f}"
+    return "NaN or Inf" if value is None else f"{value:.2f}"
 
 
 def _count(number: int, what: str) -> str:

@@ -13,35 +13,35 @@ from cualex.training.schedules import EPOCHS_2012
 if TYPE_CHECKING:
     from cualex.training.recipes import Recipe
 
-COMPONENTS = {"data": "of the training pictures", "2012": "of ILSVRC-2012"}
+COMPONENTS = {"data": "of the training images", "2012": "of ILSVRC-2012"}
 
 _WORDS = {
     "network": "network",
-    "variant": "variant of the network",
-    "crop": "crop, pixels a side",
-    "batch": "pictures a batch",
-    "accumulate": "parts of a batch",
-    "optimizer": "update rule",
+    "variant": "network variant",
+    "crop": "input size (crop), pixels",
+    "batch": "batch size",
+    "accumulate": "micro-batches per update",
+    "optimizer": "optimizer",
     "rate": "learning rate",
     "bias_rate": "learning rate of biases",
     "head_rate": "learning rate of last layer",
-    "freeze": "layers that do not learn",
+    "freeze": "frozen layers",
     "momentum": "momentum",
-    "decay": "weight decay",
-    "dropout": "dropout after fc6, fc7",
+    "decay": "weight decay (L2)",
+    "dropout": "dropout probability",
     "class_weights": "class weights in the loss",
-    "epochs": "epochs, at most",
-    "schedule": "rate falls",
-    "stop_after": "ends without gain",
-    "augment": "random crops, mirror images",
-    "views": "views of a picture",
-    "colour_noise": "colour noise, deviation",
-    "colour_components": "components of colour",
+    "epochs": "epochs (maximum)",
+    "schedule": "learning-rate schedule",
+    "stop_after": "early stopping, patience",
+    "augment": "random crops and flips",
+    "views": "augmented views per image",
+    "colour_noise": "PCA colour noise, std",
+    "colour_components": "principal components",
     "plain_epochs": "last epochs without noise",
-    "mean_at": "mean picture subtracted",
+    "mean_at": "mean image subtracted",
 }
 _NONE = "none"
-_OPTIMIZERS = {"momentum": "momentum", "adam": "Adam, as in Keras"}
+_OPTIMIZERS = {"momentum": "SGD with momentum", "adam": "Adam, as in Keras"}
 
 
 PAPER_VIEWS = {"views": "2,048"}  # as the paper counts them, without the last offset of either axis
@@ -63,7 +63,7 @@ def _values(recipe: Recipe) -> dict[str, str]:
     values = {name: _word(name, value) for name, value in values.items()}
     values["schedule"] = _schedule(recipe)
     if recipe.falls == "2012":
-        values["bias_rate"] += ", never falls"
+        values["bias_rate"] += ", constant"
     if recipe.optimizer == "adam":
         values["momentum"] = _NONE
     if not recipe.augment:
@@ -76,13 +76,13 @@ def _values(recipe: Recipe) -> dict[str, str]:
 
 def _schedule(recipe: Recipe) -> str:
     if recipe.falls == "steps":
-        return "by ten after epochs " + ", ".join(map(str, recipe.drop_epochs))
+        return "/10 after epochs " + ", ".join(map(str, recipe.drop_epochs))
     if recipe.falls == "cosine":
-        return "along half a cosine, to 0"
+        return "cosine to 0"
     if recipe.falls == "plateau":
-        return "by ten when validation stops improving"
+        return "/10 on a plateau"
     scaled = "" if recipe.epochs == EPOCHS_2012 else f", {EPOCHS_2012} epochs scaled to {recipe.epochs}"
-    return f"as by hand in 2012{scaled}"
+    return f"manual, as in 2012{scaled}"
 
 
 def _word(name: str, value: Any) -> str:
@@ -102,7 +102,7 @@ def _word(name: str, value: Any) -> str:
     if name == "freeze":
         return ", ".join(value)
     if name == "head_rate":
-        return "as the others" if value == 1 else f"{value:g} times the others'"
+        return "the same" if value == 1 else f"{value:g} times the others'"
     if name == "stop_after":
-        return f"after {value} epochs" if value else "no"
+        return f"{value} epochs" if value else _NONE
     return f"{value:g}" if isinstance(value, float) else str(value)

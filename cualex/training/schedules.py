@@ -71,10 +71,10 @@ class Plateau(Schedule):
         self.waited = 0
         if self.dropped == self.drops:
             self.finished = True
-            return f"no gain of {self.gain} point in {self.patience} epochs at the last rate: finished"
+            return f"no gain of {self.gain} points in {self.patience} epochs at the last learning rate: finished"
         self.dropped += 1
         self.rate /= self.factor
-        return f"no gain of {self.gain} point in {self.patience} epochs: rate {self.rate:.3g} from now on"
+        return f"no gain of {self.gain} points in {self.patience} epochs: learning rate {self.rate:.3g} from now on"
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Fixed(Schedule):
         if self.done not in self.epochs:
             return None
         self.rate /= self.factor
-        return f"epoch {self.done} done: rate {self.rate:.3g} from now on"
+        return f"epoch {self.done} done: learning rate {self.rate:.3g} from now on"
 
 
 @dataclass
@@ -141,7 +141,7 @@ class Schedule2012(Schedule):
         """Return what changes after an epoch, whatever the error."""
         changes = []
         if (now := self.at(epoch + 1)) != self.at(epoch):
-            changes.append(f"rate {now:.3g}")
+            changes.append(f"learning rate {now:.3g}")
         if epoch == self.scaled(QUIET_2012):
             changes.append("no colour noise")
             if epoch < self.scaled(FROZEN_2012):
@@ -186,4 +186,4 @@ class EarlyStop:
         if not self.patience or self.waited < self.patience:
             return None
         self.finished = True
-        return f"no gain of {GAIN} point in {self.patience} epochs: finished"
+        return f"early stopping: no gain of {GAIN} points in {self.patience} epochs"

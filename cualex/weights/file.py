@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import json
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +37,7 @@ from cualex.weights.parameters import AVERAGES
 FORMAT, EIGHT_BITS = "1", "2"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
+_WAY = "Give a weights file such as runs/train/best.safetensors."
 _OTHER = "Copy it again, or give a weights file of this network."
 
 # What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
@@ -150,13 +150,10 @@ def _readable(path: str | Path) -> Iterator[None]:
             f"{path}: written by another version of cualex ({_short(error)}). Update cualex, or train again."
         ) from None
     except OSError as error:
-        raise WeightsError(
-            f"{path}: cannot be read ({error.strerror or error}). "
-            "Give a weights file such as runs/train/best.safetensors."
-        ) from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}). {_WAY}") from None
     except _DAMAGES as error:
         raise WeightsError(
-            f"{path}: not a complete weights file of cualex ({_short(error)}). Copy it again, or train again."
+            f"{path}: damaged or incomplete weights file of cualex ({_short(error)}). Copy it again, or train again."
         ) from error
 
 
@@ -164,23 +161,19 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
     """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise WeightsError("a directory or device file. Give a weights file such as runs/train/best.safetensors.")
+        what = (
+            "a directory without best.safetensors, so not a run"
+            if path.is_dir()
+            else "not a file, but a device or pipe"
+        )
+        raise WeightsError(f"{what}. {_WAY}")
     # Opened here as well, since the library's errors lack the system's reason.
-    with path.open("rb") as raw, safetensors.safe_open(path, framework="numpy") as file:
+    with path.open("rb") as raw, tensor_file.opened(raw, path) as file:
         metadata = file.metadata() or {}
         network, classes = _described(metadata)
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         _check_names(network, slices, metadata["cualex"] == EIGHT_BITS)
-        json.loads(raw.read(*struct.unpack("<Q", raw.read(8))), object_pairs_hook=_once)
         yield file, metadata, network, classes
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Raise ValueError for a duplicate name: the library takes the last, another program may take the first."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name is there twice")
-    return made
 
 
 def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
@@ -240,4 +233,4 @@ def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
 
 def _short(error: BaseException | str) -> str:
     """Return the first line of an error's text, or of a name from a damaged file."""
-    return (str(error) or type(error).__name__).splitlines()[0][:120]
+    return (str(error) or type(error).__name__).splitlines()[0].removeprefix("Error while deserializing header: ")[:120]

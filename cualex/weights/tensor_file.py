@@ -1,13 +1,16 @@
-"""Write tensors as safetensors, and verify them piece by piece, so that no tensor is in memory twice."""
+"""safetensors: written and verified piece by piece, so that no tensor is in memory twice, and opened strictly."""
 
 import json
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import safetensors
+
+from cualex.errors import WeightsError
 
 PIECE = 1 << 20  # bytes
 KINDS = {"float32": "F32", "int8": "I8"}  # NumPy's types, as the format names them
@@ -39,6 +42,35 @@ def _header(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
+
+
+def opened(raw: BinaryIO, path: Path) -> Any:
+    """Open a file with safetensors' library; raise WeightsError for another format, ValueError for a name given twice.
+
+    raw: the same file, at its start.
+    """
+    length = raw.read(8)
+    if raw.read(1) not in (b"{", b""):  # where the header begins
+        raise WeightsError(
+            "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import` "
+            "converts those of PyTorch, ONNX, Caffe and TensorFlow."
+        )
+    made = safetensors.safe_open(path, framework="numpy")
+    raw.seek(8)
+    header(raw.read(*struct.unpack("<Q", length)))
+    return made
+
+
+def header(text: bytes) -> dict[str, Any]:
+    """Read a header; raise ValueError for a name given twice: the library takes the last, another program the first."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name is there twice")
+    return made
 
 
 def same(path: Path, tensors: dict[str, np.ndarray]) -> bool:

@@ -206,12 +206,13 @@ def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, comman
         bad.write_bytes({"empty": b"", "cut": whole[:-1], "flipped": flipped, "foreign": foreign}[damage])
     words = {
         "missing": f"cannot be read (No such file or directory). {WAY}",
-        "directory": f"a directory or device file. {WAY}",
+        "directory": f"a directory without best.safetensors, so not a run. {WAY}",
         "flipped": "checksum mismatch. Copy it again, or train again.",
         "other": "written by another version of cualex (",
+        "foreign": "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import`",
     }
     line = fault(run(*COMMANDS[command](red, data, tmp_path / "out.npy"), "-w", bad))
-    assert line.startswith(f"{bad}: {words.get(damage, 'not a complete weights file of cualex (')}")
+    assert line.startswith(f"{bad}: {words.get(damage, 'damaged or incomplete weights file of cualex (')}")
     assert line.endswith((".", "train anew."))
     assert not list(tmp_path.glob("out*"))
 

@@ -155,7 +155,7 @@ def test_a_stopped_one_says_how_it_goes_on(tmp_path, pictures, monkeypatch):
     assert stopped.exit_code == 130
     assert "Resume with the same command." in stopped.stderr
     told = call(tmp_path, pictures, "toy")
-    assert "Goes on after update " in told.stderr
+    assert "Continues after update " in told.stderr
     assert told.exit_code == 0
 
 

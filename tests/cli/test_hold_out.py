@@ -148,7 +148,7 @@ def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):
     assert evaluated("plain", "--val-split", 0.5)[1] == 2 * 8  # by the run's rule: of 15 the nearest to the half
     ARGUMENTS.write_text(json.dumps({**recorded, "split_rule": "hash-threshold-1"}))
     result = CliRunner().invoke(main, ["train", "--resume", "runs/train", "--epochs", "4"])
-    assert "not the data set of this run: 21 + 9 pictures, expected 24 + 6." in result.stderr
+    assert "not the data set of this run: 21 + 9 images, expected 24 + 6." in result.stderr
 
 
 def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypatch):
@@ -165,5 +165,7 @@ def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypat
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_help_says_what_validates(command):
     said = " ".join(run(command, "--help").stdout.split())
-    assert "held-out: validate on val/, or without one on a part of train/. test: on test/, which then" in said
-    assert "Fraction of the training images held out for validation, per class, if there is no val/" in said
+    assert "held-out takes val/, or a part of train/ where there is none; test takes test/, which then" in said
+    assert (
+        "Fraction of each class of the training images that is held out for validation where there is no val/" in said
+    )

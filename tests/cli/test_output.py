@@ -33,6 +33,26 @@ def test_a_table_off_a_terminal_is_neither_wrapped_nor_cut_nor_interpreted(capsy
     assert lines[2].index("1,234") + len("1,234") == len(lines[-1])
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("columns", "left"), [(60, "name long spare other"), (40, "name long other"), (20, "name long")]
+)
+def test_on_a_narrow_terminal_names_are_whole_and_spare_columns_are_left_out(monkeypatch, columns, left):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [{"name": "conv1+relu1", "long": "x " * 8, "spare": "12345678", "other": "1"}]
+    _output.table(rows, spare=["spare", "other"])
+    lines = screen.getvalue().splitlines()
+    assert lines[0].split() == left.split()
+    assert lines[2].startswith("conv1+relu1")
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Put a clock of our own below the progress display."""
@@ -79,10 +99,6 @@ def test_progress_that_fails_does_not_claim_an_end(clock, capsys):
 
 
 def test_progress_on_a_terminal_is_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")

@@ -1,14 +1,18 @@
 """`cualex profile` as a command: what it prints and writes, what it refuses, and PyTorch beside it."""
 
 import importlib.util
+import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cualex import cli
+from cualex import cli, networks
 from cualex.benchmark import problem, rounds
+from cualex.cli import _output
+from cualex.networks import summary
 from cualex.profiling import profile as profiles
 from cualex.profiling import roofline
 from cualex.profiling.roofline import Roofline
@@ -64,16 +68,58 @@ def test_the_command_writes_json(run, tmp_path):
     assert sum(event["ph"] == "X" for event in events) == len(rows)
 
 
-def test_the_command_prints_a_table_that_fits_a_hundred_columns(run):
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("network", "device"), [("cifar-relu", "cpu"), ("alexnet", "cpu,cpu")])
+def test_the_table_fits_a_terminal_of_80_columns_with_operations_and_bytes(run, network, device, monkeypatch):
+    """Names are whole, and what is left out is what matters least."""
+    given = ["--crop", "67", "--variant", "width=0.1"] if network == "alexnet" else []
+    plain = run(network, *given, "--device", device).stdout.splitlines()
+    screen = Terminal()
+    monkeypatch.setattr(_output, "sys", SimpleNamespace(stdout=screen, stderr=io.StringIO()))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "80")
+    run(network, *given, "--device", device)
+    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert {"layer", "pass", "ms", "share", "GFLOP", "MB", "roof", "bound"} <= {*lines[0].split()}
+    assert ("tower" in lines[0]) is (device == "cpu,cpu")
+    start = next(number for number, line in enumerate(plain) if line.startswith("layer"))
+    names = [line[: plain[start].index("tower")].rstrip() for line in plain[start + 2 : plain.index("", start)]]
+    assert [line[: len(name)] for name, line in zip(names, lines[2:], strict=False)] == names
+
+
+def test_the_table_adds_up_what_a_step_costs(run):
+    """Two operations per multiply-add, three times: forward, dx and dw; conv1 has no dx."""
+    document = json.loads(run("cifar-relu", "--json").stdout)
+    rows = document["rows"]
+    layers = {row.layer: row.multiply_adds for row in summary.rows(networks.build("cifar-relu"))}
+    assert document["operations"] == 2 * BATCH * (3 * sum(layers.values()) - layers["conv1"])
+    assert document["bytes"] == sum(row["bytes"] for row in rows)
+    lines = run("cifar-relu").stdout.splitlines()
+    header = next(line for line in lines if line.startswith("layer"))
+    (total,) = [line for line in lines if line.startswith("total")]
+    cells = dict(zip(("ms", "GFLOP", "MB"), total.split()[1:], strict=True))
+    assert float(cells["GFLOP"]) == pytest.approx(document["operations"] / 1e9, abs=6e-4)
+    assert float(cells["MB"]) == pytest.approx(document["bytes"] / 1e6, rel=1e-3)
+    conv1 = next(line for line in lines if line.startswith("conv1+relu1"))
+    end = header.index("GFLOP") + len("GFLOP")
+    assert float(conv1[:end].split()[-1]) == pytest.approx(2 * BATCH * layers["conv1"] / 1e9, abs=6e-4)
+    assert f"batch of {BATCH}." in " ".join(lines)
+
+
+def test_the_command_prints_a_table(run):
     result = run("cifar-relu")
     lines = result.stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("layer"))
     assert lines[start].split() == [
-        *("layer", "tower", "pass", "ms", "p95", "share", "GFLOP/s", "GB/s", "roof", "bound", "by")
+        *("layer", "tower", "pass", "ms", "p95", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "roof", "bound", "by")
     ]
-    end = lines.index("", start)
+    end = next(number for number, line in enumerate(lines) if line.endswith("sum of the rows"))
     assert lines[start + 2].split()[:3] == ["data", "1", "forward"]
-    assert max(map(len, lines[start:end])) <= 100
     said = [
         "sum of the rows",
         "in no row",
@@ -82,7 +128,7 @@ def test_the_command_prints_a_table_that_fits_a_hundred_columns(run):
         "gained by overlap",
         "actual step",
     ]
-    for line, words in zip(lines[end + 1 :], said, strict=False):
+    for line, words in zip(lines[end:], said, strict=False):
         assert f" ms  {words}" in line
     assert "Roofline of cpu: 2000 GFLOP/s and 300 GB/s, measured in this run by\nmade by hand." in result.stdout
     assert "Links: none; all towers are on one device." in lines

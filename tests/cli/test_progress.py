@@ -191,7 +191,7 @@ def test_waiting_for_data_is_said_where_it_is_much(clock, capsys):
 
 def test_sentences_are_wrapped_at_words_on_a_terminal_alone(monkeypatch):
     command = "cualex train photos --from runs/a-very-long-name/best.safetensors"
-    sentence = "Still improving, " + "and then " * 12 + "on. To go on from here:"
+    sentence = "Still improving, " + "and then " * 12 + "on. To continue from its weights:"
     text = f"{sentence} {command}"
     assert _terminal.wrapped(text, io.StringIO()) == text
     monkeypatch.setenv("COLUMNS", "60")

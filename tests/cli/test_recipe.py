@@ -77,8 +77,8 @@ def test_a_line_says_what_was_chosen_why_how_long_and_how_to_choose_otherwise(he
     changed = [line.split() for line in lines[lines.index(line) + 1 : lines.index(line) + 4]]
     assert changed == [
         ["By", "option", "here", "automatic"],
-        ["weight", "decay", "0.25", "0.0005"],
-        ["epochs,", "at", "most", "3", "9"],
+        ["weight", "decay", "(L2)", "0.25", "0.0005"],
+        ["epochs", "(maximum)", "3", "9"],
     ]
 
 

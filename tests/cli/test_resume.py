@@ -50,7 +50,7 @@ def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
     result = train("--resume", "--json")
     assert result.exit_code == 0, result.output
     assert "Resuming runs/train-2" in result.stderr
-    assert "Goes on after update 6, with all epochs done." in result.stderr
+    assert "Continues after update 6, with all epochs done." in result.stderr
     document = json.loads(result.stdout)
     assert document["run"] == "runs/train-2"
     assert json.loads((here / "runs/train-2/args.json").read_text())["recipe"]["rate"] == 0.005
@@ -66,7 +66,7 @@ def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(
     )
     result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
     assert result.exit_code == 0, result.output
-    assert "Goes on with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
+    assert "Continues with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
     assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 8
     assert (here / "runs/train/last.safetensors").exists()  # --keep is one of the run's own options
 

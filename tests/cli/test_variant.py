@@ -90,8 +90,8 @@ def trained(tmp_path_factory):
 def test_a_variant_is_trained_said_and_kept(trained):
     place, result = trained
     assert result.exit_code == 0, result.output
-    row = next(line for line in result.stderr.splitlines() if line.startswith("  variant"))
-    assert row.split(maxsplit=4)[4] == "function=sigmoid, width=0.5 none"
+    row = next(line for line in result.stderr.splitlines() if line.startswith("  network variant"))
+    assert row.split(maxsplit=2)[2] == "function=sigmoid, width=0.5 none"
     kept = weights.load(place / "runs" / "train" / "best.safetensors")
     assert kept.network.arguments["function"] == "sigmoid"
     assert sum(name.startswith("sigmoid") for name in kept.network.layers) == 4
@@ -142,7 +142,7 @@ def test_a_training_that_begins_with_a_variant_goes_on_with_it(trained):
 def test_the_recipe_names_it_only_where_there_is_one():
     assert "variant of the network" not in [what for what, _, _ in PAPER.against_paper()]
     rows = PAPER.but(variant={"norm": "none", "exchange": False}).against_paper()
-    assert ("variant of the network", "norm=none, exchange=no", "none") in rows
+    assert ("network variant", "norm=none, exchange=no", "none") in rows
 
 
 def test_a_summary_of_a_variant_and_how_it_differs():

@@ -245,11 +245,11 @@ def test_the_table_says_what_is_switched_off():
     def table(**numbers):
         return {what: here for what, here, _ in PAPER.but(**numbers).against_paper()}
 
-    rows = ["random crops, mirror images", "views of a picture", "colour noise, deviation", "components of colour"]
+    rows = ["random crops and flips", "augmented views per image", "PCA colour noise, std", "principal components"]
     rows += ["last epochs without noise"]
-    assert [table()[row] for row in rows] == ["yes", "1,800", "0.1", "of the training pictures", "none"]
-    assert table()["mean picture subtracted"] == "at the crop"
-    assert table(mean_at="centre")["mean picture subtracted"] == "at the centre"
+    assert [table()[row] for row in rows] == ["yes", "1,800", "0.1", "of the training images", "none"]
+    assert table()["mean image subtracted"] == "at the crop"
+    assert table(mean_at="centre")["mean image subtracted"] == "at the centre"
     off = table(augment=False, plain_epochs=3)
     assert [off[row] for row in rows] == ["no", "1", "none", "none", "none"]
     some = table(colour_components="2012", plain_epochs=25, colour_noise=0.2)

@@ -93,7 +93,10 @@ def safetensors(header, data=b""):
 
 def attacks(canary):
     """Name the attacks: the bytes, and words of the answer."""
-    refused, floats = "its pickle is refused: ", field(5, VALUES.tobytes())
+    refused, floats = (
+        "its pickle holds more than a dictionary of tensors, and is never executed (",
+        field(5, VALUES.tobytes()),
+    )
     shape = field(7, field(1, foreign_files.packed((2, 3))))
     onnx_shape = field(1, foreign_files.packed((2, 3))) + field(2, 1)
     entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
@@ -126,7 +129,7 @@ def attacks(canary):
         ),
         "an object of a class": (
             torch(named("collections", "OrderedDict") + b")\x81"),
-            refused + "instruction",
+            refused + "it has the opcode",
         ),
         "a call of a tensor": (torch(tensor() + b")R"), refused + "it calls something that is not a global"),
         "a state for a name": (
@@ -150,15 +153,15 @@ def attacks(canary):
             ),
             refused + "it fills tuple",
         ),
-        "a text of 2^32 - 1 bytes": (torch(b"X\xff\xff\xff\xff"), refused + "a text of 4294967295 bytes"),
-        "bytes of 2^63": (npy(b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"."), "bytes are said to follow"),
-        "bytes of a negative length": (npy(b"\x80\x02T\xff\xff\xff\xff."), "bytes are said to follow"),
-        "a number of 255 bytes": (torch(b"\x8a\xff"), refused + "a number of 255 bytes"),
+        "a text of 2^32 - 1 bytes": (torch(b"X\xff\xff\xff\xff"), refused + "it has a string of 4294967295 bytes"),
+        "bytes of 2^63": (npy(b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"."), "bytes at offset"),
+        "bytes of a negative length": (npy(b"\x80\x02T\xff\xff\xff\xff."), "bytes at offset"),
+        "a number of 255 bytes": (torch(b"\x8a\xff"), refused + "it has an integer of 255 bytes"),
         "a frame of 2^64 - 1": (
             npy(b"\x80\x04\x95" + b"\xff" * 8 + b"."),
-            refused + "a truncated frame",
+            "a truncated frame in its pickle",
         ),
-        "a place in the memo that is not": (torch(b"h\x07"), refused + "it reads a memo entry that was never written"),
+        "a place in the memo that is not": (torch(b"h\x07"), "its pickle reads a memo entry that was never written"),
         "a reference to outside in a NumPy file": (
             npy(b"\x80\x02NQ."),
             refused + "it refers to storages in a way that torch.save does not",
@@ -193,22 +196,25 @@ def attacks(canary):
             foreign_files.zipped({"data.pkl": b"\x80\x02K\1."}),
             refused + "it holds no dictionary",
         ),
-        "a pickle without an end": (foreign_files.zipped({"data.pkl": b"\x80\x02}"}), "bytes are said to follow"),
+        "a pickle without an end": (foreign_files.zipped({"data.pkl": b"\x80\x02}"}), "bytes at offset"),
         # Protocol Buffers
-        "a length of 2^63": (whole(100 << 3 | 2) + whole(2**63) + b"x", "bytes are said to follow"),
+        "a length of 2^63": (whole(100 << 3 | 2) + whole(2**63) + b"x", "bytes at offset"),
         "a field longer than what is around it": (
             field(100, whole(1 << 3 | 2) + whole(500)) + field(1, bytes(1000)),
-            "bytes are said to follow",
+            "bytes at offset",
         ),
-        "a group": (b"\x0b\x0c" + layer(shape + floats), "begins no field"),
-        "a number without an end": (b"\xff" * 20 + layer(shape + floats), "does not end"),
-        "a million empty fields": (b"\x10\0" * 1_000_000 + layer(shape + floats), "more than 200000 fields"),
+        "a group": (b"\x0b\x0c" + layer(shape + floats), "no Protocol Buffers field at offset"),
+        "a number without an end": (b"\xff" * 20 + layer(shape + floats), "has no end"),
+        "a million empty fields": (
+            b"\x10\0" * 1_000_000 + layer(shape + floats),
+            "more than 200000 Protocol Buffers fields",
+        ),
         "lengths of 2^63": (
             layer(field(7, field(1, whole(2**63) + whole(3))) + floats),
             "the invalid shape",
         ),
         "lengths that overflow": (layer(field(7, field(1, whole(2**32) * 2)) + floats), "does not fit"),
-        "a hundred lengths": (layer(field(7, field(1, b"\1" * 100)) + floats), "where a shape is"),
+        "a hundred lengths": (layer(field(7, field(1, b"\1" * 100)) + floats), "a shape of more than 64 axes"),
         "more numbers than the shape says": (
             layer(field(7, field(1, b"\2\2")) + floats),
             "has 24 bytes, expected 16",
@@ -218,7 +224,7 @@ def attacks(canary):
         "numbers one by one": (layer(shape + b"\x2d\0\0\0\0" * 6), "6 times"),
         "a name that is not a string": (
             field(100, field(1, b"\xff\xfe") + field(7, shape + floats)),
-            "is no text",
+            "is not UTF-8",
         ),
         "a layer twice": (layer(shape + floats) * 2, "conv1 is there twice"),
         "numbers in another file": (
@@ -231,18 +237,18 @@ def attacks(canary):
             "does not fit into its 20 bytes",
         ),
         # safetensors and NumPy
-        "a header of 2^60 bytes": (struct.pack("<Q", 2**60) + b"{}", "a header of 1152921504606846976 bytes"),
-        "a header of 2 MB": (safetensors(b"{" + b" " * 2_000_000 + b"}"), "a header of 2000002 bytes"),
-        "a header of brackets": (safetensors(b'{"a":' + b"[" * 100_000), "not a complete safetensors file"),
+        "a header of 2^60 bytes": (struct.pack("<Q", 2**60) + b"{}", "its header has 1152921504606846976 bytes"),
+        "a header of 2 MB": (safetensors(b"{" + b" " * 2_000_000 + b"}"), "its header has 2000002 bytes"),
+        "a header of brackets": (safetensors(b'{"a":' + b"[" * 100_000), "damaged or incomplete safetensors file ("),
         "offsets beyond the file": (
             safetensors({"a": {**entry, "data_offsets": [0, 2**40]}}),
-            "not a complete safetensors file",
+            "damaged or incomplete safetensors file (",
         ),
         "tensors that overlap": (
             safetensors({"a": entry, "b": entry}, VALUES.tobytes()),
-            "not a complete safetensors file",
+            "damaged or incomplete safetensors file (",
         ),
-        "a NumPy header of 4 GB": (b"\x93NUMPY\2\0\xff\xff\xff\xff", "a header of 4294967295 bytes"),
+        "a NumPy header of 4 GB": (b"\x93NUMPY\2\0\xff\xff\xff\xff", "its header has 4294967295 bytes"),
     }
 
 

@@ -251,7 +251,9 @@ def test_a_mean_of_another_size_is_refused(imported, rng, tmp_path):
     with pytest.raises(DataError) as caught:
         imported(foreign_files.caffemodel(network, tensors), crop=99, mean=tmp_path / "mean.npy")
     side = network.stored
-    assert str(caught.value) == f"{tmp_path}/mean.npy: a mean of 3x5x5, expected 3 numbers or 3x{side}x{side}."
+    assert str(caught.value) == (
+        f"{tmp_path}/mean.npy: a mean of 3x5x5, expected 3 numbers or 3x{side}x{side}. Give another with --mean."
+    )
 
 
 def test_classes_come_from_a_list_or_are_numbered(imported, rng, tmp_path):

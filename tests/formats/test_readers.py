@@ -2,9 +2,11 @@
 
 import collections
 import io
+import re
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from cualex import networks
 from cualex.errors import WeightsError
@@ -168,13 +170,17 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "unknown format"),
+        (b"", "an empty file. Copy or download it again"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"\x1f\x8b" + bytes(100), "compressed"),
         (b"<html>not found</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer, and not the file"),
         (b"\x80\x04}.", "a pickle, but none of PyTorch's"),
         (b'name: "AlexNet"\nlayers {', "unknown format"),
-        (b"PK\3\4" + bytes(100), "not a complete zip"),
+        (
+            b"PK\3\4" + bytes(100),
+            r"damaged or incomplete PyTorch file \(zip: File is not a zip file\)\. Copy or download it again",
+        ),
         (foreign_files.zipped({"weights.npy": b""}), "a zip that PyTorch did not write"),
         (b"\x93NUMPY\1\0" + bytes(100), "its header is not as NumPy writes it"),
     ],
@@ -184,9 +190,39 @@ def test_other_files_are_named(found, data, words):
         found(data)
 
 
+FORMATS = {
+    "caffemodel": lambda network, tensors: foreign_files.caffemodel(network, blobs(tensors)),
+    "ONNX model": foreign_files.zoo,
+    "PyTorch file": lambda network, tensors: foreign_files.pth(tensors),
+    "NumPy file": lambda network, tensors: foreign_files.npy(foreign_files.layers(network, tensors)),
+    "safetensors file": lambda network, tensors: safetensors.numpy.save(tensors),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("left", [0.6, 0.99])
+def test_half_a_download_is_named_with_its_format_and_the_way_out(found, network, tensors, kind, left):
+    whole = FORMATS[kind](network, tensors)
+    with pytest.raises(WeightsError) as caught:
+        found(whole[: int(left * len(whole))])
+    words = rf"damaged or incomplete {kind} \(.+\)\. Copy or download it again\."
+    assert re.fullmatch(words, str(caught.value)), caught.value
+
+
+def test_a_saved_module_is_told_to_be_saved_as_its_weights(found):
+    pickled = b"\x80\x02" + foreign_files.named("torchvision.models.alexnet", "AlexNet") + b")\x81."
+    with pytest.raises(WeightsError) as caught:
+        found(foreign_files.zipped({"data.pkl": pickled}))
+    assert str(caught.value) == (
+        "its pickle holds more than a dictionary of tensors, and is never executed (it names "
+        "torchvision.models.alexnet.AlexNet, which is not on the list of allowed constructors). Save only the weights, "
+        "as torch.save(model.state_dict(), FILE) or as safetensors, and import that."
+    )
+
+
 def test_a_place_without_a_file_is_said(tmp_path):
     with pytest.raises(WeightsError, match="cannot be read"):
         Contents(tmp_path / "none")
-    for place in (tmp_path, "/dev/null"):
-        with pytest.raises(WeightsError, match="a directory or device"):
+    for place, what in ((tmp_path, "a directory"), ("/dev/null", "not a file, but a device or pipe")):
+        with pytest.raises(WeightsError, match=f"^{what}. Give a file of weights.$"):
             Contents(place)

@@ -44,7 +44,7 @@ def preprocessing_compared(kept, pack):
     return better.change if better else QUIET
 
 
-NOTICES = {"the loss stays at": "stuck", "what the network reads": "off centre"}
+NOTICES = {"the loss stays at": "stuck", "the input of the network": "off centre"}
 
 
 def trained(recipe, pack, validation, run, **settings):

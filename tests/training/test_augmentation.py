@@ -55,8 +55,8 @@ def test_the_run_says_all_that_it_was_asked_for(tmp_path):
     result = run(*words, *options, "--output", tmp_path / "runs")
     assert result.exit_code == 0, result.output
     lines = {tuple(line.split()) for line in result.stderr.splitlines()}
-    assert ("views", "of", "a", "picture", "72", "2,048") in lines
-    assert ("colour", "noise,", "deviation", "0.3", "0.1") in lines
+    assert ("augmented", "views", "per", "image", "72", "2,048") in lines
+    assert ("PCA", "colour", "noise,", "std", "0.3", "0.1") in lines
     said = json.loads((tmp_path / "runs" / "train" / "args.json").read_text())
     names = ("augment", "colour_noise", "colour_components", "plain_epochs", "mean_at")
     assert [said["recipe"][name] for name in names] == [True, 0.3, "2012", 1, "centre"]

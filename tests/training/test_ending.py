@@ -254,7 +254,10 @@ def test_killed_while_it_ends_a_run_is_whole(whole, tmp_path, monkeypatch, momen
 
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_where_checkpoints_go(forks, whole, tmp_path, kills):
-    """Half of the kills are aimed at a file that is being written; finished.json is one of them."""
+    """Tries 3 kills, 100 under `-m slow`.
+
+    Half of the kills are aimed at a file that is being written; finished.json is one of them.
+    """
     chance, killed, number = random.Random(kills), 0, 0
     run = Run(tmp_path / "run-0")
     while killed < kills or not run.outcome():

@@ -130,7 +130,7 @@ def test_the_command(here):
     assert result.exit_code == 0, result.output
     said = "all layers are kept but fc3, which is new, since the classes are others (3 there and 2 here)"
     assert f"Weights of begin.safetensors: {said}." in result.stderr
-    assert "layers that do not learn" in result.stderr
+    assert "frozen layers" in result.stderr
     arguments = json.loads((here / "runs/train/args.json").read_text())
     assert arguments["start"] == str(here / "begin.safetensors")
     assert (arguments["recipe"]["network"], arguments["recipe"]["freeze"]) == ("speck", ["conv1"])
@@ -138,7 +138,7 @@ def test_the_command(here):
     assert same(kept.tensors, found().tensors) == {"conv1"}
     result = CliRunner().invoke(main, ["train", "--resume", "runs/train", "--epochs", "2", "--freeze", "none"])
     assert result.exit_code == 0, result.output
-    assert 'Goes on with epochs 2 (was 1), freeze [] (was ["conv1"]).' in result.stderr
+    assert 'Continues with epochs 2 (was 1), freeze [] (was ["conv1"]).' in result.stderr
     assert json.loads((here / "runs/train/args.json").read_text())["start"] == arguments["start"]
 
 
@@ -200,5 +200,5 @@ def test_every_option_reaches_the_recipe(here):
     wanted = {"optimizer": "adam", "schedule": "cosine", "bias_rate": 0.002, "stop_after": 5, "accumulate": 2}
     assert {name: recipe[name] for name in wanted} == wanted
     assert (recipe["rate"], recipe["decay"]) == (0.001, 0.0)
-    for words in ("Adam, as in Keras", "ends without gain", "parts of a batch"):
+    for words in ("Adam, as in Keras", "early stopping, patience", "micro-batches per update"):
         assert words in result.stderr

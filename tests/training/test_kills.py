@@ -16,7 +16,10 @@ PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would wit
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_lose_nothing(forks, whole, tmp_path, kills):
-    """A checkpoint is written after every update, and half of the kills are aimed at one that is half written."""
+    """Tries 10 kills, 200 under `-m slow`.
+
+    A checkpoint is written after every update, and half of the kills are aimed at one that is half written.
+    """
     chance, killed, lost, number = random.Random(kills), 0, 0, 0
     writing = set()  # by name, in which the process has its number
     run = Run(tmp_path / "run-0")

@@ -40,7 +40,7 @@ def test_plateau_divides_by_ten_after_five_epochs_without_a_tenth_of_a_point():
     said = [plateau.after_epoch(error) for error in (50, 40, 39.95, 39.92, 39.91, 39.905)]
     assert said == [None] * 6
     assert plateau.rate == 0.01
-    assert plateau.after_epoch(39.91) == "no gain of 0.1 point in 5 epochs: rate 0.001 from now on"
+    assert plateau.after_epoch(39.91) == "no gain of 0.1 points in 5 epochs: learning rate 0.001 from now on"
     assert plateau.rate == pytest.approx(0.001)
 
 
@@ -56,7 +56,7 @@ def test_the_fourth_plateau_ends_the_training():
     changes = [change for _ in range(21) if (change := plateau.after_epoch(40))]
     assert len(changes) == 4
     assert plateau.finished
-    assert changes[-1].endswith("at the last rate: finished")
+    assert changes[-1].endswith("at the last learning rate: finished")
     assert plateau.rate == pytest.approx(1e-5)
 
 
@@ -73,13 +73,13 @@ def test_the_papers_recipe_is_the_papers():
     assert (PAPER.batch, PAPER.momentum, PAPER.decay, PAPER.rate) == (128, 0.9, 0.0005, 0.01)
     assert (PAPER.dropout, PAPER.crop, PAPER.epochs, PAPER.drop_epochs) == (0.5, 227, 90, ())
     assert (PAPER.augment, PAPER.colour_noise, PAPER.colour_components) == (True, 0.1, "data")
-    assert [row for row in PAPER.against_paper() if row[2]] == [("views of a picture", "1,800", "2,048")]
+    assert [row for row in PAPER.against_paper() if row[2]] == [("augmented views per image", "1,800", "2,048")]
 
 
 def test_a_recipe_says_each_number_that_is_not_the_papers():
     rows = {what: (here, paper) for what, here, paper in PAPER.but(batch=64, drop_epochs=(2, 3)).against_paper()}
-    assert rows["pictures a batch"] == ("64", "128")
-    assert rows["rate falls"] == ("by ten after epochs 2, 3", "by ten when validation stops improving")
+    assert rows["batch size"] == ("64", "128")
+    assert rows["learning-rate schedule"] == ("/10 after epochs 2, 3", "/10 on a plateau")
     assert sum(paper != "" for _, paper in rows.values()) == 3  # the third are the views
 
 
@@ -106,7 +106,7 @@ def test_the_diagnosis_names_the_dead_layer():
     text = diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu2": 1.0}, 0.01, 1000)
     assert "ln(10) = 2.303" in text
     assert "relu1 0%, relu2 100%" in text
-    assert "all of relu2 is zero on every picture" in text
+    assert "all units of relu2 are zero on every image" in text
     assert "--lr 0.001" in text
     # right data have layers with so many dead units
     assert "--lr 0.03" in diagnosis(2.3, math.log(10), 10, {"relu1": 0.0, "relu7": 0.99}, 0.01, 1000)

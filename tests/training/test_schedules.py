@@ -56,11 +56,11 @@ def test_what_changes_in_2012_is_said():
     followed = course(BY_HAND)
     said = {epoch: text for epoch in range(1, 92) for text in followed.after_epoch(40.0, epoch)}
     assert said == {
-        25: "epoch 25 done: rate 0.001 from now on",
-        51: "epoch 51 done: rate 0.0001 from now on",
+        25: "epoch 25 done: learning rate 0.001 from now on",
+        51: "epoch 51 done: learning rate 0.0001 from now on",
         66: "epoch 66 done: no colour noise, conv1 at 1e-05 from now on",
         71: "epoch 71 done: conv1 frozen from now on",
-        79: "epoch 79 done: rate 1e-05 from now on",
+        79: "epoch 79 done: learning rate 1e-05 from now on",
     }
 
 
@@ -82,7 +82,7 @@ def test_other_numbers_of_epochs_are_scaled_and_that_is_said(epochs, drops, quie
     assert [followed.factors(epoch).get("conv1.bias") == 0 for epoch in (frozen, frozen + 1)] == [False, True]
     rows = {what: here for what, here, _ in followed.recipe.against_paper()}
     scaled = "" if epochs == 91 else f", 91 epochs scaled to {epochs}"
-    assert rows["rate falls"] == f"as by hand in 2012{scaled}"
+    assert rows["learning-rate schedule"] == f"manual, as in 2012{scaled}"
 
 
 def test_a_network_without_conv1_has_no_schedule_of_2012():
@@ -132,7 +132,9 @@ def test_an_unknown_schedule_is_said():
 def test_an_early_stop_waits_for_a_gain_of_a_tenth():
     stop = EarlyStop(3)
     errors = [50, 49.95, 49.91, 49.9, 60, 60, 60]
-    assert [stop.after_epoch(error) for error in errors] == [None] * 6 + ["no gain of 0.1 point in 3 epochs: finished"]
+    assert [stop.after_epoch(error) for error in errors] == [None] * 6 + [
+        "early stopping: no gain of 0.1 points in 3 epochs"
+    ]
     never = EarlyStop(0)
     assert not any(never.after_epoch(50) for _ in range(300))
 
@@ -163,7 +165,7 @@ def test_an_early_stop_leaves_its_plain_epochs_too():
     noisy, said = ends(PAPER.but(plain_epochs=2, stop_after=3))
     assert noisy == [True] * 4 + [False] * 2
     assert said == [
-        "no gain of 0.1 point in 3 epochs: finished",
+        "early stopping: no gain of 0.1 points in 3 epochs",
         "before that 2 epochs without colour noise",
     ]
 
@@ -201,11 +203,11 @@ def test_a_recipe_is_told_from_the_papers_in_words():
         schedule="cosine", optimizer="adam", accumulate=4, freeze=("conv1",), head_rate=10.0, stop_after=3
     )
     rows = {what: (here, paper) for what, here, paper in recipe.against_paper()}
-    assert rows["update rule"] == ("Adam, as in Keras", "momentum")
+    assert rows["optimizer"] == ("Adam, as in Keras", "SGD with momentum")
     assert rows["momentum"] == ("none", "0.9")
-    assert rows["rate falls"] == ("along half a cosine, to 0", "by ten when validation stops improving")
-    assert rows["parts of a batch"] == ("4", "1")
-    assert rows["layers that do not learn"] == ("conv1", "none")
-    assert rows["learning rate of last layer"] == ("10 times the others'", "as the others")
-    assert rows["ends without gain"] == ("after 3 epochs", "no")
+    assert rows["learning-rate schedule"] == ("cosine to 0", "/10 on a plateau")
+    assert rows["micro-batches per update"] == ("4", "1")
+    assert rows["frozen layers"] == ("conv1", "none")
+    assert rows["learning rate of last layer"] == ("10 times the others'", "the same")
+    assert rows["early stopping, patience"] == ("3 epochs", "none")
     assert restore.recipe(recipe.described() | {"freeze": ["conv1"]}) == recipe

@@ -138,7 +138,7 @@ def test_overfitting_is_seen_long_after_it_happened():
 
 
 def judged(right=25, validation=(13, 12, 12, 12, 11), training=None, rows=None, best=None, **more):
-    """Judge a training whose last epoch had so many validation images right."""
+    """Judge a training whose last epoch had so many validation images correct."""
     validation = np.array(validation)
     rows = rows or epochs([1.5, 1.4, 1.32, 1.24])
     rows[-1]["top1"] = right / validation.sum()
@@ -155,8 +155,8 @@ def test_better_than_guessing():
     found = judged()
     assert (found.better, found.right, found.images) == (True, 25, 60)
     assert lines(found)[0] == (
-        "Better than guessing: 41.7 % of 60 validation images right (95 % interval 29 to 55 %); "
-        "always naming the largest class: 22 %."
+        "Better than guessing: 41.7 % of 60 validation images correct (95 % interval 29 to 55 %); "
+        "always predicting the largest class: 22 %."
     )
 
 
@@ -164,9 +164,9 @@ def test_no_better_than_guessing():
     found = judged(right=13)
     assert not found.better
     assert lines(found)[0] == (
-        "No better than guessing: 21.7 % of 60 validation images right (95 % interval 12 to 34 %); "
-        "always naming the largest class: 22 %. Look at the data (cualex check), and whether it can be learned: "
-        "cualex train photos --overfit 32"
+        "No better than guessing: 21.7 % of 60 validation images correct (95 % interval 12 to 34 %); "
+        "always predicting the largest class: 22 %. Check the data (cualex check), and whether the network can overfit "
+        "it: cualex train photos --overfit 32"
     )
 
 
@@ -202,9 +202,10 @@ def test_the_last_epoch_is_judged_and_the_best_one_is_said():
 def test_training_images_say_nothing_about_others():
     found = judged(right=55, held_out=False)
     assert lines(found)[:2] == [
-        "Better than guessing: 91.7 % of 60 training images right (95 % interval 82 to 97 %); always naming the "
-        "largest class: 22 %. This says nothing about new images: hold some out with --val-split 0.2.",
-        "Training loss 1.00. Without images held out nobody can say whether it overfits.",
+        "Better than guessing: 91.7 % of 60 training images correct (95 % interval 82 to 97 %); always predicting "
+        "the largest class: 22 %. They were trained on, which says nothing about new ones: hold some out with "
+        "--val-split 0.2.",
+        "Training loss 1.00. Without held-out images overfitting cannot be measured.",
     ]
     assert found.overfitting is None
 
@@ -216,7 +217,7 @@ def test_many_images_have_a_narrow_interval():
 def test_the_baseline_of_the_loss_is_the_entropy_of_the_classes():
     found = judged(validation=(30, 30, 0))
     assert found.baseline_loss == pytest.approx(math.log(2), rel=1e-12)
-    assert "(guessing by the shares of the classes: 0.69)" in "\n".join(lines(found))
+    assert "(of predicting the class frequencies: 0.69)" in "\n".join(lines(found))
 
 
 # --- classes of uneven size
@@ -238,10 +239,10 @@ def lopsided(recall, **more):
 def test_uneven_classes_are_judged_by_their_mean_and_weights_are_advised_where_small_ones_suffer():
     found = lopsided(0.5)
     assert (found.better, found.uneven, found.balance_advised) == (False, True, True)
-    assert lines(found)[0].startswith("No better than guessing: 95.0 % of 40 validation images right")
+    assert lines(found)[0].startswith("No better than guessing: 95.0 % of 40 validation images correct")
     assert lines(found)[1] == (
-        "Macro recall, the mean of the classes, which are uneven: 50.0 %. --class-weights balanced makes small classes "
-        "count as much as large ones."
+        "Macro recall, the mean over the classes, which are imbalanced: 50.0 %. --class-weights balanced makes small "
+        "classes count as much as large ones."
     )
 
 
@@ -268,9 +269,9 @@ def advice(found, kept=False):
 
 def test_a_run_that_still_improves_goes_on():
     found = judged(rows=epochs(FALLING))
-    assert advice(found, kept=True) == "Still improving. To go on: cualex train --resume runs/train --epochs 12"
+    assert advice(found, kept=True) == "Still improving. To continue: cualex train --resume runs/train --epochs 12"
     assert advice(found) == (
-        "Still improving. To go on from here: cualex train photos --from runs/train/best.safetensors"
+        "Still improving. To continue from its weights: cualex train photos --from runs/train/best.safetensors"
     )
 
 
@@ -286,7 +287,7 @@ def test_at_a_rate_that_has_fallen_a_run_is_not_continued():
     assert (found.improving, found.rate_fallen) == (True, True)
     assert advice(found, kept=True) == (
         "Still improving, but the learning rate has fallen to 0.001, where more epochs gain little: "
-        "train anew with --epochs 12, and later --drop-epochs if you gave them."
+        "train again with --epochs 12, and with later --drop-epochs if you set them."
     )
 
 
@@ -298,19 +299,19 @@ def test_a_run_that_no_longer_improves():
 def test_what_has_not_begun_to_learn_is_not_told_that_more_gains_little():
     found = judged(right=13, rows=epochs([1.61, 1.6, 1.62, 1.61], rates=[0.01] * 3 + [0.001]))
     assert advice(found) == (
-        "Not improving: no clear gain in the last 4 epochs. What has not begun to learn may need more of them "
-        "(--epochs 8) or another learning rate (--lr; it was 0.01)."
+        "Not improving: no clear gain in the last 4 epochs. A network that has not begun to learn may need more epochs "
+        "(--epochs 8) or another --lr (it was 0.01)."
     )
 
 
 def test_where_all_are_right_nothing_is_left_to_gain():
-    assert advice(judged(60, rows=epochs(FALLING))) == "All of them are right, so more epochs can show no gain."
+    assert advice(judged(60, rows=epochs(FALLING))) == "All of them are correct, so more epochs can show no gain."
 
 
 def test_too_few_epochs():
     found = judged(rows=epochs([1.5]))
-    assert advice(found).startswith("1 epoch: too few to say whether it still improves. If it should, train anew")
-    assert lines(found)[-2].startswith("Training loss 1.00, validation loss 1.50 (guessing")
+    assert advice(found).startswith("1 epoch: too few to say whether it still improves. If it should, train again")
+    assert lines(found)[-2].startswith("Training loss 1.00, validation loss 1.50 (of predicting")
 
 
 def test_overfitting_says_since_when_and_what_helps():
@@ -318,10 +319,10 @@ def test_overfitting_says_since_when_and_what_helps():
     found = judged(rows=epochs(losses, train=[1.6, 1.3, 1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.1]))
     assert lines(found)[1] == (
         "Overfitting: since epoch 4 the training loss fell from 0.80 to 0.10, but the validation loss rose from 1.10 "
-        "to 1.50 (guessing by the shares of the classes: 1.61). More images help most; else end sooner "
-        "(--stop-after 5), begin with trained weights (--from), or raise --weight-decay."
+        "to 1.50 (of predicting the class frequencies: 1.61). More images help most; else stop earlier "
+        "(--stop-after 5), fine-tune trained weights (--from), or raise --weight-decay."
     )
-    assert lines(judged())[1].startswith("Not overfitting: training loss 1.00, validation loss 1.24 (guessing")
+    assert lines(judged())[1].startswith("Not overfitting: training loss 1.00, validation loss 1.24 (of predicting")
 
 
 def test_a_weighted_training_loss_is_marked_since_the_validation_loss_is_not_weighted():
@@ -343,7 +344,7 @@ def test_a_document_is_plain_and_read_back():
 def test_a_loss_that_is_no_number_is_null_in_the_document():
     found = judged(rows=epochs([1.0, 1.0, 1.0, math.nan]))
     assert json.loads(json.dumps(found.document(), allow_nan=False))["val_loss"] is None
-    assert "validation loss not a number" in "\n".join(lines(found))
+    assert "validation loss NaN or Inf" in "\n".join(lines(found))
 
 
 def test_a_run_that_was_finished_before_there_were_verdicts_has_none():

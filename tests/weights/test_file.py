@@ -191,19 +191,25 @@ def test_a_header_that_claims_too_much_is_refused(file, refused):
         refused(file, struct.pack("<Q", length) + data[8:])
 
 
+OTHER = (
+    "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import` converts those "
+    "of PyTorch, ONNX, Caffe and TensorFlow."
+)
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "words"),
     [
-        b"",
-        b"{}",
-        b"\x89PNG\r\n\x1a\n" + bytes(500),
-        b"PK\3\4" + bytes(5000),
-        b"<html>not found</html>",
-        bytes(4096),
+        (b"", "damaged or incomplete weights file of cualex (header too small). Copy it again, or train again."),
+        (b"{}", "damaged or incomplete weights file of cualex (header too small). Copy it again, or train again."),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), OTHER),
+        (b"PK\3\4" + bytes(5000), OTHER),
+        (b"<html>not found</html>", OTHER),
+        (bytes(4096), OTHER),
     ],
 )
-def test_a_file_of_another_kind_is_refused(tmp_path, refused, data):
-    assert "not a complete weights file of cualex (" in refused(tmp_path / "x.safetensors", data)
+def test_a_file_of_another_kind_is_refused(tmp_path, refused, data, words):
+    assert refused(tmp_path / "x.safetensors", data) == f"{tmp_path}/x.safetensors: {words}"
 
 
 # --- whole files of something else
@@ -302,8 +308,8 @@ def test_another_number_of_classes_is_said(file, refused):
 def test_a_place_without_a_file_is_said(tmp_path, refused):
     way = "Give a weights file such as runs/train/best.safetensors."
     assert refused(tmp_path / "none") == f"{tmp_path}/none: cannot be read (No such file or directory). {way}"
-    assert refused(tmp_path) == f"{tmp_path}: a directory or device file. {way}"
-    assert "a directory or device" in refused(type(tmp_path)("/dev/null"))
+    assert refused(tmp_path) == f"{tmp_path}: a directory without best.safetensors, so not a run. {way}"
+    assert "not a file, but a device or pipe" in refused(type(tmp_path)("/dev/null"))
     refused(tmp_path / ("x" * 300))
 
 

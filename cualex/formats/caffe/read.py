@@ -11,7 +11,7 @@ Tensors are named `layer.0` and `layer.1`, as Caffe numbers the blobs of a layer
 import math
 
 from cualex.errors import WeightsError
-from cualex.formats.reading.contents import Contents
+from cualex.formats.reading.contents import Contents, Damaged
 from cualex.formats.reading.protobuf import Field, Message, only
 from cualex.formats.reading.tensors import Tensor, TensorFile, apart, short
 
@@ -55,11 +55,11 @@ def read(contents: Contents) -> TensorFile:
                 numbers.append(("lrn", called, _normalisation(message.message(field))))
         held = [field for field in fields if field.number == blobs]
         if len(held) > LONGEST:
-            raise WeightsError(f"{short(called)} has {len(held)} blobs. Copy it again.")
+            raise Damaged(f"{short(called)} has {len(held)} blobs")
         for index, field in enumerate(held):
             full = f"{called}.{index}"
             if full in tensors:
-                raise WeightsError(f"{short(called)} is there twice. Copy it again.")
+                raise Damaged(f"{short(called)} is there twice")
             tensors[full] = blob(message.message(field), full)
     year = "of 2014 or before" if listed and listed[0].number == OLD else "of 2015 or later"
     return TensorFile("caffe", f"a caffemodel in the layout {year}", apart(tensors), layers, numbers)
@@ -91,7 +91,7 @@ def blob(message: Message, name: str) -> Tensor:
     data, double, shape = (only(fields[number], f"the data of {short(name)}") for number in (5, 8, 7))
     numbers = data or double
     if numbers is None or (data and double):
-        raise WeightsError(f"{short(name)} holds no data, or both float and double data. Copy it again.")
+        raise Damaged(f"{short(name)} holds no data, or both float and double data")
     if shape:
         inner = message.message(shape)
         lengths = [length for field in inner.all(1) for length in inner.integers(field)]

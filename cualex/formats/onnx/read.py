@@ -12,7 +12,7 @@ known to fit.
 """
 
 from cualex.errors import WeightsError
-from cualex.formats.reading.contents import Contents
+from cualex.formats.reading.contents import Contents, Damaged
 from cualex.formats.reading.protobuf import Field, Message, only
 from cualex.formats.reading.tensors import Tensor, TensorFile, apart, short
 
@@ -27,7 +27,7 @@ def read(contents: Contents) -> TensorFile:
     parts = model.all(GRAPH, METADATA)
     graph = only([field for field in parts if field.number == GRAPH], "the graph")
     if graph is None:
-        raise WeightsError("a model without a graph. Copy it again.")
+        raise Damaged("no graph")
     layers, tensors, numbers, inside = [], {}, [], model.message(graph)
     for field in inside.all(1, 5):
         if field.number == 1:
@@ -39,7 +39,7 @@ def read(contents: Contents) -> TensorFile:
             continue
         name, tensor = _tensor(inside.message(field))
         if name in tensors:
-            raise WeightsError(f"{short(name)} is there twice. Copy it again.")
+            raise Damaged(f"{short(name)} is there twice")
         if tensor:
             tensors[name] = tensor
     notes = dict(_entry(model.message(field)) for field in parts if field.number == METADATA)
@@ -116,5 +116,5 @@ def _tensor(message: Message) -> tuple[str, Tensor | None]:
     data = [field for number in (9, *typed_data) for field in fields.get(number, [])]
     held = only(data, f"the data of {short(name)}")
     if held is None:
-        raise WeightsError(f"{short(name)} has no data. Copy it again.")
+        raise Damaged(f"{short(name)} has no data")
     return name, message.tensor(held, short(name), lengths, kind)

@@ -14,7 +14,14 @@ from cualex.errors import WeightsError
 AHEAD = 4096  # bytes a cursor fetches at once
 PIECE = 1 << 20  # bytes of a longer pass over the file
 
-CUT = "the file is truncated or damaged. Copy it again."
+
+class Damaged(WeightsError):
+    """Bytes that make no sense in their format. detail: which, in the terms of the format."""
+
+    def __init__(self, detail: str, kind: str = "") -> None:
+        """kind: the format, as a user knows it."""
+        super().__init__(f"damaged or incomplete{kind and f' {kind}'} ({detail}). Copy or download it again.")
+        self.detail = detail
 
 
 class Contents:
@@ -26,12 +33,13 @@ class Contents:
             self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise WeightsError(f"cannot be read ({reason}). Give a weights file.") from None
+            raise WeightsError(f"cannot be read ({reason}). Give a file of weights.") from None
         status = os.fstat(self.handle)
         self.size = status.st_size
         if not stat.S_ISREG(status.st_mode):
             os.close(self.handle)
-            raise WeightsError("a directory or device file. Give a weights file.")
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a file, but a device or pipe"
+            raise WeightsError(f"{what}. Give a file of weights.")
 
     def __enter__(self) -> "Contents":
         return self
@@ -42,7 +50,7 @@ class Contents:
     def check(self, start: int, count: int) -> None:
         """Raise WeightsError unless there are `count` bytes at `start`."""
         if not (0 <= start <= self.size and 0 <= count <= self.size - start):
-            raise WeightsError(f"{count} bytes are said to lie at {start}, but it has {self.size}: {CUT}")
+            raise Damaged(f"expected {count} bytes at offset {start}, and it has {self.size} in all")
 
     def bytes(self, start: int, count: int) -> bytes:
         """Return `count` bytes at `start`."""
@@ -71,7 +79,7 @@ class Contents:
         while done < len(view):
             got = os.preadv(self.handle, [view[done:]], start + done)
             if not got:
-                raise WeightsError("it was truncated while being read. Copy it again.")
+                raise Damaged("truncated while being read")
             done += got
 
     def sha256(self) -> str:
@@ -98,7 +106,7 @@ class Cursor:
     def skip(self, count: int) -> int:
         """Advance without reading; return the offset of the skipped bytes."""
         if not 0 <= count <= self.left:
-            raise WeightsError(f"{count} bytes are said to follow byte {self.position}, where {self.left} are: {CUT}")
+            raise Damaged(f"expected {count} bytes at offset {self.position}, found {self.left}")
         self.position += count
         return self.position - count
 

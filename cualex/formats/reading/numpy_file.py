@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from cualex.errors import WeightsError
-from cualex.formats.reading.contents import Contents, Cursor
+from cualex.formats.reading.contents import Contents, Cursor, Damaged
 from cualex.formats.reading.pickle_reader import Machine
 from cualex.formats.reading.pickle_values import Made, Short, Span, refused
 from cualex.formats.reading.tensors import Tensor, TensorFile, apart, described, short
@@ -24,11 +24,13 @@ def read(contents: Contents) -> TensorFile:
     """Describe the arrays of a dictionary."""
     kind, shape, _, start = _header(contents)
     if kind != "|O" or shape:
-        raise WeightsError("one array and not a dictionary of weights. Give a dictionary of layers (layer -> [W, b]).")
+        raise WeightsError(
+            "a NumPy file of one array. Give one of a dictionary of layers (layer -> [weights, biases])."
+        )
     cursor = Cursor(contents, start, contents.size)
     whole = Machine(contents, cursor, ALLOWED).load()
     if cursor.left:
-        raise WeightsError(f"{cursor.left} bytes follow its end. Copy it again.")
+        raise Damaged(f"{cursor.left} bytes after its end")
     layers = _objects(whole)
     if not isinstance(layers, dict):
         raise refused("it holds no dictionary of layers")
@@ -63,7 +65,7 @@ def _header(contents: Contents) -> tuple[str, tuple[int, ...], tuple[int, ...] |
         raise WeightsError("a NumPy file of an unknown version. Save it again with numpy.save.")
     length = cursor.number("<H" if version == b"\1\0" else "<I")
     if length > HEADER:
-        raise WeightsError(f"a header of {length} bytes. Copy it again.")
+        raise Damaged(f"its header has {length} bytes, expected at most {HEADER}")
     header = _FORM.fullmatch(cursor.take(length).decode("latin-1"))
     if not header:
         raise WeightsError("its header is not as NumPy writes it. Save it again with numpy.save.")
@@ -103,7 +105,7 @@ def _array(contents: Contents, name: str, value: object) -> Tensor:
     steps = _columns_first(shape) if fortran else None
     made = described(contents, name, shape, _kind(kind), held.start, held.end - held.start, steps)
     if made.span[1] != held.end:
-        raise WeightsError(f"{short(name)} has more bytes than its shape says. Copy it again.")
+        raise Damaged(f"{short(name)} has more bytes than its shape says")
     return made
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from cualex.formats.reading.contents import Contents, Cursor
+from cualex.formats.reading.contents import Contents, Cursor, Damaged
 from cualex.formats.reading.pickle_values import Bag, Made, Named, Short, Span, refused
 from cualex.formats.reading.tensors import short
 
@@ -46,23 +46,23 @@ class Machine:
             code = self.cursor.take(1)
             if code == b".":
                 if len(self.stack) != 1 or self.marks:
-                    raise refused("its stack is not empty at the end")
+                    raise Damaged("values left over at the end of its pickle")
                 return self.stack.pop()
             if code not in CODES:
-                raise refused(f"instruction {code!r}")
+                raise refused(f"it has the opcode {code!r}")
             CODES[code](self)
-        raise refused(f"more than {STEPS} instructions")
+        raise refused(f"it has more than {STEPS} opcodes")
 
     def pop(self) -> Any:
         """Pop a value, which may be anything."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise refused("it pops from an empty stack")
+            raise Damaged("its pickle pops from an empty stack")
         return self.stack.pop()
 
     def since_mark(self) -> list[Any]:
         """Pop the values above the last mark."""
         if not self.marks:
-            raise refused("it pops from an empty stack")
+            raise Damaged("its pickle pops from an empty stack")
         mark = self.marks.pop()
         values, self.stack[mark:] = self.stack[mark:], []
         return values
@@ -90,17 +90,17 @@ class Machine:
         """Push a text."""
         count = self.cursor.number(form)
         if count > TEXT:
-            raise refused(f"a text of {count} bytes")
+            raise refused(f"it has a string of {count} bytes")
         try:
             self.stack.append(self.cursor.take(count).decode())
         except UnicodeDecodeError:
-            raise refused("a string that is not UTF-8") from None
+            raise refused("it has a string that is not UTF-8") from None
 
     def whole(self) -> None:
         """Push an integer of any size."""
         count = self.cursor.number("<B")
         if count > WHOLE:
-            raise refused(f"a number of {count} bytes")
+            raise refused(f"it has an integer of {count} bytes")
         self.stack.append(int.from_bytes(self.cursor.take(count), "little", signed=True))
 
     def append(self) -> None:
@@ -148,7 +148,7 @@ class Machine:
         while not text.endswith(b"\n"):
             text += self.cursor.take(1)
             if len(text) > 200:
-                raise refused("an unterminated name")
+                raise Damaged("an unterminated name in its pickle")
         return text[:-1].decode("latin-1")
 
     def build(self) -> None:
@@ -182,7 +182,7 @@ class Machine:
     def frame(self) -> None:
         """Check the length of a frame, which is otherwise ignored."""
         if self.cursor.number("<Q") > self.cursor.left:
-            raise refused("a truncated frame")
+            raise Damaged("a truncated frame in its pickle")
 
     def remember(self, position: int) -> None:
         """Store the top of the stack in the memo."""
@@ -193,7 +193,7 @@ class Machine:
     def recall(self, position: int) -> None:
         """Push a value of the memo."""
         if position not in self.memo:
-            raise refused("it reads a memo entry that was never written")
+            raise Damaged("its pickle reads a memo entry that was never written")
         self.stack.append(self.memo[position])
 
     def put(self, value: object) -> None:

@@ -48,5 +48,6 @@ class Bag(dict[Any, Any]):
 def refused(reason: str) -> WeightsError:
     """Return the error for a pickle that is not only tensors."""
     return WeightsError(
-        f"its pickle is refused: {reason}. Save the tensors alone (a state_dict, or safetensors) and import that."
+        f"its pickle holds more than a dictionary of tensors, and is never executed ({reason}). Save only the weights, "
+        "as torch.save(model.state_dict(), FILE) or as safetensors, and import that."
     )

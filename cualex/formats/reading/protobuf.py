@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex.errors import WeightsError
-from cualex.formats.reading.contents import CUT, Contents, Cursor
+from cualex.formats.reading.contents import Contents, Cursor, Damaged
 from cualex.formats.reading.tensors import Tensor, described
 
 WHOLE, EIGHT, LONG, FOUR = 0, 1, 2, 5
@@ -53,11 +52,11 @@ class Message:
         while cursor.left:
             self.budget[0] -= 1
             if self.budget[0] < 0:
-                raise WeightsError(f"more than {FIELDS} fields, which no network has. Copy it again.")
+                raise Damaged(f"more than {FIELDS} Protocol Buffers fields")
             tag = whole(cursor)
             number, kind = tag >> 3, tag & 7
             if not 0 < number < 2**29 or kind not in (WHOLE, EIGHT, LONG, FOUR):
-                raise WeightsError(f"byte {cursor.position} begins no field: {CUT}")
+                raise Damaged(f"no Protocol Buffers field at offset {cursor.position}")
             value = whole(cursor) if kind in (WHOLE, LONG) else 0
             length = {WHOLE: 0, EIGHT: 8, LONG: value, FOUR: 4}[kind]
             start = cursor.skip(length)
@@ -76,11 +75,11 @@ class Message:
         """Return the text in a field."""
         self.expect(field, LONG)
         if field.value > TEXT:
-            raise WeightsError(f"a name of {field.value} bytes: {CUT}")
+            raise Damaged(f"a name of {field.value} bytes at offset {field.start}")
         try:
             return self.contents.bytes(field.start, field.value).decode()
         except UnicodeDecodeError:
-            raise WeightsError(f"a name at byte {field.start} is no text: {CUT}") from None
+            raise Damaged(f"a name at offset {field.start} is not UTF-8") from None
 
     def integers(self, field: Field, most: int = 64) -> list[int]:
         """Return the integers of a repeated field, packed or not."""
@@ -91,7 +90,7 @@ class Message:
         while cursor.left:
             values.append(whole(cursor))
             if len(values) > most:
-                raise WeightsError(f"more than {most} numbers where a shape is: {CUT}")
+                raise Damaged(f"a shape of more than {most} axes at offset {field.start}")
         return values
 
     def real(self, field: Field) -> float:
@@ -105,19 +104,19 @@ class Message:
         self.expect(field, LONG)
         made = described(self.contents, name, shape, kind, field.start, field.value)
         if made.span[1] != field.end:
-            raise WeightsError(f"{name} has {field.value} bytes, expected {made.span[1] - field.start}. Copy it again.")
+            raise Damaged(f"{name} has {field.value} bytes, expected {made.span[1] - field.start}")
         return made
 
     def expect(self, field: Field, kind: int) -> None:
         """Raise WeightsError unless a field is of a type."""
         if field.type != kind:
-            raise WeightsError(f"field {field.number} is of type {field.type}, expected {kind}: {CUT}")
+            raise Damaged(f"Protocol Buffers field {field.number} has wire type {field.type}, expected {kind}")
 
 
 def only(fields: list[Field], what: str) -> Field | None:
     """Return the field of a list with at most one; the format allows several, but nobody writes them."""
     if len(fields) > 1:
-        raise WeightsError(f"{what} is there {len(fields)} times. Copy it again.")
+        raise Damaged(f"{what} is there {len(fields)} times")
     return fields[0] if fields else None
 
 
@@ -130,9 +129,9 @@ def whole(cursor: Cursor) -> int:
         if byte < 0x80:
             break
     else:
-        raise WeightsError(f"a number at byte {cursor.position} does not end: {CUT}")
+        raise Damaged(f"an integer at offset {cursor.position} has no end")
     if value >= 2**64:
-        raise WeightsError(f"a number at byte {cursor.position} has more than 64 bits: {CUT}")
+        raise Damaged(f"an integer at offset {cursor.position} has more than 64 bits")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cualex.errors import WeightsError
-from cualex.formats.reading.contents import Contents
+from cualex.formats.reading.contents import Contents, Damaged
 
 TYPES = {"<f4": "float32", "<f8": "float64", "<f2": "float16"}
 AXES = 8  # at most
@@ -41,7 +41,7 @@ class Sum:
 
     def _settle(self, total: int) -> None:
         if total != self.expected:
-            raise WeightsError("checksum mismatch. Copy it again.")
+            raise Damaged("checksum mismatch")
         self.compared = True
 
 
@@ -113,12 +113,10 @@ def described(
     if kind not in TYPES:
         raise WeightsError(f"{short(name)} has dtype {short(kind)}, expected a floating-point dtype such as float32.")
     if len(shape) > AXES or not all(type(length) is int and 0 <= length <= NUMBERS for length in shape):
-        raise WeightsError(f"{short(name)} has the invalid shape {short(shape)}. Copy it again.")
+        raise Damaged(f"{short(name)} has the invalid shape {short(shape)}")
     count = math.prod(shape)
     if count == 0 or count * np.dtype(kind).itemsize > room:
-        raise WeightsError(
-            f"{short(name)} of {short(shape)} numbers does not fit into its {room} bytes. Copy it again."
-        )
+        raise Damaged(f"{short(name)} of {short(shape)} numbers does not fit into its {room} bytes")
     contents.check(start, count * np.dtype(kind).itemsize)
     plain: list[int] = []
     distance = 1
@@ -127,7 +125,7 @@ def described(
         distance *= length
     steps = tuple(plain if steps is None else steps)
     if not _dense(shape, steps):
-        raise WeightsError(f"{short(name)} is not contiguous. Save it contiguous.")
+        raise WeightsError(f"{short(name)} is not contiguous. Save tensor.contiguous().")
     return Tensor(contents, shape, kind, start, steps, sum)
 
 
@@ -148,7 +146,7 @@ def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     end, before = 0, ""
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].span):
         if tensor.span[0] < end:
-            raise WeightsError(f"{short(before)} and {short(name)} share memory. clone() them before saving.")
+            raise WeightsError(f"{short(before)} and {short(name)} share memory. Save tensor.clone() of one.")
         end, before = tensor.span[1], name
     return tensors
 

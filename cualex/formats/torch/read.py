@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from cualex.errors import WeightsError
-from cualex.formats.reading.contents import CUT, Contents, Cursor
+from cualex.formats.reading.contents import Contents, Cursor, Damaged
 from cualex.formats.reading.pickle_reader import Machine
 from cualex.formats.reading.pickle_values import Bag, Made, Named, refused
 from cualex.formats.reading.tensors import Sum, Tensor, TensorFile, apart, described, short
@@ -53,16 +53,16 @@ def read(contents: Contents) -> TensorFile:
     members = _members(contents)
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise WeightsError("a zip that PyTorch did not write. Expected one with a data.pkl, as torch.save makes it.")
+        raise WeightsError("a zip that PyTorch did not write, without a data.pkl. Unpack it, or save with torch.save.")
     top = pickles[0].removesuffix("data.pkl")
     order = members.get(f"{top}byteorder")
     if order:
         order.compare(contents)
         if contents.bytes(order.start, min(order.count, 10)) != b"little":
-            raise WeightsError("its numbers have their bytes in big-endian order. Save it on another machine.")
+            raise WeightsError("its numbers are big-endian. Save it on a little-endian machine.")
     held = members[pickles[0]]
     if held.count > PICKLE:
-        raise WeightsError(f"a pickle of {held.count} bytes, which no network needs. Copy it again.")
+        raise Damaged(f"its pickle has {held.count} bytes, expected at most {PICKLE}")
     held.compare(contents)
     cursor = Cursor(contents, held.start, held.start + held.count)
     whole = Machine(contents, cursor, ALLOWED, _reference).load()
@@ -88,11 +88,11 @@ def read_legacy(contents: Contents) -> TensorFile:
             raise refused("its list of storages is not that of its tensors")
         count = cursor.number("<q")
         if count != storages[key].count:
-            raise WeightsError(f"storage {short(key)} has {count} numbers, expected {storages[key].count}: {CUT}")
+            raise Damaged(f"storage {short(key)} has {count} numbers, expected {storages[key].count}")
         size = count * SIZES[storages[key].kind]
         regions[key] = Sum(cursor.skip(size), size, 0, compared=True)
     if cursor.left:
-        raise WeightsError(f"{cursor.left} bytes follow its end. Copy it again.")
+        raise Damaged(f"{cursor.left} bytes after its end")
     kind = "PyTorch's file of before 2020 (pickles, read without running them)"
     return TensorFile("torch", kind, _tensors(contents, whole, regions))
 
@@ -105,7 +105,7 @@ def _members(contents: Contents) -> dict[str, Sum]:
         with zipfile.ZipFile(cast(IO[bytes], _Raw(contents))) as archive:
             listed = archive.infolist()
     except _DAMAGES as error:
-        raise WeightsError(f"not a complete zip ({short(error)}). Copy it again.") from None
+        raise Damaged(f"zip: {short(error)}") from None
     for entry in listed:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
             what = f"{short(entry.filename)} is compressed"
@@ -114,14 +114,14 @@ def _members(contents: Contents) -> dict[str, Sum]:
         name, extra = struct.unpack("<HH", head[26:])
         called = contents.bytes(entry.header_offset + 30, name)
         if head[:4] != ZIP or called != entry.filename.encode() or entry.filename in members:
-            raise WeightsError(f"{short(entry.filename)} does not match the zip's directory: {CUT}")
+            raise Damaged(f"{short(entry.filename)} does not match the zip's directory")
         start = entry.header_offset + 30 + name + extra
         contents.check(start, entry.file_size)
         members[entry.filename] = Sum(start, entry.file_size, entry.CRC)
     end = 0
     for sum in sorted(members.values(), key=lambda sum: sum.start):
         if sum.start < end:
-            raise WeightsError(f"two of its files share bytes: {CUT}")
+            raise Damaged("two of its files share bytes")
         end = sum.start + sum.count
     return members
 
@@ -138,7 +138,7 @@ class _Raw:
     def seek(self, position: int, whence: int = 0) -> int:
         self.position = position + (0, self.position, self.contents.size)[whence]
         if self.position < 0:
-            raise ValueError("a place before the file")
+            raise ValueError("an offset before the file")
         return self.position
 
     def tell(self) -> int:
@@ -178,7 +178,7 @@ def _tensors(contents: Contents, whole: object, regions: dict[str, Sum]) -> dict
         storage, offset, shape, steps = made.values
         region = regions.get(storage.key)
         if region is None or storage.count * SIZES[storage.kind] != region.count:
-            raise WeightsError(f"{short(name)} has a storage that is missing: {CUT}")
+            raise Damaged(f"{short(name)} has a storage that is missing")
         begin = offset * SIZES[storage.kind]
         room = max(0, region.count - begin)
         sum = None if region.compared and not region.expected else region

@@ -109,7 +109,7 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
         if values is None or values.ndim < 3 or np.isfinite(values).all():
             continue
         by_image = np.moveaxis(values, 0 if operand.tower is not None else 1, 0)
-        first = plan.control.part * len(by_image)  # a batch that does not fit is computed in parts
+        first = plan.control.part * len(by_image)  # a micro-batch of --accumulate
         part = names[first : first + len(by_image)]
         rows = by_image[: len(part)].reshape(len(part), -1)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -125,7 +125,7 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
 
 def _images(bad: np.ndarray, names: Sequence[str], whole: bool) -> str:
     """List some of the images of a batch, or of a part of it."""
-    batch = "the batch" if whole else "a part of the batch"
+    batch = "the batch" if whole else "a micro-batch"
     if len(bad) == len(names):
         return f"all {len(names)} images of {batch}" if len(names) > 1 else names[0]
     listed = ", ".join(names[index] for index in bad[:NAMED])

@@ -150,7 +150,7 @@ def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float]
     )
     lost = next((name for name, share in dead.items() if share == 1), None)
     if lost:
-        cause = f"all of {lost} is zero on every picture, which a rate too large does: try --lr {rate / 10:g}"
+        cause = f"all units of {lost} are zero on every image: the learning rate is too large; try --lr {rate / 10:g}"
     elif updates < SHORT:
         cause = (
             f"the filters are alive, and the training has only {updates:.0f} updates: try more --epochs or a smaller "
@@ -158,8 +158,8 @@ def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float]
         )
     else:
         cause = (
-            "the filters are alive, so the rate is too small for the initial weights, or the labels do not go "
-            f"with the pictures: try --lr {rate * 3:g}, or look at the folders of the data set"
+            "the filters are alive, so the learning rate is too small for the initial weights, or the labels are "
+            f"wrong: try --lr {rate * 3:g}, or check the folders of the data set"
         )
     return f"the loss stays at {where}.\n  dead filters: {dead_filters(dead)}\n  likely cause: {cause}"
 
@@ -167,8 +167,8 @@ def diagnosis(loss: float, guessing: float, classes: int, dead: dict[str, float]
 def off_centre(mean: float, deviation: float) -> str:
     """Return the message that the network's input is far from zero, although the mean image is the pack's."""
     return (
-        f"what the network reads, pictures less the mean picture, lies {mean:+.0f} levels from zero, with a deviation "
-        f"of {deviation:.0f}: the mean picture is not that of these pictures: pack them again."
+        f"the input of the network (image minus mean image) has mean {mean:+.0f}, expected about 0, and standard "
+        f"deviation {deviation:.0f}: the mean image is not that of these images. Pack them again."
     )
 
 

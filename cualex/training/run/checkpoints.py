@@ -51,7 +51,7 @@ class Saver:
             self.save()
         except OutputError as error:
             self._tried, self._last, self._failing = self._mark, time.monotonic(), True
-            return None if before else f"{error} Training goes on with the checkpoint before; the next try is soon."
+            return None if before else f"{error} Training continues; the previous checkpoint is kept."
         return "The checkpoint could be written again." if before else None
 
     @property

@@ -73,9 +73,9 @@ def check_images(expected: dict[str, Any] | None, got: dict[str, Any]) -> None:
     if expected == got:
         return
     counts = [f"{known['train']} + {known['validation']}" for known in (got, expected or {}) if known]
-    different = f"{counts[0]} pictures, expected {counts[-1]}"
+    different = f"{counts[0]} images, expected {counts[-1]}"
     if len(set(counts)) == 1:
-        different = f"{counts[0]} pictures as expected, but with other names, classes or contents"
+        different = f"{counts[0]} images as expected, but with other names, classes or contents"
     raise DataError(f"not the data set of this run: {different}. Give the run's own data set, or start a new run.")
 
 
@@ -128,7 +128,7 @@ def check_fixed(run: Run, wanted: Recipe) -> Recipe:
 def restore(schedule: Schedule, state: dict[str, Any], before: Recipe) -> None:
     """Restore a schedule, except for fields that the new recipe changes.
 
-    A finished schedule continues after such a change. A schedule of another kind starts anew.
+    A finished schedule continues after such a change. A schedule of another kind starts again.
     """
     new, old = schedule.state(), before.begin().state()
     if new.keys() == state.keys():

@@ -57,7 +57,7 @@ class RunWriter:
                 self.model.parameters.load_velocities(kept.velocities)
             self.started -= self.state.seconds
             self.saver.done()
-            done = f"Goes on after update {self.state.update:,}"
+            done = f"Continues after update {self.state.update:,}"
             left = self.state.epoch <= self.course.last
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
             self.tell(f"{done}, {where}.", kept=False)
@@ -71,7 +71,7 @@ class RunWriter:
         before = restore.recipe(state.recipe).described() if state.recipe else now
         if different := changes(before, now):
             self.write(changed=different)
-            self.tell(f"Goes on with {restore.changes_text(different)}.", kept=False)
+            self.tell(f"Continues with {restore.changes_text(different)}.", kept=False)
         if state.machine and (different := changes(state.machine, machine)):
             self.write(machine=different)
             text = f"On another type of machine the bits may differ: {restore.changes_text(different)}."

@@ -79,6 +79,7 @@ def damaged(count):
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(COUNT, marks=pytest.mark.slow)])
 def test_damaged_archives_are_read_or_refused(count):
+    """Tries 500 damaged archives, 5,000 under `-m slow`."""
     *first, _ = found = results(damaged, count, seconds=10, megabytes=MEGABYTES)
     assert first[:4] == [["bytes"]] * 4
     assert len(found) == count + 4

@@ -195,11 +195,11 @@ FOUND = Figures(
 
 def test_what_is_found_is_a_line_or_a_table():
     assert _training.layer_line(FOUND) == (
-        "  |dw|/|w| 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead: relu1 3%"
+        "  update/weight ratio 2.0e-03 (conv1) to 1.0e-02 (fc2); zeros 46% to 46%; dead: relu1 3%"
     )
     lost = replace(FOUND, activity=FOUND.activity | {"relu2": Activity(1.0, 1.0)})
     assert _training.layer_line(lost).endswith(
-        "; dead: relu1 3%, relu2 100%; all of relu2 is dead: lower the learning rate"
+        "; dead: relu1 3%, relu2 100%; all units of relu2 are dead: lower the learning rate"
     )
     assert _training.layer_table(FOUND) == [
         "  input: mean -0.2, 0.5, 12.0, deviation 50.0, 60.0, 70.0 (red, green, blue, in levels of 0 to 255)",
@@ -261,4 +261,4 @@ def test_the_change_by_adam_is_not_made_up(tmp_path, speck):
     (found,) = [record.layers for record in records if isinstance(record, Epoch)]
     assert {size.change for size in found.sizes.values()} == {None}
     assert all(size.mean > 0 for size in found.sizes.values())
-    assert "|dw|/|w|" not in _training.layer_line(found)
+    assert "update/weight ratio" not in _training.layer_line(found)

@@ -96,7 +96,7 @@ def test_pictures_are_named(tmp_path, monkeypatch, parts):
     pictures = Pictures()
     pictures.components = colour_noise.ILSVRC2012
     said, _ = ended(Run.create(tmp_path), pictures, TINY.but(colour_noise=0.1, accumulate=parts))
-    part = f"the {8 // parts} images of {'a part of ' if parts > 1 else ''}the batch"
+    part = f"the {8 // parts} images of {'a micro-' if parts > 1 else 'the '}batch"
     assert (
         "the input of the network (image minus mean) is not finite for "
         f"1 of {part}: 5.png. Look at them, at the mean image and at --colour-noise."

@@ -154,7 +154,7 @@ STUCK = tiny_runs.RECIPE.but(rate=1e-12, seed=1)  # 42 updates, of which most ar
 def notices(records):
     """Collect what a person reads of records, but for where a training goes on."""
     said = [record.text for record in records if isinstance(record, Notice)]
-    return [text for text in said if not text.startswith("Goes on")]
+    return [text for text in said if not text.startswith("Continues")]
 
 
 def heard(records, updates):
@@ -191,8 +191,8 @@ def test_a_mean_picture_that_is_not_that_of_the_pictures_is_said(tmp_path, speck
     pictures.mean = 2 * pictures.mean
     (text,) = notices(loop.train(tiny_runs.RECIPE.but(epochs=1), pictures, tiny_runs.Squares(12, seed=1), run))
     assert re.fullmatch(
-        r"what the network reads, pictures less the mean picture, lies -\d+ levels from zero, with a deviation of \d+: "
-        r"the mean picture is not that of these pictures: pack them again\.",
+        r"the input of the network \(image minus mean image\) has mean -\d+, expected about 0, and standard deviation "
+        r"\d+: the mean image is not that of these images\. Pack them again\.",
         text,
     )
 

@@ -70,7 +70,7 @@ def test_a_full_disk_stops_nothing_and_spoils_nothing(whole, tmp_path):
         told = go(records, 8)  # with a line of the log, the end of an epoch and the best weights in between
         assert before in [(run.path / f"{name}.safetensors").read_bytes() for name in ("last", "previous")]
         assert not list(run.path.glob(".*.part"))
-    assert len([text for text in told if "Training goes on" in text]) == 1
+    assert len([text for text in told if "Training continues" in text]) == 1
     assert "the file would be larger than this system allows" in told[0]
     assert "The checkpoint could be written again." in go(records, 3)
     list(records)

@@ -150,7 +150,7 @@ def test_an_early_stop_is_a_finished_run(tmp_path):
     run, records = trained(tmp_path, recipe)
     epochs = [record for record in records if isinstance(record, Epoch)]
     assert len(epochs) == 3
-    assert "no gain of 0.1 point in 2 epochs: finished" in texts(records)
+    assert "early stopping: no gain of 0.1 points in 2 epochs" in texts(records)
     assert run.outcome()["epochs"] == 3
     with pytest.raises(UsageError, match="is finished, after 3 epochs"):
         training(run, recipe)
@@ -178,7 +178,7 @@ def test_all_of_it_may_change_and_the_log_says_so(tmp_path):
     stop(training(run, SHORT), 7)
     recipe = SHORT.but(optimizer="adam", rate=0.002, freeze=("conv1",), accumulate=2, schedule="cosine", stop_after=4)
     records = training(run, recipe)
-    assert next(records).text.startswith("Goes on after update 7, in epoch 2 of 6.")
+    assert next(records).text.startswith("Continues after update 7, in epoch 2 of 6.")
     stop(records, 5)
     kept = weights.load(run.path / "last.safetensors")
     assert State.of(kept).course["began"] == 7

@@ -52,7 +52,7 @@ def test_where_both_are_damaged_nothing_is_touched(stopped):
     for name in ("last", "previous"):
         (stopped.path / f"{name}.safetensors").write_bytes(b"no")
     before = (stopped.path / "log.jsonl").read_bytes()
-    with pytest.raises(WeightsError, match="not a complete weights file of cualex"):
+    with pytest.raises(WeightsError, match="damaged or incomplete weights file of cualex"):
         training(stopped)
     assert (stopped.path / "log.jsonl").read_bytes() == before
 
@@ -89,8 +89,8 @@ def test_options_that_change_are_said_and_logged(stopped):
     recipe = RECIPE.but(rate=0.004, epochs=4, batch=5)
     records = list(training(stopped, recipe))
     assert notices(records) == [
-        "Goes on after update 8, in epoch 2 of 4.",
-        "Goes on with batch 5 (was 8), epochs 4 (was 9), rate 0.004 (was 0.01).",
+        "Continues after update 8, in epoch 2 of 4.",
+        "Continues with batch 5 (was 8), epochs 4 (was 9), rate 0.004 (was 0.01).",
     ]
     changed = {"batch": [8, 5], "epochs": [9, 4], "rate": [0.01, 0.004]}
     assert {"epoch": 2, "update": 8, "changed": changed} in log(stopped)
@@ -103,7 +103,7 @@ def test_options_that_change_are_said_and_logged(stopped):
 def test_a_change_stays_when_the_run_is_stopped_again(stopped):
     stop(training(stopped, RECIPE.but(rate=0.004)), 3)
     told = notices(training(stopped, RECIPE.but(rate=0.004)))
-    assert told[0] == "Goes on after update 11, in epoch 3 of 9."
+    assert told[0] == "Continues after update 11, in epoch 3 of 9."
     assert not any("rate 0.004" in text for text in told)
     assert sum("changed" in line for line in log(stopped)) == 1
 
@@ -141,7 +141,7 @@ def test_what_cannot_change_is_refused(stopped, change, words):
 
 
 def test_other_pictures_are_refused(stopped):
-    words = r"not the data set of this run: 36 \+ 12 pictures, expected 37 \+ 12\. Give the run's own data set"
+    words = r"not the data set of this run: 36 \+ 12 images, expected 37 \+ 12\. Give the run's own data set"
     with pytest.raises(DataError, match=words):
         loop.train(RECIPE, Squares(36), Squares(12, seed=1), stopped)
     with pytest.raises(DataError, match="as expected, but with other names, classes or contents"):

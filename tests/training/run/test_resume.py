@@ -25,6 +25,7 @@ def test_the_run_that_is_compared_learns(tmp_path):
     [pytest.param(update, marks=() if update in FAST else pytest.mark.slow) for update in range(1, UPDATES + 1)],
 )
 def test_every_update_is_a_place_to_stop(whole, tmp_path, update):
+    """Tries four updates, every update under `-m slow`."""
     run = Run.create(tmp_path)
     stop(training(run), update)
     assert not (run.path / "finished.json").exists()
