@@ -5,7 +5,6 @@ Rich is imported where it draws, so that a command's help does not wait for it.
 
 import io
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from typing import Any
 import click
 
 from cualex.errors import UsageError
+from cualex.system.files import size  # noqa: F401  (for the commands)
 
 EVERY = 5.0  # seconds between plain progress lines
-UNITS = ("B", "kB", "MB", "GB", "TB")
 SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
@@ -109,15 +108,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
-def size(number: float) -> str:
-    """Format a number of bytes, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
-    if number < 1000:
-        return f"{number:.0f} B"
-    power = min(int(math.log10(number)) // 3, 4)
-    number /= 1000**power
-    return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
 
 
 def right(top1: float, top5: float, classes: int) -> list[str]:

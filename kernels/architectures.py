@@ -27,6 +27,6 @@ def precisions(architecture: int) -> tuple[str, ...]:
     """Return the precisions that a GPU has, the default first; raise DeviceError for one that is too old."""
     if architecture < ARCHITECTURES[0]:
         raise DeviceError(
-            f"the GPU is sm_{architecture}, and the kernels need sm_{ARCHITECTURES[0]} or newer. Use --device cpu."
+            f"the GPU is sm_{architecture}, and the kernels need sm_{ARCHITECTURES[0]} or newer.", "Use --device cpu."
         )
     return ("tf32", "fp32", "bf16") if architecture >= TENSOR_CORES else ("fp32",)

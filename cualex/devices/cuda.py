@@ -71,7 +71,7 @@ class CudaDevice:
         """Return a new array on this device; with `zero`, of zeros."""
         array = self.runtime.allocate(self.index, shape, np.dtype(dtype))
         if zero:
-            self.upload(array, np.zeros(shape, dtype))
+            self.zero(array)
             self._read.clear()  # what is loaded next comes after this, and not only after earlier steps
         return array
 
@@ -85,6 +85,10 @@ class CudaDevice:
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
         self.runtime.upload(self.stream, target, _as_stored(values, target))
+
+    def zero(self, target: Array) -> None:
+        """Queue that all of an array becomes zero."""
+        self.runtime.zero(self.stream, target)
 
     def staging(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return memory of the host that the GPU itself can read."""

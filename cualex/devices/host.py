@@ -64,6 +64,10 @@ class HostDevice:
         """Fill an array of this device."""
         np.copyto(target, values)
 
+    def zero(self, target: np.ndarray) -> None:
+        """Set all of an array to zero."""
+        target.fill(0)
+
     def download(self, source: np.ndarray) -> np.ndarray:
         """Return a copy of an array of this device."""
         return np.array(source)

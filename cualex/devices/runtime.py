@@ -27,9 +27,13 @@ class Runtime(Protocol):
     """Run kernels and copies on one or more devices of one kind."""
 
     name: str
+    uncaptured: str  # why the last capture failed
 
     def count(self) -> int:
         """Return how many devices there are."""
+
+    def peers(self, one: int, other: int) -> bool:
+        """Return whether one device can read another's memory; it can its own."""
 
     def architecture(self, device: int) -> int:
         """Return a device's compute capability, 90 for sm_90."""
@@ -66,6 +70,9 @@ class Runtime(Protocol):
 
     def upload(self, stream: Stream, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; `values` may change as soon as this returns."""
+
+    def zero(self, stream: Stream, target: Array) -> None:
+        """Queue that all bytes of an array become zero."""
 
     def download(self, stream: Stream, source: Array) -> np.ndarray:
         """Wait for a stream, and return a copy on the host."""

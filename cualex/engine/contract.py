@@ -89,6 +89,9 @@ class Device(Protocol):
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Copy values, rounded to the array's type and broadcast to its shape, to this device."""
 
+    def zero(self, target: Array) -> None:
+        """Queue that all of an array becomes zero."""
+
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued; return a copy on the host."""
 

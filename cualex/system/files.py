@@ -1,4 +1,4 @@
-"""Atomic writes: to a file beside, flushed to the disk, then renamed."""
+"""Atomic writes: to a file beside, flushed to the disk, then renamed; and sizes as people read them."""
 
 import contextlib
 import errno
@@ -9,6 +9,16 @@ from pathlib import Path
 from cualex.errors import OutputError
 
 PART = ".part"  # suffix of a file that is being written
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(number: float, digits: int = 2) -> str:
+    """Format a number of bytes, in powers of 1000, to at least so many digits: 812 B, 244 MB, 1.9 GB."""
+    power = 0
+    while round(number) >= 1000 and power < len(UNITS) - 1:
+        number, power = number / 1000, power + 1
+    decimals = digits - len(f"{number:.0f}") if power else 0
+    return f"{number:.{max(0, decimals)}f} {UNITS[power]}"
 
 
 def replace(

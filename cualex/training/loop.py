@@ -8,7 +8,7 @@ from typing import Any
 
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
-from cualex.errors import Diverged, OutputError
+from cualex.errors import CualexError, DeviceLost, Diverged
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.training.debugging.inspection import Inspection
@@ -49,8 +49,9 @@ def train(
     not only every few (debugging/layer_statistics.py).  start: weights and mean image for fine-tuning; by default
     weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.
 
-    Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise RunLocked when another process
-    trains in that run, and DataError when its data set is another one.
+    Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise DeviceLost when a GPU fails: the
+    run resumes from its last checkpoint, in another process. Raise RunLocked when another process trains in that run,
+    and DataError when its data set is another one.
     """
     run.lock()
     try:
@@ -108,6 +109,8 @@ class Training:
                     self.writer.finish(self.pack, self.validation)
                 except Diverged:
                     raise
+                except DeviceLost as error:
+                    raise self.writer.lost(error) from error
                 except BaseException:
                     self._leave()
                     raise
@@ -231,7 +234,7 @@ class Training:
         """Save a checkpoint when the training ends early; after a second signal do not."""
         if self.signals.urgent:
             return
-        with contextlib.suppress(OutputError, Diverged):  # the first exception is reported, not this
+        with contextlib.suppress(CualexError):  # the first exception is reported, not this
             while self.whole and self.flying:
                 self._account()
             if self.whole:

@@ -33,6 +33,7 @@ class EmulatedRuntime:
     """Run kernels on emulated devices; see the package for what the options mean."""
 
     name = "emulator"
+    uncaptured = ""
 
     def __init__(
         self,
@@ -61,6 +62,10 @@ class EmulatedRuntime:
     def count(self) -> int:
         """Return how many devices there are."""
         return self.devices
+
+    def peers(self, one: int, other: int) -> bool:
+        """Return whether one device can read another's memory."""
+        return True
 
     def architecture(self, device: int) -> int:
         """Return the compute capability whose kernels it runs."""
@@ -120,6 +125,10 @@ class EmulatedRuntime:
     def upload(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
         """Queue a copy of the values that are there now."""
         self._transfer(stream, np.array(values, target.dtype), target)
+
+    def zero(self, stream: Stream, target: np.ndarray) -> None:
+        """Queue that all bytes of an array become zero."""
+        self._transfer(stream, np.zeros(target.shape, target.dtype), target)
 
     def download(self, stream: Stream, source: np.ndarray) -> np.ndarray:
         """Wait for a stream, and return a copy on the host."""

@@ -209,7 +209,7 @@ def test_a_batch_that_does_not_fit_is_said_with_one_that_does(emulated):
     runtime.free = lambda device: wanted // 2
     with pytest.raises(
         OutOfMemory,
-        match=r"batch size 16 needs \d\.\d\d GB on cuda:0, .*; about (7|8) would fit: "
+        match=r"batch size 16 needs \d\.\d\d MB on cuda:0, .*; about (7|8) would fit: "
         r"--accumulate (2|4), or --batch-size (7|8)",
     ):
         small_alexnet.plan(made, batch=16)
