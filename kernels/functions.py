@@ -54,8 +54,10 @@ class Functions:
         path = self._binaries.make(launch.kernel, launch.defines, architecture(self._cupy, key[0]))
         with self._on(key[0]):
             raw = self._cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
-            if launch.shared > STATIC_SHARED:
+            if launch.shared >= STATIC_SHARED:  # from sm_90 on CUDA keeps 1 KiB of these for itself
                 raw.max_dynamic_shared_size_bytes = launch.shared
+            if launch.kernel.gemm:  # of an SM's fast memory as much as can be is for tiles, and not for a cache
+                raw.preferred_shared_memory_carveout = 100
             self._loaded[key] = raw.kernel  # CuPy loads it on the GPU that is current
         return self._loaded[key]
 
