@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
-from cualex.errors import DeviceError, OutputError
+from cualex.errors import DeviceError, NoGpu, OutputError
 from cualex.kernels.source import Kernel, assemble
 from cualex.system.files import replace
 
@@ -118,13 +118,23 @@ def reason(problem: Exception | str) -> str:
     return next((line for line in lines if line.strip("=")), type(problem).__name__)
 
 
+def import_cupy():
+    """Import CuPy; raise NoGpu where it is not installed, DeviceError where it does not load."""
+    try:
+        import cupy
+    except ImportError as error:
+        kind = NoGpu if isinstance(error, ModuleNotFoundError) and error.name == "cupy" else DeviceError
+        raise kind(
+            f"GPUs need CuPy ({reason(error)}).",
+            "Install it: pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is no wheel called cupy); "
+            "--device cpu needs none.",
+        ) from error
+    return cupy
+
+
 def _nvrtc():
     """Return CuPy's door to the compiler."""
-    try:
-        from cupy.cuda import nvrtc
-    except ImportError as error:
-        raise DeviceError(
-            f"GPUs need CuPy ({reason(error)}).",
-            "Install it: pip install 'cualex[cuda13]' (or cuda12, as the driver wants).",
-        ) from error
+    import_cupy()
+    from cupy.cuda import nvrtc
+
     return nvrtc

@@ -10,12 +10,12 @@ from functools import cache
 
 import numpy as np
 
-from cualex.devices import cuda_errors
+from cualex.devices import cuda_errors, hardware_rates
 from cualex.devices.cuda_errors import CudaCalls
 from cualex.devices.host_copies import HostCopies
-from cualex.errors import DeviceError, DeviceLost, NoGpu, OutOfMemory
+from cualex.errors import DeviceError, DeviceLost, OutOfMemory
 from cualex.kernels import Launch
-from cualex.kernels.binaries import Binaries, reason
+from cualex.kernels.binaries import Binaries, import_cupy
 from cualex.kernels.functions import Functions, architecture
 from cualex.system.cache import place
 from cualex.system.files import size
@@ -30,7 +30,7 @@ class CupyRuntime:
 
     def __init__(self):
         """Load CuPy; raise DeviceError where it cannot be used."""
-        self.cupy = _cupy()
+        self.cupy = import_cupy()
         self.uncaptured = ""  # why the last capture failed
         self.binaries = Binaries(place() / "kernels")
         self._used: set[int] = set()  # the GPUs that have streams
@@ -60,6 +60,10 @@ class CupyRuntime:
     def title(self, device: int) -> str:
         """Return the name that a GPU was sold by."""
         return self.cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
+
+    def peak(self, device: int, precision: str) -> float | None:
+        """Return the operations a second of a GPU's hardware; None where they are not known."""
+        return hardware_rates.peak(self.cupy, device, self.architecture(device), self.title(device), precision)
 
     def free(self, device: int) -> int:
         """Return how many bytes of a GPU's memory can be allocated."""
@@ -167,6 +171,19 @@ class CupyRuntime:
             function = self._functions.find(launch, stream.device_id)
             function(launch.grid, (launch.block, 1, 1), arguments, launch.shared, stream)
 
+    def matmul(self, stream, precision: str, x, weight, y) -> Callable[[], None] | None:
+        """Return what queues y = x weight^T, square matrices, by cuBLAS; None where there is none."""
+        with self._on(stream.device_id):
+            queue = hardware_rates.matmul(self.cupy, stream, precision, x, weight, y)
+        if queue is None:
+            return None
+
+        def call() -> None:
+            with self._on(stream.device_id):
+                queue()
+
+        return call
+
     def synchronize(self) -> None:
         """Wait for all GPUs that have streams: touching another would take memory there."""
         for device in sorted(self._used):
@@ -227,17 +244,3 @@ class CupyGraph:
         """Queue the whole step."""
         with self.runtime._on(self.stream.device_id):
             self.graph.launch(self.stream)
-
-
-def _cupy():
-    """Import CuPy, or say how to get it."""
-    try:
-        import cupy
-    except ImportError as error:
-        kind = NoGpu if isinstance(error, ModuleNotFoundError) and error.name == "cupy" else DeviceError
-        raise kind(
-            f"GPUs need CuPy ({reason(error)}).",
-            "Install it: pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is no wheel called cupy); "
-            "--device cpu needs none.",
-        ) from error
-    return cupy

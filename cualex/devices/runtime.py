@@ -41,6 +41,9 @@ class Runtime(Protocol):
     def title(self, device: int) -> str:
         """Return the name of a device's kind."""
 
+    def peak(self, device: int, precision: str) -> float | None:
+        """Return the operations a second of a device's hardware, two a multiply-add; None where they are not known."""
+
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device."""
 
@@ -88,6 +91,9 @@ class Runtime(Protocol):
 
     def launch(self, stream: Stream, launch: Launch) -> None:
         """Queue a kernel; compile it first where `compile` has not."""
+
+    def matmul(self, stream: Stream, precision: str, x: Array, weight: Array, y: Array) -> Callable[[], None] | None:
+        """Return what queues y = x weight^T, square matrices, by the maker's own library; None where there is none."""
 
     def synchronize(self) -> None:
         """Wait until nothing is queued anywhere."""

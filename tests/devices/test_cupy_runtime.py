@@ -242,7 +242,7 @@ def test_a_kernel_is_loaded_on_the_gpu_that_runs_it(monkeypatch, tmp_path):
     gpus = FakeGpus(monkeypatch)
     runtime = CupyRuntime()
     runtime.binaries.make = lambda *_: tmp_path / "add.cubin"
-    kernel = types.SimpleNamespace(name="add")
+    kernel = types.SimpleNamespace(name="add", gemm=False)
     launch = types.SimpleNamespace(kernel=kernel, defines=(), arguments=(), grid=(1, 1, 1), block=32, shared=0)
     for gpu in (1, 0, 1):
         runtime.launch(types.SimpleNamespace(device_id=gpu), launch)

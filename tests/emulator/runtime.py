@@ -75,6 +75,10 @@ class EmulatedRuntime:
         """Return the name of a device's kind."""
         return "emulated"
 
+    def peak(self, device: int, precision: str) -> float | None:
+        """Return the operations a second of the hardware, which is not there."""
+        return None
+
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device: as many as on a large GPU."""
         return 80 << 30
@@ -168,6 +172,10 @@ class EmulatedRuntime:
                 if isinstance(given, np.ndarray) and f"{launch.kernel.name}.{name}" not in self.partly
             ]
         self._queue(stream, Work(partial(self._run, launch), touches))
+
+    def matmul(self, stream: Stream, precision: str, x, weight, y) -> Callable[[], None] | None:
+        """Return what queues a product by the maker's own library: there is none."""
+        return None
 
     def synchronize(self) -> None:
         """Wait until nothing is queued anywhere."""
