@@ -13,13 +13,12 @@ import numpy as np
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
 from cualex.devices.runtime import Array, Event, Runtime, Stream
+from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
 from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.kernels.architectures import precisions
 
 STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
-CONTROL_WORDS = 13
-FINITE = 12  # the place of that word in struct Control, the last
 
 
 class CudaDevice:
@@ -84,7 +83,7 @@ class CudaDevice:
 
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
-        self.runtime.upload(self.stream, target, _as_stored(values, target))
+        self.runtime.upload(self.stream, target, as_stored(values, target))
 
     def zero(self, target: Array) -> None:
         """Queue that all of an array becomes zero."""
@@ -102,8 +101,15 @@ class CudaDevice:
         self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))
 
     def load(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy of an input beside the step that runs; the next step waits for it."""
-        self.runtime.upload(self.loading, target, _as_stored(values, target))
+        """Queue a copy of an input beside the step that runs; the next step waits for it.
+
+        Values in memory of `staging` must stay as they are until what `loaded` returns has been called.
+        """
+        self.runtime.load(self.loading, target, as_stored(values, target))
+
+    def loaded(self) -> Callable[[], None]:
+        """Return what waits until all that has been loaded so far is there."""
+        return partial(self.runtime.finish, self.runtime.record(self.loading))
 
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
@@ -215,32 +221,3 @@ class CudaDevice:
             runtime.copy(self.stream, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
         runtime.wait(home.stream, runtime.record(self.stream))  # before that place writes there again
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
-
-
-def _as_stored(values: np.ndarray, target: Array) -> np.ndarray:
-    """Return values in the type and shape of a device's array."""
-    if target.dtype == np.uint16:
-        values = to_bf16(np.asarray(values, np.float32))
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, target.dtype), target.shape))
-
-
-def control_words(control: Control) -> np.ndarray:
-    """Return the bits of struct Control."""
-    words = np.zeros(CONTROL_WORDS, np.uint32)
-    rates = [rate(bias) for rate in (control.rate_of, control.corrected) for bias in (False, True)]
-    reals = [*rates, control.momentum, control.rate * control.decay, control.decay]
-    words[:7] = np.array(reals, np.float32).view(np.uint32)
-    words[7:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
-    return words
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """Round float32 to the bits of bfloat16, to nearest, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    near = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(values), (bits >> 16 | 0x40).astype(np.uint16), near)
-
-
-def from_bf16(bits: np.ndarray) -> np.ndarray:
-    """Return bfloat16 bits as float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)

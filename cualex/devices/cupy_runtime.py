@@ -5,15 +5,14 @@ CUDA is made inside `_on`, which translates its errors, and lets none through af
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cache
 
 import numpy as np
 
-from cualex.devices import cuda_errors, hardware_rates
+from cualex.devices import cuda_errors, cuda_graphs, hardware_rates
 from cualex.devices.cuda_errors import CudaCalls
 from cualex.devices.host_copies import HostCopies
-from cualex.errors import DeviceError, DeviceLost, OutOfMemory
+from cualex.errors import OutOfMemory
 from cualex.kernels import Launch
 from cualex.kernels.binaries import Binaries, import_cupy
 from cualex.kernels.functions import Functions, architecture
@@ -130,6 +129,15 @@ class CupyRuntime:
         """Queue a copy from the host."""
         self._copies.upload(stream, target, values)
 
+    def load(self, stream, target, values: np.ndarray) -> None:
+        """Queue a copy from memory of `staging` itself, or from other memory as `upload` does."""
+        self._copies.load(stream, target, values)
+
+    def finish(self, event) -> None:
+        """Wait for an event."""
+        with self._on():
+            event.synchronize()
+
     def zero(self, stream, target) -> None:
         """Set all bytes of an array to zero."""
         with self._on(stream.device_id):
@@ -191,34 +199,9 @@ class CupyRuntime:
                 self.cupy.cuda.runtime.deviceSynchronize()
 
     def capture(self, streams: Sequence, work: Callable[[], None]):
-        """Record work into a graph of the first stream; where CUDA refuses, None: `uncaptured` says why.
-
-        Nor is anything captured over GPUs that do not read each other's memory. The driver takes a copy between them
-        through the host; nothing says that a graph's copy may go that way, and one that fails when it is launched
-        would end a training.
-        """
-        origin = streams[0]
-        for device in sorted({stream.device_id for stream in streams} - {origin.device_id}):
-            if not (self.peers(origin.device_id, device) and self.peers(device, origin.device_id)):
-                self.uncaptured = f"cuda:{origin.device_id} and cuda:{device} do not read each other's memory"
-                return None
-        try:
-            with self._on(origin.device_id), origin:
-                origin.begin_capture()
-                try:
-                    work()
-                except BaseException:
-                    if self._calls.lost is None:
-                        with suppress(RuntimeError):  # the capture cannot be ended well: say what came first
-                            origin.end_capture()
-                    raise
-                graph = origin.end_capture()
-        except DeviceLost:
-            raise
-        except (RuntimeError, NotImplementedError, DeviceError, OutOfMemory) as error:
-            self.uncaptured = str(error)
-            return None
-        return CupyGraph(self, graph, origin)
+        """Record work into a graph of the first stream; None where that cannot be: `uncaptured` says why."""
+        graph, self.uncaptured = cuda_graphs.capture(self._calls, self.peers, streams, work)
+        return graph
 
     @cache  # noqa: B019  (a runtime lives as long as the process)
     def _befriend(self, here: int, there: int) -> None:
@@ -231,16 +214,3 @@ class CupyRuntime:
                     except self._calls.errors as error:  # another library may have been first
                         if getattr(error, "status", None) != PEERS_ALREADY:
                             raise
-
-
-class CupyGraph:
-    """Be a captured step, ready to be queued on the stream it belongs to."""
-
-    def __init__(self, runtime: CupyRuntime, graph, stream):
-        """Keep the graph with its stream."""
-        self.runtime, self.graph, self.stream = runtime, graph, stream
-
-    def launch(self) -> None:
-        """Queue the whole step."""
-        with self.runtime._on(self.stream.device_id):
-            self.graph.launch(self.stream)

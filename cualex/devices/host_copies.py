@@ -1,5 +1,6 @@
 """Copies between the host and a GPU, through pinned memory, which a GPU reads and writes by itself."""
 
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -21,13 +22,30 @@ class HostCopies:
     def __init__(self, cupy: Any, calls: CudaCalls, record: Callable[[Any], Any]) -> None:
         self.cupy, self._calls, self._record = cupy, calls, record
         self._flying: deque[tuple[Any, Any]] = deque()  # events of copies, with their pinned memory
+        self._staged: dict[int, int] = {}  # where each array of `staging` begins and ends
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array in pinned memory."""
         count = int(np.prod(shape))
         with self._calls.on(device):
             pinned = self._pinned(count * np.dtype(dtype).itemsize)
-            return np.frombuffer(pinned, dtype, count).reshape(shape)
+        flat = np.frombuffer(pinned, dtype, count)
+        start = flat.ctypes.data
+        self._staged[start] = start + flat.nbytes
+        weakref.finalize(flat, self._staged.pop, start)  # all views of it hold it
+        return flat.reshape(shape)
+
+    def load(self, stream, target, values: np.ndarray) -> None:
+        """Copy from memory of `staging` without another copy on the host; from other memory as `upload` does."""
+        start = values.ctypes.data
+        end = start + values.nbytes
+        if not any(first <= start and end <= last for first, last in list(self._staged.items())):
+            self.upload(stream, target, values)
+            return
+        runtime = self.cupy.cuda.runtime
+        with self._calls.on(stream.device_id):
+            runtime.memcpyAsync(target.data.ptr, start, values.nbytes, runtime.memcpyHostToDevice, stream.ptr)
+            self._keep(stream, values)
 
     def upload(self, stream, target, values: np.ndarray) -> None:
         """Copy through pinned memory, which is kept until the copy has arrived; what is large goes in pieces."""

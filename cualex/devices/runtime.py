@@ -74,6 +74,12 @@ class Runtime(Protocol):
     def upload(self, stream: Stream, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; `values` may change as soon as this returns."""
 
+    def load(self, stream: Stream, target: Array, values: np.ndarray) -> None:
+        """Queue a copy from memory of `staging`, which must not change until it has arrived; else as `upload`."""
+
+    def finish(self, event: Event) -> None:
+        """Wait for an event."""
+
     def zero(self, stream: Stream, target: Array) -> None:
         """Queue that all bytes of an array become zero."""
 

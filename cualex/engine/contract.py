@@ -104,6 +104,12 @@ class Device(Protocol):
     def load(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy of an input, beside the step that runs; the next step waits for it."""
 
+    def loaded(self) -> Callable[[], None]:
+        """Return a function that waits until all that has been loaded so far is there."""
+
+    def staging(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory of the host from which inputs are loaded."""
+
     def begin(self, control: Control) -> None:
         """Start a step of training or inference with these numbers."""
 

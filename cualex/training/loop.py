@@ -130,7 +130,8 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with Prefetcher(stream, batch, start=state.position) as prefetcher:
+        staging = self.parameters.devices[0].staging
+        with Prefetcher(stream, batch, start=state.position, staging=staging, lag=lag) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 pause = self.signals.noted or self.writer.saver.due()
@@ -150,6 +151,7 @@ class Training:
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():
             self.stepper.queue(*self._progress(len(self.flying)))
+        prefetcher.hold(self.stepper.plan.loaded())
 
     def _progress(self, further: int) -> tuple[int, float]:
         """Return the epoch, and the fraction of the training before the update `further` after the state's."""

@@ -9,7 +9,8 @@ import pytest
 
 from cualex.benchmark.matmul_rate import CudaYardstick
 from cualex.devices import hardware_rates
-from cualex.devices.cuda import CudaDevice, from_bf16, to_bf16
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.stored import from_bf16, to_bf16
 
 CARDS = [  # architecture, name, multiprocessors, MHz, precision, TFLOP/s of the data sheet
     (75, "Tesla T4", 40, 1590, "fp32", 8.1),

@@ -53,6 +53,7 @@ class EmulatedRuntime:
         self.devices, self.schedule, self.checked = devices, schedule, checked or lint
         self.order = _order(streams, seed)
         self._streams: list[Stream] = []
+        self._staged: list[np.ndarray] = []
         self._branches: list[Stream] = []  # of graphs that have been launched
         self._libraries: dict[tuple, library.Library] = {}
         self._capture: Capture | None = None
@@ -94,8 +95,9 @@ class EmulatedRuntime:
         return library.allocate(device, tuple(shape), dtype)
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
-        """Return memory of the host: all of it is as good."""
-        return np.empty(shape, dtype)
+        """Return memory of the host: all of it is as good, but this is read when a copy runs."""
+        self._staged.append(np.empty(shape, dtype))
+        return self._staged[-1]
 
     def stream(self, device: int) -> Stream:
         """Make a stream on a device."""
@@ -129,6 +131,18 @@ class EmulatedRuntime:
     def upload(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
         """Queue a copy of the values that are there now."""
         self._transfer(stream, np.array(values, target.dtype), target)
+
+    def load(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
+        """Queue a copy from memory of `staging` as it will be then, and of other values as they are now."""
+        if any(np.may_share_memory(values, staged) for staged in self._staged):
+            self._transfer(stream, values, target)
+        else:
+            self.upload(stream, target, values)
+
+    def finish(self, event: Event) -> None:
+        """Wait for an event."""
+        if not event.happened:
+            self._finish([event.stream])
 
     def zero(self, stream: Stream, target: np.ndarray) -> None:
         """Queue that all bytes of an array become zero."""

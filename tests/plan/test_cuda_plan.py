@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from cualex.devices.cuda import CudaDevice, control_words, from_bf16, to_bf16
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.stored import control_words, from_bf16, to_bf16
 from cualex.errors import OutOfMemory
 from cualex.plan import buffers
 from cualex.plan.graph import Replay
