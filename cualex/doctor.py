@@ -100,7 +100,7 @@ def _try(devices: list[CudaDevice], size: int) -> str:
         for number, step in enumerate(steps):
             if number:
                 target, source = arrays[number][0], arrays[number - 1][1]
-                devices[number].link(devices[number - 1], source, target, "doctor", backward=False)
+                devices[number].link(devices[number - 1], source, target, "doctor", finite=False)
             step()
 
     def check(start: int, run: Any, what: str) -> None:

@@ -45,12 +45,21 @@ class CudaDevice:
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
         self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
-        self.stream, self.loading = runtime.stream(index), runtime.stream(index)
+        self._stream, self.loading = runtime.stream(index), runtime.stream(index)
+        self._linking: Stream | None = None  # of copies from other devices, once there are any
+        self._links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[Launch] | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """Return the stream of this device's work; what is queued there comes after all links."""
+        while self._links:
+            self.runtime.wait(self._stream, self._links.pop())
+        return self._stream
 
     @property
     def title(self) -> str:
@@ -173,7 +182,7 @@ class CudaDevice:
             mark = self.runtime.mark(self.stream)
             self.runtime.synchronize()
             self._origin = mark, time.perf_counter()
-        return CudaClock(self.runtime, self.stream, *self._origin)
+        return CudaClock(self.runtime, lambda: self.stream, *self._origin)
 
     def fetch(self, source: Array) -> Callable[[], np.ndarray]:
         """Queue a copy to the host; return what waits for it and gives it."""
@@ -185,19 +194,20 @@ class CudaDevice:
         The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
         is recorded and again around each launch, so that what they do before and after keeps its order.
         """
-        first, *others = streams = [device.stream for device in devices]
+        first, *others = [device.stream for device in devices]
+        linking = [device._linking for device in devices if device._linking is not None]
 
         def forked() -> None:
-            self._order([first], others)
+            self._order([first], [*others, *linking])
             work()
-            self._order(others, [first])
+            self._order([device.stream for device in devices[1:]], [self.stream])
 
-        graph = self.runtime.capture(streams, forked)
+        graph = self.runtime.capture([first, *others, *linking], forked)
         if graph is None:
             return None
 
         def replay() -> None:
-            self._order(others, [first])
+            self._order([device.stream for device in devices[1:]], [self.stream])
             graph.launch()
             self._order([first], others)
 
@@ -209,15 +219,22 @@ class CudaDevice:
             for other in after:
                 self.runtime.wait(other, self.runtime.record(one))
 
-    def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, backward: bool) -> None:
-        """Copy maps that lie on another place, in the order of both streams, and enter them in the ledger.
+    def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, finite: bool) -> None:
+        """Copy maps that lie on another place, and enter them in the ledger.
 
-        On the way back the word goes along that says whether the loss was finite: this place's updates need it.
+        The copy is queued on a stream of its own, after what both devices have queued before, and comes before what
+        they queue next. So links that follow each other run at once, one in each direction, as none waits for another.
+
+        Where `finite`, the word goes along that says whether the loss was finite: this place's updates need it.
         """
         runtime = self.runtime
-        runtime.wait(self.stream, runtime.record(home.stream))
-        runtime.copy(self.stream, source, target)
-        if backward:
-            runtime.copy(self.stream, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
-        runtime.wait(home.stream, runtime.record(self.stream))  # before that place writes there again
+        if self._linking is None:
+            self._linking = runtime.stream(self.index)
+        for before in (home._stream, self._stream):
+            runtime.wait(self._linking, runtime.record(before))
+        runtime.copy(self._linking, source, target)
+        if finite:
+            runtime.copy(self._linking, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
+        for device in (self, home):
+            device._links.append(runtime.record(self._linking))
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size

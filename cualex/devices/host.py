@@ -114,7 +114,7 @@ class HostDevice:
         """Return a clock for work of this device."""
         return HostClock()
 
-    def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool) -> None:
+    def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, finite: bool) -> None:
         """Copy maps from another device, `home`, and count them in the ledger."""
         np.copyto(target, source)
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size

@@ -116,8 +116,11 @@ class Device(Protocol):
     def end(self, control: Control) -> None:
         """Note that all of the step is queued."""
 
-    def link(self, home: Self, source: Array, target: Array, name: str, *, backward: bool) -> None:
-        """Copy maps from another device, `home`, and count them in the ledger under the name of the link."""
+    def link(self, home: Self, source: Array, target: Array, name: str, *, finite: bool) -> None:
+        """Copy maps from another device, `home`, and count them in the ledger under the name of the link.
+
+        With `finite` the word goes along that says whether the loss was finite.
+        """
 
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
         """Return what runs an engine's function again and again, and the kernel launches it consists of."""

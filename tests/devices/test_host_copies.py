@@ -68,7 +68,7 @@ def test_peers_that_another_library_has_made_are_peers(two_gpus):
     x, y = one.allocate((8,)), other.allocate((8,))
     one.upload(x, np.arange(8))
     one.synchronize()
-    other.link(one, x, y, "test", backward=False)
+    other.link(one, x, y, "test", finite=False)
     assert (other.download(y) == np.arange(8)).all()
     assert status(two_gpus.cuda.runtime.deviceEnablePeerAccess, 1) == Code.PEERS_ALREADY_ENABLED
 

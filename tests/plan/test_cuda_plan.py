@@ -235,9 +235,9 @@ def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("forgotten", [0, 1])
+@pytest.mark.parametrize("forgotten", [0, 1, 2])
 def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
-    """Planted: a link does not wait for the maps to be there, or the next step there not for the copy."""
+    """Planted: a link does not wait for the maps or for the place of their copy, or the next step there for neither."""
     link = CudaDevice.link
 
     def careless(self, home, *rest, **numbers):
@@ -252,6 +252,8 @@ def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
             patch.setattr(self.runtime, "wait", counted)
             link(self, home, *rest, **numbers)
         assert len(waits) == 2
+        if forgotten == 2:
+            self._links.clear()
 
     monkeypatch.setattr(CudaDevice, "link", careless)
     found = set()
