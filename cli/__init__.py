@@ -87,6 +87,7 @@ def main(verbose: bool) -> None:
         0, 1, 2    success; an error, in one line; wrong usage
         3          finished, but some images could not be read
         4, 5, 6    loss or weights are NaN or Inf; out of memory; another process is training in the run
+        7          a GPU failed while it computed; a training resumes from its last checkpoint
         130, 143   stopped by Ctrl-C or SIGTERM; training first writes a checkpoint, a second signal quits at once
 
     \b

@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import click
 
-from cualex.errors import CualexError, OutOfMemory
+from cualex.errors import CualexError, GpuNotUsed, OutOfMemory
 from cualex.system import files
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -55,7 +57,7 @@ def fault(error: Exception) -> Fault | None:
 
 def finish(call: Callable[[], object]) -> int:
     """Run `call` and return the exit code that it earned, with its line printed."""
-    with _signals():
+    with _signals(), _notes():
         try:
             code = call()
             if sys.stdout is not None:
@@ -74,6 +76,24 @@ def finish(call: Callable[[], object]) -> int:
             _settle_stdout()
             told.show()
             return told.exit_code
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Print the library's own warnings as notes, in one line."""
+    show = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
+        if issubclass(category, GpuNotUsed):
+            click.echo(f"Note: {message}", err=True)
+        else:
+            show(message, category, *where, **further)
+
+    warnings.showwarning = note
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def _interrupted(signalled: BaseException | None) -> int:

@@ -4,7 +4,9 @@
     ├── DataError           1   a data set: missing, empty, an unknown class
     │   └── ImageError      1   an image that cannot be read
     ├── WeightsError        1   a weights file: damaged, or of another network
-    ├── DeviceError         1   a device that does not exist
+    ├── DeviceError         1   a device that does not exist or cannot be used: busy, too old, no driver
+    │   ├── NoGpu           1   there is no GPU, or no CuPy to use it with
+    │   └── DeviceLost      7   a GPU that failed while it computed; a training resumes from its last checkpoint
     ├── OutputError         1   a path that cannot be written: disk full, permission denied
     ├── UsageError          2   an invalid argument
     ├── Unreadable          3   finished, but some inputs could not be read; the results are written
@@ -24,6 +26,11 @@ class CualexError(Exception):
     """An error that the user can fix, in one line: what is wrong, and what to do."""
 
     exit_code = 1
+
+    def __init__(self, what: str = "", way_out: str = "") -> None:
+        """Join what is wrong and what to do; `what` is kept for those who have another way out."""
+        super().__init__(f"{what} {way_out}".rstrip())
+        self.what = what
 
     def __str__(self) -> str:
         """Return the line, with control characters (of file or class names) escaped."""
@@ -51,7 +58,17 @@ class WeightsError(CualexError):
 
 
 class DeviceError(CualexError):
-    """A device that does not exist."""
+    """A device that does not exist or cannot be used."""
+
+
+class NoGpu(DeviceError):
+    """A machine without a GPU, without a driver, or without CuPy."""
+
+
+class DeviceLost(DeviceError):
+    """A GPU that failed while it computed: this process can use none any more."""
+
+    exit_code = 7
 
 
 class OutputError(CualexError):
@@ -86,3 +103,7 @@ class RunLocked(CualexError):
     """A run in which another process is training."""
 
     exit_code = 6
+
+
+class GpuNotUsed(UserWarning):
+    """The warning that --device auto computes on the CPU though there is a GPU; its text says why."""

@@ -19,7 +19,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 def row(kernel: Kernel, constants: Mapping) -> tuple[int, ...]:
     """Return the architectures that a kernel with these constants is made for: its row of the table."""
-    tensor = "TILE_DEPTH" in kernel.constants and constants["PRECISION"] != "FP32"
+    tensor = kernel.gemm and constants["PRECISION"] != "FP32"
     return tuple(found for found in ARCHITECTURES if found >= TENSOR_CORES or not tensor)
 
 
@@ -27,6 +27,6 @@ def precisions(architecture: int) -> tuple[str, ...]:
     """Return the precisions that a GPU has, the default first; raise DeviceError for one that is too old."""
     if architecture < ARCHITECTURES[0]:
         raise DeviceError(
-            f"the GPU is sm_{architecture}, and the kernels need sm_{ARCHITECTURES[0]} or newer. Use --device cpu."
+            f"the GPU is sm_{architecture}, and the kernels need sm_{ARCHITECTURES[0]} or newer.", "Use --device cpu."
         )
     return ("tf32", "fp32", "bf16") if architecture >= TENSOR_CORES else ("fp32",)

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
-from cualex.errors import DeviceError, OutputError
+from cualex.errors import DeviceError, NoGpu, OutputError
 from cualex.kernels.source import Kernel, assemble
 from cualex.system.files import replace
 
@@ -75,8 +75,8 @@ def compiler_version() -> tuple[int, int]:
         return nvrtc.getVersion()
     except (RuntimeError, OSError, ImportError) as error:
         raise DeviceError(
-            f"NVRTC, CUDA's compiler, is not there ({_first_line(error)}). Install it with CuPy: "
-            "pip install 'cualex[cuda13]' (or cuda12, as the driver wants)."
+            f"NVRTC, CUDA's compiler, is not there ({reason(error)}).",
+            "Install it with CuPy: pip install 'cualex[cuda13]' (or cuda12, as the driver wants).",
         ) from error
 
 
@@ -102,7 +102,7 @@ def _said(kernel: Kernel, architecture: int, log: str) -> str:
     """Put a compiler's log into one line: where, and the first message."""
     version = ".".join(map(str, compiler_version()))
     found = MESSAGE.search(log)
-    where, what = (f"{found[1]}, line {found[2]}", found[3]) if found else (kernel.file, _first_line(log))
+    where, what = (f"{found[1]}, line {found[2]}", found[3]) if found else (kernel.file, reason(log))
     with tempfile.NamedTemporaryFile(
         "w", prefix=f"cualex-{kernel.name}-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
@@ -110,16 +110,31 @@ def _said(kernel: Kernel, architecture: int, log: str) -> str:
     return f"{where} does not compile for sm_{architecture} with NVRTC {version}: {what}. Whole log: {file.name}"
 
 
-def _first_line(problem) -> str:
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+def reason(problem: Exception | str) -> str:
+    """Return the line that says why; CuPy's ImportError has it below general advice and a row of equals signs."""
+    lines = [line.strip() for line in str(problem).splitlines()]
+    if "Original error:" in lines:
+        lines = lines[lines.index("Original error:") + 1 :]
+    return next((line for line in lines if line.strip("=")), type(problem).__name__)
+
+
+def import_cupy():
+    """Import CuPy; raise NoGpu where it is not installed, DeviceError where it does not load."""
+    try:
+        import cupy
+    except ImportError as error:
+        kind = NoGpu if isinstance(error, ModuleNotFoundError) and error.name == "cupy" else DeviceError
+        raise kind(
+            f"GPUs need CuPy ({reason(error)}).",
+            "Install it: pip install 'cualex[cuda13]' (or cuda12 for an older driver; there is no wheel called cupy); "
+            "--device cpu needs none.",
+        ) from error
+    return cupy
 
 
 def _nvrtc():
     """Return CuPy's door to the compiler."""
-    try:
-        from cupy.cuda import nvrtc
-    except ImportError as error:
-        raise DeviceError(
-            f"GPUs need CuPy ({_first_line(error)}): pip install 'cualex[cuda13]' (or cuda12, as the driver wants)."
-        ) from error
+    import_cupy()
+    from cupy.cuda import nvrtc
+
     return nvrtc

@@ -3,17 +3,20 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 
 from cualex.kernels import STATIC_SHARED, Launch
 from cualex.kernels.binaries import Binaries
+
+CAPABILITY = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
 
 
 class Functions:
     """The functions that CuPy has loaded, by GPU, kernel and constants."""
 
-    def __init__(self, cupy, binaries: Binaries):
-        """Load with this CuPy, from these binaries."""
-        self._cupy, self._binaries = cupy, binaries
+    def __init__(self, cupy, binaries: Binaries, on: Callable[[int], AbstractContextManager[None]]):
+        """Load with this CuPy, from these binaries; `on` makes a GPU current."""
+        self._cupy, self._binaries, self._on = cupy, binaries, on
         self._loaded: dict[tuple, object] = {}
 
     def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
@@ -49,14 +52,17 @@ class Functions:
     def _load(self, key: tuple, launch: Launch):
         """Load a kernel's binary on a GPU, and allow it the shared memory that it asks for."""
         path = self._binaries.make(launch.kernel, launch.defines, architecture(self._cupy, key[0]))
-        with self._cupy.cuda.Device(key[0]):
+        with self._on(key[0]):
             raw = self._cupy.RawModule(path=str(path)).get_function(launch.kernel.name)
-            if launch.shared > STATIC_SHARED:
+            if launch.shared >= STATIC_SHARED:  # from sm_90 on CUDA keeps 1 KiB of these for itself
                 raw.max_dynamic_shared_size_bytes = launch.shared
+            if launch.kernel.gemm:  # of an SM's fast memory as much as can be is for tiles, and not for a cache
+                raw.preferred_shared_memory_carveout = 100
             self._loaded[key] = raw.kernel  # CuPy loads it on the GPU that is current
         return self._loaded[key]
 
 
 def architecture(cupy, device: int) -> int:
-    """Return a GPU's compute capability, 90 for sm_90."""
-    return int(cupy.cuda.Device(device).compute_capability)
+    """Return a GPU's compute capability, 90 for sm_90; this does not use the GPU, which may be busy."""
+    major, minor = (cupy.cuda.runtime.deviceGetAttribute(number, device) for number in CAPABILITY)
+    return 10 * major + minor

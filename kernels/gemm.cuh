@@ -5,6 +5,7 @@
 // A block computes TILE_ROWS x TILE_COLUMNS of y, a warp WARP_ROWS x WARP_COLUMNS of these, in registers. Tiles of
 // both operands, TILE_DEPTH deep, come through a ring of STAGES in shared memory, by asynchronous copies that run
 // STAGES - 1 steps ahead; one barrier a step says both that a stage has arrived and that the oldest may be refilled.
+// Before sm_80 a step's values are loaded to registers before the sums are added, and stored to the ring after.
 // The order in which a sum is added up depends on nothing but the depth and TILE_DEPTH.
 //
 // expects: GROUPS SPLITS STAGES TILE_ROWS TILE_COLUMNS TILE_DEPTH WHOLE_A WHOLE_B
@@ -21,16 +22,27 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const Ope
     typedef Tile<TILE_ROWS, a_along> TileA;
     typedef Tile<TILE_COLUMNS, b_along> TileB;
     SHARED(Value, ring);
+    Fetched<TileA::loads> fetched_a;
+    Fetched<TileB::loads> fetched_b;
     auto fetch = [&](int step, int stage) {
         Value* tile = ring + stage * (TileA::size + TileB::size);
-        if (step < last) {
-            TileA::fetch(tile, a, step * TILE_DEPTH, WHOLE_A);
-            TileB::fetch(tile + TileA::size, b, step * TILE_DEPTH, WHOLE_B);
+        const bool wanted = step < last;
+        if (wanted || !ASYNC_COPIES) {
+            TileA::fetch(tile, fetched_a, a, step * TILE_DEPTH, WHOLE_A, wanted);
+            TileB::fetch(tile + TileA::size, fetched_b, b, step * TILE_DEPTH, WHOLE_B, wanted);
         }
         copy_commit();
     };
+    auto settle = [&](int stage) {
+        Value* tile = ring + stage * (TileA::size + TileB::size);
+        TileA::settle(tile, fetched_a, WHOLE_A);
+        TileB::settle(tile + TileA::size, fetched_b, WHOLE_B);
+    };
 #pragma unroll
-    for (int stage = 0; stage < STAGES - 1; ++stage) fetch(first + stage, stage);
+    for (int stage = 0; stage < STAGES - 1; ++stage) {
+        fetch(first + stage, stage);
+        settle(stage);
+    }
     int full = 0, empty = STAGES - 1;
     for (int step = first; step < last; ++step) {
         copy_wait<STAGES - 2>();
@@ -39,6 +51,7 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const Ope
         const Value* tile = ring + full * (TileA::size + TileB::size);
         sums.add(tile, tile + TileA::size);
         look(tile, step);
+        settle(empty);
         full = full + 1 == STAGES ? 0 : full + 1;
         empty = empty + 1 == STAGES ? 0 : empty + 1;
     }

@@ -32,6 +32,15 @@ struct Place {
     bool inside;
 };
 
+// What a thread copies of a tile, between `fetch` and `settle`. Before sm_80 that is in registers, so that the sums which
+// are added meanwhile hide how long a load takes; else the copy is asynchronous.
+template <int chunks>
+struct Fetched {
+#if !ASYNC_COPIES
+    uint4 values[chunks];
+#endif
+};
+
 // A tile of `outer` rows (or columns) of an operand and TILE_DEPTH of its depth.
 template <int outer, bool along>
 struct Tile {
@@ -61,10 +70,12 @@ struct Tile {
     // Return which line the i-th chunk of this thread is in.
     static __device__ __forceinline__ int line_of(int i) { return (int)(threadIdx.x + i * THREADS) / chunks; }
 
-    // Start the copy of a tile. The operand says where values are: operand.at(i, place, depth), where `place` counts
-    // rows (or columns) within the tile; `whole` says that its chunks are contiguous and aligned.
+    // Start the copy of a tile, which `settle` ends. The operand says where values are: operand.at(i, place, depth),
+    // where `place` counts rows (or columns) within the tile; `whole` says that its chunks are contiguous and aligned.
+    // Of a tile that is not `wanted` nothing is read.
     template <class Operand>
-    static __device__ __forceinline__ void fetch(Value* tile, const Operand& operand, int depth, bool whole) {
+    static __device__ __forceinline__ void fetch(Value* tile, Fetched<loads>& fetched, const Operand& operand,
+                                                 int depth, bool whole, bool wanted) {
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
             int line = line_of(i), across = (int)(threadIdx.x + i * THREADS) % chunks * CHUNK;
@@ -72,15 +83,33 @@ struct Tile {
             Value* target = tile + chunk_at(line, across / CHUNK);
             if (whole) {
                 Place place = along ? operand.at(i, line, depth + across) : operand.at(i, across, depth + line);
+#if ASYNC_COPIES
                 copy_async_16(target, place.address, place.inside);
+#else
+                fetched.values[i] = load_global_16(place.address, wanted && place.inside);
+#endif
                 continue;
             }
 #pragma unroll 1
             for (int e = 0; e < CHUNK; ++e) {
                 int other = across + e;
-                copy_value(target + e, along ? operand.at(i, line, depth + other) : operand.at(i, other, depth + line));
+                Place place = along ? operand.at(i, line, depth + other) : operand.at(i, other, depth + line);
+                copy_value(target + e, {place.address, wanted && place.inside});
             }
         }
+    }
+
+    // Store what `fetch` has loaded, where it has.
+    static __device__ __forceinline__ void settle(Value* tile, const Fetched<loads>& fetched, bool whole) {
+#if !ASYNC_COPIES
+        if (!whole) return;
+#pragma unroll
+        for (int i = 0; i < loads; ++i) {
+            int line = line_of(i), chunk = (int)(threadIdx.x + i * THREADS) % chunks;
+            if (lines * chunks % THREADS != 0 && line >= lines) break;
+            *reinterpret_cast<uint4*>(tile + chunk_at(line, chunk)) = fetched.values[i];
+        }
+#endif
     }
 
     static __device__ __forceinline__ void copy_value(Value* target, const Place& place) {

@@ -46,6 +46,11 @@ class Kernel:
     text: str = field(repr=False)
 
     @property
+    def gemm(self) -> bool:
+        """Return whether this is a gemm of tiles in shared memory (gemm.cuh)."""
+        return "TILE_DEPTH" in self.choices
+
+    @property
     def constants(self) -> tuple[str, ...]:
         """Return the names of all constants."""
         return (*self.dimensions, *self.reals, *self.choices)

@@ -29,6 +29,7 @@ from cualex.data.decoding import Decoded, Progress, decode_split
 from cualex.data.mapped_rows import Rows
 from cualex.data.sources import Source
 from cualex.errors import OutputError
+from cualex.system import amounts
 from cualex.system import cache as caches
 
 # Incremented when decoding gives other pixels, or the layout of a pack changes: older packs are rebuilt.
@@ -124,7 +125,7 @@ def pack(
     except OSError as error:
         room = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            room = f"; {needed(source, split, size) / 1e9:.3g} GB needed, {free(cache) / 1e9:.3g} GB free"
+            room = f"; {amounts.size(needed(source, split, size))} needed, {amounts.size(free(cache))} free"
         way = ", or use --no-pack if the command has it"
         raise caches.refused(directory.parent, error, room, way) from None
     if opened is None:

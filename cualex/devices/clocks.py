@@ -1,6 +1,7 @@
 """Clocks for a device's work, read in the order of that work: CUDA events, or the host's clock."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from cualex.devices.runtime import Event, Runtime, Stream
@@ -34,22 +35,23 @@ class Clock(Protocol):
 class CudaClock:
     """A clock for a stream of a GPU: events before and after the work.
 
-    `origin` is an event of the same device, and `moment` the host's time when it happened.
+    `stream` returns the stream, with all work of its device in order. `origin` is an event of the same device, and
+    `moment` the host's time when it happened.
     """
 
-    def __init__(self, runtime: Runtime, stream: Stream, origin: Event, moment: float) -> None:
+    def __init__(self, runtime: Runtime, stream: Callable[[], Stream], origin: Event, moment: float) -> None:
         """Time work on a stream."""
         self._runtime, self._stream, self._origin, self._moment = runtime, stream, origin, moment
 
     def start(self, after: Clock | None = None) -> None:
         """Queue the first event."""
         if isinstance(after, CudaClock):  # what a HostClock timed is done
-            self._runtime.wait(self._stream, after.end)
-        self._begin = self._runtime.mark(self._stream)
+            self._runtime.wait(self._stream(), after.end)
+        self._begin = self._runtime.mark(self._stream())
 
     def stop(self) -> None:
         """Queue the last event."""
-        self.end = self._runtime.mark(self._stream)
+        self.end = self._runtime.mark(self._stream())
 
     @property
     def began(self) -> float:

@@ -13,13 +13,12 @@ import numpy as np
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
 from cualex.devices.runtime import Array, Event, Runtime, Stream
+from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
 from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.kernels.architectures import precisions
 
 STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
-CONTROL_WORDS = 13
-FINITE = 12  # the place of that word in struct Control, the last
 
 
 class CudaDevice:
@@ -46,12 +45,21 @@ class CudaDevice:
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
         self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
-        self.stream, self.loading = runtime.stream(index), runtime.stream(index)
+        self._stream, self.loading = runtime.stream(index), runtime.stream(index)
+        self._linking: Stream | None = None  # of copies from other devices, once there are any
+        self._links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[Launch] | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """Return the stream of this device's work; what is queued there comes after all links."""
+        while self._links:
+            self.runtime.wait(self._stream, self._links.pop())
+        return self._stream
 
     @property
     def title(self) -> str:
@@ -71,7 +79,7 @@ class CudaDevice:
         """Return a new array on this device; with `zero`, of zeros."""
         array = self.runtime.allocate(self.index, shape, np.dtype(dtype))
         if zero:
-            self.upload(array, np.zeros(shape, dtype))
+            self.zero(array)
             self._read.clear()  # what is loaded next comes after this, and not only after earlier steps
         return array
 
@@ -84,7 +92,11 @@ class CudaDevice:
 
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
-        self.runtime.upload(self.stream, target, _as_stored(values, target))
+        self.runtime.upload(self.stream, target, as_stored(values, target))
+
+    def zero(self, target: Array) -> None:
+        """Queue that all of an array becomes zero."""
+        self.runtime.zero(self.stream, target)
 
     def staging(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return memory of the host that the GPU itself can read."""
@@ -98,8 +110,15 @@ class CudaDevice:
         self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))
 
     def load(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy of an input beside the step that runs; the next step waits for it."""
-        self.runtime.upload(self.loading, target, _as_stored(values, target))
+        """Queue a copy of an input beside the step that runs; the next step waits for it.
+
+        Values in memory of `staging` must stay as they are until what `loaded` returns has been called.
+        """
+        self.runtime.load(self.loading, target, as_stored(values, target))
+
+    def loaded(self) -> Callable[[], None]:
+        """Return what waits until all that has been loaded so far is there."""
+        return partial(self.runtime.finish, self.runtime.record(self.loading))
 
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
@@ -163,7 +182,7 @@ class CudaDevice:
             mark = self.runtime.mark(self.stream)
             self.runtime.synchronize()
             self._origin = mark, time.perf_counter()
-        return CudaClock(self.runtime, self.stream, *self._origin)
+        return CudaClock(self.runtime, lambda: self.stream, *self._origin)
 
     def fetch(self, source: Array) -> Callable[[], np.ndarray]:
         """Queue a copy to the host; return what waits for it and gives it."""
@@ -175,19 +194,20 @@ class CudaDevice:
         The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
         is recorded and again around each launch, so that what they do before and after keeps its order.
         """
-        first, *others = streams = [device.stream for device in devices]
+        first, *others = [device.stream for device in devices]
+        linking = [device._linking for device in devices if device._linking is not None]
 
         def forked() -> None:
-            self._order([first], others)
+            self._order([first], [*others, *linking])
             work()
-            self._order(others, [first])
+            self._order([device.stream for device in devices[1:]], [self.stream])
 
-        graph = self.runtime.capture(streams, forked)
+        graph = self.runtime.capture([first, *others, *linking], forked)
         if graph is None:
             return None
 
         def replay() -> None:
-            self._order(others, [first])
+            self._order([device.stream for device in devices[1:]], [self.stream])
             graph.launch()
             self._order([first], others)
 
@@ -199,44 +219,22 @@ class CudaDevice:
             for other in after:
                 self.runtime.wait(other, self.runtime.record(one))
 
-    def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, backward: bool) -> None:
-        """Copy maps that lie on another place, in the order of both streams, and enter them in the ledger.
+    def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, finite: bool) -> None:
+        """Copy maps that lie on another place, and enter them in the ledger.
 
-        On the way back the word goes along that says whether the loss was finite: this place's updates need it.
+        The copy is queued on a stream of its own, after what both devices have queued before, and comes before what
+        they queue next. So links that follow each other run at once, one in each direction, as none waits for another.
+
+        Where `finite`, the word goes along that says whether the loss was finite: this place's updates need it.
         """
         runtime = self.runtime
-        runtime.wait(self.stream, runtime.record(home.stream))
-        runtime.copy(self.stream, source, target)
-        if backward:
-            runtime.copy(self.stream, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
-        runtime.wait(home.stream, runtime.record(self.stream))  # before that place writes there again
+        if self._linking is None:
+            self._linking = runtime.stream(self.index)
+        for before in (home._stream, self._stream):
+            runtime.wait(self._linking, runtime.record(before))
+        runtime.copy(self._linking, source, target)
+        if finite:
+            runtime.copy(self._linking, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
+        for device in (self, home):
+            device._links.append(runtime.record(self._linking))
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
-
-
-def _as_stored(values: np.ndarray, target: Array) -> np.ndarray:
-    """Return values in the type and shape of a device's array."""
-    if target.dtype == np.uint16:
-        values = to_bf16(np.asarray(values, np.float32))
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, target.dtype), target.shape))
-
-
-def control_words(control: Control) -> np.ndarray:
-    """Return the bits of struct Control."""
-    words = np.zeros(CONTROL_WORDS, np.uint32)
-    rates = [rate(bias) for rate in (control.rate_of, control.corrected) for bias in (False, True)]
-    reals = [*rates, control.momentum, control.rate * control.decay, control.decay]
-    words[:7] = np.array(reals, np.float32).view(np.uint32)
-    words[7:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
-    return words
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """Round float32 to the bits of bfloat16, to nearest, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    near = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(values), (bits >> 16 | 0x40).astype(np.uint16), near)
-
-
-def from_bf16(bits: np.ndarray) -> np.ndarray:
-    """Return bfloat16 bits as float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)

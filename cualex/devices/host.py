@@ -64,6 +64,10 @@ class HostDevice:
         """Fill an array of this device."""
         np.copyto(target, values)
 
+    def zero(self, target: np.ndarray) -> None:
+        """Set all of an array to zero."""
+        target.fill(0)
+
     def download(self, source: np.ndarray) -> np.ndarray:
         """Return a copy of an array of this device."""
         return np.array(source)
@@ -78,6 +82,10 @@ class HostDevice:
     def load(self, target: np.ndarray, values: np.ndarray) -> None:
         """Fill an input."""
         np.copyto(target, values)
+
+    def loaded(self) -> Callable[[], None]:
+        """Return a function that waits for inputs to be loaded: they are."""
+        return lambda: None
 
     def fetch(self, source: np.ndarray) -> Callable[[], np.ndarray]:
         """Copy an array now; return a function that waits for the copy and returns it."""
@@ -106,7 +114,7 @@ class HostDevice:
         """Return a clock for work of this device."""
         return HostClock()
 
-    def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, backward: bool) -> None:
+    def link(self, home: "HostDevice", source: np.ndarray, target: np.ndarray, name: str, *, finite: bool) -> None:
         """Copy maps from another device, `home`, and count them in the ledger."""
         np.copyto(target, source)
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size

@@ -1,5 +1,6 @@
 """Placements: which tower is on which device, and opening those devices."""
 
+import warnings
 from dataclasses import dataclass
 
 from cualex.devices.control import Ledger
@@ -7,7 +8,11 @@ from cualex.devices.cuda import CudaDevice
 from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.devices.host import HostDevice
 from cualex.devices.runtime import Runtime
-from cualex.errors import DeviceError, UsageError
+from cualex.errors import CualexError, DeviceError, GpuNotUsed, NoGpu, UsageError
+from cualex.kernels.architectures import precisions
+from cualex.system.amounts import size
+
+LEAST = 2**28  # bytes free on a GPU that `auto` chooses: a context, the kernels, and a small network
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def placement(text: str, towers: int) -> Placement:
     cuda:0           all towers on the first GPU; a kernel is launched once for both
     cuda:0,cuda:1    one tower a GPU, as in 2012
     cuda:0,cuda:0    the program for two GPUs on one
-    auto             cuda:0 where CuPy finds a GPU, else cpu
+    auto             cuda:0 where CuPy finds a GPU, else cpu; a GPU that is there and fails is warned of (GpuNotUsed)
 
     Raise UsageError for a text of another form, and where devices and towers do not match.
     """
@@ -60,8 +65,8 @@ def open_devices(
 ) -> list[HostDevice] | list[CudaDevice]:
     """Open the devices of a placement.
 
-    precision: by default fp32 on the CPU, and on GPUs tf32 where they have it.  runtime: runs the kernels instead of
-    CuPy.  Raise DeviceError where there is no such GPU.
+    precision: by default fp32 on the CPU, and on GPUs tf32 where all of them have it, else fp32.  runtime: runs the
+    kernels instead of CuPy.  Raise DeviceError where there is no such GPU, or it is too old, or busy.
     """
     if not placed.cuda:
         return [HostDevice(name, workers, ledger, precision or "fp32") for name in placed.names]
@@ -73,15 +78,39 @@ def open_devices(
                 f"device {name!r} not found: the number of GPUs is {runtime.count()}. `cualex doctor` lists them; "
                 "--device cpu needs none."
             )
+    if precision is None:  # one for all
+        has = [precisions(runtime.architecture(index)) for index in indices]
+        precision = next(each for each in has[0] if all(each in other for other in has))
     return [
         CudaDevice(name, runtime, index, precision, ledger) for name, index in zip(placed.names, indices, strict=True)
     ]
 
 
+def automatic() -> str:
+    """Return cuda:0 where it can be used, else cpu; warn where there is a GPU all the same."""
+    try:
+        runtime = CupyRuntime()
+        if not runtime.count():
+            return "cpu"
+        precisions(runtime.architecture(0))
+        runtime.try_out(0)
+        if (free := runtime.free(0)) >= LEAST:
+            return "cuda:0"
+        reason = f"cuda:0 has only {size(free)} of memory free."
+    except NoGpu:
+        return "cpu"
+    except CualexError as error:
+        reason = error.what
+    except RuntimeError as error:  # of CUDA, and unknown
+        reason = f"cuda:0 does not work: {error}."
+    warnings.warn(f"computing on the CPU: {reason}", GpuNotUsed, stacklevel=2)
+    return "cpu"
+
+
 def _device(name: str, text: str) -> str:
     """Return the full name of a device."""
     if name == "auto":
-        return "cuda:0" if CupyRuntime.usable() else "cpu"
+        return automatic()
     kind, _, index = name.partition(":")
     if name == "cpu" or (kind == "cuda" and (index.isdecimal() or name == "cuda")):
         return "cuda:0" if name == "cuda" else name

@@ -27,15 +27,22 @@ class Runtime(Protocol):
     """Run kernels and copies on one or more devices of one kind."""
 
     name: str
+    uncaptured: str  # why the last capture failed
 
     def count(self) -> int:
         """Return how many devices there are."""
+
+    def peers(self, one: int, other: int) -> bool:
+        """Return whether one device can read another's memory; it can its own."""
 
     def architecture(self, device: int) -> int:
         """Return a device's compute capability, 90 for sm_90."""
 
     def title(self, device: int) -> str:
         """Return the name of a device's kind."""
+
+    def peak(self, device: int, precision: str) -> float | None:
+        """Return the operations a second of a device's hardware, two a multiply-add; None where they are not known."""
 
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device."""
@@ -67,6 +74,15 @@ class Runtime(Protocol):
     def upload(self, stream: Stream, target: Array, values: np.ndarray) -> None:
         """Queue a copy from the host; `values` may change as soon as this returns."""
 
+    def load(self, stream: Stream, target: Array, values: np.ndarray) -> None:
+        """Queue a copy from memory of `staging`, which must not change until it has arrived; else as `upload`."""
+
+    def finish(self, event: Event) -> None:
+        """Wait for an event."""
+
+    def zero(self, stream: Stream, target: Array) -> None:
+        """Queue that all bytes of an array become zero."""
+
     def download(self, stream: Stream, source: Array) -> np.ndarray:
         """Wait for a stream, and return a copy on the host."""
 
@@ -81,6 +97,9 @@ class Runtime(Protocol):
 
     def launch(self, stream: Stream, launch: Launch) -> None:
         """Queue a kernel; compile it first where `compile` has not."""
+
+    def matmul(self, stream: Stream, precision: str, x: Array, weight: Array, y: Array) -> Callable[[], None] | None:
+        """Return what queues y = x weight^T, square matrices, by the maker's own library; None where there is none."""
 
     def synchronize(self) -> None:
         """Wait until nothing is queued anywhere."""

@@ -89,6 +89,9 @@ class Device(Protocol):
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Copy values, rounded to the array's type and broadcast to its shape, to this device."""
 
+    def zero(self, target: Array) -> None:
+        """Queue that all of an array becomes zero."""
+
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued; return a copy on the host."""
 
@@ -101,14 +104,23 @@ class Device(Protocol):
     def load(self, target: Array, values: np.ndarray) -> None:
         """Queue a copy of an input, beside the step that runs; the next step waits for it."""
 
+    def loaded(self) -> Callable[[], None]:
+        """Return a function that waits until all that has been loaded so far is there."""
+
+    def staging(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory of the host from which inputs are loaded."""
+
     def begin(self, control: Control) -> None:
         """Start a step of training or inference with these numbers."""
 
     def end(self, control: Control) -> None:
         """Note that all of the step is queued."""
 
-    def link(self, home: Self, source: Array, target: Array, name: str, *, backward: bool) -> None:
-        """Copy maps from another device, `home`, and count them in the ledger under the name of the link."""
+    def link(self, home: Self, source: Array, target: Array, name: str, *, finite: bool) -> None:
+        """Copy maps from another device, `home`, and count them in the ledger under the name of the link.
+
+        With `finite` the word goes along that says whether the loss was finite.
+        """
 
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
         """Return what runs an engine's function again and again, and the kernel launches it consists of."""

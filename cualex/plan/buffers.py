@@ -11,6 +11,7 @@ import numpy as np
 from cualex.engine.contract import Device
 from cualex.errors import OutOfMemory
 from cualex.layers.maps import Buffer
+from cualex.system.amounts import size
 
 ALIGNMENT = 64  # bytes; a cache line
 
@@ -33,8 +34,7 @@ def check_room(buffers: Iterable[Buffer], devices: Sequence[Device], pictures: i
             same = f"--accumulate {parts}, or " if training else ""
             way = f"about {fits} would fit: {same}--batch-size {fits}"
         raise OutOfMemory(
-            f"batch size {pictures} needs {wanted / 1e9:.2f} GB on {device.name}, which has {free / 1e9:.2f} GB free; "
-            f"{way}"
+            f"batch size {pictures} needs {size(wanted, 3)} on {device.name}, which has {size(free, 3)} free; {way}"
         )
 
 

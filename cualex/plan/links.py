@@ -71,6 +71,9 @@ def _link(build: "Builder", source: Operand, target: Operand) -> Operand:
     """Append a copy between devices, and return its target."""
     place, towers = target.buffer.place, build.towers_of(source.buffer.place)
     what = f"link {build.reader}", "link", (build.reader,), towers, place, "", "link"
-    numbers = {"backward": build.kind == "backward"}
+    # Whether the loss was finite is known where it is computed; each other device must hear it, once.
+    numbers = {"finite": build.kind == "backward" and place not in build.told}
+    if numbers["finite"]:
+        build.told.add(place)
     build.make(Step(*what, reads={"source": source}, writes={"target": target}, numbers=numbers))
     return target

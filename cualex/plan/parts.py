@@ -20,6 +20,7 @@ class Parts:
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self._made: list[Step] = []
+        self.told = {0}  # devices that know whether the loss was finite: it is computed on the first
         self.labels = Operand(self.input("labels", 0, (batch,), np.int32))
         self.sums = Operand(self.lasting("sums", 0, (4,), np.float64))
         self.class_weights: Operand | None = None
@@ -70,8 +71,14 @@ class Parts:
         self._made.append(step)
 
     def append_made(self) -> None:
-        """Append the steps of the layer that is done: those of a device together."""
-        for step in sorted(self._made, key=lambda step: step.place):
+        """Append the steps of the layer that is done: its links, which may run at once, then those of each device."""
+        links = [step for step in self._made if step.kind == "link"]
+        others = sorted((step for step in self._made if step.kind != "link"), key=lambda step: step.place)
+        for step in links:  # none may write where another reads
+            for operand in step.operands():
+                operand.buffer.used(len(self.steps))
+                operand.buffer.used(len(self.steps) + len(links) - 1)
+        for step in (*links, *others):
             self.append(step)
         self._made.clear()
 

@@ -163,6 +163,16 @@ class Plan:
             for step in replay.steps:
                 each(step)
 
+    def loaded(self) -> Callable[[], None]:
+        """Return what waits until the batch of the last run has been copied to the devices."""
+        waits = [device.loaded() for device in self.parameters.devices]
+
+        def wait() -> None:
+            for each in waits:
+                each()
+
+        return wait
+
     def wait(self) -> None:
         """Wait until the last run is over."""
         self._outcome.sums()

@@ -43,7 +43,8 @@ def measure(plan: Plan, pack: Split, data: str, steps: int, augment: bool = True
     network, handed = plan.parameters.network, 0.0
     assert pack.mean is not None  # train has one
     plan.put_mean(pack.mean)
-    with Prefetcher(Stream(pack, 0, network.crop, augment), plan.batch) as prefetcher:
+    device, stream = plan.parameters.devices[0], Stream(pack, 0, network.crop, augment)
+    with Prefetcher(stream, plan.batch, staging=device.staging, lag=device.lag) as prefetcher:
         for step in range(-1, steps):
             if step == 0:
                 began, waited, handed = time.perf_counter(), prefetcher.waited, 0.0
@@ -52,6 +53,7 @@ def measure(plan: Plan, pack: Split, data: str, steps: int, augment: bool = True
             plan.put(*batch)
             handed += time.perf_counter() - taken
             plan.run()
+            prefetcher.hold(plan.loaded())
             _ = plan.result  # as training does, which reads the loss
             plan.control.step += 1
         return Waiting(data, steps, time.perf_counter() - began, prefetcher.waited - waited, handed)

@@ -1,4 +1,4 @@
-"""The roofline of a device, measured, and a step's share of it.
+"""The roofline of a device, measured without our own kernels, and a step's share of it.
 
     attainable seconds = max(operations / (operations a second), bytes / (bytes a second))
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cualex.benchmark.matmul_rate import SIDES, yardstick
+from cualex.benchmark.matmul_rate import SIDES, CudaYardstick, Yardstick
 from cualex.devices.cuda import CudaDevice
 from cualex.devices.host import HostDevice
 from cualex.plan.step import Step
@@ -82,16 +82,16 @@ def _host(device: HostDevice, side: int, copied: int) -> Roofline:
     seconds = _seconds(device, lambda: device.run(copy, count))
     workers = f"{count} worker{'s' if count > 1 else ''}"
     measured = f"a float32 matmul of {side} x {side} and a copy of {source.nbytes:,} bytes, each on {workers}"
-    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / seconds, measured)
+    return Roofline(Yardstick(device.workers, side).rate(), 2 * source.nbytes / seconds, measured)
 
 
 def _cuda(device: CudaDevice, side: int, copied: int) -> Roofline:
-    """Measure a matmul with the engine's kernel, and a copy of an array within the device."""
+    """Measure a matmul by cuBLAS, or take the peak of the hardware, and measure a copy within the device."""
     source, target = (device.allocate((copied // 4,), np.float32, zero=True) for _ in range(2))
     copying = _seconds(device, lambda: device.runtime.copy(device.stream, source, target))
-    product = f"a {device.precision} matmul of {side} x {side} with the kernel of cualex"
-    measured = f"{product} and a copy of {source.nbytes:,} bytes"
-    return Roofline(yardstick(device, side).rate(), 2 * source.nbytes / copying, measured)
+    matmul = CudaYardstick(device, side)
+    measured = f"{matmul.how} and a copy of {source.nbytes:,} bytes"
+    return Roofline(matmul.rate(), 2 * source.nbytes / copying, measured)
 
 
 def _seconds(device: HostDevice | CudaDevice, work: Callable[[], None]) -> float:

@@ -1,7 +1,5 @@
 """Amounts as texts: durations, bytes."""
 
-import math
-
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -14,10 +12,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
-def size(number: float) -> str:
-    """Format a number of bytes, in powers of 1000: 812 B, 244 MB, 1.9 GB."""
-    if number < 1000:
-        return f"{number:.0f} B"
-    power = min(int(math.log10(number)) // 3, 4)
-    number /= 1000**power
-    return f"{number:.1f} {UNITS[power]}" if number < 10 else f"{number:.0f} {UNITS[power]}"
+def size(number: float, digits: int = 2) -> str:
+    """Format a number of bytes, in powers of 1000, to at least so many digits: 812 B, 244 MB, 1.9 GB."""
+    power = 0
+    while round(number) >= 1000 and power < len(UNITS) - 1:
+        number, power = number / 1000, power + 1
+    decimals = digits - len(f"{number:.0f}") if power else 0
+    return f"{number:.{max(0, decimals)}f} {UNITS[power]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
-from cualex.errors import Diverged, OutputError
+from cualex.errors import CualexError, DeviceLost, Diverged
 from cualex.evaluation import Evaluation, evaluate
 from cualex.model import Model
 from cualex.training.debugging.inspection import Inspection
@@ -51,8 +51,9 @@ def train(
     weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  signals: the handler to
     use, so that the caller can release it.
 
-    Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise RunLocked when another process
-    trains in that run, and DataError when its data set is another one.
+    Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise DeviceLost when a GPU fails: the
+    run resumes from its last checkpoint, in another process. Raise RunLocked when another process trains in that run,
+    and DataError when its data set is another one.
     """
     run.lock()
     try:
@@ -110,6 +111,8 @@ class Training:
                     self.writer.finish(self.pack, self.validation)
                 except Diverged:
                     raise
+                except DeviceLost as error:
+                    raise self.writer.lost(error) from error
                 except BaseException:
                     self._leave()
                     raise
@@ -129,7 +132,8 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with Prefetcher(stream, batch, start=state.position) as prefetcher:
+        staging = self.parameters.devices[0].staging
+        with Prefetcher(stream, batch, start=state.position, staging=staging, lag=lag) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 pause = self.signals.noted or self.writer.saver.due()
@@ -149,6 +153,7 @@ class Training:
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():
             self.stepper.queue(*self._progress(len(self.flying)))
+        prefetcher.hold(self.stepper.plan.loaded())
 
     def _progress(self, further: int) -> tuple[int, float]:
         """Return the epoch, and the fraction of the training before the update `further` after the state's."""
@@ -233,7 +238,7 @@ class Training:
         """Save a checkpoint when the training ends early; after a second signal do not."""
         if self.signals.urgent:
             return
-        with contextlib.suppress(OutputError, Diverged):  # the first exception is reported, not this
+        with contextlib.suppress(CualexError):  # the first exception is reported, not this
             while self.whole and self.flying:
                 self._account()
             if self.whole:

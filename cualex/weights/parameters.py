@@ -56,7 +56,7 @@ class Parameters:
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
         for name, shape in network.tensors().items():
-            self._put(self.arrays, name, np.broadcast_to(nothing, shape))
+            self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
 
     def towers_on(self, place: int, towers: int) -> list[int]:
         """Return which of the first `towers` towers a device has."""
@@ -74,7 +74,7 @@ class Parameters:
     def forget_velocities(self) -> None:
         """Set all velocities to zero."""
         for (_, place), velocity in self.velocities.items():
-            self.devices[place].upload(velocity, np.zeros((), np.float32))
+            self.devices[place].zero(velocity)
 
     def load_velocities(self, tensors: dict[str, np.ndarray]) -> None:
         """Take canonical velocities; what is not among them is zero."""
@@ -114,7 +114,8 @@ class Parameters:
             if towers := self.towers_on(place, stage.towers):
                 yield place, towers
 
-    def _put(self, arrays: dict[tuple[str, int], Array], name: str, canonical: np.ndarray) -> None:
+    def _put(self, arrays: dict[tuple[str, int], Array], name: str, canonical: np.ndarray, zero: bool = False) -> None:
+        """Put a canonical tensor on its devices, into new arrays where there are none; with `zero`, one of zeros."""
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]
         share, ordered = len(canonical) // stage.towers, stage.turned(last, canonical)
         for place, towers in self._places(stage):
@@ -122,13 +123,15 @@ class Parameters:
             packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
             device = self.devices[place]
             if (name, place) not in arrays:
-                arrays[name, place] = device.allocate(packed.shape, device.master)
-            device.upload(arrays[name, place], packed)
+                arrays[name, place] = device.allocate(packed.shape, device.master, zero=zero)
+            if not zero:
+                device.upload(arrays[name, place], packed)
             read = arrays is self.arrays and canonical.ndim > 1  # by products, not channel by channel
             if read and device.dtype.itemsize < device.master.itemsize:
                 if (name, place) not in self.copies:
-                    self.copies[name, place] = device.allocate(packed.shape, device.dtype)
-                device.upload(self.copies[name, place], packed)
+                    self.copies[name, place] = device.allocate(packed.shape, device.dtype, zero=zero)
+                if not zero:
+                    device.upload(self.copies[name, place], packed)
 
     def _get(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]

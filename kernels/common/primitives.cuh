@@ -8,6 +8,8 @@
 extern __shared__ __align__(128) char cualex_shared[];
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(cualex_shared)
 
+#define ASYNC_COPIES (__CUDA_ARCH__ >= 800)  // what copies from global to shared memory does not go through registers
+
 __device__ __forceinline__ unsigned shared_address(const void* place) {
     return (unsigned)__cvta_generic_to_shared(place);
 }
@@ -47,6 +49,19 @@ __device__ __forceinline__ void copy_wait() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(in_flight) : "memory");
 #endif
+}
+
+// Load 16 bytes (the address a multiple of 16), or zeros where outside. Behind a branch the compiler would move the load
+// to where its value is used, and there the thread would wait for it; so the instruction has a predicate.
+__device__ __forceinline__ uint4 load_global_16(const void* global, bool inside) {
+    uint4 words;
+    asm volatile(
+        "{\n .reg .pred inside;\n setp.ne.b32 inside, %5, 0;\n mov.b32 %0, 0;\n mov.b32 %1, 0;\n mov.b32 %2, 0;\n"
+        " mov.b32 %3, 0;\n @inside ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+        : "=&r"(words.x), "=&r"(words.y), "=&r"(words.z), "=&r"(words.w)
+        : "l"(global), "r"((int)inside)
+        : "memory");
+    return words;
 }
 
 // Round two floats to bfloat16, to nearest, ties to even; the first goes into the lower half.

@@ -23,6 +23,7 @@ def test_the_yardstick_computes_the_whole_product(count):
     np.testing.assert_allclose(yardstick.product, yardstick.left @ yardstick.right, atol=50 * UNIT * 100)
 
 
+@pytest.mark.emulator  # of a GPU the hardware is the yardstick
 def test_the_yardstick_of_a_gpu_multiplies_in_its_precision(emulated):
     device = CudaDevice("cuda:0", emulated(), 0, "bf16")
     made = yardstick(device, side=64)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cualex import weights
-from cualex.devices.cupy_runtime import CupyRuntime
+from cualex.devices.placement import automatic
 from tests.support import colour_network
 from tests.support.colour_network import broken, picture, run
 
@@ -286,7 +286,7 @@ def test_a_full_disk_keeps_the_old_evaluation(file, data, tmp_path):
 # --- devices
 
 
-@pytest.mark.skipif(CupyRuntime.usable(), reason="this machine has a GPU")
+@pytest.mark.skipif(automatic() != "cpu", reason="this machine has a GPU")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("device", ["cuda:0", "cuda"])
 def test_a_gpu_that_is_not_there_is_said(red, data, file, tmp_path, command, device):

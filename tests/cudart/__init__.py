@@ -17,7 +17,7 @@ Environment; where devices differ, a list with commas:
     CUDART_PEERS         1       whether they read each other's memory
     CUDART_ORDER         late    when queued work runs: late (once somebody waits for it), eager (at once), random
     CUDART_SEED          1       of random
-    CUDART_BROKEN        0       an error that every device answers with: 46 busy, 2 full
+    CUDART_BROKEN        0       an error that devices answer with: 46 busy, 2 full, 35 the driver is too old
     CUDART_FAIL          0       N: the N-th kernel fails, and its device is lost
     CUDART_NO_CAPTURE    0       1: no stream can be captured
     CUDART_FINDINGS      -       file that findings are appended to

@@ -48,7 +48,7 @@ static std::vector<int> visible() {
 const Settings& settings() {
     static const Settings made{
         visible(),
-        numbers<int>("CUDART_BROKEN", "0")[0],
+        numbers<int>("CUDART_BROKEN", "0"),
         numbers<int>("CUDART_ARCHITECTURE", "90"),
         numbers<size_t>("CUDART_MEMORY", "4294967296"),
         numbers<int>("CUDART_PEERS", "1"),

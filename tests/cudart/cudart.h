@@ -23,7 +23,7 @@ constexpr int SHARED_UNASKED = 48 * 1024;  // bytes of shared memory that a kern
 // Environment variables CUDART_...; __init__.py says what they mean.
 struct Settings {
     std::vector<int> visible;         // devices of the machine, as CUDA_VISIBLE_DEVICES has them
-    int broken;
+    std::vector<int> broken;
     std::vector<int> architectures;   // by the machine's devices; the last stands for all that follow
     std::vector<size_t> memory;
     std::vector<int> peers;

@@ -12,7 +12,7 @@ std::vector<Device>& devices() {
     static std::vector<Device> made = [] {
         std::vector<Device> all(settings().visible.size());
         for (int i = 0; i < (int)all.size(); ++i) {
-            all[i].broken = settings().broken;
+            all[i].broken = (cudaError_t)of_device(settings().broken, i);
             all[i].legacy = std::make_shared<Stream>(i, 0, 0, true);
         }
         return all;
@@ -74,14 +74,21 @@ using namespace cudart;
 
 extern "C" {
 
+// A driver that is too old for the runtime answers everything with that.
+static bool old_driver() { return settings().broken[0] == cudaErrorInsufficientDriver; }
+
 cudaError_t cudaDriverGetVersion(int* version) {
+    *version = old_driver() ? CUDA_VERSION - 1000 : CUDA_VERSION;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
     *version = CUDA_VERSION;
     return cudaSuccess;
 }
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
     ENTER;
+    REFUSE(old_driver(), cudaErrorInsufficientDriver);
     *count = (int)devices().size();
     return fail(*count ? cudaSuccess : cudaErrorNoDevice);
 }

@@ -18,7 +18,12 @@ extern "C" const char* emulator_launch(const emulator::Launch* wanted, uint64_t 
 
 namespace cudart {
 
-enum : CUfunction_attribute { MAX_THREADS_PER_BLOCK = 0, BINARY_VERSION = 6, MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
+enum : CUfunction_attribute {
+    MAX_THREADS_PER_BLOCK = 0,
+    BINARY_VERSION = 6,
+    MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
+    PREFERRED_SHARED_MEMORY_CARVEOUT = 9,
+};
 
 struct Module {
     int device;
@@ -30,6 +35,7 @@ struct Function {
     Module* module;
     const Kernel* kernel;
     int dynamic_shared = SHARED_UNASKED;
+    int carveout = -1;  // percent of an SM's memory that should be shared; a hint, -1 for none
     bool launched = false;
 };
 
@@ -244,7 +250,12 @@ CUresult cuFuncSetAttribute(CUfunction handle, CUfunction_attribute attribute, i
     ENTER;
     Function* function = find_function(handle);
     REFUSE(!function, cudaErrorInvalidResourceHandle);
-    if (attribute != MAX_DYNAMIC_SHARED_SIZE_BYTES) return cudaSuccess;  // a hint
+    if (attribute == PREFERRED_SHARED_MEMORY_CARVEOUT) {
+        REFUSE(value < -1 || value > 100, cudaErrorInvalidValue);
+        function->carveout = value;
+        return cudaSuccess;
+    }
+    REFUSE(attribute != MAX_DYNAMIC_SHARED_SIZE_BYTES, cudaErrorInvalidValue);
     REFUSE(value < 0 || value > shared_opt_in(function->module->device), cudaErrorInvalidValue);
     function->dynamic_shared = value;
     return cudaSuccess;
@@ -257,7 +268,8 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute attribute, CUfuncti
     *value = attribute == MAX_THREADS_PER_BLOCK           ? function->kernel->threads
              : attribute == BINARY_VERSION                ? function->module->image->architecture
              : attribute == MAX_DYNAMIC_SHARED_SIZE_BYTES ? function->dynamic_shared
-                                                          : 0;
+             : attribute == PREFERRED_SHARED_MEMORY_CARVEOUT ? function->carveout
+                                                             : 0;
     return cudaSuccess;
 }
 

@@ -294,9 +294,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     STREAM;
     REFUSE(stream->legacy, cudaErrorInvalidResourceHandle);
     leave_capture(*stream);
+    const cudaError_t broken = devices()[stream->device].broken;
     destroyed.push_back(streams.at(handle));
     streams.erase(handle);
-    return cudaSuccess;
+    return fail(broken);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
@@ -375,8 +376,9 @@ cudaError_t cudaEventCreate(cudaEvent_t* handle) { return cudaEventCreateWithFla
 cudaError_t cudaEventDestroy(cudaEvent_t event_handle) {
     ENTER;
     EVENT;
+    const cudaError_t broken = devices()[event->device].broken;
     events.erase(event_handle);
-    return cudaSuccess;
+    return fail(broken);
 }
 
 // "will fail if the input event and input stream are associated to different devices" (Programming Guide, "Multi-

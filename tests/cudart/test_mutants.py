@@ -23,38 +23,39 @@ class Fault:
 
 
 RUNTIME, DEVICE, FUNCTIONS = "cualex/devices/cupy_runtime.py", "cualex/devices/cuda.py", "kernels/functions.py"
+COPIES = "cualex/devices/host_copies.py"
 EVENT = "self.cupy.cuda.Event(block=False, disable_timing=not timed)"
 FAULTS = {
     "pinned memory is not kept": Fault(
-        RUNTIME, "self._flying.append((arrived, pinned))", "pass", "the host has changed"
+        COPIES, "self._flying.append((arrived, pinned))", "pass", "the host has changed"
     ),
     "an event is made on the wrong GPU": Fault(
         RUNTIME,
-        f"with self.cupy.cuda.Device(stream.device_id):\n            event = {EVENT}",
-        f"with self.cupy.cuda.Device(0):\n            event = {EVENT}",
+        f"with self._on(stream.device_id):\n            event = {EVENT}",
+        f"with self._on(0):\n            event = {EVENT}",
         "cudaErrorInvalidResourceHandle",
     ),
     "a kernel is launched without its GPU": Fault(
         RUNTIME,
-        "with self.cupy.cuda.Device(stream.device_id):\n            function",
-        "with self.cupy.cuda.Device(0):\n            function",
+        "with self._on(stream.device_id):\n            function",
+        "with self._on(0):\n            function",
         "while device 0 is current",
     ),
     "a kernel is loaded on the wrong GPU": Fault(
         FUNCTIONS,
-        "with self._cupy.cuda.Device(key[0]):",
-        "with self._cupy.cuda.Device(0):",
+        "with self._on(key[0]):",
+        "with self._on(0):",
         "is loaded on device 0 and launched on a stream of device 1",
     ),
     "an array is allocated on the wrong GPU": Fault(
         RUNTIME,
-        "with self.cupy.cuda.Device(device) as here:\n                here.synchronize()",
-        "with self.cupy.cuda.Device(0) as here:\n                here.synchronize()",
+        "with self._on(device):\n                # CuPy",
+        "with self._on(0):\n                # CuPy",
         "is memory of device 0",
     ),
     "a binary has lost its last byte": Fault("kernels/binaries.py", ' + b"\\0"', "", "CUDA_ERROR_INVALID_KERNEL_IMAGE"),
     "shared memory is not asked for": Fault(
-        FUNCTIONS, "if launch.shared > STATIC_SHARED:", "if False:", "50000 bytes of shared memory"
+        FUNCTIONS, "if launch.shared >= STATIC_SHARED:", "if False:", "50000 bytes of shared memory"
     ),
     "a step is captured the first time": Fault(
         "cualex/plan/graph.py", "self._runs == 1", "self._runs == 0", "is captured before it has run"
@@ -67,13 +68,19 @@ FAULTS = {
     ),
     "links are not waited for": Fault(
         DEVICE,
-        "runtime.wait(self.stream, runtime.record(home.stream))\n        runtime.copy",
-        "runtime.copy",
+        "for before in (home._stream, self._stream):",
+        "for before in ():",
         "no event and no wait",
+    ),
+    "links are not waited for by what comes next": Fault(
+        DEVICE, "while self._links:", "while False:", "no event and no wait"
+    ),
+    "a batch is filled again too early": Fault(
+        "cualex/training/loop.py", "prefetcher.hold(self.stepper.plan.loaded())", "pass", "the host has changed"
     ),
     "streams are not joined": Fault(
         DEVICE,
-        "self._order(others, [first])\n\n        graph",
+        "self._order([device.stream for device in devices[1:]], [self.stream])\n\n        graph",
         "pass\n\n        graph",
         "cudaErrorStreamCaptureUnjoined",
     ),

@@ -209,6 +209,30 @@ def test_ahead_fills_depth_batches_and_never_the_one_in_use(depth):
     ahead.close()
 
 
+@pytest.mark.parametrize("lag", [0, 1, 4])
+def test_arrays_that_a_device_still_reads_are_not_filled_again(lag):
+    """Each batch is held until what it was given with has been called, which is `lag` batches later."""
+    gate, called, made = Gate(), [], []
+
+    def staging(shape, dtype):
+        made.append((shape, dtype))
+        return np.empty(shape, dtype)
+
+    with Prefetcher(gate, batch=1, depth=2, staging=staging, lag=lag) as ahead:
+        gate.open.release(50)
+        taken = []
+        for turn in range(12):
+            taken.append(ahead.take()[0])
+            ahead.hold(lambda turn=turn: called.append(turn))
+            wait_for(lambda turn=turn: len(gate.filled) >= 3 + turn)
+            time.sleep(0.002)
+            assert called == list(range(turn - lag))
+            for number in range(max(0, turn - lag), turn + 1):
+                assert (taken[number] == number).all()
+            assert len(gate.filled) <= turn + 3 + lag
+    assert len(made) == 4 * (3 + lag)
+
+
 def test_ahead_counts_the_seconds_that_it_waits():
     gate = Gate()
     with Prefetcher(gate, batch=1) as ahead:

@@ -18,6 +18,7 @@ from cualex.data import pack as packs
 from cualex.data.decoding import Progress, finish
 from cualex.data.no_pack import unpacked
 from cualex.errors import DataError, OutputError, PictureError
+from cualex.system import amounts
 from tests.support.data_sets import everything
 
 SIZE = 6
@@ -311,8 +312,8 @@ def test_a_full_disk_leaves_nothing_and_says_what_is_needed(folder, cache, monke
     needed = 9 * SIZE * SIZE * 3
     assert packs.needed(sources.find(folder), "train", SIZE) == needed
     message = str(caught.value)
-    assert message.startswith(f"{cache}/packs: the cache cannot be written ({FULL}; {needed / 1e9:.3g} GB needed, ")
-    assert message.endswith(" GB free); set CUALEX_CACHE to another directory, or use --no-pack if the command has it")
+    assert message.startswith(f"{cache}/packs: the cache cannot be written ({FULL}; {amounts.size(needed)} needed, ")
+    assert message.endswith(" free); set CUALEX_CACHE to another directory, or use --no-pack if the command has it")
     assert list(cache.rglob("*.part")) == []
 
 

@@ -4,16 +4,30 @@
 
 #define SHARED(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory())
 
+#ifdef __CUDA_ARCH__
+#define ASYNC_COPIES (__CUDA_ARCH__ >= 800)
+#else
+#define ASYNC_COPIES 1
+#endif
+
 __device__ __forceinline__ unsigned shared_address(const void* place) {
     return (unsigned)((const char*)place - emulator::shared_memory());
 }
 
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {
+#if ASYNC_COPIES
     emulator::copy_issue(shared, global, 16, inside);
+#else
+    *(uint4*)shared = inside ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
+#endif
 }
 
 __device__ __forceinline__ void copy_async_4(void* shared, const void* global, bool inside) {
+#if ASYNC_COPIES
     emulator::copy_issue(shared, global, 4, inside);
+#else
+    *(unsigned*)shared = inside ? *(const unsigned*)global : 0u;
+#endif
 }
 
 __device__ __forceinline__ void copy_commit() { emulator::copy_commit(); }
@@ -21,6 +35,10 @@ __device__ __forceinline__ void copy_commit() { emulator::copy_commit(); }
 template <int in_flight>
 __device__ __forceinline__ void copy_wait() {
     emulator::copy_wait(in_flight);
+}
+
+__device__ __forceinline__ uint4 load_global_16(const void* global, bool inside) {
+    return inside ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
 }
 
 __device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {

@@ -33,6 +33,7 @@ class EmulatedRuntime:
     """Run kernels on emulated devices; see the package for what the options mean."""
 
     name = "emulator"
+    uncaptured = ""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class EmulatedRuntime:
         self.devices, self.schedule, self.checked = devices, schedule, checked or lint
         self.order = _order(streams, seed)
         self._streams: list[Stream] = []
+        self._staged: list[np.ndarray] = []
         self._branches: list[Stream] = []  # of graphs that have been launched
         self._libraries: dict[tuple, library.Library] = {}
         self._capture: Capture | None = None
@@ -62,6 +64,10 @@ class EmulatedRuntime:
         """Return how many devices there are."""
         return self.devices
 
+    def peers(self, one: int, other: int) -> bool:
+        """Return whether one device can read another's memory."""
+        return True
+
     def architecture(self, device: int) -> int:
         """Return the compute capability whose kernels it runs."""
         return 90
@@ -69,6 +75,10 @@ class EmulatedRuntime:
     def title(self, device: int) -> str:
         """Return the name of a device's kind."""
         return "emulated"
+
+    def peak(self, device: int, precision: str) -> float | None:
+        """Return the operations a second of the hardware, which is not there."""
+        return None
 
     def free(self, device: int) -> int:
         """Return how many bytes can still be allocated on a device: as many as on a large GPU."""
@@ -85,8 +95,9 @@ class EmulatedRuntime:
         return library.allocate(device, tuple(shape), dtype)
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
-        """Return memory of the host: all of it is as good."""
-        return np.empty(shape, dtype)
+        """Return memory of the host: all of it is as good, but this is read when a copy runs."""
+        self._staged.append(np.empty(shape, dtype))
+        return self._staged[-1]
 
     def stream(self, device: int) -> Stream:
         """Make a stream on a device."""
@@ -120,6 +131,22 @@ class EmulatedRuntime:
     def upload(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
         """Queue a copy of the values that are there now."""
         self._transfer(stream, np.array(values, target.dtype), target)
+
+    def load(self, stream: Stream, target: np.ndarray, values: np.ndarray) -> None:
+        """Queue a copy from memory of `staging` as it will be then, and of other values as they are now."""
+        if any(np.may_share_memory(values, staged) for staged in self._staged):
+            self._transfer(stream, values, target)
+        else:
+            self.upload(stream, target, values)
+
+    def finish(self, event: Event) -> None:
+        """Wait for an event."""
+        if not event.happened:
+            self._finish([event.stream])
+
+    def zero(self, stream: Stream, target: np.ndarray) -> None:
+        """Queue that all bytes of an array become zero."""
+        self._transfer(stream, np.zeros(target.shape, target.dtype), target)
 
     def download(self, stream: Stream, source: np.ndarray) -> np.ndarray:
         """Wait for a stream, and return a copy on the host."""
@@ -159,6 +186,10 @@ class EmulatedRuntime:
                 if isinstance(given, np.ndarray) and f"{launch.kernel.name}.{name}" not in self.partly
             ]
         self._queue(stream, Work(partial(self._run, launch), touches))
+
+    def matmul(self, stream: Stream, precision: str, x, weight, y) -> Callable[[], None] | None:
+        """Return what queues a product by the maker's own library: there is none."""
+        return None
 
     def synchronize(self) -> None:
         """Wait until nothing is queued anywhere."""

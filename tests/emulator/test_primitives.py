@@ -226,3 +226,16 @@ def test_copies_bring_what_is_inside_and_zeros_for_the_rest(emulated, rng):
     wanted[12:16] = wanted[133] = 0
     _, y = run_text(emulated(), COPIES, x, np.full(160, np.nan, np.float32), WAIT=0, shared=640)
     assert np.array_equal(y, wanted)
+
+
+def test_loads_of_16_bytes_bring_zeros_for_what_is_outside(emulated, rng):
+    text = INCLUDE + (
+        'extern "C" __global__ void load(const unsigned* x, unsigned* y) {\n'
+        "    const unsigned* place = threadIdx.x == 3 ? nullptr : x + 4 * threadIdx.x;\n"
+        "    store_global_16(y + 4 * threadIdx.x, load_global_16(place, threadIdx.x != 3));\n}"
+    )
+    x = rng.integers(0, 2**32, 128, np.uint32)
+    wanted = x.copy()
+    wanted[12:16] = 0
+    _, y = run_text(emulated(), text, x, np.ones(128, np.uint32))
+    assert np.array_equal(y, wanted)

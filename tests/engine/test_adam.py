@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cualex.devices.control import Control
-from cualex.devices.cuda import to_bf16
+from cualex.devices.stored import to_bf16
 from cualex.engine.host import update
 from tests.support import reference
 

@@ -154,3 +154,18 @@ def test_bound_holds_for_sums_in_float32_and_catches_one_lost_term(rng):
     allowed = reference.bound(400, magnitude, exact)
     assert (np.abs(total - exact) <= allowed).all()
     assert (np.abs(total - products[:, 7] - exact) > allowed).mean() > 0.95
+
+
+def test_bound_holds_for_sums_that_are_cut_off_as_on_tensor_cores(rng):
+    """Numbers of one sign, as after a ReLU: the errors add up, and are no longer within what is allowed elsewhere."""
+    terms = 2**15
+    a, b = rng.random((2, 20, terms)).astype(np.float32)
+    exact = (a.astype(np.float64) * b).sum(1)
+    total = np.zeros(20)
+    for eight in (a.astype(np.float64) * b).reshape(20, -1, 8).sum(2).T:
+        mantissa, exponent = np.frexp(total + eight)
+        total = np.ldexp(np.trunc(np.ldexp(mantissa, 24)), exponent - 24)
+    error = np.abs(total - exact)
+    assert (error <= reference.bound(terms, exact, exact, tensor=True)).all()
+    assert (error > reference.bound(terms, exact, exact)).all()
+    assert (error + exact / 1000 > reference.bound(terms, exact, exact, tensor=True)).all()

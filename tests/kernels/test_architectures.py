@@ -192,6 +192,21 @@ def test_one_kernel_of_each_precision_compiles(compiled):
         check(launch, figures, sass, FAST)
 
 
+def test_before_sm_80_sums_are_added_while_values_are_loaded(compiled):
+    """A load is stored to shared memory only behind the sums of the step before, whose time it takes."""
+    tiled = [launch for launch in planned("fp32", *PLANS[0]) if "TILE_DEPTH" in launch.kernel.constants]
+    whole = {
+        launch.kernel.name: launch for launch in tiled if launch.constants["WHOLE_A"] and launch.constants["WHOLE_B"]
+    }
+    assert len(whole) == 3
+    for launch, figures, sass in compiled([*whole.values()], 75):
+        check(launch, figures, sass, 75)
+        names = re.findall(r"/\*[0-9a-f]{4}\*/ +(?:@!?U?P\d+ )?([A-Z]+)", sass)
+        loop = names[names.index("BAR") : len(names) - names[::-1].index("FFMA")]
+        last_load, first_store = len(loop) - loop[::-1].index("LDG"), loop.index("STS")
+        assert loop[last_load:first_store].count("FFMA") > 90, launch.kernel.name
+
+
 # --- the table itself
 
 

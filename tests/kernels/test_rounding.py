@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cualex.devices.cuda import from_bf16
+from cualex.devices.stored import from_bf16
 from tests.emulator import run_text
 
 ROUND = """#include "common/primitives.cuh"

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from cualex.devices.cuda import CudaDevice, control_words, from_bf16, to_bf16
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.stored import control_words, from_bf16, to_bf16
 from cualex.errors import OutOfMemory
 from cualex.plan import buffers
 from cualex.plan.graph import Replay
@@ -209,7 +210,7 @@ def test_a_batch_that_does_not_fit_is_said_with_one_that_does(emulated):
     runtime.free = lambda device: wanted // 2
     with pytest.raises(
         OutOfMemory,
-        match=r"batch size 16 needs \d\.\d\d GB on cuda:0, .*; about (7|8) would fit: "
+        match=r"batch size 16 needs \d\.\d\d MB on cuda:0, .*; about (7|8) would fit: "
         r"--accumulate (2|4), or --batch-size (7|8)",
     ):
         small_alexnet.plan(made, batch=16)
@@ -234,9 +235,9 @@ def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("forgotten", [0, 1])
+@pytest.mark.parametrize("forgotten", [0, 1, 2])
 def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
-    """Planted: a link does not wait for the maps to be there, or the next step there not for the copy."""
+    """Planted: a link does not wait for the maps or for the place of their copy, or the next step there for neither."""
     link = CudaDevice.link
 
     def careless(self, home, *rest, **numbers):
@@ -251,6 +252,8 @@ def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
             patch.setattr(self.runtime, "wait", counted)
             link(self, home, *rest, **numbers)
         assert len(waits) == 2
+        if forgotten == 2:
+            self._links.clear()
 
     monkeypatch.setattr(CudaDevice, "link", careless)
     found = set()

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -305,7 +306,9 @@ def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     ]
     assert [row.device for row in found.rows[:2]] == ["cuda:0", "cuda:1"]
     assert set(found.rooflines) == {"cuda:0", "cuda:1"}
-    assert "a fp32 matmul of 32 x 32 with the kernel of cualex" in found.rooflines["cuda:1"].measured
+    emulator = emulated().name == "emulator"
+    roof = "a fp32 matmul of 32 x 32 with our own kernel" if emulator else "(by cuBLAS|peak of the hardware)"
+    assert re.search(roof, found.rooflines["cuda:1"].measured)
     links = [[row.bytes for row in made.rows if row.kind == "link"] for made in (found, ours)]
     assert links[0] == links[1]
     data = next(row for row in found.rows if row.name == "data")

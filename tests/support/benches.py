@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 
 from cualex import engine
 from cualex.devices.control import Control
-from cualex.devices.cuda import FINITE, from_bf16, to_bf16
+from cualex.devices.stored import FINITE, from_bf16, to_bf16
 from tests.support import reference
 
 

@@ -43,15 +43,19 @@ def _differences(f, x, dy, step, count):
     return dx.reshape(x.shape)
 
 
-def bound(terms, magnitude, result, dtype=np.float32):
+def bound(terms, magnitude, result, dtype=np.float32, tensor=False):
     """Bound the error of a sum of products: 4 u sqrt(K) sum|ab|, and the result's own rounding.
 
     `terms` is K, `magnitude` is sum|ab| of each result, u is half a unit in the last place of `dtype`.
     The rounding errors of K additions are taken as independent (hence the root), and 4 of their standard
     deviations are allowed.
+
+    On tensor cores (`tensor`) there is a bias: after each 8 products the sum is not rounded but cut off, towards zero,
+    by less than a unit in its last place, 2 u sum|ab|. Of numbers of one sign all K / 8 such errors have one sign.
     """
     unit = UNIT[np.dtype(dtype)]
-    return 4 * unit * math.sqrt(terms) * np.abs(magnitude) + unit * np.abs(result)
+    bias = 2 * unit * math.ceil(terms / 8) if tensor else 0
+    return (4 * unit * math.sqrt(terms) + bias) * np.abs(magnitude) + unit * np.abs(result)
 
 
 def conv(x, weight, bias=None, stride=1, pad=0, groups=1, round_up=False):

@@ -46,6 +46,24 @@ def test_a_training_is_that_of_the_cpu(gpus, tmp_path):
     assert set(kept.velocities) == set(expected.velocities)
 
 
+@pytest.mark.emulator  # which notes what is loaded
+def test_batches_are_gathered_where_the_gpu_reads_them(gpus, emulated, tmp_path, monkeypatch):
+    """Each byte is written once by the host: no batch of a training is copied to other memory of the host."""
+    direct, transfer = [], emulated._transfer
+
+    def noted(self, stream, source, target):
+        if any(np.may_share_memory(source, staged) for staged in self._staged):
+            direct.append((source.shape, source.dtype))
+        transfer(self, stream, source, target)
+
+    monkeypatch.setattr(emulated, "_transfer", noted)
+    records, _ = trained(tmp_path, "cuda:0,cuda:1", "fp32")
+    updates = sum(isinstance(record, Update) for record in records)
+    assert updates == 6
+    assert direct.count(((4, 16, 16, 3), np.uint8)) == 2 * updates  # each GPU has all of a batch
+    assert direct.count(((4,), np.int32)) == updates  # the labels are for the first
+
+
 @pytest.mark.parametrize("precision", [pytest.param("tf32", marks=pytest.mark.slow), "bf16"])
 def test_weights_that_a_gpu_has_trained_name_pictures_on_the_cpu(gpus, tmp_path, precision):
     _, kept = trained(tmp_path, "cuda:0", precision)

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, cast
 from cualex.data import images
 from cualex.data.sources.listing import File, Listing, listed, parents
 from cualex.errors import DataError, ImageError
-from cualex.system import cache
+from cualex.system import amounts, cache
 
 # Opens a compressed file for reading; what gzip, bz2 and lzma return have no common type but this.
 Opener = Callable[[Path], Any]
@@ -146,7 +146,7 @@ def _expanded(path: Path, opener: Opener) -> IO[bytes]:
             while block := stream.read(1 << 20):
                 _write(file, block, directory)
                 if file.tell() > most:
-                    raise tarfile.ReadError(f"it expands beyond {most / 1e9:.3g} GB, too large for a data set")
+                    raise tarfile.ReadError(f"it expands beyond {amounts.size(most)}, too large for a data set")
         file.seek(0)
     except BaseException:
         file.close()

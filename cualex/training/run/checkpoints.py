@@ -55,6 +55,11 @@ class Saver:
         return "The checkpoint could be written again." if before else None
 
     @property
+    def saved_update(self) -> int:
+        """The update after which the last checkpoint was written; 0: there is none."""
+        return self._saved[0]
+
+    @property
     def _mark(self) -> tuple[int, int]:
         return self._state().update, self._state().epoch
 

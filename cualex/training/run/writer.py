@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cualex.data.split import Split
-from cualex.errors import Diverged, OutputError, WeightsError
+from cualex.errors import DeviceLost, Diverged, OutputError, WeightsError
 from cualex.model import Model
 from cualex.training import verdict
 from cualex.training.debugging import nonfinite
@@ -112,6 +112,16 @@ class RunWriter:
         """Write results.csv; on a full disk the next epoch will."""
         with contextlib.suppress(OutputError):
             self.run.write_results(self.log)
+
+    def lost(self, error: DeviceLost) -> DeviceLost:
+        """Return the error of a GPU that failed, with how to go on from the last checkpoint."""
+        saved = self.saver.saved_update
+        checkpoint = f"from its last checkpoint, of update {saved:,}" if saved else "from its start"
+        return DeviceLost(
+            error.what,
+            f"The run goes on {checkpoint}: cualex train --resume {self.run.path}. If it fails again, report it with "
+            "`cualex doctor --json`; with --device cpu it needs no GPU.",
+        )
 
     def finish(self, pack: Split, validation: Split) -> None:
         """Write everything that is pending, and mark the run as finished; now a full disk is an error.

@@ -182,7 +182,7 @@ def test_a_tar_that_grows_without_end_is_given_up(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         sources.find(bomb)
     assert str(caught.value) == (
-        f"{bomb}: neither a folder nor a whole .zip or .tar (it expands beyond 0.02 GB, too large for a data set); "
+        f"{bomb}: neither a folder nor a whole .zip or .tar (it expands beyond 20 MB, too large for a data set); "
         "copy or download it again"
     )
     assert list((tmp_path / "cache").iterdir()) == []

@@ -112,6 +112,63 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
             check()
 
 
+# --- GPUs before sm_80, which copy through registers
+
+
+def altered(monkeypatch, *changes):
+    """Change the texts of kernels, every time that they are assembled."""
+    assemble = build._assemble
+
+    def assembled(kernel):
+        text = assemble(kernel)
+        for right, wrong in changes:
+            assert right in text or "gemm.cuh" not in text
+            text = text.replace(right, wrong)
+        return text
+
+    monkeypatch.setattr(build, "_assemble", assembled)
+
+
+REGISTERS = "#define ASYNC_COPIES 1", "#define ASYNC_COPIES 0"
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize(
+    ("case", "tiles"),
+    [(CUDA["wide"], (64, 64, 32, 32)), (CASES["two towers"], (16, 64, 16, 32)), (LARGE, (128, 48, 32, 48))],
+    ids=["wide", "scalar", "large"],
+)
+def test_copies_through_registers_give_the_same_bits(emulated, case, tiles, monkeypatch):
+    """As on a T4, where only fp32 is compiled; in any schedule, and in the checked build."""
+    with cut_into(monkeypatch, tiles, splits=2):
+        expected = Convolution(open_bench(emulated, "fp32"), case, draw(case, False)).all()
+        altered(monkeypatch, REGISTERS)
+        for schedule in ("ascending", "descending", 1, 2):
+            bench = open_bench(emulated, "fp32", schedule=schedule)
+            equal(Convolution(bench, case, draw(case, False)).all(), expected)
+        if case is CUDA["wide"]:
+            bench = open_bench(emulated, "fp32", checked=True)
+            equal(Convolution(bench, case, draw(case, False)).all(), expected)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("        settle(empty);\n", ""),
+        ("settle(empty)", "settle(full)"),
+        ("int line = line_of(i), chunk = ", "int line = line_of(i) ^ 1, chunk = "),
+    ],
+    ids=["never stored", "stored where others read", "stored elsewhere"],
+)
+def test_faults_of_copies_through_registers_are_caught(emulated, fault, monkeypatch):
+    case = CUDA["wide"]
+    altered(monkeypatch, REGISTERS, fault)
+    made = Convolution(open_bench(emulated, "fp32", checked=True), case, small(case))
+    with cut_into(monkeypatch, (64, 64, 32, 32)), pytest.raises((EmulationError, AssertionError)):
+        assert_array_equal(np.stack(made.forward()), np.stack(wanted(case)[0]))
+
+
 @pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("part", ["forward", "input_gradient", "weight_gradient"])

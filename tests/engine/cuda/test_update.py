@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cualex.devices.cuda import to_bf16
+from cualex.devices.stored import to_bf16
 from cualex.engine.cuda.update import Momentum, apply
 from cualex.engine.host import update as host
 

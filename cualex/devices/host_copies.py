@@ -1,0 +1,101 @@
+"""Copies between the host and a GPU, through pinned memory, which a GPU reads and writes by itself."""
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cualex.devices import cuda_errors
+from cualex.devices.cuda_errors import CudaCalls
+from cualex.errors import OutOfMemory
+from cualex.system.amounts import size
+
+PIECE = 2**25  # bytes of a piece of an upload; CuPy's pool of pinned memory never gives any back,
+PIECES = 4  # so that no more pieces than these are on their way
+
+
+class HostCopies:
+    """Queue copies on streams; `record` makes an event on a stream."""
+
+    def __init__(self, cupy: Any, calls: CudaCalls, record: Callable[[Any], Any]) -> None:
+        self.cupy, self._calls, self._record = cupy, calls, record
+        self._flying: deque[tuple[Any, Any]] = deque()  # events of copies, with their pinned memory
+        self._staged: dict[int, int] = {}  # where each array of `staging` begins and ends
+
+    def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """Return an array in pinned memory."""
+        count = int(np.prod(shape))
+        with self._calls.on(device):
+            pinned = self._pinned(count * np.dtype(dtype).itemsize)
+        flat = np.frombuffer(pinned, dtype, count)
+        start = flat.ctypes.data
+        self._staged[start] = start + flat.nbytes
+        weakref.finalize(flat, self._staged.pop, start)  # all views of it hold it
+        return flat.reshape(shape)
+
+    def load(self, stream, target, values: np.ndarray) -> None:
+        """Copy from memory of `staging` without another copy on the host; from other memory as `upload` does."""
+        start = values.ctypes.data
+        end = start + values.nbytes
+        if not any(first <= start and end <= last for first, last in list(self._staged.items())):
+            self.upload(stream, target, values)
+            return
+        runtime = self.cupy.cuda.runtime
+        with self._calls.on(stream.device_id):
+            runtime.memcpyAsync(target.data.ptr, start, values.nbytes, runtime.memcpyHostToDevice, stream.ptr)
+            self._keep(stream, values)
+
+    def upload(self, stream, target, values: np.ndarray) -> None:
+        """Copy through pinned memory, which is kept until the copy has arrived; what is large goes in pieces."""
+        runtime, flat = self.cupy.cuda.runtime, values.reshape(-1).view(np.uint8)
+        flying: list[Any] = []
+        for start in range(0, len(flat), PIECE):
+            piece = flat[start : start + PIECE]
+            with self._calls.on(stream.device_id):
+                if len(flying) == PIECES:
+                    flying.pop(0).synchronize()
+                pinned = self._pinned(len(piece))
+                np.frombuffer(pinned, np.uint8, len(piece))[:] = piece
+                where, kind = target.data.ptr + start, runtime.memcpyHostToDevice
+                runtime.memcpyAsync(where, pinned.ptr, len(piece), kind, stream.ptr)
+                flying.append(self._keep(stream, pinned))
+
+    def fetch(self, stream, source) -> Callable[[], np.ndarray]:
+        """Copy a few words to pinned memory; return what waits for them and gives them."""
+        runtime, nbytes = self.cupy.cuda.runtime, source.nbytes
+        with self._calls.on(stream.device_id):
+            pinned = self._pinned(nbytes)
+            runtime.memcpyAsync(pinned.ptr, source.data.ptr, nbytes, runtime.memcpyDeviceToHost, stream.ptr)
+            arrived, shape, dtype = self._keep(stream, pinned), source.shape, source.dtype
+
+        def values() -> np.ndarray:
+            with self._calls.on(stream.device_id):
+                arrived.synchronize()
+            return np.frombuffer(pinned, np.uint8, nbytes).view(dtype).reshape(shape).copy()
+
+        return values
+
+    def _keep(self, stream, pinned):
+        """Keep pinned memory until the copies queued so far are done, and return that event.
+
+        CuPy would give it to the next copy as soon as nobody holds it, arrived or not.
+        """
+        arrived = self._record(stream)
+        self._flying.append((arrived, pinned))
+        while self._flying and self._flying[0][0].done:
+            self._flying.popleft()
+        return arrived
+
+    def _pinned(self, nbytes: int):
+        """Return pinned memory of the host; raise OutOfMemory."""
+        try:
+            return self.cupy.cuda.alloc_pinned_memory(nbytes)
+        except self._calls.errors as error:
+            if getattr(error, "status", None) != cuda_errors.MEMORY:
+                raise
+            raise OutOfMemory(
+                f"the host has no {size(nbytes)} of memory that can be pinned for the GPU.",
+                "Choose a smaller --batch-size, or raise the limit of locked memory (ulimit -l).",
+            ) from error

@@ -1,0 +1,38 @@
+"""Values as the arrays of a GPU store them: the bits of bfloat16, and of struct Control."""
+
+import numpy as np
+
+from cualex.devices.control import Control
+from cualex.devices.runtime import Array
+
+CONTROL_WORDS = 13
+FINITE = 12  # the index of that word in struct Control, the last
+
+
+def as_stored(values: np.ndarray, target: Array) -> np.ndarray:
+    """Return values in the type and shape of a device's array."""
+    if target.dtype == np.uint16:
+        values = to_bf16(np.asarray(values, np.float32))
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, target.dtype), target.shape))
+
+
+def control_words(control: Control) -> np.ndarray:
+    """Return the bits of struct Control."""
+    words = np.zeros(CONTROL_WORDS, np.uint32)
+    rates = [rate(bias) for rate in (control.rate_of, control.corrected) for bias in (False, True)]
+    reals = [*rates, control.momentum, control.rate * control.decay, control.decay]
+    words[:7] = np.array(reals, np.float32).view(np.uint32)
+    words[7:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
+    return words
+
+
+def to_bf16(values: np.ndarray) -> np.ndarray:
+    """Round float32 to the bits of bfloat16, to nearest, ties to even."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    near = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), (bits >> 16 | 0x40).astype(np.uint16), near)
+
+
+def from_bf16(bits: np.ndarray) -> np.ndarray:
+    """Return bfloat16 bits as float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
