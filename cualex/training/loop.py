@@ -51,9 +51,8 @@ def train(
     weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  signals: the handler to
     use, so that the caller can release it.
 
-    Raise Diverged when the loss is NaN or Inf; weights on disk stay as they are. Raise DeviceLost when a GPU fails: the
-    run resumes from its last checkpoint, in another process. Raise RunLocked when another process trains in that run,
-    and DataError when its data set is another one.
+    Raise Diverged when the loss is NaN or Inf (weights on disk stay as they are), DeviceLost when a GPU fails (another
+    process can resume), RunLocked when another process trains in that run, DataError when its data set is another one.
     """
     run.lock()
     try:
@@ -230,9 +229,8 @@ class Training:
         """
         epoch, best = self.state.epoch, self.state.best or {"epoch": 0, "top1": -1}
         late = epoch == self.course.last or epoch - best["epoch"] >= self.recipe.epochs / 20
-        return validation.top1 > best["top1"] or (
-            validation.top1 == best["top1"] and self.recipe.ties == "last" and late
-        )
+        as_good = validation.top1 == best["top1"] and self.recipe.ties == "last" and late
+        return validation.top1 > best["top1"] or as_good
 
     def _leave(self) -> None:
         """Save a checkpoint when the training ends early; after a second signal do not."""
