@@ -1,4 +1,4 @@
-// The activation that FUNCTION names, and its derivative (cualex/engine/activations.py: formulas; PARAMETER is their a).
+// The activation FUNCTION and its derivative (formulas: cualex/engine/activations.py; PARAMETER is their a).
 //
 // expects: FUNCTION PARAMETER
 #pragma once
@@ -15,13 +15,13 @@
 // The distribution function of the standard normal distribution.
 __device__ __forceinline__ float normal(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
 
-// No exponential here overflows, and what is not a number stays.
+// No exponential here overflows, and NaN stays NaN.
 __device__ __forceinline__ float activate(float x) {
     if (FUNCTION == TANH_FUNCTION) return tanhf(x);
     if (FUNCTION == LINEAR_FUNCTION) return x;
     if (FUNCTION == LEAKY_RELU_FUNCTION) return x > 0 ? x : __fmul_rn(x, (float)(PARAMETER));
     if (FUNCTION == ELU_FUNCTION) return x > 0 ? x : __fmul_rn((float)(PARAMETER), expm1f(x));
-    if (FUNCTION == GELU_FUNCTION) return x < -40 ? 0.0f : __fmul_rn(x, normal(x));  // -inf times 0 is not a number
+    if (FUNCTION == GELU_FUNCTION) return x < -40 ? 0.0f : __fmul_rn(x, normal(x));  // -inf times 0 is NaN
     const float small = expf(x < 0 ? x : -x);  // e^-|x|
     if (FUNCTION == SIGMOID_FUNCTION) return (x < 0 ? small : 1.0f) / (1.0f + small);
     return (x < 0 ? 0.0f : x) + log1pf(small);
@@ -35,8 +35,8 @@ __device__ __forceinline__ float slope(float kept) {
     if (FUNCTION == LEAKY_RELU_FUNCTION) return kept > 0 ? 1.0f : kept != kept ? kept : (float)(PARAMETER);
     if (FUNCTION == ELU_FUNCTION) return kept > 0 ? 1.0f : kept + (float)(PARAMETER);
     if (FUNCTION == GELU_FUNCTION) {
-        const float near = kept < -40 ? -40.0f : kept > 40 ? 40.0f : kept;
-        return normal(near) + near * 0.39894228f * expf(-0.5f * near * near);
+        const float clamped = kept < -40 ? -40.0f : kept > 40 ? 40.0f : kept;
+        return normal(clamped) + clamped * 0.39894228f * expf(-0.5f * clamped * clamped);
     }
     return 1;
 }

@@ -9,12 +9,12 @@
 #include "common/vectors.cuh"
 
 extern "C" __global__ void __launch_bounds__(256) add(const Value* __restrict__ x, Value* __restrict__ y) {
-    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
-    if (place >= COUNT) return;
+    const size_t offset = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (offset >= COUNT) return;
     float values[VECTOR], others[VECTOR];
-    load_vector(values, y + place);
-    load_vector(others, x + place);
+    load_vector(values, y + offset);
+    load_vector(others, x + offset);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) values[i] += others[i];
-    store_vector(y + place, values);
+    store_vector(y + offset, values);
 }

@@ -7,11 +7,11 @@
 //     x, y, dy, dx: towers x PIXELS x CHANNELS values; all else: towers x CHANNELS floats
 //     A pixel is one of an image, a row and a column of one tower.
 //
-// Sums are made in two stages: batchnorm_sums gives slabs of float64, a part of the pixels a block;
+// Sums are made in two stages: batchnorm_sums writes slabs of float64, some of the pixels a block;
 // batchnorm_statistics and batchnorm_slopes add these up in their order. Checked in tests/engine/test_batchnorm.py.
 
 // --- batchnorm_sums
-// Sum over a part of the pixels what one of the second stages needs of each channel.
+// Sum over some of the pixels what the second stage needs of each channel.
 //
 //     forward:   SUM (x - pivot),  SUM (x - pivot)^2          the pivot is the channel's first value of the tower
 //     backward:  SUM dy,           SUM dy (x - mean)
@@ -20,7 +20,7 @@
 //
 // Blocks: x 32 runs of EACH channels, y the split, z the tower. A warp's threads lie side by side along the channels,
 // its eight warps take pixels in turn; their sums are added in the order of the warps. About a pivot, squares lose
-// nothing to a mean that is far from zero.
+// no precision to a mean that is far from zero.
 // Cost: reads x (and dy) once; 2 operations in float64 a value. Shared memory: 4096 * EACH bytes.
 //
 // dimensions: PIXELS CHANNELS SPLITS
@@ -61,11 +61,11 @@ extern "C" __global__ void __launch_bounds__(256, 4)
         for (int i = 0; i < EACH; ++i) work[(k * EACH + i) * threads + threadIdx.x] = sums[k][i];
     __syncthreads();
     for (int o = threadIdx.x; o < 2 * 32 * EACH; o += threads) {
-        const int k = o / (32 * EACH), c = o % (32 * EACH), own = blockIdx.x * 32 * EACH + c;
-        if (own >= CHANNELS) continue;
+        const int k = o / (32 * EACH), c = o % (32 * EACH), channel_out = blockIdx.x * 32 * EACH + c;
+        if (channel_out >= CHANNELS) continue;
         double sum = 0;
         for (int w = 0; w < warps; ++w) sum += work[(k * EACH + c % EACH) * threads + w * 32 + c / EACH];
-        slabs[((size_t)(split * 2 + k) * gridDim.z + tower) * CHANNELS + own] = sum;
+        slabs[((size_t)(split * 2 + k) * gridDim.z + tower) * CHANNELS + channel_out] = sum;
     }
 }
 
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(256)
     second = second / PIXELS - first * first;
     const float pivot = load(x + (size_t)(channel / LENGTH) * PIXELS * LENGTH + channel % LENGTH);
     mean[channel] = (float)(pivot + first);
-    variance[channel] = second < 0 ? 0.f : (float)second;  // what is not a number stays
+    variance[channel] = second < 0 ? 0.f : (float)second;  // NaN stays NaN
 }
 
 // --- batchnorm_forward
@@ -117,15 +117,15 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = CHANNELS / VECTOR;
     const unsigned pixel = item / vectors, first = blockIdx.y * CHANNELS + item % vectors * VECTOR;
     if (pixel >= (unsigned)PIXELS) return;
-    const size_t place = ((size_t)blockIdx.y * PIXELS * vectors + item) * VECTOR;
+    const size_t offset = ((size_t)blockIdx.y * PIXELS * vectors + item) * VECTOR;
     float values[VECTOR];
-    load_vector(values, x + place);
+    load_vector(values, x + offset);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {
         const float scale = weight[first + i] * reciprocal_root(variance[first + i] + EPSILON);
         values[i] = (values[i] - mean[first + i]) * scale + bias[first + i];
     }
-    store_vector(y + place, values);
+    store_vector(y + offset, values);
 }
 
 // --- batchnorm_slopes
@@ -171,22 +171,22 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = CHANNELS / VECTOR;
     const unsigned pixel = item / vectors, first = blockIdx.y * CHANNELS + item % vectors * VECTOR;
     if (pixel >= (unsigned)PIXELS) return;
-    const size_t place = ((size_t)blockIdx.y * PIXELS * vectors + item) * VECTOR;
-    const float share = 1.f / PIXELS;
+    const size_t offset = ((size_t)blockIdx.y * PIXELS * vectors + item) * VECTOR;
+    const float per_pixel = 1.f / PIXELS;
     float values[VECTOR], slopes[VECTOR];
-    load_vector(values, x + place);
-    load_vector(slopes, dy + place);
+    load_vector(values, x + offset);
+    load_vector(slopes, dy + offset);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {
         const float root = reciprocal_root(variance[first + i] + EPSILON), scale = weight[first + i] * root;
         if (dweight) {
-            const float shift = dbias[first + i] * share, slope = dweight[first + i] * root * share;
+            const float shift = dbias[first + i] * per_pixel, slope = dweight[first + i] * root * per_pixel;
             slopes[i] = slopes[i] - shift - (values[i] - mean[first + i]) * slope;
         }
         slopes[i] *= scale;
         if (RELU && !(values[i] > 0)) slopes[i] = 0;
     }
-    store_vector(dx + place, slopes);
+    store_vector(dx + offset, slopes);
 }
 
 // --- batchnorm_average
@@ -209,8 +209,8 @@ extern "C" __global__ void __launch_bounds__(256)
                       float* __restrict__ variance) {
     const int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= CHANNELS || !control->finite) return;
-    const float own_mean = batch_mean[channel], own_variance = batch_variance[channel];
-    if (own_mean - own_mean != 0 || own_variance - own_variance != 0) return;
-    mean[channel] = __fadd_rn(__fmul_rn(mean[channel], MOMENTUM), __fmul_rn(own_mean, REST));
-    variance[channel] = __fadd_rn(__fmul_rn(variance[channel], MOMENTUM), __fmul_rn(own_variance, REST));
+    const float new_mean = batch_mean[channel], new_variance = batch_variance[channel];
+    if (new_mean - new_mean != 0 || new_variance - new_variance != 0) return;
+    mean[channel] = __fadd_rn(__fmul_rn(mean[channel], MOMENTUM), __fmul_rn(new_mean, REST));
+    variance[channel] = __fadd_rn(__fmul_rn(variance[channel], MOMENTUM), __fmul_rn(new_variance, REST));
 }

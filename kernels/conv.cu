@@ -4,23 +4,23 @@
 //     y[t, n, p, q, f] = bias[t, f] + SUM over source, r, s, c of
 //                        x[source][n, p * STRIDE + r - PAD, q * STRIDE + s - PAD, c] * weight[t, f, source, r, s, c]
 //
-//     x0, x1, dx0, dx1 (PICTURES, ROWS, COLUMNS, CHANNELS); y, dy (TOWERS, PICTURES, OUT_ROWS, OUT_COLUMNS, FILTERS)
+//     x0, x1, dx0, dx1 (BATCH, ROWS, COLUMNS, CHANNELS); y, dy (TOWERS, BATCH, OUT_ROWS, OUT_COLUMNS, FILTERS)
 //     weight (TOWERS, FILTERS, SOURCES, r, s, CHANNELS / GROUPS); bias (TOWERS, FILTERS)
 //
 // Where READS_ALL, every tower reads x0 and, with two SOURCES, x1; else tower t reads x0 or x1.
-// A block has a tile of one tower, group and split (Block in gemm.cuh). Where SPLITS > 1, it sums a part of the depth
-// and writes it to its slab, for gemm_splits.cu.
+// A block has a tile of one tower, group and split (Block in gemm.cuh). Where SPLITS > 1 (split-K), it sums a range of
+// the depth and writes it to its slab, for gemm_splits.cu.
 // Checked in tests/engine/cuda/test_conv.py and tests/engine/cuda/test_dense.py.
 //
-// dimensions: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
+// dimensions: BATCH ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD SPLITS WHOLE_A WHOLE_B
 // choices: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS STAGES
 #include "gemm.cuh"
 #include "im2col.cuh"
 
 // --- conv_forward
-// Rows are output pixels, columns a group's filters, the depth runs over (source, r, s, c). Then the bias is added and,
-// with RELU, what is negative set to zero.
+// Rows are output pixels, columns a group's filters, the depth runs over (source, r, s, c). The epilogue adds the bias
+// and applies, with RELU, the ReLU.
 //
 //     slabs (SPLITS, then as y) instead of y where SPLITS > 1
 //
@@ -28,31 +28,32 @@
 // caches, and writes y once.
 //
 // dimensions: TOWERS RELU
-#include "common/runs.cuh"
+#include "common/fragments.cuh"
 
-struct Windows {
+// Rows of the im2col matrix: each thread keeps the pixels that it copies.
+struct ActivationIterator {
     typedef Tile<TILE_ROWS, true> Tiles;
     Maps maps;
     Pixel pixels[Tiles::loads];
 
-    __device__ __forceinline__ Windows(const Maps& maps, int first) : maps(maps) {
+    __device__ __forceinline__ ActivationIterator(const Maps& maps, int first) : maps(maps) {
 #pragma unroll
         for (int i = 0; i < Tiles::loads; ++i) pixels[i].find(first + Tiles::line_of(i));
     }
 
-    __device__ __forceinline__ Place at(int i, int, int depth) const {
+    __device__ __forceinline__ Element at(int i, int, int depth) const {
         Tap tap;
         tap.find(depth);
         return maps.at(pixels[i], tap);
     }
 };
 
-// Columns are filters, as they lie.
-struct Filters {
+// Columns are filters, along the depth as stored.
+struct FilterIterator {
     const Value* weight;
     int count;
 
-    __device__ __forceinline__ Place at(int, int filter, int depth) const {
+    __device__ __forceinline__ Element at(int, int filter, int depth) const {
         return {weight + ((size_t)filter * WINDOW + depth), filter < count && depth < WINDOW};
     }
 };
@@ -64,74 +65,76 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int first_pixel = block.first_row, first_filter = block.first_column;
     const int channel = block.group * GROUP_FILTERS + first_filter;  // of y
 
-    typedef Sums<true, true> Results;
-    Results sums;
-    const Windows a(Maps(x0, x1, block.tower, block.group), first_pixel);
-    const Filters b = {weight + (size_t)(block.tower * FILTERS + channel) * WINDOW, GROUP_FILTERS - first_filter};
-    const Part part(block.split, WINDOW);
-    multiply(sums, a, b, part.first, part.last);
+    typedef Accumulators<true, true> Results;
+    Results results;
+    const ActivationIterator a(Maps(x0, x1, block.tower, block.group), first_pixel);
+    const Value* filters = weight + (size_t)(block.tower * FILTERS + channel) * WINDOW;
+    const FilterIterator b = {filters, GROUP_FILTERS - first_filter};
+    const DepthRange range(block.split, WINDOW);
+    main_loop(results, a, b, range.first, range.last);
 
-    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
+    results.for_each([&](int row, int column, float (&fragments)[Results::fragments][4]) {
         const int pixel = first_pixel + row;
         if (pixel >= PIXELS) return;
-        const size_t place = ((size_t)block.tower * PIXELS + pixel) * FILTERS + channel;
+        const size_t offset = ((size_t)block.tower * PIXELS + pixel) * FILTERS + channel;
         const bool aligned = GROUP_FILTERS % 4 == 0;
 #pragma unroll
-        for (int j = 0; j < Results::runs; ++j) {
-            const int own = column + j * Results::spread, count = GROUP_FILTERS - first_filter - own;
+        for (int j = 0; j < Results::fragments; ++j) {
+            const int filter = column + j * Results::stride, count = GROUP_FILTERS - first_filter - filter;
             if (count <= 0) continue;
             if (SPLITS > 1) {
                 float* slab = slabs + (size_t)block.split * TOWERS * PIXELS * FILTERS;
-                store_float_run(slab + place + own, runs[j], count, aligned);
+                store_float_fragment(slab + offset + filter, fragments[j], count, aligned);
                 continue;
             }
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                if (e < count) runs[j][e] += bias[block.tower * FILTERS + channel + own + e];
-                if (RELU && runs[j][e] < 0) runs[j][e] = 0;  // what is not a number stays
+                if (e < count) fragments[j][e] += bias[block.tower * FILTERS + channel + filter + e];
+                if (RELU && fragments[j][e] < 0) fragments[j][e] = 0;  // NaN stays NaN
             }
-            store_run(y + place + own, runs[j], count, aligned);
+            store_fragment(y + offset + filter, fragments[j], count, aligned);
         }
     });
 }
 
 // --- conv_input_gradient
-// Gathers what every window that saw a value gives.
+// Gathers, over the windows that contain a value, their gradients.
 //
 //     dx[source][n, h, w, c] = SUM over r, s, f of dy[t, n, p, q, f] * weight[t, f, source, r, s, c]
 //                              with p * STRIDE = h + PAD - r and q * STRIDE = w + PAD - s
 //
 //     relu0, relu1 as dx0, dx1, or null; slabs (SPLITS, targets, then as dx) instead of dx where SPLITS > 1
 //
-// Rows are input pixels, columns (source, c) of a group, the depth runs over (r, s, f); the weights are read as they
-// lie, across the depth. Where READS_ALL, a launch is for one tower, writes to both sources and adds with ADD; else
+// Rows are input pixels, columns (source, c) of a group, the depth runs over (r, s, f); the weights are stored across
+// the depth. Where READS_ALL, a launch is for one tower, writes to both sources and adds with ADD; else
 // tower t writes dx0 or dx1. common/accumulate.cuh says what ADD and relu do.
-// Cost: 2 * PICTURES * ROWS * COLUMNS * FILTERS * WINDOW / GROUPS operations a tower.
+// Cost: 2 * BATCH * ROWS * COLUMNS * FILTERS * WINDOW / GROUPS operations a tower.
 //
 // dimensions: ADD
 #include "common/accumulate.cuh"
 
-#define INPUTS (PICTURES * ROWS * COLUMNS)
+#define INPUTS (BATCH * ROWS * COLUMNS)
 #define DEPTH (FILTER_SIZE * FILTER_SIZE * GROUP_FILTERS)
 
-// Rows are input pixels: each thread keeps those that it copies.
-struct Seen {
+// Rows are input pixels, the depth the output gradients of the windows that contain them: each thread keeps the pixels
+// that it copies.
+struct GatheredGradientIterator {
     typedef Tile<TILE_ROWS, true> Tiles;
     const Value* dy;
     unsigned origin[Tiles::loads];
     int bottom[Tiles::loads], right[Tiles::loads];
 
-    __device__ __forceinline__ Seen(const Value* dy, int first) : dy(dy) {
+    __device__ __forceinline__ GatheredGradientIterator(const Value* dy, int first) : dy(dy) {
 #pragma unroll
         for (int i = 0; i < Tiles::loads; ++i) {
-            int pixel = first + Tiles::line_of(i), place = pixel % (ROWS * COLUMNS);
+            int pixel = first + Tiles::line_of(i), position = pixel % (ROWS * COLUMNS);
             origin[i] = pixel / (ROWS * COLUMNS) * (OUT_ROWS * OUT_COLUMNS);
-            bottom[i] = pixel < INPUTS ? place / COLUMNS + PAD : -1;  // no window
-            right[i] = place % COLUMNS + PAD;
+            bottom[i] = pixel < INPUTS ? position / COLUMNS + PAD : -1;  // no window
+            right[i] = position % COLUMNS + PAD;
         }
     }
 
-    __device__ __forceinline__ Place at(int i, int, int depth) const {
+    __device__ __forceinline__ Element at(int i, int, int depth) const {
         unsigned filter = (unsigned)depth % GROUP_FILTERS, tap = (unsigned)depth / GROUP_FILTERS;
         unsigned down = bottom[i] - tap / FILTER_SIZE, across = right[i] - tap % FILTER_SIZE;
         unsigned row = down / STRIDE, column = across / STRIDE;  // huge where negative
@@ -141,16 +144,16 @@ struct Seen {
     }
 };
 
-// Columns are a group's channels, source by source.
-struct FiltersAcross {
+// Columns are a group's channels, source by source; the filters are read across the depth.
+struct TransposedFilterIterator {
     const Value* weight;
     int first;
 
-    __device__ __forceinline__ Place at(int, int column, int depth) const {
-        unsigned place = first + column, source = SOURCES > 1 ? place / GROUP_CHANNELS : 0;
+    __device__ __forceinline__ Element at(int, int column, int depth) const {
+        unsigned channel = first + column, source = SOURCES > 1 ? channel / GROUP_CHANNELS : 0;
         unsigned filter = (unsigned)depth % GROUP_FILTERS, tap = (unsigned)depth / GROUP_FILTERS;
-        unsigned value = (source * (FILTER_SIZE * FILTER_SIZE - 1) + tap) * GROUP_CHANNELS + place;
-        return {weight + ((size_t)filter * WINDOW + value), place < SOURCES * GROUP_CHANNELS && depth < DEPTH};
+        unsigned value = (source * (FILTER_SIZE * FILTER_SIZE - 1) + tap) * GROUP_CHANNELS + channel;
+        return {weight + ((size_t)filter * WINDOW + value), channel < SOURCES * GROUP_CHANNELS && depth < DEPTH};
     }
 };
 
@@ -162,38 +165,39 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const Block block(wide);
     const int first_filter = block.tower * FILTERS + block.group * GROUP_FILTERS;
 
-    typedef Sums<true, false> Results;
-    Results sums;
-    const Seen a(dy + (size_t)block.tower * PIXELS * FILTERS + block.group * GROUP_FILTERS, block.first_row);
-    const FiltersAcross b = {weight + (size_t)first_filter * WINDOW, block.first_column};
-    const Part part(block.split, DEPTH);
-    multiply(sums, a, b, part.first, part.last);
+    typedef Accumulators<true, false> Results;
+    Results results;
+    const Value* gradients = dy + (size_t)block.tower * PIXELS * FILTERS + block.group * GROUP_FILTERS;
+    const GatheredGradientIterator a(gradients, block.first_row);
+    const TransposedFilterIterator b = {weight + (size_t)first_filter * WINDOW, block.first_column};
+    const DepthRange range(block.split, DEPTH);
+    main_loop(results, a, b, range.first, range.last);
 
     // Write `count` values from a column on, all of one source.
     auto write = [&](int pixel, int column, float (&values)[4], int count, bool aligned) {
         const int source = SOURCES > 1 ? column / GROUP_CHANNELS : 0, target = READS_ALL ? source : block.tower;
         const int channel = block.group * GROUP_CHANNELS + column - source * GROUP_CHANNELS;
-        const size_t place = (size_t)pixel * CHANNELS + channel;
+        const size_t offset = (size_t)pixel * CHANNELS + channel;
         if (SPLITS > 1) {
             const size_t slab = (size_t)block.split * (READS_ALL ? SOURCES : Block::towers()) + target;
-            store_float_run(slabs + slab * INPUTS * CHANNELS + place, values, count, aligned);
+            store_float_fragment(slabs + slab * INPUTS * CHANNELS + offset, values, count, aligned);
         } else {
-            accumulate_run(target ? dx1 : dx0, target ? relu1 : relu0, place, values, count, aligned);
+            accumulate_fragment(target ? dx1 : dx0, target ? relu1 : relu0, offset, values, count, aligned);
         }
     };
-    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
+    results.for_each([&](int row, int tile_column, float (&fragments)[Results::fragments][4]) {
         const int pixel = block.first_row + row;
         if (pixel >= INPUTS) return;
 #pragma unroll
-        for (int j = 0; j < Results::runs; ++j) {
-            const int own = block.first_column + column + j * Results::spread;
+        for (int j = 0; j < Results::fragments; ++j) {
+            const int column = block.first_column + tile_column + j * Results::stride;
             if (GROUP_CHANNELS % 4 == 0) {
-                if (own < wide) write(pixel, own, runs[j], 4, true);
+                if (column < wide) write(pixel, column, fragments[j], 4, true);
             } else {
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
-                    float one[4] = {runs[j][e]};
-                    if (own + e < wide) write(pixel, own + e, one, 1, false);
+                    float one[4] = {fragments[j][e]};
+                    if (column + e < wide) write(pixel, column + e, one, 1, false);
                 }
             }
         }
@@ -207,12 +211,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 //                                      dy[t, n, p, q, f] * x[source][n, p * STRIDE + r - PAD, q * STRIDE + s - PAD, c]
 //     dbias[t, f] = SUM over n, p, q of dy[t, n, p, q, f]
 //
-//     weight, velocity, copy and bias, bias_velocity: what SINK and BIAS_SINK make of the gradients (common/sink.cuh)
+//     weight, velocity, copy and bias, bias_velocity: the targets of SINK and BIAS_SINK (common/sink.cuh); by default
+//     these are MOMENTUM, so that the epilogue updates the weights and no gradient is written
 //     slabs (SPLITS, then as weight), bias_slabs (SPLITS, tiles of columns, TOWERS, FILTERS) instead where SPLITS > 1
 //
-// Rows are a group's filters, columns (source, r, s, c), the depth runs over output pixels; both operands lie across
-// the depth. The biases are added up as dy passes by: by the blocks of the first columns, or, where SPLITS > 1, by all
-// blocks of the same rows in turn, since the slowest block decides. BLOCK and SIZE: see common/mask.cuh.
+// Rows are a group's filters, columns (source, r, s, c), the depth runs over output pixels; both operands are stored
+// across the depth. The gradients of the biases are summed from dy's tiles in shared memory: by the blocks of the first
+// columns, or, where SPLITS > 1, by all blocks of the same rows in turn, since the slowest block decides.
+// BLOCK and SIZE: common/mask.cuh.
 // Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower; for a dense layer the 16 or 18 bytes that MOMENTUM moves a
 // weight are more.
 //
@@ -220,21 +226,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #include "common/mask.cuh"
 #include "common/sink.cuh"
 
-struct Gradients {
+// Rows are filters, the depth is pixels.
+struct GradientIterator {
     const Value* dy;
     int count;
 
-    __device__ __forceinline__ Place at(int, int filter, int pixel) const {
+    __device__ __forceinline__ Element at(int, int filter, int pixel) const {
         return {dy + ((size_t)pixel * FILTERS + filter), filter < count && pixel < PIXELS};
     }
 };
 
-// Columns are values of the window, the depth is pixels.
-struct Shifted {
+// Columns are values of the window, the depth is pixels: the im2col matrix, transposed.
+struct TransposedActivationIterator {
     Maps maps;
     int first;
 
-    __device__ __forceinline__ Place at(int, int column, int depth) const {
+    __device__ __forceinline__ Element at(int, int column, int depth) const {
         Tap tap;
         Pixel pixel;
         tap.find(first + column);
@@ -254,25 +261,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int rows = GROUP_FILTERS - block.first_row;
 
     const bool adds_bias = SPLITS > 1 || block.tile == 0;
-    constexpr int owned = (TILE_ROWS + THREADS - 1) / THREADS;  // rows whose biases a thread adds up, THREADS apart
-    float bias_sums[owned] = {};
-    auto look = [&](const Value* dy_tile, int step) {
+    constexpr int bias_rows = (TILE_ROWS + THREADS - 1) / THREADS;  // whose biases a thread sums, THREADS apart
+    float bias_sums[bias_rows] = {};
+    auto sum_biases = [&](const Value* dy_tile, int step) {
         if (!adds_bias || SPLITS > 1 && step % block.tiles != block.tile) return;
 #pragma unroll
-        for (int i = 0; i < owned; ++i) {
+        for (int i = 0; i < bias_rows; ++i) {
             const int row = threadIdx.x + i * THREADS;
             if (row >= TILE_ROWS) break;
 #pragma unroll 4
             for (int k = 0; k < TILE_DEPTH; ++k) bias_sums[i] += load(dy_tile + Tile<TILE_ROWS, false>::at(row, k));
         }
     };
-    typedef Sums<false, false> Results;
-    Results sums;
+    typedef Accumulators<false, false> Results;
+    Results results;
     const int first_filter = block.group * GROUP_FILTERS + block.first_row;  // of the tower
-    const Gradients a = {dy + (size_t)block.tower * PIXELS * FILTERS + first_filter, rows};
-    const Shifted b = {Maps(x0, x1, block.tower, block.group), block.first_column};
-    const Part part(block.split, PIXELS);
-    multiply(sums, a, b, part.first, part.last, look);
+    const GradientIterator a = {dy + (size_t)block.tower * PIXELS * FILTERS + first_filter, rows};
+    const TransposedActivationIterator b = {Maps(x0, x1, block.tower, block.group), block.first_column};
+    const DepthRange range(block.split, PIXELS);
+    main_loop(results, a, b, range.first, range.last, sum_biases);
 
     const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, false, control, velocity, copy, factor};
     const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, true, control, bias_velocity, nullptr,
@@ -281,20 +288,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     float* bias_slab = bias_slabs + (size_t)(block.split * block.tiles + block.tile) * TOWERS * FILTERS;
     if (adds_bias && !bias_sink.idle()) {
 #pragma unroll
-        for (int i = 0; i < owned; ++i) {
+        for (int i = 0; i < bias_rows; ++i) {
             const int row = threadIdx.x + i * THREADS;
             if (row >= TILE_ROWS || row >= rows) break;
-            const float run[1][4] = {{bias_sums[i]}};
-            bias_sink.take(SPLITS > 1 ? bias_slab : bias, filter + row, run, 4, 1, false);
+            const float fragment[1][4] = {{bias_sums[i]}};
+            bias_sink.write(SPLITS > 1 ? bias_slab : bias, filter + row, fragment, 4, 1, false);
         }
     }
     if (sink.idle()) return;
-    sums.each([&](int row, int column, float (&runs)[Results::runs][4]) {
-        const int own = block.first_column + column;
+    results.for_each([&](int row, int tile_column, float (&fragments)[Results::fragments][4]) {
+        const int column = block.first_column + tile_column;
         if (row >= rows) return;
 #pragma unroll
-        for (int j = 0; j < Results::runs; ++j) mask_run(runs[j], own + j * Results::spread);
-        const size_t place = (size_t)(filter + row) * WINDOW + own;
-        sink.take(SPLITS > 1 ? slab : weight, place, runs, Results::spread, WINDOW - own, WINDOW % 4 == 0);
+        for (int j = 0; j < Results::fragments; ++j) mask_fragment(fragments[j], column + j * Results::stride);
+        const size_t offset = (size_t)(filter + row) * WINDOW + column;
+        float* target = SPLITS > 1 ? slab : weight;
+        sink.write(target, offset, fragments, Results::stride, WINDOW - column, WINDOW % 4 == 0);
     });
 }

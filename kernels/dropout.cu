@@ -7,39 +7,39 @@
 #include "common/vectors.cuh"
 
 // --- dropout
-// The mask is drawn anew in each pass: forward from x to y, backward from dy to dx.
+// The mask is drawn in each pass, not stored: forward from x to y, backward from dy to dx.
 //
-//     x, y: towers x PICTURES x FEATURES of the towers on this device; y may be x
+//     x, y: towers x BATCH x FEATURES of the towers on this device; y may be x
 //
 // An element of all TOWERS has the number (image * TOWERS + tower) * FEATURES + feature, and is kept where its word
-// of Philox is below `limit`: keep * 2^32. In the parts of a batch the images are numbered on. A thread has VECTOR
+// of Philox is below `limit`: keep * 2^32. Images are numbered over all micro-batches of a batch. A thread has VECTOR
 // elements in a row; with VECTOR = 4 they are one block of Philox. The grid's y is the tower of this device.
 // Cost: reads x and writes y once; 25 integer operations a value.
 //
-// dimensions: PICTURES FEATURES TOWERS
+// dimensions: BATCH FEATURES TOWERS
 #include "common/philox.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
     dropout(const Value* x, Value* y, const Control* __restrict__ control, unsigned limit, unsigned layer,
             unsigned first_tower) {
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, vectors = FEATURES / VECTOR;
-    const unsigned picture = item / vectors, feature = item % vectors * VECTOR;
-    if (picture >= (unsigned)PICTURES) return;
-    const unsigned long long image = (unsigned long long)control->part * PICTURES + picture;
+    const unsigned index = item / vectors, feature = item % vectors * VECTOR;  // of the image in the micro-batch
+    if (index >= (unsigned)BATCH) return;
+    const unsigned long long image = (unsigned long long)control->part * BATCH + index;
     const unsigned long long row = image * TOWERS + first_tower + blockIdx.y;
     const unsigned long long number = row * FEATURES + feature;
-    const size_t place = (size_t)blockIdx.y * PICTURES * FEATURES + (size_t)item * VECTOR;
+    const size_t offset = (size_t)blockIdx.y * BATCH * FEATURES + (size_t)item * VECTOR;
     unsigned words[4];
     philox(words, number / 4, control, PHILOX_DROPOUT, layer);
     float values[VECTOR];
-    load_vector(values, x + place);
+    load_vector(values, x + offset);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {
         const unsigned lane = (unsigned)number % 4 + i;
         const unsigned word = lane < 2 ? words[lane < 1 ? 0 : 1] : words[lane < 3 ? 2 : 3];
         values[i] *= word < limit ? FACTOR : 0.0f;
     }
-    store_vector(y + place, values);
+    store_vector(y + offset, values);
 }
 
 // --- scale
@@ -49,11 +49,11 @@ extern "C" __global__ void __launch_bounds__(256)
 //
 // dimensions: COUNT
 extern "C" __global__ void __launch_bounds__(256) scale(const Value* __restrict__ x, Value* __restrict__ y) {
-    const size_t place = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
-    if (place >= COUNT) return;
+    const size_t offset = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * VECTOR;
+    if (offset >= COUNT) return;
     float values[VECTOR];
-    load_vector(values, x + place);
+    load_vector(values, x + offset);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) values[i] *= FACTOR;
-    store_vector(y + place, values);
+    store_vector(y + offset, values);
 }

@@ -1,12 +1,12 @@
-// The gemm, tile by tile, that convolution and dense layers are, and all their gradients.
+// The tiled gemm of convolution and dense layers, and of all their gradients.
 //
 //     y[row][column] = SUM over depth of a[row][depth] * b[column][depth]
 //
 // A block computes TILE_ROWS x TILE_COLUMNS of y, a warp WARP_ROWS x WARP_COLUMNS of these, in registers. Tiles of
-// both operands, TILE_DEPTH deep, come through a ring of STAGES in shared memory, by asynchronous copies that run
-// STAGES - 1 steps ahead; one barrier a step says both that a stage has arrived and that the oldest may be refilled.
+// both operands, TILE_DEPTH deep, are prefetched STAGES - 1 steps ahead by asynchronous copies into a ring of STAGES in
+// shared memory; one barrier per step says both that a stage has arrived and that the oldest may be refilled.
 // Before sm_80 a step's values are loaded to registers before the sums are added, and stored to the ring after.
-// The order in which a sum is added up depends on nothing but the depth and TILE_DEPTH.
+// The order of a sum depends on nothing but the depth and TILE_DEPTH.
 //
 // expects: GROUPS SPLITS STAGES TILE_ROWS TILE_COLUMNS TILE_DEPTH WHOLE_A WHOLE_B
 #pragma once
@@ -14,11 +14,12 @@
 #include "gemm_ffma.cuh"
 #include "gemm_tensor_cores.cuh"
 
-// Add steps first .. last - 1 of the depth to the sums. `look(tile, step)` sees each of a's tiles while it is there.
-// WHOLE_A and WHOLE_B: the operand's chunks of 16 bytes are contiguous and aligned.
-template <bool a_along, bool b_along, class OperandA, class OperandB, class Look>
-__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const OperandA& a, const OperandB& b, int first,
-                                         int last, const Look& look) {
+// Main loop: accumulate steps first .. last - 1 of the depth. `on_tile(tile, step)` reads each of a's tiles while it is
+// in shared memory. a and b are iterators (gemm_tile.cuh). WHOLE_A and WHOLE_B: the operand's chunks of 16 bytes are
+// contiguous and aligned.
+template <bool a_along, bool b_along, class IteratorA, class IteratorB, class OnTile>
+__device__ __forceinline__ void main_loop(Accumulators<a_along, b_along>& accumulators, const IteratorA& a,
+                                          const IteratorB& b, int first, int last, const OnTile& on_tile) {
     typedef Tile<TILE_ROWS, a_along> TileA;
     typedef Tile<TILE_COLUMNS, b_along> TileB;
     SHARED(Value, ring);
@@ -49,24 +50,24 @@ __device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const Ope
         __syncthreads();
         fetch(step + STAGES - 1, empty);
         const Value* tile = ring + full * (TileA::size + TileB::size);
-        sums.add(tile, tile + TileA::size);
-        look(tile, step);
+        accumulators.add(tile, tile + TileA::size);
+        on_tile(tile, step);
         settle(empty);
         full = full + 1 == STAGES ? 0 : full + 1;
         empty = empty + 1 == STAGES ? 0 : empty + 1;
     }
 }
 
-template <bool a_along, bool b_along, class OperandA, class OperandB>
-__device__ __forceinline__ void multiply(Sums<a_along, b_along>& sums, const OperandA& a, const OperandB& b, int first,
-                                         int last) {
-    multiply(sums, a, b, first, last, [](const Value*, int) {});
+template <bool a_along, bool b_along, class IteratorA, class IteratorB>
+__device__ __forceinline__ void main_loop(Accumulators<a_along, b_along>& accumulators, const IteratorA& a,
+                                          const IteratorB& b, int first, int last) {
+    main_loop(accumulators, a, b, first, last, [](const Value*, int) {});
 }
 
-// Which block of a launch this is. The grid's x counts tiles of the result, side by side first, and its z the splits of
-// a group, the groups of a tower, the towers; `columns` are those of the result.
+// The tile, tower, group and split of this block. The grid's x counts tiles of the result, row-major, and its z the
+// splits of a group, the groups of a tower, the towers; `columns` are those of the result.
 struct Block {
-    int tiles, tile;  // how many lie side by side, and which of them it is
+    int tiles, tile;  // per row of tiles, and the index of this one
     int first_row, first_column, tower, group, split;
 
     __device__ __forceinline__ Block(int columns)
@@ -81,11 +82,11 @@ struct Block {
     static __device__ __forceinline__ int towers() { return gridDim.z / (GROUPS * SPLITS); }
 };
 
-// Which part of the depth a block adds up: the steps of one of SPLITS, as even as whole steps allow.
-struct Part {
+// Split-K: the steps of the depth that a block sums, one of SPLITS ranges, as even as whole steps allow.
+struct DepthRange {
     int first, last;
 
-    __device__ __forceinline__ Part(int split, int depth) {
+    __device__ __forceinline__ DepthRange(int split, int depth) {
         int steps = (depth + TILE_DEPTH - 1) / TILE_DEPTH;
         first = split * steps / SPLITS;
         last = (split + 1) * steps / SPLITS;

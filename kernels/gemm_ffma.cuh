@@ -1,6 +1,6 @@
-// A warp's sums by plain multiply-adds in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile.
+// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile.
 //
-// A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in runs of four neighbours each, and
+// A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in fragments of four neighbours each, and
 // reads four values at a time from either kind of tile. Each sum adds in the order of the depth.
 //
 // expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
@@ -9,13 +9,13 @@
 
 #if PRECISION == FP32
 template <bool a_along, bool b_along>
-struct Sums {
+struct Accumulators {
     static constexpr int across = WARP_COLUMNS % 32 == 0 ? 8 : 4, down = 32 / across;  // the warp's lanes
     static constexpr int rows = WARP_ROWS / down, columns = WARP_COLUMNS / across;
     float sums[rows][columns];
     int first_row, first_column;
 
-    __device__ __forceinline__ Sums() {
+    __device__ __forceinline__ Accumulators() {
         int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
         first_row = warp % (TILE_ROWS / WARP_ROWS) * WARP_ROWS + lane / across * 4;
         first_column = warp / (TILE_ROWS / WARP_ROWS) * WARP_COLUMNS + lane % across * 4;
@@ -25,12 +25,12 @@ struct Sums {
             for (int j = 0; j < columns; ++j) sums[i][j] = 0;
     }
 
-    static __device__ __forceinline__ void read(float (&values)[4], const Value* place) {
-        float4 four = *reinterpret_cast<const float4*>(place);
+    static __device__ __forceinline__ void read(float (&values)[4], const Value* address) {
+        float4 four = *reinterpret_cast<const float4*>(address);
         values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
     }
 
-    // Read rows (or columns) first, first + 1, .. first + 3 at four depths: values[place][depth].
+    // Read rows (or columns) first, first + 1, .. first + 3 at four depths: values[row][depth].
     template <class Tile, bool along>
     static __device__ __forceinline__ void read(float (&values)[4][4], const Value* tile, int first, int depth) {
 #pragma unroll
@@ -38,15 +38,15 @@ struct Sums {
             if (along) {
                 read(values[e], tile + Tile::at(first + e, depth));
             } else {
-                float run[4];
-                read(run, tile + Tile::at(first, depth + e));
+                float fragment[4];
+                read(fragment, tile + Tile::at(first, depth + e));
 #pragma unroll
-                for (int i = 0; i < 4; ++i) values[i][e] = run[i];
+                for (int i = 0; i < 4; ++i) values[i][e] = fragment[i];
             }
         }
     }
 
-    // Add the product of two tiles.
+    // Accumulate the product of two tiles.
     __device__ __forceinline__ void add(const Value* a_tile, const Value* b_tile) {
 #pragma unroll
         for (int depth = 0; depth < TILE_DEPTH; depth += 4) {
@@ -69,18 +69,18 @@ struct Sums {
         }
     }
 
-    // Call take(row, column, runs) for parts of rows: run j has four neighbouring columns from column + j * spread on,
-    // counted within the tile.
-    static constexpr int runs = columns / 4, spread = 4 * across;
+    // Call epilogue(row, column, fragments) for each row: fragment j has four neighbouring columns, from
+    // column + j * stride on, counted within the tile.
+    static constexpr int fragments = columns / 4, stride = 4 * across;
 
-    template <class Take>
-    __device__ __forceinline__ void each(const Take& take) const {
+    template <class Epilogue>
+    __device__ __forceinline__ void for_each(const Epilogue& epilogue) const {
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
-            float own[runs][4];
+            float row[fragments][4];
 #pragma unroll
-            for (int j = 0; j < columns; ++j) own[j / 4][j % 4] = sums[i][j];
-            take(first_row + i / 4 * 4 * down + i % 4, first_column, own);
+            for (int j = 0; j < columns; ++j) row[j / 4][j % 4] = sums[i][j];
+            epilogue(first_row + i / 4 * 4 * down + i % 4, first_column, row);
         }
     }
 };

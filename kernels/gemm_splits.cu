@@ -1,4 +1,4 @@
-// Add up the slabs of a gemm whose depth was split, in their order, and finish it as the gemm itself would have.
+// Split-K reduction: add up the slabs of a gemm in their order, then the epilogue that the gemm itself would have had.
 //
 // A thread has four neighbours. Checked in tests/engine/cuda/test_conv.py.
 
@@ -16,23 +16,24 @@
 extern "C" __global__ void __launch_bounds__(256)
     sum_splits(const float* __restrict__ slabs, const float* __restrict__ bias, const Value* __restrict__ relu0,
                const Value* __restrict__ relu1, Value* __restrict__ y0, Value* __restrict__ y1) {
-    const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4, target = blockIdx.y;
-    if (place >= COUNT) return;
+    const int offset = (blockIdx.x * blockDim.x + threadIdx.x) * 4, target = blockIdx.y;
+    if (offset >= COUNT) return;
     const bool aligned = COUNT % 4 == 0;
     float sums[4] = {};
 #pragma unroll 8
     for (int split = 0; split < SPLITS; ++split) {
-        float part[4];
-        load_float_run(part, slabs + ((size_t)split * gridDim.y + target) * COUNT + place, COUNT - place, aligned);
+        float slab[4];
+        const size_t first = ((size_t)split * gridDim.y + target) * COUNT + offset;
+        load_float_fragment(slab, slabs + first, COUNT - offset, aligned);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[e] += part[e];
+        for (int e = 0; e < 4; ++e) sums[e] += slab[e];
     }
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-        if (bias) sums[e] += bias[target * CHANNELS + (place + e) % CHANNELS];
-        if (RELU && sums[e] < 0) sums[e] = 0;  // what is not a number stays
+        if (bias) sums[e] += bias[target * CHANNELS + (offset + e) % CHANNELS];
+        if (RELU && sums[e] < 0) sums[e] = 0;  // NaN stays NaN
     }
-    accumulate_run(target ? y1 : y0, target ? relu1 : relu0, place, sums, COUNT - place, aligned);
+    accumulate_fragment(target ? y1 : y0, target ? relu1 : relu0, offset, sums, COUNT - offset, aligned);
 }
 
 // --- weight_update
@@ -49,17 +50,17 @@ extern "C" __global__ void __launch_bounds__(256)
 extern "C" __global__ void __launch_bounds__(256)
     weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
                   float* __restrict__ velocity, unsigned short* __restrict__ copy, float factor) {
-    const int place = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    const int offset = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
     const Sink sink = {SINK, DECAY != 0, BIAS != 0, control, velocity, copy, factor};
-    if (place >= COUNT || sink.idle()) return;
+    if (offset >= COUNT || sink.idle()) return;
     const bool aligned = COUNT % 4 == 0;
     float sums[1][4] = {};
 #pragma unroll 8
     for (int split = 0; split < SPLITS; ++split) {
-        float part[4];
-        load_float_run(part, slabs + (size_t)split * COUNT + place, COUNT - place, aligned);
+        float slab[4];
+        load_float_fragment(slab, slabs + (size_t)split * COUNT + offset, COUNT - offset, aligned);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[0][e] += part[e];
+        for (int e = 0; e < 4; ++e) sums[0][e] += slab[e];
     }
-    sink.take(weight, place, sums, 4, COUNT - place, aligned);
+    sink.write(weight, offset, sums, 4, COUNT - offset, aligned);
 }

@@ -26,8 +26,8 @@
 #define CHUNK (16 / (int)sizeof(Value))  // values in 16 bytes
 #define THREADS (TILE_ROWS / WARP_ROWS * (TILE_COLUMNS / WARP_COLUMNS) * 32)
 
-// Where a value is: `inside` is false for what counts as zero, and then the address is not read.
-struct Place {
+// The address of an operand's value; where `inside` is false it counts as zero, and the address is not read.
+struct Element {
     const Value* address;
     bool inside;
 };
@@ -50,7 +50,7 @@ struct Tile {
     static constexpr int size = lines * pitch * CHUNK;
     static constexpr int loads = (lines * chunks + THREADS - 1) / THREADS;  // chunks a thread copies
 
-    // Return where a chunk of a line lies. The key depends on nothing but which 128 bytes the line is in.
+    // Return the offset of a chunk of a line. The key depends on nothing but which 128 bytes the line is in.
     static __device__ __forceinline__ int chunk_at(int line, int chunk) {
 #if PRECISION == FP32
         int key = along ? line / 4 : 0;  // eight threads read every fourth line, or one line
@@ -61,20 +61,20 @@ struct Tile {
         return (line * pitch + chunk ^ (key & 7)) * CHUNK;
     }
 
-    // Return where the value at this row (or column) and depth lies.
-    static __device__ __forceinline__ int at(int place, int depth) {
-        int line = along ? place : depth, across = along ? depth : place;
+    // Return the offset of the value at this row (or column) and depth.
+    static __device__ __forceinline__ int at(int outer_index, int depth) {
+        int line = along ? outer_index : depth, across = along ? depth : outer_index;
         return chunk_at(line, across / CHUNK) + across % CHUNK;
     }
 
-    // Return which line the i-th chunk of this thread is in.
+    // Return the line of this thread's i-th chunk.
     static __device__ __forceinline__ int line_of(int i) { return (int)(threadIdx.x + i * THREADS) / chunks; }
 
-    // Start the copy of a tile, which `settle` ends. The operand says where values are: operand.at(i, place, depth),
-    // where `place` counts rows (or columns) within the tile; `whole` says that its chunks are contiguous and aligned.
-    // Of a tile that is not `wanted` nothing is read.
-    template <class Operand>
-    static __device__ __forceinline__ void fetch(Value* tile, Fetched<loads>& fetched, const Operand& operand,
+    // Start the copy of a tile, which `settle` ends. An iterator gives the operand's values: iterator.at(i, index, depth)
+    // for this thread's i-th chunk, where `index` counts rows (or columns) within the tile; `whole`: its chunks are
+    // contiguous and aligned. Of a tile that is not `wanted` nothing is read.
+    template <class Iterator>
+    static __device__ __forceinline__ void fetch(Value* tile, Fetched<loads>& fetched, const Iterator& iterator,
                                                  int depth, bool whole, bool wanted) {
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
@@ -82,19 +82,19 @@ struct Tile {
             if (lines * chunks % THREADS != 0 && line >= lines) break;
             Value* target = tile + chunk_at(line, across / CHUNK);
             if (whole) {
-                Place place = along ? operand.at(i, line, depth + across) : operand.at(i, across, depth + line);
+                Element chunk = along ? iterator.at(i, line, depth + across) : iterator.at(i, across, depth + line);
 #if ASYNC_COPIES
-                copy_async_16(target, place.address, place.inside);
+                copy_async_16(target, chunk.address, chunk.inside);
 #else
-                fetched.values[i] = load_global_16(place.address, wanted && place.inside);
+                fetched.values[i] = load_global_16(chunk.address, wanted && chunk.inside);
 #endif
                 continue;
             }
 #pragma unroll 1
             for (int e = 0; e < CHUNK; ++e) {
                 int other = across + e;
-                Place place = along ? operand.at(i, line, depth + other) : operand.at(i, other, depth + line);
-                copy_value(target + e, {place.address, wanted && place.inside});
+                Element value = along ? iterator.at(i, line, depth + other) : iterator.at(i, other, depth + line);
+                copy_value(target + e, {value.address, wanted && value.inside});
             }
         }
     }
@@ -112,11 +112,11 @@ struct Tile {
 #endif
     }
 
-    static __device__ __forceinline__ void copy_value(Value* target, const Place& place) {
+    static __device__ __forceinline__ void copy_value(Value* target, const Element& value) {
 #if PRECISION == BF16
-        *target = place.inside ? *place.address : (Value)0;
+        *target = value.inside ? *value.address : (Value)0;
 #else
-        copy_async_4(target, place.address, place.inside);
+        copy_async_4(target, value.address, value.inside);
 #endif
     }
 };

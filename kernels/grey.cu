@@ -1,6 +1,6 @@
-// Turn pictures grey: y = 0.299 red + 0.587 green + 0.114 blue.
+// Convert images to grey: y = 0.299 red + 0.587 green + 0.114 blue.
 //
-//     x: PIXELS x 3; y: towers x PIXELS; the pixels of all pictures; the grid's y is the tower
+//     x: PIXELS x 3; y: towers x PIXELS; the pixels of all images; the grid's y is the tower
 //
 // A thread has a pixel. Each operation rounds once, as on the host: the bits are the same.
 // Cost: reads x once and writes y once; 5 operations a pixel. Checked in tests/engine/test_grey.py.

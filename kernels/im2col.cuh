@@ -1,30 +1,30 @@
 // The im2col matrix of a convolution, which is never written: (output pixels) x (source, r, s, channel).
 //
-// Maps x0 and x1 are (PICTURES, ROWS, COLUMNS, CHANNELS); a group reads GROUP_CHANNELS of them. Where READS_ALL, a
+// Maps x0 and x1 are (BATCH, ROWS, COLUMNS, CHANNELS); a group reads GROUP_CHANNELS of them. Where READS_ALL, a
 // window runs over all SOURCES; else a tower reads its own maps and SOURCES is 1.
 //
-// expects: PICTURES ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS FILTER_SIZE STRIDE PAD
+// expects: BATCH ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS FILTER_SIZE STRIDE PAD
 #pragma once
 #include "gemm_tile.cuh"
 
 #define GROUP_CHANNELS (CHANNELS / GROUPS)
 #define GROUP_FILTERS (FILTERS / GROUPS)
-#define PIXELS (PICTURES * OUT_ROWS * OUT_COLUMNS)
+#define PIXELS (BATCH * OUT_ROWS * OUT_COLUMNS)
 #define WINDOW (SOURCES * FILTER_SIZE * FILTER_SIZE * GROUP_CHANNELS)
 
-// Which output pixel, as the first row and column that its window sees and the first value of its picture.
+// A row of the im2col matrix: an output pixel, by the top left corner of its window and the offset of that corner.
 struct Pixel {
     int origin, top, left;
 
     __device__ __forceinline__ void find(unsigned pixel) {
-        unsigned picture = pixel / (OUT_ROWS * OUT_COLUMNS), place = pixel % (OUT_ROWS * OUT_COLUMNS);
-        top = pixel < PIXELS ? place / OUT_COLUMNS * STRIDE - PAD : -FILTER_SIZE;  // its window is above all maps
-        left = place % OUT_COLUMNS * STRIDE - PAD;
-        origin = ((picture * ROWS + top) * COLUMNS + left) * CHANNELS;
+        unsigned image = pixel / (OUT_ROWS * OUT_COLUMNS), position = pixel % (OUT_ROWS * OUT_COLUMNS);
+        top = pixel < PIXELS ? position / OUT_COLUMNS * STRIDE - PAD : -FILTER_SIZE;  // its window is above all maps
+        left = position % OUT_COLUMNS * STRIDE - PAD;
+        origin = ((image * ROWS + top) * COLUMNS + left) * CHANNELS;
     }
 };
 
-// Which value of a window.
+// A column of the im2col matrix: a value of the window.
 struct Tap {
     int source, row, column, channel;
 
@@ -38,7 +38,7 @@ struct Tap {
     }
 };
 
-// The maps that one tower and group reads.
+// The maps that one tower and group read.
 struct Maps {
     const Value *first, *second;
 
@@ -47,7 +47,7 @@ struct Maps {
         second = x1 + group * GROUP_CHANNELS;
     }
 
-    __device__ __forceinline__ Place at(const Pixel& pixel, const Tap& tap) const {
+    __device__ __forceinline__ Element at(const Pixel& pixel, const Tap& tap) const {
         bool inside = tap.source < SOURCES && (unsigned)(pixel.top + tap.row) < (unsigned)ROWS &&
                       (unsigned)(pixel.left + tap.column) < (unsigned)COLUMNS;
         const Value* maps = SOURCES > 1 && tap.source ? second : first;

@@ -21,10 +21,10 @@ extern "C" __global__ void __launch_bounds__(256) lrn_forward(const Value* __res
     const unsigned pixel = item / vectors;
     const int channel = item % vectors * VECTOR;
     if (pixel >= (unsigned)PIXELS) return;
-    const size_t place = (size_t)pixel * CHANNELS + channel;
+    const size_t offset = (size_t)pixel * CHANNELS + channel;
     float normalised[VECTOR];
-    lrn_normalise(normalised, x + place, channel);
-    store_vector(y + place, normalised);
+    lrn_normalise(normalised, x + offset, channel);
+    store_vector(y + offset, normalised);
 }
 
 // --- lrn_backward

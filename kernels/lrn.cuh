@@ -1,9 +1,9 @@
-// What the kernels of local response normalisation share: the factor s^-BETA (both kinds), and, across channels, the
+// Shared by the kernels of local response normalisation: the factor s^-BETA (both kinds), and, across channels, the
 // sums over windows, y, and dx. lrn.cu has the formulas.
 //
-// A thread has VECTOR channels of a pixel in a row; it reads its neighbours' in parts of PART channels, and only those
-// that its windows reach. WINDOW is n of the formula. Sums run from the lower channel to the higher and every operation
-// rounds once: every kernel gives s the same bits.
+// A thread has VECTOR contiguous channels of a pixel; it reads neighbouring channels PART at a time, and only those
+// that its windows contain. WINDOW is n of the formula. Sums run from the lower channel to the higher and every
+// operation rounds once: every kernel gives s the same bits.
 //
 // expects: VECTOR CHANNELS WINDOW K ALPHA BETA
 #pragma once
@@ -12,9 +12,9 @@
 
 #define SMALLEST_NORMAL __uint_as_float(0x00800000u)
 
-// Return s^-BETA, and 1 / s in `inverse`. At the paper's BETA of 3/4 two reciprocal roots do it: with r = s^-1/2,
-// s^-3/4 = r^2 * r^-1/2. An infinite sum of squares gives NaN, which the loss then shows. A window of zeros with K = 0
-// gives 0 and 0; the roots take what is smaller than a normal number for zero, so that counts as one.
+// Return s^-BETA, and 1 / s in `inverse`. At the paper's BETA of 3/4 two reciprocal roots suffice: with r = s^-1/2,
+// s^-3/4 = r^2 * r^-1/2. An infinite sum of squares gives NaN, which reaches the loss. A window of zeros with K = 0
+// gives 0 and 0; the roots flush subnormal numbers to zero, so these count as zeros too.
 __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
     if (K == 0 && base < SMALLEST_NORMAL) {
         inverse = 0;
@@ -31,65 +31,66 @@ __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
 
 #define PART (VECTOR == 1 ? 1 : 4)
 
-// Add PART neighbours, the first of them `offset` channels from the thread's first, to the sums that they belong to.
+// Add PART neighbours, the first `offset` channels from the thread's first, to the sums whose windows have them.
 template <class Add>
-__device__ __forceinline__ void add_near(float (&sums)[VECTOR], const float* near, int offset, Add add) {
+__device__ __forceinline__ void add_neighbours(float (&sums)[VECTOR], const float* neighbours, int offset, Add add) {
 #pragma unroll
     for (int j = 0; j < PART; ++j) {
 #pragma unroll
         for (int i = 0; i < VECTOR; ++i) {
             const int distance = offset + j - i;
-            if (distance >= -(WINDOW / 2) && distance <= WINDOW / 2) sums[i] = add(sums[i], near[j]);
+            if (distance >= -(WINDOW / 2) && distance <= WINDOW / 2) sums[i] = add(sums[i], neighbours[j]);
         }
     }
 }
 
-// Sum what lies at most WINDOW / 2 channels from each of the thread's own; `load(near, offset)` gives PART neighbours.
-// A part lies within the channels or outside, as VECTOR divides CHANNELS.
+// Sum over the window of WINDOW channels around each of the thread's; `load(neighbours, offset)` reads PART neighbours,
+// which are all inside the channels or all outside, as VECTOR divides CHANNELS.
 template <class Load, class Add>
-__device__ __forceinline__ void window_sums(float (&sums)[VECTOR], const float (&own)[VECTOR], int channel, Load load,
-                                            Add add) {
+__device__ __forceinline__ void window_sums(float (&sums)[VECTOR], const float (&centre)[VECTOR], int channel,
+                                            Load load, Add add) {
     const int parts = (WINDOW / 2 + PART - 1) / PART;
-    float near[PART];
+    float neighbours[PART];
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) sums[i] = 0;
 #pragma unroll 2
     for (int offset = -parts * PART; offset < 0; offset += PART) {
         if (channel + offset < 0) continue;
-        load(near, offset);
-        add_near(sums, near, offset, add);
+        load(neighbours, offset);
+        add_neighbours(sums, neighbours, offset, add);
     }
 #pragma unroll
-    for (int offset = 0; offset < VECTOR; offset += PART) add_near(sums, own + offset, offset, add);
+    for (int offset = 0; offset < VECTOR; offset += PART) add_neighbours(sums, centre + offset, offset, add);
 #pragma unroll 2
     for (int offset = VECTOR; offset < VECTOR + parts * PART; offset += PART) {
         if (channel + offset >= CHANNELS) break;
-        load(near, offset);
-        add_near(sums, near, offset, add);
+        load(neighbours, offset);
+        add_neighbours(sums, neighbours, offset, add);
     }
 }
 
-// Read the thread's own channels, and make s = K + ALPHA * SUM of squares; `place` is where they begin. The neighbours
-// come out of the L1 cache.
-__device__ __forceinline__ void lrn_base(float (&base)[VECTOR], float (&own)[VECTOR], const Value* place, int channel) {
-    load_vector(own, place);
+// Read the thread's channels from `source` on, and compute s = K + ALPHA * SUM of squares. The neighbours are in the L1
+// cache.
+__device__ __forceinline__ void lrn_base(float (&base)[VECTOR], float (&centre)[VECTOR], const Value* source,
+                                         int channel) {
+    load_vector(centre, source);
     window_sums(
-        base, own, channel, [&](float (&near)[PART], int offset) { load_vector(near, place + offset); },
+        base, centre, channel, [&](float (&neighbours)[PART], int offset) { load_vector(neighbours, source + offset); },
         [](float sum, float value) { return fmaf(value, value, sum); });
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) base[i] = fmaf(ALPHA, base[i], K);
 }
 
-// y = x * s^-BETA for the thread's own channels.
-__device__ __forceinline__ void lrn_normalise(float (&y)[VECTOR], const Value* place, int channel) {
+// y = x * s^-BETA for the thread's channels.
+__device__ __forceinline__ void lrn_normalise(float (&y)[VECTOR], const Value* source, int channel) {
     float base[VECTOR], inverse;
-    lrn_base(base, y, place, channel);
+    lrn_base(base, y, source, channel);
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) y[i] = __fmul_rn(y[i], lrn_factor(base[i], inverse));
 }
 
-// Where a part of an item's summands lies in shared memory, a float a value: in as many planes as a vector has parts,
-// so that no two lanes want the same bank. `pixels` are those of a block.
+// Return the address of PART of an item's summands in shared memory, a float a value: in as many planes as a vector has
+// parts, so that no two lanes access the same bank. `pixels` are those of a block.
 __device__ __forceinline__ float* inner_part(float* inner, int pixels, int item, int part) {
     const int parts = VECTOR / PART, plane = pixels * CHANNELS / VECTOR * PART;
     return inner + part % parts * plane + (item + part / parts) * PART;
@@ -107,7 +108,7 @@ __device__ __forceinline__ void lrn_back(const Value* x, Value* dx, float* inner
     const int vectors = CHANNELS / VECTOR;
     const unsigned first = blockIdx.x * (unsigned)block_pixels, rest = (unsigned)pixels - first;
     const int left = rest < (unsigned)block_pixels ? rest : block_pixels, items = left * vectors;
-    float own[rounds][VECTOR] = {}, direct[rounds][VECTOR] = {}, share[rounds][VECTOR] = {};
+    float centre[rounds][VECTOR] = {}, direct[rounds][VECTOR] = {}, summand[rounds][VECTOR] = {};
 #pragma unroll
     for (int round = 0; round < rounds; ++round) {
         const int item = threadIdx.x + round * blockDim.x, channel = item % vectors * VECTOR;
@@ -115,19 +116,19 @@ __device__ __forceinline__ void lrn_back(const Value* x, Value* dx, float* inner
         const unsigned pixel = first + item / vectors;
         float base[VECTOR];
         gradient(direct[round], pixel, channel);
-        lrn_base(base, own[round], x + (size_t)pixel * CHANNELS + channel, channel);
+        lrn_base(base, centre[round], x + (size_t)pixel * CHANNELS + channel, channel);
 #pragma unroll
         for (int i = 0; i < VECTOR; ++i) {
             float inverse;
             direct[round][i] = __fmul_rn(direct[round][i], lrn_factor(base[i], inverse));
-            share[round][i] = __fmul_rn(__fmul_rn(own[round][i], inverse), direct[round][i]);
+            summand[round][i] = __fmul_rn(__fmul_rn(centre[round][i], inverse), direct[round][i]);
         }
 #pragma unroll
         for (int part = 0; part < VECTOR / PART; ++part) {
-            float some[PART];
+            float group[PART];
 #pragma unroll
-            for (int i = 0; i < PART; ++i) some[i] = share[round][part * PART + i];
-            store_shared(inner_part(inner, block_pixels, item, part), some);
+            for (int i = 0; i < PART; ++i) group[i] = summand[round][part * PART + i];
+            store_shared(inner_part(inner, block_pixels, item, part), group);
         }
     }
     __syncthreads();
@@ -137,16 +138,17 @@ __device__ __forceinline__ void lrn_back(const Value* x, Value* dx, float* inner
         if (item >= items) break;
         float sums[VECTOR];
         window_sums(
-            sums, share[round], channel,
-            [&](float (&near)[PART], int offset) {
+            sums, summand[round], channel,
+            [&](float (&neighbours)[PART], int offset) {
                 const int vector = offset < 0 ? (offset + 1) / VECTOR - 1 : offset / VECTOR;
-                load_floats(near, inner_part(inner, block_pixels, item + vector, (offset - vector * VECTOR) / PART));
+                const int part = (offset - vector * VECTOR) / PART;
+                load_floats(neighbours, inner_part(inner, block_pixels, item + vector, part));
             },
             [](float sum, float value) { return __fadd_rn(sum, value); });
 #pragma unroll
         for (int i = 0; i < VECTOR; ++i) {
-            const float result = fmaf(-2.0f * ALPHA * BETA * own[round][i], sums[i], direct[round][i]);
-            sums[i] = relu && !(own[round][i] > 0) ? 0 : result;
+            const float result = fmaf(-2.0f * ALPHA * BETA * centre[round][i], sums[i], direct[round][i]);
+            sums[i] = relu && !(centre[round][i] > 0) ? 0 : result;
         }
         store_vector(dx + ((size_t)first * CHANNELS + (size_t)item * VECTOR), sums);
     }

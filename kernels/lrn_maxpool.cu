@@ -1,11 +1,11 @@
-// Local response normalisation and the max-pooling above it (lrn.cu and maxpool.cu have the formulas), as one step each
-// way; the normalised maps are never stored.
+// Local response normalisation fused with the max-pooling above it (formulas: lrn.cu and maxpool.cu), forward and
+// backward; the normalised maps are never stored.
 //
 //     x, dx: IMAGES x ROWS x COLUMNS x CHANNELS; y, dy, choice: IMAGES x OUT_ROWS x OUT_COLUMNS x CHANNELS
 //     choice: the index of the window's first maximum in the window, row by row, in a byte
 //     IMAGES counts the images of all towers.
 //
-// The bits are those of the two steps. Checked in tests/engine/test_lrn.py.
+// The bits are those of the separate kernels. Checked in tests/engine/test_lrn.py.
 //
 // reals: K ALPHA BETA
 // choices: PRECISION VECTOR
@@ -14,9 +14,9 @@
 
 // --- lrn_maxpool_forward
 // A block walks down BAND rows of windows, SEGMENT of them side by side, CHUNK channels wide. The last SIZE rows of x
-// that it needs lie normalised in a ring in shared memory, rounded as if they were stored, so that ties are those of
-// the two steps. A value is normalised once, but for the edges of bands and segments. Without CHOOSE, in inference,
-// choice is null.
+// that it needs are normalised in a ring in shared memory, rounded as if they were stored, so that ties are those of
+// the separate kernels. A value is normalised once, except at the edges of bands and segments. Without CHOOSE, in
+// inference, choice is null.
 // Cost: reads x once, writes y and choice once; WINDOW + 6 operations and two reciprocal roots a value of x, and
 // 2 * SIZE^2 a value of y. Shared memory: SIZE * ((SEGMENT - 1) * STRIDE + SIZE) * CHUNK values.
 //
@@ -37,12 +37,12 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int p = first_p; p < first_p + BAND && p < OUT_ROWS; ++p) {
         const int top = p * STRIDE, from = top > ready ? top : ready;
         for (int item = threadIdx.x; item < (top + SIZE - from) * width * vectors; item += blockDim.x) {
-            const int place = item / vectors, row = from + place / width;
-            const int column = first_q * STRIDE + place % width, channel = first_channel + item % vectors * VECTOR;
+            const int position = item / vectors, row = from + position / width;
+            const int column = first_q * STRIDE + position % width, channel = first_channel + item % vectors * VECTOR;
             if (row >= ROWS || column >= COLUMNS || channel >= CHANNELS) continue;
             float normalised[VECTOR];
             lrn_normalise(normalised, source + ((size_t)row * COLUMNS + column) * CHANNELS + channel, channel);
-            store_shared(ring + row % SIZE * line + place % width * CHUNK + channel - first_channel, normalised);
+            store_shared(ring + row % SIZE * line + position % width * CHUNK + channel - first_channel, normalised);
         }
         ready = top + SIZE;
         __syncthreads();
@@ -52,16 +52,16 @@ extern "C" __global__ void __launch_bounds__(256)
             float best[VECTOR];
             unsigned chosen[VECTOR];
             const Value* corner = ring + q * STRIDE * CHUNK + channel - first_channel;
-            const int rows = there(p, OUT_ROWS, ROWS), columns = there(first_q + q, OUT_COLUMNS, COLUMNS);
+            const int rows = extent(p, OUT_ROWS, ROWS), columns = extent(first_q + q, OUT_COLUMNS, COLUMNS);
             pool_window(best, chosen, rows, columns, CHUNK, [&](int r) { return corner + (top + r) % SIZE * line; });
-            const size_t place = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
-            store_vector(y + place, best);
+            const size_t offset = ((image * OUT_ROWS + p) * OUT_COLUMNS + first_q + q) * CHANNELS + channel;
+            store_vector(y + offset, best);
             if (!CHOOSE) continue;
             Bytes<VECTOR> packed;
             packed.pack(chosen);
-            packed.store(choice + place);
+            packed.store(choice + offset);
         }
-        __syncthreads();  // before the next rows take the place of the oldest
+        __syncthreads();  // before the next rows overwrite the oldest
     }
 }
 

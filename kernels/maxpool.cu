@@ -26,14 +26,14 @@ extern "C" __global__ void __launch_bounds__(256)
     const Value* corner = source + ((size_t)p * STRIDE * COLUMNS + q * STRIDE) * CHANNELS + channel;
     float best[VECTOR];
     unsigned chosen[VECTOR];
-    pool_window(best, chosen, there(p, OUT_ROWS, ROWS), there(q, OUT_COLUMNS, COLUMNS), CHANNELS,
+    pool_window(best, chosen, extent(p, OUT_ROWS, ROWS), extent(q, OUT_COLUMNS, COLUMNS), CHANNELS,
                 [&](int r) { return corner + (size_t)r * COLUMNS * CHANNELS; });
-    const size_t place = (size_t)pixel * CHANNELS + channel;
-    store_vector(y + place, best);
+    const size_t offset = (size_t)pixel * CHANNELS + channel;
+    store_vector(y + offset, best);
     if (!CHOOSE) return;
     Bytes<VECTOR> packed;
     packed.pack(chosen);
-    packed.store(choice + place);
+    packed.store(choice + offset);
 }
 
 // --- maxpool_backward

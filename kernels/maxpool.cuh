@@ -1,4 +1,4 @@
-// What the kernels of max-pooling share: the first maximum of a window, and the gradient by gathering.
+// Shared by the kernels of max-pooling: the first maximum of a window, and the gathered gradient.
 //
 // Indices in a window go row by row, 0 to SIZE * SIZE - 1 (at most 255, so that one byte holds the choice).
 //
@@ -6,15 +6,15 @@
 #pragma once
 #include "common/vectors.cuh"
 
-// Return how many of the SIZE rows or columns of a window exist: the last of `count` windows may reach beyond `length`.
-__device__ __forceinline__ int there(int window, int count, int length) {
+// Return how many of the SIZE rows or columns of a window exist: the last of `count` windows may exceed `length`.
+__device__ __forceinline__ int extent(int window, int count, int length) {
     const int left = length - window * STRIDE;
     return (count - 1) * STRIDE + SIZE > length && left < SIZE ? left : SIZE;
 }
 
 // Take the maximum of a window of rows x columns; `row(r)` is where its row r begins, `pixel` values lie from column to
-// column. Of equal values the first is chosen. What is not a number is the largest: it shows in the sum, and is looked
-// for only then.
+// column. Of equal values the first is chosen. NaN is the largest: it shows in the sum, and is searched for only
+// then.
 template <class Row>
 __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&choice)[VECTOR], int rows, int columns,
                                             int pixel, Row row) {
@@ -23,10 +23,10 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
     for (int i = 0; i < VECTOR; ++i) best[i] = MINUS_INFINITY, choice[i] = 0, sums[i] = 0;
 #pragma unroll 1  // a whole window at once would take too many registers
     for (int r = 0; r < rows; ++r) {
-        const Value* place = row(r);
+        const Value* source = row(r);
 #pragma unroll 3
         for (int s = 0; s < columns; ++s) {
-            load_vector(values, place + s * pixel);
+            load_vector(values, source + s * pixel);
 #pragma unroll
             for (int i = 0; i < VECTOR; ++i) {
                 choice[i] = values[i] > best[i] ? r * SIZE + s : choice[i];
@@ -35,13 +35,13 @@ __device__ __forceinline__ void pool_window(float (&best)[VECTOR], unsigned (&ch
             }
         }
     }
-    bool numbers = true;
+    bool no_nan = true;
 #pragma unroll
-    for (int i = 0; i < VECTOR; ++i) numbers = numbers && sums[i] == sums[i];
-    if (numbers) return;
+    for (int i = 0; i < VECTOR; ++i) no_nan = no_nan && sums[i] == sums[i];
+    if (no_nan) return;
 #pragma unroll 1
-    for (int place = 0; place < rows * columns; ++place) {
-        load_vector(values, row(place / columns) + place % columns * pixel);
+    for (int index = 0; index < rows * columns; ++index) {
+        load_vector(values, row(index / columns) + index % columns * pixel);
 #pragma unroll
         for (int i = 0; i < VECTOR; ++i) best[i] = values[i] == values[i] ? best[i] : values[i];
     }

@@ -1,22 +1,22 @@
-// What becomes of the sums of an input gradient: with ADD they are added to those of the first tower, which stand there
-// already, both rounded as they are stored; `relu_of`, the values of the input itself, may take the ReLU's derivative.
+// Epilogue of an input gradient: with ADD it is added to that of the first tower, already in `y`, both rounded as they
+// are stored; with `relu_of`, the input itself, it is multiplied by the derivative of the ReLU that made the input.
 //
 // expects: ADD
 #pragma once
-#include "runs.cuh"
+#include "fragments.cuh"
 
-__device__ __forceinline__ void accumulate_run(Value* y, const Value* relu_of, size_t place, float (&values)[4],
+__device__ __forceinline__ void accumulate_fragment(Value* y, const Value* relu_of, size_t offset, float (&values)[4],
                                                int count, bool aligned) {
-    float there[4];
+    float stored[4];
     if (ADD) {
-        load_run(there, y + place, count, aligned);
+        load_fragment(stored, y + offset, count, aligned);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) values[e] = there[e] + rounded(values[e]);
+        for (int e = 0; e < 4; ++e) values[e] = stored[e] + rounded(values[e]);
     }
     if (relu_of) {
-        load_run(there, relu_of + place, count, aligned);
+        load_fragment(stored, relu_of + offset, count, aligned);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) values[e] = there[e] > 0 ? values[e] : 0.f;
+        for (int e = 0; e < 4; ++e) values[e] = stored[e] > 0 ? values[e] : 0.f;
     }
-    store_run(y + place, values, count, aligned);
+    store_fragment(y + offset, values, count, aligned);
 }

@@ -1,4 +1,4 @@
-// bfloat16 as 16 bits, the upper half of a float32. Rounding is to nearest, ties to even; what is no number stays so.
+// bfloat16 as 16 bits, the upper half of a float32. Rounding is to nearest, ties to even; NaN stays NaN.
 #pragma once
 
 __device__ __forceinline__ float from_bf16(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }

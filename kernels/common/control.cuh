@@ -1,5 +1,5 @@
-// What changes from step to step, in device memory, so that a captured graph reads it anew; cualex/devices/cuda.py
-// writes it.
+// The numbers that change from step to step, in device memory, so that a captured graph reads them at each launch;
+// cualex/devices/cuda.py writes them.
 #pragma once
 
 struct Control {
@@ -11,6 +11,6 @@ struct Control {
     unsigned step;                 // counts updates; dropout draws by it
     unsigned seed_low, seed_high;  // Philox's key
     unsigned slot;                 // which of the input buffers holds this step's batch
-    unsigned part;                 // which part of a batch this is, where gradients are accumulated
-    unsigned finite;               // 0 when the last loss was no number: updates leave the weights alone
+    unsigned part;                 // index of the micro-batch, where gradients are accumulated
+    unsigned finite;               // 0 after a loss that is NaN or Inf: updates then leave the weights alone
 };

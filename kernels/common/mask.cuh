@@ -1,6 +1,6 @@
-// Filters that were packed with the pixels of BLOCK x BLOCK as channels may reach beyond their SIZE: no gradient there.
+// Space-to-depth filters, with BLOCK x BLOCK pixels as channels, are zero-padded beyond their SIZE: no gradient there.
 //
-// A window is then (r, s, row in block, column in block, colour), and the filter's own row is r * BLOCK + row in block.
+// A weight's index is (r, s, row in block, column in block, colour); its row in the filter is r * BLOCK + row in block.
 // With BLOCK 1 nothing is masked.
 //
 // expects: BLOCK CHANNELS FILTER_SIZE SIZE
@@ -8,8 +8,8 @@
 
 #define COLOURS (CHANNELS / (BLOCK * BLOCK))
 
-// Set to zero those of four values of the window, from index `first` on, that are beyond the filter.
-__device__ __forceinline__ void mask_run(float (&values)[4], unsigned first) {
+// Set to zero those of four weight gradients, from index `first` on, that lie beyond the filter.
+__device__ __forceinline__ void mask_fragment(float (&values)[4], unsigned first) {
     if (BLOCK > 1) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {

@@ -1,9 +1,10 @@
-// The update rule of section 5 of the paper, in the order of operations of cualex/engine/host/update.py:
+// SGD with momentum and weight decay as in section 5 of the paper, in the order of operations of
+// cualex/engine/host/update.py. By default the epilogue of the weight gradients calls it (common/sink.cuh).
 //
 //     v  <-  momentum * v - f rate * g - f (rate * decay) * w
 //     w  <-  w + v
 //
-// f is the parameter's own factor of the rate; biases have a rate of their own.
+// f is the parameter's learning-rate multiplier; biases have their own learning rate.
 // Each operation rounds once: no two are contracted, so the fused and the plain update give the same bits.
 #pragma once
 #include "control.cuh"

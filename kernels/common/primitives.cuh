@@ -1,4 +1,4 @@
-// Every instruction that CUDA C++ has no word for, as inline PTX; the only file with any.
+// Inline PTX: the instructions without a CUDA C++ intrinsic. The only file with any.
 //
 // tests/emulator/primitives.cuh has a twin of each for the CPU; a test holds the two lists against each other, and
 // another checks each primitive's meaning on a GPU. Before sm_80 there is no asynchronous copy: it is a plain one.
@@ -10,11 +10,11 @@ extern __shared__ __align__(128) char cualex_shared[];
 
 #define ASYNC_COPIES (__CUDA_ARCH__ >= 800)  // what copies from global to shared memory does not go through registers
 
-__device__ __forceinline__ unsigned shared_address(const void* place) {
-    return (unsigned)__cvta_generic_to_shared(place);
+__device__ __forceinline__ unsigned shared_address(const void* pointer) {
+    return (unsigned)__cvta_generic_to_shared(pointer);
 }
 
-// Copy 16 bytes (both addresses multiples of 16), or fill with zeros what is outside; done after copy_wait.
+// Copy 16 bytes asynchronously (both addresses multiples of 16), or zeros where not `inside`; done after copy_wait.
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
@@ -75,7 +75,7 @@ __device__ __forceinline__ unsigned round_bf16_pair(float low, float high) {
 #endif
 }
 
-// Store 8 or 16 bytes to global memory (the address a multiple of as many) at once: a store in C++ NVRTC may cut up.
+// Store 8 or 16 bytes to global memory (the address a multiple of as many) at once: NVRTC may split a store in C++.
 __device__ __forceinline__ void store_global_8(void* global, uint2 words) {
     asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(global), "r"(words.x), "r"(words.y) : "memory");
 }
@@ -86,7 +86,7 @@ __device__ __forceinline__ void store_global_16(void* global, uint4 words) {
                  : "memory");
 }
 
-// 1 / sqrt(value) to two units in the last place; what is smaller than a normal number counts as zero.
+// 1 / sqrt(value) to two units in the last pointer; what is smaller than a normal number counts as zero.
 __device__ __forceinline__ float reciprocal_root(float value) {
     float root;
     asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(value));

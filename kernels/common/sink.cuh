@@ -1,11 +1,11 @@
-// Where weight gradients go, as cualex/engine/cuda/update.py has it: KEEP stores them in `values`, SUM adds them there
-// to those of the batch's parts before; MOMENTUM updates the weights `values`, and their copy in bfloat16 where there
-// is one; after a loss that was not finite it does nothing.
+// Epilogue of weight gradients (cualex/engine/cuda/update.py): KEEP stores them in `values`; SUM adds them
+// there to those of earlier micro-batches; MOMENTUM, the default, updates the weights `values` and their bfloat16 copy,
+// if there is one, and writes no gradient. After a loss that is not finite, MOMENTUM does nothing.
 //
 // expects: PRECISION
 #pragma once
 #include "momentum.cuh"
-#include "runs.cuh"
+#include "fragments.cuh"
 
 #define KEEP 0
 #define MOMENTUM 1
@@ -21,42 +21,43 @@ struct Sink {
 
     __device__ __forceinline__ bool idle() const { return kind == MOMENTUM && !control->finite; }
 
-    // Take runs of four values each, `spread` apart, of which `count` values are there from the first on. All that is
-    // needed is read before anything is written: this is where the update waits for memory.
-    template <int runs>
-    __device__ __forceinline__ void take(float* values, size_t place, const float (&gradient)[runs][4], int spread,
-                                         int count, bool aligned) const {
+    // Write fragments of four gradients each, `stride` apart; `count` values exist from the first on. All reads are
+    // issued before the first write, since the update is bound by memory latency.
+    template <int fragments>
+    __device__ __forceinline__ void write(float* values, size_t offset, const float (&gradient)[fragments][4],
+                                          int stride, int count, bool aligned) const {
         if (kind != MOMENTUM) {
-            const bool adds = kind == SUM && control->part > 0;
+            const bool accumulates = kind == SUM && control->part > 0;
 #pragma unroll
-            for (int j = 0; j < runs; ++j) {
-                if (j * spread >= count) continue;
+            for (int j = 0; j < fragments; ++j) {
+                if (j * stride >= count) continue;
                 float before[4], sums[4];
-                if (adds) load_float_run(before, values + place + j * spread, count - j * spread, aligned);
+                if (accumulates) load_float_fragment(before, values + offset + j * stride, count - j * stride, aligned);
 #pragma unroll
-                for (int e = 0; e < 4; ++e) sums[e] = adds ? __fadd_rn(before[e], gradient[j][e]) : gradient[j][e];
-                store_float_run(values + place + j * spread, sums, count - j * spread, aligned);
+                for (int e = 0; e < 4; ++e)
+                    sums[e] = accumulates ? __fadd_rn(before[e], gradient[j][e]) : gradient[j][e];
+                store_float_fragment(values + offset + j * stride, sums, count - j * stride, aligned);
             }
             return;
         }
-        float weight[runs][4] = {}, speed[runs][4] = {};
+        float weight[fragments][4] = {}, velocities[fragments][4] = {};
 #pragma unroll
-        for (int j = 0; j < runs; ++j)
-            if (j * spread < count) {
-                load_float_run(weight[j], values + place + j * spread, count - j * spread, aligned);
-                load_float_run(speed[j], velocity + place + j * spread, count - j * spread, aligned);
+        for (int j = 0; j < fragments; ++j)
+            if (j * stride < count) {
+                load_float_fragment(weight[j], values + offset + j * stride, count - j * stride, aligned);
+                load_float_fragment(velocities[j], velocity + offset + j * stride, count - j * stride, aligned);
             }
 #pragma unroll
-        for (int j = 0; j < runs; ++j)
-            if (j * spread < count) {
+        for (int j = 0; j < fragments; ++j)
+            if (j * stride < count) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e)
-                    momentum_update(weight[j][e], speed[j][e], gradient[j][e], control, decays, bias, factor);
-                store_float_run(values + place + j * spread, weight[j], count - j * spread, aligned);
-                store_float_run(velocity + place + j * spread, speed[j], count - j * spread, aligned);
+                    momentum_update(weight[j][e], velocities[j][e], gradient[j][e], control, decays, bias, factor);
+                store_float_fragment(values + offset + j * stride, weight[j], count - j * stride, aligned);
+                store_float_fragment(velocity + offset + j * stride, velocities[j], count - j * stride, aligned);
                 if (copy) {
 #if PRECISION == BF16
-                    store_run(copy + place + j * spread, weight[j], count - j * spread, aligned);
+                    store_fragment(copy + offset + j * stride, weight[j], count - j * stride, aligned);
 #endif
                 }
             }

@@ -1,11 +1,11 @@
-// What a map holds in memory, and how it is read and written: float32, or bfloat16 as 16 bits.
+// The type of maps in memory, and loads and stores: float32, or bfloat16 as 16 bits.
 //
-//   FP32  float32 maps, products in float32 (FFMA)
-//   TF32  float32 maps, products of operands rounded to TF32 (10 bits behind the point), sums in float32
-//   BF16  bfloat16 maps and weight copies, products of bfloat16, sums in float32
+//   FP32  float32 maps, multiplied in float32 (FFMA)
+//   TF32  float32 maps, multiplied with operands rounded to TF32 (10 bits behind the point), sums in float32
+//   BF16  bfloat16 maps and weight copies, multiplied in bfloat16, sums in float32
 //
-// Every kernel that touches maps has the choice PRECISION. Rounding is to nearest, ties to even; what is not a
-// number stays one.
+// Every kernel that touches maps has the choice PRECISION. Rounding is to nearest, ties to even; NaN stays
+// NaN.
 //
 // expects: PRECISION
 #pragma once
@@ -24,11 +24,11 @@ typedef float Value;
 #define MINUS_INFINITY __uint_as_float(0xff800000u)
 
 #if PRECISION == BF16
-__device__ __forceinline__ float load(const Value* place) { return from_bf16(*place); }
-__device__ __forceinline__ void store(Value* place, float value) { *place = to_bf16(value); }
+__device__ __forceinline__ float load(const Value* address) { return from_bf16(*address); }
+__device__ __forceinline__ void store(Value* address, float value) { *address = to_bf16(value); }
 __device__ __forceinline__ float rounded(float value) { return from_bf16(to_bf16(value)); }
 #else
-__device__ __forceinline__ float load(const Value* place) { return *place; }
-__device__ __forceinline__ void store(Value* place, float value) { *place = value; }
+__device__ __forceinline__ float load(const Value* address) { return *address; }
+__device__ __forceinline__ void store(Value* address, float value) { *address = value; }
 __device__ __forceinline__ float rounded(float value) { return value; }
 #endif

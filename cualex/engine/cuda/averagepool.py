@@ -2,8 +2,8 @@
 
     y[p, q] = mean over r, s of x[p*stride + r, q*stride + s],    r, s < size
 
-A window that reaches beyond the end of x is the mean of the values that it has; how many windows there are, y says.
-Gradients are gathered. Arrays are (towers, pictures, rows, columns, channels).
+A window that reaches beyond the end of x is the mean of the values that it has; y has the number of windows.
+Gradients are gathered. Arrays are (towers, images, rows, columns, channels).
 """
 
 from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
@@ -15,7 +15,7 @@ def forward(device, x, y, *, size, stride) -> None:
 
 
 def backward(device, dy, dx, *, size, stride) -> None:
-    """Give every value its share of the gradients of its windows."""
+    """Divide the gradient of each window evenly among its values."""
     _launch(device, "averagepool_backward", (dy, dx), dx.size, sizes(dx, dy), size, stride)
 
 

@@ -1,13 +1,13 @@
-"""Batch normalisation: each channel by its mean and variance over pictures and pixels.
+"""Batch normalisation: each channel by its mean and variance over images and pixels.
 
     y = weight * (x - mean) * r + bias,    r = 1 / sqrt(variance + epsilon)
 
     dbias = SUM dy,    dweight = SUM dy (x - mean) r
     dx = weight * r * (dy - dbias / values - (x - mean) * r * dweight / values)
 
-The last two terms are what the batch's own mean and variance add, as each is made of every x. Sums are made in two
-stages: of a share of the pixels by each block, and then of the blocks' sums in their order. Maps are (towers,
-pictures, rows, columns, channels), all else float32 (towers, channels).
+The last two terms are the gradients through the batch's mean and variance. Sums are computed in two stages: over some
+of the pixels by each block, then over the blocks in their order. Maps are (towers, images, rows, columns, channels),
+all else float32 (towers, channels).
 """
 
 from math import prod
@@ -17,13 +17,13 @@ import numpy as np
 from cualex.engine.cuda import gemm
 from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
-LANES = 32  # threads of a block that lie side by side along the channels
+LANES = 32  # threads of a block along the channels
 SHORTEST = 64  # pixels that a block is worth
 BLOCKS = 264  # of one tower: twice the multiprocessors of a large GPU
 
 
 def forward(device, x, weight, bias, y, mean, variance, *, epsilon) -> None:
-    """Write the batch's mean and biased variance, and normalise by them."""
+    """Write the batch's mean and biased variance, and normalise with them."""
     slabs = _sums(device, x)
     device.launch(
         "batchnorm_statistics",
@@ -40,14 +40,14 @@ def forward(device, x, weight, bias, y, mean, variance, *, epsilon) -> None:
 
 
 def infer(device, x, weight, bias, mean, variance, y, *, epsilon) -> None:
-    """Normalise by a mean and a variance that are given."""
+    """Normalise with given mean and variance."""
     _over_values(device, "batchnorm_forward", (x, weight, bias, mean, variance, y), x, epsilon)
 
 
 def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsilon, relu=False) -> None:
-    """Write the gradient of the input, and give the sinks those of weight and bias, which they may update.
+    """Write the gradient of the input, and pass those of weight and bias to the sinks, which may update.
 
-    With `relu`, the gradient is that of the input of the ReLU that made x. `dx` may be `dy`, or None.
+    With `relu`, the gradient is that of the input of the ReLU whose output is x. `dx` may be `dy`, or None.
     """
     slabs = _sums(device, x, dy, mean)
     dweight, dbias = (device.scratch(f"batchnorm {name}", (1, *mean.shape)) for name in ("weight", "bias"))
@@ -63,18 +63,18 @@ def backward(device, x, weight, mean, variance, dy, dx, sink, bias_sink, *, epsi
     if dx is not None:
         arguments = (x, weight, mean, variance, dweight, dbias, dy, dx)
         _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
-    gemm.sink_parts(device, sink, dweight)
-    gemm.sink_parts(device, bias_sink, dbias)
+    gemm.sink_slabs(device, sink, dweight)
+    gemm.sink_slabs(device, bias_sink, dbias)
 
 
 def backward_frozen(device, x, weight, variance, dy, dx, *, epsilon, relu=False) -> None:
-    """Write the gradient of the input where mean and variance are given, and none of its own; `dx` may be `dy`."""
+    """Write the gradient of the input where mean and variance are constants; `dx` may be `dy`."""
     arguments = (x, weight, None, variance, None, None, dy, dx)
     _over_values(device, "batchnorm_backward", arguments, x, epsilon, RELU=int(relu))
 
 
 def average(device, batch_mean, batch_variance, mean, variance, *, momentum, control) -> None:
-    """Move the running averages towards the batch's, unless its loss was not finite or a number overflowed."""
+    """Update the running averages, unless the loss is not finite or a number overflowed."""
     device.launch(
         "batchnorm_average",
         (device.control, batch_mean, batch_variance, mean, variance),
@@ -89,7 +89,7 @@ def average(device, batch_mean, batch_variance, mean, variance, *, momentum, con
 def _sums(device, x, dy=None, mean=None):
     """Launch the first stage; return its sums, float64 (splits, 2, towers, channels).
 
-    How many splits there are depends on one tower's shape alone.
+    The number of splits depends on one tower's shape alone.
     """
     towers, channels, pixels = x.shape[0], x.shape[-1], _pixels(x)
     each = vector(device, channels, most=4)
@@ -113,7 +113,7 @@ def _sums(device, x, dy=None, mean=None):
 
 
 def _over_values(device, name, arguments, x, epsilon, **constants) -> None:
-    """Launch a kernel whose threads have some channels of a pixel."""
+    """Launch a kernel with some channels of a pixel per thread."""
     values = vector(device, x.shape[-1])
     device.launch(
         name,

@@ -1,4 +1,4 @@
-"""From stored pictures to what the first layer reads: crop, mirror, colour shift, mean, space to depth."""
+"""Preprocessing on the device: crop, flip, colour noise, mean, space to depth."""
 
 from math import isqrt
 
@@ -8,7 +8,7 @@ from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
 
 def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None) -> None:
-    """Write y = scale * crop of (picture + colour - mean), mirrored left to right where a view says so.
+    """Write y = scale * crop of (image + colour - mean), flipped left to right where a view says so.
 
     pictures (2, n, rows, columns, 3) uint8; views (2, n, 3) int32 as (row, column, mirror); colours (2, n, 3) float32:
     a row for each input slot, of which the device's control names one; mean (rows, columns, 3) float32. The mirror
@@ -22,14 +22,14 @@ def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0
     _, n, rows, columns, _ = pictures.shape
     height, width, depth = y.shape[-3:]
     block = isqrt(depth // 3)
-    values = vector(device, 3 * block, most=4)  # of one row of the picture
+    values = vector(device, 3 * block, most=4)  # of one row of the image
     red, green, blue = np.broadcast_to(scale, 3).tolist()
     device.launch(
         "crop",
         (pictures, views, colours, mean, device.control, y),
         grid=grid(n * height * width * depth // values),
         block=THREADS,
-        PICTURES=n,
+        BATCH=n,
         ROWS=rows,
         COLUMNS=columns,
         OUT_ROWS=height,

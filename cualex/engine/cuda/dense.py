@@ -2,8 +2,8 @@
 
     y[n, o] = bias[o] + SUM over i of x[n, i] * weight[o, i]
 
-`x` is a list of (pictures, inputs). Where it is shared, every tower reads all of them, one after the other; else
-tower t reads `x[t]`. `y` is (towers, pictures, outputs), the weights (towers, outputs, inputs) with the inputs in the
+`x` is a list of (images, inputs). Where it is shared, every tower reads all of them, one after the other; else
+tower t reads `x[t]`. `y` is (towers, images, outputs), the weights (towers, outputs, inputs) with the inputs in the
 order (source, row, column, channel), the biases (towers, outputs); in bf16 the argument `weight` is their copy.
 """
 
@@ -14,7 +14,7 @@ from cualex.engine.cuda.gemm import Shape
 
 
 def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
-    """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's order.
+    """Turn (towers * outputs, inputs), the inputs by channel, row, column, into the engine's layout.
 
     `maps` is the shape (channels, rows, columns) of what one source gives.
     """
@@ -23,7 +23,7 @@ def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], 
 
 
 def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
-    """Turn the engine's order back into the canonical one."""
+    """Convert the engine's layout to the canonical one."""
     towers, outputs, inputs = packed.shape
     channels, rows, columns = maps
     parts = packed.reshape(towers, outputs, sources, rows, columns, channels)
@@ -31,15 +31,15 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
 
 
 def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
-    """Multiply, add the bias and, with `relu`, set what is negative to zero."""
+    """Multiply, add the bias and, with `relu`, apply the ReLU."""
     gemm.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
-    """Write the input's gradient and give the sinks those of weights and biases, which they may update.
+    """Write the input's gradient, and pass those of weights and biases to the sinks, which may update.
 
-    `dx` is a list as `x` is, or None; a frozen layer has no sinks. What several towers read gets the sum over the
-    towers.
+    `dx` is a list as `x` is, or None; a frozen layer has no sinks. Inputs that several towers read get the sum over
+    the towers.
     """
     shape = Shape.of(x, dy, shared)
     if dx is not None:

@@ -1,7 +1,7 @@
 """Dropout with masks from Philox, the same as the host engine's, drawn in each pass: nothing is saved.
 
-The elements are numbered (picture, tower, feature) over the whole batch and all towers. Arrays are
-(towers, pictures, ..., features) of the towers on this place.
+The elements are numbered (image, tower, feature) over the whole batch and all towers. Arrays are
+(towers, images, ..., features) of the towers on this device.
 """
 
 from math import prod
@@ -10,7 +10,7 @@ import numpy as np
 
 from cualex.engine.cuda.launching import THREADS, elementwise, grid, storage, vector
 
-WORDS = 4  # that Philox gives at a time
+WORDS = 4  # of a block of Philox
 
 
 def forward(device, x, y, mask=None, *, keep, factor, layer, towers, first_tower, control) -> None:
@@ -18,16 +18,16 @@ def forward(device, x, y, mask=None, *, keep, factor, layer, towers, first_tower
 
     Seed and step are those of the device's copy of `control`.
     """
-    here, pictures = x.shape[:2]
+    towers_here, images = x.shape[:2]
     features = prod(x.shape[2:])
     values = vector(device, features, most=WORDS)
     limit = min(round(keep * 2**32), 2**32 - 1)
     device.launch(
         "dropout",
         (x, y, device.control, np.uint32(limit), np.uint32(layer), np.uint32(first_tower)),
-        grid=grid(pictures * features // values, here),
+        grid=grid(images * features // values, towers_here),
         block=THREADS,
-        PICTURES=pictures,
+        BATCH=images,
         FEATURES=features,
         TOWERS=towers,
         FACTOR=factor,

@@ -1,4 +1,4 @@
-"""Sums of gradients that come from several places."""
+"""Sums of gradients from several towers."""
 
 from cualex.engine.cuda.launching import elementwise
 

@@ -1,9 +1,9 @@
 """Convolution filters in the CUDA engine's order: (towers, filters, sources, rows, columns, channels of a group).
 
-Kernels copy 16 bytes at a time, so a picture's three channels are few. Where a convolution jumps over the picture by
-a stride, the picture is laid out in blocks of stride x stride pixels, each block one pixel with 3 * stride^2 channels
-(row in block, column in block, colour). The filters become smaller ones, of stride 1, over these; what of their
-blocks reaches beyond the size of the filter is zero and stays zero.
+Space to depth: kernels copy 16 bytes at a time, and an image has but three channels. Where a convolution has a stride,
+the image is stored in blocks of stride x stride pixels, each block one pixel with 3 * stride^2 channels (row in block,
+column in block, colour). The filters become smaller ones, of stride 1, over these; they are zero-padded to whole
+blocks, and the padding stays zero.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def block(size: int, stride: int, channels: int) -> int:
 
 
 def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> tuple[int, int, int]:
-    """Return (channels, rows, columns) in which the first layer reads the picture, the padding around it included."""
+    """Return (channels, rows, columns) in which the first layer reads the image, its padding included."""
     channels, rows, columns = shape
     side = block(size, stride, channels)
     if side == 1:
@@ -26,25 +26,25 @@ def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) ->
 
 
 def pack(canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:
-    """Turn (towers * filters, sources * channels / groups, rows, columns) into the engine's order.
+    """Convert (towers * filters, sources * channels / groups, rows, columns) to the engine's layout.
 
-    Groups need no order of their own: the first filters of a tower read the first channels.
+    Groups change nothing: the first filters of a tower read the first channels.
     """
     filters, channels, size, _ = canonical.shape
     side = block(size, stride, channels * groups)
     blocks = -(-size // side)
-    around = side * blocks - size
-    wide = np.pad(canonical, ((0, 0), (0, 0), (0, around), (0, around)))
-    parts = wide.reshape(towers, filters // towers, sources, -1, blocks, side, blocks, side)
-    ordered = np.ascontiguousarray(parts.transpose(0, 1, 2, 4, 6, 5, 7, 3))
+    padding = side * blocks - size
+    padded = np.pad(canonical, ((0, 0), (0, 0), (0, padding), (0, padding)))
+    split = padded.reshape(towers, filters // towers, sources, -1, blocks, side, blocks, side)
+    ordered = np.ascontiguousarray(split.transpose(0, 1, 2, 4, 6, 5, 7, 3))
     return ordered.reshape(*ordered.shape[:5], -1)
 
 
 def unpack(packed: np.ndarray, *, size: int, stride: int = 1, sources: int = 1) -> np.ndarray:
-    """Turn the engine's order back into the canonical one."""
+    """Convert the engine's layout to the canonical one."""
     towers, filters, _, blocks = packed.shape[:4]
     side = 1 if blocks == size else stride
-    parts = packed.reshape(towers, filters, sources, blocks, blocks, side, side, -1)
-    ordered = parts.transpose(0, 1, 2, 7, 3, 5, 4, 6)
-    wide = ordered.reshape(towers * filters, -1, blocks * side, blocks * side)
-    return np.ascontiguousarray(wide[:, :, :size, :size])
+    split = packed.reshape(towers, filters, sources, blocks, blocks, side, side, -1)
+    ordered = split.transpose(0, 1, 2, 7, 3, 5, 4, 6)
+    padded = ordered.reshape(towers * filters, -1, blocks * side, blocks * side)
+    return np.ascontiguousarray(padded[:, :, :size, :size])

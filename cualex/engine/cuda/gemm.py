@@ -1,7 +1,7 @@
-"""The products that convolution and dense layers are: which kernels run, on which tiles, with which constants.
+"""The gemms of convolution and dense layers: which kernels run, on which tiles, with which constants.
 
-Where a product has too few tiles to fill a GPU, its depth is split; the parts are slabs of float32, added up in their
-order by one more kernel. A tower's sums are the same whether or not the other tower is in the same launch.
+Where a gemm has too few tiles to fill a GPU, its depth is split (split-K): the partial sums are slabs of float32, which
+one more kernel adds up in their order. A tower's sums are the same whether or not the other is in the same launch.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
 
 @dataclass(frozen=True)
 class Shape:
-    """Hold the numbers of a convolution as the kernels name them; `sources` are those that one tower reads."""
+    """The dimensions of a convolution as the kernels name them; `sources`: how many maps one tower reads."""
 
-    pictures: int
+    batch: int
     rows: int
     columns: int
     channels: int
@@ -37,23 +37,23 @@ class Shape:
 
     @classmethod
     def of(cls, x, y, shared, groups=1, *, size=1, stride=1, pad=0) -> "Shape":
-        """Read the numbers off the arrays; those of a dense layer have one pixel."""
-        pictures, *maps, channels = x[0].shape
+        """Return the dimensions of the arrays; maps of a dense layer have one pixel."""
+        batch, *maps, channels = x[0].shape
         towers, _, *out, filters = y.shape
         if max(prod(x[0].shape), prod(y.shape)) > LARGEST:
-            raise UsageError(f"batch size {pictures} overflows the kernels' 32-bit offsets; use a smaller one")
+            raise UsageError(f"batch size {batch} overflows the kernels' 32-bit offsets; use a smaller one")
         rows, columns = maps or (1, 1)
         out_rows, out_columns = out or (1, 1)
         sources = len(x) if shared else 1
         return cls(
-            pictures, rows, columns, channels, sources, int(shared),
+            batch, rows, columns, channels, sources, int(shared),
             out_rows, out_columns, filters, towers, groups, size, stride, pad,
         )  # fmt: skip
 
     @property
     def pixels(self) -> int:
         """Return the pixels of one tower's output."""
-        return self.pictures * self.out_rows * self.out_columns
+        return self.batch * self.out_rows * self.out_columns
 
     @property
     def read(self) -> int:
@@ -67,7 +67,7 @@ class Shape:
 
     @property
     def window(self) -> int:
-        """Return the values that one output value is a sum of."""
+        """Return the values of a window: the summands of one output value."""
         return self.sources * self.filter_size**2 * self.read
 
     def constants(self, without: str = "") -> dict[str, int]:
@@ -76,71 +76,71 @@ class Shape:
 
 
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
-    """Launch a product of windows and filters, with the bias and, with `relu`, the ReLU."""
+    """Launch the gemm of windows and filters, with the bias and, with `relu`, the ReLU in its epilogue."""
     chunk = _chunk(device)
-    cut = gemm_tiles.choose(shape.pixels, shape.made, shape.window, shape.groups, device.precision)
-    slabs = _slabs(device, cut.splits, y.shape)
+    tiles = gemm_tiles.choose(shape.pixels, shape.made, shape.window, shape.groups, device.precision)
+    slabs = _slabs(device, tiles.splits, y.shape)
     device.launch(
         "conv_forward",
         (*_pair(x), weight, bias, y, slabs),
-        grid=(cut.count(shape.pixels, shape.made), 1, shape.towers * shape.groups * cut.splits),
-        block=cut.threads,
-        shared=cut.shared(True, True, chunk),
+        grid=(tiles.count(shape.pixels, shape.made), 1, shape.towers * shape.groups * tiles.splits),
+        block=tiles.threads,
+        shared=tiles.shared(True, True, chunk),
         PRECISION=device.precision.upper(),
         RELU=int(relu),
         WHOLE_A=int(shape.read % chunk == 0),
         WHOLE_B=int(shape.window % chunk == 0),
-        **cut.constants,
+        **tiles.constants,
         **shape.constants(),
     )
-    if cut.splits > 1:
+    if tiles.splits > 1:
         _sum_splits(device, slabs, bias, None, list(y), relu=relu)
 
 
 def input_gradient(device, shape: Shape, dy, weight, dx, relu_of=None) -> None:
-    """Launch products of output gradients and filters; towers that read the same maps do so one after the other."""
+    """Launch gemms of output gradients and filters, one after the other for towers that read the same maps."""
     if not shape.reads_all:
         _input_gradient(device, shape, dy, weight, dx, relu_of)
         return
     for tower in range(shape.towers):
-        own = slice(tower, tower + 1)
+        one = slice(tower, tower + 1)
         last = relu_of if tower == shape.towers - 1 else None
-        _input_gradient(device, shape, dy[own], weight[own], dx, last, add=tower > 0)
+        _input_gradient(device, shape, dy[one], weight[one], dx, last, add=tower > 0)
 
 
 def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
-    chunk, pixels = _chunk(device), shape.pictures * shape.rows * shape.columns
+    chunk, pixels = _chunk(device), shape.batch * shape.rows * shape.columns
     columns, depth = shape.sources * shape.read, shape.filter_size**2 * shape.made
-    cut = gemm_tiles.choose(pixels, columns, depth, shape.groups, device.precision)
-    slabs = _slabs(device, cut.splits, (len(dx), pixels, shape.channels))
+    tiles = gemm_tiles.choose(pixels, columns, depth, shape.groups, device.precision)
+    slabs = _slabs(device, tiles.splits, (len(dx), pixels, shape.channels))
     device.launch(
         "conv_input_gradient",
         (dy, weight, *_pair(relu_of), *_pair(dx), slabs),
-        grid=(cut.count(pixels, columns), 1, len(dy) * shape.groups * cut.splits),
-        block=cut.threads,
-        shared=cut.shared(True, False, chunk),
+        grid=(tiles.count(pixels, columns), 1, len(dy) * shape.groups * tiles.splits),
+        block=tiles.threads,
+        shared=tiles.shared(True, False, chunk),
         PRECISION=device.precision.upper(),
         ADD=int(add),
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
-        **cut.constants,
+        **tiles.constants,
         **shape.constants(without="towers"),
     )
-    if cut.splits > 1:
+    if tiles.splits > 1:
         _sum_splits(device, slabs, None, relu_of, dx, add=add)
 
 
 def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1, size: int = 0) -> None:
-    """Launch a product of output gradients and windows, whose sums go to the sinks.
+    """Launch the gemm of output gradients and windows, whose sums go to the sinks.
 
-    `block` and `size` say which weights are beyond a filter that lies over blocks of pixels (kernels/common/mask.cuh).
+    `block` and `size` mask the zero padding of space-to-depth filters (kernels/common/mask.cuh).
     """
     chunk = _chunk(device)
-    cut = gemm_tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
-    slabs, bias_slabs = _slabs(device, cut.splits, sink.target.shape), None
-    if cut.splits > 1:
-        parts = cut.splits * -(-shape.window // cut.columns)
-        bias_slabs = device.scratch("bias slabs", (parts, *bias_sink.target.shape))
+    tiles = gemm_tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
+    slabs, bias_slabs = _slabs(device, tiles.splits, sink.target.shape), None
+    if tiles.splits > 1:
+        count = tiles.splits * -(-shape.window // tiles.columns)
+        bias_slabs = device.scratch("bias slabs", (count, *bias_sink.target.shape))
     device.launch(
         "conv_weight_gradient",
         (
@@ -154,9 +154,9 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
             np.float32(sink.factor),
             np.float32(bias_sink.factor),
         ),
-        grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
-        block=cut.threads,
-        shared=cut.shared(False, False, chunk),
+        grid=(tiles.count(shape.made, shape.window), 1, shape.towers * shape.groups * tiles.splits),
+        block=tiles.threads,
+        shared=tiles.shared(False, False, chunk),
         PRECISION=device.precision.upper(),
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
@@ -166,26 +166,26 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         BIAS_DECAY=int(bias_sink.decay),
         BLOCK=block,
         SIZE=size,
-        **cut.constants,
+        **tiles.constants,
         **shape.constants(),
     )
-    if cut.splits == 1:
+    if tiles.splits == 1:
         return
-    sink_parts(device, sink, slabs)
-    sink_parts(device, bias_sink, bias_slabs)
+    sink_slabs(device, sink, slabs)
+    sink_slabs(device, bias_sink, bias_slabs)
 
 
-def sink_parts(device, sink, parts) -> None:
-    """Add up the parts of a gradient, float32 (parts, ...), in their order, and hand it to its sink."""
+def sink_slabs(device, sink, slabs) -> None:
+    """Add up the slabs of a gradient, float32 (slabs, ...), in their order, and pass it to its sink."""
     count = sink.target.size
     device.launch(
         "weight_update",
-        (parts, device.control, *sink.written, np.float32(sink.factor)),
+        (slabs, device.control, *sink.written, np.float32(sink.factor)),
         grid=grid(-(-count // 4)),
         block=THREADS,
         PRECISION=storage(device),
         COUNT=count,
-        SPLITS=len(parts),
+        SPLITS=len(slabs),
         SINK=sink.kind,
         DECAY=int(sink.decay),
         BIAS=int(sink.bias),
@@ -208,7 +208,7 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
 
 
 def _slabs(device, splits, shape):
-    """Return work memory for the parts of a sum, or None where there is one part."""
+    """Return work memory for the partial sums, or None where the depth is not split."""
     return device.scratch("slabs", (splits, *shape)) if splits > 1 else None
 
 
@@ -218,5 +218,5 @@ def _chunk(device) -> int:
 
 
 def _pair(arrays):
-    """Return two arrays for a kernel, None where there are fewer."""
+    """Return two arrays for a kernel, with None for a missing one."""
     return (*(arrays or ()), None, None)[:2]

@@ -1,4 +1,4 @@
-"""How a gemm is cut into blocks: tiles of its result, and splits of its depth.
+"""The tiling of gemms: tiles of the result, and splits of the depth (split-K).
 
 AlexNet's gemms are listed, each with the reason; `estimate` is the rule for all others. The choice depends on the shape
 and the precision alone, not on the GPU, nor on how many towers share a launch: splits decide in which order sums are
@@ -94,8 +94,8 @@ ALEXNET = """
 conv1 forward  3025n   48      432   | 128x48     256x48     | 128x48     256x48     | 128x48/5  128x64/5  64x64/2
 conv2 input     729n   48     3200   | 128x48     256x48     | 128x48     256x48/4   | 128x48/22 256x48/44 128x64/22
 
-# 128 and 256 columns: the largest tiles, which read least, where there are several rounds of blocks; else those whose
-# last round is fullest, and 3 splits where even that is not one round.
+# 128 and 256 columns: the largest tiles, which read least, where there are several waves of blocks; else those whose
+# last wave is fullest, and 3 splits where even that is not one wave.
 conv2 forward   729n  128     1200   | 128x128    128x128    | 128x64     96x128     | 128x64/11 96x128/16 128x64/9
 conv3 input     169n  256     1728   | 128x128    128x128    | 128x128/3  128x128/3  | 64x128/22 64x128/22 64x64/11
 conv5 forward   169n  128     1728   | 128x64     96x128     | 128x128/3  128x128/3  | 64x64/22  64x64/22  64x64/13
@@ -107,7 +107,7 @@ conv5 input     169n  192     1152   | 128x64     128x96     | 128x64     128x96
 
 # A batch of 128 is one tile of rows, so that each weight is read once; splits make 128 blocks or more of the columns.
 # At 32, tiles of 64 rows are half empty, but read each weight once still. One image is a matrix-vector product, bound
-# by the weights: thin tiles with longer steps stream them. (Of fc6 input's 144 thin tiles 12 would be a round alone.)
+# by the weights: thin tiles with longer steps stream them. (Of fc6 input's 144 thin tiles 12 would be a wave alone.)
 fc6 forward        n 2048     9216   | 128x128/8  128x128/8  | 64x128/8   64x128/8   | 16x64/4   16x64/4   16x64/4
 fc7 forward        n 2048     4096   | 128x128/8  128x128/8  | 64x128/8   64x128/8   | 16x64/4   16x64/4   16x64/4
 fc8 forward        n 1000     4096   | 128x128/16 128x128/16 | 64x128/16  64x128/16  | 16x64/8   16x64/8   16x64/8
@@ -116,7 +116,7 @@ fc7 input          n 4096     2048   | 128x128/4  128x128/4  | 64x128/4   64x128
 fc8 input          n 4096     1000   | 128x128/4  128x128/4  | 64x128/4   64x128/4   | 16x64/2   16x64/2   16x64/2
 
 # The weights of a convolution are few tiles, its pixels many: the depth is split until there are about 132 blocks, or
-# fewer where one split more would begin a second round. 192 rows are two tiles of 96, or three of 64.
+# fewer where one split more would begin a second wave. 192 rows are two tiles of 96, or three of 64.
 conv1 weight      48  432    3025n   | 64x128/33  64x128/33  | 64x128/33  64x128/33  | 64x128/33 64x128/33 64x64/18
 conv2 weight     128 1200     729n   | 128x128/13 128x128/13 | 128x128/13 128x128/13 | 128x64/6  128x96/10 128x64/5
 conv3 weight     192 2304     169n   | 64x128/2   96x128/3   | 64x128/2   96x128/3   | 64x64     64x64     64x64
@@ -141,14 +141,14 @@ def choose(rows: int, columns: int, depth: int, groups: int, precision: str) -> 
 
 
 def estimate(rows: int, columns: int, depth: int, groups: int, precision: str) -> Tiles:
-    """Choose by a rule: of all tiles, each with as many splits as fill the GPU or about so many, those of the best use.
+    """Choose by a rule: of all tiles, each with about as many splits as fill the GPU, those of the highest efficiency.
 
-    The use of a cut is the share of its time that is likely to go to sums that are wanted, a product of four:
+    The efficiency is the fraction of time that is likely to be spent on useful multiply-adds, a product of four:
 
-        reuse      how often a value is used once it is in shared memory, and once it is in registers
-        wanted     how much of the tiles lies within the result
-        full       how full the last round of blocks is
-        1 / added  what the sums of splits cost
+        reuse      of a value in shared memory, and in registers
+        useful     fraction of the tiles that lies within the result
+        full       occupancy of the last wave of blocks
+        1 / added  cost of summing the splits
 
     Figures are estimates, to be corrected where a GPU says otherwise.
     """
@@ -157,23 +157,23 @@ def estimate(rows: int, columns: int, depth: int, groups: int, precision: str) -
         whole = _whole(kind, precision)
         blocks = whole.count(rows, columns) * groups
         reuse = _reuse(whole.rows, whole.columns) * _reuse(whole.warp_rows, whole.warp_columns)
-        wanted = rows * columns * groups / (blocks * whole.rows * whole.columns)
+        useful = rows * columns * groups / (blocks * whole.rows * whole.columns)
         for splits in _splits(blocks, -(-depth // whole.depth)):
-            rounds = -(-blocks * splits // BLOCKS)
-            full = blocks * splits / (rounds * BLOCKS)
+            waves = -(-blocks * splits // BLOCKS)
+            full = blocks * splits / (waves * BLOCKS)
             added = 1 + (splits > 1) * splits * SLAB / depth
-            found.append((reuse * wanted * full / added, replace(whole, splits=splits)))
+            found.append((reuse * useful * full / added, replace(whole, splits=splits)))
     return max(found, key=lambda each: each[0])[1]
 
 
 def _splits(blocks: int, steps: int) -> set[int]:
-    """Return how many splits may be of use: from half of those that fill the GPU to two more, if the depth has them."""
+    """Return the numbers of splits to try: from half of those that fill the GPU to two more, if the depth has them."""
     filling, most = -(-BLOCKS // blocks), max(1, steps // SHORTEST)
     return {min(most, each) for each in range(-(-filling // 2), filling + 3)} if filling > 1 else {1}
 
 
 def _reuse(rows: int, columns: int) -> float:
-    """Return what share of the time may go to multiplications, from how often a value is used once it is there."""
+    """Return the fraction of time that may be spent on multiply-adds, by the reuse of a loaded value."""
     uses = rows * columns / (rows + columns)
     return uses / (uses + MIDDLE)
 

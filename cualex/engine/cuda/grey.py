@@ -1,9 +1,9 @@
-"""Grey pictures: y = 0.299 red + 0.587 green + 0.114 blue."""
+"""Greyscale images: y = 0.299 red + 0.587 green + 0.114 blue."""
 
 from cualex.engine.cuda.launching import THREADS, grid, storage
 
 
 def forward(device, x, y) -> None:
-    """Add the colours up: x (pictures, rows, columns, 3), y (towers, pictures, rows, columns, 1)."""
+    """Weigh and sum the colours: x (images, rows, columns, 3), y (towers, images, rows, columns, 1)."""
     towers, pixels = y.shape[0], y[0].size
     device.launch("grey", (x, y), grid=grid(pixels, towers), block=THREADS, PIXELS=pixels, PRECISION=storage(device))

@@ -5,17 +5,17 @@
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
 The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx. Nothing is saved of
-the normalisation: the backward pass has x, and makes s anew. `saved` of the pooled functions is the choice
-(maxpool.py). The pooled functions give the bits of the two steps.
+the normalisation: the backward pass computes s from x again. `saved` of the pooled functions is the choice
+(maxpool.py). The pooled functions give the bits of the separate ones.
 
-Arrays are (towers, pictures, rows, columns, channels).
+Arrays are (towers, images, rows, columns, channels).
 """
 
 from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
 from cualex.engine.cuda.maxpool import window
 from cualex.kernels import STATIC_SHARED
 
-TILE = 24 * 1024  # bytes of shared memory for a ring of rows, so that a GPU holds several blocks at a time
+TILE = 24 * 1024  # bytes of shared memory for a ring of rows, so that several blocks fit on a multiprocessor
 BLOCKS = 1024  # that keep a large GPU busy
 
 
@@ -70,13 +70,13 @@ def backward_pooled(device, x, saved, y, dy, dx, *, n, k, alpha, beta, size, str
 
 
 def kernel_constants(device, values, n, k, alpha, beta) -> dict:
-    """Return the constants that all these kernels want."""
+    """Return the constants that all these kernels have."""
     reals = {"K": k, "ALPHA": alpha, "BETA": beta}
     return {"WINDOW": n, "VECTOR": values, "PRECISION": storage(device), **reals}
 
 
 def _back(device, name, arguments, x, relu, constants) -> None:
-    """Launch a backward kernel, about as many pixels a block as its threads hold at once."""
+    """Launch a backward kernel, with about as many pixels per block as its threads hold at once."""
     channels = x.shape[-1]
     pixels = max(1, THREADS * constants["VECTOR"] // channels)
     device.launch(
@@ -93,10 +93,10 @@ def _back(device, name, arguments, x, relu, constants) -> None:
 
 
 def _tile(x, y, size, stride, values) -> tuple[int, int]:
-    """Choose how many windows side by side and how many channels a block has: (segment, chunk).
+    """Choose how many windows of a row and how many channels a block has: (segment, chunk).
 
-    All channels where `size` rows of one window fit in shared memory; then as many windows as fit in TILE, dealt out
-    evenly.
+    All channels where `size` rows of one window fit in shared memory; then as many windows as fit in TILE, in segments
+    of equal length.
     """
     most = STATIC_SHARED // (size * size * x.dtype.itemsize * values) * values
     chunk = min(x.shape[-1], most)

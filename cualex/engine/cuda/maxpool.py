@@ -2,14 +2,14 @@
 
     y[p, q] = max over r, s of x[p*stride + r, q*stride + s],    r, s < size
 
-`saved` is the choice: for each value of y the place of the first maximum in its window, row by row, in a byte. The
+`saved` is the choice: for each value of y the index of the first maximum in its window, row by row, in a byte. The
 gradient is gathered: a pixel sums those of the windows that chose it. Rows and columns that no window reaches get no
-gradient. What is not a number counts as the largest. Arrays are (towers, pictures, rows, columns, channels).
+gradient. NaN counts as the largest. Arrays are (towers, images, rows, columns, channels).
 """
 
 from cualex.engine.cuda.launching import THREADS, grid, sizes, storage, vector
 
-PLACES = 255  # of a window: what fits in a byte
+POSITIONS = 255  # of a window: what fits in a byte
 
 
 def forward(device, x, y, saved=None, *, size, stride) -> None:
@@ -19,14 +19,14 @@ def forward(device, x, y, saved=None, *, size, stride) -> None:
 
 
 def backward(device, x, saved, y, dy, dx, *, size, stride, relu=False) -> None:
-    """Give each maximum the gradient of its window; with `relu`, only where it is positive."""
+    """Pass the gradient of each window to its maximum; with `relu`, only where it is positive."""
     _launch(device, "maxpool_backward", (saved, y if relu else None, dy, dx), x.size, x, y, size, stride)
 
 
 def window(size: int, stride: int) -> dict[str, int]:
-    """Return the window's constants; raise ValueError where a byte cannot number its places."""
-    if size * size > PLACES:
-        raise ValueError(f"maxpool: windows of {size}x{size} have more than {PLACES} positions")
+    """Return the window's constants; raise ValueError where it has more positions than a byte."""
+    if size * size > POSITIONS:
+        raise ValueError(f"maxpool: windows of {size}x{size} have more than {POSITIONS} positions")
     return {"SIZE": size, "STRIDE": stride}
 
 

@@ -1,10 +1,10 @@
-"""ReLU: y = max(x, 0), and dx = dy where y > 0. Arrays are (towers, pictures, ...)."""
+"""ReLU: y = max(x, 0), and dx = dy where y > 0. Arrays are (towers, images, ...)."""
 
 from cualex.engine.cuda.launching import elementwise
 
 
 def forward(device, x, y) -> None:
-    """Set what is negative to zero."""
+    """Set negative values to zero."""
     elementwise(device, "relu_forward", (x, y))
 
 

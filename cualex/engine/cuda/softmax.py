@@ -4,29 +4,29 @@ import numpy as np
 
 from cualex.engine.cuda.launching import THREADS, storage
 
-FIGURES = 4  # of a picture: loss, top-1, top-5, counted
+FIGURES = 4  # of an image: loss, top-1, top-5, counted
 SHARED = 8 * THREADS
 
 
 def forward(device, x, labels, y, dx, sums, *, control, parts=1, class_weights=None) -> None:
-    """Write probabilities `y`, sums (loss, top-1, top-5, counted pictures) and, unless None, the gradient `dx`.
+    """Write probabilities `y`, sums (loss, top-1, top-5, counted images) and, unless None, the gradient `dx`.
 
-        y = exp(x - max x) / SUM exp(x - max x)       dx = w[label] (y - 1 at the label) / counted pictures / parts
+        y = exp(x - max x) / SUM exp(x - max x)       dx = w[label] (y - 1 at the label) / counted images / parts
 
-    x, y and dx are (1, pictures, classes), labels int32 (2, pictures), a row for each input slot, with -1 where a
-    picture is not counted, sums float64 (4,). `class_weights` float32 (classes,) are the w of dx, and of the loss
+    x, y and dx are (1, images, classes), labels int32 (2, images), a row for each input slot, with -1 where an
+    image is not counted, sums float64 (4,). `class_weights` float32 (classes,) are the w of dx, and of the loss
     -w[label] log y[label]; None: all are 1. With `dx`, the device's copy of `control`
-    notes whether the loss is finite, and was in those of a batch's `parts` before.
+    records whether the loss is finite, and was in the earlier of the `parts` micro-batches.
     """
-    pictures, classes = x.shape[-2:]
-    figures = device.scratch("softmax figures", (pictures, FIGURES), np.float64)
+    images, classes = x.shape[-2:]
+    figures = device.scratch("softmax figures", (images, FIGURES), np.float64)
     device.launch(
         "softmax",
         (x, labels, device.control, y, dx, figures, class_weights),
-        grid=(pictures,),
+        grid=(images,),
         block=THREADS,
         shared=SHARED,
-        PICTURES=pictures,
+        BATCH=images,
         CLASSES=classes,
         PARTS=parts,
         WEIGHTED=class_weights is not None,
@@ -38,5 +38,5 @@ def forward(device, x, labels, y, dx, sums, *, control, parts=1, class_weights=N
         grid=(1,),
         block=THREADS,
         shared=SHARED,
-        PICTURES=pictures,
+        BATCH=images,
     )

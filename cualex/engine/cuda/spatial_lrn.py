@@ -6,7 +6,7 @@
     dx[p, q] = dy[p, q] / s[p, q]^beta - 2 alpha beta x[p, q] * SUM over i, j of dy[i, j] x[i, j] / s[i, j]^(beta+1)
 
 The window is cut off at the edges. Where k = 0 and it is all zero, y is 0, and so is dx. Nothing is saved: the
-backward pass has x, and makes s anew. Arrays are (towers, pictures, rows, columns, channels).
+backward pass computes s from x again. Arrays are (towers, images, rows, columns, channels).
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ def forward(device, x, y, saved=None, *, n, k, alpha, beta) -> None:
 def backward(device, x, saved, dy, dx, *, n, k, alpha, beta, relu=False) -> None:
     """Write the gradient of the input; with `relu`, that of the ReLU's input below it. `dx` may be `dy`.
 
-    First the summands of the window's sum for every pixel, then the sums of those.
+    First the summands of every pixel, then their sums over windows.
     """
-    shares = device.scratch("shares of squares", x.shape, np.float32)
-    _launch(device, "spatial_lrn_shares", (x, dy, shares), x, n, k, alpha, beta)
-    _launch(device, "spatial_lrn_backward", (x, dy, shares, dx), x, n, k, alpha, beta, RELU=int(relu))
+    summands = device.scratch("LRN summands", x.shape, np.float32)
+    _launch(device, "spatial_lrn_summands", (x, dy, summands), x, n, k, alpha, beta)
+    _launch(device, "spatial_lrn_backward", (x, dy, summands, dx), x, n, k, alpha, beta, RELU=int(relu))
 
 
 def _launch(device, name, arguments, x, n, k, alpha, beta, **more) -> None:

@@ -1,6 +1,6 @@
-"""Sums and counts for the watch on training; they change nothing.
+"""Sums and counts for training diagnostics; they change nothing.
 
-Both leave the last step of their sum to the host: a number a block, a count a slice of the pixels.
+The host does the last step of each: the sum over blocks, and over slices of the pixels.
 """
 
 from cualex.engine.cuda.launching import THREADS, grid, storage
@@ -19,7 +19,7 @@ def absolute_sums(device, values, sums) -> None:
 
 
 def count_positive(device, y, counts) -> None:
-    """Count what is above zero in each channel of y (towers, pictures, rows, columns, channels).
+    """Count the positive values in each channel of y (towers, images, rows, columns, channels).
 
     counts: uint32 (slices, towers, channels), to be added up over the slices.
     """

@@ -1,14 +1,15 @@
-"""Where weight gradients go: kept, added up, or straight into the weights by an update rule.
+"""Gradient sinks: weight gradients are kept, accumulated, or applied to the weights by the optimizer.
 
     Momentum    v  <-  momentum * v - rate * g - (rate * decay) * w
                 w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
 
-    Adam        kernels/update.cu has the rule
+    Adam        formula in kernels/update.cu
 
-The kernels that give gradients have a choice SINK: KEEP stores them, SUM adds them to those of the batch's parts
-before, MOMENTUM updates in the same kernel. `Momentum` is `Keep` followed by `apply`, to the bit; `Adam` always follows
-`Keep` or `Sum`. Kernels read the rates from `device.control`, the copy of the control in device memory that
-`device.begin` makes; when the last loss was not finite, nothing moves.
+By default (SGD with momentum, without --accumulate) nothing here launches a kernel: the kernels of the weight gradients
+update the weights in their epilogue (SINK is MOMENTUM; kernels/common/sink.cuh and momentum.cuh), so that no gradient
+is written. `apply` launches kernels/update.cu after `Keep` or `Sum`: with --accumulate or Adam.
+`Momentum` equals `Keep` followed by `apply`, bit for bit. Kernels read the learning rates from `device.control`, the
+copy of the control in device memory that `device.begin` uploads; after a loss that is not finite, nothing changes.
 """
 
 from dataclasses import dataclass
@@ -33,18 +34,18 @@ class Keep:
 
     @property
     def target(self) -> Array:
-        """Return what has the parameter's shape and is written."""
+        """Return the array of the parameter's shape that is written."""
         return self.gradient
 
     @property
     def written(self) -> tuple[Array | None, ...]:
-        """Return what a kernel writes: values, velocity, copy."""
+        """Return the arrays that a kernel writes: values, velocity, copy."""
         return self.gradient, None, None
 
 
 @dataclass(frozen=True)
 class Sum(Keep):
-    """Add the gradients of a batch's parts; that of the first is stored."""
+    """Accumulate the gradients of micro-batches; that of the first is stored."""
 
     control: Control
     kind: ClassVar[int] = 2
@@ -52,10 +53,10 @@ class Sum(Keep):
 
 @dataclass(frozen=True)
 class Momentum:
-    """Update the weights, and the copy in bfloat16 that the other kernels read, where there is one.
+    """Update the weights by SGD with momentum, and the bfloat16 copy that the other kernels read, where there is one.
 
-    All arrays have one shape; `control` is the host's, whose numbers the device has its own copy of. The rate, that of
-    biases with `bias`, is multiplied by `factor`.
+    All arrays have one shape; `control` is the host's, of which the device has a copy. `factor` is the learning-rate
+    multiplier; with `bias`, the learning rate is that of biases.
     """
 
     weight: Array
@@ -69,18 +70,18 @@ class Momentum:
 
     @property
     def target(self) -> Array:
-        """Return what has the parameter's shape and is written."""
+        """Return the array of the parameter's shape that is written."""
         return self.weight
 
     @property
     def written(self) -> tuple[Array | None, ...]:
-        """Return what a kernel writes: values, velocity, copy."""
+        """Return the arrays that a kernel writes: values, velocity, copy."""
         return self.weight, self.velocity, self.copy
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Update the weights by their gradient's averages `first` and `second`, of the gradient and of its square."""
+    """Update the weights by Adam, with the moments `first`, of the gradient, and `second`, of its square."""
 
     weight: Array
     first: Array
@@ -93,7 +94,7 @@ class Adam:
 
 
 def apply(device, gradient, sink: Momentum | Adam) -> None:
-    """Move a parameter by its gradient, which was kept and stays as it is."""
+    """Update a parameter by its stored gradient, which is not changed."""
     if isinstance(sink, Adam):
         reals = {"FRESH_FIRST": 1 - FIRST, "FRESH_SECOND": 1 - SECOND, "EPSILON": EPSILON}
         _launch(device, "adam", gradient, sink, (sink.first, sink.second), **reals)

@@ -122,8 +122,8 @@ FAULTS = {  # what is replaced, by what, and where it shows
 
 
 FURTHER_FAULTS = {
-    "a column of the row below": ("own.column + across >= COLUMNS", "false", within),
-    "a row of the next picture": ("own.row + down >= ROWS", "false", within),
+    "a column of the row below": ("item.column + across >= COLUMNS", "false", within),
+    "a row of the next picture": ("item.row + down >= ROWS", "false", within),
     "a square that ends too soon": ("across <= WINDOW / 2", "across < WINDOW / 2", within),
     "a mean over what is beyond the end": ("(float)(rows * columns)", "(float)(SIZE * SIZE)", average),
     "a window that reaches too far": ("(count - 1) * STRIDE + SIZE > length && left < SIZE", "false", beyond),
