@@ -12,6 +12,7 @@ import numpy as np
 
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
+from cualex.devices.fallbacks import Fallbacks, SelfTested
 from cualex.devices.runtime import Array, Event, Runtime, Stream
 from cualex.errors import UsageError
 from cualex.kernels import Launch
@@ -22,7 +23,7 @@ CONTROL_WORDS = 13
 FINITE = 12  # the place of that word in struct Control, the last
 
 
-class CudaDevice:
+class CudaDevice(SelfTested):
     """Compute on one GPU with our kernels; `precision` says how (kernels/common/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
@@ -52,6 +53,7 @@ class CudaDevice:
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[Launch] | None = None
+        self.fallbacks = Fallbacks()
 
     @property
     def title(self) -> str:

@@ -93,6 +93,10 @@ class HostDevice:
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
         """Compile kernels: nothing to do on a CPU."""
 
+    def self_test(self, launches: list, disposable: Sequence[np.ndarray]) -> bool:
+        """Test kernels: there are none on a CPU."""
+        return True
+
     def begin(self, control: Control) -> None:
         """Start a step: nothing to copy, as it reads `control` itself."""
 

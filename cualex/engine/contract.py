@@ -116,6 +116,12 @@ class Device(Protocol):
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
         """Compile the kernels of a plan."""
 
+    def self_test(self, launches: list, disposable: Sequence[Array]) -> bool:
+        """Test kernels at their first use; False: some failed, and the plan's functions now describe others.
+
+        Arrays are left as they were, but for the disposable ones.
+        """
+
     def capture(self, devices: Sequence[Self], work: Callable[[], None]) -> Callable[[], None] | None:
         """Record what `work` queues on these devices as a graph; return what launches it, None without graphs."""
 

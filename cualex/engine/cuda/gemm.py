@@ -78,7 +78,15 @@ class Shape:
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
     """Launch a product of windows and filters, with the bias and, with `relu`, the ReLU."""
     chunk = _chunk(device)
-    cut = gemm_tiles.choose(shape.pixels, shape.made, shape.window, shape.groups, device.precision)
+    cut, constants = _tile(
+        device,
+        "conv_forward",
+        (shape.pixels, shape.made, shape.window, shape.groups),
+        RELU=int(relu),
+        WHOLE_A=int(shape.read % chunk == 0),
+        WHOLE_B=int(shape.window % chunk == 0),
+        **shape.constants(),
+    )
     slabs = _slabs(device, cut.splits, y.shape)
     device.launch(
         "conv_forward",
@@ -86,12 +94,7 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
         grid=(cut.count(shape.pixels, shape.made), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(True, True, chunk),
-        PRECISION=device.precision.upper(),
-        RELU=int(relu),
-        WHOLE_A=int(shape.read % chunk == 0),
-        WHOLE_B=int(shape.window % chunk == 0),
-        **cut.constants,
-        **shape.constants(),
+        **constants,
     )
     if cut.splits > 1:
         _sum_splits(device, slabs, bias, None, list(y), relu=relu)
@@ -111,7 +114,15 @@ def input_gradient(device, shape: Shape, dy, weight, dx, relu_of=None) -> None:
 def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
     chunk, pixels = _chunk(device), shape.pictures * shape.rows * shape.columns
     columns, depth = shape.sources * shape.read, shape.filter_size**2 * shape.made
-    cut = gemm_tiles.choose(pixels, columns, depth, shape.groups, device.precision)
+    cut, constants = _tile(
+        device,
+        "conv_input_gradient",
+        (pixels, columns, depth, shape.groups),
+        ADD=int(add),
+        WHOLE_A=int(shape.made % chunk == 0),
+        WHOLE_B=int(shape.read % chunk == 0),
+        **shape.constants(without="towers"),
+    )
     slabs = _slabs(device, cut.splits, (len(dx), pixels, shape.channels))
     device.launch(
         "conv_input_gradient",
@@ -119,12 +130,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
         grid=(cut.count(pixels, columns), 1, len(dy) * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(True, False, chunk),
-        PRECISION=device.precision.upper(),
-        ADD=int(add),
-        WHOLE_A=int(shape.made % chunk == 0),
-        WHOLE_B=int(shape.read % chunk == 0),
-        **cut.constants,
-        **shape.constants(without="towers"),
+        **constants,
     )
     if cut.splits > 1:
         _sum_splits(device, slabs, None, relu_of, dx, add=add)
@@ -136,7 +142,20 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     `block` and `size` say which weights are beyond a filter that lies over blocks of pixels (kernels/common/mask.cuh).
     """
     chunk = _chunk(device)
-    cut = gemm_tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
+    cut, constants = _tile(
+        device,
+        "conv_weight_gradient",
+        (shape.made, shape.window, shape.pixels, shape.groups),
+        WHOLE_A=int(shape.made % chunk == 0),
+        WHOLE_B=int(shape.read % chunk == 0),
+        SINK=sink.kind,
+        DECAY=int(sink.decay),
+        BIAS_SINK=bias_sink.kind,
+        BIAS_DECAY=int(bias_sink.decay),
+        BLOCK=block,
+        SIZE=size,
+        **shape.constants(),
+    )
     slabs, bias_slabs = _slabs(device, cut.splits, sink.target.shape), None
     if cut.splits > 1:
         parts = cut.splits * -(-shape.window // cut.columns)
@@ -157,17 +176,7 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         grid=(cut.count(shape.made, shape.window), 1, shape.towers * shape.groups * cut.splits),
         block=cut.threads,
         shared=cut.shared(False, False, chunk),
-        PRECISION=device.precision.upper(),
-        WHOLE_A=int(shape.made % chunk == 0),
-        WHOLE_B=int(shape.read % chunk == 0),
-        SINK=sink.kind,
-        DECAY=int(sink.decay),
-        BIAS_SINK=bias_sink.kind,
-        BIAS_DECAY=int(bias_sink.decay),
-        BLOCK=block,
-        SIZE=size,
-        **cut.constants,
-        **shape.constants(),
+        **constants,
     )
     if cut.splits == 1:
         return
@@ -205,6 +214,25 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
         RELU=int(relu),
         ADD=int(add),
     )
+
+
+def _tile(device, name: str, gemm: tuple[int, int, int, int], **constants) -> tuple[gemm_tiles.Tiles, dict]:
+    """Choose the tiles of a gemm (rows, columns, depth, groups); return them, and all constants of its kernel.
+
+    Its products are the tensor cores' where the precision has them, unless the kernel failed its self-test there.
+    """
+    precision = device.precision
+    while True:
+        cut = gemm_tiles.choose(*gemm, precision)
+        how = {
+            "PRECISION": storage(device) if precision == "fp32" else precision.upper(),
+            "TENSOR_CORES": int(precision != "fp32"),
+        }
+        whole = {**how, **cut.constants, **constants}
+        if precision == "fp32" or not device.fallbacks.avoids(name, whole):
+            return cut, whole
+        device.fallbacks.used.add(f"{name} {'x'.join(map(str, gemm[:3]))}")
+        precision = "fp32"
 
 
 def _slabs(device, splits, shape):
