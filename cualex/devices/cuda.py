@@ -12,7 +12,7 @@ import numpy as np
 
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
-from cualex.devices.fallbacks import Fallbacks, SelfTested
+from cualex.devices.fallbacks import Fallbacks, SelfTested, Touched
 from cualex.devices.runtime import Array, Event, Runtime, Stream
 from cualex.errors import UsageError
 from cualex.kernels import Launch
@@ -171,8 +171,12 @@ class CudaDevice(SelfTested):
         """Queue a copy to the host; return what waits for it and gives it."""
         return self.runtime.fetch(self.stream, source)
 
-    def capture(self, devices: Sequence["CudaDevice"], work: Callable[[], None]) -> Callable[[], None] | None:
+    def capture(
+        self, devices: Sequence["CudaDevice"], work: Callable[[], None], touched: Callable[[], Touched] | None = None
+    ) -> Callable[[], None] | None:
         """Record what `work` queues on these devices as one graph; return what queues it, None where that cannot be.
+
+        With `touched`, the graph is compared with the work once (`compared`).
 
         The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
         is recorded and again around each launch, so that what they do before and after keeps its order.
@@ -193,7 +197,7 @@ class CudaDevice(SelfTested):
             graph.launch()
             self._order([first], others)
 
-        return replay
+        return self.compared(devices, work, replay, touched)
 
     def _order(self, before: list[Stream], after: list[Stream]) -> None:
         """Let what is queued on some streams from here on wait for what is queued on others."""
@@ -208,9 +212,9 @@ class CudaDevice(SelfTested):
         """
         runtime = self.runtime
         runtime.wait(self.stream, runtime.record(home.stream))
-        runtime.copy(self.stream, source, target)
+        self.copy_from(home, source, target)
         if backward:
-            runtime.copy(self.stream, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
+            self.copy_from(home, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
         runtime.wait(home.stream, runtime.record(self.stream))  # before that place writes there again
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
 

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from cualex.devices.runtime import address
 from cualex.errors import CualexError, DeviceError, OutOfMemory
 from cualex.kernels import Launch
 from cualex.kernels.binaries import Binaries
@@ -86,10 +87,10 @@ class CupyRuntime:
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array in pinned memory."""
-        count = int(np.prod(shape))
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with self.cupy.cuda.Device(device):
-            pinned = self.cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
-            return np.frombuffer(pinned, dtype, count).reshape(shape)
+            pinned = self.cupy.cuda.alloc_pinned_memory(nbytes)
+        return np.frombuffer(pinned, np.uint8, nbytes).view(dtype).reshape(shape)
 
     def stream(self, device: int):
         """Make a stream that does not wait for the default one."""
@@ -150,15 +151,12 @@ class CupyRuntime:
         return values
 
     def copy(self, stream, source, target) -> None:
-        """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host.
-
-        The addresses say where the arrays lie: CUDA's own call for copies between GPUs cannot be part of a graph.
-        """
-        runtime, here, there = self.cupy.cuda.runtime, source.device.id, target.device.id
-        if here != there:
-            self._befriend(here, there)
-        with self.cupy.cuda.Device(stream.device_id):
-            runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr)
+        """Copy inside a GPU, from or to pinned memory, or between GPUs: where these are no peers, through the host."""
+        runtime, ends = self.cupy.cuda.runtime, [getattr(each.device, "id", None) for each in (source, target)]
+        if None not in ends and ends[0] != ends[1]:
+            self._befriend(*ends)
+        with self.cupy.cuda.Device(stream.device_id):  # CUDA's own call for two GPUs cannot be part of a graph
+            runtime.memcpyAsync(address(target), address(source), source.nbytes, runtime.memcpyDefault, stream.ptr)
 
     def peers(self, one: int, other: int) -> bool:
         """Say whether one GPU can read another's memory."""

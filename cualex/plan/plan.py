@@ -88,9 +88,8 @@ class Plan:
         parts: dict[bool, list[Step]] = {False: [], True: []}
         for step in self.steps:
             parts[accumulate > 1 and step.kind == "update"].append(step)
-        self._often, self._once = (
-            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
-        )
+        kept = list(built.gradients.values())
+        self._often, self._once = (Replay(steps, parameters, kept, graph) for steps in parts.values())
 
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None

@@ -11,9 +11,9 @@ def self_tested(runtime, folder, conditions=CONDITIONS, seconds=600.0):
     class Counted(SelfTest):
         tried: list = []
 
-        def _trial(self, device, launch, disposable):
+        def trial(self, device, launch, disposable):
             self.tried.append(launch)
-            return super()._trial(device, launch, disposable)
+            return super().trial(device, launch, disposable)
 
     runtime.self_test = Counted(runtime, folder, lambda index: conditions, seconds)
     runtime.self_test.tried = []

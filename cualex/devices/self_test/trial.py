@@ -15,7 +15,7 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.cuda import control_words, from_bf16, to_bf16
-from cualex.devices.runtime import Array, Runtime, Stream
+from cualex.devices.runtime import Array, Runtime, Stream, address
 from cualex.kernels import Launch
 
 PERIOD = 65521  # a prime, so that no shape and no stride divides it
@@ -27,12 +27,6 @@ POISON = 0xFF  # of every byte of an output: NaN, or a number that no kernel wri
 CONTROL = Control(
     rate=0.0625, bias_rate=0.3, momentum=0.7, decay=0.11, step=5, began=2, seed=0x12_3456_789A, slot=1, part=1
 )
-
-
-def address(array: Array) -> int:
-    """Return where an array begins in its device's memory."""
-    pointer = getattr(array.data, "ptr", None)  # CuPy's
-    return array.ctypes.data if pointer is None else pointer
 
 
 @cache
@@ -179,15 +173,14 @@ class Trial:
 
     def fill(self, runtime: Runtime, stream: Stream) -> None:
         """Queue what the arrays hold before the launch."""
-        poison = np.full(PERIOD, POISON, np.uint8)
         for name in dict.fromkeys(each.name for each in self.expected):
             if address(self._given[name]) not in self._inputs:
-                _repeat(runtime, stream, self._given[name].reshape(-1).view(np.uint8), poison)
+                poison(runtime, stream, self._given[name])
         for pattern in self._inputs.values():
             values = pattern.values
             dtype = np.dtype(pattern.array.dtype)
             stored = to_bf16(values.astype(np.float32)) if dtype == np.uint16 else values.astype(dtype)
-            _repeat(runtime, stream, pattern.array.reshape(-1), stored)
+            repeat(runtime, stream, pattern.array.reshape(-1), stored)
 
     def fault(self, runtime: Runtime, stream: Stream) -> str:
         """Wait for the launch; return what is wrong with its outputs, or an empty text."""
@@ -198,6 +191,11 @@ class Trial:
             if fault := each.fault(found):
                 return fault
         return ""
+
+
+def poison(runtime: Runtime, stream: Stream, array: Array) -> None:
+    """Queue the fill of an array with bytes that no kernel writes."""
+    repeat(runtime, stream, array.reshape(-1).view(np.uint8), np.full(PERIOD, POISON, np.uint8))
 
 
 def save(runtime: Runtime, stream: Stream, array: Array) -> np.ndarray:
@@ -212,7 +210,7 @@ def restore(runtime: Runtime, stream: Stream, array: Array, values: np.ndarray) 
         runtime.upload(stream, flat[start : start + step], values[start : start + step])
 
 
-def _repeat(runtime: Runtime, stream: Stream, flat: Array, values: np.ndarray) -> None:
+def repeat(runtime: Runtime, stream: Stream, flat: Array, values: np.ndarray) -> None:
     """Queue the fill of an array with values again and again: some from the host, then copies of what is there."""
     count = flat.size
     times = min(-(-count // values.size), max(1, BLOCK // values.nbytes))

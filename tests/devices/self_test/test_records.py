@@ -45,10 +45,10 @@ def test_another_gpu_or_driver_has_results_of_its_own(emulated, tmp_path, change
 
 
 def test_another_source_is_tested_anew(emulated, tmp_path, monkeypatch):
-    from cualex.devices import self_test
+    from cualex.devices.self_test import launches
 
     relu(emulated, tmp_path)
-    monkeypatch.setattr(self_test, "_text", lambda kernel: "another header")
+    monkeypatch.setattr(launches, "text_of", lambda kernel: "another header")
     assert len(relu(emulated, tmp_path).tried) == 1
 
 
