@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cualex.devices.self_test import SelfTest
 
 VARIABLE = "CUALEX_SELF_TEST"
+FOLDER = "self-test"  # of the cache
 
 
 class Fallbacks:
@@ -70,7 +71,7 @@ def _make(runtime: Runtime) -> "SelfTest":
     from cualex.devices.self_test import SelfTest, conditions
     from cualex.system.cache import place
 
-    return SelfTest(runtime, place() / "self-test", lambda index: conditions(runtime, index))
+    return SelfTest(runtime, place() / FOLDER, lambda index: conditions(runtime, index))
 
 
 @dataclass(frozen=True)

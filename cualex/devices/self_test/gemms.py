@@ -1,4 +1,7 @@
-"""What the gemms of convolution and dense layers must give, as direct sums over what kernels/conv.cu lists."""
+"""What the gemms of convolution and dense layers must give, as direct sums over what kernels/conv.cu lists.
+
+Operands are float32 here: a sum of products of small integers is exact as long as it is below 2^24.
+"""
 
 from itertools import pairwise
 
@@ -7,8 +10,8 @@ import numpy as np
 from cualex.devices.self_test.parameters import sink
 from cualex.devices.self_test.trial import Pattern, Trial
 
-MOST = 3_000_000  # values of one operand that are looked up
-FEWEST, MANY = 12, 40  # sampled rows, or columns
+MOST = 2_000_000  # values of one operand that are looked up
+FEWEST, MANY = 8, 40  # sampled rows, or columns, beside those at edges
 
 
 def _number(depth: int) -> int:
@@ -53,15 +56,17 @@ def _im2col(t: Trial, tower: int, group: int, pixels: np.ndarray, taps: np.ndarr
     r, rest = np.divmod(rest, size * channels)
     s, channel = np.divmod(rest, channels)
     image, place = np.divmod(pixels, t["OUT_ROWS"] * t["OUT_COLUMNS"])
-    p, q = np.divmod(place, t["OUT_COLUMNS"])
-    row = (p * t["STRIDE"] - t["PAD"])[:, None] + r
-    column = (q * t["STRIDE"] - t["PAD"])[:, None] + s
-    inside = (row >= 0) & (row < t["ROWS"]) & (column >= 0) & (column < t["COLUMNS"])
-    at = ((image[:, None] * t["ROWS"] + row) * t["COLUMNS"] + column) * t["CHANNELS"] + group * channels + channel
-    values = np.empty(at.shape)
+    top, left = (each * t["STRIDE"] - t["PAD"] for each in np.divmod(place, t["OUT_COLUMNS"]))
+    first = ((image * t["ROWS"] + top) * t["COLUMNS"] + left) * t["CHANNELS"] + group * channels
+    further = (r * t["COLUMNS"] + s) * t["CHANNELS"] + channel
+    values = np.empty((pixels.size, taps.size), np.float32)
     for number, maps in enumerate(_maps(t, tower)):
-        values[:, source == number] = maps.at(at[:, source == number])
-    return values * inside
+        values[:, source == number] = maps.table(first, further[source == number])
+    for start, tap, length in ((top, r, t["ROWS"]), (left, s, t["COLUMNS"])):
+        inside = (start[:, None] + np.arange(size) >= 0) & (start[:, None] + np.arange(size) < length)
+        if not inside.all():
+            values *= inside[:, tap]
+    return values
 
 
 def conv_forward(t: Trial) -> None:
@@ -72,7 +77,7 @@ def conv_forward(t: Trial) -> None:
         for group in _ends(t["GROUPS"]):
             rows, columns = t.some(pixels, number, t["TILE_ROWS"]), t.some(made, number, t["TILE_COLUMNS"])
             filters = tower * t["FILTERS"] + group * made + columns
-            a, b = _im2col(t, tower, group, rows, depth), weight.at(filters[:, None] * window + depth)
+            a, b = _im2col(t, tower, group, rows, depth), weight.table(filters * window, depth)
             at = (tower * pixels + rows)[:, None] * t["FILTERS"] + group * made + columns
             if t["SPLITS"] > 1:
                 for split, part in enumerate(_parts(t, window)):
@@ -137,7 +142,7 @@ def conv_weight_gradient(t: Trial) -> None:
         for group in _ends(t["GROUPS"]):
             rows, columns = t.some(made, number, t["TILE_ROWS"]), t.some(window, number, t["TILE_COLUMNS"])
             filters = tower * t["FILTERS"] + group * made + rows
-            a = dy.at((tower * pixels + depth)[:, None] * t["FILTERS"] + group * made + rows)
+            a = dy.table((tower * pixels + depth) * t["FILTERS"], group * made + rows)
             b = _im2col(t, tower, group, depth, columns) * _within_filter(t, columns)
             at = filters[:, None] * window + columns
             if t["SPLITS"] == 1:

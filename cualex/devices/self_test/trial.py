@@ -47,6 +47,11 @@ class Pattern:
         """Return the values at flat indices."""
         return self.values[np.asarray(indices) % PERIOD]
 
+    def table(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return (rows, columns), float32: the values at the sums of flat indices."""
+        twice = np.tile(self.values.astype(np.float32), 2)  # so that only the summands are divided
+        return twice[(rows % PERIOD).astype(np.int32)[:, None] + (columns % PERIOD).astype(np.int32)]
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -213,7 +218,7 @@ def restore(runtime: Runtime, stream: Stream, array: Array, values: np.ndarray) 
 def repeat(runtime: Runtime, stream: Stream, flat: Array, values: np.ndarray) -> None:
     """Queue the fill of an array with values again and again: some from the host, then copies of what is there."""
     count = flat.size
-    times = min(-(-count // values.size), max(1, BLOCK // values.nbytes))
+    times = min(-(-count // values.size), max(1, BLOCK // 4 // values.nbytes))
     ready = min(count, times * values.size)
     runtime.upload(stream, flat[:ready], np.resize(values, ready))
     while ready < count:
