@@ -60,11 +60,11 @@ class Fallbacks:
 
 def self_test(runtime: Runtime) -> "SelfTest | None":
     """Return the self-test of a runtime, which keeps it; None for one that stands in for a GPU, or where it is off."""
-    if not hasattr(runtime, "self_test"):
+    held: dict[str, SelfTest | None] = vars(runtime)
+    if "self_test" not in held:
         wanted = runtime.name == "cupy" and os.environ.get(VARIABLE, "1") != "0"
-        vars(runtime)["self_test"] = _make(runtime) if wanted else None
-    found: SelfTest | None = vars(runtime)["self_test"]
-    return found
+        held["self_test"] = _make(runtime) if wanted else None
+    return held["self_test"]
 
 
 def _make(runtime: Runtime) -> "SelfTest":

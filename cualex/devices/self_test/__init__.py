@@ -46,13 +46,15 @@ class SelfTest:
     ) -> None:
         """Keep results in a folder."""
         self.runtime, self.folder, self.spent, self._seconds = runtime, folder, 0.0, seconds
-        self._conditions, self._kept = conditions, dict[str, Records]()
+        self._conditions, self._kept = conditions, dict[int, Records]()
         self._said: set[str] = set()
 
     def records(self, index: int) -> Records:
         """Return the results for a GPU's type; equal GPUs share them."""
-        made = Records(self.folder, self._conditions(index))
-        return self._kept.setdefault(made.path.name, made)
+        if index not in self._kept:
+            made = Records(self.folder, self._conditions(index))
+            self._kept[index] = next((each for each in self._kept.values() if each.path == made.path), made)
+        return self._kept[index]
 
     def kernels(self, device: Any, launches: Sequence[Launch], disposable: Sequence[Array]) -> list[Launch]:
         """Test what has no record yet; return the launches of kernels that failed, all of which can be replaced.
@@ -92,7 +94,8 @@ class SelfTest:
         try:
             self.runtime.synchronize()  # what is in flight may use the same memory
             for key, launch in sorted(new.items(), key=lambda item: not replaceable(item[1])):
-                if self._late(device, time.monotonic() - start, f"{len(new) - len(found)} kernels are"):
+                left = len(new) - len(found)
+                if self._late(device, time.monotonic() - start, f"{left} kernel{'s are' if left > 1 else ' is'}"):
                     break
                 found[key] = Record.now(describe(launch), self.trial(device, launch, disposable))
         except DeviceError as error:
@@ -125,7 +128,9 @@ class SelfTest:
                 why = compare(self.runtime, devices, work, graph, touched)
                 records.add({key: Record.now(f"graph of {touched.what.count(';') + 1} steps", why)})
                 ran = not why
-            except MemoryError as error:
+            except DeviceError:
+                raise
+            except Exception as error:  # the state is brought back
                 self.incomplete(first, error)
             self.spent += time.monotonic() - start
         found = records.find(key)
@@ -146,7 +151,9 @@ class SelfTest:
         key = f"copy {home.index} {device.index}"
         try:
             why = compare_copies(self.runtime, home, device, source, target)
-        except MemoryError as error:
+        except DeviceError:
+            raise
+        except Exception as error:
             self.incomplete(device, error)
             return True
         self.spent += time.monotonic() - start

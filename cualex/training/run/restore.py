@@ -57,10 +57,9 @@ def describe_machine(parameters: Parameters) -> dict[str, Any]:
     machine["device"] = sorted({device.title for device in devices})
     if parameters.placement.cuda:
         machine["nvrtc"] = _compiler()
-        if replaced := sorted(
-            {gemm for each in devices if isinstance(each, CudaDevice) for gemm in each.fallbacks.used}
-        ):
-            machine["gemms_without_tensor_cores"] = replaced
+        replaced = {gemm for each in devices if isinstance(each, CudaDevice) for gemm in each.fallbacks.used}
+        if replaced:
+            machine["gemms_without_tensor_cores"] = sorted(replaced)
     return machine
 
 

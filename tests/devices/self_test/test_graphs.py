@@ -110,15 +110,23 @@ def test_a_graph_is_compared_once(emulated, tmp_path, monkeypatch):
     assert digest == train(emulated())[1]
 
 
-def test_host_memory_that_is_full_ends_nothing(emulated, tmp_path, monkeypatch, caplog):
+@pytest.mark.emulator
+@pytest.mark.parametrize("call", [1, 20, 40])
+def test_host_memory_that_is_full_ends_nothing(emulated, tmp_path, monkeypatch, caplog, call):
+    """Whenever: while the state is saved, or while results are read."""
     from cualex.devices.self_test import graphs as module
 
-    def full(*_):
-        raise MemoryError
+    def full(*given):
+        calls.append(given)
+        if len(calls) == call:
+            raise MemoryError
+        return save(*given)
 
+    calls, save = [], module.save
     monkeypatch.setattr(module, "save", full)
     plan, digest, _ = train(self_tested(emulated(), tmp_path))
     assert plan.captured
+    assert len(calls) == call
     assert digest == train(emulated())[1]
     assert [each.message for each in caplog.records] == [
         "The self-test on emulated (cuda:0) could not be completed: MemoryError. What is not tested is used "

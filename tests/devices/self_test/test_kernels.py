@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cualex import kernels
-from cualex.devices.self_test import REFERENCES
+from cualex.devices.cupy_runtime import CupyRuntime
+from cualex.devices.self_test import REFERENCES, records
 from cualex.engine import cuda
 from cualex.errors import DeviceError
 from cualex.plan import Plan
@@ -28,10 +29,10 @@ def kept(parameters):
     return parameters.devices[0].runtime.self_test
 
 
-def speck(runtime, precision="fp32", device="cuda:0", batch=3):
+def speck(runtime, precision="fp32", device="cuda:0", batch=3, updates=2):
     """Train the smallest network for some updates; return its parameters and their digest."""
     made = small_alexnet.parameters(device, tiny_runs.speck(), precision=precision, runtime=runtime)
-    small_alexnet.train(made, updates=2, batch=batch)
+    small_alexnet.train(made, updates=updates, batch=batch)
     return made, small_alexnet.digest(made)
 
 
@@ -91,6 +92,25 @@ def test_arrays_are_left_as_they_were_but_the_disposable(emulated, tmp_path):
         assert bench.device.self_test(launches, [y])
         assert (bench.get(y) != before).any()
     np.testing.assert_array_equal(bench.get(bench.device.control), control)
+
+
+def test_the_real_cupy_tests_what_it_runs(stand_in, tmp_path, monkeypatch):
+    """By itself, on two GPUs; at the next start nothing is left to test but the copies."""
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path))
+    monkeypatch.setenv("CUALEX_SELF_TEST", "1")
+    found = []
+    for _ in range(2):
+        made, digest = speck(CupyRuntime(), "tf32", "cuda:0,cuda:1", updates=4)
+        (conditions, results), *more = records.every(tmp_path / "self-test")
+        assert all(each.passed for each in results.values())
+        assert not more
+        found.append((digest, len(results), kept(made).spent > 0))
+    assert set(conditions) == {"gpu", "architecture", "driver", "cupy", "nvrtc"}
+    assert found[0] == found[1]
+    assert {"conv_forward tf32 tensor cores", "copy from cuda:0 to cuda:1"} < {each.what for each in results.values()}
+    assert any(each.what.startswith("graph of") for each in results.values())
+    monkeypatch.setenv("CUALEX_SELF_TEST", "0")
+    assert speck(CupyRuntime(), "tf32", "cuda:0,cuda:1", updates=4)[1] == digest
 
 
 # --- planted faults: a wrong layout of a fragment, or another fault, in each primitive

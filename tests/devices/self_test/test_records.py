@@ -120,6 +120,7 @@ def test_where_the_cache_cannot_be_written_results_hold_for_the_process(tmp_path
 # --- what keeps a test from being completed
 
 
+@pytest.mark.emulator
 def test_a_fault_of_the_self_test_itself_is_one_line(emulated, tmp_path, monkeypatch, caplog):
     """Nothing is kept, nothing stops, and arrays are as they were."""
     from cualex.devices.self_test.trial import Trial
@@ -143,11 +144,12 @@ def test_a_fault_of_the_self_test_itself_is_one_line(emulated, tmp_path, monkeyp
     assert records.every(tmp_path) == []
 
 
+@pytest.mark.emulator
 def test_there_is_a_limit_of_time(emulated, tmp_path, caplog):
     found = relu(emulated, tmp_path, seconds=0.0)
     assert found.tried == []
     assert [record.message for record in caplog.records] == [
-        "Self-test on emulated (cuda:0): 0 s are over; 1 kernels are used untested, and tested at the next start."
+        "Self-test on emulated (cuda:0): 0 s are over; 1 kernel is used untested, and tested at the next start."
     ]
     assert len(relu(emulated, tmp_path).tried) == 1
 
