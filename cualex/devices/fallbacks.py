@@ -79,13 +79,14 @@ class Touched:
     """The arrays that some work touches, each with the index of its device: for a comparison of two ways to run it.
 
     what: names the work.  kept: its state from run to run.  fresh: written before they are read.  results: those of
-    `fresh` that are read afterwards.
+    `fresh` that are read afterwards.  told: indices of the devices that a link tells whether the loss was finite.
     """
 
     what: str
     kept: Sequence[tuple[int, Array]]
     fresh: Sequence[tuple[int, Array]]
     results: Sequence[tuple[int, Array]]
+    told: Sequence[int]
 
 
 class SelfTested:

@@ -68,4 +68,5 @@ class Replay:
         fresh = {id(each.buffer): each.buffer for each in operands if isinstance(each, Operand)}.values()
         results = [(buffer.place, buffer.array) for buffer in fresh if buffer.lasting]
         steps = "; ".join(f"{step.name} {step.function} {step.place} {step.bytes}" for step in self.steps)
-        return Touched(steps, kept, [(buffer.place, buffer.array) for buffer in fresh], results)
+        told = {step.place for step in self.steps if step.numbers.get("backward")}
+        return Touched(steps, kept, [(buffer.place, buffer.array) for buffer in fresh], results, sorted(told))

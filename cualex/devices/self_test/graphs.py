@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cualex.devices.cuda import FINITE
 from cualex.devices.fallbacks import Touched
 from cualex.devices.runtime import Array, Runtime
 from cualex.devices.self_test.launches import put_back
@@ -24,7 +25,8 @@ class Comparison:
         self.runtime, self.devices = runtime, devices
         self._kept = [(place, array) for place, array in touched.kept if array is not None]
         self._kept += [(place, device.control) for place, device in enumerate(devices)]
-        self._fresh = touched.fresh
+        finite = slice(FINITE, FINITE + 1)
+        self._fresh = [*touched.fresh, *((place, devices[place].control[finite]) for place in touched.told)]
         self._scratch = [(place, each) for place, device in enumerate(devices) for each in device.scratch_arrays]
         self._compared = [*self._kept, *touched.results]
         runtime.synchronize()

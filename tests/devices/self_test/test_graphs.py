@@ -30,7 +30,13 @@ def dropping(emulated, dropped):
         def capture(self, streams, work):
             graph = super().capture(streams, work)
             items = graph.capture.items
-            real = [i for i, (_, item) in enumerate(items) if isinstance(item, Work | Transfer)]
+            # The word that says that the loss was finite is made on the first GPU; each link copies it, once would do.
+            real, told = [], {0}
+            for i, (stream, item) in enumerate(items):
+                word = isinstance(item, Transfer) and item.target.size == 1
+                if isinstance(item, Work | Transfer) and not (word and stream.device in told):
+                    real.append(i)
+                told |= {stream.device} if word else set()
             self.nodes = len(real)
             if dropped is not None:
                 del items[real[dropped]]
