@@ -69,7 +69,7 @@ def graphs(folder):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("device", PLACEMENTS)
 def test_a_graph_that_drops_any_node_is_seen(emulated, tmp_path, caplog, device, every):
     """Whichever it is; the training is then that without a graph."""
