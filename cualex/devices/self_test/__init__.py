@@ -76,8 +76,8 @@ class SelfTest:
             if not replaceable(launch):
                 raise DeviceError(
                     f"{describe(launch)} gives wrong results on {device.title} ({device.name}): "
-                    f"{why}. Nothing can take its place. Use --device cpu; CUALEX_SELF_TEST=0 would "
-                    f"use it all the same; `cualex doctor` lists all results."
+                    f"{why}. Nothing can take its place. Use another --precision, or --device cpu; CUALEX_SELF_TEST=0 "
+                    "would use it all the same; `cualex doctor` lists all results."
                 )
         if failed:
             self.say(
@@ -97,13 +97,15 @@ class SelfTest:
                 left = len(new) - len(found)
                 if self._late(device, time.monotonic() - start, f"{left} kernel{'s are' if left > 1 else ' is'}"):
                     break
-                found[key] = Record.now(describe(launch), self.trial(device, launch, disposable))
-        except DeviceError as error:
-            if isinstance(error, Lost):
-                found[key] = Record.now(describe(launch), str(error))
-            raise
-        except Exception as error:
-            self.incomplete(device, error)
+                try:
+                    found[key] = Record.now(describe(launch), self.trial(device, launch, disposable))
+                except Lost as error:
+                    found[key] = Record.now(describe(launch), str(error))
+                    raise
+                except DeviceError:
+                    raise
+                except Exception as error:  # its arrays are as they were
+                    self.incomplete(device, error)
         finally:
             self.spent += time.monotonic() - start
             records.add(found)
@@ -122,18 +124,19 @@ class SelfTest:
         first, ran = devices[0], False
         places = [device.index for device in devices]
         key = hashlib.sha256(f"graph {places} {touched.what}".encode()).hexdigest()[:32]
-        records, start = self.records(first.index), time.monotonic()
-        if records.find(key) is None and not self._late(first, 0.0, "a CUDA graph is"):
-            try:
+        found, start = None, time.monotonic()
+        try:
+            records = self.records(first.index)
+            if records.find(key) is None and not self._late(first, 0.0, "a CUDA graph is"):
                 why = compare(self.runtime, devices, work, graph, touched)
-                records.add({key: Record.now(f"graph of {touched.what.count(';') + 1} steps", why)})
                 ran = not why
-            except DeviceError:
-                raise
-            except Exception as error:  # the state is brought back
-                self.incomplete(first, error)
-            self.spent += time.monotonic() - start
-        found = records.find(key)
+                records.add({key: Record.now(f"graph of {touched.what.count(';') + 1} steps", why)})
+            found = records.find(key)
+        except DeviceError:
+            raise
+        except Exception as error:  # the state is brought back
+            self.incomplete(first, error)
+        self.spent += time.monotonic() - start
         if found and not found.passed:
             self.say(
                 f"Self-test on {first.title} ({first.name}): a CUDA graph is wrong ({found.why}); its steps run kernel "
@@ -147,17 +150,16 @@ class SelfTest:
 
         Each process does: settings of the machine decide, which no version tells.
         """
-        start, records = time.monotonic(), self.records(device.index)
-        key = f"copy {home.index} {device.index}"
+        start, what = time.monotonic(), f"copy from {home.name} to {device.name}"
         try:
             why = compare_copies(self.runtime, home, device, source, target)
+            self.records(device.index).add({what: Record.now(what, why)})
         except DeviceError:
             raise
-        except Exception as error:
+        except Exception as error:  # the source is as it was
             self.incomplete(device, error)
             return True
         self.spent += time.monotonic() - start
-        records.add({key: Record.now(f"copy from {home.name} to {device.name}", why)})
         if why:
             self.say(f"Self-test: copies from {home.name} to {device.name} {why}; they go through the host, slower.")
         return not why

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from cualex.devices.runtime import Array, Runtime
-from cualex.devices.self_test.trial import PERIOD, poison, repeat, restore, save
+from cualex.devices.self_test.launches import put_back
+from cualex.devices.self_test.trial import PERIOD, poison, repeat, save
 
 
 def compare_copies(runtime: Runtime, home: Any, device: Any, source: Array, target: Array) -> str:
@@ -26,5 +27,4 @@ def compare_copies(runtime: Runtime, home: Any, device: Any, source: Array, targ
         wrong = int((sent != arrived).sum())
         return f"change {wrong:,} of {sent.size:,} bytes" if wrong else ""
     finally:
-        restore(runtime, home.stream, source, before)
-        runtime.synchronize()
+        put_back(runtime, home, source, before)

@@ -12,6 +12,7 @@ from cualex.devices.self_test import records
 from cualex.devices.self_test.records import Record, Records
 from cualex.engine import cuda
 from cualex.errors import DeviceError
+from tests.support import small_alexnet, tiny_runs
 from tests.support.cuda_arrays import open_bench
 from tests.support.planted_kernels import planted
 from tests.support.self_tested import CONDITIONS, self_tested
@@ -58,7 +59,7 @@ def test_what_failed_is_known_at_the_next_start(emulated, tmp_path):
         r"relu_forward fp32 gives wrong results on emulated \(cuda:0\): \d+ of \d+ sampled values of y are wrong: at "
     )
     for kind in (planted(emulated, WRONG[1], into=WRONG[0]), emulated):
-        with pytest.raises(DeviceError, match=said + r".*Nothing can take its place\. Use --device cpu; .*doctor"):
+        with pytest.raises(DeviceError, match=said + r".*Nothing can take its place\. Use another --prec.*doctor"):
             relu(emulated, tmp_path, kind)
 
 
@@ -180,6 +181,18 @@ def test_a_kernel_to_which_the_gpu_is_lost_is_known_at_the_next_start(emulated, 
 
 
 # --- where it runs
+
+
+@pytest.mark.emulator
+def test_conditions_that_cannot_be_asked_for_end_nothing(emulated, tmp_path, caplog):
+    """Planted: the compiler's version, say, is not there."""
+    runtime = self_tested(emulated(), tmp_path)
+    runtime.self_test._conditions = lambda index: {}["nvrtc"]
+    made = small_alexnet.parameters("cuda:0,cuda:1", tiny_runs.speck(), precision="fp32", runtime=runtime)
+    plan = small_alexnet.train(made, updates=3, batch=3)
+    assert plan.captured
+    assert len(caplog.records) == 2  # one a device
+    assert "could not be completed: KeyError: 'nvrtc'" in caplog.records[0].message
 
 
 def test_a_runtime_that_stands_in_for_a_gpu_has_no_self_test(emulated):
