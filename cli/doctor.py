@@ -22,20 +22,28 @@ SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
 def doctor(cache: Path | None, as_json: bool) -> None:
     """Check this machine: versions, memory, disk, GPUs.
 
-    Tries the driver, CuPy, a kernel, copies between GPUs and a CUDA graph. Exit code 1: something must be fixed. A GPU
-    that cannot be used is only a note, since the CPU is used instead, unless CUALEX_DEVICE names a GPU.
+    Tries the driver, CuPy, a kernel, copies between GPUs and a CUDA graph, and lists the self-tests of kernels. Exit
+    code 1: something must be fixed. A GPU that cannot be used is only a note, since the CPU is used instead, unless
+    CUALEX_DEVICE names a GPU.
 
     \b
     Examples:
         cualex doctor
         cualex doctor --json
     """
+    from cualex.devices.self_test import report
+
     checks = [*_software(), *_machine(cache), *gpu_checks()]
     problems = [check for check in checks if check.problem]
     if as_json:
-        _output.document({"checks": [asdict(check) for check in checks], "problems": len(problems)})
+        _output.document(
+            {"checks": [asdict(check) for check in checks], "problems": len(problems), "self_test": report.rows()}
+        )
     else:
         _output.table([{"what": check.what, "found": check.found} for check in checks])
+        if tested := report.rows():
+            click.echo()
+            _output.table(tested)
         for check in checks:
             if check.advice:
                 click.echo(f"\n{'Problem' if check.problem else 'Note'}: {check.what}: {check.advice}")

@@ -19,7 +19,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 
 def row(kernel: Kernel, constants: Mapping) -> tuple[int, ...]:
     """Return the architectures that a kernel with these constants is made for: its row of the table."""
-    tensor = kernel.gemm and constants["PRECISION"] != "FP32"
+    tensor = constants.get("TENSOR_CORES", False)
     return tuple(found for found in ARCHITECTURES if found >= TENSOR_CORES or not tensor)
 
 

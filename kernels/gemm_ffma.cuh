@@ -1,13 +1,15 @@
-// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile.
+// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile. For fp32, and for bfloat16 where
+// tensor cores failed their self-test (cualex/devices/self_test).
 //
 // A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in fragments of four neighbours each, and
 // reads four values at a time from either kind of tile. Each sum adds in the order of the depth.
 //
-// expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+// expects: TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
+#include "common/vectors.cuh"
 #include "gemm_tile.cuh"
 
-#if PRECISION == FP32
+#if !TENSOR_CORES
 template <bool a_along, bool b_along>
 struct Accumulators {
     static constexpr int across = WARP_COLUMNS % 32 == 0 ? 8 : 4, down = 32 / across;  // the warp's lanes
@@ -25,21 +27,16 @@ struct Accumulators {
             for (int j = 0; j < columns; ++j) sums[i][j] = 0;
     }
 
-    static __device__ __forceinline__ void read(float (&values)[4], const Value* address) {
-        float4 four = *reinterpret_cast<const float4*>(address);
-        values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
-    }
-
     // Read rows (or columns) first, first + 1, .. first + 3 at four depths: values[row][depth].
     template <class Tile, bool along>
     static __device__ __forceinline__ void read(float (&values)[4][4], const Value* tile, int first, int depth) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
             if (along) {
-                read(values[e], tile + Tile::at(first + e, depth));
+                load_vector(values[e], tile + Tile::at(first + e, depth));
             } else {
                 float fragment[4];
-                read(fragment, tile + Tile::at(first, depth + e));
+                load_vector(fragment, tile + Tile::at(first, depth + e));
 #pragma unroll
                 for (int i = 0; i < 4; ++i) values[i][e] = fragment[i];
             }

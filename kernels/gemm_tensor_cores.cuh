@@ -4,11 +4,11 @@
 // four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and
 // transposes those across it in bfloat16; it cannot transpose TF32, whose lanes read single values.
 //
-// expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+// expects: PRECISION TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
 #include "gemm_tile.cuh"
 
-#if PRECISION != FP32
+#if TENSOR_CORES
 
 #define STEP (2 * CHUNK)
 

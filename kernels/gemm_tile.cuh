@@ -18,7 +18,7 @@
 //
 // ldmatrix reads one chunk of eight lines at a time, say 0.0, 1.0, ..., 7.0: from banks 0, 16, 4, 20, 8, 24, 12, 28.
 //
-// expects: PRECISION TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+// expects: PRECISION TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
 #include "common/primitives.cuh"
 #include "common/values.cuh"
@@ -52,7 +52,7 @@ struct Tile {
 
     // Return the offset of a chunk of a line. The key depends on nothing but which 128 bytes the line is in.
     static __device__ __forceinline__ int chunk_at(int line, int chunk) {
-#if PRECISION == FP32
+#if !TENSOR_CORES
         int key = along ? line / 4 : 0;  // eight threads read every fourth line, or one line
 #else
         int key = pitch < 8 ? line / (8 / pitch) : line;   // eight lines are read together

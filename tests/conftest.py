@@ -8,6 +8,8 @@ import sys
 # Before NumPy is loaded: the products of the reference are small, and BLAS threads that wait for a busy core
 # make them a hundred times slower. The engine takes one thread a worker in any case.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# What tests kernels at their first use has tests of its own, and would take its time in every other.
+os.environ["CUALEX_SELF_TEST"] = "0"
 
 import numpy as np
 import pytest

@@ -12,6 +12,7 @@ import numpy as np
 
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
+from cualex.devices.fallbacks import Fallbacks, SelfTested, Touched
 from cualex.devices.runtime import Array, Event, Runtime, Stream
 from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
 from cualex.errors import UsageError
@@ -21,7 +22,7 @@ from cualex.kernels.architectures import precisions
 STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
 
 
-class CudaDevice:
+class CudaDevice(SelfTested):
     """Compute on one GPU with our kernels; `precision` says how (kernels/common/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
@@ -53,6 +54,7 @@ class CudaDevice:
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
         self._recorded: list[Launch] | None = None
+        self.fallbacks = Fallbacks()
 
     @property
     def stream(self) -> Stream:
@@ -188,8 +190,12 @@ class CudaDevice:
         """Queue a copy to the host; return what waits for it and gives it."""
         return self.runtime.fetch(self.stream, source)
 
-    def capture(self, devices: Sequence["CudaDevice"], work: Callable[[], None]) -> Callable[[], None] | None:
+    def capture(
+        self, devices: Sequence["CudaDevice"], work: Callable[[], None], touched: Callable[[], Touched] | None = None
+    ) -> Callable[[], None] | None:
         """Record what `work` queues on these devices as one graph; return what queues it, None where that cannot be.
+
+        With `touched`, the graph is compared with the work once (`compared`).
 
         The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
         is recorded and again around each launch, so that what they do before and after keeps its order.
@@ -211,7 +217,7 @@ class CudaDevice:
             graph.launch()
             self._order([first], others)
 
-        return replay
+        return self.compared(devices, work, replay, touched)
 
     def _order(self, before: list[Stream], after: list[Stream]) -> None:
         """Let what is queued on some streams from here on wait for what is queued on others."""
@@ -232,9 +238,10 @@ class CudaDevice:
             self._linking = runtime.stream(self.index)
         for before in (home._stream, self._stream):
             runtime.wait(self._linking, runtime.record(before))
-        runtime.copy(self._linking, source, target)
+        self.copy_from(home, source, target, self._linking)
         if finite:
-            runtime.copy(self._linking, home.control[FINITE : FINITE + 1], self.control[FINITE : FINITE + 1])
+            word = slice(FINITE, FINITE + 1)
+            self.copy_from(home, home.control[word], self.control[word], self._linking)
         for device in (self, home):
             device._links.append(runtime.record(self._linking))
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size

@@ -12,6 +12,7 @@ import numpy as np
 from cualex.devices import cuda_errors, cuda_graphs, hardware_rates
 from cualex.devices.cuda_errors import CudaCalls
 from cualex.devices.host_copies import HostCopies
+from cualex.devices.runtime import address
 from cualex.errors import OutOfMemory
 from cualex.kernels import Launch
 from cualex.kernels.binaries import Binaries, import_cupy
@@ -153,15 +154,15 @@ class CupyRuntime:
         return self._copies.fetch(stream, source)
 
     def copy(self, stream, source, target) -> None:
-        """Copy inside a GPU or between two: directly where they are peers, else the driver goes through the host.
+        """Copy inside a GPU, from or to pinned memory, or between GPUs: where these are no peers, through the host.
 
         The addresses say where the arrays lie: CUDA's own call for copies between GPUs cannot be part of a graph.
         """
-        runtime, here, there = self.cupy.cuda.runtime, source.device.id, target.device.id
-        if here != there:
-            self._befriend(here, there)
+        runtime, ends = self.cupy.cuda.runtime, [getattr(each.device, "id", None) for each in (source, target)]
+        if None not in ends and ends[0] != ends[1]:
+            self._befriend(*ends)
         with self._on(stream.device_id):
-            runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr)
+            runtime.memcpyAsync(address(target), address(source), source.nbytes, runtime.memcpyDefault, stream.ptr)
 
     def peers(self, one: int, other: int) -> bool:
         """Return whether one GPU can read another's memory; it can its own."""

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from cualex.devices.clocks import HostClock
 from cualex.devices.control import Control, Ledger
+from cualex.devices.fallbacks import Touched
 from cualex.devices.workers import Scratch, Workers
 from cualex.errors import UsageError
 
@@ -91,7 +92,9 @@ class HostDevice:
         """Copy an array now; return a function that waits for the copy and returns it."""
         return source.copy().view
 
-    def capture(self, devices: Sequence["HostDevice"], work: Callable[[], None]) -> None:
+    def capture(
+        self, devices: Sequence["HostDevice"], work: Callable[[], None], touched: Callable[[], Touched] | None = None
+    ) -> None:
         """Capture steps as a graph: nothing to do on a CPU."""
 
     def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
@@ -100,6 +103,10 @@ class HostDevice:
 
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
         """Compile kernels: nothing to do on a CPU."""
+
+    def self_test(self, launches: list, disposable: Sequence[np.ndarray]) -> bool:
+        """Test kernels: there are none on a CPU."""
+        return True
 
     def begin(self, control: Control) -> None:
         """Start a step: nothing to copy, as it reads `control` itself."""

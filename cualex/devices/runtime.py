@@ -90,7 +90,7 @@ class Runtime(Protocol):
         """Queue a copy to the host; return what waits for it and gives it. Nothing else is waited for."""
 
     def copy(self, stream: Stream, source: Array, target: Array) -> None:
-        """Queue a copy of an array to one of the same shape, on the same or another device."""
+        """Queue a copy of an array to one of the same shape, on the same or another device, or from or to `staging`."""
 
     def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile what these launches need and is not there yet; `progress` gets how many are done, of how many."""
@@ -109,3 +109,9 @@ class Runtime(Protocol):
 
         `work` forks the other streams from the first by events, and joins them again.
         """
+
+
+def address(array: Array) -> int:
+    """Return where an array begins in memory."""
+    pointer = getattr(array.data, "ptr", None)  # CuPy's
+    return array.ctypes.data if pointer is None else pointer

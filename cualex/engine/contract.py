@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from cualex.devices.control import Control
+from cualex.devices.fallbacks import Touched
 from cualex.devices.runtime import Array
 from cualex.engine import map_ops, weight_ops
 
@@ -128,8 +129,20 @@ class Device(Protocol):
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
         """Compile the kernels of a plan."""
 
-    def capture(self, devices: Sequence[Self], work: Callable[[], None]) -> Callable[[], None] | None:
-        """Record what `work` queues on these devices as a graph; return what launches it, None without graphs."""
+    def self_test(self, launches: list, disposable: Sequence[Array]) -> bool:
+        """Test kernels at their first use; False: some failed, and the plan's functions now describe others.
+
+        Arrays are left as they were, but for the disposable ones.
+        """
+
+    def capture(
+        self, devices: Sequence[Self], work: Callable[[], None], touched: Callable[[], Touched] | None = ...
+    ) -> Callable[[], None] | None:
+        """Record what `work` queues on these devices as a graph; return what launches it, None without graphs.
+
+        With `touched`, the graph may be compared with the work, and None returned where they differ. The first launch
+        does nothing where the comparison has run it.
+        """
 
     def synchronize(self) -> None:
         """Wait until nothing is queued."""

@@ -8,7 +8,6 @@ nothing.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,22 +21,9 @@ from cualex.layers.maps import Buffer
 from cualex.plan import buffers
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
-from cualex.plan.step import Result, Step, not_bound
+from cualex.plan.step import Outcome, Result, Step, not_bound
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of a queued run; reading it blocks."""
-
-    sums: Callable[[], np.ndarray]
-
-    @property
-    def result(self) -> Result:
-        """Return loss and counts."""
-        loss, top1, top5, count = self.sums().tolist()
-        return Result(loss / max(count, 1), int(top1), int(top5), int(count))
 
 
 class Plan:
@@ -98,14 +84,12 @@ class Plan:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
-        launches = [launch for step in self.steps for launch in self._bind(step)]
-        parameters.devices[0].compile(launches, parameters.compiling)
+        self._bind_all()
         parts: dict[bool, list[Step]] = {False: [], True: []}
         for step in self.steps:
             parts[accumulate > 1 and step.kind == "update"].append(step)
-        self._often, self._once = (
-            Replay(steps, parameters.devices, parameters.ledger, graph) for steps in parts.values()
-        )
+        kept = list(built.gradients.values())
+        self._often, self._once = (Replay(steps, parameters, kept, graph) for steps in parts.values())
 
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
@@ -227,6 +211,21 @@ class Plan:
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a device."""
         return self.parameters.devices[place].download(array)
+
+    def _bind_all(self) -> None:
+        """Bind the steps, and compile their kernels; again where some failed their self-test and are replaced."""
+        devices = self.parameters.devices
+        while True:
+            launches: list[list[Launch]] = [[] for _ in devices]
+            for step in self.steps:
+                launches[step.place] += self._bind(step)
+            devices[0].compile([launch for own in launches for launch in own], self.parameters.compiling)
+            if all(devices[place].self_test(own, self._passing(place)) for place, own in enumerate(launches)):
+                return
+
+    def _passing(self, place: int) -> list[Array]:
+        """Return the arrays on a device of which a run reads nothing that it has not written."""
+        return [buffer.array for buffer in self.buffers if buffer.place == place and not buffer.lasting]
 
     def _bind(self, step: Step) -> list[Launch]:
         """Give a step's function its device, arrays and sinks; return the kernels that it launches."""

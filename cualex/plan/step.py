@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from cualex.layers.maps import Operand
 
 
@@ -80,3 +82,16 @@ class Result:
     def finite(self) -> bool:
         """Return whether the loss is finite."""
         return math.isfinite(self.loss)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a queued run; reading it blocks."""
+
+    sums: Callable[[], np.ndarray]
+
+    @property
+    def result(self) -> Result:
+        """Return loss and counts."""
+        loss, top1, top5, count = self.sums().tolist()
+        return Result(loss / max(count, 1), int(top1), int(top5), int(count))

@@ -96,6 +96,7 @@ class Training:
         self.writer.restore(kept)
         self.state = self.writer.state
         self.stepper.begin(self.state.epoch, self.state.update)
+        self.writer.compare()  # with the plan, which may have replaced kernels
         self.whole = True  # the state is consistent, between two updates
 
     def go(self, signals: SignalHandler | None = None) -> Generator[Update | Epoch | Notice, None, None]:

@@ -78,7 +78,15 @@ class Shape:
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
     """Launch the gemm of windows and filters, with the bias and, with `relu`, the ReLU in its epilogue."""
     chunk = _chunk(device)
-    tiles = gemm_tiles.choose(shape.pixels, shape.made, shape.window, shape.groups, device.precision)
+    tiles, constants = _tiles(
+        device,
+        "conv_forward",
+        (shape.pixels, shape.made, shape.window, shape.groups),
+        RELU=int(relu),
+        WHOLE_A=int(shape.read % chunk == 0),
+        WHOLE_B=int(shape.window % chunk == 0),
+        **shape.constants(),
+    )
     slabs = _slabs(device, tiles.splits, y.shape)
     device.launch(
         "conv_forward",
@@ -86,12 +94,7 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
         grid=(tiles.count(shape.pixels, shape.made), 1, shape.towers * shape.groups * tiles.splits),
         block=tiles.threads,
         shared=tiles.shared(True, True, chunk),
-        PRECISION=device.precision.upper(),
-        RELU=int(relu),
-        WHOLE_A=int(shape.read % chunk == 0),
-        WHOLE_B=int(shape.window % chunk == 0),
-        **tiles.constants,
-        **shape.constants(),
+        **constants,
     )
     if tiles.splits > 1:
         _sum_splits(device, slabs, bias, None, list(y), relu=relu)
@@ -111,7 +114,15 @@ def input_gradient(device, shape: Shape, dy, weight, dx, relu_of=None) -> None:
 def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
     chunk, pixels = _chunk(device), shape.batch * shape.rows * shape.columns
     columns, depth = shape.sources * shape.read, shape.filter_size**2 * shape.made
-    tiles = gemm_tiles.choose(pixels, columns, depth, shape.groups, device.precision)
+    tiles, constants = _tiles(
+        device,
+        "conv_input_gradient",
+        (pixels, columns, depth, shape.groups),
+        ADD=int(add),
+        WHOLE_A=int(shape.made % chunk == 0),
+        WHOLE_B=int(shape.read % chunk == 0),
+        **shape.constants(without="towers"),
+    )
     slabs = _slabs(device, tiles.splits, (len(dx), pixels, shape.channels))
     device.launch(
         "conv_input_gradient",
@@ -119,12 +130,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
         grid=(tiles.count(pixels, columns), 1, len(dy) * shape.groups * tiles.splits),
         block=tiles.threads,
         shared=tiles.shared(True, False, chunk),
-        PRECISION=device.precision.upper(),
-        ADD=int(add),
-        WHOLE_A=int(shape.made % chunk == 0),
-        WHOLE_B=int(shape.read % chunk == 0),
-        **tiles.constants,
-        **shape.constants(without="towers"),
+        **constants,
     )
     if tiles.splits > 1:
         _sum_splits(device, slabs, None, relu_of, dx, add=add)
@@ -136,7 +142,20 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
     `block` and `size` mask the zero padding of space-to-depth filters (kernels/common/mask.cuh).
     """
     chunk = _chunk(device)
-    tiles = gemm_tiles.choose(shape.made, shape.window, shape.pixels, shape.groups, device.precision)
+    tiles, constants = _tiles(
+        device,
+        "conv_weight_gradient",
+        (shape.made, shape.window, shape.pixels, shape.groups),
+        WHOLE_A=int(shape.made % chunk == 0),
+        WHOLE_B=int(shape.read % chunk == 0),
+        SINK=sink.kind,
+        DECAY=int(sink.decay),
+        BIAS_SINK=bias_sink.kind,
+        BIAS_DECAY=int(bias_sink.decay),
+        BLOCK=block,
+        SIZE=size,
+        **shape.constants(),
+    )
     slabs, bias_slabs = _slabs(device, tiles.splits, sink.target.shape), None
     if tiles.splits > 1:
         count = tiles.splits * -(-shape.window // tiles.columns)
@@ -157,17 +176,7 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         grid=(tiles.count(shape.made, shape.window), 1, shape.towers * shape.groups * tiles.splits),
         block=tiles.threads,
         shared=tiles.shared(False, False, chunk),
-        PRECISION=device.precision.upper(),
-        WHOLE_A=int(shape.made % chunk == 0),
-        WHOLE_B=int(shape.read % chunk == 0),
-        SINK=sink.kind,
-        DECAY=int(sink.decay),
-        BIAS_SINK=bias_sink.kind,
-        BIAS_DECAY=int(bias_sink.decay),
-        BLOCK=block,
-        SIZE=size,
-        **tiles.constants,
-        **shape.constants(),
+        **constants,
     )
     if tiles.splits == 1:
         return
@@ -205,6 +214,25 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
         RELU=int(relu),
         ADD=int(add),
     )
+
+
+def _tiles(device, name: str, gemm: tuple[int, int, int, int], **constants) -> tuple[gemm_tiles.Tiles, dict]:
+    """Choose the tiles of a gemm (rows, columns, depth, groups); return them, and all constants of its kernel.
+
+    Its products are the tensor cores' where the precision has them, unless the kernel failed its self-test there.
+    """
+    precision = device.precision
+    while True:
+        tiles = gemm_tiles.choose(*gemm, precision)
+        how = {
+            "PRECISION": storage(device) if precision == "fp32" else precision.upper(),
+            "TENSOR_CORES": int(precision != "fp32"),
+        }
+        whole = {**how, **tiles.constants, **constants}
+        if precision == "fp32" or not device.fallbacks.avoids(name, whole):
+            return tiles, whole
+        device.fallbacks.used.add(f"{name} {'x'.join(map(str, gemm[:3]))}")
+        precision = "fp32"
 
 
 def _slabs(device, splits, shape):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cualex.data.split import Split
+from cualex.devices.cuda import CudaDevice
 from cualex.errors import DataError, DeviceError, UsageError
 from cualex.kernels.binaries import compiler_version
 from cualex.networks import arguments
@@ -56,6 +57,9 @@ def describe_machine(parameters: Parameters) -> dict[str, Any]:
     machine["device"] = sorted({device.title for device in devices})
     if parameters.placement.cuda:
         machine["nvrtc"] = _compiler()
+        replaced = {gemm for each in devices if isinstance(each, CudaDevice) for gemm in each.fallbacks.used}
+        if replaced:
+            machine["gemms_without_tensor_cores"] = sorted(replaced)
     return machine
 
 

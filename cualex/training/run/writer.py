@@ -42,7 +42,7 @@ class RunWriter:
         self._notices = deque[Notice]()
 
     def restore(self, kept: Weights | None) -> None:
-        """Restore the state of a checkpoint, if any, truncate the log to it, and log what has changed since."""
+        """Restore the state of a checkpoint, if any, and truncate the log to it."""
         if kept is not None:
             self.state = State.of(kept)
         self._notices.extend(map(Notice, self.state.notices))
@@ -62,9 +62,8 @@ class RunWriter:
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
             self.tell(f"{done}, {where}.", kept=False)
         self.log.cut(self.state.log)
-        self._compare()
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
         """Compare recipe and machine with the checkpoint's; changes are logged and told."""
         state, now = self.state, self.course.recipe.described()
         machine = restore.describe_machine(self.model.parameters)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from cualex.devices.fallbacks import Fallbacks
 from cualex.engine.cuda import gemm_tiles
 from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
@@ -43,6 +44,18 @@ def test_every_kind_of_tile(bench, kind, monkeypatch):
         assert (dweight.astype(np.float64) * along).sum() == (reference.conv(x, along, pad=1) * dy).sum()
         along = rng.integers(-3, 4, x.shape)
         assert (dx[0] * along).sum() == (reference.conv(along, arrays.weight, pad=1) * dy).sum()
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_multiply_adds_take_the_place_of_tensor_cores(emulated, precision, splits, monkeypatch):
+    """Where these have failed their self-test; sums of small integers are the same."""
+    monkeypatch.setattr(Fallbacks, "avoids", lambda *_: True)
+    with cut_into(monkeypatch, splits=splits):
+        for case in CUDA.values():
+            bench = open_bench(emulated, precision)
+            equal(Convolution(bench, case, small(case)).all(), wanted(case))
+            assert len(bench.device.fallbacks.used) == 3
 
 
 @pytest.mark.parametrize("splits", [1, 3])
