@@ -202,7 +202,11 @@ class CudaDevice:
             work()
             self._order([device.stream for device in devices[1:]], [self.stream])
 
-        graph = self.runtime.capture([first, *others, *linking], forked)
+        try:
+            graph = self.runtime.capture([first, *others, *linking], forked)
+        finally:
+            for device in devices:  # a capture that failed leaves events that will never happen
+                device._links.clear()
         if graph is None:
             return None
 
