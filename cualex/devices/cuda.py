@@ -208,7 +208,11 @@ class CudaDevice(SelfTested):
             work()
             self._order([device.stream for device in devices[1:]], [self.stream])
 
-        graph = self.runtime.capture([first, *others, *linking], forked)
+        try:
+            graph = self.runtime.capture([first, *others, *linking], forked)
+        finally:
+            for device in devices:  # a capture that failed leaves events that will never happen
+                device._links.clear()
         if graph is None:
             return None
 
@@ -230,7 +234,6 @@ class CudaDevice(SelfTested):
 
         The copy is queued on a stream of its own, after what both devices have queued before, and comes before what
         they queue next. So links that follow each other run at once, one in each direction, as none waits for another.
-
         Where `finite`, the word goes along that says whether the loss was finite: this place's updates need it.
         """
         runtime = self.runtime

@@ -201,7 +201,8 @@ class CupyRuntime:
 
     def capture(self, streams: Sequence, work: Callable[[], None]):
         """Record work into a graph of the first stream; None where that cannot be: `uncaptured` says why."""
-        graph, self.uncaptured = cuda_graphs.capture(self._calls, self.peers, streams, work)
+        graph, why = cuda_graphs.capture(self._calls, self.peers, streams, work)
+        self.uncaptured = why or self.uncaptured
         return graph
 
     @cache  # noqa: B019  (a runtime lives as long as the process)

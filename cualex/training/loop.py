@@ -109,12 +109,11 @@ class Training:
                         yield self._end_epoch()
                     yield from self.writer.told()
                     self.writer.finish(self.pack, self.validation)
-                except Diverged:
-                    raise
                 except DeviceLost as error:
                     raise self.writer.lost(error) from error
-                except BaseException:
-                    self._leave()
+                except BaseException as error:
+                    if not isinstance(error, Diverged):
+                        self._leave()
                     raise
         finally:
             self.run.unlock()

@@ -80,8 +80,8 @@ FAULTS = {
     ),
     "streams are not joined": Fault(
         DEVICE,
-        "self._order([device.stream for device in devices[1:]], [self.stream])\n\n        graph",
-        "pass\n\n        graph",
+        "self._order([device.stream for device in devices[1:]], [self.stream])\n\n        try:",
+        "pass\n\n        try:",
         "cudaErrorStreamCaptureUnjoined",
     ),
     "a replay is not forked": Fault(
