@@ -102,6 +102,34 @@ def test_a_kernel_that_fails_is_one_line_and_nothing_follows(cualex, images, ker
     assert re.match(f"Error: {FAILS} Run the command again", line)
 
 
+PYTHON = """
+import gc
+import cualex
+model = cualex.load("cifar10", device="cuda:0")
+try:
+    model.predict({image!r})
+except cualex.errors.DeviceLost as error:
+    print(error)
+try:
+    model.predict({image!r})
+except cualex.errors.DeviceLost as error:
+    print(error)
+del model
+gc.collect()
+print("freed")
+"""
+
+
+def test_from_python_what_is_freed_later_prints_nothing(cuda_child, images):
+    """CuPy's events and streams cannot be given back any more, and each would print a traceback."""
+    done = cuda_child(PYTHON.format(image=str(images / "one" / "0.png")), fail=10, order="late")
+    assert done.returncode == 0, done.stderr
+    first, second, last = done.stdout.splitlines()
+    assert re.match(FAILS, first)
+    assert (second, last) == (first, "freed")
+    assert [line for line in done.stderr.splitlines() if not line.startswith("cudart: ")] == []
+
+
 @pytest.mark.parametrize(("device", "kernel"), [("cuda:0", 150), ("cuda:0,cuda:1", 260)])
 def test_a_training_resumes_after_a_kernel_that_failed(cualex, images, tmp_path, device, kernel):
     options = ("train", images, *OPTIONS, "--device", device, "--precision", "fp32", "--seed", 1)
