@@ -90,7 +90,7 @@ def test_a_run_directory_stands_for_its_best_weights(model, weights, tmp_path):
     (run / "best.safetensors").write_bytes(weights.read_bytes())
     red = picture(tmp_path / "r.png", "red")
     assert cualex.load(run).predict(red) == model.predict(red)
-    with pytest.raises(cualex.CualexError, match="a directory or device file"):
+    with pytest.raises(cualex.CualexError, match=r"a directory without best\.safetensors, so not a run"):
         cualex.load(tmp_path)
 
 
