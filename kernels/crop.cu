@@ -5,7 +5,7 @@
 //     y[n, h, w, (r * BLOCK + s) * 3 + colour channel] = value at row h * BLOCK + r - PAD, column w * BLOCK + s - PAD
 //     of the crop, or zero outside of it
 //
-//     images: 2 x BATCH x ROWS x COLUMNS x 3 bytes; views: 2 x BATCH x (row, column, mirror)
+//     pictures: 2 x BATCH x ROWS x COLUMNS x 3 bytes; views: 2 x BATCH x (row, column, mirror)
 //     colours: 2 x BATCH x 3; of these the first axis is the input slot; mean: ROWS x COLUMNS x 3
 //     y: BATCH x OUT_ROWS x OUT_COLUMNS x (3 * BLOCK^2)
 //
@@ -21,7 +21,7 @@
 #include "common/control.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
-    crop(const unsigned char* __restrict__ images, const int* __restrict__ views, const float* __restrict__ colours,
+    crop(const unsigned char* __restrict__ pictures, const int* __restrict__ views, const float* __restrict__ colours,
          const float* __restrict__ mean, const Control* __restrict__ control, Value* __restrict__ y) {
     const unsigned depth = 3 * BLOCK * BLOCK, vectors = depth / VECTOR;
     const unsigned item = blockIdx.x * blockDim.x + threadIdx.x, pixel = item / vectors, line = pixel / OUT_COLUMNS;
@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const int first = item % vectors * VECTOR, within = first % (3 * BLOCK);
     const int row = line % OUT_ROWS * BLOCK - PAD + first / (3 * BLOCK), left = pixel % OUT_COLUMNS * BLOCK - PAD;
     const int start = ((first_row + row) * COLUMNS + first_column) * 3;  // of this row of the crop
-    const unsigned char* source = images + image * ROWS * COLUMNS * 3;
+    const unsigned char* source = pictures + image * ROWS * COLUMNS * 3;
     float values[VECTOR];
 #pragma unroll
     for (int i = 0; i < VECTOR; ++i) {

@@ -10,8 +10,8 @@
 #define ASYNC_COPIES 1
 #endif
 
-__device__ __forceinline__ unsigned shared_address(const void* place) {
-    return (unsigned)((const char*)place - emulator::shared_memory());
+__device__ __forceinline__ unsigned shared_address(const void* pointer) {
+    return (unsigned)((const char*)pointer - emulator::shared_memory());
 }
 
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {

@@ -107,7 +107,7 @@ def crop(t: Trial) -> None:
         mean_at = (centre[0] * t["COLUMNS"] + centre[1]) * 3 + channel
     else:
         mean_at = stored
-    pixels = t.read("images", 0, 255).at(image * t["ROWS"] * t["COLUMNS"] * 3 + stored)
+    pixels = t.read("pictures", 0, 255).at(image * t["ROWS"] * t["COLUMNS"] * 3 + stored)
     mean = t.read("mean", 90, 140).at(mean_at)
     colour = t.read("colours", -9, 9).at(image * 3 + channel)
     factor = np.array([np.float32(t[name]) for name in ("RED", "GREEN", "BLUE")])[channel]
