@@ -16,7 +16,7 @@ in_all=${SECONDS_IN_ALL:-570} network=${NETWORK:-alexnet} batch=${BATCH:-128}
 page=$out/page.txt
 : >"$page"
 export CUALEX_CACHE=$out/cache CUPY_CACHE_DIR=$out/cache/cupy
-unset CUALEX_DEVICE CUALEX_DEBUG
+unset CUALEX_DEVICE CUALEX_DEBUG CUALEX_SELF_TEST
 SECONDS=0
 
 say() { printf '%s\n' "$*" | tee -a "$page"; }
@@ -55,10 +55,8 @@ if [ -z "${PYTHON:-}" ]; then
     python3 -m venv "$out/venv"
     step install 240 "$out/venv/bin/pip" install --quiet -e "$here[test,cuda$cuda]" || quote install 5
     PYTHON=$out/venv/bin/python
-else # the package as an installation would lay it out
-    rm -rf "$out/path" && mkdir -p "$out/path/cualex"
-    ln -s "$here"/cualex/* "$here/kernels" "$here/cli" "$out/path/cualex/"
-    export PYTHONPATH=$out/path${PYTHONPATH:+:$PYTHONPATH}
+else
+    export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 fi
 # Without pytest-xdist the options of pyproject.toml that are its own must go.
 options=(--override-ini=addopts= --continue-on-collection-errors -q -p no:cacheprovider --tb=line)
@@ -82,6 +80,9 @@ for precision in tf32 bf16; do
         --device cuda:0 --rounds 3 "${against[@]}" --json &&
         "$PYTHON" -m tests.first_gpu_page benchmark "$out/benchmark-$precision.log" | tee -a "$page"
 done
+# What the kernels gave at their first use here, in the shapes of the plans above.
+step self-test 60 "${cualex[@]}" doctor
+quote self-test 10
 ((${#against[@]})) || say "no PyTorch that sees a GPU: compared with nothing"
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-STEPS = ["doctor", "primitives", "profile-tf32", "profile-bf16", "benchmark-tf32", "benchmark-bf16", "tests"]
+STEPS = [
+    "doctor",
+    "primitives",
+    "profile-tf32",
+    "profile-bf16",
+    "benchmark-tf32",
+    "benchmark-bf16",
+    "self-test",
+    "tests",
+]
 
 
 def page(folder, **settings):

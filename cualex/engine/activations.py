@@ -4,7 +4,8 @@ Each has its function and its derivative, and says what the derivative is comput
 the backward pass: mostly the output, y, as in tanh' = 1 - y^2; for functions that are not monotone the input, x. No
 large or small input overflows. A name with a number sets the parameter: "leaky-relu:0.2".
 
-A function is added here, in kernels/activations.cuh, and in formats/onnx/graph.py.
+A function is added here, in kernels/activations.cuh, and in formats/onnx/graph.py; what it is compared with stands in
+devices/self_test/maps.py, for the first use on a GPU, and in tests/support/reference.py.
 """
 
 import math

@@ -37,7 +37,7 @@ class CropOps(Protocol[D]):
         centred: bool = ...,
         control: Control | None = ...,
     ) -> None:
-        """Write y = scale * crop of (image + colour - mean), mirrored left to right where a view says so.
+        """Write y = scale * crop of ((image - mean) + colour), mirrored left to right where a view says so.
 
         pictures (images, rows, columns, 3) uint8; views (images, 3) int32: row, column, mirror; colours (images, 3)
         float32; mean (rows, columns, 3) float32, RGB from 0 to 255; y (images, crop, crop, 3), or as `ConvOps.picture`

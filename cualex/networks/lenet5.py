@@ -14,7 +14,7 @@ from cualex.layers import AveragePool, Conv, Dense, Grey, Softmax, activation
 from cualex.networks.network import Architecture, network
 from cualex.networks.variants import scaled
 
-STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5}  # of activations at 0; of the others 1
+STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5, "gelu": 0.5}  # of activations at 0; of the others 1
 
 
 @network("lenet5", smallest=16)

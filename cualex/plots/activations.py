@@ -1,5 +1,6 @@
 """Plot of the activation functions and their derivatives."""
 
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,17 @@ import numpy as np
 from cualex.engine.activations import ACTIVATIONS
 from cualex.plots.figure import BLUE, GREEN, GREY, ORANGE, figure
 
-COLOURS, LINES = (BLUE, ORANGE, GREEN), ("-", "--", ":")
+COLOURS, LINES = (BLUE, ORANGE, GREEN), ("-", "--", ":", "-.")
 REACH, POINTS = 4.0, 801  # of the inputs drawn, to either side of 0
 
 
 def draw(path: str | Path) -> None:
     """Draw the table of activations: functions on the left, derivatives on the right, for inputs from -4 to 4."""
     x = np.linspace(-REACH, REACH, POINTS)
-    styles = dict(zip(ACTIVATIONS, ((colour, line) for line in LINES for colour in COLOURS), strict=False))
+    styles = dict(zip(ACTIVATIONS, cycle(product(LINES, COLOURS)), strict=False))
     with figure(path, columns=2, size=(9.0, 4.2)) as (_, (left, right)):
         for name, activation in ACTIVATIONS.items():
-            colour, line = styles[name]
+            line, colour = styles[name]
             left.plot(x, activation.function(x), color=colour, linestyle=line, label=name)
             slope = activation.derivative(x)
             if name.endswith("relu"):

@@ -8,7 +8,7 @@ from cualex.engine.cuda.launching import THREADS, grid, storage, vector
 
 
 def forward(device, pictures, views, colours, mean, y, *, crop, pad=0, scale=1.0, centred=False, control=None) -> None:
-    """Write y = scale * crop of (image + colour - mean), flipped left to right where a view says so.
+    """Write y = scale * crop of ((image - mean) + colour), flipped left to right where a view says so.
 
     pictures (2, n, rows, columns, 3) uint8; views (2, n, 3) int32 as (row, column, mirror); colours (2, n, 3) float32:
     a row for each input slot, of which the device's control names one; mean (rows, columns, 3) float32. The mirror

@@ -5,11 +5,13 @@
 
     Adam        formula in kernels/update.cu
 
-By default (SGD with momentum, without --accumulate) nothing here launches a kernel: the kernels of the weight gradients
-update the weights in their epilogue (SINK is MOMENTUM; kernels/common/sink.cuh and momentum.cuh), so that no gradient
-is written. `apply` launches kernels/update.cu after `Keep` or `Sum`: with --accumulate or Adam.
-`Momentum` equals `Keep` followed by `apply`, bit for bit. Kernels read the learning rates from `device.control`, the
-copy of the control in device memory that `device.begin` uploads; after a loss that is not finite, nothing changes.
+By default (SGD with momentum, without --accumulate) nothing here launches a kernel: the kernels of the weight
+gradients update the weights in their epilogue (SINK is MOMENTUM; kernels/common/sink.cuh and momentum.cuh), so that
+no gradient is written; where a sum is split over blocks (split-K), its parts are, and `weight_update` of
+kernels/gemm_splits.cu adds them up and updates. `apply` launches kernels/update.cu after `Keep` or `Sum`: with
+--accumulate or Adam. `Momentum` equals `Keep` followed by `apply`, bit for bit. Kernels read the learning rates from
+`device.control`, the copy of the control in device memory that `device.begin` uploads; after a loss that is not
+finite, nothing changes.
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ def forward(
     centred: bool = False,
     control: Control | None = None,
 ) -> None:
-    """Write y = scale * crop of (image + colour - mean), mirrored left to right where a view says so.
+    """Write y = scale * crop of ((image - mean) + colour), mirrored left to right where a view says so.
 
     pictures (n, rows, columns, 3) uint8; views (n, 3) as (row, column, mirror); colours (n, 3), added to the whole
     image; mean (rows, columns, 3); y (n, crop, crop, 3), inside its border of `pad` zeros. The mirror image is that

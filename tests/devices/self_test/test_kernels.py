@@ -7,8 +7,8 @@ import pytest
 
 from cualex import kernels
 from cualex.devices.cupy_runtime import CupyRuntime
-from cualex.devices.self_test import REFERENCES, SelfTest, records
-from cualex.engine import cuda
+from cualex.devices.self_test import REFERENCES, SelfTest, maps, records
+from cualex.engine import activations, cuda
 from cualex.errors import DeviceError
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
@@ -73,6 +73,12 @@ def test_the_kernels_of_every_network_pass(emulated, tmp_path, network, precisio
         Plan(made, 4, fuse=fuse, **settings)
     Plan(made, 3, "infer", fuse=fuse)
     assert passed(tmp_path)
+
+
+def test_every_activation_has_a_reference():
+    """One that is added to the engines, and not to self_test/maps.py, would not be tested on a GPU."""
+    named = {f"{name.upper().replace('-', '_')}_FUNCTION" for name in activations.ACTIVATIONS}
+    assert named - set(maps.ACTIVATIONS) == {"RELU_FUNCTION"}  # which has kernels of its own
 
 
 @pytest.mark.parametrize("function", ["tanh", "sigmoid", "softplus", "linear", "leaky-relu:0.2", "elu", "gelu"])
