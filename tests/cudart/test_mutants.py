@@ -62,8 +62,8 @@ FAULTS = {
     ),
     "copies by memcpyPeerAsync": Fault(
         RUNTIME,
-        "runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, runtime.memcpyDefault, stream.ptr)",
-        "runtime.memcpyPeerAsync(target.data.ptr, there, source.data.ptr, here, source.nbytes, stream.ptr)",
+        "runtime.memcpyAsync(address(target), address(source), source.nbytes, runtime.memcpyDefault, stream.ptr)",
+        "runtime.memcpyPeerAsync(address(target), ends[1], address(source), ends[0], source.nbytes, stream.ptr)",
         "cudaErrorStreamCapture",
     ),
     "links are not waited for": Fault(
@@ -109,8 +109,6 @@ def copy_of_cualex(folder, fault=None):
     """Copy the library, plant a fault in it, and return the folder to import it from."""
     for name in ("cualex", "kernels", "cli"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
-    for name in ("kernels", "cli"):
-        (folder / "cualex" / name).symlink_to(folder / name)
     if fault:
         file = folder / fault.file
         text = file.read_text()

@@ -146,7 +146,7 @@ def test_a_training_resumes_after_a_kernel_that_failed(cualex, images, tmp_path,
     assert found, done.stderr
     assert int(found[1]) > 0
     resumed = cualex("train", "--resume", run, "--network", "speck")
-    assert f"Goes on after update {found[1]}, in epoch" in resumed.stderr
+    assert f"Continues after update {found[1]}, in epoch" in resumed.stderr
     assert resumed.returncode == 0, resumed.stderr
     ends = [(tmp_path / name / "train" / "best.safetensors").read_bytes() for name in ("whole", "broken")]
     assert ends[0] == ends[1]
