@@ -1,6 +1,7 @@
 """The self-test of kernels: right ones pass, a fault in any primitive is seen, and nothing else changes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cualex.engine import activations, cuda
 from cualex.errors import DeviceError
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
+from tests import ROOT
 from tests.support import small_alexnet, tiny_runs
 from tests.support.conv_cases import Case, draw
 from tests.support.cuda_arrays import Convolution, open_bench
@@ -183,8 +185,20 @@ def settle(device, work):
         pass
 
 
+FAST = {"mma_bf16 a", "load_matrix_x4", "copy_async_4", "reciprocal_root"}  # each fault is a g++ build of all kernels
+
+
+def test_every_fault_has_its_place_in_the_sources():
+    """Else it is planted nowhere, and only the slow tests would say so."""
+    folders = Path(kernels.__file__).parent, ROOT / "tests" / "emulator"
+    texts = [path.read_text() for folder in folders for path in folder.rglob("*.cu*")]
+    assert [name for name, (_, before, *_) in FAULTS.items() if not any(before in text for text in texts)] == []
+
+
 @pytest.mark.emulator
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in FAULTS]
+)
 def test_a_fault_in_each_primitive_is_seen(emulated, tmp_path, fault):
     """Gemms then run on FFMA, right; what nothing can replace is an error."""
     precision, before, after, replaced = FAULTS[fault]
