@@ -156,4 +156,6 @@ def short(value: object) -> str:
     if isinstance(value, tuple):
         value = "x".join(f"{length}" if type(length) is int else "?" for length in value[:AXES]) or "no"
     text = str(value)[:200]
+    if not text.isprintable():  # an error would escape it to four times its length
+        text = ascii(text)[1:-1]
     return text if len(text) <= 60 else f"{text[:57]}..."
