@@ -195,8 +195,6 @@ def beside_alexnet(launch):
     constants, others = launch.constants, ("averagepool", "batchnorm", "spatial_lrn")
     plain = constants.get("PRECISION") == "BF16" and not constants.get("TENSOR_CORES", True)
     return plain or "FUNCTION" in constants or launch.kernel.name.startswith(others)
-        plain or "FUNCTION" in constants or launch.kernel.name.startswith(("averagepool", "batchnorm", "spatial_lrn"))
-    )
 
 
 def test_one_kernel_of_each_precision_compiles(compiled):
