@@ -43,9 +43,8 @@ def _overfit(setup, pack, kept, count: int, options: TrainOptions) -> bool:
     compiling, tries = _output.Compiling(), 1 if options.lr else overfit.TRIES
     precision = setup.options.precision
     records = overfit.overfit(setup.recipe, pack, count, kept, setup.device, precision, compiling, tries)
-    total = overfit_attempt.limit(
-        setup.recipe, count
-    )  # of the first try, which is mostly the last; others may go beyond
+    # Of the first try, which is mostly the last; others may go beyond.
+    total = overfit_attempt.limit(setup.recipe, count)
     with _output.Progress("Overfitting", total, "updates at most") as progress:
         for fit in records:
             right = f"{fit.right} of {fit.pictures} correct"
