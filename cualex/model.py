@@ -201,12 +201,14 @@ class Model:
         plan = self.plan(batch, (layer,))
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
-            padded = np.zeros((batch, *part.shape[1:]), np.uint8)
-            padded[: len(part)] = part
-            plan.put(padded, np.tile(self.centre(), (batch, 1)), np.full(batch, -1))
+            padded = part
+            if len(part) < batch:
+                padded = np.zeros((batch, *part.shape[1:]), np.uint8)
+                padded[: len(part)] = part
+            plan.put(padded, np.full((batch, 3), self.centre(), np.int32), np.full(batch, -1, np.int32))
             plan.run()
             parts.append(plan.output(layer)[: len(part)])
-        features = np.concatenate(parts)
+        features = np.concatenate(parts) if len(parts) > 1 else parts[0]
         return features[:, :, 0, 0] if features.shape[2:] == (1, 1) else features
 
     @property

@@ -1,7 +1,8 @@
 """Batches as pure functions of a position: the endless training stream, and a split in order for evaluation."""
 
 import functools
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
+from typing import Any
 
 import numpy as np
 
@@ -79,11 +80,14 @@ class Sequence:
     """A split in order; the last batch is padded with label -1, which is not counted.
 
     Iterate to get (images, labels) as Stream.fill writes them, valid until the next; a thread prefetches them.
+    staging: makes the arrays, in memory that the device reads by itself.
     """
 
-    def __init__(self, pack: Split, batch: int) -> None:
+    def __init__(
+        self, pack: Split, batch: int, staging: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty
+    ) -> None:
         """Keep the arguments; nothing is read yet."""
-        self.pack, self.batch = pack, batch
+        self.pack, self.batch, self._staging = pack, batch, staging
 
     def __len__(self) -> int:
         """Count the batches."""
@@ -91,7 +95,7 @@ class Sequence:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Go through the split once."""
-        with Prefetcher(self, self.batch, stop=len(self.pack)) as prefetcher:
+        with Prefetcher(self, self.batch, stop=len(self.pack), staging=self._staging) as prefetcher:
             for images, _, labels, _ in prefetcher:
                 yield images, labels
 

@@ -50,6 +50,10 @@ class CudaDevice(SelfTested):
         self._linking: Stream | None = None  # of copies from other devices, once there are any
         self._links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
+        self._unmarked = False  # inputs have been loaded since `_arrival`
+        self._arrival: Event | None = None  # of the inputs loaded so far
+        self._awaited: Event | None = None  # the arrival that the last step waited for
+        self._sent: tuple | None = None  # the numbers that the last step began with
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
@@ -111,16 +115,28 @@ class CudaDevice(SelfTested):
         """
         self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))
 
-    def load(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy of an input beside the step that runs; the next step waits for it.
+    def load(self, inputs: Sequence[tuple[Array, np.ndarray]], block: Array | None) -> None:
+        """Queue copies of inputs beside the step that runs; the next step waits for them.
 
-        Values in memory of `staging` must stay as they are until what `loaded` returns has been called.
+        Values in memory of `staging` must stay as they are until what `loaded` returns has been called, or with `block`
+        until a result of the step is there.
         """
-        self.runtime.load(self.loading, target, as_stored(values, target))
+        if block is not None:
+            self.runtime.gather(self.stream, block, inputs)
+            return
+        for target, values in inputs:
+            self.runtime.load(self.loading, target, as_stored(values, target))
+        self._unmarked = True
 
     def loaded(self) -> Callable[[], None]:
         """Return what waits until all that has been loaded so far is there."""
-        return partial(self.runtime.finish, self.runtime.record(self.loading))
+        return partial(self.runtime.finish, self._arrived() or self.runtime.record(self.loading))
+
+    def _arrived(self) -> Event | None:
+        """Return the event after all inputs loaded so far; None before the first."""
+        if self._unmarked:
+            self._arrival, self._unmarked = self.runtime.record(self.loading), False
+        return self._arrival
 
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
@@ -160,18 +176,29 @@ class CudaDevice(SelfTested):
         for each in launches:
             self.runtime.launch(self.stream, each)
 
-    def begin(self, control: Control) -> None:
-        """Wait for the inputs, and upload this step's numbers: struct Control of kernels/common/control.cuh."""
-        self.runtime.wait(self.stream, self.runtime.record(self.loading))
+    def begin(self, control: Control, training: bool) -> None:
+        """Wait for the inputs, and upload this step's numbers: struct Control of kernels/common/control.cuh.
+
+        Inference changes none of them: those that are there already are not sent again.
+        """
+        arrival = self._arrived()
+        if arrival is not self._awaited:
+            self.runtime.wait(self.stream, arrival)
+            self._awaited = arrival
+        numbers = tuple(vars(control).values())
+        if numbers == self._sent and not training:
+            return
         words = control_words(control)
         if control.part:  # what the loss of the parts before was is for the device to say
             self.upload(self.control[:FINITE], words[:FINITE])
         else:
             self.upload(self.control, words)
+        self._sent = numbers
 
-    def end(self, control: Control) -> None:
-        """Note that the step is queued that reads this input slot."""
-        self._read[control.slot] = self.runtime.record(self.stream)
+    def end(self, control: Control, training: bool) -> None:
+        """Note that the step is queued that reads this input slot; inference has one, and loads it behind the step."""
+        if training:
+            self._read[control.slot] = self.runtime.record(self.stream)
 
     def synchronize(self) -> None:
         """Wait until nothing is queued on any GPU."""

@@ -34,6 +34,7 @@ class CupyRuntime:
         self.uncaptured = ""  # why the last capture failed
         self.binaries = Binaries(place() / "kernels")
         self._used: set[int] = set()  # the GPUs that have streams
+        self._capturing = False
         self._calls = CudaCalls(self.cupy)
         self._on = self._calls.on
         self._copies = HostCopies(self.cupy, self._calls, self.record)
@@ -103,7 +104,10 @@ class CupyRuntime:
 
     def record(self, stream):
         """Return an event after what is queued on a stream."""
-        return self._event(stream, timed=False)
+        event = self._event(stream, timed=False)
+        if not self._capturing:  # what is captured has not happened, and cannot be asked
+            self._copies.marked(stream, event)
+        return event
 
     def mark(self, stream):
         """Return an event that remembers when it happened."""
@@ -133,6 +137,10 @@ class CupyRuntime:
     def load(self, stream, target, values: np.ndarray) -> None:
         """Queue a copy from memory of `staging` itself, or from other memory as `upload` does."""
         self._copies.load(stream, target, values)
+
+    def gather(self, stream, block, inputs) -> None:
+        """Queue one copy of several arrays that lie in a block."""
+        self._copies.gather(stream, block, inputs)
 
     def finish(self, event) -> None:
         """Wait for an event."""
@@ -201,7 +209,11 @@ class CupyRuntime:
 
     def capture(self, streams: Sequence, work: Callable[[], None]):
         """Record work into a graph of the first stream; None where that cannot be: `uncaptured` says why."""
-        graph, why = cuda_graphs.capture(self._calls, self.peers, streams, work)
+        self._capturing = True
+        try:
+            graph, why = cuda_graphs.capture(self._calls, self.peers, streams, work)
+        finally:
+            self._capturing = False
         self.uncaptured = why or self.uncaptured
         return graph
 

@@ -80,9 +80,10 @@ class HostDevice:
     def begin_loading(self, slot: int) -> None:
         """Wait until an input slot may be written: at once, as no step runs meanwhile."""
 
-    def load(self, target: np.ndarray, values: np.ndarray) -> None:
-        """Fill an input."""
-        np.copyto(target, values)
+    def load(self, inputs: Sequence[tuple[np.ndarray, np.ndarray]], block: np.ndarray | None) -> None:
+        """Fill inputs."""
+        for target, values in inputs:
+            np.copyto(target, values)
 
     def loaded(self) -> Callable[[], None]:
         """Return a function that waits for inputs to be loaded: they are."""
@@ -108,10 +109,10 @@ class HostDevice:
         """Test kernels: there are none on a CPU."""
         return True
 
-    def begin(self, control: Control) -> None:
+    def begin(self, control: Control, training: bool) -> None:
         """Start a step: nothing to copy, as it reads `control` itself."""
 
-    def end(self, control: Control) -> None:
+    def end(self, control: Control, training: bool) -> None:
         """End a step: nothing to do on a CPU."""
 
     def synchronize(self) -> None:

@@ -77,6 +77,13 @@ class Runtime(Protocol):
     def load(self, stream: Stream, target: Array, values: np.ndarray) -> None:
         """Queue a copy from memory of `staging`, which must not change until it has arrived; else as `upload`."""
 
+    def gather(self, stream: Stream, block: Array, inputs: Sequence[tuple[Array, np.ndarray]]) -> None:
+        """Queue one copy of all of `block`, in which the arrays of (array, values) lie; the rest of it is arbitrary.
+
+        Values are converted and broadcast as NumPy does it. They may change as soon as this returns, but for those in
+        memory of `staging`.
+        """
+
     def finish(self, event: Event) -> None:
         """Wait for an event."""
 

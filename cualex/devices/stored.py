@@ -11,6 +11,9 @@ FINITE = 12  # the index of that word in struct Control, the last
 
 def as_stored(values: np.ndarray, target: Array) -> np.ndarray:
     """Return values in the type and shape of a device's array."""
+    values = np.asarray(values)
+    if values.dtype == target.dtype and values.shape == target.shape and values.flags.c_contiguous:
+        return values
     if target.dtype == np.uint16:
         values = to_bf16(np.asarray(values, np.float32))
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, target.dtype), target.shape))

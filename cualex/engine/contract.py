@@ -102,8 +102,11 @@ class Device(Protocol):
     def begin_loading(self, slot: int) -> None:
         """Let what is loaded from here on wait until no step reads this input slot any more."""
 
-    def load(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy of an input, beside the step that runs; the next step waits for it."""
+    def load(self, inputs: Sequence[tuple[Array, np.ndarray]], block: Array | None) -> None:
+        """Queue copies of inputs, (array, values), beside the step that runs; the next step waits for them.
+
+        With `block`, the memory in which all of them lie, queue one copy behind the work that is queued.
+        """
 
     def loaded(self) -> Callable[[], None]:
         """Return a function that waits until all that has been loaded so far is there."""
@@ -111,10 +114,10 @@ class Device(Protocol):
     def staging(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory of the host from which inputs are loaded."""
 
-    def begin(self, control: Control) -> None:
+    def begin(self, control: Control, training: bool) -> None:
         """Start a step of training or inference with these numbers."""
 
-    def end(self, control: Control) -> None:
+    def end(self, control: Control, training: bool) -> None:
         """Note that all of the step is queued."""
 
     def link(self, home: Self, source: Array, target: Array, name: str, *, finite: bool) -> None:

@@ -76,7 +76,8 @@ def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[
     named: list[np.ndarray] = []
     probabilities: list[np.ndarray] = []
     loss, right5 = 0.0, 0
-    for images, labels in batches.Sequence(pack, batch):
+    # Every result is waited for below, before the next batch takes this one's memory.
+    for images, labels in batches.Sequence(pack, batch, models[0].parameters.devices[0].staging):
         counted = labels[labels >= 0]
         average, logarithms = np.zeros(()), np.full((), -np.inf)
         for scores in _scores(models, images, labels, crops, between):

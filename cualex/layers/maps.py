@@ -34,6 +34,7 @@ class Buffer:
 
     `border` pixels of zeros lie around maps that a padded convolution reads; they are written once. A buffer
     that is `lasting` shares its memory with no other: it has a border, or is filled or read from outside the plan.
+    Those that are `packed` lie one behind the other, and are filled by one copy.
     It lives from the step of number `first` to that of number `last`, and has an `array` once the plan is allocated.
     """
 
@@ -43,6 +44,7 @@ class Buffer:
     dtype: np.dtype
     border: int = 0
     lasting: bool = False
+    packed: bool = False
     first: int = sys.maxsize
     last: int = -1
     array: Array = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from cualex.devices.runtime import Array
 from cualex.engine.contract import Device
 from cualex.errors import OutOfMemory
 from cualex.layers.maps import Buffer
@@ -48,7 +49,7 @@ def allocate(buffers: Iterable[Buffer], devices: Sequence[Device]) -> int:
     for place, device in enumerate(devices):
         own = [buffer for buffer in buffers if buffer.place == place]
         for buffer in own:
-            if buffer.lasting:
+            if buffer.lasting and not buffer.packed:
                 buffer.array = device.allocate(buffer.shape, buffer.dtype, zero=True)
         total += sum(buffer.bytes for buffer in own if buffer.lasting)
         offsets = arrange(_passing(own))
@@ -58,6 +59,22 @@ def allocate(buffers: Iterable[Buffer], devices: Sequence[Device]) -> int:
             buffer.array = memory.view(buffer.dtype).reshape(buffer.shape)
         total += _extent(offsets)
     return total
+
+
+def pack(buffers: Iterable[Buffer], place: int, device: Device) -> Array | None:
+    """Give the packed buffers of a device their memory, one block, and return that; None where it has none."""
+    offsets: dict[Buffer, int] = {}
+    end = 0
+    for buffer in buffers:
+        if buffer.packed and buffer.place == place:
+            offsets[buffer] = -(-end // ALIGNMENT) * ALIGNMENT
+            end = offsets[buffer] + buffer.bytes
+    if not offsets:
+        return None
+    block = device.allocate((end,), np.uint8, zero=True)
+    for buffer, offset in offsets.items():
+        buffer.array = block[offset : offset + buffer.bytes].view(buffer.dtype).reshape(buffer.shape)
+    return block
 
 
 def _passing(buffers: list[Buffer]) -> list[Buffer]:

@@ -43,8 +43,8 @@ class Builder(Parts):
         weighted: bool = False,
     ):
         """Walk the network, which makes steps, buffers, inputs, outputs, labels, sums and gradients."""
-        super().__init__(parameters, batch, weighted)
-        self.training, self.control, self.rule, self._fuse = training, control, rule, fuse
+        super().__init__(parameters, batch, training, weighted)
+        self.control, self.rule, self._fuse = control, rule, fuse
         self._wanted = {*wanted, list(self.network.layers)[-1]}
         self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "colours": [], "mean": []}
         self.outputs: dict[str, Maps] = {}

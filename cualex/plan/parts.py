@@ -13,8 +13,9 @@ from cualex.weights.parameters import Parameters
 class Parts:
     """The buffers and steps of one plan, on all of its devices, while they are made."""
 
-    def __init__(self, parameters: Parameters, batch: int, weighted: bool):
+    def __init__(self, parameters: Parameters, batch: int, training: bool, weighted: bool):
         """Begin with the labels and what the loss writes; where `weighted`, the loss has class weights."""
+        self.training = training
         self.parameters, self.network, self.batch = parameters, parameters.network, batch
         self.places_count = len(parameters.devices)
         self.steps: list[Step] = []
@@ -50,8 +51,15 @@ class Parts:
         return [place for place in range(self.places_count) if self.own(place, towers)]
 
     def input(self, name: str, place: int, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        """Make an input that changes with each batch: where the engine loads ahead, a slot for each in flight."""
-        return self.lasting(name, place, (*self.engine.slots, *shape), dtype)
+        """Make an input that changes with each batch.
+
+        Where the engine loads ahead, training has a slot for each batch in flight. Inference, whose result is waited
+        for, has one slot, and one copy for all inputs.
+        """
+        slots = self.engine.slots if self.training else (1,) * len(self.engine.slots)
+        buffer = self.lasting(name, place, (*slots, *shape), dtype)
+        buffer.packed = bool(slots) and not self.training
+        return buffer
 
     def lasting(self, name: str, place: int, shape: tuple[int, ...], dtype: Any) -> Buffer:
         """Make an input or result, which keeps its memory."""

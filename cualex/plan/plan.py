@@ -7,17 +7,17 @@ nothing.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
+from cualex.engine.contract import Device
 from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.kernels import Launch
-from cualex.layers.maps import Buffer
 from cualex.plan import buffers
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
@@ -55,6 +55,7 @@ class Plan:
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
+        self._devices: Sequence[Device] = parameters.devices
         unknown = sorted(set(outputs) - set(parameters.network.layers))
         if unknown:
             raise UsageError(
@@ -78,10 +79,13 @@ class Plan:
         self._slot = 0
         buffers.check_room(self.buffers, parameters.devices, self._part, batch, self.training)
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
+        places: Iterable[tuple[int, Device]] = enumerate(self._devices)
+        self._blocks = [buffers.pack(self.buffers, place, device) for place, device in places]
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._labels, self._sums = built.labels.buffer, built.sums.buffer
         if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
+        self._slots = self._input_slots()
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         self._bind_all()
@@ -103,15 +107,27 @@ class Plan:
         if self.rule.parts == 1:
             self._load_part(0)
 
+    def _input_slots(self) -> list[list[list[tuple[str, Array]]]]:
+        """List the inputs of a batch, names and arrays, by slot and device."""
+        axes = len(self.parameters.engine.slots)
+        named = [(name, buffer) for name, own in self._inputs.items() if name != "mean" for buffer in own]
+        slots = []
+        for slot in range(math.prod(self._labels.shape[:axes])):
+            here: list[list[tuple[str, Array]]] = [[] for _ in self._devices]
+            for name, buffer in [*named, ("labels", self._labels)]:
+                here[buffer.place].append((name, buffer.array[slot] if axes else buffer.array))
+            slots.append(here)
+        return slots
+
     def _load_part(self, part: int) -> None:
         """Queue the copy of a part of the batch to the devices, in the next input slot."""
         own = slice(part * self._part, (part + 1) * self._part)
-        self._slot = (self._slot + 1) % math.prod(self.parameters.engine.slots)
-        for device in self.parameters.devices:
-            device.begin_loading(self._slot)
-        for name, values in self._given.items():
-            for buffer in self._inputs.get(name, [self._labels]):
-                self._load(buffer, values[own])
+        self._slot = (self._slot + 1) % len(self._slots)
+        given = {name: values[own] for name, values in self._given.items()}
+        for device, inputs, block in zip(self._devices, self._slots[self._slot], self._blocks, strict=True):
+            if block is None:
+                device.begin_loading(self._slot)
+            device.load([(array, given[name]) for name, array in inputs], block)
 
     def put_mean(self, mean: np.ndarray) -> None:
         """Take the mean image (stored, stored, 3)."""
@@ -130,10 +146,10 @@ class Plan:
                     self._load_part(part)
                 self.control.slot, self.control.part = self._slot, part
                 for device in devices:
-                    device.begin(self.control)
+                    device.begin(self.control, self.training)
                 self._run(self._often, each)
                 for device in devices:
-                    device.end(self.control)
+                    device.end(self.control, self.training)
                 sums.append(devices[self._sums.place].fetch(self._sums.array))
             self._run(self._once, each)
         self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
@@ -179,7 +195,7 @@ class Plan:
             buffer.array = None
         for step in self.steps:
             step.run = not_bound
-        self._gradients, self._given = {}, {}
+        self._gradients, self._given, self._blocks, self._slots = {}, {}, [], []
         del self._often, self._once
 
     def output(self, name: str) -> np.ndarray:
@@ -202,11 +218,6 @@ class Plan:
         """Return the canonical gradients where they are kept; frozen layers have none."""
         names = dict.fromkeys(name for name, _ in self._gradients)
         return {name: self.parameters.gather(self._gradients, name) for name in names}
-
-    def _load(self, buffer: Buffer, values: np.ndarray) -> None:
-        """Queue the copy of an input to its device, in the current slot."""
-        slots = self.parameters.engine.slots
-        self.parameters.devices[buffer.place].load(buffer.array[self._slot] if slots else buffer.array, values)
 
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a device."""

@@ -58,9 +58,10 @@ def moved(step: Step, parameters: Parameters) -> int:
     The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision, if
     there is one; weights that the step reads in any case count once. Of an input's slots one is read.
     """
-    slots = math.prod(parameters.engine.slots)
-    inputs = sum(operand.bytes for name, operand in step.reads.items() if name in SLOTTED)
-    total = step.bytes - inputs + inputs // slots
+    axes = len(parameters.engine.slots)
+    inputs = [operand for name, operand in step.reads.items() if name in SLOTTED]
+    unread = (operand.bytes - operand.bytes // math.prod(operand.buffer.shape[:axes]) for operand in inputs)
+    total = step.bytes - sum(unread)
     for last in step.sinks.values():
         key = f"{step.layers[0]}.{last}", step.place
         weight, copy = parameters.arrays[key], parameters.copies.get(key)

@@ -20,6 +20,7 @@ Environment; where devices differ, a list with commas:
     CUDART_BROKEN        0       an error that devices answer with: 46 busy, 2 full, 35 the driver is too old
     CUDART_FAIL          0       N: the N-th kernel fails, and its device is lost
     CUDART_NO_CAPTURE    0       1: no stream can be captured
+    CUDART_IDLE          0       1: kernels, and copies to GPUs, do nothing: what is left is the host's own time
     CUDART_FINDINGS      -       file that findings are appended to
 
 Not there: CuPy's own kernels (their headers want more of CUDA C++), textures, memory pools of the driver, managed

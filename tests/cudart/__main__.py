@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests import cudart
 
 FOUND = 86
-NAMES = ["devices", "architecture", "memory", "peers", "order", "seed", "broken", "fail", "no-capture"]
+NAMES = ["devices", "architecture", "memory", "peers", "order", "seed", "broken", "fail", "no-capture", "idle"]
 
 
 def main(words: list[str]) -> int:

@@ -54,6 +54,7 @@ const Settings& settings() {
         numbers<int>("CUDART_PEERS", "1"),
         numbers<int>("CUDART_NO_CAPTURE", "0")[0] != 0,
         numbers<long>("CUDART_FAIL", "0")[0],
+        numbers<int>("CUDART_IDLE", "0")[0] != 0,
     };
     return made;
 }

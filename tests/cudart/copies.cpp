@@ -75,6 +75,7 @@ static cudaError_t copy(Side to, Side from, Rows rows, cudaMemcpyKind kind, Stre
             waits = QUEUED;
         }
     }
+    work.to_host = !to.on_device();
     // Until the copy has run, what the host finds there is rubbish, as it may be on a GPU.
     const bool early = to.memory && !to.on_device() && !stream.capture && !touched_by_queue(*to.memory);
     const cudaError_t error = submit(stream, std::move(work));

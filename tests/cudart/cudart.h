@@ -29,6 +29,7 @@ struct Settings {
     std::vector<int> peers;
     bool no_capture;
     long fail;
+    bool idle;
 };
 const Settings& settings();
 template <class T>
@@ -68,6 +69,7 @@ struct Operation {
     std::function<void(const Item&)> run;
     std::vector<Touch> touches;                // those known from the start: a kernel's are seen when it runs
     std::vector<const void*> arguments = {};   // pointers that a kernel is given
+    bool to_host = false;                      // a copy that the host will read
 };
 
 struct Item {

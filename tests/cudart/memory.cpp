@@ -144,6 +144,7 @@ cudaError_t cudaMalloc(void** start, size_t bytes) {
     char* found = (char*)emulator_allocate(current, up(bytes, ALIGNMENT), &number);
     REFUSE(!found, cudaErrorMemoryAllocation);
     device.used += bytes;
+    if (settings().idle) memset(found, 0, bytes);
     enter_memory(Memory::DEVICE, found, bytes, start);
     return cudaSuccess;
 }
@@ -165,7 +166,7 @@ cudaError_t cudaHostAlloc(void** start, size_t bytes, unsigned) {
     const size_t pages = up(bytes, PAGE);
     char* found = map_pages(pages + 2 * PAGE);
     REFUSE(!found || mprotect(found + PAGE, pages, PROT_READ | PROT_WRITE), cudaErrorMemoryAllocation);
-    memset(found + PAGE, POISON, pages);
+    memset(found + PAGE, settings().idle ? 0 : POISON, pages);
     enter_memory(Memory::PINNED, found + PAGE + pages - up(bytes, ALIGNMENT), bytes, start);
     return cudaSuccess;
 }

@@ -73,8 +73,10 @@ static void advance(Stream& stream) {
     const Item item = std::move(stream.queue.front());
     stream.queue.pop_front();
     if (stream.queue.empty()) working.remove_if([&](const auto& each) { return each.get() == &stream; });
-    if (item.kind == Item::WORK && !devices()[stream.device].broken) {
-        for (const Touch& touched : item.work->touches) ordering::touch(item, touched);
+    const bool done = item.kind != Item::WORK || (settings().idle && !item.work->to_host);
+    if (!done && !devices()[stream.device].broken) {
+        for (const Touch& touched : item.work->touches)
+            if (!settings().idle) ordering::touch(item, touched);
         item.work->run(item);
     }
     if (item.kind == Item::RECORD) {
@@ -163,7 +165,7 @@ std::shared_ptr<Stream> find_stream(cudaStream_t handle) {
 }
 
 void push(Stream& stream, Item item) {
-    if (item.kind == Item::WORK) ordering::enter(stream, item);
+    if (item.kind == Item::WORK && !settings().idle) ordering::enter(stream, item);
     if (stream.queue.empty()) working.push_back(stream.shared_from_this());
     stream.queue.push_back(std::move(item));
     if (order().name == Order::EAGER)

@@ -78,6 +78,9 @@ FAULTS = {
     "a batch is filled again too early": Fault(
         "cualex/training/loop.py", "prefetcher.hold(self.stepper.plan.loaded())", "pass", "the host has changed"
     ),
+    "pinned memory is given back too early": Fault(
+        "cualex/devices/host_copies.py", "self._flying.append((event, unmarked[1]))", "pass", "the host has changed"
+    ),
     "streams are not joined": Fault(
         DEVICE,
         "self._order([device.stream for device in devices[1:]], [self.stream])\n\n        try:",
@@ -92,7 +95,7 @@ FAULTS = {
     ),
     "inputs are not waited for": Fault(
         DEVICE,
-        "self.runtime.wait(self.stream, self.runtime.record(self.loading))",
+        "self.runtime.wait(self.stream, arrival)",
         "pass",
         "no event and no wait",
     ),

@@ -167,6 +167,7 @@ def test_pinned_memory_is_kept_until_its_copy_has_arrived(monkeypatch):
     assert values().shape == (2,)
     runtime.upload(STREAM, WORDS, np.zeros(2, np.float32))
     del values
+    runtime.record(STREAM)
     assert not gpus.memory
 
 

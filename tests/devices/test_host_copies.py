@@ -79,15 +79,60 @@ def test_a_batch_in_pinned_memory_is_not_copied_again(pinned, gpu):
     rows, y = gpu.staging((6, 1000), np.int32), gpu.allocate((6, 1000), np.int32)
     rows[:] = np.arange(6000).reshape(6, 1000)
     asked.clear()
-    gpu.load(y[:3], rows[:3])
-    gpu.load(y[3:], rows[3:])
+    gpu.load([(y[:3], rows[:3])], None)
+    gpu.load([(y[3:], rows[3:])], None)
     assert asked == []
     gpu.loaded()()
     rows[:] = -1
     assert (gpu.runtime.download(gpu.loading, y) == np.arange(6000).reshape(6, 1000)).all()
-    gpu.load(y, rows * 2)
+    gpu.load([(y, rows * 2)], None)
     assert asked == [rows.nbytes]
     assert (gpu.runtime.download(gpu.loading, y) == -2).all()
+
+
+GATHERED = {  # of a block of 112 bytes: offset, type, shape, values
+    "images": (0, np.uint8, (2, 3), np.arange(6).reshape(2, 3)),
+    "views": (8, np.int32, (2, 3), np.array([[5, -6, 1]])),
+    "labels": (48, np.int32, (2,), np.array([-1, 7], np.int64)),
+    "colours": (64, np.float32, (2, 3), np.array([[0.1, 2, 3], [4, 5, -6]])),
+}
+
+
+@pytest.mark.parametrize("case", ["one copy", "large", "staged"])
+def test_the_inputs_of_a_block_are_gathered(pinned, gpu, monkeypatch, case):
+    """One copy, whose values may change at once; each its own where they are large, or lie in pinned memory."""
+    block, inputs = gpu.allocate((112,), np.uint8, zero=True), []
+    for offset, dtype, shape, values in GATHERED.values():
+        count = int(np.prod(shape))
+        target = block[offset : offset + count * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
+        inputs.append((target, values.copy()))
+    if case == "large":
+        monkeypatch.setattr(host_copies, "PIECE", 111)
+    if case == "staged":
+        images = gpu.staging((2, 3), np.uint8)
+        images[:] = inputs[0][1]
+        inputs[0] = inputs[0][0], images
+    asked, _ = pinned
+    asked.clear()
+    gpu.load(inputs, block)
+    assert asked == {"one copy": [112], "large": [6, 24, 8, 24], "staged": [24, 8, 24]}[case]
+    for _, values in inputs[case == "staged" :]:
+        values[:] = 99
+    for (target, _), (_, dtype, shape, values) in zip(inputs, GATHERED.values(), strict=True):
+        found = gpu.download(target)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.broadcast_to(values, shape).astype(dtype))
+
+
+def test_small_uploads_share_an_event(cupy, gpu, monkeypatch):
+    """The host makes none for each of them, and keeps no more of them than it must."""
+    made, record = [], gpu.runtime._copies._record
+    monkeypatch.setattr(gpu.runtime._copies, "_record", lambda stream: made.append(stream) or record(stream))
+    y = gpu.allocate((3,))
+    for step in range(2 * host_copies.UNMARKED):
+        gpu.upload(y, np.full(3, step))
+    assert len(made) == 2
+    assert gpu.download(y).tolist() == [2 * host_copies.UNMARKED - 1] * 3
 
 
 def test_memory_of_staging_that_is_gone_is_not_taken_for_it(gpu):
@@ -103,7 +148,7 @@ def test_what_is_changed_before_it_has_arrived_is_found(stand_in, gpu, early):
     """Planted: arrays are filled again without waiting."""
     rows, y = gpu.staging((1000,), np.int32), gpu.allocate((1000,), np.int32)
     rows[:] = 1
-    gpu.load(y, rows)
+    gpu.load([(y, rows)], None)
     wait = gpu.loaded()
     if not early:
         wait()

@@ -139,6 +139,11 @@ class EmulatedRuntime:
         else:
             self.upload(stream, target, values)
 
+    def gather(self, stream: Stream, block: np.ndarray, inputs) -> None:
+        """Queue a copy of the values that are there now to arrays of a block."""
+        for target, values in inputs:
+            self._transfer(stream, np.array(np.broadcast_to(values, target.shape), target.dtype), target)
+
     def finish(self, event: Event) -> None:
         """Wait for an event."""
         if not event.happened:

@@ -190,6 +190,31 @@ def test_a_steady_step_allocates_nothing(emulated):
     assert plan.result.finite
 
 
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:0,cuda:1"])
+def test_inference_copies_to_a_gpu_once_a_step(emulated, device):
+    """All inputs at once; the numbers of a step, which inference does not change, the first time alone."""
+    runtime, copies = emulated(), []
+    made = parameters(runtime, device)
+    plan = small_alexnet.plan(made, "infer", batch=BATCH)
+    for name in ("upload", "load", "gather"):
+        call = getattr(runtime, name)
+        copy = lambda stream, *given, name=name, call=call: copies.append(name) or call(stream, *given)  # noqa: E731
+        setattr(runtime, name, copy)
+    pictures = np.random.default_rng(5).integers(0, 256, plan._inputs["pictures"][0].shape[1:], np.uint8)
+    losses = []
+    for step in range(4):
+        copies.clear()
+        plan.put(pictures if step % 2 else 255 - pictures, np.array([[1, 2, 0]] * BATCH), np.arange(BATCH))
+        plan.run()
+        losses.append(plan.result.loss)
+        assert copies == ["gather"] * len(made.devices) + ["upload"] * len(made.devices) * (step == 0)
+    assert losses[0] == losses[2] != losses[1] == losses[3]
+    train(made, updates=1)  # which sends others: then they are sent again
+    copies.clear()
+    plan.run()
+    assert copies == ["upload"] * len(made.devices)
+
+
 def test_what_was_queued_is_known_later(emulated):
     def plan(**options):
         made = small_alexnet.plan(parameters(emulated(**options)), batch=BATCH)
@@ -304,9 +329,9 @@ def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
 
     words = []
 
-    def noted(self, control):
+    def noted(self, control, training):
         words.append(control_words(control))
-        begin(self, control)
+        begin(self, control, training)
 
     monkeypatch.setattr(CudaDevice, "begin", noted)
     monkeypatch.setattr(Replay, "_run_steps", baked)

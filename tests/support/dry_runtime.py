@@ -35,4 +35,4 @@ class DryRuntime:
     def upload(self, *given):
         """Copy nothing."""
 
-    copy = launch = load = wait = zero = upload
+    copy = launch = load = gather = wait = zero = upload

@@ -7,7 +7,8 @@ from cualex.devices.self_test.trial import UNIT, Trial
 
 def softmax(t: Trial) -> None:
     """Probabilities, the gradient of the loss, and each image's loss, top-1, top-5 and count."""
-    images, classes, start = t["BATCH"], t["CLASSES"], t.control.slot * t["BATCH"]
+    images, classes = t["BATCH"], t["CLASSES"]
+    start = t.read_last_slot("labels", images) * images
     t.read_control()
     labels = t.read("labels", -1, classes - 1)
     counted = int((labels.at(start + np.arange(images)) >= 0).sum())

@@ -85,8 +85,9 @@ def grey(t: Trial) -> None:
 
 def crop(t: Trial) -> None:
     """y = scale * (image - mean + colour) at the crop, mirrored where a view says so; zero around it."""
-    control, images, block, side = t.control, t["BATCH"], t["BLOCK"], t["CROP"]
+    images, block, side = t["BATCH"], t["BLOCK"], t["CROP"]
     depth, columns = 3 * block**2, t["OUT_COLUMNS"]
+    slot = t.read_last_slot("views", images * 3)
     t.read_control()
     at = t.spread(images * t["OUT_ROWS"] * columns * depth, 2000)
     pixel, value = np.divmod(at, depth)
@@ -96,7 +97,7 @@ def crop(t: Trial) -> None:
     s, channel = np.divmod(rest, 3)
     row, column = h * block + r - t["PAD"], w * block + s - t["PAD"]
     inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
-    image = control.slot * images + n
+    image = slot * images + n
     # 0 or 1 for a view's row, column and mirror: a crop from the second row on exists unless there is one place only.
     views = t.read("views", 0, int(min(t["ROWS"], t["COLUMNS"]) > side))
     top, left, mirror = (views.at(image * 3 + i).astype(np.int64) for i in range(3))

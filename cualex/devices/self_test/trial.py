@@ -7,7 +7,7 @@ precision, in any order; only what a kernel rounds on purpose is rounded here to
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -118,6 +118,15 @@ class Trial:
         array = self._given[name]
         made = Pattern(array, _integers(name, low, high))
         return self._inputs.setdefault(address(array), made)
+
+    def read_last_slot(self, name: str, count: int) -> int:
+        """Let the control name the last slot of an input that has `count` values a slot, and return that.
+
+        Training has two slots, inference one.
+        """
+        slot = self._given[name].size // count - 1
+        self.control = replace(CONTROL, slot=slot)
+        return slot
 
     def read_control(self) -> dict[str, np.float32]:
         """Let the control hold CONTROL; return its real numbers by their names in common/control.cuh."""

@@ -52,7 +52,7 @@ def wrong(runtime, to, part):
             owners = self.owner(source), self.owner(target)
             if None not in owners and owners[0] != owners[1] and owners[1] in to:
                 lost = target.reshape(-1)[part]
-                self.upload(stream, lost, np.zeros(lost.shape, lost.dtype))
+                self.zero(stream, lost)
 
     return Wrong
 
