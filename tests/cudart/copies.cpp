@@ -4,7 +4,7 @@
 // memory is read and written when the copy runs (CUDA Runtime API, "API synchronization behavior").
 #include <cstring>
 
-#include "cudart.h"
+#include "ordering.h"
 
 namespace cudart {
 
@@ -83,8 +83,13 @@ static cudaError_t copy(Side to, Side from, Rows rows, cudaMemcpyKind kind, Stre
     const bool inside = to.on_device() && from.on_device(), of_host = !to.on_device() && !from.on_device();
     if ((waits && !inside) || !to.memory || of_host)
         finish(stream);
-    else if (early && !stream.queue.empty())
-        for (size_t row = 0; row < rows.count; ++row) memset(to.start + row * to.pitch, POISON, rows.bytes);
+    else if (early && !stream.queue.empty()) {
+        ordering::check_watches(*to.memory);
+        for (size_t row = 0; row < rows.count; ++row) {
+            ordering::end_watches(to.start + row * to.pitch, rows.bytes);  // it is not the host that changes this
+            memset(to.start + row * to.pitch, POISON, rows.bytes);
+        }
+    }
     return cudaSuccess;
 }
 

@@ -187,7 +187,7 @@ void check_watches(const Memory& memory) {
 }
 
 // What the device writes over need not be as it was.
-static void end_watches(const char* start, size_t bytes) {
+void end_watches(const char* start, size_t bytes) {
     for (auto& [operation, all] : watches)
         all.erase(std::remove_if(all.begin(), all.end(), [=](const Watch& watch) {
             return watch.start < start + bytes && start < watch.start + watch.bytes;

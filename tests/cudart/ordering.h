@@ -20,6 +20,8 @@ void touch(const Item& item, const Touch& touched);
 // Before something is written to pinned memory: see that the host has left alone what copies have read there.
 void check_watches(const Memory& memory);
 
+void end_watches(const char* start, size_t bytes);
+
 void forget(Memory& memory);
 
 }  // namespace cudart::ordering

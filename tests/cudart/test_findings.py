@@ -269,6 +269,17 @@ def test_the_device_may_change_pinned_memory_that_it_has_read(two):
     assert (two.y[:HALF].get() == 0).all()
 
 
+def test_rubbish_before_a_result_is_not_the_hosts(two):
+    """Where the copy before has run, but nobody has waited for it."""
+    two.host[:] = 1
+    two.fill(0)
+    for _ in range(50):
+        two.copy(0, two.y.data.ptr, two.pinned.ptr)
+        two.copy(0, two.pinned.ptr, two.x.data.ptr)
+        two.streams[0].synchronize()
+    assert cudart.findings() == []
+
+
 def test_so_may_a_kernel(two):
     two.host[:] = 0
     two.copy(0, two.y.data.ptr, two.pinned.ptr)

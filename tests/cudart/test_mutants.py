@@ -27,7 +27,7 @@ COPIES = "cualex/devices/host_copies.py"
 EVENT = "self.cupy.cuda.Event(block=False, disable_timing=not timed)"
 FAULTS = {
     "pinned memory is not kept": Fault(
-        COPIES, "self._flying.append((arrived, pinned))", "pass", "the host has changed"
+        COPIES, "self._flying.append((event, unmarked[1]))", "pass", "the host has changed"
     ),
     "an event is made on the wrong GPU": Fault(
         RUNTIME,
@@ -77,9 +77,6 @@ FAULTS = {
     ),
     "a batch is filled again too early": Fault(
         "cualex/training/loop.py", "prefetcher.hold(self.stepper.plan.loaded())", "pass", "the host has changed"
-    ),
-    "pinned memory is given back too early": Fault(
-        "cualex/devices/host_copies.py", "self._flying.append((event, unmarked[1]))", "pass", "the host has changed"
     ),
     "streams are not joined": Fault(
         DEVICE,

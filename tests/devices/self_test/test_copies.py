@@ -1,6 +1,5 @@
 """Copies between GPUs are compared with copies through the host, and go that way where they are wrong."""
 
-import numpy as np
 import pytest
 
 from cualex.devices.runtime import address
