@@ -41,7 +41,7 @@ def show(measured) -> None:
             "The machine was busy: the medians are more than 3 % from adding up, and the gain is as uncertain.\n"
             "Keep the machine idle, or raise --repeat."
         )
-    click.echo(f"\n{_links(measured.rows)}\n{_waiting(measured.waiting)}")
+    click.echo(f"\n{_links(measured.rows)}\n{_overlap(measured)}{_waiting(measured.waiting)}")
     if measured.waiting and measured.waiting.rates:
         images = said["batch_size"] / measured.real
         click.echo(f"Images/s that one CPU core prepares; the step needs {images:.4g}:\n")
@@ -103,6 +103,26 @@ def _links(rows) -> str:
     ]
     total = f"{crossed:,} bytes in {1000 * seconds:.4g} ms, {crossed / seconds / 1e9:.3g} GB/s"
     return "\n".join(["Links between devices:", *lines, f"  all: {total}"])
+
+
+def _overlap(measured) -> str:
+    """Return what ran beside what on GPUs, a line each."""
+    overlap, names = measured.overlap, measured.conditions["device"].split(",")
+    if not overlap:
+        return ""
+    busy = ", ".join(f"{name} computes {1000 * overlap.busy(place):.4g} ms" for place, name in enumerate(names))
+    lines = [f"Overlap, of a step of {1000 * overlap.seconds:.4g} ms with all streams at once:", f"  {busy}"]
+    if len(names) > 1:
+        lines[-1] += f", both at once {1000 * overlap.together:.4g} ms ({overlap.together / overlap.seconds:.0%})"
+        hidden = overlap.links_hidden / overlap.links
+        lines.append(f"  links {1000 * overlap.links:.4g} ms, {hidden:.0%} of it beside computation")
+    for load in overlap.loads():
+        rate = load.bytes / load.seconds / 1e9
+        lines.append(
+            f"  next batch from the host to {names[load.place]}: {load.bytes:,} bytes in {1000 * load.seconds:.4g} ms, "
+            f"{rate:.3g} GB/s, {overlap.hidden(load) / load.seconds:.0%} of it beside computation"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _waiting(waiting) -> str:

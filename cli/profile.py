@@ -39,7 +39,12 @@ from cualex.cli import _aliases, _options, _output, _packing, _profile
     metavar="DATA",
     help="Also measure how long a step waits for images of this data set, and how many CPU cores keep the device fed.",
 )
-@click.option("--trace", type=_options.FILE, metavar="FILE", help="Write a trace for Chrome or Perfetto (JSON).")
+@click.option(
+    "--trace",
+    type=_options.FILE,
+    metavar="FILE",
+    help="Write the timeline of a step: .json for Chrome or Perfetto, .png drawn.",
+)
 @_options.no_pack
 @_options.cache
 @_options.workers
@@ -99,8 +104,14 @@ def profile(
     measured = _watch(records, repeat)
     measured.conditions["command"] = shlex.join(map(str, ["cualex", "profile", *command]))
     if trace is not None:
-        timeline.write(measured, trace)
-        _output.say(f"Timeline: {trace}, for chrome://tracing or ui.perfetto.dev")
+        if trace.suffix.lower() == ".png":
+            from cualex.plots import timeline as plot
+
+            plot.draw(measured, trace)
+            _output.say(f"Timeline: {trace}")
+        else:
+            timeline.write(measured, trace)
+            _output.say(f"Timeline: {trace}, for chrome://tracing or ui.perfetto.dev")
     if as_json:
         _output.document(measured.document())
     else:

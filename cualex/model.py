@@ -201,10 +201,8 @@ class Model:
         plan = self.plan(batch, (layer,))
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
-            padded = part
-            if len(part) < batch:
-                padded = np.zeros((batch, *part.shape[1:]), np.uint8)
-                padded[: len(part)] = part
+            missing = [(0, batch - len(part)), *[(0, 0)] * 3]
+            padded = part if len(part) == batch else np.pad(part, missing)
             plan.put(padded, np.full((batch, 3), self.centre(), np.int32), np.full(batch, -1, np.int32))
             plan.run()
             parts.append(plan.output(layer)[: len(part)])

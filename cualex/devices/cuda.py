@@ -10,9 +10,11 @@ from functools import partial
 
 import numpy as np
 
+from cualex.devices import cuda_graphs
 from cualex.devices.clocks import CudaClock
 from cualex.devices.control import Control, Ledger
 from cualex.devices.fallbacks import Fallbacks, SelfTested, Touched
+from cualex.devices.input_copies import InputCopies
 from cualex.devices.runtime import Array, Event, Runtime, Stream
 from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
 from cualex.errors import UsageError
@@ -46,13 +48,9 @@ class CudaDevice(SelfTested):
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
         self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
         self.ledger = ledger or Ledger()
-        self._stream, self.loading = runtime.stream(index), runtime.stream(index)
-        self._linking: Stream | None = None  # of copies from other devices, once there are any
-        self._links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
-        self._read: dict[int, Event] = {}  # by slot, when the last step that reads it is over
-        self._unmarked = False  # inputs have been loaded since `_arrival`
-        self._arrival: Event | None = None  # of the inputs loaded so far
-        self._awaited: Event | None = None  # the arrival that the last step waited for
+        self._stream, self._inputs = runtime.stream(index), InputCopies(runtime, index)
+        self.linking: Stream | None = None  # of copies from other devices, once there are any
+        self.links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._sent: tuple | None = None  # the numbers that the last step began with
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
@@ -63,8 +61,8 @@ class CudaDevice(SelfTested):
     @property
     def stream(self) -> Stream:
         """Return the stream of this device's work; what is queued there comes after all links."""
-        while self._links:
-            self.runtime.wait(self._stream, self._links.pop())
+        while self.links:
+            self.runtime.wait(self._stream, self.links.pop())
         return self._stream
 
     @property
@@ -86,7 +84,7 @@ class CudaDevice(SelfTested):
         array = self.runtime.allocate(self.index, shape, np.dtype(dtype))
         if zero:
             self.zero(array)
-            self._read.clear()  # what is loaded next comes after this, and not only after earlier steps
+            self._inputs.forget()
         return array
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype=np.float32) -> Array:
@@ -109,11 +107,8 @@ class CudaDevice(SelfTested):
         return self.runtime.staging(self.index, shape, dtype)
 
     def begin_loading(self, slot: int) -> None:
-        """Let what is loaded from here on wait until the last step that read this input slot is over.
-
-        Before the first step, that is until the slot's memory has been cleared.
-        """
-        self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))
+        """Let what is loaded from here on wait until the last step that read this input slot is over."""
+        self._inputs.begin(slot, self.stream)
 
     def load(self, inputs: Sequence[tuple[Array, np.ndarray]], block: Array | None) -> None:
         """Queue copies of inputs beside the step that runs; the next step waits for them.
@@ -121,22 +116,14 @@ class CudaDevice(SelfTested):
         Values in memory of `staging` must stay as they are until what `loaded` returns has been called, or with `block`
         until a result of the step is there.
         """
-        if block is not None:
+        if block is None:
+            self._inputs.load(inputs)
+        else:
             self.runtime.gather(self.stream, block, inputs)
-            return
-        for target, values in inputs:
-            self.runtime.load(self.loading, target, as_stored(values, target))
-        self._unmarked = True
 
     def loaded(self) -> Callable[[], None]:
         """Return what waits until all that has been loaded so far is there."""
-        return partial(self.runtime.finish, self._arrived() or self.runtime.record(self.loading))
-
-    def _arrived(self) -> Event | None:
-        """Return the event after all inputs loaded so far; None before the first."""
-        if self._unmarked:
-            self._arrival, self._unmarked = self.runtime.record(self.loading), False
-        return self._arrival
+        return self._inputs.loaded()
 
     def download(self, source: Array) -> np.ndarray:
         """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
@@ -181,10 +168,7 @@ class CudaDevice(SelfTested):
 
         Inference changes none of them: those that are there already are not sent again.
         """
-        arrival = self._arrived()
-        if arrival is not self._awaited:
-            self.runtime.wait(self.stream, arrival)
-            self._awaited = arrival
+        self._inputs.await_by(self.stream)
         numbers = tuple(vars(control).values())
         if numbers == self._sent and not training:
             return
@@ -198,20 +182,25 @@ class CudaDevice(SelfTested):
     def end(self, control: Control, training: bool) -> None:
         """Note that the step is queued that reads this input slot; inference has one, and loads it behind the step."""
         if training:
-            self._read[control.slot] = self.runtime.record(self.stream)
+            self._inputs.read(control.slot, self.stream)
 
     def synchronize(self) -> None:
         """Wait until nothing is queued on any GPU."""
         self.runtime.synchronize()
 
-    def clock(self) -> CudaClock:
-        """Make a clock for work of this device."""
+    @property
+    def loading(self) -> Stream:
+        """Return the stream of inputs that are loaded beside the steps."""
+        return self._inputs.stream
+
+    def clock(self, stream: Stream | None = None) -> CudaClock:
+        """Make a clock for work of this device, or of one of its other streams."""
         if self._origin is None:
             self.runtime.synchronize()  # else the host's clock would be read late, after other GPUs' work
             mark = self.runtime.mark(self.stream)
             self.runtime.synchronize()
             self._origin = mark, time.perf_counter()
-        return CudaClock(self.runtime, lambda: self.stream, *self._origin)
+        return CudaClock(self.runtime, lambda: stream or self.stream, *self._origin)
 
     def fetch(self, source: Array) -> Callable[[], np.ndarray]:
         """Queue a copy to the host; return what waits for it and gives it."""
@@ -223,38 +212,9 @@ class CudaDevice(SelfTested):
         """Record what `work` queues on these devices as one graph; return what queues it, None where that cannot be.
 
         With `touched`, the graph is compared with the work once (`compared`).
-
-        The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph
-        is recorded and again around each launch, so that what they do before and after keeps its order.
         """
-        first, *others = [device.stream for device in devices]
-        linking = [device._linking for device in devices if device._linking is not None]
-
-        def forked() -> None:
-            self._order([first], [*others, *linking])
-            work()
-            self._order([device.stream for device in devices[1:]], [self.stream])
-
-        try:
-            graph = self.runtime.capture([first, *others, *linking], forked)
-        finally:
-            for device in devices:  # a capture that failed leaves events that will never happen
-                device._links.clear()
-        if graph is None:
-            return None
-
-        def replay() -> None:
-            self._order([device.stream for device in devices[1:]], [self.stream])
-            graph.launch()
-            self._order([first], others)
-
-        return self.compared(devices, work, replay, touched)
-
-    def _order(self, before: list[Stream], after: list[Stream]) -> None:
-        """Let what is queued on some streams from here on wait for what is queued on others."""
-        for one in before:
-            for other in after:
-                self.runtime.wait(other, self.runtime.record(one))
+        replay = cuda_graphs.capture_steps(devices, work)
+        return replay and self.compared(devices, work, replay, touched)
 
     def link(self, home: "CudaDevice", source: Array, target: Array, name: str, *, finite: bool) -> None:
         """Copy maps that lie on another place, and enter them in the ledger.
@@ -263,15 +223,20 @@ class CudaDevice(SelfTested):
         they queue next. So links that follow each other run at once, one in each direction, as none waits for another.
         Where `finite`, the word goes along that says whether the loss was finite: this place's updates need it.
         """
-        runtime = self.runtime
-        if self._linking is None:
-            self._linking = runtime.stream(self.index)
-        for before in (home._stream, self._stream):
-            runtime.wait(self._linking, runtime.record(before))
-        self.copy_from(home, source, target, self._linking)
+        linking = self.begin_link(home)
+        self.copy_from(home, source, target, linking)
         if finite:
             word = slice(FINITE, FINITE + 1)
-            self.copy_from(home, home.control[word], self.control[word], self._linking)
+            self.copy_from(home, home.control[word], self.control[word], linking)
         for device in (self, home):
-            device._links.append(runtime.record(self._linking))
+            device.links.append(self.runtime.record(linking))
         self.ledger.floats[name] = self.ledger.floats.get(name, 0) + source.size
+
+    def begin_link(self, home: "CudaDevice") -> Stream:
+        """Return the stream of links to this place, which waits for what both places have queued."""
+        runtime = self.runtime
+        if self.linking is None:
+            self.linking = runtime.stream(self.index)
+        for before in (home._stream, self._stream):
+            runtime.wait(self.linking, runtime.record(before))
+        return self.linking

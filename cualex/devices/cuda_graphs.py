@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cualex.devices.cuda_errors import CudaCalls
 from cualex.errors import DeviceError, DeviceLost, OutOfMemory
+
+if TYPE_CHECKING:
+    from cualex.devices.cuda import CudaDevice
 
 
 class CupyGraph:
@@ -48,3 +51,40 @@ def capture(
     except (RuntimeError, NotImplementedError, DeviceError, OutOfMemory) as error:
         return None, str(error)
     return CupyGraph(calls, graph, origin), ""
+
+
+def capture_steps(devices: Sequence["CudaDevice"], work: Callable[[], None]) -> Callable[[], None] | None:
+    """Record what `work` queues on some devices as one graph; return what queues it, None where that cannot be.
+
+    The graph belongs to the first device's stream: the others' streams fork from it and join it, when the graph is
+    recorded and again around each launch, so that what they do before and after keeps its order.
+    """
+    runtime = devices[0].runtime
+    first, *others = [device.stream for device in devices]
+    linking = [device.linking for device in devices if device.linking is not None]
+
+    def order(before: Sequence[Any], after: Sequence[Any]) -> None:
+        """Let what is queued on some streams from here on wait for what is queued on others."""
+        for one in before:
+            for other in after:
+                runtime.wait(other, runtime.record(one))
+
+    def forked() -> None:
+        order([first], [*others, *linking])
+        work()
+        order([device.stream for device in devices[1:]], [devices[0].stream])
+
+    try:
+        graph = runtime.capture([first, *others, *linking], forked)
+    finally:
+        for device in devices:  # a capture that failed leaves events that will never happen
+            device.links.clear()
+    if graph is None:
+        return None
+
+    def replay() -> None:
+        order([device.stream for device in devices[1:]], [devices[0].stream])
+        graph.launch()
+        order([first], others)
+
+    return replay

@@ -36,7 +36,7 @@ class Engine(Generic[DeviceT]):
 
     saves: what a step keeps for its backward pass, by its layers' kinds ("lrn+maxpool").
     borders: maps lie with the zeros of a padded convolution around them; else the convolution is told its padding.
-    slots: the axes that inputs have before their own: room for batches that are loaded ahead.
+    slots: for how many batches inputs have room, on an axis before their own; 0 for one, without that axis.
     fuses: pairs of neighbouring layers that one step does together, forward and backward.
     takes_relu: kinds of layers whose backward step can take the ReLU below as well.
     """
@@ -60,7 +60,7 @@ class Engine(Generic[DeviceT]):
 
     saves: Mapping[str, Saved]
     borders: bool
-    slots: tuple[int, ...]
+    slots: int
     fuses: frozenset[tuple[str, str]] = frozenset({("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")})
     takes_relu: frozenset[str] = frozenset({"batchnorm", "conv", "lrn", "maxpool", "spatial_lrn"})
 

@@ -41,7 +41,7 @@ class CropOps(Protocol[D]):
 
         pictures (images, rows, columns, 3) uint8; views (images, 3) int32: row, column, mirror; colours (images, 3)
         float32; mean (rows, columns, 3) float32, RGB from 0 to 255; y (images, crop, crop, 3), or as `ConvOps.picture`
-        has it. Of an engine with slots, inputs have those axes before their own. centred: the mean's centre is taken
+        has it. Of an engine with slots, inputs have that axis before their own. centred: the mean's centre is taken
         for every view, and is not mirrored.
         """
 

@@ -34,8 +34,9 @@ class Buffer:
 
     `border` pixels of zeros lie around maps that a padded convolution reads; they are written once. A buffer
     that is `lasting` shares its memory with no other: it has a border, or is filled or read from outside the plan.
-    Those that are `packed` lie one behind the other, and are filled by one copy.
-    It lives from the step of number `first` to that of number `last`, and has an `array` once the plan is allocated.
+    An input has an axis of `slots` before its own, 0 for none; those that are `packed` lie one behind the other, and
+    are filled by one copy. A buffer lives from the step of number `first` to that of number `last`, and has an `array`
+    once the plan is allocated.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Buffer:
     dtype: np.dtype
     border: int = 0
     lasting: bool = False
+    slots: int = 0
     packed: bool = False
     first: int = sys.maxsize
     last: int = -1

@@ -56,9 +56,9 @@ class Parts:
         Where the engine loads ahead, training has a slot for each batch in flight. Inference, whose result is waited
         for, has one slot, and one copy for all inputs.
         """
-        slots = self.engine.slots if self.training else (1,) * len(self.engine.slots)
-        buffer = self.lasting(name, place, (*slots, *shape), dtype)
-        buffer.packed = bool(slots) and not self.training
+        slots = self.engine.slots if self.training else min(self.engine.slots, 1)
+        buffer = self.lasting(name, place, (slots, *shape) if slots else shape, dtype)
+        buffer.slots, buffer.packed = slots, bool(slots) and not self.training
         return buffer
 
     def lasting(self, name: str, place: int, shape: tuple[int, ...], dtype: Any) -> Buffer:

@@ -6,21 +6,20 @@ either side, the ledger is its links, `summary --memory` prints its buffers. In 
 nothing.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
-from cualex.engine.contract import Device
 from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.plan import buffers
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
+from cualex.plan.inputs import Inputs
 from cualex.plan.step import Outcome, Result, Step, not_bound
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
@@ -55,7 +54,6 @@ class Plan:
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
-        self._devices: Sequence[Device] = parameters.devices
         unknown = sorted(set(outputs) - set(parameters.network.layers))
         if unknown:
             raise UsageError(
@@ -75,17 +73,16 @@ class Plan:
             parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
         )
         self.steps, self.buffers = built.steps, built.buffers
-        self._inputs, self._outputs, self._places = built.inputs, built.outputs, built.places
-        self._slot = 0
+        self._outputs, self._places = built.outputs, built.places
         buffers.check_room(self.buffers, parameters.devices, self._part, batch, self.training)
         self.bytes = buffers.allocate(self.buffers, parameters.devices)
-        places: Iterable[tuple[int, Device]] = enumerate(self._devices)
-        self._blocks = [buffers.pack(self.buffers, place, device) for place, device in places]
+        self.inputs = Inputs(
+            {**built.inputs, "labels": [built.labels.buffer]}, self.buffers, parameters.devices, accumulate
+        )
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
-        self._labels, self._sums = built.labels.buffer, built.sums.buffer
+        self._sums = built.sums.buffer
         if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
-        self._slots = self._input_slots()
         nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
         self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
         self._bind_all()
@@ -103,36 +100,11 @@ class Plan:
         `colours` (images, 3) are added to the red, green and blue of each image.
         """
         colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
-        self._given = {"pictures": pictures, "views": views, "colours": colours, "labels": labels}
-        if self.rule.parts == 1:
-            self._load_part(0)
-
-    def _input_slots(self) -> list[list[list[tuple[str, Array]]]]:
-        """List the inputs of a batch, names and arrays, by slot and device."""
-        axes = len(self.parameters.engine.slots)
-        named = [(name, buffer) for name, own in self._inputs.items() if name != "mean" for buffer in own]
-        slots = []
-        for slot in range(math.prod(self._labels.shape[:axes])):
-            here: list[list[tuple[str, Array]]] = [[] for _ in self._devices]
-            for name, buffer in [*named, ("labels", self._labels)]:
-                here[buffer.place].append((name, buffer.array[slot] if axes else buffer.array))
-            slots.append(here)
-        return slots
-
-    def _load_part(self, part: int) -> None:
-        """Queue the copy of a part of the batch to the devices, in the next input slot."""
-        own = slice(part * self._part, (part + 1) * self._part)
-        self._slot = (self._slot + 1) % len(self._slots)
-        given = {name: values[own] for name, values in self._given.items()}
-        for device, inputs, block in zip(self._devices, self._slots[self._slot], self._blocks, strict=True):
-            if block is None:
-                device.begin_loading(self._slot)
-            device.load([(array, given[name]) for name, array in inputs], block)
+        self.inputs.put(pictures=pictures, views=views, colours=colours, labels=labels)
 
     def put_mean(self, mean: np.ndarray) -> None:
         """Take the mean image (stored, stored, 3)."""
-        for buffer in self._inputs["mean"]:
-            self.parameters.devices[buffer.place].upload(buffer.array, mean)
+        self.inputs.put_mean(mean)
 
     def run(self, each: Callable[[Step], None] | None = None) -> "Outcome":
         """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
@@ -143,8 +115,8 @@ class Plan:
         with np.errstate(all="ignore"):
             for part in range(self.rule.parts):
                 if self.rule.parts > 1:
-                    self._load_part(part)
-                self.control.slot, self.control.part = self._slot, part
+                    self.inputs.load(part)
+                self.control.slot, self.control.part = self.inputs.slot, part
                 for device in devices:
                     device.begin(self.control, self.training)
                 self._run(self._often, each)
@@ -165,13 +137,7 @@ class Plan:
 
     def loaded(self) -> Callable[[], None]:
         """Return what waits until the batch of the last run has been copied to the devices."""
-        waits = [device.loaded() for device in self.parameters.devices]
-
-        def wait() -> None:
-            for each in waits:
-                each()
-
-        return wait
+        return self.inputs.loaded()
 
     def wait(self) -> None:
         """Wait until the last run is over."""
@@ -195,8 +161,8 @@ class Plan:
             buffer.array = None
         for step in self.steps:
             step.run = not_bound
-        self._gradients, self._given, self._blocks, self._slots = {}, {}, [], []
-        del self._often, self._once
+        self._gradients = {}
+        del self._often, self._once, self.inputs
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of a layer named in `outputs`: (images, channels, rows, columns), a copy.

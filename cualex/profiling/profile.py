@@ -6,11 +6,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cualex.benchmark.our_side import Ours
 from cualex.benchmark.problem import Problem
 from cualex.data.sources import Source
 from cualex.data.split import Split
 from cualex.devices.placement import placement
+from cualex.plan import Plan
 from cualex.profiling import data_throughput, data_wait, roofline
 from cualex.profiling.against_torch import TorchLayers
 from cualex.profiling.passes import Pass, measure
@@ -29,6 +32,7 @@ MEASURED = {
     "real": "the plan as training and inference run it",
     "share_of_roofline": "max(operations / peak FLOP/s, bytes / bandwidth) over the measured time",
     "pictures": "random images, the same in every pass",
+    "overlap": "a step whose streams run at once, queued step by step: the pass of the median length",
 }
 
 
@@ -74,13 +78,14 @@ def profile(
             "torch": torch and torch.conditions,
         }
         roofs = _rooflines(parameters, side, copied)
-        plan.put(problem.images, problem.views, problem.labels)
+        batch = _staged(plan, problem)
+        plan.put(*batch)
         passes = []
         for number in range(-WARM_UP, repeat):
             if torch:
                 torch.run(counted=number >= 0)
                 plan.run()  # PyTorch has used the caches
-            made = measure(plan)
+            made = measure(plan, batch)
             if number >= 0:
                 passes.append(made)
                 yield made
@@ -93,6 +98,15 @@ def profile(
             waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
     result = summarise(plan.steps, passes, parameters, roofs, conditions)
     yield replace(result, waiting=waited, torch=torch.document(result.rows) if torch else None)
+
+
+def _staged(plan: Plan, problem: Problem) -> tuple[np.ndarray, ...]:
+    """Return images, views and labels in the memory from which training loads them."""
+    staged = []
+    for values, dtype in ((problem.images, np.uint8), (problem.views, np.int32), (problem.labels, np.int32)):
+        staged.append(plan.parameters.devices[0].staging(values.shape, dtype))
+        staged[-1][...] = values
+    return tuple(staged)
 
 
 def _rooflines(parameters: Parameters, side: int | None, copied: int) -> dict[str, Roofline]:

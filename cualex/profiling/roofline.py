@@ -6,7 +6,6 @@ A step with a larger first term is bound by operations, else by memory (Williams
 above 1 means that its maps came from a cache.
 """
 
-import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +57,8 @@ def moved(step: Step, parameters: Parameters) -> int:
     The momentum update reads and writes weights and velocities, and writes the weights' copy of lower precision, if
     there is one; weights that the step reads in any case count once. Of an input's slots one is read.
     """
-    axes = len(parameters.engine.slots)
     inputs = [operand for name, operand in step.reads.items() if name in SLOTTED]
-    unread = (operand.bytes - operand.bytes // math.prod(operand.buffer.shape[:axes]) for operand in inputs)
+    unread = (operand.bytes - operand.bytes // (operand.buffer.slots or 1) for operand in inputs)
     total = step.bytes - sum(unread)
     for last in step.sinks.values():
         key = f"{step.layers[0]}.{last}", step.place

@@ -8,6 +8,7 @@ from typing import Any
 
 from cualex.plan.step import Step
 from cualex.profiling.data_wait import Waiting
+from cualex.profiling.overlap import Overlap
 from cualex.profiling.passes import Pass
 from cualex.profiling.roofline import Roofline, moved
 from cualex.weights.parameters import Parameters
@@ -135,8 +136,15 @@ class Profile:
         """The pass whose serial time is nearest to the median."""
         return min(self.passes, key=lambda each: abs(each.serial - self.serial))
 
+    @property
+    def overlap(self) -> Overlap | None:
+        """What ran beside what, in the step of the median length; None on a CPU."""
+        made = sorted((each.overlap for each in self.passes if each.overlap), key=lambda overlap: overlap.seconds)
+        return made[len(made) // 2] if made else None
+
     def document(self) -> dict[str, Any]:
         """Return plain values, with units in their names."""
+        overlap = self.overlap
         return {
             "rows": [row.document() for row in self.rows],
             "operations": self.operations,
@@ -151,6 +159,7 @@ class Profile:
             "images_per_s": self.conditions["batch_size"] / self.real,
             "attributed": self.attributed,
             "disturbed": self.disturbed,
+            "overlap": overlap and overlap.document(self.conditions["device"].split(",")),
             "rooflines": {name: asdict(roof) for name, roof in self.rooflines.items()},
             "waiting": self.waiting and self.waiting.document(self.conditions["batch_size"] / self.real),
             "torch": self.torch,

@@ -23,6 +23,7 @@ class Fault:
 
 
 RUNTIME, DEVICE, FUNCTIONS = "cualex/devices/cupy_runtime.py", "cualex/devices/cuda.py", "kernels/functions.py"
+INPUTS, GRAPHS = "cualex/devices/input_copies.py", "cualex/devices/cuda_graphs.py"
 COPIES = "cualex/devices/host_copies.py"
 EVENT = "self.cupy.cuda.Event(block=False, disable_timing=not timed)"
 FAULTS = {
@@ -73,32 +74,32 @@ FAULTS = {
         "no event and no wait",
     ),
     "links are not waited for by what comes next": Fault(
-        DEVICE, "while self._links:", "while False:", "no event and no wait"
+        DEVICE, "while self.links:", "while False:", "no event and no wait"
     ),
     "a batch is filled again too early": Fault(
         "cualex/training/loop.py", "prefetcher.hold(self.stepper.plan.loaded())", "pass", "the host has changed"
     ),
     "streams are not joined": Fault(
-        DEVICE,
-        "self._order([device.stream for device in devices[1:]], [self.stream])\n\n        try:",
-        "pass\n\n        try:",
+        GRAPHS,
+        "order([device.stream for device in devices[1:]], [devices[0].stream])\n\n    try:",
+        "pass\n\n    try:",
         "cudaErrorStreamCaptureUnjoined",
     ),
     "a replay is not forked": Fault(
-        DEVICE,
-        "graph.launch()\n            self._order([first], others)",
+        GRAPHS,
+        "graph.launch()\n        order([first], others)",
         "graph.launch()",
         "no event and no wait",
     ),
     "inputs are not waited for": Fault(
-        DEVICE,
-        "self.runtime.wait(self.stream, arrival)",
+        INPUTS,
+        "self._runtime.wait(steps, arrival)",
         "pass",
         "no event and no wait",
     ),
     "an input slot is overwritten": Fault(
-        DEVICE,
-        "self.runtime.wait(self.loading, self._read.get(slot) or self.runtime.record(self.stream))",
+        INPUTS,
+        "self._runtime.wait(self.stream, self._read.get(slot) or self._runtime.record(steps))",
         "pass",
         "no event and no wait",
     ),

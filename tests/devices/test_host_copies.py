@@ -84,10 +84,10 @@ def test_a_batch_in_pinned_memory_is_not_copied_again(pinned, gpu):
     assert asked == []
     gpu.loaded()()
     rows[:] = -1
-    assert (gpu.runtime.download(gpu.loading, y) == np.arange(6000).reshape(6, 1000)).all()
+    assert (gpu.runtime.download(gpu._inputs.stream, y) == np.arange(6000).reshape(6, 1000)).all()
     gpu.load([(y, rows * 2)], None)
     assert asked == [rows.nbytes]
-    assert (gpu.runtime.download(gpu.loading, y) == -2).all()
+    assert (gpu.runtime.download(gpu._inputs.stream, y) == -2).all()
 
 
 GATHERED = {  # of a block of 112 bytes: offset, type, shape, values
@@ -153,7 +153,7 @@ def test_what_is_changed_before_it_has_arrived_is_found(stand_in, gpu, early):
     if not early:
         wait()
     rows[:] = 2
-    gpu.runtime.download(gpu.loading, y)
+    gpu.runtime.download(gpu._inputs.stream, y)
     found = cudart.findings()
     assert all("the host has changed bytes" in each for each in found)
     assert early or not found

@@ -117,10 +117,11 @@ def test_the_parts_of_a_batch_have_statistics_of_their_own():
             plan.run()
         else:
             whole = small_alexnet.plan(parameters(), batch=6)
-            given = [whole._inputs[name][0].array for name in ("pictures", "views")]
+            held = {buffer.name: buffer.array for buffer in whole.buffers}
+            given = [held[name] for name in ("pictures", "views")]
             plan = Plan(made, batch)
             plan.control.rate = 0.0
-            plan.put_mean(whole._inputs["mean"][0].array)
+            plan.put_mean(held["mean"])
             for part in (slice(0, 3), slice(3, 6)):
                 plan.put(*(each[part] for each in given), whole._labels.array[part])
                 plan.run()

@@ -24,7 +24,7 @@ def test_copies_in_both_directions_wait_for_no_other(emulated):
         device.upload(source, np.arange(8))
     one.link(other, sources[1], targets[0], "a", finite=False)
     other.link(one, sources[0], targets[1], "b", finite=False)
-    runtime.finish(runtime.record(other._linking))
+    runtime.finish(runtime.record(other.linking))
     assert (np.asarray(targets[1]) == np.arange(8)).all()
     assert np.isnan(np.asarray(targets[0])).all()
     assert (one.download(targets[0]) == np.arange(8)).all()

@@ -200,7 +200,7 @@ def test_inference_copies_to_a_gpu_once_a_step(emulated, device):
         call = getattr(runtime, name)
         copy = lambda stream, *given, name=name, call=call: copies.append(name) or call(stream, *given)  # noqa: E731
         setattr(runtime, name, copy)
-    pictures = np.random.default_rng(5).integers(0, 256, plan._inputs["pictures"][0].shape[1:], np.uint8)
+    pictures = np.random.default_rng(5).integers(0, 256, (BATCH, made.network.stored, made.network.stored, 3), np.uint8)
     losses = []
     for step in range(4):
         copies.clear()
@@ -278,7 +278,7 @@ def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
             link(self, home, *rest, **numbers)
         assert len(waits) == 2
         if forgotten == 2:
-            self._links.clear()
+            self.links.clear()
 
     monkeypatch.setattr(CudaDevice, "link", careless)
     found = set()

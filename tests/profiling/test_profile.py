@@ -27,7 +27,6 @@ from cualex.profiling.table import Profile, summarise
 from tests.support import small_alexnet
 
 BATCH = 3
-HOST = SimpleNamespace(slots=())
 ROOF = Roofline(16e9, 2e9, "by hand")
 fast = functools.partial(profiles.profile, side=32, copied=2**12)
 
@@ -66,7 +65,7 @@ class FakePlan:
 
     def __init__(self, steps, seconds, real, time):
         self.steps, self.time, self.control = steps, time, Control()
-        self.parameters = SimpleNamespace(devices=[time, time], arrays={}, copies={}, engine=HOST)
+        self.parameters = SimpleNamespace(devices=[time, time], arrays={}, copies={})
         self.real, self.clocks = real, []
         for each, own in zip(steps, seconds, strict=True):
             each.run = functools.partial(self.take, own)
@@ -87,7 +86,7 @@ STEPS = [step("conv1", operations=8_000_000_000), step("link conv3", "link", 1),
 
 def profiled(steps, passes, parameters=None, **conditions):
     given = {"batch_size": 4, "device": "fake,fake", "mode": "train", "network": {"name": "x"}} | conditions
-    parameters = parameters or SimpleNamespace(arrays={}, copies={}, engine=HOST)
+    parameters = parameters or SimpleNamespace(arrays={}, copies={})
     return summarise(steps, passes, parameters, {"fake": ROOF}, given)
 
 
@@ -201,7 +200,7 @@ def test_bytes_are_those_of_maps_weights_and_updates():
 
 
 def test_a_copy_of_the_weights_in_fewer_bits_is_written_too():
-    parameters = SimpleNamespace(arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={}, engine=HOST)
+    parameters = SimpleNamespace(arrays={("fc8.weight", 0): SimpleNamespace(nbytes=400)}, copies={})
     update = step("fc8", "backward", sinks={"sink": "weight"})
     assert roofline.moved(update, parameters) == 1600
     parameters.copies = {("fc8.weight", 0): SimpleNamespace(nbytes=200)}
@@ -278,6 +277,7 @@ def test_the_timeline_has_a_row_a_place_and_an_event_a_step(measured, tmp_path):
     rows = {event["tid"]: event["args"]["name"] for event in named if event["name"] == "thread_name"}
     apart = {0: "cpu, tower 1", 1: "cpu, tower 2"}
     assert rows == ({0: "cpu, towers 1 and 2"} if measured.conditions["device"] == "cpu" else apart)
+    events.sort(key=lambda event: event["ts"])
     assert [event["tid"] for event in events] == [row.place for row in measured.rows]
     assert [event["name"] for event in events] == [f"{row.name} {row.direction}" for row in measured.rows]
     end = 0.0

@@ -36,10 +36,8 @@ class Bench:
     def put_input(self, values, dtype):
         """Return an array of an input's values; where there are slots, the last has them and the others rubbish."""
         values, slots = np.asarray(values, dtype), self.engine.slots
-        array = np.empty((*slots, *values.shape), dtype)
-        array[:] = values.max(initial=0) - values if slots else values
-        array[tuple(count - 1 for count in slots)] = values
-        return self.put(array, dtype)
+        others = [values.max(initial=0) - values] * (slots - 1)
+        return self.put(np.stack([*others, values]) if slots else values, dtype)
 
     def empty(self, shape, dtype=None):
         """Return an array that shows what was never written."""
@@ -65,8 +63,8 @@ class Bench:
 
     def begin(self, **numbers):
         """Start a step, whose inputs are in the slot of `put_input`; return its control."""
-        control = Control(slot=max(0, sum(self.engine.slots) - 1), **numbers)
-        self.device.begin(control)
+        control = Control(slot=max(0, self.engine.slots - 1), **numbers)
+        self.device.begin(control, training=True)
         return control
 
     def diverge(self, control):

@@ -49,5 +49,5 @@ ENGINE: Engine[CudaDevice] = Engine(
         "lrn+maxpool": Saved("choice", like="output", dtype=np.uint8),
     },
     borders=False,
-    slots=(2,),  # a batch is loaded while another is computed
+    slots=2,  # a batch is loaded while another is computed
 )

@@ -45,5 +45,5 @@ ENGINE: Engine[HostDevice] = Engine(
         "dropout": Saved("mask", like="input", dtype=bool),
     },
     borders=True,
-    slots=(),
+    slots=0,
 )
