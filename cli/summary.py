@@ -46,14 +46,15 @@ def summary(
 
     NETWORK is an architecture, alexnet by default; `cualex help networks` lists them. Parameters, multiply-adds (of one
     image) and neurons are totals of both towers, the halves of the network that two GPUs held; the output shape is one
-    tower's. Neurons are counted as in the paper:
-    outputs of convolutional and dense layers, without the input. --against alexnet-2012 prints where the paper and its
+    tower's. Neurons are counted as in the paper: outputs of convolutional and dense layers, without the input.
+    --device cuda:0,cuda:1 adds which device computes a layer. --against alexnet-2012 prints where the paper and its
     code disagree. `cualex profile` has the operations and bytes of a training step, and its time.
 
     \b
     Examples:
         cualex summary
         cualex summary alexnet --classes 10 --crop 131
+        cualex summary alexnet --device cuda:0,cuda:1
         cualex summary alexnet --memory --batch-size 128
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
@@ -74,18 +75,27 @@ def summary(
     elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)
     else:
-        _layers(built, as_json)
+        _layers(built, None if device == "auto" else device, as_json)
 
 
-def _layers(network, as_json: bool) -> None:
+def _layers(network, device: str | None, as_json: bool) -> None:
+    from cualex.devices.placement import placement
     from cualex.networks.summary import summary
 
     found = summary(network)
+    rows, cells = [asdict(row) for row in found.rows], found.cells()
+    if device:
+        placed = placement(device, network.towers)
+        for number, row in enumerate(found.rows):
+            where = placed.of(row.towers)
+            rows[number]["devices"] = where
+            named = {"tower": cells[number].pop("tower"), "device": " ".join(where)}
+            cells[number] = {"layer": cells[number].pop("layer"), **named, **cells[number]}
     if as_json:
         head = {"network": network.name, "arguments": network.arguments}
-        _output.document(head | {"layers": [asdict(row) for row in found.rows], "totals": asdict(found.totals)})
+        _output.document(head | {"layers": rows, "totals": asdict(found.totals)})
         return
-    _output.table(found.cells(), found.total_cells(), ("crosses", "tower", "neurons"))
+    _output.table(cells, found.total_cells(), ("crosses", "tower", "neurons"))
     click.echo("\n" + "\n".join(found.remarks()))
 
 

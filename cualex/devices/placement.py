@@ -1,6 +1,7 @@
 """Placements: which tower is on which device, and opening those devices."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cualex.devices.control import Ledger
@@ -24,6 +25,11 @@ class Placement:
 
     def __str__(self) -> str:
         return ",".join(self.names)
+
+    def of(self, towers: Iterable[int]) -> list[str]:
+        """Return the devices of towers, which are counted from 1."""
+        wanted = {tower - 1 for tower in towers}
+        return [name for name, own in zip(self.names, self.towers, strict=True) if wanted & set(own)]
 
     @property
     def cuda(self) -> bool:

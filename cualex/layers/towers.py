@@ -1,4 +1,17 @@
-"""Where the towers meet: the only layers that may cause a link between devices. Sections 3.2 and 3.5 of the paper."""
+"""Where the towers meet: the only layers that may cause a link between devices. Sections 3.2 and 3.5 of the paper.
+
+The split over two GPUs, whole:
+
+- A network is one list of layers for both towers, with the layers of this file where they meet: before conv3, fc6, fc7
+  and fc8 (networks/alexnet.py).
+- Tower 1 is on the first device of `--device cuda:0,cuda:1`, tower 2 on the second; fc8 and softmax, which have one
+  tower, on the first (devices/placement.py). Parameters lie with their tower.
+- Every other layer is one step a device, which knows nothing of the other device.
+- The layers of this file put copies into the plan: of the maps that a device reads and does not have, and on the way
+  back of their gradients, which are added (`gather` and `scatter` of plan/links.py). On one device they copy nothing.
+
+`cualex summary alexnet --device cuda:0,cuda:1` prints which device computes a layer, and what crosses.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -11,7 +11,8 @@ import cualex
 from cualex import cli, networks
 from cualex.errors import UsageError
 from cualex.networks import summary
-from cualex.plan import memory
+from cualex.plan import Plan, memory
+from tests.support import small_alexnet
 
 
 def described(name, **arguments):
@@ -88,6 +89,36 @@ def test_what_cannot_be_is_one_line(arguments, line):
     assert result.exit_code in (1, 2)
     assert line in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "both", "last"),
+    [
+        ("cuda:0,cuda:1", ["cuda:0", "cuda:1"], ["cuda:0"]),
+        ("cuda:1", ["cuda:1"], ["cuda:1"]),
+        ("cpu", ["cpu"], ["cpu"]),
+    ],
+)
+def test_a_device_says_where_each_layer_is_computed(device, both, last):
+    """As a plan has it, and without opening a device."""
+    document = json.loads(CliRunner().invoke(cli.main, ["summary", "--json", "--device", device]).stdout)
+    devices = {row["layer"]: row["devices"] for row in document["layers"]}
+    one = ("join8", "fc8", "softmax")
+    assert devices == {layer: last if layer in one else both for layer in devices}
+    lines = CliRunner().invoke(cli.main, ["summary", "--device", device]).stdout.splitlines()
+    assert lines[0].split()[:4] == ["layer", "tower", "device", "output"]
+    assert next(line for line in lines if line.startswith("fc7 ")).split()[2 : 2 + len(both)] == both
+    assert next(line for line in lines if line.startswith("fc8 ")).split()[2 : 2 + len(last)] == last
+
+
+def test_the_devices_of_the_summary_are_those_of_the_plan():
+    plan = Plan(small_alexnet.parameters("cpu,cpu"), 2, "infer")
+    seen = set()
+    for row in summary.rows(small_alexnet.network()):
+        places = {step.place for step in plan.steps if row.layer in step.layers and step.kind != "link"}
+        seen |= {(len(row.towers), *sorted(places))}
+    assert seen <= {(2, 0, 1), (1, 0), (2,), (1,)}  # an exchange or join has links alone
+    assert {(2, 0, 1), (1, 0)} <= seen
 
 
 def test_memory_names_every_buffer_and_adds_up():

@@ -123,7 +123,7 @@ def test_the_parts_of_a_batch_have_statistics_of_their_own():
             plan.control.rate = 0.0
             plan.put_mean(held["mean"])
             for part in (slice(0, 3), slice(3, 6)):
-                plan.put(*(each[part] for each in given), whole._labels.array[part])
+                plan.put(*(each[part] for each in given), held["labels"][part])
                 plan.run()
         ends.append(averages(made))
     for name in AVERAGES[:4]:  # those above dropout see other units
