@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cualex import __version__
-from cualex.cli import _aliases, _exit
+from cualex.cli import _aliases, _exit, _terminal
 
 
 class OneFileEach(click.Group):
@@ -57,6 +57,7 @@ class OneFileEach(click.Group):
         call = functools.partial(super().main, *args, standalone_mode=False, **extra)
         if not standalone_mode:
             return call()
+        _terminal.never_refuse()
         sys.exit(_exit.finish(call))
 
 
@@ -88,6 +89,7 @@ def main(verbose: bool) -> None:
         3          finished, but some images could not be read
         4, 5, 6    loss or weights are NaN or Inf; out of memory; another process is training in the run
         7          a GPU failed while it computed; a training resumes from its last checkpoint
+        129        stopped by SIGHUP (the terminal was closed); training first writes a checkpoint
         130, 143   stopped by Ctrl-C or SIGTERM; training first writes a checkpoint, a second signal quits at once
 
     \b

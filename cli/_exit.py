@@ -1,6 +1,6 @@
 """How a command ends: its exit code, and one line on stderr for errors that the user can fix.
 
-0 done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 1 and no word when nobody reads stdout any more (as Click has it);
+0 done, 2 wrong usage, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM, 1 and no word when nobody reads stdout any more (Click's);
 the others are those of `cualex.errors`.
 """
 
@@ -22,7 +22,8 @@ import click
 from cualex.errors import CualexError, GpuNotUsed, OutOfMemory
 from cualex.system import files
 
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED = 130
+SIGHUP = getattr(signal, "SIGHUP", None)  # not on Windows
 AGAIN = 0.01  # seconds until a signal is sent again
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 FORBIDDEN = {errno.EACCES, errno.EPERM}
@@ -30,6 +31,14 @@ FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as a kind of Ctrl-C: what handles that (training saves a checkpoint) handles this too."""
+
+    said, exit_code = "Terminated.", 143
+
+
+class HungUp(Terminated):
+    """SIGHUP: the terminal was closed, or the connection to it was lost."""
+
+    said, exit_code = "Hung up.", 129
 
 
 class Fault(click.ClickException):
@@ -57,7 +66,8 @@ def fault(error: Exception) -> Fault | None:
 
 def finish(call: Callable[[], object]) -> int:
     """Run `call` and return the exit code that it earned, with its line printed."""
-    with _signals(), _notes():
+    terminals = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and stream.isatty()]
+    with _signals(terminals), _notes():
         try:
             code = call()
             if sys.stdout is not None:
@@ -67,6 +77,9 @@ def finish(call: Callable[[], object]) -> int:
             _settle_stdout()
             return 1
         except Exception as error:
+            if _lost(terminals, error):
+                _forget_terminal(terminals)
+                return HungUp.exit_code
             signalled = _hidden_interrupt(error)
             if signalled is not None or isinstance(error, click.Abort):
                 return _interrupted(signalled)
@@ -98,9 +111,8 @@ def _notes() -> Iterator[None]:
 
 def _interrupted(signalled: BaseException | None) -> int:
     """Print which signal ended the program, and return its exit code."""
-    terminated = isinstance(signalled, Terminated)
-    click.echo("Terminated." if terminated else "Interrupted.", err=True)
-    return TERMINATED if terminated else INTERRUPTED
+    click.echo(getattr(signalled, "said", "Interrupted."), err=True)
+    return getattr(signalled, "exit_code", INTERRUPTED)
 
 
 def _hidden_interrupt(error: BaseException) -> BaseException | None:
@@ -124,8 +136,8 @@ def _of_a_lock(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """Raise `Terminated` where SIGTERM finds the program, and KeyboardInterrupt where Ctrl-C does.
+def _signals(terminals: list[Any]) -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM finds the program, `HungUp` where SIGHUP does, KeyboardInterrupt where Ctrl-C.
 
     Where Python drops what is raised (a weak reference's callback, of imports and thread pools too, or a `__del__`)
     the signal would be lost: it is sent again a moment later. Only the main thread may set a handler.
@@ -134,19 +146,25 @@ def _signals() -> Iterator[None]:
         yield
         return
 
+    kinds: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
+    if SIGHUP is not None and signal.getsignal(SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        kinds[SIGHUP] = HungUp
+
     def leave(number: int, frame: FrameType | None) -> None:
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if number == SIGHUP:
+            _forget_terminal(terminals)
+        raise kinds[number]
 
     def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             report(unraisable)
             return
-        number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
+        number = next((each for each, kind in kinds.items() if kind is unraisable.exc_type), signal.SIGINT)
         # not threading's Thread: the callback may have come while its lock is held
         _thread.start_new_thread(_send_again, (number,))
 
     report, sys.unraisablehook = sys.unraisablehook, dropped
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, leave) for number in kinds if signal.getsignal(number) is not None}
     try:
         yield
     finally:
@@ -158,6 +176,18 @@ def _signals() -> Iterator[None]:
 def _send_again(number: int) -> None:
     time.sleep(AGAIN)
     os.kill(os.getpid(), number)
+
+
+def _lost(terminals: list[Any], error: Exception) -> bool:
+    """Return whether an error is that a terminal is gone, of which SIGHUP has not told yet."""
+    return isinstance(error, OSError) and error.errno == errno.EIO and any(not each.isatty() for each in terminals)
+
+
+def _forget_terminal(terminals: list[Any]) -> None:
+    """Send what is printed from here on nowhere: to a terminal that is gone each line would be an error (EIO)."""
+    for stream in terminals:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _settle_stdout() -> None:

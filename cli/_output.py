@@ -19,12 +19,14 @@ from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
 
 EVERY = 5.0  # seconds between plain progress lines
+PLAIN_HEAD = "    \n    \n -- \n" + 5 * "    \n"  # a rule under the head, where ─ cannot be written
 SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
 def document(value: object) -> None:
     """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    escaped = not _terminal.writes("日")  # an encoding that lacks letters
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False))
 
 
 def _plain(value: object) -> object:
@@ -36,7 +38,17 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None  # NaN compares as false
+    if isinstance(value, str):
+        return _readable(value)
     return value if isinstance(value, str | int | None) else str(value)
+
+
+def _readable(text: str) -> str:
+    """Return a file's name that the system's encoding lacks (LANG=C) as the UTF-8 that it is, if so."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def table(
@@ -58,7 +70,7 @@ def table(
         left_out = _terminal.too_wide(widths, spare, console.width)
         rows = [{key: value for key, value in row.items() if key not in left_out} for row in rows]
     drawn = Table(
-        box=box.SIMPLE_HEAD,
+        box=box.SIMPLE_HEAD if _terminal.writes("─") else box.Box(PLAIN_HEAD, ascii=True),
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),

@@ -1,5 +1,6 @@
 """What a terminal has room for: lines that are chosen or wrapped so that they fit; off a terminal they stay long."""
 
+import io
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,22 @@ def columns(stream) -> int | None:
     from rich.console import Console
 
     return Console(file=stream).width if stream is not None and stream.isatty() else None
+
+
+def writes(text: str) -> bool:
+    """Return whether stdout's encoding has all letters of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def never_refuse() -> None:
+    """Let stdout and stderr write what their encoding lacks as escapes, in the place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fitting(lines: Sequence[str]) -> str:

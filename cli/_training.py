@@ -66,6 +66,8 @@ def show(records, pace: Pace, watch: bool = False) -> None:
 
     say, progress, seconds, waited, shown = _output.say, None, 0.0, 0.0, 0.0
     with contextlib.ExitStack() as stack:
+        # A line that cannot be printed ends the training, which then saves a checkpoint.
+        stack.callback(getattr(records, "close", lambda: None))
         for record in records:
             if isinstance(record, Update):
                 pace.add(record, time.monotonic())

@@ -116,6 +116,8 @@ def _disk(what: str, path: Path) -> Check:
 
 def _memory() -> Check:
     """Read what is available: of the machine, and of the control group where one sets a limit."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return Check("memory", "not known on this system")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     available = _number("/proc/meminfo", "MemAvailable:", 1024) or total
     limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")

@@ -19,9 +19,9 @@ def train(**given) -> None:
     option overrides its value. Up to 5,000 training images fine-tune the bundled network, unless --scratch, --network,
     --crop, --variant or --recipe is given; `cualex help recipes` has the tables.
 
-    Ctrl-C and SIGTERM save a checkpoint. --resume continues from it with the run's own data and options, except those
-    that are given, to the same bits as an uninterrupted run. A finished run can train more --epochs if it was started
-    with --keep.
+    Ctrl-C, SIGTERM and SIGHUP save a checkpoint. --resume continues from it with the run's own data and options, except
+    those that are given, to the same bits as an uninterrupted run. A finished run can train more --epochs if it was
+    started with --keep.
 
     \b
     Examples:

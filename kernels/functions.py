@@ -1,12 +1,12 @@
 """Compiled kernels on real GPUs: all of a plan's compiled together, each loaded once a GPU."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 
 from cualex.kernels import STATIC_SHARED, Launch
 from cualex.kernels.binaries import Binaries
+from cualex.system import environment
 
 CAPABILITY = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
 
@@ -32,7 +32,7 @@ class Functions:
             for kind, launch in kinds.items()
             if self._binaries.path(launch.kernel, launch.defines, kind[0]) is None
         ]
-        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nvrtc") as threads:
+        with ThreadPoolExecutor(environment.cores(), thread_name_prefix="nvrtc") as threads:
             jobs = [threads.submit(self._binaries.make, *one) for one in absent]
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()

@@ -10,17 +10,16 @@ Where there is no room for one, no_pack.py decodes in every epoch.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from cualex.data.decoding import Decoded, Progress, decode_split
 from cualex.data.mapped_rows import Rows
 from cualex.data.sources import Source
 from cualex.errors import OutputError
-from cualex.system import amounts
+from cualex.system import amounts, locks
 from cualex.system import cache as caches
 
 # Incremented when decoding gives other pixels, or the layout of a pack changes: older packs are rebuilt.
@@ -114,10 +113,11 @@ def pack(
     directory = _directory(source, split, size, cache)
     try:
         directory.parent.mkdir(exist_ok=True)
-        with open(f"{directory}.lock", "w") as lock:
-            while not _locked(lock):
+        with contextlib.ExitStack() as stack:
+            while (unlock := _lock(directory)) is None:
                 yield Progress(0, len(source.splits[split]), 0, waiting=True)
                 time.sleep(0.2)
+            stack.callback(unlock)
             opened = existing(source, split, size, cache=cache)
             if opened is None:
                 yield from _write(source, split, size, directory, workers)
@@ -143,12 +143,12 @@ def _identity(source: Source, split: str, size: int) -> str:
     return f"{source.identity} {split} {size} {RECIPE}"
 
 
-def _locked(lock: IO[str]) -> bool:
+def _lock(directory: Path) -> Callable[[], None] | None:
+    """Lock a pack against other processes; None while one of them has it."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return locks.lock(Path(f"{directory}.lock"))
+    except locks.Held:
+        return None
 
 
 def _write(

@@ -67,7 +67,7 @@ class Summary:
             width = max(map(len, texts))
             drawn.append([text.rjust(width) if isinstance(column[1], int) else text.ljust(width) for text in texts])
         head, *body, total = ("  ".join(row) for row in zip(*drawn, strict=True))
-        lines = (head, "─" * len(head), *body, "", total, "", *self.remarks())
+        lines = (head, "-" * len(head), *body, "", total, "", *self.remarks())
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
 
         >>> print(cualex.summary("lenet5", classes=2))
         layer    tower  output    parameters  multiply-adds  neurons  crosses
-        ─────────────────────────────────────────────────────────────────────
+        ---------------------------------------------------------------------
         grey     1      1x32x32            0              0        0
         conv1    1      6x28x28          156        117,600    4,704
         ...

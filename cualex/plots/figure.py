@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cualex.system import files
+from cualex.system import cache, files
 
 # Of Okabe and Ito, distinguishable for the colour-blind as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -21,6 +21,9 @@ def figure(
     axes: of Figure.subplots, one or an array of them by rows and columns, for which matplotlib has no one type.
     """
     os.environ.setdefault("MPLBACKEND", "agg")
+    # Without a home matplotlib makes a new directory for each process, and says so.
+    if "HOME" not in os.environ:
+        os.environ.setdefault("MPLCONFIGDIR", str(cache.place() / "matplotlib"))
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,8 +1,10 @@
 """The conditions of a measurement or a run: machine, versions, BLAS."""
 
 import importlib.metadata
+import math
 import os
 import platform
+from pathlib import Path
 
 import threadpoolctl
 
@@ -35,5 +37,42 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Count the cores that this process may use: by affinity, a container's quota, and Slurm's --cpus-per-task."""
+    counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    if quota := _quota():
+        counts.append(max(1, math.ceil(quota)))
+    if (slurm := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal() and int(slurm):
+        counts.append(int(slurm))
+    return min(counts)
+
+
+def _quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """Return the CPUs that control groups allow, the least of this process's group and those above it; None without.
+
+    Version 2 has "QUOTA PERIOD" or "max PERIOD" in cpu.max, version 1 two files of the controller cpu
+    (Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst of Linux). In a container the group is often
+    mounted as the root.
+    """
+    found: list[float] = []
+    for line in _text(own).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = groups / controllers if controllers else groups
+        group = root / path.lstrip("/")
+        for each in (group, *group.parents):
+            if not each.is_relative_to(groups):
+                break
+            quota, _, period = _text(each / "cpu.max").partition(" ")
+            if controllers:
+                quota, period = _text(each / "cpu.cfs_quota_us"), _text(each / "cpu.cfs_period_us")
+            if quota.strip().isdecimal() and period.strip().isdecimal() and int(period):
+                found.append(int(quota) / int(period))
+    return min(found, default=None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

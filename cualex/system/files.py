@@ -3,12 +3,15 @@
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from cualex.errors import OutputError
 
 PART = ".part"  # suffix of a file that is being written
+BINARY = getattr(os, "O_BINARY", 0)  # on Windows; without it each newline would become two bytes
+_seeking = threading.Lock()
 
 
 def replace(
@@ -73,9 +76,31 @@ def cannot_write(path: str | Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {way}")
 
 
+def read_at(handle: int, view: memoryview, offset: int) -> int:
+    """Read into a buffer from an offset of an open file, from any thread; return how many bytes, 0 at the end."""
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [view], offset)
+    with _seeking:  # Windows
+        os.lseek(handle, offset, os.SEEK_SET)
+        data = os.read(handle, len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+def write_at(handle: int, data: bytes, offset: int) -> int:
+    """Write bytes at an offset of an open file, from any thread; return how many."""
+    if hasattr(os, "pwrite"):
+        return os.pwrite(handle, data, offset)
+    with _seeking:  # Windows
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.write(handle, data)
+
+
 def flush(path: Path) -> None:
     """Flush a file, or the entries of a directory, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no directory, and flushes its entries by itself
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

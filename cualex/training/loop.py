@@ -42,7 +42,7 @@ def train(
     """Train a network on a pack, validate after every epoch, and write everything to the run's directory.
 
     A stopped run resumes from its last checkpoint, in the middle of an epoch too, to the same weights, velocities and
-    log as if it had never been stopped; a changed recipe applies from there on. Ctrl-C, SIGTERM and exceptions leave a
+    log as if it had never been stopped; a changed recipe applies from there on. Signals and exceptions leave a
     checkpoint of the last complete update.
 
     description: arguments to record in args.json.  save_every: seconds between checkpoints, also written at the ends of

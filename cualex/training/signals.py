@@ -1,4 +1,4 @@
-"""Signal handler of a training: Ctrl-C and SIGTERM wait until the state is consistent, between two updates."""
+"""Signal handler of a training: Ctrl-C, SIGTERM and SIGHUP wait until the state is consistent, between two updates."""
 
 import contextlib
 import signal
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C; a batch system's or a container's end; the terminal's or the connection's end. Windows lacks the last.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class SignalHandler:
@@ -29,7 +30,7 @@ class SignalHandler:
     def __enter__(self) -> "SignalHandler":
         """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS if _heard(number)}
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
@@ -68,3 +69,8 @@ class SignalHandler:
             handler(number, frame)
         elif handler == signal.SIG_DFL:
             raise KeyboardInterrupt
+
+
+def _heard(number: int) -> bool:
+    """Return whether a signal is not ignored, as `nohup` ignores SIGHUP, and not handled outside of Python."""
+    return signal.getsignal(number) not in (signal.SIG_IGN, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cualex.errors import WeightsError
+from cualex.system import files
 
 AHEAD = 4096  # bytes a cursor fetches at once
 PIECE = 1 << 20  # bytes of a longer pass over the file
@@ -77,7 +78,7 @@ class Contents:
         """Fill a buffer; the range has been checked."""
         done = 0
         while done < len(view):
-            got = os.preadv(self.handle, [view[done:]], start + done)
+            got = files.read_at(self.handle, view[done:], start + done)
             if not got:
                 raise Damaged("truncated while being read")
             done += got

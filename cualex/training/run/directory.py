@@ -17,11 +17,9 @@ run.lock              locked by the process that trains, which it names; the sys
 import contextlib
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
-import platform
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +27,7 @@ from typing import Any
 
 from cualex import weights
 from cualex.errors import OutputError, RunLocked, UsageError, WeightsError
-from cualex.system import files
+from cualex.system import files, locks
 from cualex.training.run.log import Log
 from cualex.weights import Weights
 
@@ -60,7 +58,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         """Keep the path; nothing is opened."""
         self.path = Path(path)
-        self._free: weakref.finalize[[int], Run] | None = None
+        self._free: weakref.finalize[[], Run] | None = None
 
     def __fspath__(self) -> str:
         """Return the path, so that a run can be given wherever a path can."""
@@ -124,21 +122,12 @@ class Run:
             return
         path = self.path / "run.lock"
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            self._free = weakref.finalize(self, os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = path.read_text(errors="replace").strip()
-            self.unlock()
-            raise RunLocked(
-                f"{self.path}: {holder or 'another process'} is training in it. Wait for it, or stop it."
-            ) from None
+            self._free = weakref.finalize(self, locks.lock(path))
+        except locks.Held as held:
+            holder = str(held) or "another process"
+            raise RunLocked(f"{self.path}: {holder} is training in it. Wait for it, or stop it.") from None
         except OSError as error:
-            self.unlock()
             raise files.cannot_write(path, error) from error
-        with contextlib.suppress(OSError):  # it is locked, even if a full disk refuses the name
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
     def unlock(self) -> None:
         """Unlock the run."""

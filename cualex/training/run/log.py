@@ -54,11 +54,11 @@ class Log:
             return
         try:
             # At an explicit offset, so that a line that a full disk has truncated is overwritten.
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | files.BINARY, 0o666)
             try:
                 written = 0
                 while written < len(self._waiting):
-                    written += os.pwrite(handle, self._waiting[written:], self.size + written)
+                    written += files.write_at(handle, self._waiting[written:], self.size + written)
             except OSError:
                 os.ftruncate(handle, self.size)
                 raise

@@ -1,0 +1,48 @@
+"""Locks between processes: a file that one of them has locked, on any system (portalocker).
+
+The system unlocks the file when the process ends, however that happens.
+"""
+
+import contextlib
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Held(Exception):
+    """Another process has the lock; `str` says which, where it is known."""
+
+
+def lock(path: Path) -> Callable[[], None]:
+    """Lock a file, which is made where it is missing, and write into it who has it; return what unlocks it.
+
+    Raise Held while another process has it, OSError where the file cannot be made or locked.
+    """
+    import portalocker  # here, so that what locks nothing does not need it
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        os.close(handle)
+        raise Held(_holder(path)) from None
+    except portalocker.LockException as error:
+        os.close(handle)
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from error
+    with contextlib.suppress(OSError):  # it is locked, even if a full disk refuses the name
+        os.truncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def unlock() -> None:
+        os.close(handle)
+
+    return unlock
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # on Windows nobody else reads what is locked
+        return ""
