@@ -53,7 +53,6 @@ def place(tmp_path_factory):
             Image.fromarray(drawing(name, rng, 0)).save(f"{name}.jpg", quality=95)
             for number in range(20):
                 Image.fromarray(drawing(name, rng, 10)).save(f"photos/{name}/{number}.png")
-        patch.setattr("cualex.plots.curves.draw", lambda run: None)  # takes longer than all the rest
         cualex.train("photos", network="cifar-relu", epochs=3).run()
     return place
 
@@ -63,7 +62,6 @@ def names(place, monkeypatch):
     """Return the names that examples use."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("CUALEX_CACHE", str(place / "cache"))
-    monkeypatch.setattr("cualex.plots.curves.draw", lambda run: None)
     image = np.asarray(Image.open("cat.jpg"))
     return {"cualex": cualex, "np": np, "image": image, "model": cualex.load("cifar10")}
 

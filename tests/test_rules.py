@@ -161,7 +161,6 @@ def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("cualex.plots.curves.draw", lambda run: None)
     rng = np.random.default_rng(2012)
     for number in range(40):
         folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
