@@ -57,13 +57,19 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="module")
+def bundled():
+    """Load the bundled network once: examples only read it."""
+    return cualex.load("cifar10")
+
+
 @pytest.fixture
-def names(place, monkeypatch):
+def names(place, bundled, monkeypatch):
     """Return the names that examples use."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("CUALEX_CACHE", str(place / "cache"))
     image = np.asarray(Image.open("cat.jpg"))
-    return {"cualex": cualex, "np": np, "image": image, "model": cualex.load("cifar10")}
+    return {"cualex": cualex, "np": np, "image": image, "model": bundled}
 
 
 def run(name, text, names):

@@ -25,7 +25,7 @@ def parameters(emulated, device="cuda:0", precision="fp32", **options):
     ("sink", "precision"),
     [
         ("momentum", "fp32"),
-        ("adam", "bf16"),
+        pytest.param("adam", "bf16", marks=pytest.mark.slow),
         pytest.param("momentum", "bf16", marks=pytest.mark.slow),
         pytest.param("adam", "fp32", marks=pytest.mark.slow),
     ],

@@ -116,7 +116,7 @@ def test_a_mean_over_the_weights_of_each_part_is_found(monkeypatch):
 @pytest.mark.parametrize(
     ("device", "precision", "settings"),
     [
-        ("cuda:0", "fp32", {}),
+        pytest.param("cuda:0", "fp32", {}, marks=pytest.mark.slow),
         ("cuda:0,cuda:1", "fp32", {"accumulate": 2}),
         pytest.param("cuda:0", "bf16", {"accumulate": 3}, marks=pytest.mark.slow),
         pytest.param("cuda:0", "tf32", {}, marks=pytest.mark.slow),

@@ -46,7 +46,9 @@ def dropping(emulated, dropped):
 
 
 @pytest.mark.parametrize("device", PLACEMENTS)
-@pytest.mark.parametrize("settings", [{}, {"sink": "adam"}, {"accumulate": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, marks=pytest.mark.slow), {"sink": "adam"}, {"accumulate": 2}], ids=str
+)
 def test_a_right_graph_passes_and_no_bit_changes(emulated, tmp_path, device, settings):
     plan, digest, ledger = train(self_tested(emulated(), tmp_path), device, **settings)
     assert plan.captured
