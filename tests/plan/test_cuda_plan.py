@@ -190,6 +190,7 @@ def test_a_steady_step_allocates_nothing(emulated):
     assert plan.result.finite
 
 
+@pytest.mark.slow
 def test_what_was_queued_is_known_later(emulated):
     def plan(**options):
         made = small_alexnet.plan(parameters(emulated(**options)), batch=BATCH)

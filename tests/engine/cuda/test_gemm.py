@@ -84,7 +84,10 @@ def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
 @pytest.mark.parametrize(
     "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
 )
-@pytest.mark.parametrize("case", [CASES["two towers"], CUDA["wide"]], ids=["scalar", "whole"])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(CASES["two towers"], id="scalar", marks=pytest.mark.slow), pytest.param(CUDA["wide"], id="whole")],
+)
 def test_the_checked_build_finds_nothing(emulated, precision, case, monkeypatch):
     bench = open_bench(emulated, precision, checked=True)
     with cut_into(monkeypatch, (64, 64, 32, 32), splits=2):

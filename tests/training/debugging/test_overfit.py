@@ -78,6 +78,7 @@ def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
     assert [fit.updates for fit in found] == sorted(fit.updates for fit in found)
 
 
+@pytest.mark.slow
 def test_one_try_keeps_the_rate():
     found = fits(recipe=TINY.but(rate=3.0), tries=1)
     assert not found[-1].learned
