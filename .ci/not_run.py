@@ -1,7 +1,7 @@
 """Read JUnit XML of pytest: which tests has no part of the check run?
 
-    python not_run.py REPORT...             how many, by reason
-    python not_run.py --names REPORT...     their names, one a line, as `pytest @FILE` reads them
+python not_run.py REPORT...             how many, by reason
+python not_run.py --names REPORT...     their names, one a line, as `pytest @FILE` reads them
 """
 
 import re

@@ -38,8 +38,8 @@ KERNEL = [*COMMON, "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno
 KERNEL += ["-nostartfiles", "-nodefaultlibs", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden"]
 KERNEL += ["-Werror=undef", "-Werror=return-type", "-Werror=uninitialized", "-Wno-maybe-uninitialized"]
 KERNEL += [f"-I{FOLDER}"]
-# Most kernels are built for a few small launches. At -O3 g++ takes three times as long, which whole plans, where kernels
-# run a third faster then, do not win back.
+# Most kernels are built for a few small launches. At -O3 g++ takes three times as long; whole plans, a third faster
+# then, do not win that back.
 FAST = [*KERNEL, "-O1"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
 # vector is read and written whole.
