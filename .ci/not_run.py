@@ -1,4 +1,8 @@
-"""List the tests that no part of the check has run, by reason: `python not_run.py REPORT...` (JUnit XML of pytest)."""
+"""Read JUnit XML of pytest: which tests has no part of the check run?
+
+python not_run.py REPORT...             how many, by reason
+python not_run.py --names REPORT...     their names, one a line, as `pytest @FILE` reads them
+"""
 
 import re
 import sys
@@ -16,21 +20,38 @@ def name(case) -> str:
     return "::".join(filter(None, (case.get("classname"), plain, "-".join(chosen))))
 
 
-def main():
-    """Count, for each reason, the tests that were skipped in every report that names them."""
-    ran, files, skipped = set(), set(), {}
-    for report in map(Path, sys.argv[1:]):
+def argument(case) -> str:
+    """Return what pytest calls a test, or a file that was skipped whole; there are no classes of tests here."""
+    if not case.get("classname"):
+        return case.get("name").replace(".", "/") + ".py"
+    return f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
+
+
+def skipped(reports) -> dict[str, tuple[str, str]]:
+    """Return the tests that were skipped in every report that names them: name -> (argument of pytest, reason)."""
+    ran, files, found = set(), set(), {}
+    for report in reports:
         for case in ElementTree.parse(report).iter("testcase"):
-            found = case.find("skipped")
-            if found is None:
+            skip = case.find("skipped")
+            if skip is None:
                 ran.add(name(case))
                 files.add(case.get("classname"))
             else:
-                said = found.get("message") or "no reason given"
+                said = skip.get("message") or "no reason given"
                 if said == "collection skipped":  # then the text is the place and the reason, as Python writes a tuple
-                    said = found.text.strip("()'\"\n ")
-                skipped[name(case)] = re.sub(r".*Skipped: |\s+", " ", said).strip()
-    reasons = Counter(reason for test, reason in skipped.items() if test not in ran | files)
+                    said = skip.text.strip("()'\"\n ")
+                found[name(case)] = argument(case), re.sub(r".*Skipped: |\s+", " ", said).strip()
+    return {test: what for test, what in found.items() if test not in ran | files}
+
+
+def main():
+    """Print what the options ask for."""
+    names = "--names" in sys.argv
+    left = skipped(map(Path, (word for word in sys.argv[1:] if word != "--names")))
+    if names:
+        print(*dict.fromkeys(test for test, _ in left.values()), sep="\n")
+        return
+    reasons = Counter(reason for _, reason in left.values())
     for reason, count in reasons.most_common():
         print(f"  {count:4} tests: {reason}")
     if not reasons:

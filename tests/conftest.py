@@ -176,6 +176,24 @@ def spoiled(workers=None, precision="fp32"):
     return device
 
 
+@pytest.fixture(scope="session", autouse=True)
+def real_curves():
+    """Let trainings leave an empty curves.png: a drawing takes longer than they do. Return what draws."""
+    from cualex.plots import curves
+
+    real = curves.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "draw", lambda run: (run.path / "curves.png").touch())
+        yield real
+
+
+@pytest.fixture
+def drawn_curves(real_curves, monkeypatch):
+    """Let trainings draw their curves."""
+    monkeypatch.setattr("cualex.plots.curves.draw", real_curves)
+    return real_curves
+
+
 @pytest.fixture(scope="module")
 def speck():
     """Let the network of that name be known, which trains in no time."""

@@ -53,19 +53,23 @@ def place(tmp_path_factory):
             Image.fromarray(drawing(name, rng, 0)).save(f"{name}.jpg", quality=95)
             for number in range(20):
                 Image.fromarray(drawing(name, rng, 10)).save(f"photos/{name}/{number}.png")
-        patch.setattr("cualex.plots.curves.draw", lambda run: None)  # takes longer than all the rest
         cualex.train("photos", network="cifar-relu", epochs=3).run()
     return place
 
 
+@pytest.fixture(scope="module")
+def bundled():
+    """Load the bundled network once: examples only read it."""
+    return cualex.load("cifar10")
+
+
 @pytest.fixture
-def names(place, monkeypatch):
+def names(place, bundled, monkeypatch):
     """Return the names that examples use."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("CUALEX_CACHE", str(place / "cache"))
-    monkeypatch.setattr("cualex.plots.curves.draw", lambda run: None)
     image = np.asarray(Image.open("cat.jpg"))
-    return {"cualex": cualex, "np": np, "image": image, "model": cualex.load("cifar10")}
+    return {"cualex": cualex, "np": np, "image": image, "model": bundled}
 
 
 def run(name, text, names):

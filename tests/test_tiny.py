@@ -56,6 +56,7 @@ def test_predict_from_python(photos):
         assert probability + sum(share for _, share in others) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_resumes_to_the_same_bits(photos):
     train("whole", "--keep")
     train("stopped", "--keep", "--epochs", 2)

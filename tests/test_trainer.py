@@ -40,7 +40,6 @@ def here(tmp_path, monkeypatch):
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("cualex.plots.curves.draw", lambda run: (run.path / "curves.png").touch())  # a second each
     monkeypatch.setattr(automatic_recipe, "LEAST", 9)
     monkeypatch.setattr(automatic_recipe, "CPU", [replace(row, epochs=2) for row in automatic_recipe.CPU])
     return tmp_path
@@ -84,6 +83,12 @@ def test_the_run_is_the_commands_to_the_bit(here, given):
     made = cualex.train("photos", **given).run()
     assert made.path.name == "train-2"
     assert directory(made) == directory(Run("runs/train"))
+
+
+def test_a_training_draws_its_curves(here, drawn_curves):
+    made = cualex.train("photos", **SMALL).run()
+    with Image.open(made.path / "curves.png") as image:
+        assert (np.asarray(image.convert("L")) < 250).mean() > 0.005
 
 
 def test_another_seed_is_another_run(here):

@@ -162,6 +162,7 @@ def test_a_restart_forgets_every_update():
     assert all((ours.parameters.unload()[name] == tensor).all() for name, tensor in fresh.items())
 
 
+@pytest.mark.slow
 def test_the_operations_of_a_step_are_those_of_the_paper_s_network():
     """Three products a layer, but no gradient of the picture: 724,406,816 multiply-adds, 105,415,200 of conv1."""
     big = networks.build("alexnet")

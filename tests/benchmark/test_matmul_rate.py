@@ -35,6 +35,7 @@ def test_the_yardstick_of_a_gpu_multiplies_in_its_precision(emulated):
     np.testing.assert_allclose(found, x.reshape(64, 64) @ weight.reshape(64, 64).T, rtol=2**-8, atol=64 * UNIT * 100)
 
 
+@pytest.mark.slow
 def test_a_turn_on_a_gpu_ends_when_its_work_is_done(emulated, monkeypatch):
     monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="late"))
     ours = Ours(problem.make(NETWORK, 3), "train", "cuda:0", "tf32")

@@ -257,7 +257,7 @@ def limited(*arguments, limit):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("name", ["out.npy", "out.csv"])
+@pytest.mark.parametrize("name", ["out.npy", pytest.param("out.csv", marks=pytest.mark.slow)])
 def test_a_full_disk_keeps_the_old_features(file, red, tmp_path, name):
     place = tmp_path / "out"
     place.mkdir()

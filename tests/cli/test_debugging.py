@@ -37,6 +37,7 @@ def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
 
 
+@pytest.mark.slow
 def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
     """Planted: a recipe whose rate leaves the numbers."""
     monkeypatch.setitem(recipes.OWN, "cifar-relu", recipes.CIFAR.but(rate=1e7))
@@ -56,6 +57,7 @@ def test_the_command_says_at_which_rate_it_was_learned(train, monkeypatch):
     assert ended == {"rate": 1e7, "loss": None, "right": 0, "ended": "the loss is not finite"}
 
 
+@pytest.mark.slow
 def test_the_command_says_what_a_failure_means(train, monkeypatch, tmp_path):
     monkeypatch.setattr(overfit_attempt, "PATIENCE", 5)
     monkeypatch.setattr(overfit_attempt, "PATIENT_PASSES", 5)

@@ -95,6 +95,7 @@ def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
     assert (repeated["table"], repeated["runs"]) == (found["table"], found["runs"])
 
 
+@pytest.mark.slow
 def test_another_scale_is_another_directory_and_more_seeds_are_not(tmp_path, pictures):
     assert "0 of 2 trainings are done." in call(tmp_path, pictures, "toy", "--seeds", "1").stderr
     assert "experiment-toy; 2 of 4 trainings are done." in call(tmp_path, pictures, "toy").stderr

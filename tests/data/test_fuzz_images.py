@@ -18,7 +18,7 @@ from tests.support.confined import results
 from tests.support.data_sets import everything
 from tests.support.image_files import encoded, jpeg
 
-COUNT, FEW = 10_000, 1_000
+COUNT, FEW = 10_000, 300
 SIZE, PIXELS = 32, 1_000_000
 # A picture of PIXELS takes 4 MB in Pillow, and a few copies are made on the way to RGB. A GIF's first frame is made
 # before its size can be asked, a byte a pixel, but never more than Pillow's own 179 million.
@@ -138,7 +138,7 @@ def test_a_claimed_size_is_what_the_header_says():
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(COUNT, marks=pytest.mark.slow)])
 def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
-    """Tries 1,000 damaged images, 10,000 under `-m slow`.
+    """Tries 300 damaged images, 10,000 under `-m slow`.
 
     In a process of its own: no crash, no hang, no warning, no large memory; then the same through a pack and a network,
     where many are decoded at once, and each must answer for itself.

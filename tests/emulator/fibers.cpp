@@ -73,7 +73,7 @@ namespace emulator {
 
 // Not a multiple of 4096: the tops of the stacks would fall into the same few sets of the cache.
 constexpr size_t STACK = 64 * 1024 + 1088;
-constexpr size_t GUARD = 256 * PAGE;
+constexpr size_t STACK_GUARD = 256 * PAGE;
 constexpr uint64_t CANARY = 0x2012201220122012;
 
 static char* stacks;
@@ -85,13 +85,13 @@ static uint64_t* canary(size_t stack) { return reinterpret_cast<uint64_t*>(stack
 // Make all stacks unused, at least `count` of them. Below the first is memory that nobody may touch.
 void reserve_stacks(size_t count) {
     if (count > reserved) {
-        if (reserved) munmap(stacks - GUARD, GUARD + reserved * STACK);
+        if (reserved) munmap(stacks - STACK_GUARD, STACK_GUARD + reserved * STACK);
         reserved = 0;
-        void* place = mmap(nullptr, GUARD + count * STACK, PROT_READ | PROT_WRITE,
+        void* place = mmap(nullptr, STACK_GUARD + count * STACK, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (place == MAP_FAILED) abandon("no memory for the stacks");
-        mprotect(place, GUARD, PROT_NONE);
-        stacks = static_cast<char*>(place) + GUARD;
+        mprotect(place, STACK_GUARD, PROT_NONE);
+        stacks = static_cast<char*>(place) + STACK_GUARD;
         reserved = count;
         for (size_t i = 0; i < count; ++i) *canary(i) = CANARY;
     }
@@ -105,7 +105,7 @@ bool on_stack(uintptr_t address) {
 
 // Say whether a thread has left its stack, the last to touch `address`; heal the traces.
 bool overflown(uintptr_t address) {
-    bool found = reinterpret_cast<uintptr_t>(stacks) - address - 1 < GUARD;
+    bool found = reinterpret_cast<uintptr_t>(stacks) - address - 1 < STACK_GUARD;
     for (size_t i = 0; i < reserved; ++i) {
         found = found || *canary(i) != CANARY;
         *canary(i) = CANARY;

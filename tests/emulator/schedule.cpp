@@ -11,7 +11,7 @@ namespace emulator {
 static std::vector<unsigned> ready, all;  // all: what the list is when a block begins
 static uint64_t random_bits;
 static unsigned alive;
-static void* outside;  // the stack that run_block was called on
+static void* caller;  // the stack that run_block was called on
 
 void draw_from(uint64_t seed) { random_bits = (seed + 1) * 0x9e3779b97f4a7c15u; }
 
@@ -73,7 +73,7 @@ static void run_threads() {
     for (;;) {
         launch.kernel(launch.arguments);
         finish();
-        if (!alive) leave_stack_for(outside);
+        if (!alive) leave_stack_for(caller);
         no_deadlock();
         running = next();
         if (running->stack) leave_stack_for(running->stack);
@@ -101,7 +101,7 @@ void run_block() {
     begin_warps();
     begin_barrier();
     running = next();
-    begin_on_new_stack(&outside, run_threads);
+    begin_on_new_stack(&caller, run_threads);
     running = nullptr;
 }
 

@@ -41,13 +41,11 @@ def test_every_way_to_name_model_and_data_gives_the_commands_numbers(here):
             archive.write(file, file.relative_to(here / "set"))
     model = cualex.load("runs/train")
     opened = finish(pack.pack(sources.find("set", val_split=0, classes=model.classes), "train", 32))
-    for models in (model, "runs/train", here / "runs/train/best.safetensors", Run("runs/train"), [model, "runs/train"]):
-        for data in ("set", here / "set", "set.zip", opened):
-            found = cualex.evaluate(models, data, val_split=0)
-            if isinstance(models, list):
-                np.testing.assert_allclose(found.loss, expected[3], rtol=1e-6)
-            else:
-                assert numbers(found) == expected
+    ways = [(models, "set") for models in ("runs/train", here / "runs/train/best.safetensors", Run("runs/train"))]
+    for models, data in [*ways, *((model, data) for data in ("set", here / "set", "set.zip", opened))]:
+        assert numbers(cualex.evaluate(models, data, val_split=0)) == expected
+    both = cualex.evaluate([model, "runs/train"], "set", val_split=0)
+    np.testing.assert_allclose(both.loss, expected[3], rtol=1e-6)
     ten = cualex.evaluate(model, "set", crops=10, no_pack=True)
     assert ten.loss == command("set", "-w", "runs/train", "--val-split", 0, "--crops", 10)["loss"]
 

@@ -23,7 +23,7 @@ from cualex.weights import Weights
 from tests.support import foreign_files, mutations
 from tests.support.confined import results
 
-FEW, MANY = 200, 2_000
+FEW, MANY = 50, 2_000
 MEGABYTES = 32 + 64  # a file has a tenth of one; the thread that takes the SHA-256 may reserve 64 of addresses
 SMALL = {"classes": 3, "crop": 67, "width": 88 / 4096}
 WRITERS = {
@@ -130,7 +130,7 @@ def each_damaged(count):
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_damage_is_refused_or_moves_nothing(count):
-    """Tries 200 damaged files per format, 2,000 under `-m slow`."""
+    """Tries 50 damaged files per format, 2,000 under `-m slow`."""
     found = results(each_damaged, count, seconds=10, megabytes=MEGABYTES)
     for kind in WRITERS:
         first, *lines = (line for own, line in found if own == kind)

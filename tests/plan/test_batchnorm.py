@@ -145,7 +145,9 @@ def test_every_placement_and_the_plain_plan_give_the_same_bits():
         assert (found["loss"], found["digest"]) == (wanted["loss"], wanted["digest"])
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("tf32", marks=pytest.mark.slow), "bf16"])
+@pytest.mark.parametrize(
+    "precision", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32")), "bf16"]
+)
 def test_every_placement_on_gpus_too(emulated, precision):
     found = []
     for device, options in {

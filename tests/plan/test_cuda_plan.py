@@ -54,7 +54,7 @@ def alone(emulated):
     return of
 
 
-FAST = {("fp32", device) for device in PLACEMENTS} | {("tf32", "cuda:0,cuda:1"), ("bf16", "cuda:0,cuda:0")}
+FAST = {("fp32", "cuda:0"), ("tf32", "cuda:0,cuda:1"), ("bf16", "cuda:0,cuda:0")}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_steady_step_allocates_nothing(emulated):
     assert plan.result.finite
 
 
-@pytest.mark.parametrize("device", ["cuda:0", "cuda:0,cuda:1"])
+@pytest.mark.parametrize("device", ["cuda:0", pytest.param("cuda:0,cuda:1", marks=pytest.mark.slow)])
 def test_inference_copies_to_a_gpu_once_a_step(emulated, device):
     """All inputs at once; the numbers of a step, which inference does not change, the first time alone."""
     runtime, copies = emulated(), []
@@ -215,6 +215,7 @@ def test_inference_copies_to_a_gpu_once_a_step(emulated, device):
     assert copies == ["upload"] * len(made.devices)
 
 
+@pytest.mark.slow
 def test_what_was_queued_is_known_later(emulated):
     def plan(**options):
         made = small_alexnet.plan(parameters(emulated(**options)), batch=BATCH)
@@ -250,8 +251,13 @@ SLOTTED = {"crop.pictures", "crop.views", "crop.colours", "softmax.labels"}
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("graph", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("device", PLACEMENTS)
+@pytest.mark.parametrize(
+    ("device", "graph"),
+    [
+        pytest.param(*one, marks=() if one == ("cuda:0,cuda:1", True) else pytest.mark.slow)
+        for one in itertools.product(PLACEMENTS, (False, True))
+    ],
+)
 def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
     train(parameters(emulated(events=True, partly=SLOTTED), device), updates=2 + graph, graph=graph)
 
@@ -260,7 +266,7 @@ def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("forgotten", [0, 1, 2])
+@pytest.mark.parametrize("forgotten", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2))])
 def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
     """Planted: a link does not wait for the maps or for the place of their copy, or the next step there for neither."""
     link = CudaDevice.link
@@ -289,6 +295,7 @@ def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
     assert found != {(tuple(losses), digest)}
 
 
+@pytest.mark.slow
 def test_a_missing_copy_is_noticed(emulated, alone, monkeypatch):
     """Planted: the link before fc7 copies nothing."""
     link = CudaDevice.link
@@ -317,6 +324,7 @@ def test_a_buffer_reused_one_step_early_is_noticed(emulated, alone, monkeypatch)
         assert (train(made), small_alexnet.digest(made)) != alone("fp32")
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 def test_numbers_baked_into_a_graph_are_noticed(emulated, alone, monkeypatch):
     """Planted: rate, seed, step and slot are handed over once, inside of the graph."""

@@ -25,7 +25,7 @@ def parameters(emulated, device="cuda:0", precision="fp32", **options):
     ("sink", "precision"),
     [
         ("momentum", "fp32"),
-        ("adam", "bf16"),
+        pytest.param("adam", "bf16", marks=pytest.mark.slow),
         pytest.param("momentum", "bf16", marks=pytest.mark.slow),
         pytest.param("adam", "fp32", marks=pytest.mark.slow),
     ],
@@ -62,7 +62,7 @@ def test_the_parts_gradients_are_those_of_the_whole_batch_on_the_host(emulated):
         assert np.linalg.norm(theirs[name] - gradient) < NEAR["fp32"] * norm, name
 
 
-@pytest.mark.parametrize(("sink", "part"), [("adam", 0), pytest.param("momentum", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("sink", "part"), [pytest.param("adam", 0, marks=pytest.mark.slow), ("momentum", 1)])
 def test_nothing_moves_when_the_loss_of_any_part_is_no_number(emulated, sink, part):
     """On either GPU: the second hears of it by the links. The next update is as if nothing had been."""
     made = parameters(emulated, "cuda:0,cuda:1", streams="random")
@@ -77,6 +77,7 @@ def test_nothing_moves_when_the_loss_of_any_part_is_no_number(emulated, sink, pa
         assert (small_alexnet.digest(made) == before) == (given is colours)
 
 
+@pytest.mark.slow
 def test_a_released_plan_leaves_its_memory_and_its_graphs(emulated):
     plan = run(parameters(emulated), updates=2, accumulate=2)
     assert plan.captured

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cualex.evaluation import Evaluation
-from cualex.plots import confusion, curves, samples
+from cualex.plots import confusion, samples
 from cualex.training.run import Run
 
 
@@ -17,7 +17,7 @@ def dark(path):
         return np.asarray(image.convert("L")) < 250
 
 
-def test_curves_are_drawn_from_the_results(tmp_path):
+def test_curves_are_drawn_from_the_results(tmp_path, real_curves):
     run = Run.create(tmp_path)
     log, drawn = run.log(), []
     for epoch, (loss, top1) in enumerate([(2.0, 0.1), (1.0, 0.5), (0.5, 0.8)], 1):
@@ -34,14 +34,14 @@ def test_curves_are_drawn_from_the_results(tmp_path):
             }
         )
         run.write_results(log)
-        curves.draw(run)
+        real_curves(run)
         drawn.append(dark(run.path / "curves.png"))
     assert drawn[0].mean() > 0.005
     assert not np.array_equal(drawn[1], drawn[2])
     assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png", "run.lock"}
 
 
-def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path):
+def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path, real_curves):
     run, drawn = Run.create(tmp_path), {}
     run.log().append(
         {
@@ -58,7 +58,7 @@ def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path):
     run.write_results(run.log())
     for classes in (2, 9, 10):
         (run.path / "classes.txt").write_text("".join(f"class {number}\n" for number in range(classes)))
-        curves.draw(run)
+        real_curves(run)
         drawn[classes] = dark(run.path / "curves.png")
     assert np.array_equal(drawn[2], drawn[9])
     assert not np.array_equal(drawn[9], drawn[10])

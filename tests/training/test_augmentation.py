@@ -38,6 +38,7 @@ def test_noise_changes_a_training_and_the_same_noise_gives_the_same_bits(ended):
     assert (noisy != ended(colour_noise=0.2)).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_of_plain_epochs_alone_the_training_is_one_without_noise(ended):
     assert (ended(plain_epochs=2) == ended(colour_noise=0.0)).all()
     assert (ended(plain_epochs=1) != ended(colour_noise=0.0)).any()

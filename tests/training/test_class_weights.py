@@ -116,7 +116,7 @@ def test_a_mean_over_the_weights_of_each_part_is_found(monkeypatch):
 @pytest.mark.parametrize(
     ("device", "precision", "settings"),
     [
-        ("cuda:0", "fp32", {}),
+        pytest.param("cuda:0", "fp32", {}, marks=pytest.mark.slow),
         ("cuda:0,cuda:1", "fp32", {"accumulate": 2}),
         pytest.param("cuda:0", "bf16", {"accumulate": 3}, marks=pytest.mark.slow),
         pytest.param("cuda:0", "tf32", {}, marks=pytest.mark.slow),
@@ -280,7 +280,8 @@ def macro_recall(place, seed, **numbers):
     return last.validation.macro_recall
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
 def test_balanced_weights_raise_the_macro_recall(tmp_path, seed):
     """The best threshold for both classes alike is half way, and names 84 % right; for 95 and 5 % of the images it is
     so high that the small class is hardly named. A recall of 200 images deviates by 3 % at the most: 0.1 are five

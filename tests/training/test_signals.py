@@ -13,9 +13,9 @@ pytestmark = pytest.mark.usefixtures("speck")
 LEAVES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_signals_at_random_moments(forks, data, tmp_path, count):
-    """Tries 10 signals, 100 under `-m slow`. Every fourth run packs its images first."""
+    """Tries 4 signals, 100 under `-m slow`. Every fourth run packs its images first."""
     chance, times, phases, number = random.Random(count), [], Counter(), 0
     fixed = (data, *OPTIONS, "--output", tmp_path)
     whole = forks.ask(arguments=command(*fixed, "--name", "whole", "--cache", tmp_path / "packs"))

@@ -19,7 +19,7 @@ from cualex.weights import Weights
 from tests.support import mutations
 from tests.support.confined import results
 
-COUNT, FEW = 20_000, 2_000
+COUNT, FEW = 20_000, 500
 MEGABYTES = 32  # the file has a third of one
 ODD = (
     *(
@@ -157,7 +157,7 @@ def damaged(count):
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(COUNT, marks=pytest.mark.slow)])
 def test_damage_is_refused_or_changes_nothing(count):
-    """Tries 2,000 damaged files, 20,000 under `-m slow`."""
+    """Tries 500 damaged files, 20,000 under `-m slow`."""
     first, *lines = results(damaged, count, seconds=10, megabytes=MEGABYTES)
     assert first == "same"
     assert len(lines) == count

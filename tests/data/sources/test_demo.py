@@ -124,6 +124,7 @@ def nearest_mean_colour(train, val):
     return (distances.argmin(axis=1) == truth).mean()
 
 
+@pytest.mark.slow
 def test_colour_alone_names_few_pictures(some):
     assert nearest_mean_colour(*some) < 0.35
 
@@ -147,6 +148,7 @@ def arrangement_told(train, val):
     return ((counted(others) @ weights > 0) == KINDS[truth]).mean()
 
 
+@pytest.mark.slow
 def test_grey_hides_the_arrangement_of_colours(some):
     (train, labels), (val, truth) = some
     # Who tells every figure, but the arrangement in 60 % of the pictures, names 60 % of the classes.

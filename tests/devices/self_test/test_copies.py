@@ -57,7 +57,9 @@ def wrong(runtime, to, part):
 
 
 @pytest.mark.parametrize("to", [(1,), (0, 1)])
-@pytest.mark.parametrize("part", [slice(None), slice(-1, None)], ids=["all", "last"])
+@pytest.mark.parametrize(
+    "part", [pytest.param(slice(None), id="all", marks=pytest.mark.slow), pytest.param(slice(-1, None), id="last")]
+)
 def test_copies_that_lose_bytes_go_through_the_host(emulated, tmp_path, caplog, to, part):
     """Planted: a copy between two GPUs that brings zeros, or a zero at its end."""
     runtime = self_tested(wrong(type(emulated()), to, part)(), tmp_path)

@@ -46,7 +46,11 @@ def dropping(emulated, dropped):
 
 
 @pytest.mark.parametrize("device", PLACEMENTS)
-@pytest.mark.parametrize("settings", [{}, {"sink": "adam"}, {"accumulate": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [*(pytest.param(each, marks=pytest.mark.slow) for each in ({}, {"sink": "adam"})), {"accumulate": 2}],
+    ids=str,
+)
 def test_a_right_graph_passes_and_no_bit_changes(emulated, tmp_path, device, settings):
     plan, digest, ledger = train(self_tested(emulated(), tmp_path), device, **settings)
     assert plan.captured
@@ -69,7 +73,7 @@ def graphs(folder):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [45, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("device", PLACEMENTS)
 def test_a_graph_that_drops_any_node_is_seen(emulated, tmp_path, caplog, device, every):
     """Whichever it is; the training is then that without a graph."""

@@ -69,6 +69,7 @@ def test_a_broken_file_of_results_is_no_problem(cache):
 MMA = "mma_tf32(sums[i][2 * j + half], a[i], column);"
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 def test_resuming_says_when_other_kernels_run(emulated, speck, tmp_path, monkeypatch):
     """A run that fell back to FFMA records it; where tensor cores are right its bits may differ."""

@@ -168,7 +168,9 @@ def test_without_the_input_gradient(bench):
     assert_array_equal(dense.unpack(bench.get(dweight), maps=case.maps, sources=2), wanted(case)[1])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
+)
 def test_any_schedule_and_the_checked_build(emulated, precision):
     case = CUDA["whole chunks"]
     for options in ({"schedule": "descending"}, {"schedule": 1}, {"checked": True}):

@@ -46,7 +46,7 @@ def test_every_kind_of_tile(bench, kind, monkeypatch):
         assert (dx[0] * along).sum() == (reference.conv(along, arrays.weight, pad=1) * dy).sum()
 
 
-@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("splits", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_multiply_adds_take_the_place_of_tensor_cores(emulated, precision, splits, monkeypatch):
     """Where these have failed their self-test; sums of small integers are the same."""
@@ -67,7 +67,9 @@ def test_biases_of_a_tile_with_more_rows_than_threads(emulated, splits, monkeypa
     assert_array_equal(dbias, arrays.dy[0].sum((0, 2, 3)))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
+)
 def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
     case = CUDA["wide"]
     with cut_into(monkeypatch, (64, 64, 32, 32), splits=2):
@@ -82,7 +84,10 @@ def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
 @pytest.mark.parametrize(
     "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
 )
-@pytest.mark.parametrize("case", [CASES["two towers"], CUDA["wide"]], ids=["scalar", "whole"])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(CASES["two towers"], id="scalar", marks=pytest.mark.slow), pytest.param(CUDA["wide"], id="whole")],
+)
 def test_the_checked_build_finds_nothing(emulated, precision, case, monkeypatch):
     bench = open_bench(emulated, precision, checked=True)
     with cut_into(monkeypatch, (64, 64, 32, 32), splits=2):
@@ -148,8 +153,11 @@ REGISTERS = "#define ASYNC_COPIES 1", "#define ASYNC_COPIES 0"
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     ("case", "tiles"),
-    [(CUDA["wide"], (64, 64, 32, 32)), (CASES["two towers"], (16, 64, 16, 32)), (LARGE, (128, 48, 32, 48))],
-    ids=["wide", "scalar", "large"],
+    [
+        pytest.param(CUDA["wide"], (64, 64, 32, 32), id="wide"),
+        pytest.param(CASES["two towers"], (16, 64, 16, 32), id="scalar", marks=pytest.mark.slow),
+        pytest.param(LARGE, (128, 48, 32, 48), id="large", marks=pytest.mark.slow),
+    ],
 )
 def test_copies_through_registers_give_the_same_bits(emulated, case, tiles, monkeypatch):
     """As on a T4, where only fp32 is compiled; in any schedule, and in the checked build."""

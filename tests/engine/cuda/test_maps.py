@@ -1,5 +1,6 @@
 """The kernels over maps under every schedule of threads, in the checked build, and with faults planted in them."""
 
+import itertools
 import re
 
 import numpy as np
@@ -51,8 +52,14 @@ def test_every_schedule_gives_the_same_bits(emulated, work, precision):
         assert bits(emulated(schedule=schedule), precision, work) == first
 
 
-@every_work
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("work", "precision"),
+    [
+        pytest.param(work, precision, marks=() if work in FIRST and precision == "fp32" else pytest.mark.slow)
+        for work, precision in itertools.product(FIRST + FURTHER, ("fp32", "bf16"))
+    ],
+    ids=lambda given: getattr(given, "__name__", given),
+)
 def test_the_checked_build_finds_nothing(emulated, work, precision):
     assert bits(emulated(checked=True), precision, work) == bits(emulated(), precision, work)
 

@@ -158,6 +158,7 @@ def test_padding_does_not_count(tmp_path):
     assert math.isfinite(sum(size.mean for size in layer_statistics.sizes(model.parameters, {}).values()))
 
 
+@pytest.mark.slow
 def test_both_engines_find_the_same(emulated, monkeypatch, tmp_path, speck):
     from cualex.devices import placement
 

@@ -67,7 +67,7 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
-@pytest.mark.parametrize("seed", [6, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, *range(2, 7)))])
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
     """Each from the same start: in weights that a large rate has spoiled, seeds 0 and 2 learned at no rate."""
     found = fits(recipe=TINY.but(rate=3.0, seed=seed))
@@ -78,6 +78,7 @@ def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
     assert [fit.updates for fit in found] == sorted(fit.updates for fit in found)
 
 
+@pytest.mark.slow
 def test_one_try_keeps_the_rate():
     found = fits(recipe=TINY.but(rate=3.0), tries=1)
     assert not found[-1].learned

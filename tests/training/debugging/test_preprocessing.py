@@ -65,6 +65,7 @@ def test_other_preprocessing_is_named(spoil, mean, better):
     assert preprocessing.best(rows).right > rows[0].right
 
 
+@pytest.mark.slow
 def test_random_labels_name_no_preprocessing():
     images, _ = shades(30)
     for seed in range(2):

@@ -43,7 +43,7 @@ def tensors(run, name="last"):
         pytest.param(BY_HAND, (20, 26), id="across a freeze", marks=pytest.mark.slow),
         pytest.param(ADAM, (7,), id="adam along a cosine"),
         pytest.param(ADAM.but(accumulate=2), (14,), id="adam in parts", marks=pytest.mark.slow),
-        pytest.param(PARTS, (8,), id="parts of a batch"),
+        pytest.param(PARTS, (8,), id="parts of a batch", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_run_is_the_run_never_stopped(tmp_path, recipe, places):
