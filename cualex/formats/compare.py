@@ -9,7 +9,7 @@ import numpy as np
 
 from cualex.data import images
 from cualex.errors import WeightsError
-from cualex.formats import load, match, recognise
+from cualex.formats import load, names, recognise
 from cualex.formats.conventions import NETWORK
 from cualex.formats.onnx.graph import INPUT
 from cualex.formats.reading.contents import Contents
@@ -40,7 +40,7 @@ def imported(path: str | Path, weights: Weights, image: str | Path) -> str:
     alone = f"{image}: {named} {probability:.4f}"
     with Contents(path) as contents:
         file = recognise.read(contents, path)
-        convention, _ = match.recognised(file, weights.network.name)
+        convention, *_ = names.recognised(file, weights.network.name)
     if file.format != "onnx":
         return f"{alone}; the file holds weights and no program, so that there is nothing to compare with"
     if convention.resized:

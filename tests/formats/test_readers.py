@@ -171,12 +171,12 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
     ("data", "words"),
     [
         (b"", "an empty file. Copy or download it again"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"\x1f\x8b" + bytes(100), "compressed"),
         (b"<html>not found</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer, and not the file"),
         (b"\x80\x04}.", "a pickle, but none of PyTorch's"),
-        (b'name: "AlexNet"\nlayers {', "unknown format"),
+        (b'name: "AlexNet"\nlayers {', "a prototxt, Caffe's description of a network, and no weights"),
+        (b"\xff\xfe\xfd", "unknown format"),
         (
             b"PK\3\4" + bytes(100),
             r"damaged or incomplete PyTorch file \(zip: File is not a zip file\)\. Copy or download it again",
