@@ -14,6 +14,7 @@ from cualex.errors import WeightsError
 from cualex.formats import names, plain_weights, rescale
 from cualex.formats.conventions import Convention
 from cualex.formats.reading.tensors import Tensor, TensorFile, short
+from cualex.layers import Activation, Layer
 from cualex.networks import Network
 
 
@@ -90,7 +91,14 @@ def _fitting(file: TensorFile, convention: Convention, name: str, arguments: dic
 
 
 def _compare(file: TensorFile, network: Network) -> None:
-    """Raise WeightsError when hyperparameters in a file differ from those of the network."""
+    """Raise WeightsError when layers or hyperparameters in a file differ from those of the network."""
+    if file.format == "keras" and file.layers:
+        kinds = [kind for _, kind in file.layers]
+        known = [_function(layer) for layer in network.layers.values() if layer.kind not in ("dropout", "softmax")]
+        if [kind for kind in kinds if kind != "softmax"] != known:
+            raise WeightsError(
+                f"its layers are {short(', '.join(kinds))}, of {network.name} {short(', '.join(known))}. {names.OTHER}"
+            )
     for kind in ("conv", "lrn", "maxpool", "batchnorm"):
         told = [(name, numbers) for other, name, numbers in file.numbers if other == kind]
         layers = [(name, layer) for name, layer in network.layers.items() if layer.kind == kind]
@@ -103,6 +111,11 @@ def _compare(file: TensorFile, network: Network) -> None:
                     raise WeightsError(
                         f"{short(theirs)} has {key} {value}, {network.name}'s {name} {ours}. {names.OTHER}"
                     )
+
+
+def _function(layer: Layer) -> str:
+    """Return a layer's kind, or the name of its function."""
+    return layer.function if isinstance(layer, Activation) else layer.kind
 
 
 def _taken(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -166,9 +166,7 @@ def _inside(h5py: Any, root: Any, path: str) -> Any:
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise WeightsError(
-                f"{short(path)} is a link to elsewhere, which is not followed. Save the model in one file."
-            )
+            raise WeightsError(f"{short(path)} is a link, which is not followed. Save the model in one file.")
         root = root[name]
     return root
 

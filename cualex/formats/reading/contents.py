@@ -70,7 +70,7 @@ class Contents:
             try:
                 self.others[location] = Contents(real)
             except WeightsError as error:
-                raise WeightsError(f"its numbers are in {_printed(location)}, which {error}") from None
+                raise WeightsError(f"{_printed(location)}, the file of its numbers: {error}") from None
         return self.others[location]
 
     def check(self, start: int, count: int) -> None:
