@@ -37,10 +37,11 @@ def _checksum(made: Import) -> str:
 
 
 def _named(network: Network) -> str:
-    arguments = ", ".join(
-        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in network.arguments.items()
-    )
+    def word(value: object) -> object:
+        value = len(value) if isinstance(value, dict) else value  # the layers of a network of one's own
+        return f"{value:.6g}" if isinstance(value, float) else value
+
+    arguments = ", ".join(f"{key} {word(value)}" for key, value in network.arguments.items())
     towers = "one tower" if network.towers == 1 else f"{network.towers} towers"
     return f"{network.name}, {towers} ({arguments})"
 

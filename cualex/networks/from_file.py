@@ -45,9 +45,7 @@ class File:
             except Exception as error:
                 raise self._failed(error) from error
         if not isinstance(made, Network):
-            raise self._error(
-                f"{self.function_name} returned {type(made).__name__}, expected a cualex.networks.Network"
-            )
+            raise self._error(f"{self.function_name} returned {type(made).__name__}, expected cualex.networks.Network")
         plain = own.described(made)
         if (crop := given.get("crop")) and crop != made.crop:
             plain |= {"crop": crop, "stored": round(made.stored * crop / made.crop)}

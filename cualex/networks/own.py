@@ -18,6 +18,7 @@ from cualex.errors import UsageError
 from cualex.layers import Dense, Layer
 from cualex.networks.network import Network
 
+COUNTS = ("filters", "outputs", "size", "stride", "groups", "n", "towers")  # at least one of each
 MARK = ":"  # in the name of such a network
 MOST, LARGEST, LONGEST = 1000, 2**31, 100  # layers; numbers of a layer; letters of a name
 TYPES: dict[str, type[Layer]] = {
@@ -72,9 +73,7 @@ def builder(name: str) -> Callable[..., Network]:
     ) -> Network:
         """Build the network; its last dense layer gets an output a class."""
         if not layers:
-            raise ValueError(
-                "it is made by a file of its own, and only where that is named, as --network FILE.py:FUNCTION"
-            )
+            raise ValueError("its layers are not kept; a Python file is run only as --network FILE.py:FUNCTION")
         try:
             made = _with_classes({own: _layer(own, values) for own, values in _listed(layers)}, classes)
             network = Network(
@@ -84,9 +83,9 @@ def builder(name: str) -> Callable[..., Network]:
                 _whole("classes", classes),
                 _whole("crop", crop),
                 _whole("stored", stored),
-                tuple(map(_number, scale)) if isinstance(scale, list | tuple) else _number(scale),  # type: ignore[arg-type]
+                _colours(scale) if isinstance(scale, list | tuple) else _number(scale),
                 mean_at,
-                None if mean is None else tuple(map(_number, mean)),  # type: ignore[arg-type]
+                None if mean is None else _colours(mean),
             )
         except (ArithmeticError, AttributeError, LookupError) as error:
             raise ValueError(f"its layers do not fit together ({error})") from None
@@ -126,6 +125,8 @@ def _layer(name: str, values: Any) -> Layer:
         allowed = get_args(types[key]) or (types[key],)
         if not _fits(value, allowed):
             raise ValueError(f"layer {name} has {key} {str(value)[:LONGEST]!r}, expected {_said(allowed)}")
+        if key in COUNTS and value < 1:
+            raise ValueError(f"layer {name} has {key} {value}, expected at least 1")
     try:
         return kind(**given)
     except TypeError as error:
@@ -156,6 +157,14 @@ def _number(value: Any) -> float:
     if not _fits(value, (float,)):
         raise ValueError(f"{str(value)[:LONGEST]!r}: expected a number")
     return value
+
+
+def _colours(values: Any) -> tuple[float, float, float]:
+    """Return a number each for red, green and blue."""
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ValueError(f"{str(values)[:LONGEST]!r}: expected a number each for red, green and blue")
+    red, green, blue = map(_number, values)
+    return red, green, blue
 
 
 def _with_classes(layers: dict[str, Layer], classes: int) -> dict[str, Layer]:

@@ -164,9 +164,7 @@ def _file(options: Options, run: Run | None) -> File | None:
     if not own.is_own(options.network) or "network" not in options.given:
         return None
     if run is not None:
-        raise UsageError(
-            f"--network {options.network}: a run goes on with the layers that it keeps; leave --network out"
-        )
+        raise UsageError(f"--network {options.network}: a run goes on with its own layers; leave --network out")
     if options.weights or options.pretrained:
         option = "--from" if options.weights else "--pretrained"
         raise UsageError(f"--network {options.network}: {option} has a network of its own; leave one of them out")
