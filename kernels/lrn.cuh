@@ -11,12 +11,13 @@
 #include "common/vectors.cuh"
 
 #define SMALLEST_NORMAL __uint_as_float(0x00800000u)
+#define LARGEST_FLOAT __uint_as_float(0x7f7fffffu)
 
 // Return s^-BETA, and 1 / s in `inverse`. At the paper's BETA of 3/4 two reciprocal roots suffice: with r = s^-1/2,
-// s^-3/4 = r^2 * r^-1/2. An infinite sum of squares gives NaN, which reaches the loss. A window of zeros with K = 0
-// gives 0 and 0; the roots flush subnormal numbers to zero, so these count as zeros too.
+// s^-3/4 = r^2 * r^-1/2. A window of zeros with K = 0 gives 0 and 0; the roots flush subnormal numbers to zero, so these
+// count as zeros too. Squares that overflow give 0 and 0 as well, as the formula does; the roots would give 0 * inf.
 __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
-    if (K == 0 && base < SMALLEST_NORMAL) {
+    if ((K == 0 && base < SMALLEST_NORMAL) || base > LARGEST_FLOAT) {
         inverse = 0;
         return 0;
     }
