@@ -92,11 +92,23 @@ def _pool(kind: type[nn.Module], stage: Stage) -> nn.Module:
     return kind(layer.size, layer.stride, ceil_mode=layer.round_up)
 
 
+class Line(nn.Module):
+    """a x + b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        return x * self.a + self.b
+
+
 def _activation(stage: Stage) -> nn.Module:
     """Return PyTorch's module of an activation, which has its name without hyphens."""
     found = activations.find(_layer(stage, Activation).function)
     if found.name == "linear":
-        return nn.Identity()
+        return nn.Identity() if found.parameter is None else Line(found.a, found.offset)
     named = {name.lower(): getattr(nn, name) for name in dir(nn)}[found.name.replace("-", "")]
     return named() if found.parameter is None else named(found.parameter)
 

@@ -180,7 +180,7 @@ CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 8
 TORCHVISION = PAPER.but(
     network="alexnet-torchvision", crop=224, batch=256, decay=1e-4, drop_epochs=(30, 60), colour_noise=0.0
 )
-TANH = PAPER.but(network="alexnet-tanh", dropout=0.0)
+TANH = PAPER.but(network="alexnet-tanh")
 OWN = {
     recipe.network: recipe
     for recipe in (
