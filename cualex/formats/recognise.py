@@ -38,7 +38,7 @@ def _format(contents: Contents, path: str | Path) -> tuple[str, Callable[[], Ten
     start = contents.bytes(0, min(512, contents.size))
     if start.startswith(zip_members.ZIP):
         return _zip(contents)
-    if start.startswith(torch_file.LEGACY):
+    if start.startswith(b"\x80") and torch_file.LEGACY in start[:32]:
         return TORCH, partial(torch_file.read_legacy, contents)
     if start.startswith(numpy_file.MAGIC):
         return "NumPy file", partial(numpy_file.read, contents)

@@ -75,6 +75,13 @@ WRAPPERS = {
     "timm": lambda own: dictionary(epoch=b"K\1", state_dict=dictionary(**own("")), args=NAMESPACE, output=PATH),
     "a usual script": lambda own: dictionary(net=dictionary(**own("")), acc=b"G" + bytes(8), epoch=b"K\5"),
     "an unusual script": lambda own: dictionary(run=dictionary(best=dictionary(weights=dictionary(**own("m."))))),
+    "a list": lambda own: b"](K\1" + dictionary(**own("")) + b"e",
+    "in two parts": lambda own: dictionary(
+        **{
+            part: dictionary(**{name[len(part) + 1 :]: data for name, data in own("").items() if name.startswith(part)})
+            for part in ("features", "classifier")
+        }
+    ),
     "deepspeed": lambda own: dictionary(module=dictionary(**own("")), ds_config=ODD),
     "a set, a date and bytes": lambda own: dictionary(
         model_state_dict=dictionary(**own("")),
@@ -213,6 +220,12 @@ def test_the_first_public_files_hold_parameters(imported, tensors):
     equal(weights.tensors, tensors)
 
 
+def test_the_old_format_in_a_newer_protocol(imported, tensors):
+    data = foreign_files.old_pth(foreign_files.torchvision(tensors))
+    newer = data.replace(b"\x80\x02\x8a\x0a", b"\x80\x04\x95\x0e\0\0\0\0\0\0\0\x8a\x0a", 1)
+    equal(imported(newer)[0].tensors, tensors)
+
+
 def test_names_of_python_2(imported, tensors):
     theirs = foreign_files.torchvision(tensors)
     whole = (
@@ -238,6 +251,23 @@ REFUSED = {
     "integers": (
         dictionary(weight=named("torch._utils", "_rebuild_qtensor") + b")R"),
         "a quantised PyTorch model, whose weights are integers. Import the float model that it was made from.",
+    ),
+    "integers in their storages": (
+        dictionary(
+            weight=named("torch._utils", "_rebuild_qtensor")
+            + foreign_files.tupled(
+                foreign_files.tupled(
+                    *(text("storage"), named("torch", "QInt8Storage"), text("0"), text("cpu"), foreign_files.number(2))
+                )
+                + b"Q"
+            )
+            + b"R"
+        ),
+        "a quantised PyTorch model, whose weights are integers.",
+    ),
+    "float8": (
+        dictionary(weight=named("torch._utils", "_rebuild_tensor_v3") + b")R"),
+        "its tensors have a dtype such as float8. Save them as float32: model.float().state_dict().",
     ),
     "the convolutions": (
         dictionary(**{f"features.{n}.{last}": rebuilt("0", np.zeros(2, np.float32)) for n, last in ((0, "weight"),)}),

@@ -35,7 +35,11 @@ def sorted_out(whole: object, foreign: list[str]) -> Found:
     found = Found()
     _walk(found, whole, (), 0)
     if any("_rebuild_qtensor" in name or "quantized" in name for name in foreign):
-        raise WeightsError(f"a quantised PyTorch model, whose weights are integers. {_float_model()}")
+        raise WeightsError(
+            "a quantised PyTorch model, whose weights are integers. Import the float model that it was made from."
+        )
+    if not found.tensors and any("_rebuild_tensor_v3" in name for name in foreign):
+        raise WeightsError("its tensors have a dtype such as float8. Save them as float32: model.float().state_dict().")
     if not found.tensors:
         raise _none(found, whole, foreign)
     if foreign:
@@ -51,10 +55,6 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _float_model() -> str:
-    return "Import the float model that it was made from."
-
-
 def _walk(found: Found, value: object, path: tuple[str, ...], depth: int) -> None:
     """Add the tensors of a value that may be a dictionary."""
     found.looked += 1
@@ -64,6 +64,7 @@ def _walk(found: Found, value: object, path: tuple[str, ...], depth: int) -> Non
         found.models.append(value.name)
     if isinstance(value, list | tuple):
         found.listed += sum(isinstance(each, Made) and each.kind == "tensor" for each in value)
+        value = {number: each for number, each in enumerate(value) if isinstance(each, dict | list | tuple | Thing)}
     if not isinstance(value, dict) or depth > DEPTH:
         return
     for key, each in value.items():

@@ -15,14 +15,14 @@ from functools import partial
 
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents, Cursor, Damaged
-from cualex.formats.reading.pickle_objects import Skipping
+from cualex.formats.reading.pickle_objects import Foreign, Skipping
 from cualex.formats.reading.pickle_values import Bag, Made, Named, refused
 from cualex.formats.reading.tensors import BFLOAT16, TYPES, Sum, Tensor, TensorFile, apart, described, short, width
 from cualex.formats.reading.zip_members import members
 from cualex.formats.torch import checkpoint
 
 MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"  # the first bytes of the pickle of the magic number
+LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46"  # the beginning of the magic number in its pickle, of any protocol
 PICKLE = 1 << 24  # bytes
 # Storages: as here, or in words those that no weights are in.
 KINDS = {
@@ -54,7 +54,10 @@ class Storage:
     @property
     def width(self) -> int:
         """The bytes of a number."""
-        return WIDTHS.get(self.kind) or width(self.kind)
+        known = WIDTHS.get(self.kind) or (width(self.kind) if self.kind in TYPES else 0)
+        if not known:
+            raise WeightsError(f"it has tensors of dtype {self.kind}, expected a floating-point dtype such as float32.")
+        return known
 
 
 @dataclass
@@ -68,7 +71,11 @@ class Storages:
         if not isinstance(value, tuple) or len(value) not in (5, 6) or checkpoint.text(value[0]) != "storage":
             raise refused("its persistent id is not a storage")
         _, kind, key, _, count, *view = value
-        if not isinstance(kind, Named) or kind.name not in STORAGES:
+        if isinstance(kind, Named) and kind.name in STORAGES:
+            dtype = STORAGES[kind.name]
+        elif isinstance(kind, Foreign) and kind.name.startswith("torch.") and kind.name.endswith("Storage"):
+            dtype = kind.name.rpartition(".")[2].removesuffix("Storage")  # such as QInt8, of which no weights are read
+        else:
             raise refused("a storage of an unsupported dtype")
         key, first = checkpoint.text(key), 0
         if view not in ([], [None]):
@@ -78,7 +85,7 @@ class Storages:
             first = part[1]
         if key is None or type(count) is not int or count < 0:
             raise refused("a storage without a key or a count")
-        made = Storage(key, STORAGES[kind.name], count, first)
+        made = Storage(key, dtype, count, first)
         before = self.found.setdefault(key, made)
         if (before.kind, before.count) != (made.kind, made.count):
             raise refused(f"storage {short(key)} with two types or counts")
