@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cualex.errors import DataError, WeightsError
-from cualex.formats import imagenet_classes, match, mean_image, names, recognise, reorder, report
+from cualex.formats import class_list, imagenet_classes, match, mean_image, names, recognise, reorder, report
 from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.match import Import
 from cualex.formats.reading.contents import Contents
@@ -26,8 +26,8 @@ def load(
 ) -> tuple[Weights, report.Lines]:
     """Read a file of another program: return the weights, and (topic, sentence) for all assumptions.
 
-    network, towers: the network to load into, by default from the file.  classes: a file with a class name a line, or
-    "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
+    network, towers: the network to load into, by default from the file.  classes: a file with a class name a line, or a
+    CSV (class_list.py), or "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
     Raise WeightsError, in one line, for a file that does not fit; nothing in it is executed.
     """
     try:
@@ -56,7 +56,7 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
     if str(path) == NUMBERED and count == imagenet_classes.COUNT:
         return imagenet_classes.numbers(), "ImageNet's 1000 by their WordNet numbers, which its folders are called"
     if path is not None:
-        return read_classes(path, count), f"{count}, named in {path}"
+        return class_list.read(path, count), f"{count}, named in {path}"
     told = names.note(made.file, CLASSES)
     if isinstance(told, list) and len(told) == count and all(isinstance(name, str) for name in told):
         return told, f"{count}, named in the file"
@@ -64,21 +64,6 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
         return imagenet_classes.classes(), "ImageNet's 1000 in the order of their WordNet numbers (n01440764 first)"
     numbered = [f"class {number}" for number in range(count)]
     return numbered, f"{count} without names: give them with --classes, a line each"
-
-
-def read_classes(path: str | Path, count: int) -> list[str]:
-    """Read class names, one a line; raise DataError unless there are `count`, as the network has."""
-    try:
-        lines = Path(path).expanduser().read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
-            "Give a file with one class per line."
-        ) from None
-    listed = [line.strip() for line in lines if line.strip()]
-    if len(listed) != count:
-        raise DataError(f"{path}: {len(listed)} classes, expected {count}. Give a file with one class per line.")
-    return listed
 
 
 def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:

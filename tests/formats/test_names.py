@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cualex import networks
-from cualex.errors import WeightsError
+from cualex.errors import DataError, WeightsError
+from cualex.formats import class_list
 from cualex.formats import load as loading
 from tests.support import foreign_files
 from tests.support.foreign_files import attribute, field, onnx_tensor
@@ -60,6 +61,39 @@ def test_a_fine_tuned_caffe_model_is_imported_with_its_outputs(imported, name, l
     equal(weights.tensors, tensors)
     assert (weights.network, weights.classes[0]) == (network, "rose")
     assert ("last layer", f"{last}, with 5 outputs, is fc8 here") in lines
+
+
+TABLES = {
+    "a column": "rose\ntulip\naster\n",
+    "a header": "class\nrose\ntulip\naster\n",
+    "numbers": "2,aster\n0,rose\n1,tulip\n",
+    "numbers from one": "3,aster\n1,rose\n2,tulip\n",
+    "all": "id,label,remark\n1,tulip,x\n0,rose,\n2,aster,y\n",
+    "a byte order mark, quotes": '\ufeffname,index\r\n"tulip",1\r\n"aster",2\r\n"rose",0\r\n',
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_class_names_come_from_a_csv(tmp_path, kind):
+    (tmp_path / "names.csv").write_text(TABLES[kind], "utf-8")
+    assert class_list.read(tmp_path / "names.csv", 3) == ["rose", "tulip", "aster"]
+    (tmp_path / "names.tsv").write_text(TABLES[kind].replace(",", "\t"), "utf-8")
+    assert class_list.read(tmp_path / "names.tsv", 3) == ["rose", "tulip", "aster"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\nc,d\ne,f\n", r"3 rows \(2 columns\), expected 3 classes in a column called class"),
+        ("class\nrose\n", "2 classes, expected 3"),
+        ("", r"0 rows \(0 columns\)"),
+        ("0\n1\n2\n", r"3 rows \(1 columns\)"),
+    ],
+)
+def test_other_tables_are_refused(tmp_path, text, words):
+    (tmp_path / "names.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        class_list.read(tmp_path / "names.csv", 3)
 
 
 def test_the_old_layout_with_four_lengths_too(imported):
