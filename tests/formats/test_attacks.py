@@ -157,6 +157,14 @@ def attacks(canary):
             ),
             refused + "it fills tuple",
         ),
+        "a key that is a laugh a billion times": (
+            torch(
+                b"}K\1q\0"
+                + b"".join(b"0(h" + bytes([n]) + (b"h" + bytes([n])) * 9 + b"tq" + bytes([n + 1]) for n in range(60))
+                + b"Ns"
+            ),
+            refused + "conv1.weight is not a tensor",
+        ),
         "a text of 2^32 - 1 bytes": (torch(b"X\xff\xff\xff\xff"), refused + "it has a string of 4294967295 bytes"),
         "bytes of 2^63": (npy(b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"."), "bytes at offset"),
         "bytes of a negative length": (npy(b"\x80\x02T\xff\xff\xff\xff."), "bytes at offset"),

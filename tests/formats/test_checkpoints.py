@@ -58,7 +58,7 @@ def thing(module, name, state):
 NAMESPACE = thing("argparse", "Namespace", dictionary(model=text("alexnet"), lr=b"G" + bytes(8)))
 PATH = named("pathlib", "PosixPath") + b"(" + text("runs") + b"tR"
 OPTIMIZER = dictionary(state=b"}", param_groups=b"](" + dictionary(lr=b"K\1") + b"e")
-ODD = b"}(" + b"K\1K\2\x86" + text("a key that is a tuple") + b"NK\1" + b"u"
+ODD = b"}(" + b"K\1K\2\x86" + text("a key that is a tuple") + b"NK\1" + b"](K\1e" + text("one that is a list") + b"u"
 WRAPPERS = {
     "plain": lambda own: dictionary(**own("")),
     "data parallel": lambda own: dictionary(**own("module.")),
@@ -75,6 +75,12 @@ WRAPPERS = {
     "timm": lambda own: dictionary(epoch=b"K\1", state_dict=dictionary(**own("")), args=NAMESPACE, output=PATH),
     "a usual script": lambda own: dictionary(net=dictionary(**own("")), acc=b"G" + bytes(8), epoch=b"K\5"),
     "an unusual script": lambda own: dictionary(run=dictionary(best=dictionary(weights=dictionary(**own("m."))))),
+    "parts compiled": lambda own: dictionary(
+        **{name.replace("features.", "features._orig_mod."): data for name, data in own("").items()}
+    ),
+    "parts in parallel": lambda own: dictionary(
+        **{name.replace("features.", "features.module."): data for name, data in own("").items()}
+    ),
     "a list": lambda own: b"](K\1" + dictionary(**own("")) + b"e",
     "in two parts": lambda own: dictionary(
         **{
