@@ -82,13 +82,13 @@ def keras2(network, tensors, inside="model_weights", first=1, **options):
     return made.getvalue()
 
 
-def keras3(network, tensors):
+def keras3(network, tensors, first=0):
     """Write weights as Keras 3: arrays by number; the seeds of dropout are there too."""
     made = io.BytesIO()
     with h5py.File(made, "w") as file:
         counts = {}
         for kind, parts in layers(network, tensors):
-            number = counts.get(kind, 0)
+            number = counts.get(kind, first)
             counts[kind] = number + 1
             name = CLASSES[kind] + (f"_{number}" if number else "")
             for index, values in enumerate(parts.values()):
@@ -133,6 +133,7 @@ WAYS = {
     "Keras 2, weights alone": lambda *given: keras2(*given, inside=""),
     "Keras 2, a second model": lambda *given: keras2(*given, first=9),
     "Keras 3, weights alone": keras3,
+    "Keras 3, numbered on": lambda *given: keras3(*given, first=7),  # dense_9, dense_10
     "Keras 3, a model": lambda network, tensors: zipped(keras3(network, tensors), described(network)),
 }
 

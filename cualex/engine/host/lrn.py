@@ -5,9 +5,9 @@
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
 The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx; and where its squares
-overflow, s is infinite and both are 0. Its sum is a product with a band matrix. `saved` keeps for the backward pass
-what makes it cheap: the root s^(1/4) at the paper's beta of 3/4, of which all else is a power, and s itself at any
-other beta.
+overflow, s is infinite and both are 0, but y of the channel whose own square does is NaN. Its sum is a product with a
+band matrix. `saved` keeps for the backward pass what makes it cheap: the root s^(1/4) at the paper's beta of 3/4, of
+which all else is a power, and s itself at any other beta.
 
 Arrays are (towers, images, rows, columns, channels).
 """
@@ -146,11 +146,9 @@ class _Window:
             own = slice(first, first + BLOCK)
             seen = slice(max(0, first - self.reach), first + BLOCK + self.reach)
             np.matmul(values[..., seen], self.band[seen, own], out=sums[..., own])
-        if not np.isfinite(np.vdot(sums, sums)):
-            self._keep_apart(values, sums, scratch)
         return sums
 
-    def _keep_apart(self, values: np.ndarray, sums: np.ndarray, scratch) -> None:
+    def keep_apart(self, values: np.ndarray, sums: np.ndarray, scratch) -> None:
         """Write the sums again where values are Inf or NaN, so that these reach the channels of their windows alone.
 
         In the product they meet the band's zeros, and 0 * inf is NaN. A sum that overflows before it is multiplied by
@@ -180,6 +178,9 @@ def to_beta(saved, beta, power) -> np.ndarray:
 def normalise(x, y, saved, window, k, beta, scratch) -> None:
     """Normalise some images of one tower, (images, rows, columns, channels); y is work space until the end."""
     s = window.sums(np.multiply(x, x, out=y), scratch)
+    overflows = not np.isfinite(np.vdot(s, s))
+    if overflows:
+        window.keep_apart(y, s, scratch)
     s += k
     if k == 0:
         np.copyto(s, np.inf, where=s == 0)  # a window of zeros: x / infinity is 0, and so is the gradient
@@ -190,6 +191,8 @@ def normalise(x, y, saved, window, k, beta, scratch) -> None:
     elif kept is not s:
         np.copyto(kept, s)
     np.divide(x, to_beta(kept, beta, y), out=y)
+    if overflows:
+        np.copyto(y, np.nan, where=~np.isfinite(x * x))  # so that it reaches the loss
 
 
 def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
@@ -202,6 +205,8 @@ def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
     inner = np.divide(x, s, out=power)
     inner *= dx  # dy x / s^(beta + 1)
     others = window.sums(inner, scratch)
+    if not np.isfinite(np.vdot(others, others)):
+        window.keep_apart(inner, others, scratch)
     others *= x
     dx -= others
     if relu:

@@ -188,7 +188,7 @@ def _data(h5py: Any, root: Any, path: str) -> Any:
 def _tensor(contents: Contents, start: int, name: str, data: Any) -> Tensor:
     """Describe a data set by the offset of its numbers."""
     offset = data.id.get_offset()
-    if data.external or data.is_virtual or data.chunks is not None or offset is None:
+    if data.external or data.is_virtual or offset is None:
         raise WeightsError(f"{name} is compressed, in pieces or elsewhere. Save the model again with Keras.")
     return described(contents, name, data.shape, data.dtype.str, start + offset, data.id.get_storage_size())
 
