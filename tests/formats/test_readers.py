@@ -119,10 +119,10 @@ def test_pytorch_written_by_itself(found, tensors, zipped):
         "state_dict": wrapped,
         "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
     }
-    for value in (state, script):
+    for value, path in ((state, ""), (script, "state_dict.")):
         file = io.BytesIO()
         torch.save(value, file, _use_new_zipfile_serialization=zipped)
-        equal(found(file.getvalue())[1], tensors)
+        equal(found(file.getvalue())[1], {path + name: each for name, each in tensors.items()})
 
 
 @pytest.mark.parametrize("names", [str, bytes])
