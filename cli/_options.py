@@ -88,7 +88,8 @@ def network_option(default: str = "alexnet"):
         "--network",
         default="alexnet",
         metavar="NAME",
-        help=f"Network architecture; `cualex help networks` lists them.  [default: {default}]",
+        help="Network architecture; `cualex help networks` lists them. FILE.py:FUNCTION is one of your own.  "
+        f"[default: {default}]",
     )
 
 

@@ -97,6 +97,13 @@ _NUMBERS = (
     ),
     click.option("--head-lr", type=_RATE, metavar="FACTOR", help="Multiplier of --lr for the last dense layer."),
     click.option("--freeze", metavar="LAYER,...", help="Layers to freeze, such as conv1,conv2; or none."),
+    click.option(
+        "--set",
+        "multipliers",
+        metavar="LAYER.lr=FACTOR,...",
+        help="Multipliers of the learning rate (lr) and weight decay (decay) of layers, as Caffe's lr_mult and "
+        "decay_mult: conv1.lr=0.1,conv1.decay=4; of a bias alone conv1.bias.lr=2.",
+    ),
     click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
     click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
     click.option("--dropout", type=_FRACTION, help="Dropout probability; 0 for none."),

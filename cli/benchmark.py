@@ -66,7 +66,7 @@ def benchmark(
     extra += ["--precision", precision] if precision else []
     words = ["cualex", "benchmark", *map(str, command), *extra]
     records = benchmarks.benchmark(
-        networks.build(network),
+        networks.named(network),
         batch_size,
         rounds,
         device,

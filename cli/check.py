@@ -66,7 +66,7 @@ def check(
     from cualex.cli._packing import watch
     from cualex.data.check import check as check_data
 
-    size = networks.build(network, **({"crop": crop} if crop else {})).stored
+    size = networks.named(network, crop=crop).stored
     work = check_data(data, size, val_split=val_split, val=val, names=names, workers=workers)
     report = watch(work, "Checking", "unreadable")
     for note in report.notes:

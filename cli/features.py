@@ -21,7 +21,8 @@ from cualex.errors import DataError, ImageError
 )
 @click.option(
     "--layer",
-    help="Layer whose output to write, named as in `cualex summary`.  [default: the last hidden layer, after ReLU]",
+    help="Layer whose output to write, named as in `cualex summary`: fc7 is before ReLU, relu7 after it.  [default: "
+    "the last hidden layer, after ReLU]",
 )
 @_options.weights
 @_inputs.recursive
@@ -66,14 +67,16 @@ def features(
         _inputs.finish(left_out, len(given), "")
         raise
     _inputs.say_left_out(left_out)
+    where = model.network.side(layer)
     names = files.names_beside(output) if output.suffix.lower() == ".npy" else None
     if as_json:
         skipped = [{"picture": _inputs.shown(error.name), "error": error.reason} for error in left_out]
-        written = {"output": output, "names": names, "layer": layer, "shape": shape, "dtype": "float32"}
+        written = {"output": output, "names": names, "layer": layer, "shape": shape, "dtype": "float32", "side": where}
         _output.document(written | {"weights": path, "skipped": skipped})
     else:
         beside = f"; the names are in {names}" if names else ""
-        click.echo(f"{output}: {layer} of {shape[0]:,} images, {'x'.join(map(str, shape[1:]))} each{beside}")
+        side = f" ({where})" if where else ""
+        click.echo(f"{output}: {layer}{side} of {shape[0]:,} images, {'x'.join(map(str, shape[1:]))} each{beside}")
     _inputs.finish(left_out, len(given), f"{output} has the others")
 
 

@@ -27,7 +27,8 @@ from cualex.cli import _aliases, _options, _output
     "--classes",
     type=_options.FILE,
     metavar="FILE",
-    help="Text file with a class name per line; or wordnet, for ImageNet's synset ids.  [default: ImageNet's names]",
+    help="Text file with a class name per line, or a CSV with the names in a column called class, label or name; or "
+    "wordnet, for ImageNet's synset ids.  [default: ImageNet's names]",
 )
 @click.option("--mean", type=_options.FILE, metavar="FILE", help="Mean image: .npy or Caffe's .binaryproto.")
 @_options.check
@@ -43,7 +44,7 @@ def import_(
     check: Path | None,
     as_json: bool,
 ) -> None:
-    """Convert weights from Caffe, ONNX, PyTorch or TensorFlow.
+    """Convert weights of Caffe, ONNX, PyTorch, Keras, TensorFlow.
 
     FILE is recognised by its contents. Assumptions are printed, one per line; names, shapes and LRN constants that do
     not match are refused before any weight is read. No pickle is executed. `predict`, `evaluate`, `features` and
@@ -54,7 +55,7 @@ def import_(
         cualex import bvlc_alexnet.caffemodel --mean imagenet_mean.binaryproto
         cualex import alexnet-owt-7be5be79.pth --check cat.jpg
         cualex import bvlc_alexnet.caffemodel --towers 2 -o towers.safetensors
-        cualex import flowers.pth --classes flowers.txt
+        cualex import oxford102.caffemodel --classes flowers.csv
         cualex import bvlc_alexnet.npy --classes wordnet
 
     \b
@@ -62,11 +63,16 @@ def import_(
         bvlc_alexnet.caffemodel          alexnet-caffe         BGR to RGB; channel mean, or --mean
         bvlc_reference_caffenet...       caffenet              the same; told apart by pooling before LRN
         ONNX zoo bvlcalexnet, caffenet   the same two          the same; run with maps of 55, 27, 13, as trained
-        torchvision .pth, safetensors    alexnet-torchvision   names; `module.` and state_dict are unwrapped
-          or ONNX export of it
+        torchvision .pth, safetensors    alexnet-torchvision   names, below any key and prefix (state_dict, model,
+          or ONNX export of it                                 module., _orig_mod.); float16 and bfloat16 to float32
+        .h5 or .keras of the lectures    alexnet-batchnorm     HWIO to OIHW, running averages (extra: keras)
         bvlc_alexnet.npy (TensorFlow)    alexnet-caffe         HWIO to OIHW, fc6 input order, BGR to RGB
         cualex's own exports, or its     the same network      dropout's x0.5 is undone
           names in PyTorch and --network
+
+    The last layer may have any name and number of outputs, as in fine-tuned networks. Of a checkpoint, weights alone
+    are read, optimizer and arguments are skipped, and said. Numbers of an ONNX model in a second file are read from its
+    folder. Own weights files need no import: `predict -w`, `train --from`.
 
     Caffe's LRN spans all channels, so its networks have one tower with grouped convolutions. --towers 2 converts
     bvlc_alexnet to alexnet, whose towers are the halves that two GPUs held: factors in conv1, conv2, conv3, fc7 and fc8

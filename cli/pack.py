@@ -48,7 +48,7 @@ def pack(
     from cualex.cli._packing import packs
     from cualex.data import sources
 
-    built = networks.build(network, **({"crop": crop} if crop else {}))
+    built = networks.named(network, crop=crop)
     source = sources.find(data, val_split=val_split, val=val, names=names)
     for note in source.notes:
         _output.say(f"{source.name}: {note}")

@@ -129,7 +129,7 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None, vari
     given = {name: value for name, value in (("classes", classes), ("crop", crop)) if value is not None}
     path = Path(named)
     if named in networks.names() or not (path.exists() or path.suffix == ".safetensors"):
-        return problem.make(networks.build(named, **given, **networks.read_variant(named, variant)), batch)
+        return problem.make(networks.named(named, variant, **given), batch)
     if given or variant:
         raise UsageError(f"--{next(iter(given), 'variant')}: {named} sets that itself; leave the option out")
     kept = weights.load(path / "best.safetensors" if path.is_dir() else path)

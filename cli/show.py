@@ -68,7 +68,7 @@ def network(name: str, output, as_json: bool) -> None:
     from cualex import networks
     from cualex.plots import towers
 
-    drawn = towers.draw(networks.build(name), output)
+    drawn = towers.draw(networks.named(name), output)
     _output.say(f"Plot: {output}")
     if as_json:
         _output.document([asdict(box) for box in drawn])

@@ -62,15 +62,13 @@ def summary(
     """
     from cualex import networks
 
-    given = {"classes": classes, "crop": crop}
-    given = {name: value for name, value in given.items() if value is not None}
-    built = networks.build(network, **given, **networks.read_variant(network, variant))
+    built = networks.named(network, variant, classes=classes, crop=crop)
     if against:
         if memory or crop:
             raise click.UsageError(
                 f"--against compares layers, without {'--memory' if memory else '--crop'}: leave one of them out."
             )
-        other = networks.build(against, **({"classes": classes} if classes else {}))
+        other = networks.named(against, classes=classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)

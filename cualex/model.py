@@ -155,7 +155,8 @@ class Model:
 
         images: a list of paths, bytes, Pillow images and arrays, as for `predict`; or those that `read` gives, uint8
         (n, stored, stored, 3); or one image, for which there is no first axis.  layer: one of `network.layers`, by
-        default the last hidden one (relu7 of `alexnet`). Towers are concatenated along the channels.
+        default the last hidden one (relu7 of `alexnet`; fc7 is before ReLU). Towers are concatenated along the
+        channels.
         Raise ImageError where one cannot be read, and UsageError for a layer that does not exist.
         """
         if isinstance(images, np.ndarray) and images.ndim not in (2, 3):

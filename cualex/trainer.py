@@ -185,6 +185,7 @@ def train(
     bias_lr: float | None = None,
     head_lr: float | None = None,
     freeze: str | Sequence[str] | None = None,
+    multipliers: str | Mapping[str, float] | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
     dropout: float | None = None,
@@ -228,7 +229,7 @@ def train(
 
     All other keywords are the options of the command (`cualex train --help`), with _ for -; errors name options as the
     command does. None is the command's default, and for hyperparameters what the recipe has. `variant` may be a
-    mapping, `freeze` and `drop_epochs` sequences.
+    mapping, `freeze` and `drop_epochs` sequences; `multipliers` are --set, {"conv1.lr": 0.1}.
 
     on_update: called with each Update.  on_notice: with each sentence for the user, such as a drop of the rate.
     compiling: with (done, total) while kernels compile. Nothing is printed. Images that cannot be read are left out,

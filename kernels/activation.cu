@@ -7,7 +7,7 @@
 // Checked in tests/engine/test_activation.py.
 //
 // dimensions: COUNT
-// reals: PARAMETER
+// reals: PARAMETER OFFSET
 // choices: PRECISION VECTOR FUNCTION
 #include "activations.cuh"
 #include "common/vectors.cuh"

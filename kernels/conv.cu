@@ -222,7 +222,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 // Cost: 2 * PIXELS * WINDOW * FILTERS operations a tower; for a dense layer the 16 or 18 bytes that MOMENTUM moves a
 // weight are more.
 //
-// dimensions: TOWERS SINK DECAY BIAS_SINK BIAS_DECAY BLOCK SIZE
+// dimensions: TOWERS SINK BIAS_SINK BLOCK SIZE
+// reals: DECAY BIAS_DECAY
 #include "common/mask.cuh"
 #include "common/sink.cuh"
 
@@ -281,8 +282,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const DepthRange range(block.split, PIXELS);
     main_loop(results, a, b, range.first, range.last, sum_biases);
 
-    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY != 0, false, control, velocity, copy, factor};
-    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY != 0, true, control, bias_velocity, nullptr,
+    const Sink sink = {SPLITS > 1 ? KEEP : SINK, DECAY, false, control, velocity, copy, factor};
+    const Sink bias_sink = {SPLITS > 1 ? KEEP : BIAS_SINK, BIAS_DECAY, true, control, bias_velocity, nullptr,
                             bias_factor};
     float* slab = slabs + (size_t)block.split * TOWERS * FILTERS * WINDOW;
     float* bias_slab = bias_slabs + (size_t)(block.split * block.tiles + block.tile) * TOWERS * FILTERS;

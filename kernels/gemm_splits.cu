@@ -43,7 +43,8 @@ extern "C" __global__ void __launch_bounds__(256)
 //
 // Cost: reads 4 * SPLITS bytes a weight, and with MOMENTUM reads 8 and writes 8 or 10.
 //
-// dimensions: COUNT SPLITS SINK DECAY BIAS
+// dimensions: COUNT SPLITS SINK BIAS
+// reals: DECAY
 // choices: PRECISION
 #include "common/sink.cuh"
 
@@ -51,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(256)
     weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
                   float* __restrict__ velocity, unsigned short* __restrict__ copy, float factor) {
     const int offset = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
-    const Sink sink = {SINK, DECAY != 0, BIAS != 0, control, velocity, copy, factor};
+    const Sink sink = {SINK, DECAY, BIAS != 0, control, velocity, copy, factor};
     if (offset >= COUNT || sink.idle()) return;
     const bool aligned = COUNT % 4 == 0;
     float sums[1][4] = {};

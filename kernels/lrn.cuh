@@ -11,12 +11,13 @@
 #include "common/vectors.cuh"
 
 #define SMALLEST_NORMAL __uint_as_float(0x00800000u)
+#define LARGEST_FLOAT __uint_as_float(0x7f7fffffu)
 
 // Return s^-BETA, and 1 / s in `inverse`. At the paper's BETA of 3/4 two reciprocal roots suffice: with r = s^-1/2,
-// s^-3/4 = r^2 * r^-1/2. An infinite sum of squares gives NaN, which reaches the loss. A window of zeros with K = 0
-// gives 0 and 0; the roots flush subnormal numbers to zero, so these count as zeros too.
+// s^-3/4 = r^2 * r^-1/2. A window of zeros with K = 0 gives 0 and 0; the roots flush subnormal numbers to zero, so these
+// count as zeros too. A sum of squares that overflows gives 0 and 0 as well; the roots would give 0 * inf.
 __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
-    if (K == 0 && base < SMALLEST_NORMAL) {
+    if ((K == 0 && base < SMALLEST_NORMAL) || base > LARGEST_FLOAT) {
         inverse = 0;
         return 0;
     }
@@ -27,6 +28,11 @@ __device__ __forceinline__ float lrn_factor(float base, float& inverse) {
     }
     inverse = 1.0f / base;
     return powf(base, -BETA);
+}
+
+// y = x * factor; NaN where the square of x itself overflows, so that this reaches the loss, and its neighbours do not.
+__device__ __forceinline__ float lrn_value(float x, float base, float factor) {
+    return base > LARGEST_FLOAT ? __fmul_rn(__fmul_rn(x, x), 0.0f) : __fmul_rn(x, factor);
 }
 
 #define PART (VECTOR == 1 ? 1 : 4)
@@ -86,7 +92,7 @@ __device__ __forceinline__ void lrn_normalise(float (&y)[VECTOR], const Value* s
     float base[VECTOR], inverse;
     lrn_base(base, y, source, channel);
 #pragma unroll
-    for (int i = 0; i < VECTOR; ++i) y[i] = __fmul_rn(y[i], lrn_factor(base[i], inverse));
+    for (int i = 0; i < VECTOR; ++i) y[i] = lrn_value(y[i], base[i], lrn_factor(base[i], inverse));
 }
 
 // Return the address of PART of an item's summands in shared memory, a float a value: in as many planes as a vector has

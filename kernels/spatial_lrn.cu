@@ -74,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(256)
     square_base(base, item, x);
     load_vector(values, x + item.offset);
 #pragma unroll
-    for (int i = 0; i < VECTOR; ++i) values[i] = __fmul_rn(values[i], lrn_factor(base[i], inverse));
+    for (int i = 0; i < VECTOR; ++i) values[i] = lrn_value(values[i], base[i], lrn_factor(base[i], inverse));
     store_vector(y + item.offset, values);
 }
 

@@ -15,7 +15,8 @@
 // Checked in tests/engine/cuda/test_update.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS
-// choices: PRECISION DECAY
+// reals: DECAY
+// choices: PRECISION
 #include "common/momentum.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -33,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(256)
 // --- adam
 // Adam as Keras has it.
 //
-//     g  <-  gradient + decay * w                      (decay as in an L2 penalty; 0 if not asked for)
+//     g  <-  gradient + DECAY * decay * w              (decay as in an L2 penalty; 0 if not asked for)
 //     m  <-  m + (g - m) * (1 - first)                 averages of the gradient and of its square
 //     s  <-  s + (g * g - s) * (1 - second)
 //     w  <-  w - m * corrected * factor / (sqrt(s) + EPSILON)
@@ -44,8 +45,8 @@ extern "C" __global__ void __launch_bounds__(256)
 // the host engine, each rounded once. Cost: reads 16 bytes a number and writes 12, or 14 with the copy; 14 operations.
 // Checked in tests/engine/test_adam.py: the bits of the host engine.
 //
-// dimensions: COUNT DECAY BIAS
-// reals: FRESH_FIRST FRESH_SECOND EPSILON
+// dimensions: COUNT BIAS
+// reals: DECAY FRESH_FIRST FRESH_SECOND EPSILON
 // choices: PRECISION
 extern "C" __global__ void __launch_bounds__(256)
     adam(const float* __restrict__ gradient, const Control* __restrict__ control, float* __restrict__ weight,
@@ -53,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (offset >= COUNT || !control->finite) return;
     float g = gradient[offset], m = first[offset], s = second[offset], w = weight[offset];
-    if (DECAY && control->decay != 0) g = __fadd_rn(g, __fmul_rn(w, control->decay));
+    if (DECAY != 0 && control->decay != 0) g = __fadd_rn(g, __fmul_rn(w, __fmul_rn(control->decay, DECAY)));
     m = __fadd_rn(m, __fmul_rn(__fsub_rn(g, m), FRESH_FIRST));
     s = __fadd_rn(s, __fmul_rn(__fsub_rn(__fmul_rn(g, g), s), FRESH_SECOND));
     const float rate = __fmul_rn(BIAS ? control->bias_corrected : control->corrected, factor);

@@ -246,3 +246,19 @@ def test_what_cannot_be_read_or_asked_for_is_one_line(small, tmp_path):
         small.maps(np.zeros((9, 9, 3), np.uint8), "conv9")
     with pytest.raises(UsageError, match=r"^load\(\) has no keyword 'devise'; .* Did you mean device\?$"):
         cualex.load(tmp_path, devise="cpu")
+
+
+def test_the_side_of_the_activation_is_said(file, place, small, rng, tmp_path):
+    network = networks.build("alexnet")
+    assert network.side("fc7") == "before ReLU, which is relu7"
+    assert network.side("relu7") == "after ReLU, of fc7"
+    assert [network.side(name) for name in ("norm1", "pool5", "drop7", "fc8", "softmax")] == [""] * 5
+    assert networks.build("cifar-tanh").side("conv1") == "before tanh, which is tanh1"
+    out = tmp_path / "out.npy"
+    for layer, said in (("conv3", "before ReLU, which is relu3"), ("relu3", "after ReLU, of conv3")):
+        result = run("features", place, "-o", out, "-w", file, "--layer", layer)
+        assert result.stdout.startswith(f"{out}: {layer} ({said}) of 34 images")
+    pictures = rng.integers(0, 256, (3, 76, 76, 3), np.uint8)
+    before, after = (small.features(pictures, layer) for layer in ("fc7", "relu7"))
+    assert before.min() < 0
+    assert np.array_equal(np.maximum(before, 0), after)

@@ -4,9 +4,10 @@ Layers without a PyTorch module are refused. Towers are groups of convolutions, 
 to twice as many images with half the channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -83,6 +84,8 @@ def _conv(stage: Stage) -> nn.Module:
 
 def _dense(stage: Stage) -> nn.Module:
     channels, rows, columns = stage.reading.shape
+    if stage.towers > 1 and not stage.reading.shared:
+        raise UsageError(f"PyTorch's side of the benchmark has no dense layer within a tower, as {stage.name} is")
     outputs = stage.towers * _layer(stage, Dense).outputs
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * rows * columns, outputs))
 
@@ -92,11 +95,23 @@ def _pool(kind: type[nn.Module], stage: Stage) -> nn.Module:
     return kind(layer.size, layer.stride, ceil_mode=layer.round_up)
 
 
+class Line(nn.Module):
+    """a x + b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        return x * self.a + self.b
+
+
 def _activation(stage: Stage) -> nn.Module:
     """Return PyTorch's module of an activation, which has its name without hyphens."""
     found = activations.find(_layer(stage, Activation).function)
     if found.name == "linear":
-        return nn.Identity()
+        return nn.Identity() if found.parameter is None else Line(found.a, found.offset)
     named = {name.lower(): getattr(nn, name) for name in dir(nn)}[found.name.replace("-", "")]
     return named() if found.parameter is None else named(found.parameter)
 
@@ -134,3 +149,14 @@ def build(network: Network, lrn: bool = True) -> nn.Module:
             )
         modules.add_module(stage.name, MODULES[kind](stage))
     return modules
+
+
+def scores(network: Network, tensors: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Return the scores (n, classes) of images (n, 3, crop, crop) by the modules, for tensors in the towers' order."""
+    modules = build(network).eval()
+    with torch.no_grad():
+        for name, parameter in modules.named_parameters():
+            first, *_, last = name.split(".")  # fc6.1.weight is fc6.weight
+            parameter.copy_(torch.from_numpy(np.array(tensors[f"{first}.{last}"], np.float32)))
+        made: np.ndarray = modules(torch.from_numpy(np.ascontiguousarray(images, np.float32))).numpy()
+    return made

@@ -2,7 +2,7 @@
 
 Each has its function and its derivative, and says what the derivative is computed from, the only array that is kept for
 the backward pass: mostly the output, y, as in tanh' = 1 - y^2; for functions that are not monotone the input, x. No
-large or small input overflows. A name with a number sets the parameter: "leaky-relu:0.2".
+large or small input overflows. A name with numbers sets the parameters: "leaky-relu:0.2", "linear:2,0.5" for 2 x + 0.5.
 
 A function is added here, in kernels/activations.cuh, and in formats/onnx/graph.py; what it is compared with stands in
 devices/self_test/maps.py, for the first use on a GPU, and in tests/support/reference.py.
@@ -11,7 +11,7 @@ devices/self_test/maps.py, for the first use on a GPU, and in tests/support/refe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Activation:
     """An activation: its name, its formula and that of its derivative, and how NumPy computes both.
 
     forward(x, y, work, parameter) writes y; slope(kept, work, parameter) writes the derivative to `work`.
-    keeps: "y" or "x", which array `slope` reads.  parameter: a of the formula; None where it has none.
+    keeps: "y" or "x", which array `slope` reads.  parameter: a of the formula; None where it has none.  offset: its b.
     """
 
     name: str
@@ -31,6 +31,13 @@ class Activation:
     slope: Callable[[np.ndarray, np.ndarray, float], object]
     keeps: str = "y"
     parameter: float | None = None
+    offset: float = 0.0
+
+    @property
+    def kernel(self) -> str:
+        """The name in kernels/activations.cuh: a x + b is a function of its own, of two roundings."""
+        plain = "affine" if self.name == "linear" and self.parameter is not None else self.name
+        return f"{plain.upper().replace('-', '_')}_FUNCTION"
 
     @property
     def a(self) -> float:
@@ -99,6 +106,15 @@ def _linear(x, y, work, a) -> None:
 
 def _linear_slope(y, work, a) -> None:
     work.fill(1)
+
+
+def _affine(x, y, work, a, b) -> None:
+    np.multiply(x, a, out=y)
+    y += y.dtype.type(b)
+
+
+def _affine_slope(y, work, a) -> None:
+    work.fill(a)
 
 
 def _leaky_relu(x, y, work, a) -> None:
@@ -172,6 +188,8 @@ def find(name: str) -> Activation:
     found = ACTIVATIONS[plain]
     if not colon:
         return found
+    if plain == "linear":
+        return _line(found, text)
     if found.parameter is None:
         raise ValueError(f"activation {plain} has no parameter, got {name!r}")
     try:
@@ -181,3 +199,24 @@ def find(name: str) -> Activation:
     if not 0 < value <= 1:
         raise ValueError(f"activation {name!r}: expected a parameter above 0 and at most 1")
     return replace(found, parameter=value)
+
+
+def _line(linear: Activation, text: str) -> Activation:
+    """Return a x + b by its numbers: "a,b", or "a" alone, as cuda-convnet's linear[a,b]."""
+    try:
+        a, b = (float(each) for each in text.split(",") + ["0"] * (1 - text.count(",")))
+    except ValueError:
+        raise ValueError(
+            f"activation 'linear:{text}': expected two numbers, as in linear:2,0.5 for 2 x + 0.5"
+        ) from None
+    if not (math.isfinite(a) and math.isfinite(b)):
+        raise ValueError(f"activation 'linear:{text}': expected finite numbers")
+    return replace(
+        linear,
+        formula="a x + b",
+        derivative_formula="a",
+        forward=partial(_affine, b=b),
+        slope=_affine_slope,
+        parameter=a,
+        offset=b,
+    )

@@ -180,8 +180,8 @@ class BatchNormOps(Protocol[D]):
 class UpdateOps(Protocol[D]):
     """Gradient sinks: `Keep` and `Sum` store a gradient, `Momentum` and `Adam` update the weights with it.
 
-    All arrays have the parameter's shape. decay: whether L2 weight decay applies. copy: the weights in the type of the
-    maps, where products read those. factor: learning-rate multiplier. bias: take the learning rate of biases.
+    All arrays have the parameter's shape. decay: multiplier of the L2 weight decay. copy: the weights in the type of
+    the maps, where products read those. factor: learning-rate multiplier. bias: take the learning rate of biases.
     """
 
     def Keep(self, gradient: Array) -> Sink:
@@ -195,7 +195,7 @@ class UpdateOps(Protocol[D]):
         weight: Array,
         velocity: Array,
         control: Control,
-        decay: bool,
+        decay: float,
         copy: Any = ...,
         factor: float = ...,
         bias: bool = ...,
@@ -208,7 +208,7 @@ class UpdateOps(Protocol[D]):
         first: Array,
         second: Array,
         control: Control,
-        decay: bool,
+        decay: float,
         copy: Any = ...,
         factor: float = ...,
         bias: bool = ...,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from cualex.data import images
-from cualex.errors import WeightsError
-from cualex.formats import load, match, recognise
+from cualex.errors import UsageError, WeightsError
+from cualex.formats import load, match, names, plain_weights, recognise
 from cualex.formats.conventions import NETWORK
 from cualex.formats.onnx.graph import INPUT
 from cualex.formats.reading.contents import Contents
@@ -20,14 +20,15 @@ TOLERANCE = 1e-4  # of probabilities: far above the effect of summation order, f
 
 
 def exported(files: list[Path], to: str, weights: Weights, image: str | Path) -> str:
-    """Run an image through a network and through the files that it was exported to; return both results as a line.
+    """Run an image through a network and through the files that it was exported to; return both results as lines.
 
     Raise WeightsError when they differ, ImageError when the image cannot be read.
     """
     stored, model, ours = _ours(weights, image)
     if to == "torch":
         again, _ = load.load(files[0])
-        return _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", image)
+        line = _compared(model, ours, Model(again).probabilities(stored)[0], "by the file, read again", image)
+        return f"{line}\n{_by('torch', _pytorch, files[0], _seen(stored, weights, 'scaled'), model, ours, image)}"
     if to == "onnx":
         return _by("onnxruntime", _onnxruntime, files[0], _seen(stored, weights, "as it is"), model, ours, image)
     return _by("cv2", _opencv, files, _seen(stored, weights, "less the mean")[:, ::-1], model, ours, image)
@@ -40,7 +41,7 @@ def imported(path: str | Path, weights: Weights, image: str | Path) -> str:
     alone = f"{image}: {named} {probability:.4f}"
     with Contents(path) as contents:
         file = recognise.read(contents, path)
-        convention, _ = match.recognised(file, weights.network.name)
+        convention, *_ = names.recognised(file, weights.network.name)
     if file.format != "onnx":
         return f"{alone}; the file holds weights and no program, so that there is nothing to compare with"
     if convention.resized:
@@ -85,10 +86,16 @@ def _by(
         theirs = run(program, file, np.ascontiguousarray(given))
     except (ImportError, AttributeError) as error:
         return f"{image}: not compared, for this needs {module} ({error}): pip install {PACKAGES[module]}"
+    except NotCompared as error:
+        return f"{image}: not compared with {module}: {error}"
     return _compared(model, ours, theirs, f"by {module} {program.__version__}", image)
 
 
-PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"'}
+PACKAGES = {"onnxruntime": "onnxruntime", "cv2": '"opencv-python-headless<5"', "torch": "torch"}
+
+
+class NotCompared(Exception):
+    """Why the other program cannot run a network."""
 
 
 def _onnxruntime(onnxruntime: Any, path: Path, given: np.ndarray) -> np.ndarray:
@@ -100,10 +107,32 @@ def _onnxruntime(onnxruntime: Any, path: Path, given: np.ndarray) -> np.ndarray:
 
 
 def _opencv(cv2: Any, files: list[Path], given: np.ndarray) -> np.ndarray:
-    """Return the probabilities of OpenCV, of which no types are installed, for a caffemodel and its prototxt."""
-    network = cv2.dnn.readNetFromCaffe(str(files[1]), str(files[0]))
-    network.setInput(given)
-    return _probabilities(network.forward())
+    """Return the probabilities of OpenCV, of which no types are installed, for a caffemodel and its prototxt.
+
+    OpenCV knows the older name of a pool that rounds down: ceil_mode for round_mode.
+    """
+    prototxt = files[1].read_text(encoding="utf-8").replace("round_mode: FLOOR", "ceil_mode: false")
+    try:
+        texts = (np.frombuffer(each, np.uint8) for each in (prototxt.encode(), files[0].read_bytes()))
+        network = cv2.dnn.readNetFromCaffe(*texts)
+        network.setInput(given)
+        return _probabilities(network.forward())
+    except cv2.error as error:
+        raise NotCompared(" ".join(str(error).split())[:200]) from None
+
+
+def _pytorch(torch: Any, path: Path, given: np.ndarray) -> np.ndarray:
+    """Return the probabilities of PyTorch's modules with the tensors of a file that was exported for it."""
+    modules = importlib.import_module("cualex.benchmark.torch_modules")
+    with Contents(path) as contents:
+        file = recognise.read(contents, path)
+        made = match.plan(file)
+        network = plain_weights.inverted(made.source)
+        tensors = {name: file.tensors[theirs].read() for name, theirs in made.convention.names.items()}
+    try:
+        return _probabilities(modules.scores(network, tensors, given))
+    except UsageError as error:
+        raise NotCompared(str(error)) from None
 
 
 def _probabilities(made: np.ndarray) -> np.ndarray:

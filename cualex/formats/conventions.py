@@ -59,6 +59,19 @@ _MODULES = dict(zip(LAYERS, ("features.0", "features.3", "features.6", "features
 }
 _TORCHVISION = {f"{layer}.{last}": f"{_MODULES[layer]}.{last}" for layer in LAYERS for last in ("weight", "bias")}
 
+_KERNEL, _GAMMA = {"weight": "kernel", "bias": "bias"}, {"weight": "gamma", "bias": "beta"}
+_KERAS = {
+    f"{ours}{number + add}.{last}": f"{theirs}.{number}.{part}"
+    for ours, theirs, count, add, parts in (
+        ("conv", "conv", 5, 0, _KERNEL),
+        ("norm", "norm", 8, 0, _GAMMA),
+        ("fc", "dense", 4, 5, _KERNEL),
+        ("norm", "norm", 8, 0, {"mean": "mean", "variance": "variance"}),
+    )
+    for number in range(1, count + 1)
+    for last, part in parts.items()
+}
+
 _WARPED = (
     "squeezed: Caffe squeezes them to 256x256 whatever their sides; here the shorter side becomes 256 and the middle "
     "square is kept."
@@ -68,6 +81,9 @@ _ZOO_SIZE = (
     "55, 27 and 13, and so they run here: the answers of the zoo's own graph differ."
 )
 _SMALLER = "squeezed: that script squeezes them to 227x227; here the shorter side becomes 256 and the middle is seen."
+_DIVIDED = (
+    "assumed: images were divided by 255 and no mean was subtracted, as in the lectures; --mean gives another mean."
+)
 
 _NORMALISED_FIRST = ("LRN", "pooling", "LRN", "pooling", "pooling")
 _POOLED_FIRST = ("pooling", "LRN", "pooling", "LRN", "pooling")
@@ -133,6 +149,17 @@ CONVENTIONS = (
         colours="BGR",
         mean=CAFFE_MEAN,
         remarks=(_SMALLER,),
+    ),
+    Convention(
+        title="the AlexNet of the Keras lectures",
+        formats=("keras",),
+        network="alexnet-batchnorm",
+        names=_KERAS,
+        conv="HWIO",
+        dense="IO",
+        flatten="HWC",
+        mean=(0.0, 0.0, 0.0),
+        remarks=(_DIVIDED,),
     ),
 )
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from cualex.errors import DataError, WeightsError
-from cualex.formats import imagenet_classes, match, mean_image, recognise, reorder, report
+from cualex.formats import class_list, imagenet_classes, match, mean_image, names, recognise, reorder, report
 from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.match import Import
 from cualex.formats.reading.contents import Contents
+from cualex.formats.reading.tensors import short
 from cualex.weights import Weights
 
 NUMBERED = "wordnet"
@@ -25,8 +26,8 @@ def load(
 ) -> tuple[Weights, report.Lines]:
     """Read a file of another program: return the weights, and (topic, sentence) for all assumptions.
 
-    network, towers: the network to load into, by default from the file.  classes: a file with a class name a line, or
-    "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
+    network, towers: the network to load into, by default from the file.  classes: a file with a class name a line, or a
+    CSV (class_list.py), or "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
     Raise WeightsError, in one line, for a file that does not fit; nothing in it is executed.
     """
     try:
@@ -34,16 +35,19 @@ def load(
             made = match.plan(
                 recognise.read(contents, path), network, towers, **({} if crop is None else {"crop": crop})
             )
-            names, classes_note = _classes(made, classes)
+            listed, classes_note = _classes(made, classes)
             image, mean_note = _mean(made, mean)
             # Hashed while the tensors are read.
             with ThreadPoolExecutor(1, thread_name_prefix="sha256") as thread:
                 sha256 = thread.submit(contents.sha256)
+                beside = {name: (each.size, thread.submit(each.sha256)) for name, each in contents.others.items()}
                 tensors = dict(reorder.placed(made))
             lines = report.lines(made, sha256.result(), contents.size, classes_note, mean_note)
+            for name, (size, total) in beside.items():
+                lines.insert(2, ("data", f"{short(name)}, {size:,} bytes, SHA-256 {total.result()}"))
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error.__cause__
-    return Weights(made.network, tensors, names, image, notes={"imported": dict(lines)["SHA-256"]}), lines
+    return Weights(made.network, tensors, listed, image, notes={"imported": dict(lines)["SHA-256"]}), lines
 
 
 def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
@@ -52,29 +56,14 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
     if str(path) == NUMBERED and count == imagenet_classes.COUNT:
         return imagenet_classes.numbers(), "ImageNet's 1000 by their WordNet numbers, which its folders are called"
     if path is not None:
-        return read_classes(path, count), f"{count}, named in {path}"
-    told = match.note(made.file, CLASSES)
+        return class_list.read(path, count), f"{count}, named in {path}"
+    told = names.note(made.file, CLASSES)
     if isinstance(told, list) and len(told) == count and all(isinstance(name, str) for name in told):
         return told, f"{count}, named in the file"
     if count == imagenet_classes.COUNT:
         return imagenet_classes.classes(), "ImageNet's 1000 in the order of their WordNet numbers (n01440764 first)"
-    names = [f"class {number}" for number in range(count)]
-    return names, f"{count} without names: give them with --classes, a line each"
-
-
-def read_classes(path: str | Path, count: int) -> list[str]:
-    """Read class names, one a line; raise DataError unless there are `count`, as the network has."""
-    try:
-        lines = Path(path).expanduser().read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
-            "Give a file with one class per line."
-        ) from None
-    names = [line.strip() for line in lines if line.strip()]
-    if len(names) != count:
-        raise DataError(f"{path}: {len(names)} classes, expected {count}. Give a file with one class per line.")
-    return names
+    numbered = [f"class {number}" for number in range(count)]
+    return numbered, f"{count} without names: give them with --classes, a line each"
 
 
 def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
@@ -94,7 +83,7 @@ def _mean(made: Import, path: str | Path | None) -> tuple[np.ndarray, str]:
     kept = made.file.tensors.get(MEAN)
     if kept is not None:
         return mean_image.checked(kept.shape, kept.read(), network, "RGB"), "of the file"
-    told = match.note(made.file, CHANNEL_MEAN)
+    told = names.note(made.file, CHANNEL_MEAN)
     if isinstance(told, list) and len(told) == 3 and all(isinstance(number, int | float) for number in told):
         return mean_image.checked((3,), np.array(told, np.float32), network, "RGB"), "of the file, the same everywhere"
     colours = convention.mean

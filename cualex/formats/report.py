@@ -4,6 +4,7 @@ import numpy as np
 
 from cualex.formats import rescale
 from cualex.formats.match import Import
+from cualex.formats.reading.tensors import TYPES
 from cualex.layers import LRN, Dropout
 from cualex.networks import Network
 
@@ -18,7 +19,7 @@ def lines(made: Import, sha256: str, size: int, classes: str, mean: str) -> Line
         ("SHA-256", sha256),
         ("checksum", _checksum(made)),
     ]
-    rows += [("source", convention.title), ("network", _named(network)), ("tensors", _axes(made))]
+    rows += [("source", convention.title), *made.remarks, ("network", _named(network)), ("tensors", _axes(made))]
     rows += [("colours", _colours(convention.colours)), ("pictures", _images(network)), ("mean", mean)]
     rows += [("LRN", text) for text in _normalised(network)]
     rows += [("dropout", text) for text in _dropped(network)]
@@ -36,16 +37,17 @@ def _checksum(made: Import) -> str:
 
 
 def _named(network: Network) -> str:
-    arguments = ", ".join(
-        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in network.arguments.items()
-    )
+    def word(value: object) -> object:
+        value = len(value) if isinstance(value, dict) else value  # the layers of a network of one's own
+        return f"{value:.6g}" if isinstance(value, float) else value
+
+    arguments = ", ".join(f"{key} {word(value)}" for key, value in network.arguments.items())
     towers = "one tower" if network.towers == 1 else f"{network.towers} towers"
     return f"{network.name}, {towers} ({arguments})"
 
 
 def _axes(made: Import) -> str:
-    convention, kinds = made.convention, {np.dtype(tensor.kind).name for tensor in made.tensors.values()}
+    convention, kinds = made.convention, {TYPES[tensor.kind] for tensor in made.tensors.values()}
     text = f"filters {convention.conv}, dense {convention.dense}, {' and '.join(sorted(kinds))}"
     if (convention.conv, convention.dense, convention.flatten) == ("OIHW", "OI", "CHW"):
         return f"{text}: as here"

@@ -18,7 +18,9 @@ class LRN(Layer):
         y[c] = x[c] / (k + alpha * SUM over j of x[j]^2)^beta,    c - n//2 <= j <= c + n//2
 
     Channels beyond either end count as absent, and a tower sees only its own. An even n means n + 1 channels, as the
-    formula says. Where k = 0 and the window is all zero, y is 0, and so is its gradient.
+    formula says. Where k = 0 and the window is all zero, y is 0, and so is its gradient; and where the sum of squares
+    overflows, but y of a channel whose own square does is NaN, so that the loss shows it. NaN reaches the channels
+    whose windows hold it, and no others.
 
     What goes wrong when weights come from elsewhere: as in the paper the sum is not divided by n, but Caffe, PyTorch,
     ONNX and the code of 2012 divide it, so their alpha is n times ours (Chainer and TensorFlow do not). Caffe's

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cualex.errors import UsageError
 from cualex.networks import arguments as words
+from cualex.networks import own
 from cualex.networks.alexnet import alexnet, alexnet_one_tower
 from cualex.networks.alexnet_2012 import alexnet_2012
 from cualex.networks.alexnet_batchnorm import alexnet_batchnorm
 from cualex.networks.alexnet_tanh import alexnet_tanh
 from cualex.networks.caffe import alexnet_caffe, caffenet
 from cualex.networks.cifar import cifar_relu, cifar_tanh
+from cualex.networks.from_file import File
 from cualex.networks.lenet5 import lenet5
 from cualex.networks.network import Network, Stage
 from cualex.networks.torchvision import alexnet_torchvision
@@ -37,7 +39,7 @@ _NETWORKS: dict[str, Callable[..., Network]] = {
 
 ELSEWHERE = ("classes", "crop")  # arguments that follow from the data or have an option, in every command
 
-__all__ = ["Network", "Stage", "build", "find", "names", "read_variant"]
+__all__ = ["Network", "Stage", "build", "find", "named", "names", "read_variant"]
 
 
 def names() -> list[str]:
@@ -46,7 +48,13 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Callable[..., Network]:
-    """Return the function that builds the network of that name."""
+    """Return the function that builds the network of that name.
+
+    Of a network of one's own, FILE.py:FUNCTION, that is the function which builds it from its layers as plain values,
+    and never the file.
+    """
+    if own.is_own(name):
+        return own.builder(name)
     if name not in _NETWORKS:
         close = difflib.get_close_matches(name, _NETWORKS, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -60,8 +68,18 @@ def build(name: str, **arguments: Any) -> Network:
     try:
         return function(**arguments)
     except (TypeError, ValueError) as error:
-        said = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        raise UsageError(f"network {name} with {said}: {error}") from error
+        raise UsageError(f"network {name} with {words.said(arguments)}: {error}") from error
+
+
+def named(name: str, variant: Mapping[str, object] | Sequence[str] = (), **given: Any) -> Network:
+    """Build the network that a user names: one of `names`, or FILE.py:FUNCTION, whose file is run.
+
+    variant: other arguments of its function, as `--variant` has them.  given: `classes`, `crop`; not given for None.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    if own.is_own(name):
+        return File(name).network(variant, **given)
+    return build(name, **given, **read_variant(name, variant))
 
 
 def read_variant(
@@ -71,6 +89,8 @@ def read_variant(
 
     elsewhere: arguments that are not given this way. Raise UsageError for one that the network does not take.
     """
+    if own.is_own(name) and isinstance(variant, Mapping):
+        return dict(variant)  # the layers, from `own.described`
     if isinstance(variant, Mapping):
         variant = [words.said({key: value}) for key, value in variant.items()]
     try:
@@ -85,6 +105,7 @@ class Networks(ModuleType):
     if TYPE_CHECKING:  # mypy finds the functions of a module, but calls none: `cualex.networks` has this type
         build = staticmethod(build)
         find = staticmethod(find)
+        named = staticmethod(named)
         names = staticmethod(names)
         read_variant = staticmethod(read_variant)
 

@@ -3,6 +3,8 @@
     image 227x227  conv1 55  pool1 27  conv2 23  pool2 11  conv3 9  conv4 7  conv5 5  pool5 2  fc6 fc7 fc8
 
 A form that is met in courses: 154,587 inputs become 1,024 features. Groups are the paper's towers, in one tower.
+Their figure has dropout of 0.5 after the hidden dense layers; before version 0.2 the default was none, which runs and
+weights files of then keep.
 """
 
 import math
@@ -14,7 +16,7 @@ from cualex.networks.variants import scaled
 
 @network("alexnet-tanh", smallest=195)
 def alexnet_tanh(
-    classes: int = 1000, crop: int = 227, dropout: float = 0.0, width: float = 1.0, mean_at: str = "crop"
+    classes: int = 1000, crop: int = 227, dropout: float = 0.5, width: float = 1.0, mean_at: str = "crop"
 ) -> Architecture:
     """Build the network; `dropout` is the share dropped after fc6 and fc7, 0 for none.
 

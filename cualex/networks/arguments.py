@@ -35,7 +35,9 @@ def read(function: Callable, words: Sequence[str], said_elsewhere: Sequence[str]
 
 
 def said(arguments: dict) -> str:
-    """Write arguments as words."""
+    """Write arguments as words; the layers of a network of one's own are counted."""
+    if isinstance(layers := arguments.get("layers"), dict):
+        return f"{len(layers)} layers"
     return ", ".join(f"{name}={_word(value)}" for name, value in arguments.items())
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec
 
 import numpy as np
 
-from cualex.layers import Exchange, Layer, Parameter, Reading, Shape
+from cualex.layers import Activation, Conv, Dense, Exchange, Layer, Parameter, Reading, ReLU, Shape
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,19 @@ class Network:
         for _ in self.stages():  # a layer that does not fit the maps below it says so
             pass
 
+    def side(self, layer: str) -> str:
+        """Return whether a layer's output is from before or after its activation, as a text; "" for other layers.
+
+        fc7 of alexnet is "before ReLU, which is relu7", relu7 "after ReLU, of fc7".
+        """
+        names = list(self.layers)
+        at, own = names.index(layer), self.layers[layer]
+        above = names[at + 1] if at + 1 < len(names) else ""
+        if isinstance(own, Conv | Dense) and above and (function := _function(self.layers[above])):
+            return f"before {function}, which is {above}"
+        function = _function(own)
+        return f"after {function}, of {names[at - 1]}" if function and at else ""
+
     def mean_picture(self, found: np.ndarray) -> np.ndarray:
         """Return the mean that is subtracted, (stored, stored, 3), where that of the images was `found`."""
         picture = found if self.mean is None else np.broadcast_to(self.mean, found.shape)
@@ -118,6 +131,11 @@ class Network:
                 first, *rest = parameter.shape
                 shapes[name] = (first * stage.towers, *rest)
         return shapes
+
+
+def _function(layer: Layer) -> str:
+    """Return the name of an activation, "" for other layers."""
+    return "ReLU" if isinstance(layer, ReLU) else layer.function if isinstance(layer, Activation) else ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cualex.layers import Exchange, Parameter
-from cualex.networks import Network, Stage, arguments, build, find
+from cualex.networks import ELSEWHERE, Network, Stage, arguments, build, find, named, own
 from cualex.system.keywords import known
 
 
@@ -122,12 +122,14 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
         <BLANKLINE>
         Images are stored at 32 x 32; the input is a crop of 32 x 32.
 
-    network: a name of `cualex.networks()`, or a Network, such as `model.network`.  variant: arguments of the network's
-    function, such as classes=10, crop=131, norm="none".
+    network: a name of `cualex.networks()`, FILE.py:FUNCTION, or a Network, such as `model.network`.  variant: arguments
+    of the network's function, such as classes=10, crop=131, norm="none".
 
     Raise UsageError for a network or an argument that does not exist.
     """
-    if isinstance(network, str):
+    if isinstance(network, str) and own.is_own(network):
+        network = named(network, variant, **{name: variant.pop(name, None) for name in ELSEWHERE})
+    elif isinstance(network, str):
         known(f"network {network}", variant, arguments.defaults(find(network)))
         network = build(network, **variant)
     described = rows(network)

@@ -48,6 +48,7 @@ class Plan:
         sink: str = "momentum",
         factors: Mapping[str, float] | None = None,
         accumulate: int = 1,
+        decays: Mapping[str, float] | None = None,
         class_weights: np.ndarray | None = None,
         control: Control | None = None,
         graph: bool = True,
@@ -60,7 +61,7 @@ class Plan:
                 f"{parameters.network.name} has no layer {unknown[0]!r}; "
                 f"its layers are {', '.join(parameters.network.layers)}"
             )
-        self.rule = Rule(sink, factors or {}, accumulate)
+        self.rule = Rule(sink, factors or {}, accumulate, decays or {})
         if mode == "train":
             self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"

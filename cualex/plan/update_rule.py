@@ -26,12 +26,14 @@ class Rule:
     sink: "momentum" or "adam", the update rule; "keep" stores the gradients and moves nothing.
     factors: learning-rate multipliers, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are
     all 0 is frozen: it has no update and no weight gradient, and layers below the lowest trained one no backward pass.
+    decays: multipliers of the weight decay, by parameter; where none is given 1, and 0 for biases.
     parts: in how many parts a batch is computed, whose gradients are added up before one update.
     """
 
     sink: str = "momentum"
     factors: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
+    decays: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, network: Network, batch: int) -> None:
         """Raise UsageError unless there is something to train and the batch has equal parts, each large enough."""
@@ -43,7 +45,7 @@ class Rule:
                 f"batch size {batch} is not divisible by --accumulate {self.parts}: "
                 f"use --accumulate {fits}, or another --batch-size"
             )
-        if unknown := sorted(self.factors.keys() - network.parameters().keys()):
+        if unknown := sorted((self.factors.keys() | self.decays.keys()) - network.parameters().keys()):
             raise UsageError(f"{network.name} has no parameter {unknown[0]!r}")
         stages = [stage for stage in network.stages() if stage.parameters]
         for stage in stages:
@@ -87,7 +89,7 @@ class Rule:
         update, last = parameters.engine.update, name.rpartition(".")[2]
         numbers: dict[str, Any] = {
             "control": control,
-            "decay": parameters.stages[name].parameters[name].decay,
+            "decay": self.decays.get(name, float(parameters.stages[name].parameters[name].decay)),
             "copy": parameters.copies.get((name, place)),
             "factor": self.factor(name),
             "bias": last == "bias",

@@ -55,6 +55,7 @@ class Stepper:
             sink=recipe.optimizer,
             factors=factors,
             accumulate=recipe.accumulate,
+            decays=self.course.decays(),
             class_weights=self.class_weights,
             control=self.control,
         )

@@ -103,6 +103,7 @@ class Options:
     bias_lr: float | None = None
     head_lr: float | None = None
     freeze: str | Sequence[str] | None = None
+    multipliers: str | Mapping[str, float] | None = None
     momentum: float | None = None
     weight_decay: float | None = None
     dropout: float | None = None

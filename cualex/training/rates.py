@@ -36,7 +36,7 @@ class Course:
 
     def check(self) -> None:
         """Raise UsageError when batch size or frozen layers allow no plan."""
-        rule = Rule(self.recipe.optimizer, self.factors(1), self.recipe.accumulate)
+        rule = Rule(self.recipe.optimizer, self.factors(1), self.recipe.accumulate, self.decays())
         rule.check(self.network, self.recipe.batch)
 
     @property
@@ -62,7 +62,32 @@ class Course:
             factors |= {name: self.recipe.head_rate for name in names if name.startswith(f"{head}.")}
         if isinstance(self.schedule, Schedule2012):
             factors |= self.schedule.factors(epoch, self.recipe.biases, names)
+        for parameter, factor in self._multipliers("lr").items():
+            factors[parameter] = factors.get(parameter, 1.0) * factor
         return factors | {name: 0.0 for name in names if name.rpartition(".")[0] in self.recipe.freeze}
+
+    def decays(self) -> dict[str, float]:
+        """Return the multipliers of the weight decay that the recipe sets, by parameter."""
+        return self._multipliers("decay")
+
+    def _multipliers(self, kind: str) -> dict[str, float]:
+        """Return the recipe's multipliers of a kind, "lr" or "decay", by parameter; the more special goes last.
+
+        Of a layer, as "conv1.decay", the rate is that of all its parameters, and the decay of those that have any.
+        Raise UsageError for a layer or parameter that the network lacks.
+        """
+        found: dict[str, float] = {}
+        decaying = {name: each.decay for stage in self.network.stages() for name, each in stage.parameters.items()}
+        for key, factor in sorted(self.recipe.multipliers.items(), key=lambda item: item[0].count(".")):
+            what, _, last = key.rpartition(".")
+            if last != kind:
+                continue
+            own = [name for name in decaying if name == what or name.rpartition(".")[0] == what]
+            if not own:
+                layers = dict.fromkeys(name.rpartition(".")[0] for name in decaying)
+                raise UsageError(f"--set {key}: {self.network.name} has no {what!r}; there are {', '.join(layers)}")
+            found |= {name: factor for name in own if kind == "lr" or decaying[name] or name == what}
+        return found
 
     def after_epoch(self, error: float, epoch: int) -> list[str]:
         """Update the schedule by the validation error of an epoch in percent; return texts about changes.

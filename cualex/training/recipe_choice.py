@@ -1,6 +1,8 @@
 """The recipe of a training: chosen by the data set or by name, with the user's hyperparameters."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cualex import networks
 from cualex.devices import placement
@@ -49,6 +51,7 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         bias_rate=options.bias_lr,
         head_rate=options.head_lr,
         freeze=_layers(options.freeze),
+        multipliers=_multipliers(options.multipliers),
         momentum=options.momentum,
         decay=options.weight_decay,
         dropout=options.dropout,
@@ -81,6 +84,29 @@ def _layers(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None or not isinstance(given, str):
         return None if given is None else tuple(given)
     return () if given == "none" else tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def _multipliers(given: str | Mapping[str, float] | None) -> dict[str, float] | None:
+    """Return multipliers of a mapping, or of a text such as conv1.lr=0.1,conv1.decay=4; none for "none"."""
+    if given is None or given == "none":
+        return None if given is None else {}
+    words: list[tuple[str, Any]] = list(given.items()) if isinstance(given, Mapping) else []
+    if isinstance(given, str):
+        words = [(name.strip(), value) for name, _, value in (word.partition("=") for word in given.split(","))]
+    found: dict[str, float] = {}
+    for name, value in words:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if name.rpartition(".")[2] not in ("lr", "decay") or "." not in name or not 0 <= number < math.inf:
+            raise UsageError(
+                f"--set {name}={value}: expected LAYER.lr or LAYER.decay, and a factor of at least 0, as conv1.lr=0.1"
+            )
+        if name in found:
+            raise UsageError(f"--set: {name} is given twice")
+        found[name] = number
+    return found
 
 
 def _epochs(given: str | Sequence[int] | None) -> tuple[int, ...] | None:

@@ -26,6 +26,7 @@ _WORDS = {
     "bias_rate": "learning rate of biases",
     "head_rate": "learning rate of last layer",
     "freeze": "frozen layers",
+    "multipliers": "multipliers of layers",
     "momentum": "momentum",
     "decay": "weight decay (L2)",
     "dropout": "dropout probability",
@@ -53,7 +54,7 @@ def rows(recipe: Recipe, other: Recipe, known: dict[str, str] | None = None) -> 
     known: texts for values of the other that do not follow from its fields.
     """
     ours, theirs = _values(recipe), _values(other) | (known or {})
-    names = [name for name in _WORDS if name != "variant" or recipe.variant]
+    names = [name for name in _WORDS if name not in ("variant", "multipliers") or getattr(recipe, name)]
     return [(_WORDS[name], ours[name], "" if ours[name] == theirs[name] else theirs[name]) for name in names]
 
 
@@ -99,6 +100,8 @@ def _word(name: str, value: Any) -> str:
         return _OPTIMIZERS[value]
     if name in ("class_weights", "colour_noise", "plain_epochs", "freeze") and not value:
         return _NONE
+    if name == "multipliers":
+        return ", ".join(f"{key}={factor:g}" for key, factor in value.items()) or _NONE
     if name == "freeze":
         return ", ".join(value)
     if name == "head_rate":

@@ -34,8 +34,10 @@ class Recipe:
     `optimizer`: "momentum" or "adam". `rate`: the initial learning rate of weights; `bias_rate`: of biases, the same if
     None. `schedule`: one of `SCHEDULES`; "" is "steps" at `drop_epochs` if there are any, else the paper's "plateau".
     `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated. `head_rate`:
-    learning-rate multiplier of the last dense layer. `accumulate`: parts in which a batch is computed. `dropout`: the
-    fraction dropped. `class_weights`: of the training loss, "" for none or "balanced" (`weigh_classes`).
+    learning-rate multiplier of the last dense layer. `multipliers`: of the rate and decay of layers and parameters, as
+    {"conv1.lr": 0.1, "conv1.bias.decay": 1}, like Caffe's lr_mult and decay_mult. `accumulate`: parts in which a batch
+    is computed. `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or "balanced"
+    (`weigh_classes`).
 
     Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
     the factors of the components of colour, 0 for no noise; `colour_components` names the images that the components
@@ -74,6 +76,7 @@ class Recipe:
     patience: int = 5
     ties: str = "first"
     class_weights: str = ""
+    multipliers: dict[str, float] = field(default_factory=dict)
 
     @property
     def falls(self) -> str:
@@ -180,7 +183,7 @@ CAFFE = PAPER.but(network="alexnet-caffe", batch=256, drop_epochs=(20, 40, 60, 8
 TORCHVISION = PAPER.but(
     network="alexnet-torchvision", crop=224, batch=256, decay=1e-4, drop_epochs=(30, 60), colour_noise=0.0
 )
-TANH = PAPER.but(network="alexnet-tanh", dropout=0.0)
+TANH = PAPER.but(network="alexnet-tanh")
 OWN = {
     recipe.network: recipe
     for recipe in (

@@ -10,7 +10,9 @@ from cualex.data import batches, sources
 from cualex.data.sources import Source
 from cualex.data.split import Split
 from cualex.devices import placement
-from cualex.networks import Network
+from cualex.errors import UsageError
+from cualex.networks import Network, own
+from cualex.networks.from_file import File
 from cualex.training import beginning, finetuning, loop, recipe_choice, recipes
 from cualex.training.finetuning import Start
 from cualex.training.options import AUTO, Options
@@ -118,14 +120,19 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
     Raise UsageError for options that exclude each other, DataError for a set that cannot be trained on, WeightsError,
     and DeviceError for a device that does not exist.
     """
-    options, recipe, found = _first(options, run)
+    asked, file = options, _file(options, run)
+    options, recipe, found = _first(_network_of(options, file, asked) if file else options, run)
     source = sources.find(options.data, names=options.names, **options.division)
+    if file:
+        options = _network_of(options, file, asked, len(source.classes))
     if recipe is None:
         images = len(source.splits["train"])
         if found is None and checked is None:
             found = beginning.bundled(options, source.name, images)
             options = options.but(weights=_bundled_name() if found else None)
         recipe = recipe_choice.begin(options, images, found).but(seed=options.seed)
+        if file:
+            recipe = recipe.but(crop=options.crop, mean_at=options.mean_at, variant=options.variant)
     automatic = recipe if run is None and options.recipe == AUTO and checked is None else None
     recipe = recipe_choice.changed(recipe, options)
     if checked is not None:
@@ -150,6 +157,26 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
             Run.prepare(options.output, options.name)
         remarks = _remarks(source)
     return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
+
+
+def _file(options: Options, run: Run | None) -> File | None:
+    """Return the user's Python file that --network names, or None; it is run here, and never for a run that goes on."""
+    if not own.is_own(options.network) or "network" not in options.given:
+        return None
+    if run is not None:
+        raise UsageError(f"--network {options.network}: a run goes on with its own layers; leave --network out")
+    if options.weights or options.pretrained:
+        option = "--from" if options.weights else "--pretrained"
+        raise UsageError(f"--network {options.network}: {option} has a network of its own; leave one of them out")
+    return File(options.network)
+
+
+def _network_of(options: Options, file: File, asked: Options, classes: int | None = None) -> Options:
+    """Return the options with the network of the user's file, as its name and its layers as plain values."""
+    given = {"classes": classes, "crop": asked.crop, "mean_at": asked.mean_at}
+    made = file.network(asked.variant, **{name: value for name, value in given.items() if value is not None})
+    kept = {name: value for name, value in made.arguments.items() if name not in given}
+    return options.but(network=made.name, crop=made.crop, mean_at=made.mean_at, variant=kept)
 
 
 def _first(options: Options, run: Run | None) -> tuple[Options, Recipe | None, Weights | None]:

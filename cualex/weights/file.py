@@ -11,8 +11,9 @@ A file of format 2 has weights in 8 bits (quantisation.py), and is read as float
 
     <layer>.weight, <layer>.weight.scale   the integers and a scale a filter (filters,)          int8, float32
 
-The metadata are the network's name and arguments, the class names in order, the preprocessing, and a SHA-256 of these
-and of all tensors' names, shapes and bytes, which is verified at every load.
+The metadata are the network's name and arguments, of a network of one's own its layers (networks/own.py), the class
+names in order, the preprocessing, and a SHA-256 of these and of all tensors' names, shapes and bytes, which is verified
+at every load.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ import safetensors
 
 from cualex import networks, pretrained
 from cualex.errors import CualexError, OutputError, UsageError, WeightsError
-from cualex.networks import Network
+from cualex.networks import Network, own
 from cualex.system import files
 from cualex.weights import quantisation, tensor_file
 from cualex.weights.parameters import AVERAGES
@@ -82,7 +83,7 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None,
     network = weights.network
     metadata = {
         "cualex": EIGHT_BITS if eight_bits else FORMAT,
-        "network": json.dumps({"name": network.name, "arguments": network.arguments}),
+        "network": json.dumps(_network(network)),
         "classes": json.dumps(list(weights.classes)),
         "preprocessing": json.dumps(preprocessing(network)),
         "notes": json.dumps(weights.notes),
@@ -107,6 +108,15 @@ def save(path: str | Path, weights: Weights, previous: str | Path | None = None,
 
     files.replace(path, write, check, previous)
     return metadata["digest"]
+
+
+def _network(network: Network) -> dict[str, Any]:
+    """Return a network as plain values: its name and arguments or, where these make no such network, its layers."""
+    with contextlib.suppress(UsageError):
+        if own.same(networks.build(network.name, **network.arguments), network):
+            return {"name": network.name, "arguments": network.arguments}
+    name = network.name if own.is_own(network.name) else f"own{own.MARK}{network.name}"
+    return {"name": name, "arguments": own.described(network)}
 
 
 def preprocessing(network: Network) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def opened(raw: BinaryIO, path: Path) -> Any:
     if raw.read(1) not in (b"{", b""):  # where the header begins
         raise WeightsError(
             "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import` "
-            "converts those of PyTorch, ONNX, Caffe and TensorFlow."
+            "converts those of PyTorch, ONNX, Caffe, Keras and TensorFlow."
         )
     made = safetensors.safe_open(path, framework="numpy")
     raw.seek(8)

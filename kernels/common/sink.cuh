@@ -14,7 +14,8 @@
 
 struct Sink {
     int kind;
-    bool decays, bias;
+    float decay;  // multiplier of the weight decay
+    bool bias;
     const Control* control;
     float* velocity;
     unsigned short* copy;
@@ -53,7 +54,7 @@ struct Sink {
             if (j * stride < count) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e)
-                    momentum_update(weight[j][e], velocities[j][e], gradient[j][e], control, decays, bias, factor);
+                    momentum_update(weight[j][e], velocities[j][e], gradient[j][e], control, decay, bias, factor);
                 store_float_fragment(values + offset + j * stride, weight[j], count - j * stride, aligned);
                 store_float_fragment(velocity + offset + j * stride, velocities[j], count - j * stride, aligned);
                 if (copy) {

@@ -13,13 +13,14 @@ from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
 from tests.support import reference
 
-NAMES = ["tanh", "sigmoid", "softplus", "linear", "leaky-relu:0.25", "elu:0.5", "gelu"]
+NAMES = ["tanh", "sigmoid", "softplus", "linear", "linear:-0.5,3", "leaky-relu:0.25", "elu:0.5", "gelu"]
 SHAPES = [(1, 1, 1), (2, 5, 17), (2, 3, 3, 5, 48)]
 SLOPES = {  # of the output; of GELU, of the input
     "tanh": lambda y: 1 - y**2,
     "sigmoid": lambda y: y * (1 - y),
     "softplus": lambda y: 1 - np.exp(-y),
     "linear": np.ones_like,
+    "linear:-0.5,3": lambda y: np.full_like(y, -0.5),
     "leaky-relu:0.25": lambda y: np.where(y > 0, 1, 0.25),
     "elu:0.5": lambda y: np.where(y > 0, 1, y + 0.5),
     "gelu": lambda x: reference.normal(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
@@ -71,6 +72,7 @@ def test_the_slopes_are_differences(name, rng):
         ("sigmoid", [0, 0, 0.5, 1, 1, np.nan], [0, 0, 0.25, 0, 0, np.nan]),
         ("softplus", [0, 0, None, 1000, np.inf, np.nan], [0, 0, None, 1, 1, np.nan]),
         ("linear", [-np.inf, -1000, 0, 1000, np.inf, np.nan], [1, 1, 1, 1, 1, 1]),
+        ("linear:2,-1", [-np.inf, -2001, -1, 1999, np.inf, np.nan], [2, 2, 2, 2, 2, 2]),
         ("leaky-relu:0.25", [-np.inf, -250, 0, 1000, np.inf, np.nan], [0.25, 0.25, 0.25, 1, 1, np.nan]),
         ("elu:0.5", [-0.5, -0.5, 0, 1000, np.inf, np.nan], [0, 0, 0.5, 1, 1, np.nan]),
         ("gelu", [0, 0, 0, 1000, np.inf, np.nan], [0, 0, 0.5, 1, 1, np.nan]),
@@ -114,6 +116,7 @@ def test_the_table_has_relu_too():
 def test_parameters_have_pytorchs_defaults():
     assert (activations.find("leaky-relu").a, activations.find("elu").a) == (0.01, 1.0)
     assert activations.find("elu:0.5").a == 0.5
+    assert (activations.find("linear:2").a, activations.find("linear:2").offset) == (2, 0)
 
 
 def test_a_layer_is_made_by_its_name():
@@ -132,6 +135,9 @@ def test_a_layer_is_made_by_its_name():
         ("tanh:2", "activation tanh has no parameter, got 'tanh:2'"),
         ("elu:a", "activation 'elu:a': expected a number after the colon, as in elu:0.2"),
         ("leaky-relu:2", "activation 'leaky-relu:2': expected a parameter above 0 and at most 1"),
+        ("linear:", "activation 'linear:': expected two numbers, as in linear:2,0.5 for 2 x \\+ 0.5"),
+        ("linear:1,2,3", "activation 'linear:1,2,3': expected two numbers, as in linear:2,0.5 for 2 x \\+ 0.5"),
+        ("linear:inf,0", "activation 'linear:inf,0': expected finite numbers"),
         ("leaky-relu:nan", "activation 'leaky-relu:nan': expected a parameter above 0 and at most 1"),
     ],
 )

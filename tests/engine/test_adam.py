@@ -99,7 +99,7 @@ def test_nothing_moves_when_the_loss_was_not_finite(rng):
 SHAPE = (2, 3, 5, 7, 3)  # more than two blocks, and no multiple of one
 
 
-@pytest.mark.parametrize(("decay", "bias"), [(True, False), (False, True)])
+@pytest.mark.parametrize(("decay", "bias"), [(True, False), (False, True), (0.3, False)])
 def test_the_kernels_bits_are_those_of_the_host(cuda_bench, rng, decay, bias):
     (*wanted, given), on_gpu = draw(cuda_bench, rng)
     copy = cuda_bench.empty(SHAPE) if cuda_bench.device.dtype == np.uint16 and not bias else None

@@ -124,6 +124,46 @@ def test_small_changes(bench, rng, numbers, channels):
     assert_array_equal(moved, [[1, 0, 2, 1, c] for c in range(2, 7)])
 
 
+OVERFLOWING = {  # a value, how far its square reaches, and what becomes of its neighbours
+    "a square that overflows": (2e19, 0.0),
+    "a sum that overflows": (1.3e19, 0.0),
+    "minus": (-3e25, 0.0),
+    "infinity": (np.inf, 0.0),
+    "no number": (np.nan, np.nan),
+}
+
+
+@pytest.mark.parametrize("kind", OVERFLOWING)
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+@pytest.mark.parametrize("channels", [40, 13])
+def test_what_overflows_reaches_its_windows_alone(bench, rng, kind, beta, channels):
+    """Neighbours become 0, as the formula has it; the value itself NaN, so that the loss shows it."""
+    value, neighbour = OVERFLOWING[kind]
+    numbers = {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": beta}
+    x, dy = draw(bench, rng, (2, 2, 3, 4, channels))
+    y, dx = run(bench, x, dy, numbers)
+    value *= 1e135 if y.dtype == np.float64 else 1
+    hit, several = (1, 0, 2, 1), kind == "a sum that overflows"
+    x[(*hit, slice(5, 8))] = value if several else x[(*hit, slice(5, 8))]
+    x[(*hit, 6)] = value
+    new_y, new_dx = run(bench, x, dy, numbers)
+    window, gradients = (np.zeros(x.shape, bool) for _ in range(2))
+    window[(*hit, slice(4, 9))] = gradients[(*hit, slice(2, 11))] = True
+    moved, moved_dx = (~((a == b) | (np.isnan(a) & np.isnan(b))) for a, b in ((new_y, y), (new_dx, dx)))
+    if several:
+        window[(*hit, slice(3, 10))] = gradients[(*hit, slice(1, 12))] = True
+    assert not (moved & ~window).any()
+    assert not (moved_dx & ~gradients).any()
+    expected = np.full(5, neighbour)
+    if not several:
+        expected[2] = np.nan  # the value itself
+    own = slice(5, 8) if several else slice(4, 9)  # the windows that overflow
+    assert_array_equal(new_y[(*hit, own)], expected[: own.stop - own.start])
+    if np.isfinite(value):
+        assert np.isfinite(new_dx).all()
+        assert_array_equal(new_dx[(*hit, slice(6, 7))], 0)
+
+
 def test_relu_below_is_taken_with_it(bench, rng):
     x, dy = draw(bench, rng, (2, 2, 3, 4, 7))
     x[:, :, 1] = 0

@@ -128,3 +128,21 @@ def test_a_window_of_zeros_without_a_constant_gives_zero(bench, kind, beta):
     assert not dx[0, 0, :4].any()
     assert not dx[..., :6].any() or kind == "spatial_lrn"
     assert np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("value", [2e19, -3e25, np.inf, np.nan])
+@pytest.mark.parametrize("beta", [0.75, 1.0])
+def test_what_overflows_reaches_its_windows_alone(bench, rng, value, beta):
+    """As in LRN across channels: neighbours become 0, and the value itself NaN, so that the loss shows it."""
+    numbers = {"n": 3, "k": 2.0, "alpha": 1e-4, "beta": beta}
+    x, dy = bench.rounded(rng.normal(0.5, 2, (2, 2, 2, 7, 9, 4)))
+    y, dx = run(bench, x, dy, numbers)
+    x[1, 0, 3, 4, 2] = value * (1e135 if y.dtype == np.float64 else 1)
+    new_y, new_dx = run(bench, x, dy, numbers)
+    near, gradients = (np.zeros(x.shape, bool) for _ in range(2))
+    near[1, 0, 2:5, 3:6, 2] = gradients[1, 0, 1:6, 2:7, 2] = True
+    assert_array_equal(new_y[~near], y[~near])
+    assert_array_equal(new_dx[~gradients], dx[~gradients])
+    expected = np.full((3, 3), np.nan if np.isnan(value) else 0.0)
+    expected[1, 1] = np.nan
+    assert_array_equal(new_y[1, 0, 2:5, 3:6, 2], expected)

@@ -129,6 +129,10 @@ def attacks(canary):
         ),
         "an object of a class": (
             torch(named("collections", "OrderedDict") + b")\x81"),
+            refused + "conv1.weight is not a tensor",
+        ),
+        "an object of a class in a NumPy file": (
+            npy(b"\x80\x02" + named("numpy", "dtype") + b")\x81."),
             refused + "it has the opcode",
         ),
         "a call of a tensor": (torch(tensor() + b")R"), refused + "it calls something that is not a global"),
@@ -152,6 +156,14 @@ def attacks(canary):
                 + b"".join(b"(h" + bytes([n]) + (b"h" + bytes([n])) * 9 + b"tq" + bytes([n + 1]) for n in range(60))
             ),
             refused + "it fills tuple",
+        ),
+        "a key that is a laugh a billion times": (
+            torch(
+                b"}K\1q\0"
+                + b"".join(b"0(h" + bytes([n]) + (b"h" + bytes([n])) * 9 + b"tq" + bytes([n + 1]) for n in range(60))
+                + b"Ns"
+            ),
+            refused + "conv1.weight is not a tensor",
         ),
         "a text of 2^32 - 1 bytes": (torch(b"X\xff\xff\xff\xff"), refused + "it has a string of 4294967295 bytes"),
         "bytes of 2^63": (npy(b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"."), "bytes at offset"),
@@ -186,7 +198,7 @@ def attacks(canary):
         "a missing storage": (torch(foreign_files.rebuilt("7", VALUES)), "a storage that is missing"),
         "a storage of whole numbers": (
             torch(tensor(kind="LongStorage")),
-            refused + "it names torch.LongStorage",
+            "conv1.weight has dtype int64, expected a floating-point dtype",
         ),
         "two tensors in one place": (two(tensor(), tensor()), "a.weight and b.weight share memory"),
         "two members in one place": (same_place(), "does not match the zip"),
@@ -229,7 +241,7 @@ def attacks(canary):
         "a layer twice": (layer(shape + floats) * 2, "conv1 is there twice"),
         "numbers in another file": (
             onnx(onnx_shape + field(13, field(1, "location") + field(2, "/etc/passwd")) + field(14, 1)),
-            "lies in another file (external data), which is not opened",
+            "names a file outside of its folder (/etc/passwd), which is not opened",
         ),
         "an initialiser without numbers": (onnx(onnx_shape), "has no data"),
         "an initialiser with too few": (

@@ -78,7 +78,7 @@ def test_a_torch_export_by_its_own_runtime(cat, tmp_path):
     assert all(np.array_equal(again.tensors[name], values) for name, values in held.tensors.items())
 
 
-@pytest.mark.parametrize("name", ["caffenet", "alexnet"])
+@pytest.mark.parametrize("name", ["caffenet", "alexnet", "alexnet-tanh", "cifar-relu", "lenet5, a line"])
 def test_caffe_by_opencv(name, cat, tmp_path):
     cv2 = pytest.importorskip("cv2")
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
@@ -91,9 +91,33 @@ def test_caffe_by_opencv(name, cat, tmp_path):
 def test_what_holds_no_program_is_read_again_or_named_alone(cat, tmp_path):
     held = made("alexnet")
     files = torch_export.save(tmp_path / "net", held)
-    assert largest(compare.exported(files, "torch", held, cat)) == 0
+    again, by_torch = compare.exported(files, "torch", held, cat).splitlines()
+    assert largest(again) == 0
+    assert "by torch " in by_torch or by_torch.startswith(f"{cat}: not compared, for this needs torch ")
     line = compare.imported(files[0], held, cat)
     assert line.endswith("; the file holds weights and no program, so that there is nothing to compare with")
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet-2012", "alexnet-torchvision", "alexnet-tanh", "lenet5, a line"])
+def test_a_state_dict_by_pytorch(name, cat, tmp_path):
+    pytest.importorskip("torch")
+    held = made(name)
+    files = torch_export.save(tmp_path / "net", held)
+    line = compare.exported(files, "torch", held, cat).splitlines()[1]
+    assert " by torch " in line
+    assert largest(line) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("alexnet-batchnorm", "has no batchnorm"), ("alexnet, no exchange", "has no dense layer within a tower")],
+)
+def test_a_network_that_pytorchs_side_lacks_is_said(name, words, cat, tmp_path):
+    pytest.importorskip("torch")
+    held = made(name)
+    files = torch_export.save(tmp_path / "net", held)
+    line = compare.exported(files, "torch", held, cat).splitlines()[1]
+    assert line.startswith(f"{cat}: not compared with torch: PyTorch's side of the benchmark {words}")
 
 
 def test_a_difference_is_an_error(cat, tmp_path):
@@ -105,7 +129,7 @@ def test_a_difference_is_an_error(cat, tmp_path):
         compare.exported(files, "torch", held, cat)
 
 
-@pytest.mark.parametrize(("to", "module"), [("onnx", "onnxruntime"), ("caffe", "cv2")])
+@pytest.mark.parametrize(("to", "module"), [("onnx", "onnxruntime"), ("caffe", "cv2"), ("torch", "torch")])
 def test_a_program_that_is_not_there_is_named(to, module, cat, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     weights.save(tmp_path / "w", made("caffenet"))

@@ -324,8 +324,10 @@ def test_a_tensor_more_or_less_is_refused(imported, rng):
         "has head.weight, which alexnet-torchvision does not have. Give its architecture with --network."
     )
     del named["features.6.bias"]
-    line = refused(imported, foreign_files.pth(named), crop=127)
-    assert "are those of no AlexNet known here" in line
+    assert refused(imported, foreign_files.pth(named), crop=127) == (
+        "lacks features.6.bias, which belongs to torchvision's AlexNet (15 of its 16 tensors are here). "
+        "Save all layers of the network, under these names."
+    )
 
 
 def test_numbers_that_are_none_are_refused(imported, rng):
@@ -368,9 +370,12 @@ def test_the_command_writes_what_predict_reads(rng, tmp_path, monkeypatch):
 
 
 def test_the_command_refuses_in_one_line(tmp_path):
-    (tmp_path / "x").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "x").write_bytes(b"GGUF")
     done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "x")])
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"Error: {tmp_path}/x: HDF5, which is not read. Save it as safetensors, or as a caffemodel.\n"
+    assert done.stderr == (
+        f"Error: {tmp_path}/x: a GGUF file. Convert it to ONNX, or save its tensors under PyTorch's names as "
+        "safetensors, and import that.\n"
+    )
     done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "x"), "--network", "alexnt"])
     assert done.exit_code in (1, 2)

@@ -3,6 +3,7 @@
 import collections
 import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cualex.errors import WeightsError
 from cualex.formats import recognise
 from cualex.formats.reading.contents import Contents
 from tests.support import foreign_files
+from tests.support.foreign_files import field
 
 SMALL = {"classes": 3, "crop": 67, "width": 1 / 16}
 
@@ -117,10 +119,10 @@ def test_pytorch_written_by_itself(found, tensors, zipped):
         "state_dict": wrapped,
         "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
     }
-    for value in (state, script):
+    for value, path in ((state, ""), (script, "state_dict.")):
         file = io.BytesIO()
         torch.save(value, file, _use_new_zipfile_serialization=zipped)
-        equal(found(file.getvalue())[1], tensors)
+        equal(found(file.getvalue())[1], {path + name: each for name, each in tensors.items()})
 
 
 @pytest.mark.parametrize("names", [str, bytes])
@@ -167,16 +169,39 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
         assert np.array_equal(recognise.read_mean(contents).read(), mean)
 
 
+def plain_zip(members):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "an empty file. Copy or download it again"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
         (b"\x1f\x8b" + bytes(100), "compressed"),
         (b"<html>not found</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer, and not the file"),
         (b"\x80\x04}.", "a pickle, but none of PyTorch's"),
-        (b'name: "AlexNet"\nlayers {', "unknown format"),
+        (b'name: "AlexNet"\nlayers {', "a prototxt, Caffe's description of a network, and no weights"),
+        (b"hello", "a text, and no weights"),
+        (b"\n\n <!DOCTYPE html><html>", "a web page"),
+        (b"\xff\xfe\xfd", r"unknown format.+give them to -w or --from"),
+        (b"BZh9" + bytes(20), r"compressed \(bzip2\)\. Unpack it"),
+        (b"MATLAB 5.0 MAT-file, Platform: x".ljust(200), "a MATLAB file"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "a MATLAB file"),
+        (b"\x1c\0\0\0TFL3" + bytes(100), "a TensorFlow Lite model"),
+        (bytes(100) + bytes.fromhex("57fb808b247547db"), "a TensorFlow checkpoint"),
+        (field(1, field(1, "x") + field(2, "Const")), "a graph of TensorFlow"),
+        (field(1, 1) + field(2, field(1, b"")), "a saved model of TensorFlow"),
+        (field(1, 1) + field(2, b"") + field(500, b""), "a Core ML model"),
+        (field(1, 100) + field(2, "net.caffemodel") + field(3, field(5, bytes(8))), "the state of Caffe's solver"),
+        (bytes(257) + b"ustar" + bytes(300), r"a tar archive\. Unpack it"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(9), "an image"),
+        (plain_zip({"conv1.npy": b""}), r"an archive of NumPy arrays \(\.npz\)"),
+        (plain_zip({"a/net.caffemodel": b""}), "a zip with 'net.caffemodel' inside"),
         (
             b"PK\3\4" + bytes(100),
             r"damaged or incomplete PyTorch file \(zip: File is not a zip file\)\. Copy or download it again",
@@ -188,6 +213,31 @@ def test_a_mean_picture_of_caffe_and_of_numpy(rng, tmp_path):
 def test_other_files_are_named(found, data, words):
     with pytest.raises(WeightsError, match=words):
         found(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "model.ckpt-1000.data-00000-of-00001",
+            r"the numbers of a TensorFlow checkpoint, whose names are in its \.index",
+        ),
+        ("alexnet.weights", "weights of Darknet"),
+    ],
+)
+def test_numbers_alone_are_named_by_the_file(tmp_path, name, words):
+    (tmp_path / name).write_bytes(b"\xff\xfe\xfd" * 9)
+    with Contents(tmp_path / name) as contents, pytest.raises(WeightsError, match=words):
+        recognise.read(contents, tmp_path / name)
+
+
+def test_a_file_of_cualex_is_sent_where_it_is_wanted(found, tensors):
+    with pytest.raises(WeightsError) as caught:
+        found(safetensors.numpy.save(tensors, {"cualex": "1"}))
+    assert str(caught.value) == (
+        "a weights file of cualex already. Use it as it is: `cualex predict -w FILE`, `cualex train DATA --from FILE`; "
+        "`cualex export` converts it for other programs."
+    )
 
 
 FORMATS = {

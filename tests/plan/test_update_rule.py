@@ -163,9 +163,10 @@ def test_nothing_moves_when_the_loss_of_any_part_is_no_number(sink, part):
 def test_updates_are_those_of_the_kept_gradients(sink, parts, device):
     moved, kept = small_alexnet.parameters(device), small_alexnet.parameters(device)
     factors = {"conv1.weight": 0.3, "conv1.bias": 2.0, **frozen(moved.network, "conv4")}
-    run(moved, updates=3, sink=sink, accumulate=parts, factors=factors)
+    decays = {"conv1.weight": 4.0, "conv2.weight": 0.0, "conv2.bias": 0.5}
+    run(moved, updates=3, sink=sink, accumulate=parts, factors=factors, decays=decays)
     plan = run(kept, updates=0, sink="keep", accumulate=parts)
-    mover, plan.control.rate = Rule(sink, factors), RATE
+    mover, plan.control.rate = Rule(sink, factors, decays=decays), RATE
     for step in range(3):
         plan.control.step = step
         plan.run()

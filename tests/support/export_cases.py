@@ -21,6 +21,7 @@ VARIANTS = {
     "lenet5, leaky ReLU": {"function": "leaky-relu:0.25"},
     "lenet5, ELU": {"function": "elu:0.5"},
     "lenet5, GELU": {"function": "gelu"},
+    "lenet5, a line": {"function": "linear:0.5,0.25"},
 }
 CASES = [*networks.names(), *VARIANTS]
 

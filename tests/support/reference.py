@@ -140,6 +140,9 @@ def activation(x, function):
         return np.where(x > 0, x, float(a or 1) * (np.exp(x) - 1))
     if name == "gelu":
         return x * normal(x)
+    if name == "linear" and a:
+        slope, _, offset = a.partition(",")
+        return float(slope) * x + float(offset or 0)
     return {"sigmoid": 1 / (1 + np.exp(-x)), "softplus": np.log(1 + np.exp(x)), "linear": x}[function]
 
 

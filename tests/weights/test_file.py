@@ -193,7 +193,7 @@ def test_a_header_that_claims_too_much_is_refused(file, refused):
 
 OTHER = (
     "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import` converts those "
-    "of PyTorch, ONNX, Caffe and TensorFlow."
+    "of PyTorch, ONNX, Caffe, Keras and TensorFlow."
 )
 
 

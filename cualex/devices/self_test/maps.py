@@ -51,6 +51,7 @@ ACTIVATIONS = {
     "LINEAR_FUNCTION": (lambda x, a: x, lambda y, a: np.ones_like(y)),
     "LEAKY_RELU_FUNCTION": (lambda x, a: np.where(x > 0, x, a * x), lambda y, a: np.where(y > 0, 1, a)),
     "ELU_FUNCTION": (lambda x, a: np.where(x > 0, x, a * np.expm1(x)), lambda y, a: np.where(y > 0, 1, y + a)),
+    "AFFINE_FUNCTION": (lambda x, a: a * x, lambda y, a: np.full_like(y, a)),
     "GELU_FUNCTION": (
         lambda x, a: x * _normal(x),
         lambda x, a: _normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
@@ -59,9 +60,9 @@ ACTIVATIONS = {
 
 
 def activation_forward(t: Trial) -> None:
-    """y = f(x)."""
+    """y = f(x), plus b where the function has one."""
     at = t.spread(t["COUNT"])
-    y = ACTIVATIONS[t["FUNCTION"]][0](t.read("x").at(at), t.real("PARAMETER"))
+    y = ACTIVATIONS[t["FUNCTION"]][0](t.read("x").at(at), t.real("PARAMETER")) + t.real("OFFSET")
     t.expect("y", at, y, ACTIVATION * np.maximum(np.abs(y), 1))
 
 

@@ -10,26 +10,26 @@ from cualex.devices.self_test.trial import UNIT, Trial
 KEEP, MOMENTUM, SUM = range(3)  # as kernels/common/sink.cuh names them
 
 
-def sink(t: Trial, kind: str, decays: int, bias: bool, factor: str, names: tuple, at: np.ndarray, gradient) -> None:
+def sink(t: Trial, kind: str, decay: float, bias: bool, factor: str, names: tuple, at: np.ndarray, gradient) -> None:
     """Expect what a sink makes of a gradient; `names` are its arrays: values, velocity, copy."""
     control, (values, velocity, copy) = t.read_control(), names
     gradient = np.asarray(gradient).astype(np.float32)
     if t[kind] == MOMENTUM:
-        _momentum(t, control, decays, bias, t.given(factor), (values, velocity, copy), at, gradient)
+        _momentum(t, control, decay, bias, t.given(factor), (values, velocity, copy), at, gradient)
     elif t[kind] == SUM:  # the control's part is not the first
         t.expect(values, at, t.read(values).at(at).astype(np.float32) + gradient)
     else:
         t.expect(values, at, gradient)
 
 
-def _momentum(t: Trial, control, decays, bias, factor, names, at, gradient) -> None:
+def _momentum(t: Trial, control, decay, bias, factor, names, at, gradient) -> None:
     """v = momentum v - rate g - shrink w; w = w + v: every operation rounds once."""
     values, velocity, copy = names
     w, v = (t.read(name).at(at).astype(np.float32) for name in (values, velocity))
     rate = control["bias_rate" if bias else "rate"] * factor
     v = v * control["momentum"] - gradient * rate
-    if decays:
-        v = v - w * (control["shrink"] * factor)
+    if decay:
+        v = v - w * (control["shrink"] * factor * np.float32(decay))
     t.expect(velocity, at, v)
     t.expect(values, at, w + v)
     if copy and t.has(copy):
@@ -57,7 +57,7 @@ def adam(t: Trial) -> None:
     s = t.read("second", 0, 4).at(at).astype(np.float32)
     fresh_first, fresh_second, epsilon = (np.float32(t[name]) for name in ("FRESH_FIRST", "FRESH_SECOND", "EPSILON"))
     if t["DECAY"]:
-        g = g + w * control["decay"]
+        g = g + w * (control["decay"] * np.float32(t["DECAY"]))
     m = m + (g - m) * fresh_first
     s = s + (g * g - s) * fresh_second
     rate = control["bias_corrected" if t["BIAS"] else "corrected"] * factor

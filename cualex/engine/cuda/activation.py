@@ -15,6 +15,6 @@ def backward(device, kept, dy, dx, *, function) -> None:
 
 
 def _constants(function: str) -> dict[str, str | float]:
-    """Return the function's name in activations.cuh, and its parameter."""
+    """Return the function's name in activations.cuh, and its parameters."""
     found = activations.find(function)
-    return {"FUNCTION": f"{found.name.upper().replace('-', '_')}_FUNCTION", "PARAMETER": found.a}
+    return {"FUNCTION": found.kernel, "PARAMETER": found.a, "OFFSET": found.offset}

@@ -149,9 +149,9 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
         SINK=sink.kind,
-        DECAY=int(sink.decay),
+        DECAY=float(sink.decay),
         BIAS_SINK=bias_sink.kind,
-        BIAS_DECAY=int(bias_sink.decay),
+        BIAS_DECAY=float(bias_sink.decay),
         BLOCK=block,
         SIZE=size,
         **shape.constants(),
@@ -196,7 +196,7 @@ def sink_slabs(device, sink, slabs) -> None:
         COUNT=count,
         SPLITS=len(slabs),
         SINK=sink.kind,
-        DECAY=int(sink.decay),
+        DECAY=float(sink.decay),
         BIAS=int(sink.bias),
     )
 

@@ -30,7 +30,7 @@ class Keep:
 
     gradient: Array
     kind: ClassVar[int] = 0  # as kernels/common/sink.cuh names it
-    decay: ClassVar[bool] = False
+    decay: ClassVar[float] = 0.0
     bias: ClassVar[bool] = False
     factor: ClassVar[float] = 1.0
 
@@ -58,13 +58,13 @@ class Momentum:
     """Update the weights by SGD with momentum, and the bfloat16 copy that the other kernels read, where there is one.
 
     All arrays have one shape; `control` is the host's, of which the device has a copy. `factor` is the learning-rate
-    multiplier; with `bias`, the learning rate is that of biases.
+    multiplier, `decay` that of the weight decay; with `bias`, the learning rate is that of biases.
     """
 
     weight: Array
     velocity: Array
     control: Control
-    decay: bool
+    decay: float
     copy: Array | None = None
     factor: float = 1.0
     bias: bool = False
@@ -89,7 +89,7 @@ class Adam:
     first: Array
     second: Array
     control: Control
-    decay: bool
+    decay: float
     copy: Array | None = None
     factor: float = 1.0
     bias: bool = False
@@ -111,7 +111,7 @@ def _launch(device, name: str, gradient, sink, averages, **reals: float) -> None
         grid=grid(gradient.size),
         block=THREADS,
         COUNT=gradient.size,
-        DECAY=int(sink.decay),
+        DECAY=float(sink.decay),
         BIAS=int(sink.bias),
         PRECISION=storage(device),
         **reals,

@@ -4,9 +4,10 @@
 
     dx[c] = dy[c] / s[c]^beta - 2 alpha beta x[c] * SUM over j of dy[j] x[j] / s[j]^(beta+1)
 
-The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx. Its sum is a
-product with a band matrix. `saved` keeps for the backward pass what makes it cheap: the root s^(1/4) at the paper's
-beta of 3/4, of which all else is a power, and s itself at any other beta.
+The window stays inside a tower's channels. Where k = 0 and it is all zero, y is 0, and so is dx; and where its squares
+overflow, s is infinite and both are 0, but y of the channel whose own square does is NaN. Its sum is a product with a
+band matrix. `saved` keeps for the backward pass what makes it cheap: the root s^(1/4) at the paper's beta of 3/4, of
+which all else is a power, and s itself at any other beta.
 
 Arrays are (towers, images, rows, columns, channels).
 """
@@ -127,12 +128,13 @@ class _Window:
 
     band: np.ndarray
     reach: int
+    times: float
 
     @classmethod
     def over(cls, x: np.ndarray, n: int, times: float) -> "_Window":
         """Make the window of n channels for maps like x."""
         j, c = np.ogrid[: x.shape[-1], : x.shape[-1]]
-        return cls(np.where(abs(j - c) <= n // 2, times, 0).astype(x.dtype), n // 2)
+        return cls(np.where(abs(j - c) <= n // 2, times, 0).astype(x.dtype), n // 2, times)
 
     def sums(self, values: np.ndarray, scratch) -> np.ndarray:
         """Return the sums, a block of channels at a time: most of the band is zero.
@@ -145,6 +147,23 @@ class _Window:
             seen = slice(max(0, first - self.reach), first + BLOCK + self.reach)
             np.matmul(values[..., seen], self.band[seen, own], out=sums[..., own])
         return sums
+
+    def keep_apart(self, values: np.ndarray, sums: np.ndarray, scratch) -> None:
+        """Write the sums again where values are Inf or NaN, so that these reach the channels of their windows alone.
+
+        In the product they meet the band's zeros, and 0 * inf is NaN. A sum that overflows before it is multiplied by
+        `times` is infinite, as it is in a kernel. The bits of other channels stay as they are.
+        """
+        bad = ~np.isfinite(values)
+        if bad.any():
+            self.sums(np.where(bad, 0, values).astype(values.dtype), scratch)
+        largest = np.finfo(sums.dtype).max * min(1.0, abs(self.times))
+        np.copyto(sums, np.copysign(np.inf, sums), where=np.abs(sums) >= largest)
+        added, channels = np.where(bad, values * self.times, 0).astype(sums.dtype), values.shape[-1]
+        for away in range(-self.reach, self.reach + 1):
+            last = channels - abs(away)
+            if last > 0:
+                sums[..., max(away, 0) :][..., :last] += added[..., max(-away, 0) :][..., :last]
 
 
 def to_beta(saved, beta, power) -> np.ndarray:
@@ -159,6 +178,9 @@ def to_beta(saved, beta, power) -> np.ndarray:
 def normalise(x, y, saved, window, k, beta, scratch) -> None:
     """Normalise some images of one tower, (images, rows, columns, channels); y is work space until the end."""
     s = window.sums(np.multiply(x, x, out=y), scratch)
+    overflows = not np.isfinite(np.vdot(s, s))
+    if overflows:
+        window.keep_apart(y, s, scratch)
     s += k
     if k == 0:
         np.copyto(s, np.inf, where=s == 0)  # a window of zeros: x / infinity is 0, and so is the gradient
@@ -169,6 +191,8 @@ def normalise(x, y, saved, window, k, beta, scratch) -> None:
     elif kept is not s:
         np.copyto(kept, s)
     np.divide(x, to_beta(kept, beta, y), out=y)
+    if overflows:
+        np.copyto(y, np.nan, where=~np.isfinite(x * x))  # so that it reaches the loss
 
 
 def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
@@ -181,6 +205,8 @@ def spread(x, saved, power, dy, dx, window, beta, relu, scratch) -> None:
     inner = np.divide(x, s, out=power)
     inner *= dx  # dy x / s^(beta + 1)
     others = window.sums(inner, scratch)
+    if not np.isfinite(np.vdot(others, others)):
+        window.keep_apart(inner, others, scratch)
     others *= x
     dx -= others
     if relu:

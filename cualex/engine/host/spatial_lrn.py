@@ -5,7 +5,8 @@
 
     dx[p, q] = dy[p, q] / s[p, q]^beta - 2 alpha beta x[p, q] * SUM over i, j of dy[i, j] x[i, j] / s[i, j]^(beta+1)
 
-The window is cut off at the edges. Where k = 0 and it is all zero, y is 0, and so is dx. `saved` is what lrn.py saves.
+The window is cut off at the edges. Where k = 0 and it is all zero, y is 0, and so is dx; and where its squares
+overflow, both are 0, but y of the value whose own square does is NaN. `saved` is what lrn.py saves.
 Arrays are (towers, images, rows, columns, channels).
 """
 
@@ -76,6 +77,9 @@ class _Square:
         self._along(down, sums, 2)
         sums *= self.times
         return sums
+
+    def keep_apart(self, values: np.ndarray, sums: np.ndarray, scratch) -> None:
+        """Do nothing: here no zero meets what overflows."""
 
     def _along(self, values, sums, axis) -> None:
         """Add neighbours along one axis."""

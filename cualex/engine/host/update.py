@@ -8,10 +8,11 @@
                 s  <-  s + (g * g - s) * (1 - second)
                 w  <-  w - m * corrected / (sqrt(s) + epsilon)  (Keras; `Control.corrected` has the corrections)
 
-Either rate is multiplied by the parameter's own factor; biases have a rate of their own. A weight gradient arrives
-block by block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the batch's parts before.
-`Momentum` updates the block's weights at once, so that a dense layer's gradient, a product of two thin matrices, is
-never written to memory as a whole; it is `Keep` followed by `apply`, to the bit. `Adam` always follows `Keep` or `Sum`.
+Either rate is multiplied by the parameter's own factor, and decay by its own; biases have a rate of their own. A weight
+gradient arrives block by block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the
+batch's parts before. `Momentum` updates the block's weights at once, so that a dense layer's gradient, a product of two
+thin matrices, is never written to memory as a whole; it is `Keep` followed by `apply`, to the bit. `Adam` always
+follows `Keep` or `Sum`.
 """
 
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class Momentum:
     weight: np.ndarray
     velocity: np.ndarray
     control: Control
-    decay: bool
+    decay: float
     copy: None = None
     factor: float = 1.0
     bias: bool = False
@@ -83,7 +84,7 @@ class Adam:
     first: np.ndarray
     second: np.ndarray
     control: Control
-    decay: bool
+    decay: float
     copy: None = None
     factor: float = 1.0
     bias: bool = False
@@ -114,7 +115,7 @@ def apply(device: HostDevice, gradient: np.ndarray, sink: Momentum | Adam) -> No
 
 
 def momentum(
-    weight, velocity, gradient, control: Control, decay: bool, factor: float = 1.0, bias: bool = False
+    weight, velocity, gradient, control: Control, decay: float, factor: float = 1.0, bias: bool = False
 ) -> None:
     """Apply the rule to one block in place; `gradient` is used up as work space."""
     rate, shrink = _scaled(weight, factor, control.rate_of(bias), control.rate * control.decay)
@@ -122,18 +123,18 @@ def momentum(
     gradient *= rate
     velocity -= gradient
     if decay and control.decay:
-        np.multiply(weight, shrink, out=gradient)
+        np.multiply(weight, shrink * weight.dtype.type(decay), out=gradient)
         velocity -= gradient
     weight += velocity
 
 
 def adam(
-    weight, first, second, gradient, control: Control, decay: bool, factor: float = 1.0, bias: bool = False
+    weight, first, second, gradient, control: Control, decay: float, factor: float = 1.0, bias: bool = False
 ) -> None:
     """Apply the rule to one block in place; `gradient` is used up as work space."""
     (rate,) = _scaled(weight, factor, control.corrected(bias))
     if decay and control.decay:
-        gradient += weight * weight.dtype.type(control.decay)
+        gradient += weight * (weight.dtype.type(control.decay) * weight.dtype.type(decay))
     square = gradient * gradient
     gradient -= first
     gradient *= weight.dtype.type(1 - FIRST)

@@ -149,6 +149,8 @@ class Layers:
             self._add("ELU", {"elu_param": {"alpha": found.a}})
         elif found.name in FUNCTIONS:
             self._add(FUNCTIONS[found.name])
+        elif found.name == "linear" and found.parameter is not None:
+            self._add("Power", {"power_param": {"power": 1.0, "scale": found.a, "shift": found.offset}})
         elif found.name != "linear":
             raise UsageError(f"Caffe has no layer for {found.name}. Use --to onnx.")
 

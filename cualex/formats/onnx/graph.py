@@ -175,6 +175,10 @@ class Graph:
         found = activations.find(layer.function)
         if found.name == "gelu":
             self._gelu()
+        elif found.name == "linear" and found.parameter is not None:
+            name = self.stage.name
+            scaled = self._node("Mul", [self.value, self._keep(f"{name}.a", np.float32(found.a))])
+            self._node("Add", [scaled, self._keep(f"{name}.b", np.float32(found.offset))])
         else:
             alpha = {} if found.parameter is None else {"alpha": found.parameter}
             self._node(FUNCTIONS[found.name], [self.value], **alpha)

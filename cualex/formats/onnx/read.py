@@ -1,24 +1,32 @@
-"""ONNX: the initialisers of a graph, which are the weights.
+"""ONNX: the weights of a graph, wherever it keeps them, and the layers that use them.
 
     ModelProto     ir_version = 1, graph = 7, opset_import = 8, metadata_props = 14
     GraphProto     node = 1, initializer = 5
-    NodeProto      output = 2, op_type = 4, attribute = 5
-    AttributeProto name = 1, f = 2, i = 3, ints = 8
-    TensorProto    dims = 1, data_type = 2, float_data = 4, name = 8, raw_data = 9, double_data = 10,
-                   external_data = 13, data_location = 14
+    NodeProto      input = 1, output = 2, op_type = 4, attribute = 5
+    AttributeProto name = 1, f = 2, i = 3, t = 5, ints = 8
 
 The `onnx` package is not needed: it reads a file whole and checks lengths afterwards; here nothing is read before it is
-known to fit.
+known to fit. Initialisers and constants are in initializers.py.
 """
 
 from cualex.errors import WeightsError
+from cualex.formats.onnx.initializers import entry, tensor
 from cualex.formats.reading.contents import Contents, Damaged
-from cualex.formats.reading.protobuf import Field, Message, only
-from cualex.formats.reading.tensors import Tensor, TensorFile, apart, short
+from cualex.formats.reading.protobuf import Message, only
+from cualex.formats.reading.tensors import Tensor, TensorFile, Weighted, apart, short
 
 GRAPH, METADATA = 7, 14
-# The types of tensors that weights can have; others (shapes to reshape to) are skipped.
-KINDS = {1: "<f4", 10: "<f2", 11: "<f8"}
+PASSING = ("Identity", "Cast", "Transpose")  # between a weight and the layer that uses it
+INTEGERS = (
+    "QLinear",
+    "Quantize",
+    "Dequantize",
+    "DynamicQuantize",
+    "QGemm",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulNBits",
+)
 
 
 def read(contents: Contents) -> TensorFile:
@@ -29,41 +37,99 @@ def read(contents: Contents) -> TensorFile:
     if graph is None:
         raise Damaged("no graph")
     layers, tensors, numbers, inside = [], {}, [], model.message(graph)
+    nodes: list[Node] = []
     for field in inside.all(1, 5):
         if field.number == 1:
-            node = inside.message(field)
-            layers.append(_node(node))
-            name, kind = layers[-1]
-            if kind in NUMBERS:
-                numbers.append((NUMBERS[kind][0], name, NUMBERS[kind][1](_attributes(node))))
-            continue
-        name, tensor = _tensor(inside.message(field))
+            node = Node(inside.message(field))
+            nodes.append(node)
+            if node.kind.startswith(INTEGERS):
+                raise WeightsError(
+                    f"a quantised ONNX model ({short(node.kind)}), whose weights are integers. "
+                    "Import the float model that it was made from."
+                )
+            layers.append((node.output, node.kind))
+            if node.kind in NUMBERS:
+                numbers.append((NUMBERS[node.kind][0], node.output, NUMBERS[node.kind][1](node.attributes())))
+            if node.kind != "Constant" or (held := node.constant()) is None:
+                continue
+            name, made = node.output, tensor(contents, held)[1]
+        else:
+            name, made = tensor(contents, inside.message(field))
         if name in tensors:
             raise Damaged(f"{short(name)} is there twice")
-        if tensor:
-            tensors[name] = tensor
-    notes = dict(_entry(model.message(field)) for field in parts if field.number == METADATA)
-    return TensorFile("onnx", "ONNX", apart(tensors), layers, numbers, notes)
+        if made:
+            tensors[name] = made
+    notes = dict(entry(model.message(field)) for field in parts if field.number == METADATA)
+    return TensorFile("onnx", "ONNX", apart(tensors), layers, numbers, notes, weighted=_weighted(nodes, tensors))
 
 
-def _node(message: Message) -> tuple[str, str]:
-    """Return a node's first output and its type."""
-    fields = message.all(2, 4)
-    output, kind = (next((message.text(field) for field in fields if field.number == n), "") for n in (2, 4))
-    return output, kind
+class Node:
+    """A node of a graph: its type, inputs and first output; attributes are read when they are asked for."""
+
+    def __init__(self, message: Message) -> None:
+        self.message, fields = message, message.all(1, 2, 4, 5)
+        self.inputs = [message.text(field) for field in fields if field.number == 1]
+        self.output, self.kind = (
+            next((message.text(field) for field in fields if field.number == number), "") for number in (2, 4)
+        )
+        self._fields = [field for field in fields if field.number == 5]
+
+    def attributes(self) -> dict[str, int | float | list[int]]:
+        """Return the attributes that are numbers, or lists of integers."""
+        made: dict[str, int | float | list[int]] = {}
+        for each in self._fields:
+            inside = self.message.message(each)
+            fields = inside.all(1, 2, 3, 8)
+            name = "".join(inside.text(field) for field in fields[:1] if field.number == 1)
+            many = [value for field in fields if field.number == 8 for value in inside.integers(field)]
+            one = [
+                inside.real(field) if field.number == 2 else field.value for field in fields if field.number in (2, 3)
+            ]
+            made[name] = many or (one[0] if one else 0)
+        return made
+
+    def constant(self) -> Message | None:
+        """Return the tensor of a constant, if that is its value."""
+        for each in self._fields:
+            inside = self.message.message(each)
+            if held := only(inside.all(5), f"the value of {short(self.output)}"):
+                return inside.message(held)
+        return None
 
 
-def _attributes(message: Message) -> dict[str, int | float | list[int]]:
-    """Return a node's attributes that are numbers, or lists of integers."""
-    made: dict[str, int | float | list[int]] = {}
-    for entry in message.all(5):
-        inside = message.message(entry)
-        fields = inside.all(1, 2, 3, 8)
-        name = "".join(inside.text(field) for field in fields[:1] if field.number == 1)
-        many = [value for field in fields if field.number == 8 for value in inside.integers(field)]
-        one = [inside.real(field) if field.number == 2 else field.value for field in fields if field.number in (2, 3)]
-        made[name] = many or (one[0] if one else 0)
-    return made
+def _weighted(nodes: list[Node], tensors: dict[str, Tensor]) -> list[Weighted]:
+    """Return the convolutions and dense layers in the order of the graph, with the tensors that they use."""
+    made = {node.output: node for node in nodes}
+    adding = {name: node for node in nodes if node.kind == "Add" for name in node.inputs}
+
+    def source(name: str) -> tuple[str, bool]:
+        """Return the tensor behind a value, and whether it is transposed on the way."""
+        turned = False
+        for _ in range(len(PASSING)):
+            node = made.get(name)
+            if name in tensors or node is None or node.kind not in PASSING or not node.inputs:
+                break
+            turned ^= node.kind == "Transpose"
+            name = node.inputs[0]
+        return name, turned
+
+    found = []
+    for node in nodes:
+        if node.kind not in ("Conv", "Gemm", "MatMul") or len(node.inputs) < 2:
+            continue
+        weight, turned = source(node.inputs[1])
+        if weight not in tensors:
+            continue
+        biases = node.inputs[2:3]
+        if node.kind == "MatMul" and (after := adding.get(node.output)):
+            biases = [name for name in after.inputs if name != node.output]
+        bias = source(biases[0])[0] if biases else ""
+        if node.kind == "Conv":
+            found.append(Weighted("conv", weight, bias, "OIHW"))
+        else:
+            rows = node.kind == "Gemm" and bool(node.attributes().get("transB"))
+            found.append(Weighted("dense", weight, bias, "OI" if rows != turned else "IO"))
+    return found
 
 
 def _convolution(attributes: dict) -> dict:
@@ -86,35 +152,3 @@ def _normalisation(attributes: dict) -> dict:
 
 # Nodes whose hyperparameters are compared: the kind of layer, and the function that reads them.
 NUMBERS = {"Conv": ("conv", _convolution), "LRN": ("lrn", _normalisation)}
-
-
-def _entry(message: Message) -> tuple[str, str]:
-    """Return a key of the metadata and its text."""
-    key, text = ("".join(message.text(field) for field in message.all(number)[:1]) for number in (1, 2))
-    return key, text
-
-
-def _tensor(message: Message) -> tuple[str, Tensor | None]:
-    """Return an initialiser's name, and its description if it can be weights."""
-    fields: dict[int, list[Field]] = {}
-    for field in message.fields():
-        fields.setdefault(field.number, []).append(field)
-    named = only(fields.get(8, []), "a tensor's name")
-    name = message.text(named) if named else ""
-    location = only(fields.get(14, []), f"the place of {short(name)}")
-    if 13 in fields or (location and location.value):
-        raise WeightsError(
-            f"{short(name)} lies in another file (external data), which is not opened. "
-            "Save the model with embedded data (onnx.save without save_as_external_data)."
-        )
-    typed = only(fields.get(2, []), f"the type of {short(name)}")
-    kind = KINDS.get(typed.value if typed else 0)
-    lengths = [length for field in fields.get(1, []) for length in message.integers(field)]
-    if kind is None or 0 in lengths:
-        return name, None
-    typed_data = {"<f4": (4,), "<f8": (10,)}.get(kind, ())
-    data = [field for number in (9, *typed_data) for field in fields.get(number, [])]
-    held = only(data, f"the data of {short(name)}")
-    if held is None:
-        raise Damaged(f"{short(name)} has no data")
-    return name, message.tensor(held, short(name), lengths, kind)

@@ -5,7 +5,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Contents:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise WeightsError(f"cannot be read ({reason}). Give a file of weights.") from None
+        self.path, self.others = Path(path), dict[str, Contents]()
         status = os.fstat(self.handle)
         self.size = status.st_size
         if not stat.S_ISREG(status.st_mode):
@@ -47,6 +48,31 @@ class Contents:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.handle)
+        for other in self.others.values():
+            os.close(other.handle)
+
+    def beside(self, location: str) -> "Contents":
+        """Open a file that this one names, and return it; it is closed with this one, and one of `others` until then.
+
+        location: a path relative to this file's folder; what leads out of the folder, by links too, is refused.
+        """
+        if location not in self.others:
+            parts = PurePosixPath(location).parts
+            folder = os.path.realpath(self.path.parent)
+            try:
+                real = os.path.realpath(os.path.join(folder, location))
+            except ValueError:  # a zero byte
+                real = ""
+            if ".." in parts or PurePosixPath(location).is_absolute() or not real.startswith(os.path.join(folder, "")):
+                raise WeightsError(
+                    f"names a file outside of its folder ({_printed(location)}), which is not opened. "
+                    "Put that file beside it, and save it with this name alone."
+                )
+            try:
+                self.others[location] = Contents(real)
+            except WeightsError as error:
+                raise WeightsError(f"{_printed(location)}, the file of its numbers: {error}") from None
+        return self.others[location]
 
     def check(self, start: int, count: int) -> None:
         """Raise WeightsError unless there are `count` bytes at `start`."""
@@ -89,6 +115,11 @@ class Contents:
         for piece in self.pieces():
             total.update(piece)
         return total.hexdigest()
+
+
+def _printed(location: str) -> str:
+    """Return a path from an untrusted file as a short text."""
+    return ascii(location[:60])[1:-1] if not location.isprintable() else location[:60]
 
 
 class Cursor:

@@ -38,6 +38,11 @@ class Machine:
     marks: list[int] = field(default_factory=list)
     memo: dict[int, object] = field(default_factory=dict)
 
+    @property
+    def codes(self) -> dict[bytes, Callable[[Any], None]]:
+        """The opcodes that are known."""
+        return CODES
+
     def load(self) -> object:
         """Return the value that the pickle builds."""
         if self.cursor.take(1) != b"\x80" or not 2 <= self.cursor.take(1)[0] <= 5:
@@ -48,9 +53,9 @@ class Machine:
                 if len(self.stack) != 1 or self.marks:
                     raise Damaged("values left over at the end of its pickle")
                 return self.stack.pop()
-            if code not in CODES:
+            if code not in self.codes:
                 raise refused(f"it has the opcode {code!r}")
-            CODES[code](self)
+            self.codes[code](self)
         raise refused(f"it has more than {STEPS} opcodes")
 
     def pop(self) -> Any:
@@ -103,32 +108,25 @@ class Machine:
             raise refused(f"it has an integer of {count} bytes")
         self.stack.append(int.from_bytes(self.cursor.take(count), "little", signed=True))
 
-    def append(self) -> None:
-        """Append the top of the stack to the list below."""
-        value = self.pop()
-        self.last(list).append(value)
-
-    def extend(self) -> None:
-        """Extend the list below the mark by the values above."""
-        values = self.since_mark()
+    def extend(self, values: list[Any]) -> None:
+        """Extend the list below by values."""
         self.last(list).extend(values)
-
-    def item(self) -> None:
-        """Set one item of the dictionary below."""
-        value, key = self.pop(), self.pop()
-        self.items([key, value])
 
     def items(self, values: list[Any]) -> None:
         """Set items of the dictionary below: keys and values in turn."""
         if len(values) % 2:
             raise refused("a key without a value")
         filled = self.last(dict)
-        for key, value in zip(values[::2], values[1::2], strict=True):
-            if not isinstance(key, str | bytes | int):
-                raise refused(f"a key that is {short(type(key).__name__)}")
+        for key, value in zip(map(self.key, values[::2]), values[1::2], strict=True):
             if key in filled:
                 raise refused(f"{short(key)} twice")
             filled[key] = value
+
+    def key(self, value: object) -> object:
+        """Return the key of a dictionary, if it may be one."""
+        if not isinstance(value, str | bytes | int):
+            raise refused(f"a key that is {short(type(value).__name__)}")
+        return value
 
     def name(self, module: object, name: object) -> None:
         """Push a global, if it is allowed."""
@@ -205,7 +203,7 @@ class Machine:
         self.stack.append(tuple([self.pop() for _ in range(count)][::-1]))
 
 
-CODES: dict[bytes, Callable[[Machine], None]] = {
+CODES: dict[bytes, Callable[[Any], None]] = {
     b"(": lambda m: m.marks.append(len(m.stack)),
     b"N": lambda m: m.put(None),
     b"\x88": lambda m: m.put(True),
@@ -228,10 +226,10 @@ CODES: dict[bytes, Callable[[Machine], None]] = {
     b"\x87": lambda m: m.pack(3),
     b"t": lambda m: m.put(tuple(m.since_mark())),
     b"]": lambda m: m.put([]),
-    b"a": Machine.append,
-    b"e": Machine.extend,
+    b"a": lambda m: m.extend([m.pop()]),
+    b"e": lambda m: m.extend(m.since_mark()),
     b"}": lambda m: m.put({}),
-    b"s": Machine.item,
+    b"s": lambda m: m.items([m.pop(), m.pop()][::-1]),
     b"u": lambda m: m.items(m.since_mark()),
     b"c": lambda m: m.name(m.line(), m.line()),
     b"\x93": Machine.stack_name,

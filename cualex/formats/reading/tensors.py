@@ -11,7 +11,8 @@ import numpy as np
 from cualex.errors import WeightsError
 from cualex.formats.reading.contents import Contents, Damaged
 
-TYPES = {"<f4": "float32", "<f8": "float64", "<f2": "float16"}
+BFLOAT16 = "bf16"  # the upper half of a float32, which NumPy has not
+TYPES = {"<f4": "float32", "<f8": "float64", "<f2": "float16", BFLOAT16: "bfloat16"}
 AXES = 8  # at most
 NUMBERS = 1 << 40  # in a tensor, at most
 
@@ -62,28 +63,42 @@ class Tensor:
     @property
     def span(self) -> tuple[int, int]:
         """The offsets of the first byte and behind the last."""
-        return self.start, self.start + math.prod(self.shape) * np.dtype(self.kind).itemsize
+        return self.start, self.start + math.prod(self.shape) * width(self.kind)
 
     def read(self) -> np.ndarray:
-        """Read the tensor, in the file's type and shape."""
+        """Read the tensor, in the file's type and shape; bfloat16 as float32."""
         begin, end = self.span
         flat = self.contents.array(begin, end - begin)
         if self.sum:
             self.sum.compare_read(self.contents, begin, flat)
-        flat = flat.view(self.kind)
+        flat = (flat.view("<u2").astype("<u4") << 16).view("<f4") if self.kind == BFLOAT16 else flat.view(self.kind)
         strides = [step * flat.itemsize for step in self.steps]
         # Within the array: the steps are those of its axes in some order.
         return np.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A layer of a graph: conv or dense, the names of its weights and biases, and the order of the weights' axes."""
+
+    kind: str
+    weight: str
+    bias: str
+    axes: str
 
 
 @dataclass
 class TensorFile:
     """A file's tensors by name, not yet read, and what else it has of its network.
 
-    format: caffe, onnx, torch, safetensors or numpy.  kind: the format in words.
+    format: caffe, onnx, torch, safetensors, numpy or keras.  kind: the format in words.
     layers: (name, type) in topological order, if the file has them.
     numbers: (kind of layer, name, hyperparameters as our layers have them), in that order too.  notes: metadata.
     sums: whether the file has checksums of its tensors.
+    unread: why a tensor cannot be read, by name; of no consequence unless it is one of the network's.
+    groups: the dictionary in the file that a tensor lies in, where there are several.
+    remarks: (topic, sentence) for the user, such as what was skipped.
+    weighted: the layers with weights in topological order, if the file has its graph.
     """
 
     format: str
@@ -93,6 +108,23 @@ class TensorFile:
     numbers: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     sums: bool = False
+    unread: dict[str, WeightsError] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    weighted: list[Weighted] = field(default_factory=list)
+
+
+WRAPPERS = ("module", "_orig_mod")  # of data parallelism and torch.compile: part of a name, never of a network
+
+
+def unwrapped(name: str) -> str:
+    """Return a tensor's name without the parts that PyTorch's wrappers add."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def width(kind: str) -> int:
+    """Return the bytes of a number."""
+    return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
 
 
 def described(
@@ -115,9 +147,9 @@ def described(
     if len(shape) > AXES or not all(type(length) is int and 0 <= length <= NUMBERS for length in shape):
         raise Damaged(f"{short(name)} has the invalid shape {short(shape)}")
     count = math.prod(shape)
-    if count == 0 or count * np.dtype(kind).itemsize > room:
+    if count == 0 or count * width(kind) > room:
         raise Damaged(f"{short(name)} of {short(shape)} numbers does not fit into its {room} bytes")
-    contents.check(start, count * np.dtype(kind).itemsize)
+    contents.check(start, count * width(kind))
     plain: list[int] = []
     distance = 1
     for length in reversed(shape):
@@ -144,10 +176,11 @@ def _dense(shape: tuple[int, ...], steps: tuple[int, ...]) -> bool:
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors; raise WeightsError when two of them share bytes."""
     end, before = 0, ""
-    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].span):
-        if tensor.span[0] < end:
+    last: Contents | None = None
+    for name, tensor in sorted(tensors.items(), key=lambda item: (id(item[1].contents), item[1].span)):
+        if tensor.contents is last and tensor.span[0] < end:
             raise WeightsError(f"{short(before)} and {short(name)} share memory. Save tensor.clone() of one.")
-        end, before = tensor.span[1], name
+        end, before, last = tensor.span[1], name, tensor.contents
     return tensors
 
 

@@ -17,10 +17,10 @@ def draw(bench, rng):
     return given, [bench.put(values, np.float32) for values in given]
 
 
-@pytest.mark.parametrize("decays", [True, False])
+@pytest.mark.parametrize("decays", [True, False, 0.3])
 @pytest.mark.parametrize(("decay", "factor"), [(0.7, 1.0), (0.0, 0.3), (0.7, 0.3)])
 def test_the_bits_are_those_of_the_host(cuda_bench, rng, decays, decay, factor):
-    """Of weights, which decay, and of biases, which do not and have a rate of their own."""
+    """Of weights, which decay, also by a multiple, and of biases, which do not and have a rate of their own."""
     (*wanted, given), (weight, velocity, gradient) = draw(cuda_bench, rng)
     control = cuda_bench.begin(rate=0.3, momentum=0.9, decay=decay, bias_rate=0.9)
     copy = cuda_bench.empty(SHAPE) if cuda_bench.device.dtype == np.uint16 else None
