@@ -110,14 +110,14 @@ def _found(name: str, recursive: bool) -> list[Given]:
 
 
 def _inside(folder: Path, recursive: bool) -> list[Given]:
-    from cualex.data.images import ENDINGS
+    from cualex.data.image_kinds import ENDINGS, FOREIGN
     from cualex.data.sources import listing
 
     if recursive:
         names = [file.name for file in listing.folder(folder).files]
     else:
         names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
-    kept = [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
+    kept = [name for name in names if name.lower().endswith((*ENDINGS, *FOREIGN)) and not _hidden(name)]
     if not kept:
         hint = "" if recursive else "; add --recursive to search its subfolders"
         return [(str(folder), ImageError(str(folder), f"no images inside{hint}"))]

@@ -11,6 +11,7 @@ import numpy as np
 
 from cualex.data import colour_noise, images
 from cualex.data.colour_noise import Components
+from cualex.data.image_kinds import DECODING
 from cualex.data.images import ImageSource
 from cualex.data.sources import Image, Source
 from cualex.errors import DataError, ImageError
@@ -53,9 +54,9 @@ class Decoded:
         return len(self.labels)
 
 
-def decode_one(image: Image, size: int) -> np.ndarray:
+def decode_one(image: Image, size: int, decoding: int = DECODING) -> np.ndarray:
     """Read and decode an image: uint8 (size, size, 3). Raise ImageError with the image's name."""
-    return images.load(image.read(), size, image.name)
+    return images.load(image.read(), size, image.name, decoding=decoding)
 
 
 def decode_split(
@@ -72,7 +73,8 @@ def decode_split(
     skipped: list[tuple[str, str]] = []
     train = split == "train"
     total, squares = np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64)
-    for task in in_order(wanted, workers or cores(), functools.partial(_decode, size=size, measure=train)):
+    work = functools.partial(_decode, size=size, measure=train, decoding=source.decoding)
+    for task in in_order(wanted, workers or cores(), work):
         for image, (made, products) in task:
             if isinstance(made, ImageError):
                 skipped.append((image.name, made.reason))
@@ -154,10 +156,10 @@ def _each(work: Callable[[Image], Made], task: Sequence[Image]) -> list[tuple[Im
     return [(image, work(image)) for image in task]
 
 
-def _decode(image: Image, size: int, measure: bool) -> tuple[np.ndarray | ImageError, np.ndarray | None]:
+def _decode(image: Image, size: int, measure: bool, decoding: int) -> tuple[np.ndarray | ImageError, np.ndarray | None]:
     """Return the pixels or the error, and, to `measure`, the sums of the products of the colours."""
     try:
-        made = decode_one(image, size)
+        made = decode_one(image, size, decoding)
     except ImageError as error:
         return error, None
     return made, colour_noise.products(made) if measure else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from cualex.data.images import TRUNCATED
 from cualex.data.sources import Image, Source
-from cualex.data.sources.layout import LeftOut
+from cualex.data.sources.filtering import LeftOut
 
 TINY = 32  # pixels of the shorter side: CIFAR's, below which little can be seen
 FEW = 10  # training images of a class

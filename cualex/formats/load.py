@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cualex.data.sources import imagenet_classes, lists
 from cualex.errors import DataError, WeightsError
-from cualex.formats import imagenet_classes, match, mean_image, recognise, reorder, report
+from cualex.formats import match, mean_image, recognise, reorder, report
 from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.match import Import
 from cualex.formats.reading.contents import Contents
@@ -65,13 +66,11 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
 def read_classes(path: str | Path, count: int) -> list[str]:
     """Read class names, one a line; raise DataError unless there are `count`, as the network has."""
     try:
-        lines = Path(path).expanduser().read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
-            "Give a file with one class per line."
-        ) from None
-    names = [line.strip() for line in lines if line.strip()]
+        names, reason = lists.classes(str(path), Path(path).expanduser().read_bytes()), "it is no text"
+    except OSError as error:
+        names, reason = None, error.strerror or str(error)
+    if names is None:
+        raise DataError(f"{path}: the list of classes cannot be read ({reason}). Give a file with one class per line.")
     if len(names) != count:
         raise DataError(f"{path}: {len(names)} classes, expected {count}. Give a file with one class per line.")
     return names

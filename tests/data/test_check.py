@@ -175,7 +175,8 @@ PLANTED = {
     unreadable: (
         "unreadable",
         ("train/bee/new.jpg",),
-        "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)",
+        "not an image, or its header is damaged "
+        "(expected JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 or HEIC)",
     ),
     empty_file: ("unreadable", ("train/bee/new.jpg",), "the file is empty"),
     truncated: ("truncated", ("train/bee/new.jpg",), "cut short, the file ends before the picture does"),

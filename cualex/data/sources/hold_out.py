@@ -37,7 +37,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from cualex.data.sources.layout import Arranged
+from cualex.data.sources.classless import Arranged
 from cualex.data.sources.listing import File, order
 from cualex.errors import UsageError
 
