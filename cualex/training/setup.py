@@ -119,7 +119,7 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
     and DeviceError for a device that does not exist.
     """
     options, recipe, found = _first(options, run)
-    source = sources.find(options.data, names=options.names, **options.division)
+    source = sources.find(options.data, names=options.names, lost=options.lost, **options.division)
     if recipe is None:
         images = len(source.splits["train"])
         if found is None and checked is None:
