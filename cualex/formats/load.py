@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex.data.sources import imagenet_classes, lists
+from cualex.data.sources import imagenet_classes, tables
 from cualex.errors import DataError, WeightsError
 from cualex.formats import match, mean_image, recognise, reorder, report
 from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
@@ -66,7 +66,7 @@ def _classes(made: Import, path: str | Path | None) -> tuple[list[str], str]:
 def read_classes(path: str | Path, count: int) -> list[str]:
     """Read class names, one a line; raise DataError unless there are `count`, as the network has."""
     try:
-        names, reason = lists.classes(str(path), Path(path).expanduser().read_bytes()), "it is no text"
+        names, reason = tables.classes(str(path), Path(path).expanduser().read_bytes(), count), "it is no text"
     except OSError as error:
         names, reason = None, error.strerror or str(error)
     if names is None:

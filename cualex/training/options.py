@@ -68,8 +68,8 @@ class Options:
     """The options of a training, named as the keywords of `cualex.train`; None where a recipe or a run decides.
 
     save_every: minutes.  given: the names of those that the user gave, which go before the run's own on resume.
-    split_rule, decoding, lost: no options; a resumed run keeps the rule that it was divided by, the version of decoding,
-    and the names of the images that it could not read, which divide the set still if they were removed.
+    split_rule, decoding, lost: no options; a resumed run keeps the rule that it was divided by, the version of
+    decoding, and the names of the images that it could not read, which divide the set still if they were removed.
     """
 
     data: str = "demo"

@@ -163,7 +163,8 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
         own = [number for number, (name, _) in enumerate(seeds()) if name.startswith(kind)]
         read = ["digest" in outcomes[n] for n in range(count) if n % len(seeds()) in own]
         assert 0.03 < sum(read) / len(read) < 0.95, kind
-    monkeypatch.setitem(images.load.__kwdefaults__, "pixels", PIXELS)
+    for function in (images.load, images.inspect):
+        monkeypatch.setitem(function.__kwdefaults__, "pixels", PIXELS)
     held_in_a_pack(outcomes, tmp_path)
     named_by_a_network(outcomes)
 

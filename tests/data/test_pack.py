@@ -383,7 +383,7 @@ def test_unpacked_writes_nothing(folder, cache):
 def test_decoding_runs_in_threads(folder, monkeypatch):
     names = set()
     meet = threading.Barrier(3)
-    load = images.load
+    load = images.inspect
 
     def slow(*arguments, **options):
         names.add(threading.current_thread().name)
@@ -391,6 +391,6 @@ def test_decoding_runs_in_threads(folder, monkeypatch):
         return load(*arguments, **options)
 
     monkeypatch.setattr(decoding, "TASK", 1)
-    monkeypatch.setattr(images, "load", slow)
+    monkeypatch.setattr(images, "inspect", slow)
     packed(folder, workers=3)  # 9 pictures, 3 at a time, or the barrier breaks
     assert len(names) == 3

@@ -1,31 +1,22 @@
-"""Read lists of labels and of classes, as people and programs write them.
+"""Read lists of labels: lines `image class`, or a table with commas, semicolons or tabs, with or without a header.
 
-Text in UTF-8, UTF-16 or Windows' code page, with or without a byte-order mark; lines `image class`, or a table with
-commas, semicolons or tabs, with or without a header. Paths of Windows, `./` and absolute paths name the image that they
-end in.
+Paths of Windows, `./` and absolute paths name the image that they end in.
 """
 
-import codecs
 import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cualex.data.image_kinds import ENDINGS, FOREIGN
-from cualex.data.sources import split_names
+from cualex.data.sources import split_names, tables
 from cualex.errors import DataError
 
 # The names of columns in a header, lower case without separators; of several the first is taken.
 IMAGE = (
     *("image", "imageid", "imagename", "imagepath", "imagefile", "imagefilename", "filename", "filepath", "file"),
     *("path", "relativepath", "img", "imgname", "imgpath", "imgid", "fname", "picture", "photo", "id", "name"),
-)
-CLASS = (
-    *("classname", "classlabel", "category", "categoryname", "class", "label", "labels", "labelname", "breed"),
-    *("species", "variety", "tag", "target", "diagnosis", "dx", "predictionstring", "expected", "classid", "labelid"),
-    *("categoryid", "y"),
 )
 SPLIT = ("split", "set", "subset", "partition", "datasplit", "usage", "dataset")
 
@@ -40,26 +31,6 @@ class Columns(NamedTuple):
     image: int
     group: int
     split: int | None
-
-
-def text(data: bytes) -> str | None:
-    """Decode a text as Windows, Excel and others write it; None for what is no text."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _decoded(data, "utf-16")
-    if b"\0" in data:
-        return None
-    found = _decoded(data, "utf-8-sig")
-    # Bytes of the code page are letters with accents: few among many of ASCII.
-    if found is None and sum(byte < 128 for byte in data[:4096]) > 0.7 * len(data[:4096]):
-        found = _decoded(data, "cp1252")
-    return found
-
-
-def _decoded(data: bytes, encoding: str) -> str | None:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
 
 
 class Labels:
@@ -99,7 +70,7 @@ def _endings_of(name: str) -> list[str]:
 
 def parse(path: str, data: bytes) -> Labels:
     """Read a list of labels; raise DataError, with the line, for one that is none, and for an image of two classes."""
-    if (written := text(data)) is None:
+    if (written := tables.text(data)) is None:
         raise DataError(f"{path}: not a text file; expected lines `image class` in UTF-8")
     rows: dict[str, tuple[str, str | None]] = {}
     for number, name, group, split in _rows(path, written):
@@ -127,7 +98,7 @@ def _rows(path: str, written: str) -> Iterator[tuple[int, str, str, str | None]]
         for number, line in lines:
             yield number, *_pair(path, number, line), None
         return
-    rows = list(_table(written, mark))
+    rows = list(tables.table(written, mark))
     columns = _header(path, rows) if rows else None
     if columns is None:
         columns = Columns(0, 1, None)
@@ -142,22 +113,13 @@ def _rows(path: str, written: str) -> Iterator[tuple[int, str, str, str | None]]
         yield number, cells[columns.image], boxed[1] if boxed else cells[columns.group], split
 
 
-def _table(written: str, mark: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the line, cells) of a table, without blank lines and Excel's note on the separator."""
-    table = csv.reader(io.StringIO(written), delimiter=mark)
-    for row in table:
-        cells = [cell.strip() for cell in row]
-        if any(cells) and not cells[0].lower().startswith("sep="):
-            yield table.line_num, cells
-
-
 def _delimiter(path: str, written: str) -> str | None:
     """Return the separator of a table, or None for lines of an image, blanks and a class."""
     first = next((line for line in written.splitlines() if line.strip() and not line.lower().startswith("sep=")), "")
     mark = max("\t,;", key=first.count)
     if mark not in first:
         return None
-    cell = _cell(next(csv.reader([first], delimiter=mark))[0])
+    cell = tables.cell(next(csv.reader([first], delimiter=mark))[0])
     named = cell.lower().endswith((*ENDINGS, *FOREIGN)) and not _IMAGE_THEN.match(cell)
     blank = any(letter.isspace() for letter in first.strip())
     return (
@@ -169,17 +131,17 @@ def _delimiter(path: str, written: str) -> str | None:
 
 def _known(first: str, mark: str) -> bool:
     """Return whether a line is a header: it has a column of images and one of classes."""
-    cells = {_plain(cell) for cell in next(csv.reader([first], delimiter=mark))}
-    return bool(cells.intersection(IMAGE)) and bool(cells.intersection(CLASS))
+    cells = {tables.plain(cell) for cell in next(csv.reader([first], delimiter=mark))}
+    return bool(cells.intersection(IMAGE)) and bool(cells.intersection(tables.CLASS))
 
 
 def _header(path: str, rows: list[tuple[int, list[str]]]) -> Columns | None:
     """Return the columns that a header names; None where the first line is data."""
     number, cells = rows[0]
-    named = [_plain(cell) for cell in cells]
-    image, group = _column(named, IMAGE), _column(named, CLASS)
+    named = [tables.plain(cell) for cell in cells]
+    image, group = tables.column(named, IMAGE), tables.column(named, tables.CLASS)
     if image is not None and group is not None and image != group:
-        return Columns(image, group, _column(named, SPLIT))
+        return Columns(image, group, tables.column(named, SPLIT))
     if len(cells) == 2:
         # A header in other words, before lines whose names have the suffix of an image.
         suffixed = [row[0].lower().endswith((*ENDINGS, *FOREIGN)) for _, row in rows]
@@ -192,27 +154,14 @@ def _header(path: str, rows: list[tuple[int, list[str]]]) -> Columns | None:
     )
 
 
-def _plain(cell: str) -> str:
-    return "".join(letter for letter in cell.lower() if letter.isalnum())
-
-
-def _column(named: Sequence[str], known: Sequence[str]) -> int | None:
-    return next((named.index(word) for word in known if word in named), None)
-
-
 def _pair(path: str, number: int, line: str) -> tuple[str, str]:
     """Split a line behind the name of the image, which may hold blanks, or at its first blank."""
     found = _IMAGE_THEN.match(line.strip())
     parts = list(found.groups()) if found else line.strip().split(None, 1)
-    parts = [_cell(part) for part in parts]
+    parts = [tables.cell(part) for part in parts]
     if len(parts) < 2 or not all(parts):
         raise DataError(f"{path}, line {number}: expected `image class`, got {line.strip()[:60]!r}")
     return parts[0], parts[1]
-
-
-def _cell(part: str) -> str:
-    part = part.strip()
-    return part[1:-1] if len(part) > 1 and part[0] == part[-1] == '"' else part
 
 
 def _check_counted(path: str, rows: dict[str, tuple[str, str | None]]) -> None:
@@ -227,26 +176,3 @@ def _check_counted(path: str, rows: dict[str, tuple[str, str | None]]) -> None:
             f"{path}: it numbers the images and names no classes; give --names LOC_val_solution.csv, "
             "the devkit's folder, or Caffe's val.txt"
         )
-
-
-def classes(path: str, data: bytes) -> list[str] | None:
-    """Read class names, one a line, or from the column of a table that names them; None for what is no text."""
-    if (written := text(data)) is None:
-        return None
-    lines = [line.strip() for line in written.splitlines() if line.strip()]
-    mark = next((mark for mark in "\t,;" if lines and mark in lines[0]), None)
-    numbered = mark is not None and len(lines) > 1 and _cell(lines[-1].split(mark)[0]).isdigit()
-    if not lines or mark is None or not (numbered or path.lower().endswith((".csv", ".tsv"))):
-        header = len(lines) > 1 and _plain(lines[0]) in CLASS and path.lower().endswith((".csv", ".tsv"))
-        return [_cell(line) for line in lines[header:]]
-    rows = [cells for _, cells in _table(written, mark)]
-    named = [_plain(cell) for cell in rows[0]]
-    own = [word for word in (*CLASS, "name", "names") if word != "classid" and word != "labelid"]
-    column = _column(named, own)
-    if column is not None:
-        rows = rows[1:]
-    elif numbered:
-        column, rows = 1, rows if rows[0][0].isdigit() else rows[1:]
-    else:
-        column = 0
-    return [cells[column] for cells in rows if len(cells) > column]
