@@ -91,13 +91,15 @@ def _pair(folders: _Folders, parent: str) -> tuple[str, str, bool] | None:
         masks = bool(folders.below(folders.images, label))
         if folders.classless(child) and (masks or folders.below(folders.boxes, label)):
             return child, label, masks
+    # Of folders with any names, two that hold the same names; `mask` and `no_mask` are classes, as are three folders.
+    others = [child for child in children if child not in labels and folders.below(folders.images, child)]
     for label in labels:
+        if len(others) != 1 or _word(label) in _word(others[0]):
+            continue
         masked = {_unmasked(stem) for stem in folders.below(folders.images, label)}
-        for child in children:
-            if child != label and len(masked) > 2 and folders.classless(child):
-                known = set(folders.below(folders.images, child))
-                if len(masked & known) >= _SAME * len(masked):
-                    return child, label, True
+        known = set(folders.below(folders.images, others[0]))
+        if len(masked) > 2 and folders.classless(others[0]) and len(masked & known) >= _SAME * len(masked):
+            return others[0], label, True
     return None
 
 

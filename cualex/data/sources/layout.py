@@ -14,7 +14,8 @@ Images without labels are left out where they are test images, and refused elsew
 from cualex.data.image_kinds import DECODING, FIRST_DECODING
 from cualex.data.sources import annotated, classless, filtering, label_files, split_names
 from cualex.data.sources.classless import Found
-from cualex.data.sources.filtering import LeftOut, is_hidden, some
+from cualex.data.sources.filtering import LeftOut, some
+from cualex.data.sources.left_behind import is_left_behind
 from cualex.data.sources.listing import File, Listing
 from cualex.data.sources.lists import Labels
 from cualex.errors import DataError
@@ -198,7 +199,11 @@ def _add_classes(
         outside = [file.name for file in loose]
         found.leave_out(loose, f"left out, in no class folder: {some(outside)}")
     below = [folder[len(root) :] for folder in listing.folders if folder.startswith(root)]
-    empty = [root + name for name in below if "/" not in name and name not in groups and not is_hidden(name)]
+    said = {
+        name[len(root) :].partition("/")[0] for left in found.left_out for name in left.names if left.kind == "hidden"
+    }
+    empty = [root + name for name in below if "/" not in name and name not in groups and name not in said]
+    empty = [name for name in empty if not is_left_behind(name.rpartition("/")[2])]
     if empty:
         found.left_out.append(LeftOut("empty", tuple(empty), f"left out, no pictures inside: {some(empty)}"))
     for name, files in groups.items():
