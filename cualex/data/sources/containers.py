@@ -16,23 +16,19 @@ from cualex.errors import DataError
 _DEEPEST = 3  # ImageNet's train: a folder, its tar, and a tar in it for each class
 
 
-def opened(listing: Listing, root: Path | None) -> Listing:
+def opened(listing: Listing, root: Path | None, depth: int = 0) -> Listing:
     """Return the listing with the images of containers in it, each under its container's name.
 
-    root: the folder that was listed, None for an archive.
+    root: the folder that was listed, None for an archive.  depth: of archives around it.
     Raise DataError for arrays that are damaged, or where every archive is.
     """
-    for _ in range(_DEEPEST):
-        files = [file for file in listing.files if not any(map(is_left_behind, file.name.split("/")))]
-        if any(file.name.lower().endswith(ENDINGS) for file in files):
-            return listing
-        if found := _arrays(listing.path, files):
-            return listed(listing.path, listing.stamp, found, set(), list(listing.notes))
-        inside = [(file, opener) for file in files if (opener := _opener(file, root))]
-        if not inside:
-            return listing
-        listing = _unpacked(listing, inside)
-    return listing
+    files = [file for file in listing.files if not any(map(is_left_behind, file.name.split("/")))]
+    if depth == _DEEPEST or any(file.name.lower().endswith(ENDINGS) for file in files):
+        return listing
+    if found := _arrays(listing.path, files):
+        return listed(listing.path, listing.stamp, found, set(), list(listing.notes))
+    inside = [(file, opener) for file in files if (opener := _opener(file, root))]
+    return _unpacked(listing, inside, depth + 1) if inside else listing
 
 
 def _arrays(path: str, files: list[File]) -> list[File] | None:
@@ -51,7 +47,7 @@ def _opener(file: File, root: Path | None) -> Callable[[], Listing] | None:
     return None
 
 
-def _unpacked(listing: Listing, inside: Iterable[tuple[File, Callable[[], Listing]]]) -> Listing:
+def _unpacked(listing: Listing, inside: Iterable[tuple[File, Callable[[], Listing]]], depth: int) -> Listing:
     """Return the listing with archives replaced by folders of their files; a damaged one is left out and named."""
     files = {file.name: file for file in listing.files}
     folders, notes, errors = set(listing.folders), list(listing.notes), []
@@ -59,7 +55,7 @@ def _unpacked(listing: Listing, inside: Iterable[tuple[File, Callable[[], Listin
     for file, opener in inside:
         del files[file.name]
         try:
-            found = opener()
+            found = opened(opener(), None, depth)
         except DataError as error:
             errors.append(error)
             notes.append(f"left out, a damaged archive: {error}")
