@@ -162,7 +162,7 @@ def _opened(
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
     with quiet():
         try:
-            if _webp_pixels(data) > pixels:
+            if image_kinds.webp_pixels(data) > pixels:
                 raise ImageError(name, too_large)
             file = Image.open(io.BytesIO(data), formats=_formats(data, name, decoding))
             if file.width * file.height > pixels:
@@ -180,7 +180,7 @@ def _opened(
         except Image.DecompressionBombError:
             raise ImageError(name, too_large) from None
         except Image.UnidentifiedImageError:
-            raise ImageError(name, image_kinds.why_not(data)) from None
+            raise ImageError(name, image_kinds.why_not(data, name)) from None
         # Damaged files raise more kinds of exception than Pillow documents, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
@@ -192,6 +192,8 @@ def _formats(data: bytes, name: str, decoding: int) -> tuple[str, ...]:
     """Return the formats that a file may have; raise ImageError for one that this installation does not read."""
     if decoding == image_kinds.FIRST_DECODING:
         return image_kinds.FORMATS[:-1]
+    if image_kinds.is_raw(data, name):
+        raise ImageError(name, image_kinds.RAW_REASON)
     later = image_kinds.later_format(data)
     if later is None:
         return image_kinds.FORMATS
@@ -210,22 +212,6 @@ def _add_heif() -> None:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-
-
-def _webp_pixels(data: bytes) -> int:
-    """Return the pixels in a WebP's header, 0 for any other file: opening a WebP allocates memory for them."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return 0
-    if data[12:16] == b"VP8X":
-        return (_number(data[24:27]) + 1) * (_number(data[27:30]) + 1)
-    if data[12:16] == b"VP8L":
-        sides = _number(data[21:25])
-        return ((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1)
-    return (_number(data[26:28]) & 0x3FFF) * (_number(data[28:30]) & 0x3FFF)
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "little")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

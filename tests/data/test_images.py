@@ -87,6 +87,20 @@ def test_what_is_no_picture_is_said_in_one_line(data, reason):
     assert str(caught.value) == f"notes.jpg: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("data", "name", "reason"),
+    [
+        (encoded(FULL, "TIFF"), "a.NEF", "a camera's raw file: export it as JPEG"),
+        (encoded(FULL, "TGA"), "a.tga", f".tga images are not read: {EXPORT}"),
+        (b"P7\n", "b.pam", f".pam images are not read: {EXPORT}"),
+    ],
+)
+def test_a_suffix_says_what_it_is(data, name, reason):
+    with pytest.raises(PictureError) as caught:
+        images.decode(data, name)
+    assert str(caught.value) == f"{name}: {reason}"
+
+
 @pytest.mark.parametrize("side", [7072, 20000])
 def test_an_enormous_picture_is_refused_by_its_header(side):
     # The header alone: were it decoded, the error would be another. 20000 is past Pillow's own limit too.

@@ -10,7 +10,7 @@ import pytest
 from cualex.data import image_kinds, sources
 from cualex.data.sources import split_names
 from cualex.errors import DataError
-from tests.support.data_sets import contents, in_folder, in_tar, in_zip
+from tests.support.data_sets import contents, in_folder, in_zip
 
 
 def some(folder, count=4, ending="jpg", stem="im"):
@@ -157,7 +157,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("form", [in_folder, in_zip, in_tar])
+@pytest.mark.parametrize("form", [in_folder, in_zip])
 @pytest.mark.parametrize("kind", READ)
 def test_what_is_read(tmp_path, kind, form):
     names, expected, notes = READ[kind]
