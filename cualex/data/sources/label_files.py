@@ -16,10 +16,12 @@ _VALIDATION = re.compile(r"(?:.*/)?ILSVRC2012_val_(\d{8})\.[^./]+", re.IGNORECAS
 _BESIDE = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv")
 # Names of lists that may hold labels, in a set that has no others.
 _LISTS = re.compile(
-    r"(?:.*[-_])?(?:train|training|val|valid|validation|test|labels?|list|files|annotations?|images|data|metadata|classes"
-    r"|solution|dataset|index|ground_?truth)\d*\.(?:txt|csv|tsv)",
+    r".*\.(?:csv|tsv)|(?:.*[-_])?(?:train|training|val|valid|validation|test|labels?|list|files|annotations?|images|data|metadata|classes"
+    r"|solution|dataset|index|ground_?truth)\d*\.txt",
     re.IGNORECASE,
 )
+# What Kaggle gives as an example of an answer: its labels are made up.
+_GUESSES = re.compile(r"submi|sample|example|predict|result")
 _MOST = 40  # lists that are looked into
 
 
@@ -84,7 +86,8 @@ def candidates(listing: Listing) -> list[str]:
 
 
 def _candidates(files: Sequence[File]) -> list[File]:
-    found = [file for file in files if _LISTS.fullmatch(file.name.rpartition("/")[2])]
+    named = ((file, file.name.rpartition("/")[2].lower()) for file in files)
+    found = [file for file, name in named if _LISTS.fullmatch(name) and not _GUESSES.search(name)]
     return sorted(found, key=lambda file: file.name.count("/"))[:_MOST]
 
 
@@ -102,7 +105,7 @@ def _of_listing(listing: Listing) -> Labels | None:
 
 def _split_of(name: str) -> str | None:
     """Return the split that a list is called after: "val" for `valid.txt` and `val_annotations.txt`, or None."""
-    words = re.findall(r"[^\W\d_]+", name.rpartition("/")[2].rpartition(".")[0].lower())
+    words = split_names.parts(name.rpartition("/")[2].rpartition(".")[0])
     return next((split for word in words if (split := split_names.bare(word))), None)
 
 

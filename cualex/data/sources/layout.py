@@ -11,6 +11,8 @@ The layouts, in the order in which they are tried; `annotated.py` refuses sets f
 Images without labels are left out where they are test images, and refused elsewhere.
 """
 
+import re
+
 from cualex.data.image_kinds import DECODING, FIRST_DECODING
 from cualex.data.sources import annotated, classless, filtering, label_files, split_names
 from cualex.data.sources.classless import Found
@@ -21,6 +23,7 @@ from cualex.data.sources.lists import Labels
 from cualex.errors import DataError
 
 SPLITS = ("train", "val", "test")
+_PART = re.compile(r"(?:.*[-_ ])?(?:part|batch|chunk|shard|fold|images?|imgs?|archive|volume)[-_ ]?\d+", re.IGNORECASE)
 # The splits of cualex 0.1, which its runs keep.
 _FIRST_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -35,7 +38,7 @@ def arrange(listing: Listing, labels: Labels | None, decoding: int = DECODING) -
     labels: of images that lie in no class folder.  decoding: the first version keeps the layouts of cualex 0.1.
     Raise DataError when there is no image, images without a class, or a set for another task.
     """
-    old = decoding == FIRST_DECODING
+    old, in_parts = decoding == FIRST_DECODING, False
     images, left_out = filtering.images(listing, decoding)
     found = Found(left_out=left_out)
     if not old:
@@ -46,6 +49,11 @@ def arrange(listing: Listing, labels: Labels | None, decoding: int = DECODING) -
             images = [file for file in images if not file.name.startswith(masks)]
     top = _top(images, old)
     inside = _by_first(images, top)
+    if not old:
+        inside = _without_copies(inside, top, found)
+        images = [file for files in inside.values() for file in files]
+        if in_parts := _parts(inside):
+            inside = {"": images}
     if not old and labels is None and set(inside) == {""}:
         labels = label_files.in_set(listing, [file.name for file in inside[""]], None)
         found.notes += [f"labels are those of {labels.path}"] if labels else []
@@ -68,10 +76,29 @@ def arrange(listing: Listing, labels: Labels | None, decoding: int = DECODING) -
     for split, folders in found.roots.items():
         found.arranged[split] = {}
         for root in folders:
-            _add_classes(listing, split, root, images, labels, found, old)
+            groups = {"": images} if in_parts else _by_first(images, root)
+            _add_classes(listing, split, root, groups, labels, found, old)
     for split in [split for split, groups in found.arranged.items() if not groups]:
         del found.arranged[split], found.roots[split]
     return found
+
+
+def _without_copies(inside: dict[str, list[File]], top: str, found: Found) -> dict[str, list[File]]:
+    """Leave out a folder that holds folders called as those beside it: the set once more, as some archives have it."""
+    copies = [
+        name
+        for name, files in inside.items()
+        if name and len(_by_first(files, f"{top}{name}/").keys() & (inside.keys() - {""})) > 1
+    ]
+    for name in copies if len(copies) < len(inside) - 1 else []:
+        found.leave_out(inside[name], f"left out, the set once more: {top}{name}")
+        inside = {each: files for each, files in inside.items() if each != name}
+    return inside
+
+
+def _parts(inside: dict[str, list[File]]) -> bool:
+    """Return whether folders are parts of one heap of images, `images_part_1` and the like, and no classes."""
+    return len(inside) > 1 and all(map(_PART.fullmatch, inside))
 
 
 def _splits(inside: dict[str, list[File]], old: bool) -> dict[str, str]:
@@ -186,10 +213,18 @@ def _by_first(images: list[File], root: str) -> dict[str, list[File]]:
 
 
 def _add_classes(
-    listing: Listing, split: str, root: str, images: list[File], labels: Labels | None, found: Found, old: bool
+    listing: Listing,
+    split: str,
+    root: str,
+    groups: dict[str, list[File]],
+    labels: Labels | None,
+    found: Found,
+    old: bool,
 ) -> None:
-    """Group the images below `root` by class folder, or by a list or their names when they lie in none."""
-    groups = _by_first(images, root)
+    """Add the images below `root` by class folder, or by a list or their names when they lie in none.
+
+    groups: the images by folder, those in `root` itself by "".
+    """
     loose = groups.pop("", [])
     if not groups:
         for name, files in classless.grouped(listing, split, root, loose, labels, found, old).items():
@@ -200,7 +235,7 @@ def _add_classes(
         found.leave_out(loose, f"left out, in no class folder: {some(outside)}")
     below = [folder[len(root) :] for folder in listing.folders if folder.startswith(root)]
     said = {
-        name[len(root) :].partition("/")[0] for left in found.left_out for name in left.names if left.kind == "hidden"
+        name[len(root) :].partition("/")[0] for left in found.left_out for name in left.names if left.kind != "stray"
     }
     empty = [root + name for name in below if "/" not in name and name not in groups and name not in said]
     empty = [name for name in empty if not is_left_behind(name.rpartition("/")[2])]

@@ -83,9 +83,9 @@ def parse(path: str, data: bytes) -> Labels:
 
 
 def normal(name: str) -> str:
-    """Return a path of a list with "/" between the parts, without `./`, a drive or the root."""
+    """Return a path of a list with "/" between the parts, without `./` and the root."""
     parts = name.replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part not in ("", ".", "..") and not part.endswith(":"))
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
 def _rows(path: str, written: str) -> Iterator[tuple[int, str, str, str | None]]:

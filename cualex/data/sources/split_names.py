@@ -12,18 +12,7 @@ WORDS = {
 SURE = ("train", "training", "trainset", "val", "valid", "validation", "valset", "test", "testing", "testset")
 # What programs put beside the word, which says nothing.
 DECORATION = (
-    "set",
-    "data",
-    "dataset",
-    "images",
-    "image",
-    "imgs",
-    "img",
-    "pictures",
-    "folder",
-    "dir",
-    "split",
-    "resized",
+    *("set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "folder", "dir", "split", "resized"),
 )
 
 
@@ -34,10 +23,10 @@ def bare(name: str) -> str | None:
 
 def sure(name: str) -> str | None:
     """Return the split of a folder that needs no other beside it: `Train`, `training_set`, `test1`."""
-    parts = _parts(name)
-    words = [word for word in parts if word in SURE]
-    if len(words) == 1 and all(word in DECORATION or word.isdigit() for word in parts if word != words[0]):
-        return WORDS[words[0]]
+    words = parts(name)
+    named = [word for word in words if word in SURE]
+    if len(named) == 1 and all(word in DECORATION or word.isdigit() for word in words if word != named[0]):
+        return WORDS[named[0]]
     return None
 
 
@@ -50,10 +39,10 @@ def found(names: Iterable[str]) -> dict[str, str]:
     splits = {name: split for name in names if (split := sure(name))}
     common: dict[tuple[str, ...], dict[str, str]] = {}
     for name in names:
-        parts = _parts(name)
-        for index, word in enumerate(parts):
+        words = parts(name)
+        for index, word in enumerate(words):
             if word in WORDS:
-                rest = tuple(part for part in (*parts[:index], "*", *parts[index + 1 :]) if not part.isdigit())
+                rest = tuple(part for part in (*words[:index], "*", *words[index + 1 :]) if not part.isdigit())
                 common.setdefault(rest, {})[name] = WORDS[word]
     for group in common.values():
         if len(set(group.values())) > 1:
@@ -61,7 +50,7 @@ def found(names: Iterable[str]) -> dict[str, str]:
     return {name: splits[name] for name in names if name in splits}
 
 
-def _parts(name: str) -> list[str]:
+def parts(name: str) -> list[str]:
     """Return the words and numbers of a name in lower case: `trainingSet_2` is training, set, 2; `t10k` stays whole."""
     if name.lower() in WORDS:
         return [name.lower()]

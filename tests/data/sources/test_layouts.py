@@ -82,9 +82,24 @@ READ = {
     "dev for validation": ([*classes("train"), *classes("dev")], {"train": TWO, "val": TWO}, []),
     "test without labels": ([*classes("train"), *some("test", 3)], {"train": TWO}, [UNLABELLED.format("test")]),
     "a set inside of its copy": (
-        [*classes("chest/train"), *classes("chest/test"), *classes("chest/chest/train"), *classes("chest/__MACOSX")],
+        [
+            *classes("chest/train"),
+            *classes("chest/test"),
+            *classes("chest/chest", ("train", "test")),
+            *classes("chest/__MACOSX"),
+        ],
         {"train": TWO, "test": TWO},
-        ["left out, hidden: __MACOSX", "left out beside the splits: chest"],
+        ["left out, hidden: __MACOSX", "left out, the set once more: chest/chest"],
+    ),
+    "classes inside of their copy": (
+        [*classes("cells"), *classes("cells/cells")],
+        {"train": TWO},
+        ["left out, the set once more: cells/cells"],
+    ),
+    "folders of numbers and letters": (
+        [*some("c0"), *some("c1"), *some("10")],
+        {"train": {"10": 4, "c0": 4, "c1": 4}},
+        [],
     ),
     "the class first": (
         [*classes("cat", ("train", "test")), *classes("dog", ("train", "test")), "dog/cover.jpg"],
@@ -270,6 +285,7 @@ def test_several_sets_side_by_side_are_no_classes(tmp_path):
         [f"{n}.jpg" for n in range(9)],
         [f"{name}_1.jpg" for name in ("ant", "bee", "cow")],
         ["cat.0.jpg", "cat.1.jpg"],
+        [f"images_part_{part}/{n}.jpg" for part in (1, 2) for n in range(4)],
     ],
 )
 def test_names_that_say_no_class_are_not_taken_for_classes(tmp_path, names):
@@ -320,3 +336,4 @@ def test_the_table_has_every_split_word():
             == split
         ), word
     assert not split_names.found(["cat", "dog", "trained", "contest", "invalid", "evaluate"])
+    assert not split_names.found(["train station", "test tube", "train set of toys"])

@@ -156,6 +156,41 @@ def test_a_list_in_the_set(tmp_path, files, name, text):
     assert "left out, test: 1 images without labels" in source.notes
 
 
+@pytest.mark.parametrize(
+    ("files", "tables", "expected"),
+    [
+        (  # HAM10000, in two folders
+            ["HAM_part_1/a.jpg", "HAM_part_1/b.jpg", "HAM_part_2/c.jpg", "HAM_part_2/d.jpg"],
+            {"HAM_metadata.csv": "lesion_id,image_id,dx,age\n1,a,nv,9\n2,b,bkl,9\n3,c,nv,9\n4,d,bkl,9\n"},
+            {
+                "train": {
+                    "bkl": ["HAM_part_1/b.jpg", "HAM_part_2/d.jpg"],
+                    "nv": ["HAM_part_1/a.jpg", "HAM_part_2/c.jpg"],
+                }
+            },
+        ),
+        (  # Kaggle's CIFAR-10
+            ["train/1.png", "train/2.png", "test/1.png"],
+            {"trainLabels.csv": "id,label\n1,cat\n2,dog\n", "sampleSubmission.csv": "id,label\n1,cat\n2,cat\n"},
+            {"train": {"cat": ["train/1.png"], "dog": ["train/2.png"]}},
+        ),
+        (  # GTSRB
+            ["Train/0/1.png", "Train/1/2.png", "Test/00000.png", "Test/00001.png", "Meta/0.png"],
+            {"Test.csv": "Width,Height,ClassId,Path\n9,9,1,Test/00000.png\n9,9,0,Test/00001.png\n"},
+            {
+                "train": {"0": ["Train/0/1.png"], "1": ["Train/1/2.png"]},
+                "test": {"0": ["Test/00001.png"], "1": ["Test/00000.png"]},
+            },
+        ),
+    ],
+)
+def test_tables_of_public_sets(tmp_path, files, tables, expected):
+    place = in_folder(tmp_path / "set", files)
+    for name, text in tables.items():
+        (place / name).write_text(text)
+    assert contents(sources.find(place, val_split=0)) == expected
+
+
 def test_tiny_imagenet(tmp_path):
     wnids = ("n01443537", "n01629819")
     place = in_folder(

@@ -35,6 +35,7 @@ def photos(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
     (tmp_path / "photos/train" / BROKEN).write_bytes(b"not an image")
+    (tmp_path / "photos/train/blue/broken.png").write_bytes(b"not an image")
     return tmp_path / "photos"
 
 
