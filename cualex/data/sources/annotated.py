@@ -24,8 +24,9 @@ _SAME = 0.8  # share of the masks that are called as an image is
 def refusal(listing: Listing, images: Sequence[File]) -> str | None:
     """Return why a set is none for classification, with the way out, or None."""
     folders = _Folders(listing, images)
+    whole = folders.classless("")
     for parent in folders.children:
-        found = _pair(folders, parent) or _beside(folders, parent)
+        found = _pair(folders, parent) or (_beside(folders, parent) if whole else None)
         if found:
             return _said(listing.path, *found)
     return None
@@ -92,7 +93,9 @@ def _pair(folders: _Folders, parent: str) -> tuple[str, str, bool] | None:
         if folders.classless(child) and (masks or folders.below(folders.boxes, label)):
             return child, label, masks
     # Of folders with any names, two that hold the same names; `mask` and `no_mask` are classes, as are three folders.
-    others = [child for child in children if child not in labels and folders.below(folders.images, child)]
+    others = (
+        [child for child in children if child not in labels and folders.below(folders.images, child)] if labels else []
+    )
     for label in labels:
         if len(others) != 1 or _word(label) in _word(others[0]):
             continue
@@ -110,9 +113,10 @@ def _unmasked(stem: str) -> str:
 
 
 def _beside(folders: _Folders, parent: str) -> tuple[str, str, bool] | None:
-    """Return images and their boxes where these are files beside them, or in a folder of COCO, or None."""
-    if not folders.classless(""):
-        return None
+    """Return images and their boxes where these are files beside them, or in a folder of COCO, or None.
+
+    Only of a set without classes: files beside images in class folders may say anything.
+    """
     stems = folders.images.get(parent, [])
     boxes = [name for name in folders.boxes.get(parent, []) if _stem(name) not in ("classes", "labels", "names")]
     if len(stems) > 1 and len({_stem(name) for name in boxes} & set(stems)) >= 0.5 * len(stems):

@@ -1,5 +1,6 @@
 """Names of splits: `train`, `Training`, `seg_train`, `training_set`, `test1`, `val2017`, `t10k`."""
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -21,6 +22,7 @@ def bare(name: str) -> str | None:
     return WORDS.get(name.strip().lower())
 
 
+@functools.lru_cache(maxsize=10_000)
 def sure(name: str) -> str | None:
     """Return the split of a folder that needs no other beside it: `Train`, `training_set`, `test1`."""
     words = parts(name)
