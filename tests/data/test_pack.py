@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -14,14 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cualex.data import decoding, image_kinds, images, sources
+from cualex.data import decoding, images, sources
 from cualex.data import pack as packs
 from cualex.data.decoding import Progress, finish
 from cualex.data.no_pack import unpacked
 from cualex.errors import DataError, OutputError, PictureError
 from cualex.system import amounts
 from tests.support.data_sets import everything
-from tests.support.image_files import chunk, png
 
 SIZE = 6
 
@@ -250,22 +248,6 @@ def test_a_damaged_pack_is_made_again(folder, damage):
     steps, again = steps_and_pack(folder)
     assert steps > 0
     assert (everything(again) == whole).all()
-
-
-@pytest.mark.parametrize("made", [image_kinds.FIRST_DECODING, image_kinds.DECODING])
-@pytest.mark.parametrize("same", [True, False])
-def test_a_pack_of_another_version_of_decoding_serves_where_the_pixels_are_the_same(folder, made, same):
-    """One of the images has a transparent grey of 16 bits, which the first version did not apply."""
-    if not same:
-        key = chunk(b"tRNS", struct.pack(">H", 7))
-        (folder / "train/ant/0.png").write_bytes(png(16, 0, struct.pack(">6H", *range(5, 11)), 6, key))
-    source = sources.find(folder, decoding=made)
-    first = everything(finish(packs.pack(source, "train", SIZE)))
-    other = sources.find(folder, decoding=image_kinds.DECODING + image_kinds.FIRST_DECODING - made)
-    for _ in range(2):  # the answer is kept
-        assert (packs.existing(other, "train", SIZE) is not None) is same
-    again = everything(finish(packs.pack(other, "train", SIZE)))
-    assert (again == first).all() == same
 
 
 def test_a_pack_given_up_leaves_nothing(folder, cache, monkeypatch):

@@ -103,3 +103,11 @@ def test_a_run_keeps_its_version_of_decoding(photos, monkeypatch):
     today = cualex.train("photos", **SMALL, name="today").run()
     assert today.arguments()["decoding"] == image_kinds.DECODING
     assert left(today)["weights"] != left(first)["weights"]
+
+
+def test_a_class_of_two_lines_has_one_in_the_list(photos):
+    """A folder's name may hold a line break; classes.txt has a line a class."""
+    (photos / "train/red").rename(photos / "train/re\nd")
+    shutil.rmtree(photos / "test")
+    run = cualex.train("photos", **SMALL, name="lines").run()
+    assert (run.path / "classes.txt").read_text().splitlines() == ["blue", "rare", "re\\nd"]
