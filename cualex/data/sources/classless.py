@@ -18,7 +18,8 @@ Arranged = dict[str, dict[str, list[File]]]
 _CLASS_AND_NUMBER = re.compile(r"([^\W\d][^/]*?)[._\- ]\(?\d+\)?\.[^./]+")
 _NO_CLASSES = re.compile(
     r"(?:img|image|dsc[a-z]?|dscn|photo|pic|picture|frame|scan|screenshot|pxl|mvi|gopr|untitled|download|file|sample|p"
-    r"|train|training|test|val|valid|validation|ilsvrc\d*|coco|im|i|whatsapp image|signal|snapshot|page|slide)\b.*",
+    r"|train|training|test|val|valid|validation|ilsvrc|coco|im|i|whatsapp image|signal|snapshot|page|slide)"
+    r"(?:[^a-z].*)?",
     re.IGNORECASE,
 )
 

@@ -283,6 +283,7 @@ def test_several_sets_side_by_side_are_no_classes(tmp_path):
         [f"{stem}_{n:04}.jpg" for stem in ("IMG", "DSC") for n in range(5)],
         [f"{stem}{n}.jpg" for stem in ("frame ", "scan ") for n in range(5)],
         [f"{n}.jpg" for n in range(9)],
+        [f"ILSVRC2012_{split}_{n:08}.JPEG" for split in ("val", "test") for n in range(5)],
         [f"{name}_1.jpg" for name in ("ant", "bee", "cow")],
         ["cat.0.jpg", "cat.1.jpg"],
         [f"images_part_{part}/{n}.jpg" for part in (1, 2) for n in range(4)],
