@@ -76,6 +76,13 @@ def shown(name: str) -> str:
     return click.format_filename(name)
 
 
+def title(name: str) -> str:
+    """Return a class's name for people: ImageNet's folders (n01440764) by their English names, any other as it is."""
+    from cualex.data.sources import imagenet_classes
+
+    return shown(imagenet_classes.english(name))
+
+
 def _stdin(most: int = -1) -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("- reads an image from standard input, which is a terminal: add `< FILE`.")
@@ -110,19 +117,19 @@ def _found(name: str, recursive: bool) -> list[Given]:
 
 
 def _inside(folder: Path, recursive: bool) -> list[Given]:
-    from cualex.data.images import ENDINGS
-    from cualex.data.sources import listing
+    from cualex.data.image_kinds import ENDINGS, FOREIGN
+    from cualex.data.sources import left_behind, listing
 
     if recursive:
         names = [file.name for file in listing.folder(folder).files]
     else:
         names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
-    kept = [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
+    kept = [
+        name
+        for name in names
+        if name.lower().endswith((*ENDINGS, *FOREIGN)) and not any(map(left_behind.is_left_behind, name.split("/")))
+    ]
     if not kept:
         hint = "" if recursive else "; add --recursive to search its subfolders"
         return [(str(folder), ImageError(str(folder), f"no images inside{hint}"))]
     return [(str(folder / name), folder / name) for name in sorted(kept, key=os.fsencode)]
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))

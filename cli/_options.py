@@ -77,8 +77,8 @@ names = click.option(
     "--names",
     type=FILE,
     metavar="FILE",
-    help="Labels of images that are not in class folders: a text file with a line `image class` for each. Alias: "
-    "--labels.",
+    help="Labels of images that are not in class folders: lines `image class`, a CSV file, a folder of train.txt and "
+    "val.txt, or ImageNet's devkit. Alias: --labels.",
 )
 
 

@@ -36,7 +36,8 @@ def packs(
     for split in splits:
         label = f"{'Packing' if keep else 'Reading'} {split}"
         made[split] = watch(packing.work(source, split, size), label, "skipped")
-        _report(split, made[split].skipped)
+        _report(split, made[split].skipped, "could not be read and {} skipped")
+        _report(split, made[split].noted, "{} read without a colour profile")
     return made
 
 
@@ -56,12 +57,13 @@ def watch(work, label: str, lost: str):
                 return end.value
 
 
-def _report(split: str, skipped: tuple[tuple[str, str], ...]) -> None:
-    if not skipped:
+def _report(split: str, named: tuple[tuple[str, str], ...], what: str) -> None:
+    """Name the first of some images, each with its reason; what: of them, with a gap for the verb."""
+    if not named:
         return
-    count = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
-    _output.say(f"{split}: {count} could not be read and {'was' if len(skipped) == 1 else 'were'} skipped:")
-    for name, reason in skipped[:LISTED]:
+    count, verb = ("1 image", "was") if len(named) == 1 else (f"{len(named):,} images", "were")
+    _output.say(f"{split}: {count} {what.format(verb)}:")
+    for name, reason in named[:LISTED]:
         _output.say(f"  {name}: {reason}")
-    if len(skipped) > LISTED:
-        _output.say(f"  ... and {len(skipped) - LISTED:,} more")
+    if len(named) > LISTED:
+        _output.say(f"  ... and {len(named) - LISTED:,} more")

@@ -180,7 +180,7 @@ def _document(report) -> dict:
 
 
 def _show(report) -> None:
-    from cualex.data.sources.layout import some
+    from cualex.data.sources.filtering import some
 
     _table(report)
     sides = report.sides
@@ -194,7 +194,7 @@ def _show(report) -> None:
     for finding in report.findings:
         click.echo(f"\n{finding.kind} ({len(finding.items):,}): {finding.text}")
         for item in finding.items[:LISTED]:
-            names = some([_inputs.shown(name) for name in item.names])
+            names = some([_inputs.title(name) for name in item.names])
             click.echo(f"  {names}: {item.text}" if item.text else f"  {names}")
         if len(finding.items) > LISTED:
             click.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
@@ -205,7 +205,7 @@ def _show(report) -> None:
 
 def _table(report) -> None:
     """Print the images of each class that can be read; of many classes only the smallest and the largest."""
-    rows = [{"class": _inputs.shown(name), **counts} for name, counts in report.classes.items()]
+    rows = [{"class": _inputs.title(name), **counts} for name, counts in report.classes.items()]
     totals = {split: sum(row[split] for row in rows) for split in report.files}
     if len(rows) > 2 * LISTED:
         rows.sort(key=lambda row: sum(row[split] for split in report.files))

@@ -177,11 +177,11 @@ def _show(found, head: dict, skipped) -> None:
     _output.table(
         [
             {
-                "class": _inputs.shown(row["class"]),
+                "class": _inputs.title(row["class"]),
                 "images": row["pictures"],
                 "correct": row["right"],
                 "recall": "" if row["share"] is None else f"{row['share']:6.1%}",
-                "most confused with": _inputs.shown(row["taken_for"]),
+                "most confused with": _inputs.title(row["taken_for"]),
             }
             for row in rows
         ]

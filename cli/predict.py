@@ -67,8 +67,14 @@ def predict(
 def _record(name: str, found) -> dict:
     if isinstance(found, ImageError):
         return {"picture": name, "error": _inputs.shown(found.reason)}
-    classes = [{"class": named, "probability": probability} for named, probability in found]
-    return {"picture": name, "predictions": classes}
+    return {"picture": name, "predictions": [_prediction(named, probability) for named, probability in found]}
+
+
+def _prediction(named: str, probability: float) -> dict:
+    """Return a class with its English name, where that is another: of ImageNet's WordNet numbers."""
+    title = _inputs.title(named)
+    english = {"name": title} if title != _inputs.shown(named) else {}
+    return {"class": named, **english, "probability": probability}
 
 
 def _rows(name: str, found) -> list[dict]:
@@ -79,7 +85,7 @@ def _rows(name: str, found) -> list[dict]:
         {
             "image": "" if rank else name,
             "probability": f"{probability:>11.1%}",
-            "class": _inputs.shown(named),
+            "class": _inputs.title(named),
         }
         for rank, (named, probability) in enumerate(found)
     ]

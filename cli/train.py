@@ -41,12 +41,17 @@ def train(**given) -> None:
 
     \b
     Layouts of DATA, in a folder, a .zip or a .tar (archives are read without extracting them):
-        train/CLASS/*.jpg, val/CLASS/*.jpg    trained and validated on as they are
+        train/CLASS/*.jpg, val/CLASS/*.jpg    trained and validated on as they are; also Training/, seg_test/, test1/
         train/CLASS/*.jpg, test/CLASS/*.jpg   --val-split of train is held out; --val test validates on test
-        CLASS/*.jpg                           --val-split of each class is held out
-        val/*.jpg and --names val.txt         a line `image class` for each, as ImageNet's validation set
+        CLASS/*.jpg, CLASS/train/*.jpg        --val-split of each class is held out, unless it is divided
+        train/cat.0.jpg, dog_1.jpg            the class in the name of the file
+        val/*.jpg and --names val.txt         a line `image class` for each; a column `split` divides them
+        train-images-idx3-ubyte.gz            MNIST and its kin, with their labels beside
+        cifar-10-python.tar.gz                CIFAR-10 and CIFAR-100, python or binary
+        ILSVRC2012_img_train.tar, ..._val.tar ImageNet as downloaded, in one folder with the devkit
 
-    Images are JPEG, PNG, WebP, BMP, GIF, TIFF or PNM of up to 50 million pixels. Each is converted to RGB and resized
+    Images are JPEG, PNG, WebP, BMP, GIF, TIFF, PNM, AVIF or JPEG 2000, with `pip install "cualex[heif]"` HEIC, of up to
+    50 million pixels. Each is converted to RGB in sRGB, by its colour profile if it has one, and resized
     to a shorter side of 256 pixels (for crops of 227; in proportion for others), of which the centre square is kept.
     Whether an image is held out follows from a hash of its file name, so adding or removing images moves no others
     (except in classes of a few images, since each class of two or more is in both splits). The decoded images are

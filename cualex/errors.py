@@ -22,6 +22,11 @@ traceback.
 _CONTROL = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 
+def one_line(text: str) -> str:
+    """Return a text with line breaks and other control characters escaped: a name of a file or class may hold them."""
+    return text.translate(_CONTROL)
+
+
 class CualexError(Exception):
     """An error that the user can fix, in one line: what is wrong, and what to do."""
 
@@ -34,7 +39,7 @@ class CualexError(Exception):
 
     def __str__(self) -> str:
         """Return the line, with control characters (of file or class names) escaped."""
-        return super().__str__().translate(_CONTROL)
+        return one_line(super().__str__())
 
 
 class DataError(CualexError):

@@ -61,7 +61,7 @@ def main():
     assert totals["parameters"] == 60_965_224, totals
     assert json.loads(run("doctor", "--json"))["problems"] == 0
 
-    from cualex.formats import imagenet_classes
+    from cualex.data.sources import imagenet_classes
 
     assert len(imagenet_classes.classes()) == 1000
 

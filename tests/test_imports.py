@@ -32,6 +32,7 @@ FENCES = {
     "PIL": [
         "cualex.data.images",
         "cualex.data.framing",
+        "cualex.data.to_rgb",
         "cualex.data.sources.demo",
         "cualex.data.sources.demo_shapes",
         "cualex.plots",

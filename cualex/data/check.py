@@ -94,7 +94,7 @@ def check(
         for _, look in task:
             tally.add(look)
         yield Progress(tally.done, len(tally.images), len(tally.unreadable))
-    looks = Looks(tally.splits, tally.images, tally.digests, tally.sides, tally.colours, tally.unreadable)
+    looks = Looks(tally.splits, tally.images, tally.digests, tally.sides, tally.colours, tally.unreadable, tally.noted)
     noted = {left.text for left in surveyed.left_out}
     return Report(
         data=source.name,
@@ -139,6 +139,7 @@ class _Tally:
         self.sides = np.zeros(len(self.images), np.int32)
         self.colours = np.zeros((len(self.images), 3), np.float32)
         self.unreadable: dict[int, str] = {}
+        self.noted: dict[int, str] = {}
         self.formats, self.modes = Counter[str](), Counter[str]()
         self.grey = self.done = 0
 
@@ -150,6 +151,8 @@ class _Tally:
             return
         self.digests[index] = np.frombuffer(look.digest, np.uint8)
         self.colours[index] = look.colour
+        if look.header.note:
+            self.noted[index] = look.header.note
         self.sides[index] = min(look.header.rows, look.header.columns)
         self.formats[look.header.format] += 1
         self.modes[look.header.mode] += 1

@@ -4,13 +4,14 @@ import functools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
 from cualex.data import colour_noise, images
 from cualex.data.colour_noise import Components
+from cualex.data.image_kinds import DECODING
 from cualex.data.images import ImageSource
 from cualex.data.sources import Image, Source
 from cualex.errors import DataError, ImageError
@@ -37,7 +38,10 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What decoding a split gives besides the pixels; see `Split` (data/split.py) for the fields."""
+    """What decoding a split gives besides the pixels; see `Split` (data/split.py) for the fields.
+
+    noted: (name, note) of the images with a colour profile that cannot be applied.
+    """
 
     size: int
     labels: np.ndarray
@@ -47,15 +51,16 @@ class Decoded:
     mean: np.ndarray | None
     covariance: colour_noise.Matrix | None
     components: Components | None
+    noted: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self.labels)
 
 
-def decode_one(image: Image, size: int) -> np.ndarray:
+def decode_one(image: Image, size: int, decoding: int = DECODING) -> np.ndarray:
     """Read and decode an image: uint8 (size, size, 3). Raise ImageError with the image's name."""
-    return images.load(image.read(), size, image.name)
+    return images.load(image.read(), size, image.name, decoding=decoding)
 
 
 def decode_split(
@@ -70,10 +75,14 @@ def decode_split(
     wanted = source.splits[split]
     good: list[Image] = []
     skipped: list[tuple[str, str]] = []
+    noted: list[tuple[str, str]] = []
     train = split == "train"
     total, squares = np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64)
-    for task in in_order(wanted, workers or cores(), functools.partial(_decode, size=size, measure=train)):
-        for image, (made, products) in task:
+    work = functools.partial(_decode, size=size, measure=train, decoding=source.decoding)
+    for task in in_order(wanted, workers or cores(), work):
+        for image, (made, products, note) in task:
+            if note:
+                noted.append((image.name, note))
             if isinstance(made, ImageError):
                 skipped.append((image.name, made.reason))
                 continue
@@ -92,7 +101,9 @@ def decode_split(
         mean = (total / len(good)).astype(np.float32)
         covariance = colour_noise.covariance(len(good) * size * size, total.sum(axis=(0, 1)), squares)
         components = colour_noise.components(covariance)
-    decoded = Decoded(size, labels, names, source.classes, tuple(skipped), mean, covariance, components)
+    decoded = Decoded(
+        size, labels, names, source.classes, tuple(skipped), mean, covariance, components, noted=tuple(noted)
+    )
     return decoded, tuple(good)
 
 
@@ -154,13 +165,15 @@ def _each(work: Callable[[Image], Made], task: Sequence[Image]) -> list[tuple[Im
     return [(image, work(image)) for image in task]
 
 
-def _decode(image: Image, size: int, measure: bool) -> tuple[np.ndarray | ImageError, np.ndarray | None]:
-    """Return the pixels or the error, and, to `measure`, the sums of the products of the colours."""
+def _decode(
+    image: Image, size: int, measure: bool, decoding: int
+) -> tuple[np.ndarray | ImageError, np.ndarray | None, str]:
+    """Return the pixels or the error, to `measure` the sums of the products of the colours, and a note or ""."""
     try:
-        made = decode_one(image, size)
+        made, header = images.inspect(image.read(), size, image.name, decoding=decoding)
     except ImageError as error:
-        return error, None
-    return made, colour_noise.products(made) if measure else None
+        return error, None, ""
+    return made, colour_noise.products(made) if measure else None, header.note
 
 
 def require(source: Source, split: str, good: list[Image], skipped: list[tuple[str, str]]) -> None:

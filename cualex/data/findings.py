@@ -4,13 +4,13 @@ import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cualex.data.images import TRUNCATED
 from cualex.data.sources import Image, Source
-from cualex.data.sources.layout import LeftOut
+from cualex.data.sources.filtering import LeftOut
 
 TINY = 32  # pixels of the shorter side: CIFAR's, below which little can be seen
 FEW = 10  # training images of a class
@@ -33,13 +33,15 @@ KINDS = {
     "lopsided": f"the largest class to learn from is more than {LOPSIDED} times the smallest",
     "duplicate": "the same picture more than once in one class",
     "tiny": f"pictures whose shorter side is less than {TINY} pixels",
+    "profile": "pictures with a colour profile that cannot be applied; their colours are taken as they are",
+    "foreign": "pictures of kinds that are not read; they are left out",
     "outside": "pictures that belong to no class; they are left out",
     "stray": "files that are no pictures by their ending; they are left out",
     "hidden": "hidden files and folders; they are left out",
 }
 
 # Kinds that a sound set may have too; the others are faults.
-NOTES = ("few", "lopsided", "duplicate", "tiny", "outside", "stray", "hidden")
+NOTES = ("few", "lopsided", "duplicate", "tiny", "profile", "foreign", "outside", "stray", "hidden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Looks:
     splits: n names.  images: n.  digests: uint8 (n, 16), of the pixels at the stored size.  sides: int32 (n,), the
     shorter side of the image in the file, in pixels.  colours: float32 (n, 3), mean red, green and blue.
     unreadable: {index: reason}; digest, side and colours of these are undefined.
+    noted: {index: note on the colour profile}, see images.Header.
     """
 
     splits: tuple[str, ...]
@@ -79,6 +82,7 @@ class Looks:
     sides: np.ndarray
     colours: np.ndarray
     unreadable: dict[int, str]
+    noted: dict[int, str] = field(default_factory=dict)
 
 
 def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple[Finding, ...]:
@@ -95,6 +99,8 @@ def findings(source: Source, left_out: Iterable[LeftOut], looks: Looks) -> tuple
     for index in np.flatnonzero(looks.sides < TINY).tolist():
         if index not in looks.unreadable:
             cases["tiny"].append(Item((looks.images[index].name,), f"{looks.sides[index]} pixels"))
+    for index, note in looks.noted.items():
+        cases["profile"].append(Item((looks.images[index].name,), note))
     for left in left_out:
         cases[left.kind] += [Item((name,), "") for name in left.names]
     cases["lacking"] += _lacking(source)

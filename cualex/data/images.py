@@ -8,24 +8,20 @@ file.
 
 import contextlib
 import ctypes
+import functools
 import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, features
 
+from cualex.data import image_kinds, to_rgb
+from cualex.data.image_kinds import DECODING
 from cualex.data.pillow_warnings import quiet
 from cualex.errors import ImageError, UsageError
 
-# Pillow's other formats are refused: EPS, for one, would start another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# The suffixes of image files in a data set.
-ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib"),
-    *(".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
 PIXELS = 50_000_000
 # 50 million pixels of four 16-bit channels, uncompressed, and room for metadata: a larger file is no image.
 BYTES = 500_000_000
@@ -46,24 +42,28 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of an image file: format and mode in Pillow's words, and the size before any rotation."""
+    """The header of an image file: format and mode in Pillow's words, and the size before any rotation.
+
+    note: on a colour profile that cannot be applied, or "".
+    """
 
     format: str
     mode: str
     rows: int
     columns: int
+    note: str = ""
 
 
 def decode(data: bytes, name: str, *, pixels: int = PIXELS) -> np.ndarray:
     """Decode an image file: uint8 (rows, columns, 3), RGB.
 
     Greys are repeated over the channels, transparency is composited on white, 16-bit greys are scaled from 0-65535 to
-    0-255, the EXIF orientation is applied, and an animation gives its first frame.
+    0-255, colours with an ICC profile become those of sRGB, the EXIF orientation is applied, and an animation gives its
+    first frame.
 
     Raise ImageError with `name` when the file cannot be decoded, and, from the header alone, when the image has more
     than `pixels` pixels.
@@ -82,11 +82,14 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
     return np.array(_squared(Image.fromarray(image), size))
 
 
-def load(source: ImageSource, size: int, name: str | None = None, *, pixels: int = PIXELS) -> np.ndarray:
+def load(
+    source: ImageSource, size: int, name: str | None = None, *, pixels: int = PIXELS, decoding: int = DECODING
+) -> np.ndarray:
     """Decode a file, its bytes, a Pillow image or an array to a square: uint8 (size, size, 3).
 
     The same as `square(decode(...), size)`, except that a JPEG file at least four times too large is decoded at a half,
     a quarter or an eighth of its size, never below twice `size`: several times faster for photographs.
+    decoding: the version of decoding, see image_kinds.py.
 
     Raise ImageError with `name`, by default the path, and UsageError for an array that is not uint8 (rows, columns) or
     (rows, columns, 3 or 4).
@@ -94,18 +97,36 @@ def load(source: ImageSource, size: int, name: str | None = None, *, pixels: int
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
-        turn, image = _turn(source), _rgb(source, name or "picture")
+        turn, (image, _) = _turn(source), to_rgb.convert(source.copy(), name or "picture", decoding=decoding)
         return np.array(_squared(image if turn is None else image.transpose(turn), size))
     if isinstance(source, bytes):
-        return inspect(source, size, name or "picture", pixels=pixels)[0]
+        return inspect(source, size, name or "picture", pixels=pixels, decoding=decoding)[0]
     name = name or str(source)
-    return load(read(source, name), size, name, pixels=pixels)
+    return load(read(source, name), size, name, pixels=pixels, decoding=decoding)
 
 
-def inspect(data: bytes, size: int, name: str, *, pixels: int = PIXELS) -> tuple[np.ndarray, Header]:
+def inspect(
+    data: bytes, size: int, name: str, *, pixels: int = PIXELS, decoding: int = DECODING
+) -> tuple[np.ndarray, Header]:
     """Decode an image file as `load` does; return the pixels and the header."""
-    image, header = _opened(data, name, pixels, 2 * size)
+    image, header = _opened(data, name, pixels, 2 * size, decoding)
     return np.array(_squared(image, size)), header
+
+
+def same_before(data: bytes) -> bool:
+    """Return whether an image file decodes to the same pixels as in the first version of decoding, by its header.
+
+    Only what may have changed is looked at, so that False may be said of an image that did not.
+    """
+    if image_kinds.later_format(data):
+        return False
+    try:
+        with quiet(), Image.open(io.BytesIO(data), formats=image_kinds.FORMATS) as file:
+            odd = file.format == "DIB" or file.mode[0] in "I" or to_rgb.signed(file)
+            keyed = "transparency" in file.info and file.format == "PNG" and data[24] != 8
+            return not (odd or keyed or file.info.get("icc_profile"))
+    except Exception:  # damaged in either version
+        return True
 
 
 def read(path: str | Path, name: str) -> bytes:
@@ -132,32 +153,34 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) -> tuple[Image.Image, Header]:
+def _opened(
+    data: bytes, name: str, pixels: int, smallest: int | None = None, decoding: int = DECODING
+) -> tuple[Image.Image, Header]:
     """Decode to a Pillow image of mode RGB, with the header; a JPEG is scaled down, but never below `smallest`."""
     if not data:
         raise ImageError(name, "the file is empty")
     too_large = f"more than {pixels / 1e6:g} million pixels: scale it down"
     with quiet():
         try:
-            if _webp_pixels(data) > pixels:
+            if image_kinds.webp_pixels(data) > pixels:
                 raise ImageError(name, too_large)
-            file = Image.open(io.BytesIO(data), formats=FORMATS)
+            file = Image.open(io.BytesIO(data), formats=_formats(data, name, decoding))
             if file.width * file.height > pixels:
                 raise ImageError(name, too_large)
-            header = Header(file.format or "", file.mode, file.height, file.width)
+            kind, mode, rows, columns = file.format or "", file.mode, file.height, file.width
             if smallest is not None:
                 file.draft(None, (smallest, smallest))
             file.load()
             turn = _turn(file)
-            image = _rgb(file, name)
+            image, note = to_rgb.convert(file, name, data[24] if kind == "PNG" else 8, decoding)
+            header = Header(kind, mode, rows, columns, note)
             return (image if turn is None else image.transpose(turn)), header
         except ImageError:
             raise
         except Image.DecompressionBombError:
             raise ImageError(name, too_large) from None
         except Image.UnidentifiedImageError:
-            kinds = "JPEG, PNG, WebP, BMP, GIF, TIFF or PPM"
-            raise ImageError(name, f"not an image, or its header is damaged (expected {kinds})") from None
+            raise ImageError(name, image_kinds.why_not(data, name)) from None
         # Damaged files raise more kinds of exception than Pillow documents, TypeError among them.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
@@ -165,52 +188,30 @@ def _opened(data: bytes, name: str, pixels: int, smallest: int | None = None) ->
             raise ImageError(name, text) from None
 
 
-def _webp_pixels(data: bytes) -> int:
-    """Return the pixels in a WebP's header, 0 for any other file: opening a WebP allocates memory for them."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return 0
-    if data[12:16] == b"VP8X":
-        return (_number(data[24:27]) + 1) * (_number(data[27:30]) + 1)
-    if data[12:16] == b"VP8L":
-        sides = _number(data[21:25])
-        return ((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1)
-    return (_number(data[26:28]) & 0x3FFF) * (_number(data[28:30]) & 0x3FFF)
+def _formats(data: bytes, name: str, decoding: int) -> tuple[str, ...]:
+    """Return the formats that a file may have; raise ImageError for one that this installation does not read."""
+    if decoding == image_kinds.FIRST_DECODING:
+        return image_kinds.FORMATS[:-1]
+    if image_kinds.is_raw(data, name):
+        raise ImageError(name, image_kinds.RAW_REASON)
+    later = image_kinds.later_format(data)
+    if later is None:
+        return image_kinds.FORMATS
+    if later == "HEIF":
+        _add_heif()
+    Image.init()
+    if later not in Image.OPEN or (later == "JPEG2000" and not features.check("jpg_2000")):
+        raise ImageError(name, image_kinds.LACKING[later])
+    return (later,)
 
 
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "little")
+@functools.cache
+def _add_heif() -> None:
+    """Have Pillow read HEIC, where the package for it is installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
 
-
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """Convert any mode to RGB, as a viewer would show it on white."""
-    mode = image.mode
-    if mode.startswith("I"):
-        return Image.fromarray(_grey(image, name)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    if mode == "F":
-        raise ImageError(name, "floating-point pixels have no defined range: save it with 8 or 16 bits")
-    if mode == "LAB":
-        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-        converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # only a transform in place returns None
-        return converted
-    return image if mode == "RGB" else image.convert("RGB")
-
-
-def _grey(image: Image.Image, name: str) -> np.ndarray:
-    """Scale 16-bit greys to uint8: round(255 v / 65535) = (v + 128) // 257. Pillow's convert would clip at 255.
-
-    Pillow returns 16-bit greys as mode I;16 or, where the format could hold more, as 32-bit I.
-    """
-    values = np.asarray(image).astype(np.int64)
-    if getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,):
-        return ((values * 255 + 2047) // 4095).astype(np.uint8)
-    if values.min() < 0 or values.max() > 65535:
-        found = f"{values.min()} to {values.max()}"
-        raise ImageError(name, f"grey levels from {found}, expected 0 to 65535: save it with 8 or 16 bits")
-    return ((values + 128) // 257).astype(np.uint8)
+        pillow_heif.register_heif_opener()
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -13,9 +13,13 @@ from cualex.system.environment import cores
 
 @dataclass(frozen=True, eq=False)
 class Unpacked(Decoded):
-    """A split that is decoded anew in every epoch. sources: its n images, all readable when it was opened."""
+    """A split that is decoded anew in every epoch.
+
+    sources: its n images, all readable when it was opened.  decoding: the version, see image_kinds.py.
+    """
 
     sources: tuple[Image, ...]
+    decoding: int
     threads: ThreadPoolExecutor
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
@@ -24,7 +28,7 @@ class Unpacked(Decoded):
         Raise ImageError when a file is missing or damaged by now; no other image replaces it.
         """
         wanted = [self.sources[index] for index in indices]
-        for row, made in enumerate(self.threads.map(lambda image: decode_one(image, self.size), wanted)):
+        for row, made in enumerate(self.threads.map(lambda image: decode_one(image, self.size, self.decoding), wanted)):
             out[row] = made
 
 
@@ -38,4 +42,4 @@ def unpacked(
     """
     decoded, images = yield from decode_split(source, split, size, workers, lambda image: None)
     threads = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
-    return Unpacked(**vars(decoded), sources=images, threads=threads)
+    return Unpacked(**vars(decoded), sources=images, decoding=source.decoding, threads=threads)

@@ -1,5 +1,6 @@
 """Open the splits of a data set: packed, or decoded on the fly; and choose the split to evaluate."""
 
+import csv
 import json
 import warnings
 from collections.abc import Generator, Iterable, Sequence
@@ -82,7 +83,9 @@ def find_evaluated(
         data = run.get("data", "demo")
     divided: dict[str, Any] = {"val_split": 0.0}
     if "data" in run and Path(data).resolve() == Path(run["data"]).resolve():
-        divided, names = hold_out.of_run(run), names or run.get("names")
+        assert weights is not None  # its run was read
+        lost = [name for name, _ in skipped_images(pretrained.located(weights).parent)]
+        divided, names = {**hold_out.of_run(run), "lost": lost}, names or run.get("names")
     if val_split is not None:
         divided["val_split"] = val_split
     return sources.find(data, names=names, classes=list(classes), **divided)
@@ -96,6 +99,15 @@ def run_of(weights: str | Path | None) -> dict[str, Any]:
         return json.loads((pretrained.located(weights).parent / "args.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def skipped_images(run: Path) -> list[tuple[str, str]]:
+    """Read the skipped.csv of a run's directory: (image, reason); [] where all images were read."""
+    try:
+        with open(run / "skipped.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return [(name, reason) for name, reason in list(csv.reader(file))[1:]]
+    except (OSError, ValueError):
+        return []
 
 
 def choose(source: Source, split: str | None) -> tuple[str, str]:

@@ -23,16 +23,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from cualex.data import images
 from cualex.data.colour_noise import Components, matrix, vector
-from cualex.data.decoding import Decoded, Progress, decode_split
+from cualex.data.decoding import Decoded, Progress, decode_split, in_order
+from cualex.data.image_kinds import DECODING, FIRST_DECODING
 from cualex.data.mapped_rows import Rows
-from cualex.data.sources import Source
-from cualex.errors import OutputError
+from cualex.data.sources import Image, Source
+from cualex.errors import ImageError, OutputError
 from cualex.system import amounts, locks
 from cualex.system import cache as caches
-
-# Incremented when decoding gives other pixels, or the layout of a pack changes: older packs are rebuilt.
-RECIPE = 2
+from cualex.system.environment import cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +63,17 @@ def existing(source: Source, split: str, size: int, *, cache: str | Path | None 
     try:
         inode = directory.stat().st_ino
         index = json.loads((directory / "index.json").read_text("ascii"))
-        if index["identity"] != _identity(source, split, size):
-            return None
+        if index["identity"] != _identity(source, split, size, source.decoding):
+            other = _identity(source, split, size, DECODING + FIRST_DECODING - source.decoding)
+            if index["identity"] != other or not _same_before(source, split, directory):
+                return None
         opened = Pack(
             size=size,
             labels=np.array(index["labels"], np.int32),
             names=tuple(index["names"]),
             classes=tuple(index["classes"]),
             skipped=tuple((name, reason) for name, reason in index["skipped"]),
+            noted=tuple((name, note) for name, note in index.get("noted", ())),
             **(_measures(directory, index, size) if split == "train" else _NO_MEASURES),
             images=Rows(directory / "pictures.uint8", len(index["labels"]), (size, size, 3)),
             path=directory,
@@ -139,8 +142,31 @@ def _directory(source: Source, split: str, size: int, cache: str | Path | None) 
     return caches.directory(cache) / "packs" / f"{stem}-{split}-{size}-{key}"
 
 
-def _identity(source: Source, split: str, size: int) -> str:
-    return f"{source.identity} {split} {size} {RECIPE}"
+def _identity(source: Source, split: str, size: int, decoding: int) -> str:
+    """Return what changes with the pixels of a pack: a pack of another identity is made anew."""
+    return f"{source.identity} {split} {size} {decoding}"
+
+
+def _same_before(source: Source, split: str, directory: Path) -> bool:
+    """Return whether both versions of decoding give the same pixels for a split, so that a pack of either serves.
+
+    All images are read for that, once: a file beside the pack's own keeps the answer.
+    """
+    kept = directory / "same_decoding"
+    if kept.exists():
+        return True
+
+    def same(image: Image) -> bool:
+        try:
+            return images.same_before(image.read())
+        except ImageError:  # skipped in either version
+            return True
+
+    found = all(same for task in in_order(source.splits[split], cores(), same) for _, same in task)
+    if found:
+        with contextlib.suppress(OSError):  # a cache that is read-only is asked again
+            kept.touch()
+    return found
 
 
 def _lock(directory: Path) -> Callable[[], None] | None:
@@ -171,10 +197,11 @@ def _write(
             with _flushed(part / "mean.float32") as file:
                 file.write(decoded.mean.data)
         index = {
-            "identity": _identity(source, split, size),
+            "identity": _identity(source, split, size, source.decoding),
             "source": source.name,
             "classes": decoded.classes,
             "skipped": decoded.skipped,
+            "noted": decoded.noted,
             "labels": decoded.labels.tolist(),
             "names": decoded.names,
             "colours": decoded.components and {"covariance": decoded.covariance, **vars(decoded.components)},

@@ -8,40 +8,47 @@ Of a CSV with a header the column of names is called class, name, label or the l
 rows, or of a column of numbers 0, 1, ... (or 1, 2, ...), if there is one.
 """
 
-import csv
 from pathlib import Path
 
+from cualex.data.sources import tables
 from cualex.errors import DataError
 
-NAMES = ("class", "name", "label", "class_name", "classname", "class name", "category", "species", "title")
 ONE_A_LINE = "Give a file with one class per line."
-TABLES = {".csv": ",", ".tsv": "\t"}
+MARKS = "\t,;"
+NAMES = [word for word in tables.CLASSES if word not in ("classid", "labelid", "categoryid")]
 
 
 def read(path: str | Path, count: int) -> list[str]:
     """Read class names in order; raise DataError unless there are `count`, as the network has."""
     try:
-        text = Path(path).expanduser().read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the list of classes cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
-            f"{ONE_A_LINE}"
-        ) from None
-    separator = TABLES.get(Path(path).suffix.lower())
-    listed = [line.strip() for line in text.splitlines() if line.strip()]
-    if separator:
-        listed = _column(path, [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(row)], count)
+        written, reason = tables.text(Path(path).expanduser().read_bytes()), "it is no text"
+    except OSError as error:
+        written, reason = None, error.strerror or str(error)
+    if written is None:
+        raise DataError(f"{path}: the list of classes cannot be read ({reason}). {ONE_A_LINE}")
+    listed = _listed(path, written, count)
     if len(listed) != count:
         raise DataError(f"{path}: {len(listed)} classes, expected {count}. {ONE_A_LINE}")
     return listed
 
 
+def _listed(path: str | Path, written: str, count: int) -> list[str]:
+    """Return the names of a table, or the lines of a text, where commas are part of names."""
+    lines = [line.strip() for line in written.splitlines() if line.strip()]
+    told = lines.pop(0)[-1] if lines and lines[0].lower().startswith("sep=") else None  # Excel's
+    mark = told or next((mark for mark in MARKS if lines and mark in lines[0]), None)
+    numbered = mark is not None and tables.cell(lines[-1].split(mark)[0]).isdigit()
+    if numbered or Path(path).suffix.lower() in (".csv", ".tsv"):
+        return _column(path, [cells for _, cells in tables.table(written, mark or ",")], count)
+    header = len(lines) == count + 1 and tables.plain(lines[0]) in tables.CLASSES
+    return [tables.cell(line) for line in lines[header:]]
+
+
 def _column(path: str | Path, rows: list[list[str]], count: int) -> list[str]:
     """Return the names of a table in order."""
-    rows = [[cell.strip() for cell in row] for row in rows]
     wide = max(map(len, rows), default=0)
     rows = [row + [""] * (wide - len(row)) for row in rows]
-    header = [cell.lower() for cell in rows[0]] if len(rows) == count + 1 else []
+    header = [tables.plain(cell) for cell in rows[0]] if len(rows) == count + 1 else []
     body = rows[1:] if header else rows
     columns = [[row[column] for row in body] for column in range(wide)]
     numbers = [column for column in columns if _is_order(column)]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cualex.data.sources import imagenet_classes
 from cualex.errors import DataError, WeightsError
-from cualex.formats import class_list, imagenet_classes, match, mean_image, names, recognise, reorder, report
+from cualex.formats import class_list, match, mean_image, names, recognise, reorder, report
 from cualex.formats.conventions import CHANNEL_MEAN, CLASSES, MEAN
 from cualex.formats.match import Import
 from cualex.formats.reading.contents import Contents

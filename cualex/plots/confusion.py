@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cualex.data.sources import imagenet_classes
 from cualex.evaluation import Evaluation
 from cualex.plots.figure import figure
 
@@ -38,6 +39,7 @@ def draw(evaluation: Evaluation, path: str | Path) -> None:
 
 
 def _label(name: str) -> str:
-    """Shorten a name, without line breaks and bytes that are not UTF-8, which a folder's name may have."""
+    """Shorten a name, in English for a WordNet number, without line breaks and bytes that a folder's name may have."""
+    name = imagenet_classes.english(name)
     name = " ".join(name.encode("utf-8", "replace").decode().split())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

@@ -46,7 +46,8 @@ def of_run(run: Run, options: Options) -> tuple[Recipe, Options]:
     recipe = recipe.but(**{name: getattr(options, name) for name in ("network", "seed") if name in options.given})
     recorded = {name: RECORDED.get(name, name) for name in KEPT if name not in options.given}
     kept = {name: before[own] for name, own in recorded.items() if own in before}
-    return recipe, options.but(**kept, split_rule=before["split_rule"])
+    lost = tuple(name for name, _ in run.skipped())
+    return recipe, options.but(**kept, split_rule=before["split_rule"], decoding=before["decoding"], lost=lost)
 
 
 def chosen(options: Options) -> Weights | None:

@@ -68,7 +68,8 @@ class Options:
     """The options of a training, named as the keywords of `cualex.train`; None where a recipe or a run decides.
 
     save_every: minutes.  given: the names of those that the user gave, which go before the run's own on resume.
-    split_rule: no option; a resumed run keeps the rule that it was divided by.
+    split_rule, decoding, lost: no options; a resumed run keeps the rule that it was divided by, the version of
+    decoding, and the names of the images that it could not read, which divide the set still if they were removed.
     """
 
     data: str = "demo"
@@ -117,6 +118,8 @@ class Options:
     colour_components: str | None = None
     mean_at: str | None = None
     split_rule: str | None = None
+    decoding: int | None = None
+    lost: tuple[str, ...] = ()
     given: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     def but(self, **changed: Any) -> "Options":
@@ -125,10 +128,16 @@ class Options:
 
     @property
     def division(self) -> dict[str, Any]:
-        """How a set without val/ is divided, as `sources.find` takes it."""
+        """How a set is read and divided, as `sources.find` takes it."""
+        from cualex.data import image_kinds
         from cualex.data.sources import hold_out
 
-        return {"val_split": self.val_split, "split_rule": self.split_rule or hold_out.RULE, "val": self.val}
+        return {
+            "val_split": self.val_split,
+            "split_rule": self.split_rule or hold_out.RULE,
+            "val": self.val,
+            "decoding": self.decoding or image_kinds.DECODING,
+        }
 
 
 def of(**given: Any) -> Options:

@@ -122,7 +122,7 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
     """
     asked, file = options, _file(options, run)
     options, recipe, found = _first(_network_of(options, file, asked) if file else options, run)
-    source = sources.find(options.data, names=options.names, **options.division)
+    source = sources.find(options.data, names=options.names, lost=options.lost, **options.division)
     if file:
         options = _network_of(options, file, asked, len(source.classes))
     if recipe is None:

@@ -74,7 +74,7 @@ def test_the_words(spoiled):
         "\n"
         "unreadable (1): pictures that cannot be read; training leaves them out\n"
         "  train/b/bad.jpg: not an image, or its header is damaged "
-        "(expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)\n"
+        "(expected JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 or HEIC)\n"
         "\n"
         "truncated (1): pictures that are cut short; training leaves them out\n"
         "  val/b/cut.png: cut short, the file ends before the picture does\n"

@@ -75,7 +75,9 @@ def test_a_picture_that_cannot_be_read_is_named_and_ends_with_3(run, folder):
 
 
 def test_the_screen_names_ten_and_counts_the_rest(capsys):
-    _packing._report("train", tuple((f"{number}.png", "empty") for number in range(1234)))
+    _packing._report(
+        "train", tuple((f"{number}.png", "empty") for number in range(1234)), "could not be read and {} skipped"
+    )
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "train: 1,234 images could not be read and were skipped:"
     assert lines[1:11] == [f"  {number}.png: empty" for number in range(10)]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 import cualex
 from cualex.cli import _inputs
 from cualex.errors import PictureError, UsageError
+from cualex.weights import save
 from tests.support import colour_network
 from tests.support.colour_network import broken, picture, run
 
@@ -284,6 +286,48 @@ def test_the_table_has_a_row_a_class(weights, tmp_path, monkeypatch):
     ]
     assert re.fullmatch(r"3\.png        ..\..%  blue", result.stdout.splitlines()[-2])
     assert result.stderr == "Error: 1 of 3 images could not be read; the others are classified.\n"
+
+
+def test_no_image_of_a_folder_is_passed_over_in_silence(asked, tmp_path):
+    """What cannot be read has its line, whatever its suffix; what systems leave behind is no image of the folder."""
+    for name in ("a.png", "@eaDir/a.png", "deep/d.png"):
+        picture(tmp_path / "set" / name, "red")
+    for name, data in (
+        ("b.psd", b"8BPS"),
+        ("c.NEF", b"II*\0"),
+        ("e.svg", b"<svg>"),
+        ("f.qoi", b"qoif"),
+        ("n.txt", b"x"),
+    ):
+        broken(tmp_path / "set" / name, data)
+    found = asked(tmp_path / "set", "--recursive", code=3)
+    reasons = {os.path.basename(one["picture"]): one.get("error", "") for one in found}
+    assert reasons == {
+        "a.png": "",
+        "b.psd": "a Photoshop file: save it as PNG or JPEG",
+        "c.NEF": "a camera's raw file: export it as JPEG",
+        "d.png": "",
+        "e.svg": "a drawing (SVG): save it as PNG or JPEG",
+        "f.qoi": ".qoi images are not read: save it as PNG or JPEG",
+    }
+
+
+def test_imagenets_folders_have_english_names(tmp_path, monkeypatch):
+    """In a table for people; in JSON beside the class, which keeps the name of its folder."""
+    monkeypatch.chdir(tmp_path)
+    numbered = replace(colour_network.made(), classes=["n01440764", "goldfish", "n01484850"])
+    save(tmp_path / "numbered.safetensors", numbered)
+    picture(tmp_path / "1.png", "red")
+    result = run("predict", "-w", "numbered.safetensors", "1.png")
+    named = {line.split("%  ")[1] for line in result.stdout.splitlines()[2:]}
+    assert named == {"tench", "goldfish", "great white shark"}
+    asked = run("predict", "-w", "numbered.safetensors", "1.png", "--json")
+    predictions = json.loads(asked.stdout)["results"][0]["predictions"]
+    assert {one["class"]: one.get("name") for one in predictions} == {
+        "n01440764": "tench",
+        "goldfish": None,
+        "n01484850": "great white shark",
+    }
 
 
 def test_top_says_how_many_classes(asked, tmp_path):

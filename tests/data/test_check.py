@@ -160,6 +160,15 @@ def stray(place):
     plant(place, "train/ant/notes.txt", b"buy milk")
 
 
+def foreign(place):
+    plant(place, "train/ant/1.psd", b"8BPS")
+
+
+def profile(place):
+    path = place / "train/ant/0.png"
+    Image.open(path).save(path, icc_profile=b"no profile" * 20)
+
+
 def hidden(place):
     plant(place, "train/.trash/1.png", drawn(100))
     plant(place, "train/.trash/2.png", drawn(0))
@@ -175,7 +184,8 @@ PLANTED = {
     unreadable: (
         "unreadable",
         ("train/bee/new.jpg",),
-        "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)",
+        "not an image, or its header is damaged "
+        "(expected JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 or HEIC)",
     ),
     empty_file: ("unreadable", ("train/bee/new.jpg",), "the file is empty"),
     truncated: ("truncated", ("train/bee/new.jpg",), "cut short, the file ends before the picture does"),
@@ -191,6 +201,8 @@ PLANTED = {
     outside: ("outside", ("train/new.png",), ""),
     beside: ("outside", ("more/cow/new.png",), ""),
     stray: ("stray", ("train/ant/notes.txt",), ""),
+    foreign: ("foreign", ("train/ant/1.psd",), ""),
+    profile: ("profile", ("train/ant/0.png",), "damaged colour profile, ignored"),
     hidden: ("hidden", ("train/.trash",), ""),
 }
 

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -10,13 +11,13 @@ import pytest
 from PIL import Image
 
 import cualex
-from cualex.data import images, pack, sources
+from cualex.data import image_kinds, images, pack, sources
 from cualex.data.decoding import finish
 from cualex.errors import PictureError
-from tests.support import colour_network, mutations
+from tests.support import colour_network, mutations, profiles
 from tests.support.confined import results
 from tests.support.data_sets import everything
-from tests.support.image_files import encoded, jpeg
+from tests.support.image_files import chunk, encoded, jpeg, png
 
 COUNT, FEW = 10_000, 300
 SIZE, PIXELS = 32, 1_000_000
@@ -46,7 +47,8 @@ def seeds():
     def frames():
         return {"save_all": True, "append_images": [noise(), noise()]}
 
-    profile = rng.bytes(3000)
+    profile, real = rng.bytes(3000), profiles.rgb(profiles.ADOBE_RGB, 2.2)
+    key = chunk(b"tRNS", struct.pack(">H", 7))
     return [
         ("jpeg", encoded(noise(), "JPEG", exif=exif)),
         ("jpeg grey", encoded(noise("L"), "JPEG", optimize=True)),
@@ -77,6 +79,11 @@ def seeds():
         ("tiff large", encoded(noise(), "TIFF", big_tiff=True)),
         ("tiff of pages", encoded(noise(), "TIFF", exif=exif, **frames())),
         *((f"ppm {mode}", encoded(noise(mode), "PPM")) for mode in ("1", "L", "RGB")),
+        ("jpeg of Adobe RGB", encoded(noise(), "JPEG", icc_profile=real)),
+        ("png 16 bits and a transparent value", png(16, 0, deep[0].astype(">u2").tobytes(), 31, key)),
+        ("dib", encoded(noise(), "DIB")),
+        ("jp2", encoded(noise(), "JPEG2000", quality_layers=[0])),
+        ("avif", encoded(noise(), "AVIF", quality=90)),
         ("ppm 16 bits", encoded(deep, "PPM")),
         ("ppm of text", b"P3\n4 2\n255\n" + b" ".join(b"%d" % v for v in rng.integers(0, 256, 24))),
     ]  # fmt: skip
@@ -122,7 +129,7 @@ def damaged(count):
 
 def test_the_pictures_are_whole_before():
     kinds = {Image.open(io.BytesIO(data)).format for _, data in seeds()}
-    assert kinds == {*images.FORMATS, "MPO"}
+    assert kinds == {*image_kinds.FORMATS, "AVIF", "JPEG2000", "MPO"}
     for name, data in seeds():
         found = seen(data, name)
         assert "digest" in found or name == "tiff of floats", found
@@ -131,8 +138,8 @@ def test_the_pictures_are_whole_before():
 
 def test_a_claimed_size_is_what_the_header_says():
     for name, data in seeds():
-        # A canvas that its one frame does not fill is refused; one picture lies on its side.
-        if name not in ("tiff large", "webp alpha"):
+        # A canvas that its one frame does not fill is refused, as is an AVIF; one picture lies on its side.
+        if name not in ("tiff large", "webp alpha", "avif"):
             assert sorted(Image.open(io.BytesIO(mutations.claim(data, 77, 99))).size) == [77, 99], name
 
 
@@ -156,7 +163,8 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
         own = [number for number, (name, _) in enumerate(seeds()) if name.startswith(kind)]
         read = ["digest" in outcomes[n] for n in range(count) if n % len(seeds()) in own]
         assert 0.03 < sum(read) / len(read) < 0.95, kind
-    monkeypatch.setitem(images.load.__kwdefaults__, "pixels", PIXELS)
+    for function in (images.load, images.inspect):
+        monkeypatch.setitem(function.__kwdefaults__, "pixels", PIXELS)
     held_in_a_pack(outcomes, tmp_path)
     named_by_a_network(outcomes)
 

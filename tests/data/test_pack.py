@@ -120,7 +120,9 @@ def spoil(folder):
     return folder
 
 
-REASON = "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF or PPM)"
+REASON = (
+    "not an image, or its header is damaged (expected JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 or HEIC)"
+)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -248,12 +250,6 @@ def test_a_damaged_pack_is_made_again(folder, damage):
     assert (everything(again) == whole).all()
 
 
-def test_another_way_of_decoding_makes_it_again(folder, monkeypatch):
-    steps_and_pack(folder)
-    monkeypatch.setattr(packs, "RECIPE", packs.RECIPE + 1)
-    assert steps_and_pack(folder)[0] > 0
-
-
 def test_a_pack_given_up_leaves_nothing(folder, cache, monkeypatch):
     monkeypatch.setattr(decoding, "TASK", 1)
     work = packs.pack(sources.find(folder), "train", SIZE)
@@ -369,14 +365,14 @@ def test_unpacked_writes_nothing(folder, cache):
 def test_decoding_runs_in_threads(folder, monkeypatch):
     names = set()
     meet = threading.Barrier(3)
-    load = images.load
+    load = images.inspect
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         names.add(threading.current_thread().name)
         meet.wait(timeout=20)
-        return load(*arguments)
+        return load(*arguments, **options)
 
     monkeypatch.setattr(decoding, "TASK", 1)
-    monkeypatch.setattr(images, "load", slow)
+    monkeypatch.setattr(images, "inspect", slow)
     packed(folder, workers=3)  # 9 pictures, 3 at a time, or the barrier breaks
     assert len(names) == 3

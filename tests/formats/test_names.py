@@ -96,6 +96,39 @@ def test_other_tables_are_refused(tmp_path, text, words):
         class_list.read(tmp_path / "names.csv", 3)
 
 
+NAMES = ["tench", "great white shark, man-eater", "Käse"]
+CLASSES = {
+    "lines": ("c.txt", "\n".join(NAMES).encode()),
+    "of Windows": ("c.txt", "\r\n".join(NAMES).encode("utf-16")),
+    "of the code page": ("c.txt", "\r\n".join(NAMES).encode("cp1252")),
+    "a mark before": ("c.txt", b"\xef\xbb\xbf" + "\n".join(NAMES).encode()),
+    "a header": ("c.txt", "\n".join(["class", *NAMES]).encode()),
+    "a table with numbers": ("c.csv", "id,name\n" + "\n".join(f'{n},"{name}"' for n, name in enumerate(NAMES))),
+    "a table of Excel": ("c.csv", "sep=;\r\nlabel\r\n" + "\r\n".join(NAMES)),
+    "tabs and numbers": ("c.txt", "".join(f"{n}\t{name}\n" for n, name in enumerate(NAMES))),
+    "a column of a table": (
+        "c.csv",
+        "wnid;class;count\n" + "".join(f"n{n};{name};9\n" for n, name in enumerate(NAMES)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_way_of_writing_classes(kind, tmp_path):
+    name, data = CLASSES[kind]
+    (tmp_path / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    assert class_list.read(tmp_path / name, len(NAMES)) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"\x89PNG\r\n\x1a\n\0\0", r"cannot be read \(it is no text\)"), (b"", "0 classes, expected 3")]
+)
+def test_what_is_no_text_is_no_list_of_classes(tmp_path, data, words):
+    (tmp_path / "c.txt").write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        class_list.read(tmp_path / "c.txt", 3)
+
+
 def test_the_old_layout_with_four_lengths_too(imported):
     network, tensors = made("alexnet-caffe")
     data = foreign_files.caffemodel(network, foreign_files.caffe_order(tensors), old=True)

@@ -99,3 +99,34 @@ def colourful(rng):
     level = rng.integers(0, 200, (SIDE, SIDE))
     parts = [level + 30, level // 2 + rng.integers(0, 40, level.shape), 255 - level]
     return np.stack(parts, axis=-1)
+
+
+def counts(source):
+    """Count the images: {split: {class: number}}."""
+    found = {split: {} for split in source.splits}
+    for split, held in source.splits.items():
+        for image in held:
+            name = source.classes[image.label]
+            found[split][name] = found[split].get(name, 0) + 1
+    return found
+
+
+def tar(path, members, kind=""):
+    """Write a tar of {name: bytes}."""
+    with tarfile.open(path, f"w:{kind}") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def tar_bytes(members):
+    """Return a tar of {name: bytes} as bytes."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()

@@ -129,10 +129,24 @@ def claim(data, width, height):
         return claimed_tags(data, {256: width, 257: height, 278: height})
     if data.startswith(b"RIFF"):
         return claimed_webp(data, width, height)
+    if data.startswith(struct.pack("<I", 40)):  # a .dib: a BMP without its first 14 bytes
+        return data[:4] + struct.pack("<ii", *(min(n, 2**31 - 1) for n in (width, height))) + data[12:]
+    if data[4:8] == b"jP  ":
+        return claimed_jpeg2000(data, width, height)
+    if data[4:8] == b"ftyp":
+        box = data.index(b"ispe") + 8
+        return data[:box] + struct.pack(">II", width, height) + data[box + 8 :]
     if data[:1] == b"P":
         head = data.split(b"\n", 2)
         return b"\n".join([head[0], b"%d %d" % (width, height), *head[2:]])
     return data
+
+
+def claimed_jpeg2000(data, width, height):
+    """Change the size of a JPEG 2000, in the box around it and in its own header."""
+    box, own = data.index(b"ihdr") + 4, data.index(b"\xff\x4f\xff\x51") + 8
+    data = data[:box] + struct.pack(">II", height, width) + data[box + 8 :]
+    return data[:own] + struct.pack(">II", width, height) + data[own + 8 :]
 
 
 def claimed_tags(tiff, values):

@@ -12,20 +12,22 @@ import struct
 import tarfile
 import tempfile
 import threading
-import weakref
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 from cualex.data import images
 from cualex.data.sources.listing import File, Listing, listed, parents
+from cualex.data.sources.spans import Descriptor, Span
 from cualex.errors import DataError, ImageError
 from cualex.system import amounts, cache
 
 # Opens a compressed file for reading; what gzip, bz2 and lzma return have no common type but this.
-Opener = Callable[[Path], Any]
+Opener = Callable[[Any], Any]
+# The suffixes of archives inside of archives or folders.
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 _COMPRESSED: dict[bytes, Opener] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # What damaged archives raise, documented by the modules that read them or not.
@@ -44,35 +46,59 @@ _HEADER = 1 << 20
 def archive(path: Path) -> Listing:
     """List a zip or a tar, recognised by its first bytes. Raise DataError when it is neither, or damaged."""
     with path.open("rb") as file:
-        start = file.read(6)
+        status = os.fstat(file.fileno())
+        return _listed(str(path), Span(Descriptor(file.fileno()), 0, status.st_size), f"{status.st_mtime_ns}")
+
+
+def _listed(path: str, span: Span, date: str) -> Listing:
+    """List an archive; path: what errors call it.  date: of the file that it is, or lies in."""
+    start = span.read(6)
+    span.seek(0)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
-        return _zip(path)
-    opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
-    return _tar(path, opener)
+        return _zip(path, span)
+    return _tar(
+        path, span, date, next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
+    )
 
 
-def _zip(path: Path) -> Listing:
+def inside(path: str, name: str, date: str, span: Callable[[], Span]) -> Callable[[], Listing] | None:
+    """Return what lists a file that is an archive by its suffix, None for any other; span: opens it."""
+    if not name.lower().endswith(SUFFIXES):
+        return None
+    return lambda: _listed(f"{path}/{name}", span(), date)
+
+
+def _zip(path: str, span: Span) -> Listing:
     """List a zip by its central directory."""
     try:
-        source = zipfile.ZipFile(path)
+        source = zipfile.ZipFile(cast(IO[bytes], span))
     except _DAMAGES as error:
         raise DataError(f"{path}: not a complete zip ({error}); copy or download it again") from None
     lock = threading.Lock()
     files: list[File] = []
     folders: set[str] = set()
-    climbing = 0
+    climbing = encrypted = 0
     for member in source.infolist():
-        if member.flag_bits & 1:
-            raise DataError(f"{path}: encrypted; extract it and give the folder")
         name = _label(member.filename.replace("\\", "/"))
-        if name is None:
+        if member.flag_bits & 1:
+            encrypted += 1
+        elif name is None:
             climbing += 1
         elif member.is_dir():
             folders.update([*parents(name), name])
         else:
             read = functools.partial(_read_zipped, source, lock, member, name)
-            files.append(File(name, f"{member.file_size} {member.CRC}", read))
-    return listed(path, "", files, folders, _notes(climbing, 0))
+            stamp = f"{member.file_size} {member.CRC}"
+            expand = functools.partial(_unzipped, source, member)
+            files.append(File(name, stamp, read, inside(path, name, stamp, expand)))
+    if encrypted and not files:
+        raise DataError(f"{path}: encrypted; extract it and give the folder")
+    return listed(path, "", files, folders, _notes(climbing, 0, encrypted))
+
+
+def _unzipped(source: zipfile.ZipFile, member: zipfile.ZipInfo) -> Span:
+    """Expand an archive inside of a zip, as a compressed tar is."""
+    return _expanded(lambda _: source.open(member), member.compress_size)
 
 
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
@@ -92,7 +118,7 @@ def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.
     return data
 
 
-def _tar(path: Path, opener: Opener | None) -> Listing:
+def _tar(path: str, span: Span, date: str, opener: Opener | None) -> Listing:
     """List a tar by its headers.
 
     A compressed tar cannot be read at an offset: it is first expanded into an unlinked file in the cache directory,
@@ -101,57 +127,55 @@ def _tar(path: Path, opener: Opener | None) -> Listing:
     files: list[File] = []
     folders: set[str] = set()
     climbing = special = 0
+    stamp = f"{span.size} {date}"
     try:
-        status = path.stat()
-        with path.open("rb") if opener is None else _expanded(path, opener) as file:
-            source = _Descriptor(file.fileno())
-            # Of a file tarfile needs only what _Headers has.
-            with tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as members:
-                for member in members:
-                    if members.offset <= member.offset:
-                        raise tarfile.ReadError("a header points backwards")
-                    name = _label(member.name)
-                    if name is None:
-                        climbing += ".." in member.name
-                    elif member.isdir():
-                        folders.update([*parents(name), name])
-                    elif member.isreg() and not member.issparse():
-                        read = functools.partial(_read_at, source, name, member.offset_data, member.size)
-                        files.append(File(name, f"{member.size} {member.mtime}", read))
-                    else:
-                        special += 1
-                # tarfile takes a truncated header for the end.
-                end = len(os.pread(source.number, 512, members.offset))
-                if 0 < end < 512:
-                    raise tarfile.ReadError("the file ends inside a header")
+        if opener is not None:
+            span = _expanded(opener, span.size, span)
+        # Of a file tarfile needs only what _Headers has.
+        with tarfile.open(fileobj=cast(IO[bytes], _Headers(span)), mode="r:") as members:
+            for member in members:
+                if members.offset <= member.offset:
+                    raise tarfile.ReadError("a header points backwards")
+                name = _label(member.name)
+                if name is None:
+                    climbing += ".." in member.name
+                elif member.isdir():
+                    folders.update([*parents(name), name])
+                elif member.isreg() and not member.issparse():
+                    part = functools.partial(span.part, member.offset_data, member.size)
+                    read, dated = functools.partial(_read_at, part, name), f"{member.size} {member.mtime}"
+                    files.append(File(name, dated, read, inside(path, name, date, part)))
+                else:
+                    special += 1
+            # tarfile takes a truncated header for the end.
+            span.seek(members.offset)
+            end = len(span.read(512))
+            if 0 < end < 512:
+                raise tarfile.ReadError("the file ends inside a header")
     except _DAMAGES as error:
         what = "neither a folder nor a whole .zip or .tar"
         raise DataError(f"{path}: {what} ({error}); copy or download it again") from None
-    stamp = f"{status.st_size} {status.st_mtime_ns}"
-    notes = _notes(climbing, special)
+    notes = _notes(climbing, special, 0)
     if end == 0:
         notes.append("the tar has no end mark: it may have been cut short")
     return listed(path, stamp, files, folders, notes)
 
 
-def _expanded(path: Path, opener: Opener) -> IO[bytes]:
+def _expanded(opener: Opener, compressed: int, source: Any = None) -> Span:
+    """Expand into an unlinked file in the cache directory; compressed: bytes, which limit what it may expand to."""
     directory = cache.directory()
     try:
-        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (the caller closes it)
+        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (closed below; the span keeps a duplicate)
     except OSError as error:
         raise cache.refused(directory, error) from None
-    try:
-        most = max(_GROWN, _GROWTH * path.stat().st_size)
-        with opener(path) as stream:
+    with file:
+        most = max(_GROWN, _GROWTH * compressed)
+        with opener(source) as stream:
             while block := stream.read(1 << 20):
                 _write(file, block, directory)
                 if file.tell() > most:
                     raise tarfile.ReadError(f"it expands beyond {amounts.size(most)}, too large for a data set")
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+        return Span(Descriptor(file.fileno()), 0, file.tell())
 
 
 def _write(file: IO[bytes], block: bytes, directory: Path) -> None:
@@ -165,7 +189,7 @@ def _write(file: IO[bytes], block: bytes, directory: Path) -> None:
 class _Headers:
     """A file for tarfile with a limit on reads: tarfile would allocate whatever length a header claims."""
 
-    def __init__(self, file: BinaryIO | IO[bytes]) -> None:
+    def __init__(self, file: Span) -> None:
         self.seek, self.tell, self._file = file.seek, file.tell, file
 
     def read(self, size: int) -> bytes:
@@ -174,18 +198,11 @@ class _Headers:
         return self._file.read(size)
 
 
-class _Descriptor:
-    """A duplicate of a file descriptor, for os.pread without a lock; closed with its last reader."""
-
-    def __init__(self, number: int) -> None:
-        self.number = os.dup(number)
-        weakref.finalize(self, os.close, self.number)
-
-
-def _read_at(source: _Descriptor, name: str, offset: int, size: int) -> bytes:
-    _check_size(name, size)
+def _read_at(part: Callable[[], Span], name: str) -> bytes:
+    span = part()
+    _check_size(name, span.size)
     try:
-        return os.pread(source.number, size, offset)
+        return span.read()
     except OSError as error:
         raise ImageError(name, f"cannot be read from the tar ({error.strerror or error})") from None
 
@@ -201,8 +218,10 @@ def _check_size(name: str, size: int) -> None:
         raise ImageError(name, f"larger than {images.BYTES // 1_000_000} MB, too large for an image")
 
 
-def _notes(climbing: int, special: int) -> list[str]:
+def _notes(climbing: int, special: int, encrypted: int) -> list[str]:
     notes = []
+    if encrypted:
+        notes.append(f"{encrypted} files of the archive are left out: they are encrypted")
     if climbing:
         notes.append(f"{climbing} files of the archive are left out: their names lead out of it with ..")
     if special:

@@ -1,11 +1,11 @@
-"""Classes by name: the same in all splits, the model's, or from a list."""
+"""Classes by name: the same in all splits, or the model's."""
 
-import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
-from cualex.data.sources.layout import Arranged, some
-from cualex.data.sources.listing import order
+from cualex.data.sources import imagenet_classes
+from cualex.data.sources.classless import Arranged, Found
+from cualex.data.sources.filtering import some
+from cualex.data.sources.listing import File, order
 from cualex.errors import DataError
 
 
@@ -40,26 +40,32 @@ def check_known(path: str, arranged: Arranged, known: Sequence[str]) -> list[str
     return [f"no pictures of the model's class {some(missing)}"] if missing else []
 
 
-def read_names(path: str | Path) -> dict[str, str]:
-    """Read a list of lines `name class`, separated by a tab or the first white space: {name: class}.
+def as_train_has_them(arranged: Arranged, known: Sequence[str] | None) -> None:
+    """Rename classes of ImageNet to what train, or a model, calls them: numbers of Caffe's lists, WordNet's, words.
 
-    Raise DataError for a line of another form and for a name with two classes.
+    known: a model's classes, None for those of train.
     """
-    try:
-        lines = Path(path).expanduser().read_text("utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: the list of labels cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file; expected lines `image class` in UTF-8") from None
-    names: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    wanted = set(arranged.get("train", ()) if known is None else known)
+    if not wanted.intersection(imagenet_classes.both_ways()):
+        return
+    for split, groups in arranged.items():
+        if known is None and split == "train":
             continue
-        parts = [part.strip() for part in line.split("\t" if "\t" in line else None, 1)]
-        if len(parts) < 2 or not all(parts):
-            raise DataError(f"{path}, line {number}: expected `image class`, got {line.strip()[:60]!r}")
-        name, group = parts[0], unicodedata.normalize("NFC", parts[1])
-        if names.setdefault(name, group) != group:
-            first = names[name]
-            raise DataError(f"{path}, line {number}: {name} is {group} here and {first} before; remove a line")
-    return names
+        renamed: dict[str, list[File]] = {}
+        for name, files in groups.items():
+            other = next((word for word in imagenet_classes.same(name) if word in wanted), name)
+            renamed.setdefault(name if name in wanted else other, []).extend(files)
+        arranged[split] = renamed
+
+
+def leave_out_of_test(found: Found, known: Sequence[str] | None) -> None:
+    """Leave classes out of test that train lacks, and that no model knows: nothing is learned or chosen by them."""
+    train, test = found.arranged.get("train"), found.arranged.get("test")
+    if not train or not test:
+        return
+    unknown = sorted(set(test) - set(train) - set(known or ()), key=order)
+    if unknown:
+        files = [file for name in unknown for file in test.pop(name)]
+        found.leave_out(files, f"left out of test, classes that train lacks: {some(unknown)}")
+    if not test:
+        del found.arranged["test"]

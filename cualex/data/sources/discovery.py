@@ -1,22 +1,21 @@
 """Find the images of a data set, their classes and splits.
 
-    DATA/train/CLASS/*.jpg      with val/CLASS/ (or valid/, validation/) and test/CLASS/, or without
-    DATA/CLASS/*.jpg            all of it train
-    DATA/val/*.jpg              flat, with a list of lines `name class`, as ImageNet's
-
-The same inside a .zip or a .tar, or the built-in `demo`. Without val/, a part of train becomes val, and test/ is left
-alone. Nothing is decoded here; pack.py does that.
+A set is a folder, a .zip or a .tar in one of the layouts of layout.py, a file of images as arrays (arrays.py), or the
+built-in `demo`. Without val/, a part of train becomes val, and test/ is left alone. Nothing is decoded here; pack.py
+does that.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cualex.data.sources import class_names, hold_out, layout
+from cualex.data.image_kinds import DECODING
+from cualex.data.sources import arrays, class_names, containers, hold_out, label_files, layout
 from cualex.data.sources.archives import archive
-from cualex.data.sources.layout import LeftOut
-from cualex.data.sources.listing import Listing, folder, order
+from cualex.data.sources.classless import Arranged
+from cualex.data.sources.filtering import LeftOut
+from cualex.data.sources.listing import File, Listing, folder, listed, order
 from cualex.errors import DataError, UsageError
 
 
@@ -34,7 +33,7 @@ class Source:
     """A data set: its path, a digest that changes with it, its classes and its splits.
 
     splits: "train", "val" and "test", as far as they exist.  notes: sentences for the user.
-    val: which split validates, a key of hold_out.VALIDATING.
+    val: which split validates, a key of hold_out.VALIDATING.  decoding: the version of decoding, see image_kinds.py.
     """
 
     name: str
@@ -43,6 +42,7 @@ class Source:
     splits: dict[str, tuple[Image, ...]]
     notes: tuple[str, ...]
     val: str = "held-out"
+    decoding: int = DECODING
 
     @property
     def validation(self) -> str | None:
@@ -72,6 +72,8 @@ def find(
     names: str | Path | None = None,
     classes: list[str] | tuple[str, ...] | None = None,
     seed: int = 0,
+    decoding: int = DECODING,
+    lost: Sequence[str] = (),
 ) -> Source:
     """Find a data set: "demo", a folder, a .zip or a .tar (plain, .gz, .bz2 or .xz).
 
@@ -83,8 +85,11 @@ def find(
         class, and only where all of that class lie on one side (hold_out.py has the proof that it must, and how
         rarely: at 20 %, one new image in 360 of a class of 20).
     split_rule: the rule that holds images out, one of hold_out.py; a resumed run keeps its rule.
-    names: a file with a line `name class` for every image that lies in no class folder.
+    names: a file with a line `name class` for every image that lies in no class folder, or what else label_files.py
+        takes.
     classes: a trained model's classes. Labels then are indices into this list, whatever the folders' order.
+    decoding: the version of decoding, and of the layouts, which a resumed run keeps.
+    lost: names of images that a resumed run could not read: they divide the set as they did, though they be removed.
 
     Classes are the folders with images, in the byte order of their names. Hidden files and folders, files without the
     suffix of an image, and class folders without images are left out and noted.
@@ -92,7 +97,17 @@ def find(
     Raise DataError when there is no image, no class folder or only one class, when val or test have a class that train
     lacks, when test/ shall validate and does not exist, or when a folder is not among `classes`.
     """
-    seen = survey(data, val_split=val_split, split_rule=split_rule, val=val, names=names, classes=classes, seed=seed)
+    seen = survey(
+        data,
+        val_split=val_split,
+        split_rule=split_rule,
+        val=val,
+        names=names,
+        classes=classes,
+        seed=seed,
+        decoding=decoding,
+        lost=lost,
+    )
     if seen.refusal is not None:
         raise DataError(seen.refusal)
     return seen.source
@@ -107,6 +122,8 @@ def survey(
     names: str | Path | None = None,
     classes: list[str] | tuple[str, ...] | None = None,
     seed: int = 0,
+    decoding: int = DECODING,
+    lost: Sequence[str] = (),
 ) -> Survey:
     """Find a data set as `find` does, but return it with the reason where its splits do not fit together."""
     if not 0 <= val_split < 1:
@@ -116,16 +133,24 @@ def survey(
     if str(data) == "demo":
         from cualex.data.sources import demo
 
-        source = replace(demo.source(seed), val=val)
+        source = replace(demo.source(seed), val=val, decoding=decoding)
         return Survey(source, (), _lacking(source))
     listing = _listing(data)
-    arranged, roots, left_out = layout.arrange(listing, class_names.read_names(names) if names else None)
-    notes = [*listing.notes, *(left.text for left in left_out)]
+    removed = set(lost) - {file.name for file in listing.files}
+    if removed:
+        listing = _with(listing, removed)
+    found = layout.arrange(listing, label_files.given(names) if names else None, decoding)
+    class_names.as_train_has_them(found.arranged, classes)
+    class_names.leave_out_of_test(found, classes)
+    arranged, left_out = found.arranged, found.left_out
+    notes = [*listing.notes, *(left.text for left in left_out), *found.notes]
     validated = set(hold_out.VALIDATING[val]) & set(arranged)
     if val_split and val != "test" and not validated and "train" in arranged:
-        arranged, taken = hold_out.divide(arranged, roots["train"], val_split, seed, split_rule)
+        arranged, taken = hold_out.divide(arranged, found.roots["train"], val_split, seed, split_rule)
         if taken:
             notes.append(_held_out(arranged, taken, val_split))
+    if removed:
+        arranged = _without(arranged, removed)
     refusal = None
     try:
         if classes is None:
@@ -143,11 +168,11 @@ def survey(
         for file, label in files:
             digest.update(repr((split, file.name, file.stamp, label)).encode())
         splits[split] = tuple(Image(file.name, label, file.read) for file, label in files)
-    source = Source(listing.path, digest.hexdigest(), tuple(classes), splits, tuple(notes), val)
+    source = Source(listing.path, digest.hexdigest(), tuple(classes), splits, tuple(notes), val, decoding)
     return Survey(source, tuple(left_out), refusal or _lacking(source))
 
 
-def _held_out(arranged: layout.Arranged, taken: int, share: float) -> str:
+def _held_out(arranged: Arranged, taken: int, share: float) -> str:
     """Return the note on the part of train that validates, and on the test images, which do not."""
     total = taken + sum(len(files) for files in arranged["train"].values())
     note = f"val is held out from train: {taken:,} of {total:,} images (--val-split {share:g})"
@@ -167,8 +192,41 @@ def _listing(data: str | Path) -> Listing:
     path = Path(data).expanduser()
     try:
         path = path.resolve(strict=True)
-        return folder(path) if path.is_dir() else archive(path)
+        if path.is_dir():
+            return containers.opened(folder(path), path)
+        return (
+            containers.opened(*_idx_beside(path))
+            if arrays.is_idx(path.name)
+            else containers.opened(archive(path), None)
+        )
     except FileNotFoundError:
         raise DataError(f"{data}: no such folder, .zip or .tar; `demo` is the built-in data set") from None
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error.strerror or error})") from None
+
+
+def _idx_beside(path: Path) -> tuple[Listing, Path]:
+    """List an idx file with those beside it: labels lie in a file of their own, and test images in another two."""
+    beside = folder(path.parent, deep=False)
+    files = [file for file in beside.files if arrays.is_idx(file.name)]
+    return listed(path, "", files, set(), []), path.parent
+
+
+def _with(listing: Listing, removed: set[str]) -> Listing:
+    """Add images that are gone, by which a run divided its set."""
+
+    def gone() -> bytes:
+        raise AssertionError("an image that is gone was read")
+
+    files = [*listing.files, *(File(name, "gone", gone) for name in removed)]
+    return listed(listing.path, listing.stamp, files, set(listing.folders), list(listing.notes))
+
+
+def _without(arranged: Arranged, removed: set[str]) -> Arranged:
+    """Leave out the images that are gone, and classes and splits that have no other."""
+    kept = {
+        split: {name: [file for file in files if file.name not in removed] for name, files in groups.items()}
+        for split, groups in arranged.items()
+    }
+    kept = {split: {name: files for name, files in groups.items() if files} for split, groups in kept.items()}
+    return {split: groups for split, groups in kept.items() if groups}

@@ -37,7 +37,8 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from cualex.data.sources.layout import Arranged
+from cualex.data import image_kinds
+from cualex.data.sources.classless import Arranged
 from cualex.data.sources.listing import File, order
 from cualex.errors import UsageError
 
@@ -51,7 +52,12 @@ FIRST_VALIDATING = "val-or-test"  # of cualex 0.1
 
 def of_run(arguments: dict) -> dict:
     """Return a run's arguments of sources.find that divide the set; runs of cualex 0.1 recorded val_split alone."""
-    before = {"val_split": 0.2, "split_rule": FIRST_RULE, "val": FIRST_VALIDATING}
+    before = {
+        "val_split": 0.2,
+        "split_rule": FIRST_RULE,
+        "val": FIRST_VALIDATING,
+        "decoding": image_kinds.FIRST_DECODING,
+    }
     return {name: arguments.get(name, default) for name, default in before.items()}
 
 

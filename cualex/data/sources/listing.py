@@ -15,11 +15,13 @@ class File:
     """One file: its name inside ("/" between the parts), its stamp, and a function that reads its bytes.
 
     The stamp (size and date, or a checksum) changes when the file does. `read` raises ImageError and is thread-safe.
+    listing: of an archive that lies inside, lists its files; None for any other file.
     """
 
     name: str
     stamp: str
     read: Callable[[], bytes]
+    listing: "Callable[[], Listing] | None" = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def order(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def listed(path: Path, stamp: str, files: list[File], folders: set[str], notes: list[str]) -> Listing:
+def listed(path: str | Path, stamp: str, files: list[File], folders: set[str], notes: list[str]) -> Listing:
     """Return a Listing of the files in order; of two with one name the later counts, as when an archive is unpacked."""
     latest = {file.name: file for file in files}
     if len(latest) < len(files):
@@ -54,9 +56,10 @@ def parents(name: str) -> list[str]:
     return [name[:end] for end, letter in enumerate(name) if letter == "/"]
 
 
-def folder(root: Path) -> Listing:
-    """List a folder recursively, following symbolic links, but not in circles.
+def folder(root: Path, deep: bool = True) -> Listing:
+    """List a folder, following symbolic links, but not in circles.
 
+    deep: recursively.
     Raise DataError when a folder cannot be read.
     """
     files: list[File] = []
@@ -69,7 +72,10 @@ def folder(root: Path) -> Listing:
             status = os.stat(root / inside)
             entries = list(os.scandir(root / inside))
         except OSError as error:
-            raise DataError(f"{root / inside}: cannot be read ({error.strerror or error})") from None
+            if not inside:
+                raise DataError(f"{root}: cannot be read ({error.strerror or error})") from None
+            notes.append(f"{inside} cannot be read ({error.strerror or error}) and is left out")
+            continue
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             notes.append(f"{inside} links to a folder above itself and is left out")
@@ -77,11 +83,26 @@ def folder(root: Path) -> Listing:
         folders.add(inside)
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
+                if not deep:
+                    continue
                 waiting.append((name, above | {identity}))
+            elif kind == "special":
+                notes.append(f"{name} is a pipe, socket or device and is left out")
             else:
                 files.append(File(name, _stamp(entry), functools.partial(_read, root, name)))
     return listed(root, "", files, folders - {""}, notes)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Return "folder", "file", or "special" for what may block its reader; a link is what it leads to."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if entry.is_file() or not os.path.exists(entry.path) else "special"
+    except OSError:  # a link in circles
+        return "file"
 
 
 def _stamp(entry: os.DirEntry[str]) -> str:

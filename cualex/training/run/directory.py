@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from cualex import weights
-from cualex.errors import OutputError, RunLocked, UsageError, WeightsError
+from cualex.data.opening import skipped_images
+from cualex.errors import OutputError, RunLocked, UsageError, WeightsError, one_line
 from cualex.system import files, locks
 from cualex.training.run.log import Log
 from cualex.weights import Weights
@@ -144,12 +145,16 @@ class Run:
     ) -> None:
         """Write env.json, classes.txt, skipped.csv and, last, args.json, with which a run has begun."""
         files.replace_text(self.path / "env.json", json.dumps(environment, indent=2) + "\n")
-        files.replace_text(self.path / "classes.txt", "".join(f"{name}\n" for name in classes))
+        files.replace_text(self.path / "classes.txt", "".join(f"{one_line(name)}\n" for name in classes))
         if rows := list(skipped):
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("picture", "reason"), *rows])
             files.replace_text(self.path / "skipped.csv", text.getvalue())
         files.replace_text(self.path / "args.json", json.dumps(arguments, indent=2) + "\n")
+
+    def skipped(self) -> list[tuple[str, str]]:
+        """Read skipped.csv: (image, reason) of those that could not be read; [] where there were none."""
+        return skipped_images(self.path)
 
     def arguments(self) -> dict[str, Any]:
         """Read args.json."""

@@ -44,7 +44,8 @@ def open_run(
         "recipe": recipe.described(),
         "pictures": digests,
     }
-    skipped = dict.fromkeys((*pack.skipped, *validation.skipped))
+    # Those that are gone by now divided the set: the next to resume needs their names.
+    skipped = {**dict(run.skipped()), **dict((*pack.skipped, *validation.skipped))}.items()
     run.describe(arguments, environment.describe(), pack.classes, skipped)
     return kept
 

@@ -61,11 +61,26 @@ def test_a_damaged_member_of_a_zip_is_one_pictures_fault(tmp_path):
             assert picture.read() == picture.name.encode()
 
 
+def lock(archive, members):
+    """Mark the first members of a zip as encrypted."""
+    data, place = bytearray(archive.read_bytes()), 0
+    for _ in range(members):
+        place = data.index(b"PK\1\2", place) + 8
+        data[place] |= 1
+    archive.write_bytes(data)
+
+
+def test_a_locked_member_is_left_out(tmp_path):
+    archive = in_zip(tmp_path / "set", PLAIN)
+    lock(archive, 1)
+    source = sources.find(archive, val_split=0)
+    assert [image.name for image in source.splits["train"]] == sorted(PLAIN[1:])
+    assert source.notes == ("1 files of the archive are left out: they are encrypted",)
+
+
 def test_a_locked_zip_is_refused(tmp_path):
     archive = in_zip(tmp_path / "set", PLAIN)
-    data = bytearray(archive.read_bytes())
-    data[data.index(b"PK\1\2") + 8] |= 1
-    archive.write_bytes(data)
+    lock(archive, len(PLAIN))
     with pytest.raises(DataError, match=r"set\.zip: encrypted; extract it and give the folder$"):
         sources.find(archive)
 

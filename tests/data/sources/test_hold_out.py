@@ -278,11 +278,12 @@ def test_the_first_rule_is_as_it_was(tmp_path):
 
 def test_a_run_without_a_rule_is_one_of_the_first(tmp_path):
     assert hold_out.of_run({"val_split": 0.3, "recipe": {}}) == {
+        "decoding": 2,
         "val_split": 0.3,
         "split_rule": "hash-rank-0",
         "val": "val-or-test",
     }
-    said = {"val_split": 0.1, "split_rule": "hash-threshold-1", "val": "test"}
+    said = {"val_split": 0.1, "split_rule": "hash-threshold-1", "val": "test", "decoding": 3}
     assert hold_out.of_run({**said, "data": "demo"}) == said
 
 
