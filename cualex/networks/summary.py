@@ -1,6 +1,7 @@
 """What a network is made of, as plain rows: shapes, parameters, products, neurons, and what crosses."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class Summary:
             width = max(map(len, texts))
             drawn.append([text.rjust(width) if isinstance(column[1], int) else text.ljust(width) for text in texts])
         head, *body, total = ("  ".join(row) for row in zip(*drawn, strict=True))
-        lines = (head, "-" * len(head), *body, "", total, "", *self.remarks())
+        lines = (head, _rule() * len(head), *body, "", total, "", *self.remarks())
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
@@ -114,7 +115,7 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
 
         >>> print(cualex.summary("lenet5", classes=2))
         layer    tower  output    parameters  multiply-adds  neurons  crosses
-        ---------------------------------------------------------------------
+        ─────────────────────────────────────────────────────────────────────
         grey     1      1x32x32            0              0        0
         conv1    1      6x28x28          156        117,600    4,704
         ...
@@ -134,6 +135,15 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
         network = build(network, **variant)
     described = rows(network)
     return Summary(network, described, totals(described))
+
+
+def _rule() -> str:
+    """Return what a rule is drawn with: a dash where stdout's encoding, as Windows' code page, lacks the line."""
+    try:
+        "─".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return "-"
+    return "─"
 
 
 def rows(network: Network) -> list[Row]:

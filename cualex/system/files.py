@@ -87,6 +87,15 @@ def read_at(handle: int, view: memoryview, offset: int) -> int:
     return len(data)
 
 
+def bytes_at(handle: int, size: int, offset: int) -> bytes:
+    """Return up to so many bytes from an offset of an open file, from any thread; none at the end."""
+    if hasattr(os, "pread"):
+        return os.pread(handle, size, offset)
+    with _seeking:  # Windows
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.read(handle, size)
+
+
 def write_at(handle: int, data: bytes, offset: int) -> int:
     """Write bytes at an offset of an open file, from any thread; return how many."""
     if hasattr(os, "pwrite"):

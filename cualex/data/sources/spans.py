@@ -3,9 +3,11 @@
 import os
 import weakref
 
+from cualex.system import files
+
 
 class Descriptor:
-    """A duplicate of a file descriptor, for os.pread without a lock; closed with its last reader."""
+    """A duplicate of a file descriptor, read at offsets; closed with its last reader."""
 
     def __init__(self, number: int) -> None:
         self.number = os.dup(number)
@@ -25,7 +27,7 @@ class Span:
     def read(self, size: int = -1) -> bytes:
         """Read on, to the end by default."""
         left = max(0, self.size - self._position)
-        data = os.pread(self._source.number, left if size < 0 else min(size, left), self._start + self._position)
+        data = files.bytes_at(self._source.number, left if size < 0 else min(size, left), self._start + self._position)
         self._position += len(data)
         return data
 
