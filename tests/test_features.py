@@ -42,6 +42,7 @@ def small():
     return Model(Weights(network, tensors, list("abc"), mean))
 
 
+@pytest.mark.slow
 def test_the_file_holds_a_row_a_picture_and_the_names_beside(file, place, tmp_path):
     out = tmp_path / "out.npy"
     result = run("features", place, "-o", out, "-w", file)
@@ -89,6 +90,7 @@ def test_the_report_can_be_read_by_a_program(file, place, tmp_path):
     assert [entry["picture"] for entry in found["skipped"]] == [f"{place}/34.png"]
 
 
+@pytest.mark.slow
 def test_every_layer_can_be_asked_for(small, rng):
     pictures = rng.integers(0, 256, (3, 76, 76, 3), np.uint8)
     for stage in small.network.stages():

@@ -51,6 +51,7 @@ def test_it_says_what_failed_and_goes_on(cuda_child, tmp_path):
     assert "in all. Send back " in text
 
 
+@pytest.mark.slow
 def test_steps_that_come_too_late_are_not_begun(tmp_path):
     text = page(tmp_path / "out", SECONDS_IN_ALL="0")
     assert text.count(": not run, the 0 seconds are over") == len(STEPS)

@@ -37,7 +37,7 @@ DECODED = {"predict", "predict-lenet5", "features-csv", "features-npy", "evaluat
 TRAINED = {"train"}
 GROWING = {"show-activations"}  # tables with a row for whatever there is, new ones at the end
 
-# A sum of K products is off by 4 * 6e-8 * sqrt(K) of SUM|ab| at the most (DESIGN.md, Tolerances), and a layer hands
+# A sum of K products is off by 4 * 6e-8 * sqrt(K) of SUM|ab| at the most, and a layer hands
 # that on to the next: as many times as there are layers, of which alexnet's have K up to 363, in conv1.
 CLOSE = 4 * 6e-8 * math.sqrt(363) * 8
 

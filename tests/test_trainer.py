@@ -85,12 +85,14 @@ def test_the_run_is_the_commands_to_the_bit(here, given):
     assert directory(made) == directory(Run("runs/train"))
 
 
+@pytest.mark.slow
 def test_a_training_draws_its_curves(here, drawn_curves):
     made = cualex.train("photos", **SMALL).run()
     with Image.open(made.path / "curves.png") as image:
         assert (np.asarray(image.convert("L")) < 250).mean() > 0.005
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(here):
     first, second = (cualex.train("photos", **SMALL, seed=seed).run() for seed in (0, 1))
     assert directory(first)["best.safetensors"] != directory(second)["best.safetensors"]
@@ -114,6 +116,7 @@ def test_numbers_of_any_kind_are_those_that_the_command_reads(here):
     assert repr(found.recipe.described()) == repr(restore.recipe(Run("runs/train").arguments()["recipe"]).described())
 
 
+@pytest.mark.slow
 def test_small_sets_fine_tune_the_bundled_network_and_scratch_does_not(here):
     tuned, scratch = cualex.train("photos"), cualex.train("photos", scratch=True)
     assert tuned.setup.start is not None
@@ -177,6 +180,7 @@ def test_what_cannot_be_read_is_warned_of_and_listed(here):
     assert any("no validation images" in text for text in training.notices)
 
 
+@pytest.mark.slow
 def test_the_demo_set_leaves_samples_as_the_command_does(here, monkeypatch):
     monkeypatch.setattr(demo, "IMAGES", {"train": 2, "val": 2})
     made = cualex.train(network="speck", crop=11, epochs=1, batch_size=8, recipe="cifar").run()
@@ -188,6 +192,7 @@ def test_the_demo_set_leaves_samples_as_the_command_does(here, monkeypatch):
 # --- stops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["run", "resume", "newest", "command"])
 def test_leaving_the_loop_saves_and_all_ways_go_on_to_the_same_bits(here, how):
     whole = cualex.train("photos", **SMALL, keep=True, name="whole").run()
@@ -206,6 +211,7 @@ def test_leaving_the_loop_saves_and_all_ways_go_on_to_the_same_bits(here, how):
     assert left(training.directory) == left(whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_pythons_own_between_records_and_saves(here):
     before = signal.getsignal(signal.SIGINT)
     whole = cualex.train("photos", **SMALL, keep=True, name="whole").run()

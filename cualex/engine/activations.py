@@ -4,8 +4,9 @@ Each has its function and its derivative, and says what the derivative is comput
 the backward pass: mostly the output, y, as in tanh' = 1 - y^2; for functions that are not monotone the input, x. No
 large or small input overflows. A name with numbers sets the parameters: "leaky-relu:0.2", "linear:2,0.5" for 2 x + 0.5.
 
-A function is added here, in kernels/activations.cuh, and in formats/onnx/graph.py; what it is compared with stands in
-devices/self_test/maps.py, for the first use on a GPU, and in tests/support/reference.py.
+A function is added here (at the end of the table), in kernels/activations.cuh, and in formats/onnx/graph.py; what it is
+compared with stands in devices/self_test/maps.py, for the first use on a GPU, and in tests/support/reference.py. Tests
+that list all of them say so, and `cualex help networks` names them.
 """
 
 import math
@@ -22,6 +23,7 @@ class Activation:
 
     forward(x, y, work, parameter) writes y; slope(kept, work, parameter) writes the derivative to `work`.
     keeps: "y" or "x", which array `slope` reads.  parameter: a of the formula; None where it has none.  offset: its b.
+    steepness: of the function at 0, by which lenet5 scales its initial weights.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Activation:
     keeps: str = "y"
     parameter: float | None = None
     offset: float = 0.0
+    steepness: float = 1.0
 
     @property
     def kernel(self) -> str:
@@ -162,8 +165,8 @@ def _gelu_slope(x, work, a) -> None:
 _ALL = (
     Activation("relu", "max(x, 0)", "1 where y > 0, else 0", _relu, _relu_slope),
     Activation("tanh", "(e^x - e^-x) / (e^x + e^-x)", "1 - y^2", _tanh, _tanh_slope),
-    Activation("sigmoid", "1 / (1 + e^-x)", "y (1 - y)", _sigmoid, _sigmoid_slope),
-    Activation("softplus", "log(1 + e^x)", "1 - e^-y", _softplus, _softplus_slope),
+    Activation("sigmoid", "1 / (1 + e^-x)", "y (1 - y)", _sigmoid, _sigmoid_slope, steepness=0.25),
+    Activation("softplus", "log(1 + e^x)", "1 - e^-y", _softplus, _softplus_slope, steepness=0.5),
     Activation("linear", "x", "1", _linear, _linear_slope),
     Activation("leaky-relu", "max(x, a x)", "1 where y > 0, else a", _leaky_relu, _leaky_relu_slope, parameter=0.01),
     Activation("elu", "x where x > 0, else a (e^x - 1)", "1 where y > 0, else y + a", _elu, _elu_slope, parameter=1.0),
@@ -174,6 +177,7 @@ _ALL = (
         _gelu,
         _gelu_slope,
         keeps="x",
+        steepness=0.5,
     ),
 )
 ACTIVATIONS = {activation.name: activation for activation in _ALL}

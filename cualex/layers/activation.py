@@ -1,4 +1,4 @@
-"""Activations other than ReLU: tanh, sigmoid, softplus, leaky ReLU, ELU, GELU, linear."""
+"""Activations other than ReLU: those of engine/activations.py."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -7,8 +7,11 @@ The split over two GPUs, whole:
 - Tower 1 is on the first device of `--device cuda:0,cuda:1`, tower 2 on the second; fc8 and softmax, which have one
   tower, on the first (devices/placement.py). Parameters lie with their tower.
 - Every other layer is one step a device, which knows nothing of the other device.
-- The layers of this file put copies into the plan: of the maps that a device reads and does not have, and on the way
-  back of their gradients, which are added (`gather` and `scatter` of plan/links.py). On one device they copy nothing.
+- The layers of this file put copies into the plan (`gather` and `scatter` of plan/links.py). Forward, each device gets
+  the maps of the other tower. Backward, it gets the gradient of its own maps from the other tower, and adds both. On
+  one device they copy nothing.
+- A copy follows what both devices have queued before it, and comes before what they queue next; both directions of an
+  exchange run at once, on streams of their own (`CudaDevice.link` of devices/cuda.py).
 
 `cualex summary alexnet --device cuda:0,cuda:1` prints which device computes a layer, and what crosses.
 """

@@ -10,25 +10,23 @@ which maps a filter of C3 sees, the outputs were radial basis functions, and the
 import math
 from functools import partial
 
+from cualex.engine import activations
 from cualex.layers import AveragePool, Conv, Dense, Grey, Softmax, activation
 from cualex.networks.network import Architecture, network
 from cualex.networks.variants import scaled
-
-STEEPNESS = {"sigmoid": 0.25, "softplus": 0.5, "gelu": 0.5}  # of activations at 0; of the others 1
 
 
 @network("lenet5", smallest=16)
 def lenet5(
     classes: int = 10, crop: int = 32, function: str = "tanh", mean_at: str = "crop", width: float = 1.0
 ) -> Architecture:
-    """Build the network with the activation `function`: tanh, sigmoid, relu, leaky-relu, elu, gelu, softplus
-    or linear.
+    """Build the network with the activation `function`, one of engine/activations.py.
 
     Crops of 20, 24, 28, 32, ... leave no pixel unread. Images are scaled to a deviation of about 1, and initial
     weights drawn so that signals keep their size: 1 / (steepness sqrt(inputs)). `width` scales the filters and units
     of all layers but the last.
     """
-    steepness, name = STEEPNESS.get(function, 1.0), function.partition(":")[0]
+    steepness, name = activations.find(function).steepness, function.partition(":")[0]
     maps = ((crop - 4) // 2 - 4) // 2  # the side of what pool2 gives
 
     each = partial(scaled, width=width)

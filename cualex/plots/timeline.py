@@ -38,9 +38,10 @@ def draw(profile: Profile, path: str | Path) -> None:
 
 def _label(bar: Bar, share: float) -> tuple[str, int]:
     """Return the name of a bar with that share of the width, and by how many degrees it is turned."""
-    name = bar.row.name if bar.row else bar.name
-    short = name.removeprefix("link ").partition("+")[0]  # of fused layers the first
-    for text in (name, short):
+    name = bar.row.name.removeprefix("link ") if bar.row else bar.name
+    gives = "".join(f" {each}" for each in bar.row.gives) if bar.row and len(bar.row.gives) == 1 else ""
+    short = name.partition("+")[0]  # of fused layers the first
+    for text in (name + gives, short + gives, short):
         if share > LETTER * (len(text) + 1):
             return text, 0
     return (short, 90) if share > UPRIGHT and len(short) <= TALL else ("", 0)

@@ -1,4 +1,9 @@
-"""Profile a network's step: passes over the steps, the real step, optionally PyTorch's layers; then the table."""
+"""Profile a network's step: passes over the steps, the real step, optionally PyTorch's layers; then the table.
+
+What a step costs: its operations are `Layer.multiply_adds` (layers/conv.py, layers/dense.py; other layers have none),
+its bytes what it reads and writes (plan/step.py), with what the update moves (`moved` in roofline.py), and its time is
+measured (passes.py).
+"""
 
 import os
 from collections.abc import Iterator

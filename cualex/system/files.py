@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,11 @@ def replace(
         raise OutputError(f"cannot write {path}: it is a directory or a device. Choose a file.")
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
+        part.touch()
+        mode = stat.S_IMODE(part.stat().st_mode)  # as the umask has it; safetensors makes files for their owner alone
         write(part)
+        if stat.S_IMODE(part.stat().st_mode) != mode:
+            part.chmod(mode)
         flush(part)
         check(part)
         if previous is not None and path.exists():

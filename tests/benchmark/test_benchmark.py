@@ -174,6 +174,7 @@ def test_the_operations_of_a_step_are_those_of_the_paper_s_network():
     assert Ours(given, "train", "cpu").operations == 2 * (3 * 724_406_816 - 105_415_200)
 
 
+@pytest.mark.slow
 def test_memory_is_measured_in_a_process_of_its_own():
     """What this process holds must not be counted, though Linux hands its mark down."""
     ballast = np.ones(400_000_000, np.uint8)
@@ -192,6 +193,7 @@ def test_a_step_of_alexnet_at_batch_128_stays_below_its_bound():
     assert abs(peak.resident - expected) < 0.1 * expected
 
 
+@pytest.mark.slow
 def test_memory_grows_with_what_is_planned():
     small, large = (memory.measure(NETWORK, batch) for batch in (1, 129))
     planned = large.planned - small.planned
@@ -271,6 +273,7 @@ def run(monkeypatch):
     return lambda *more: CliRunner().invoke(cli.main, ["benchmark", *options, *more])
 
 
+@pytest.mark.slow
 def test_the_command_writes_json(run):
     result = run("--json")
     assert result.exit_code == 0, result.output
@@ -281,6 +284,7 @@ def test_the_command_writes_json(run):
     assert result.stderr.count("round ") == len(PARTS) * ROUNDS
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table(run):
     lines = run().stdout.splitlines()
     assert lines[2].split() == ["batch", "size", "3", "3", "1"]

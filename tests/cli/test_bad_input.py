@@ -257,6 +257,7 @@ def limited(*arguments, limit):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.npy", pytest.param("out.csv", marks=pytest.mark.slow)])
 def test_a_full_disk_keeps_the_old_features(file, red, tmp_path, name):
     place = tmp_path / "out"
@@ -271,6 +272,7 @@ def test_a_full_disk_keeps_the_old_features(file, red, tmp_path, name):
     assert tree(place) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_evaluation(file, data, tmp_path):
     place, cache = tmp_path / "out", tmp_path / "cache"
     arguments = ["evaluate", data, "-w", file, "--cache", cache, "--output", place]
@@ -332,6 +334,7 @@ def test_what_is_there_is_never_touched(file, red, data, tmp_path):
     assert weights.load(file).classes == colour_network.CLASSES
 
 
+@pytest.mark.slow
 def test_a_pipe_that_is_closed_is_no_fault(file, red):
     code = "from cualex import cli; import sys; cli.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "predict", str(red), "-w", str(file), "--json"]

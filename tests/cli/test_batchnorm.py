@@ -42,6 +42,7 @@ def place(tmp_path_factory):
     return top
 
 
+@pytest.mark.slow
 def test_it_learns_and_evaluate_predict_and_features_agree(place):
     best = place / "runs" / "train" / "best.safetensors"
     told = json.loads(call("evaluate", place / "set", "-w", best, "--json", "--cache", place / "cache", "--crops", 10))

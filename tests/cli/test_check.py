@@ -184,6 +184,7 @@ def watched(home, data, cache):
     return ran.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
 def test_nothing_is_written_into_the_data_set(spoiled, tmp_path, form):
     data = home = spoiled
@@ -203,6 +204,7 @@ def test_nothing_is_written_into_the_data_set(spoiled, tmp_path, form):
             path.chmod(0o755)  # for pytest, which removes it
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_is_written(spoiled, tmp_path):
     in_tar(spoiled, tmp_path / "set.tar.gz")
     cache = tmp_path / "cache"
@@ -212,6 +214,7 @@ def test_the_watch_sees_what_is_written(spoiled, tmp_path):
     assert "'open'" in ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.slow)])
 def test_many_pictures_in_bounded_memory(tmp_path, count):
     """Their pixels are 27 kB each; a name and what is known of a picture take a few kB."""
@@ -252,6 +255,7 @@ def note(work, done):
         yield record
 
 
+@pytest.mark.slow
 def test_many_classes_are_shown_by_the_smallest_and_the_largest(tmp_path):
     for label in range(23):
         for number in range(1 + label):

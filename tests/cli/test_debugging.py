@@ -25,6 +25,7 @@ def train(tmp_path, monkeypatch):
     return lambda *more: CliRunner().invoke(cli.main, [*words, *more])
 
 
+@pytest.mark.slow
 def test_the_command_learns_by_heart_and_writes_no_run(train, tmp_path):
     result = train("--overfit", "6")
     assert result.exit_code == 0, result.output
@@ -105,6 +106,7 @@ def test_the_command_names_pictures_that_contradict_each_other(train, tmp_path):
     assert json.loads(train("--overfit", "6", "--json").stdout)["contradictions"][0]
 
 
+@pytest.mark.slow
 def test_the_command_checks_gradients(train, monkeypatch, tmp_path):
     result = train("--check-gradients", "--crop", "15")
     assert result.exit_code == 0, result.output

@@ -213,6 +213,7 @@ def test_the_demo_set_has_classes_of_its_own(weights):
     assert len(demo.CLASSES) == 10
 
 
+@pytest.mark.slow
 def test_validation_is_what_counts_unless_told(judged, tmp_path):
     place = tmp_path / "splits"
     fill(place / "train")
@@ -238,6 +239,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(judged, data):
 # --- the set that a run was trained on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["hash-rank-0", "hash-threshold-1"])
 def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path, rule):
     """Runs of cualex 0.1 recorded no rule: theirs was hash-rank-0."""
@@ -256,6 +258,7 @@ def test_a_run_knows_its_data_and_how_they_were_divided(judged, data, tmp_path, 
     assert named["confusion"] == found["confusion"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recorded", "split", "pictures"),
     [
@@ -283,6 +286,7 @@ def test_of_a_set_with_test_what_validated_counts_unless_told(judged, tmp_path, 
     assert (found["split"], found["pictures"]) == ("test", 3)
 
 
+@pytest.mark.slow
 def test_other_data_than_the_runs_are_not_divided(judged, data, tmp_path):
     using = colour_network.finished(tmp_path / "runs", data=str(tmp_path / "other"), val_split=0.5)
     assert judged(using=using)[0]["pictures"] == 37
@@ -315,6 +319,7 @@ def test_a_damaged_description_of_a_run_counts_as_none(judged, tmp_path):
 # --- files
 
 
+@pytest.mark.slow
 def test_the_files_say_what_the_figures_say(judged, data, tmp_path):
     place = tmp_path / "deep" / "judged"
     _, said = judged("--output", place)

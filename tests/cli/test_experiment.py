@@ -62,6 +62,7 @@ def test_without_a_name_all_are_listed():
     assert [row["experiment"] for row in listed] == catalogue.names()
 
 
+@pytest.mark.slow
 def test_an_experiment_from_the_first_update_to_the_table(tmp_path, pictures):
     told = call(tmp_path, pictures, "toy")
     assert told.exit_code == 0, told.output
@@ -106,6 +107,7 @@ def test_another_scale_is_another_directory_and_more_seeds_are_not(tmp_path, pic
     assert "Note: 30 images to train on were asked for; the data set has 12." in full.stderr
 
 
+@pytest.mark.slow
 def test_fewer_pictures_than_a_batch_are_gone_through_several_times(tmp_path, pictures):
     batch = catalogue.find("toy").scale.recipe.batch
     told = call(tmp_path, pictures, "toy", "--seeds", "1", "--pictures", "3", "--epochs", "4")
@@ -122,6 +124,7 @@ def test_fewer_pictures_than_classes_are_refused_before_they_are_packed(tmp_path
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_an_arm_that_never_gets_there_is_said_as_such(tmp_path, pictures):
     told = call(tmp_path, pictures, "race", "--seeds", "1")
     assert told.exit_code == 0, told.output
@@ -133,6 +136,7 @@ def test_an_arm_that_never_gets_there_is_said_as_such(tmp_path, pictures):
     assert "evaluated on 9 of these after each epoch." in told.stderr
 
 
+@pytest.mark.slow
 def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(estimate, "seconds", lambda *_: 7200.0)
     told = call(tmp_path, pictures, "toy")
@@ -145,6 +149,7 @@ def test_what_takes_long_is_asked_first(tmp_path, pictures, monkeypatch):
     assert call(tmp_path, pictures, "toy", "--yes").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_one_says_how_it_goes_on(tmp_path, pictures, monkeypatch):
     def stop(self, done, note=""):
         if "loss" in note and done > 2:

@@ -68,6 +68,7 @@ def aged(data, monkeypatch, *more):
     return recorded["pictures"]
 
 
+@pytest.mark.slow
 def test_part_of_train_validates_and_test_is_for_evaluate(here):
     recorded, said = train("tested")
     assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "held-out")
@@ -81,6 +82,7 @@ def test_part_of_train_validates_and_test_is_for_evaluate(here):
     assert evaluated("--split", "train") == ("train", 21)
 
 
+@pytest.mark.slow
 def test_test_validates_where_it_is_asked_to(here):
     recorded, said = train("tested", "--val", "test")
     assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "test")
@@ -92,6 +94,7 @@ def test_test_validates_where_it_is_asked_to(here):
     assert json.loads(ARGUMENTS.read_text())["val"] == "test"
 
 
+@pytest.mark.slow
 def test_without_a_share_test_is_still_left_alone(here):
     recorded, said = train("tested", "--val-split", 0)
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (30, 30)
@@ -133,6 +136,7 @@ def test_check_says_that_training_would_refuse(here):
     assert "held out" not in result.stderr.partition("Error:")[0]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):
     """With other images it would be refused: their names are in the digest that a run keeps."""
     before = aged("plain", monkeypatch)
@@ -151,6 +155,7 @@ def test_a_run_of_the_first_cualex_goes_on_with_its_images(here, monkeypatch):
     assert "not the data set of this run: 21 + 9 images, expected 24 + 6." in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypatch):
     before = aged("tested", monkeypatch, "--val", "test")
     assert (before["train"], before["validation"]) == (30, 7)

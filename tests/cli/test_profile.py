@@ -73,6 +73,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "device"), [("cifar-relu", "cpu"), ("alexnet", "cpu,cpu")])
 def test_the_table_fits_a_terminal_of_80_columns_with_operations_and_bytes(run, network, device, monkeypatch):
     """Names are whole, and what is left out is what matters least."""
@@ -92,6 +93,7 @@ def test_the_table_fits_a_terminal_of_80_columns_with_operations_and_bytes(run, 
     assert [line[: len(name)] for name, line in zip(names, lines[2:], strict=False)] == names
 
 
+@pytest.mark.slow
 def test_the_table_adds_up_what_a_step_costs(run):
     """Two operations per multiply-add, three times: forward, dx and dw; conv1 has no dx."""
     document = json.loads(run("cifar-relu", "--json").stdout)
@@ -137,6 +139,7 @@ def test_the_command_prints_a_table(run):
     assert "Profiling" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_run_its_links_and_its_data(run, tmp_path):
     """Weights of a run, and pictures of a set, whose way is measured."""
     colour_network.saved(tmp_path / "run/best.safetensors")

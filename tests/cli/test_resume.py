@@ -43,6 +43,7 @@ def fault(result):
     return result.exit_code, result.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
     for name in ("train", "train-2"):
         started("--keep")
@@ -71,6 +72,7 @@ def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(
     assert (here / "runs/train/last.safetensors").exists()  # --keep is one of the run's own options
 
 
+@pytest.mark.slow
 def test_a_finished_run_without_checkpoints_names_the_way_out(here):
     started()
     kept = sorted(file.name for file in (here / "runs/train").glob("*.safetensors"))
@@ -97,6 +99,7 @@ def test_gradients_of_a_run_without_checkpoints_are_those_of_its_best_weights(he
     assert all(np.array_equal(best.tensors[name], given[0].tensors[name]) for name in best.tensors)
 
 
+@pytest.mark.slow
 def test_class_weights_are_kept_until_others_are_given(here):
     (here / "photos" / "class 1" / "1.png").rename(here / "photos" / "class 0" / "1.png")
 
@@ -113,6 +116,7 @@ def test_class_weights_are_kept_until_others_are_given(here):
     assert 'class_weights "" (was "balanced")' in result.stderr
 
 
+@pytest.mark.slow
 def test_pictures_that_have_moved_are_named_and_others_are_refused(here):
     started("--keep")
     (here / "runs/train/finished.json").unlink()

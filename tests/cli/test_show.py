@@ -23,6 +23,7 @@ def test_the_table_of_activations():
     assert told[3] == {"name": "softplus", "function": "log(1 + e^x)", "derivative": "1 - e^-y"}
 
 
+@pytest.mark.slow
 def test_the_picture_of_activations(tmp_path, monkeypatch):
     """Two panels side by side; in the left one tanh's orange reaches its ends at -1 and 1."""
     monkeypatch.setattr("cualex.plots.activations.ACTIVATIONS", dict(list(ACTIVATIONS.items())[:4]))  # one is orange

@@ -87,6 +87,7 @@ def trained(tmp_path_factory):
     return place, run("train", place / "set", *words, "--keep")
 
 
+@pytest.mark.slow
 def test_a_variant_is_trained_said_and_kept(trained):
     place, result = trained
     assert result.exit_code == 0, result.output

@@ -76,6 +76,7 @@ def test_without_cython_that_is_said(monkeypatch, tmp_path):
         build._module(tmp_path, CUPY)
 
 
+@pytest.mark.slow
 def test_pytest_says_what_is_missing(tmp_path):
     (tmp_path / "cupy.py").write_text("")
     hide = "import importlib.metadata as m, sys, pytest\n"
@@ -98,6 +99,7 @@ print(made.stat().st_ino, made.stat().st_size)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not available(), reason="this needs Linux and g++")
 def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_path):
     code = textwrap.dedent(SEVERAL.format(root=str(ROOT), made=str(tmp_path / "answer.so")))
@@ -108,6 +110,7 @@ def test_of_processes_that_build_at_once_one_builds_and_all_get_it_whole(tmp_pat
     assert not list(tmp_path.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_threads_that_want_the_sources_at_once_all_get_them(monkeypatch, tmp_path):
     """Libraries and module are built side by side, and from an empty cache both download."""
     barrier = threading.Barrier(2, timeout=20)

@@ -80,6 +80,7 @@ def test_seeds_differ():
     assert (first[1] != second[1]).any()
 
 
+@pytest.mark.slow
 def test_every_place_for_a_picture_in_an_order_is_as_likely():
     stream = Stream(Stub(4), seed=9, crop=9)
     counts = np.zeros((4, 4), int)

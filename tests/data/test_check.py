@@ -256,6 +256,7 @@ def test_classes_that_have_few_pictures_in_common_are_not_one(folder):
 COLOURFUL = ["textures", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("demo", "photographs", "tiny"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COLOURFUL)
 def test_splits_with_red_and_blue_changed_about_are_named(tmp_path, kind):
     """And those that are only other draws of the same are not; nor is a split of grey pictures."""

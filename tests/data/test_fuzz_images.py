@@ -143,6 +143,7 @@ def test_a_claimed_size_is_what_the_header_says():
             assert sorted(Image.open(io.BytesIO(mutations.claim(data, 77, 99))).size) == [77, 99], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [FEW, pytest.param(COUNT, marks=pytest.mark.slow)])
 def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
     """Tries 300 damaged images, 10,000 under `-m slow`.

@@ -270,6 +270,7 @@ for step in pack.pack(sources.find(sys.argv[1]), "train", 6, workers=1):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_pack_and_its_rest_is_swept(folder, cache):
     run = subprocess.run([sys.executable, "-c", KILLED, folder], timeout=60)
     assert run.returncode == -signal.SIGKILL

@@ -257,6 +257,7 @@ def test_the_engines_move_the_averages_to_the_same_bits(emulated, rng):
     assert_array_equal(found[0], found[1])
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bits(teams, rng):
     """Over three pieces, the last of them smaller."""
     shape = (2, 2 * (chunks.VALUES // 30_000) + 1, 50, 60, 10)

@@ -105,6 +105,7 @@ def test_a_single_one_moves_the_maps(device, place):
 FULL["conv3, eight pictures"] = replace(FULL["conv3"], pictures=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv2", "conv3", "conv3, eight pictures"])
 def test_full_size_within_the_bound(device, name):
     """Sums of 1200 and 2304 terms: what a faster rule may lose shows here first."""

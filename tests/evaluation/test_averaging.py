@@ -165,6 +165,7 @@ def test_a_loss_beyond_the_smallest_number_is_counted():
     assert found.loss == pytest.approx(1000 + math.log(2), rel=4 * ROUNDING)
 
 
+@pytest.mark.slow
 def test_top_five_is_of_the_mean():
     classes = list("abcdefg")
     first, second = fixed([9, 8, 7, 6, 5, 4, 0], classes), fixed([0, 8, 7, 6, 5, 4, 20], classes)
@@ -196,6 +197,7 @@ def test_what_cannot_be_averaged_is_named():
 # --- on the other engine
 
 
+@pytest.mark.slow
 def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypatch):
     from cualex.devices import placement
 
@@ -212,6 +214,7 @@ def test_ten_crops_in_the_emulator_are_those_of_the_host(rng, emulated, monkeypa
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_averaged(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(evaluation, "evaluate", lambda *given, **more: asked.append(more) or evaluate(*given, **more))

@@ -33,6 +33,7 @@ def numbers(found):
     return found.count, found.top1, found.top5, found.loss, found.confusion.tolist()
 
 
+@pytest.mark.slow
 def test_every_way_to_name_model_and_data_gives_the_commands_numbers(here):
     told = command("set", "-w", "runs/train", "--val-split", 0)
     expected = tuple(told[name] for name in ("pictures", "top1", "top5", "loss", "confusion"))
@@ -50,6 +51,7 @@ def test_every_way_to_name_model_and_data_gives_the_commands_numbers(here):
     assert ten.loss == command("set", "-w", "runs/train", "--val-split", 0, "--crops", 10)["loss"]
 
 
+@pytest.mark.slow
 def test_without_data_it_is_the_runs_own_set_divided_as_it_was(here):
     told = command("-w", "runs/train")
     found = cualex.evaluate("runs/train")

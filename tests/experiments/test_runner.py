@@ -51,6 +51,7 @@ TWO = {"plain": {}, "plainer": {"augment": False}}
 # --- runs
 
 
+@pytest.mark.slow
 def test_a_stopped_experiment_goes_on_to_the_same_result(tmp_path):
     experiment = toy(seeds=2, **TWO)
     (tmp_path / "whole").mkdir()
@@ -80,6 +81,7 @@ def test_a_stopped_experiment_goes_on_to_the_same_result(tmp_path):
         assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_others(tmp_path):
     def losses(seeds, name):
         (tmp_path / name).mkdir()
@@ -90,11 +92,13 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(tmp_path):
     assert both[0] != both[1]
 
 
+@pytest.mark.slow
 def test_more_seeds_keep_what_is_measured(tmp_path):
     measured(toy(), tmp_path)
     assert [each.kept for each in measured(toy(seeds=3), tmp_path)] == [True, False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
     experiment = toy(wild=Arm(rates=(1e30, 0.01)), plain=Arm())
@@ -111,6 +115,7 @@ def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
     assert result.draw(experiment, again, table, tmp_path, 3).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", [EPOCHS, UPDATES])
 def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monkeypatch):
     monkeypatch.setattr(metrics, "GOAL", 60.0)
@@ -132,6 +137,7 @@ def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monk
     assert result.draw(experiment, [learns, never], compare.rows(experiment, [learns, never]), tmp_path, 3)
 
 
+@pytest.mark.slow
 def test_weights_go_when_a_training_is_measured_unless_they_are_to_be_kept(tmp_path):
     for keep in (False, True):
         place = tmp_path / str(keep)
@@ -141,6 +147,7 @@ def test_weights_go_when_a_training_is_measured_unless_they_are_to_be_kept(tmp_p
         assert (place / found.trial.name / "finished.json").exists()
 
 
+@pytest.mark.slow
 def test_filters_of_both_towers_are_kept_and_drawn(tmp_path):
     experiment = toy(COLOURS, seeds=2)
     found = measured(experiment, tmp_path)
@@ -243,6 +250,7 @@ def test_the_best_rate_is_that_which_most_seeds_get_there_with():
     assert (last.against, last.beyond) == (Spread(3.0, pytest.approx(2**0.5), 2), None)
 
 
+@pytest.mark.slow
 def test_begin_says_which_and_how_many(tmp_path):
     begun = [record for record in records(toy(**TWO), tmp_path) if isinstance(record, Begin)]
     assert [(each.trial.name, each.number, each.total) for each in begun] == [

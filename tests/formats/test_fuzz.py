@@ -128,6 +128,7 @@ def each_damaged(count):
         yield from ([kind, line] for line in damaged(kind, count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_damage_is_refused_or_moves_nothing(count):
     """Tries 50 damaged files per format, 2,000 under `-m slow`."""

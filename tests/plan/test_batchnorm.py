@@ -145,6 +145,7 @@ def test_every_placement_and_the_plain_plan_give_the_same_bits():
         assert (found["loss"], found["digest"]) == (wanted["loss"], wanted["digest"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32")), "bf16"]
 )

@@ -51,6 +51,7 @@ def test_a_training_step_is_the_hosts(emulated, name, precision, device):
         assert moved > 0, parameter
 
 
+@pytest.mark.slow
 def test_placements_of_2012_have_the_same_bits():
     """Its own maps first, its zeros around the picture and its cnorm2, on one place and on two."""
     net = networks.build("alexnet-2012", **NETWORKS["2012"][1])

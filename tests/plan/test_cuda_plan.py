@@ -69,12 +69,14 @@ def test_every_placement_order_and_graph_gives_the_same_bits(emulated, alone, pr
     assert (train(made), small_alexnet.digest(made)) == alone(precision)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [1, pytest.param("descending", marks=pytest.mark.slow)])
 def test_no_schedule_of_threads_and_blocks_changes_a_bit(emulated, alone, schedule):
     made = parameters(emulated(schedule=schedule), "cuda:0", "tf32")
     assert (train(made), small_alexnet.digest(made)) == alone("tf32")
 
 
+@pytest.mark.slow
 def test_the_plain_plan_gives_the_same_bits(emulated, alone):
     made = parameters(emulated())
     assert (train(made, fuse=False), small_alexnet.digest(made)) == alone("fp32")
@@ -132,6 +134,7 @@ def test_every_layers_output_is_the_hosts(emulated, precision):
         assert np.linalg.norm(found - expected) < NEAR[precision] * np.linalg.norm(expected), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
 def test_momentum_is_keep_and_then_the_update(emulated, precision):
     from cualex.engine.cuda.update import Momentum, apply
@@ -150,6 +153,7 @@ def test_momentum_is_keep_and_then_the_update(emulated, precision):
     assert small_alexnet.digest(moved) == small_alexnet.digest(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "device",
     ["cuda:0,cuda:1", *(pytest.param(each, marks=pytest.mark.slow) for each in ("cuda:0", "cuda:0,cuda:0"))],
@@ -170,6 +174,7 @@ def test_a_loss_that_is_no_number_leaves_the_weights_alone_on_every_gpu(emulated
     assert small_alexnet.digest(made) != before
 
 
+@pytest.mark.slow
 def test_links_are_counted_at_every_launch_of_a_graph(emulated):
     made, host = parameters(emulated(), "cuda:0,cuda:1"), small_alexnet.parameters("cpu,cpu")
     for each in (made, host):
@@ -250,6 +255,7 @@ def test_a_batch_that_does_not_fit_is_said_with_one_that_does(emulated):
 SLOTTED = {"crop.pictures", "crop.views", "crop.colours", "softmax.labels"}
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     ("device", "graph"),
@@ -265,6 +271,7 @@ def test_events_order_all_work_on_the_same_memory(emulated, device, graph):
 # --- planted faults
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("forgotten", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2))])
 def test_a_forgotten_wait_is_noticed(emulated, alone, monkeypatch, forgotten):
@@ -309,6 +316,7 @@ def test_a_missing_copy_is_noticed(emulated, alone, monkeypatch):
     assert (train(made), small_alexnet.digest(made)) != alone("fp32")
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 def test_a_buffer_reused_one_step_early_is_noticed(emulated, alone, monkeypatch):
     arrange = buffers.arrange

@@ -21,6 +21,7 @@ def parameters(emulated, device="cuda:0", precision="fp32", **options):
     return small_alexnet.parameters(device, precision=precision, runtime=emulated(**options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sink", "precision"),
     [
@@ -51,6 +52,7 @@ def test_updates_are_those_of_the_kept_gradients(emulated, sink, precision):
     assert layers(differing(before, moved.unload())) == layers(before) - {"conv4"}
 
 
+@pytest.mark.slow
 def test_the_parts_gradients_are_those_of_the_whole_batch_on_the_host(emulated):
     """With dropout; the whole batch in one part on the CPU, in three on a GPU."""
     wanted = run(small_alexnet.parameters(), sink="keep")
@@ -62,6 +64,7 @@ def test_the_parts_gradients_are_those_of_the_whole_batch_on_the_host(emulated):
         assert np.linalg.norm(theirs[name] - gradient) < NEAR["fp32"] * norm, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sink", "part"), [pytest.param("adam", 0, marks=pytest.mark.slow), ("momentum", 1)])
 def test_nothing_moves_when_the_loss_of_any_part_is_no_number(emulated, sink, part):
     """On either GPU: the second hears of it by the links. The next update is as if nothing had been."""

@@ -37,6 +37,7 @@ def test_one_place_or_two_give_the_same_probabilities_and_maps():
         assert np.array_equal(plans[0].output(name), plans[1].output(name)), name
 
 
+@pytest.mark.slow
 def test_links_are_those_of_the_paper_at_full_size():
     """Forward and backward together each tower sends 58,624 floats a picture; nothing is run for this."""
     plan = Plan(Parameters(networks.build("alexnet"), "cpu,cpu"), 1, "train")
@@ -114,6 +115,7 @@ def test_towers_start_with_other_filters():
         assert abs(correlation(one, other)) < 5 / math.sqrt(one.size), name
 
 
+@pytest.mark.slow
 def test_towers_drop_other_units():
     made = small_alexnet.parameters(net=small_alexnet.network(width=1.0))
     plan = small_alexnet.plan(made, batch=16)
@@ -131,6 +133,7 @@ def correlation(a, b):
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
+@pytest.mark.slow
 def test_initial_weights_are_as_the_2012_code_had_them():
     net = networks.build("alexnet", crop=67)
     tensors = initial.draw(net, seed=1)

@@ -8,6 +8,7 @@ from cualex.weights.parameters import Parameters
 from tests.support.dry_runtime import DryRuntime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "most"), [("tf32", 1.5e9), pytest.param("bf16", 1.2e9, marks=pytest.mark.slow)])
 def test_a_step_at_batch_128_fits(precision, most):
     made = Parameters(networks.build("alexnet"), "cuda:0", precision=precision, runtime=DryRuntime())

@@ -99,6 +99,7 @@ def test_a_buffer_reused_one_step_early_is_caught(monkeypatch):
         assert small_alexnet.train(small_alexnet.parameters()).result != right
 
 
+@pytest.mark.slow
 def test_a_steady_step_allocates_no_maps():
     """One worker: with more, a worker's work arrays grow until it has met the largest task."""
     plan = small_alexnet.plan(small_alexnet.parameters(net=small_alexnet.network(width=0.5), workers=1), batch=32)

@@ -183,6 +183,7 @@ def test_the_bits_of_adam_do_not_depend_on_the_number_of_workers():
     assert small_alexnet.digest(one) == small_alexnet.digest(other)
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_released_keeps_no_memory():
     made = small_alexnet.parameters()
     plan = run(made, sink="adam", accumulate=3)

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from cualex.evaluation import Evaluation
@@ -41,6 +42,7 @@ def test_curves_are_drawn_from_the_results(tmp_path, real_curves):
     assert {file.name for file in run.path.iterdir()} == {"log.jsonl", "results.csv", "curves.png", "run.lock"}
 
 
+@pytest.mark.slow
 def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path, real_curves):
     run, drawn = Run.create(tmp_path), {}
     run.log().append(
@@ -64,6 +66,7 @@ def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path, real_curve
     assert not np.array_equal(drawn[9], drawn[10])
 
 
+@pytest.mark.slow
 def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):
     classes = tuple(f"class {i}" for i in range(60))
     matrix = np.diag(np.full(60, 9))

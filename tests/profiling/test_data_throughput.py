@@ -109,6 +109,7 @@ def test_cores_and_shares_are_what_they_say(monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_the_command_shows_them(few, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(roofline, "_host", lambda *_: Roofline(2e12, 3e11, "made by hand"))
     words = [

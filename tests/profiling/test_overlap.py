@@ -55,6 +55,7 @@ def measured(emulated):
     return found
 
 
+@pytest.mark.slow
 def test_every_step_and_every_copy_is_between_two_clocks(measured):
     made = measured.overlap
     steps = [span for span in made.spans if span.stream != HOST]
@@ -108,6 +109,7 @@ def test_the_trace_has_a_row_a_stream(measured, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_timeline_is_drawn_in_the_colours_of_its_legend(measured, tmp_path):
     timeline.draw(measured, tmp_path / "step.png")
     pixels = np.asarray(Image.open(tmp_path / "step.png").convert("RGB"))

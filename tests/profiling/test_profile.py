@@ -293,6 +293,7 @@ def test_inference_has_no_row_backward():
     assert found.conditions["mode"] == "infer"
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_cuda_engine_is_profiled_alike(emulated, monkeypatch):
     """In the emulator, whose clocks tell its own time: as many operations, a row a step, links that lie in the sum."""
     small_alexnet.enough("cuda:0,cuda:1", emulated())

@@ -16,7 +16,7 @@ from cualex.weights.parameters import Parameters
 # a rival, of up to nine) at each of the 7 ReLUs and 3 pools; what goes elsewhere adds in squares: sqrt(10 * 4 * u).
 ELSEWHERE = {"fp32": 1e-4, "tf32": math.sqrt(40 * 2.0**-11), "bf16": math.sqrt(40 * 2.0**-8)}
 
-# How far a tensor may be from the host's, in relative norm. fp32: sums in another order (DESIGN: 1e-4). TF32 rounds
+# How far a tensor may be from the host's, in relative norm. fp32: sums in another order. TF32 rounds
 # both operands of each product by up to 2^-11 of themselves; a gradient of conv1 has come through 8 products up and 8
 # down, whose errors are independent: sqrt(16) times two of these (here no value changes sides; test_cuda_whole.py).
 # In bfloat16 every map is rounded, and where two values of a window become equal the gradient goes to another place,

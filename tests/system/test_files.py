@@ -162,3 +162,20 @@ def test_a_kill_at_any_time_leaves_a_whole_file(tmp_path):
         held = path.read_bytes()
         assert len(held) == 4_000_000
         assert set(held[:1]) == set(held)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_files_have_the_mode_of_the_umask(tmp_path, umask, mode):
+    """Also where a library makes them for their owner alone, as safetensors does."""
+
+    def alone(part):
+        part.unlink()
+        os.close(os.open(part, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    before = os.umask(umask)
+    try:
+        files.replace(tmp_path / "alone", alone)
+        files.replace_text(tmp_path / "text", "x")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("alone", "text")] == [mode, mode]

@@ -31,6 +31,7 @@ def ended(tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_noise_changes_a_training_and_the_same_noise_gives_the_same_bits(ended):
     plain, noisy = ended(colour_noise=0.0), ended()
     assert (noisy == ended()).all()
@@ -45,10 +46,12 @@ def test_of_plain_epochs_alone_the_training_is_one_without_noise(ended):
     assert (ended(plain_epochs=1) != ended()).any()
 
 
+@pytest.mark.slow
 def test_the_mean_at_the_centre_changes_a_training(ended):
     assert (ended(mean_at="centre") != ended()).any()
 
 
+@pytest.mark.slow
 def test_the_run_says_all_that_it_was_asked_for(tmp_path):
     data, cache = folder(tmp_path / "set", colourful), tmp_path / "cache"
     words = ["train", data, "--recipe", "cifar", "--epochs", 1, "-b", 4, "--cache", cache]

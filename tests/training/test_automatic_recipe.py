@@ -21,6 +21,7 @@ def test_every_set_gets_some_hundreds_of_updates_in_batches_that_it_fills(images
     assert recipe.ties == "last"
 
 
+@pytest.mark.slow
 def test_a_larger_set_is_never_seen_for_less():
     for tuned in (False, True):
         seen = [automatic_recipe.choose("alexnet", n, False, tuned).epochs * n for n in range(20, 200_000, 37)]

@@ -34,6 +34,7 @@ def unbroken(run):
     return left(run)
 
 
+@pytest.mark.slow
 def test_the_file_has_the_averages_and_no_velocities_of_them(run):
     last, network = weights.load(run.path / "last.safetensors"), mote()
     assert last.tensors.keys() == network.tensors().keys()
@@ -45,6 +46,7 @@ def test_the_file_has_the_averages_and_no_velocities_of_them(run):
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [(1,), (5, 7, 20)])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(unbroken, tmp_path, updates):
     stopped = Run.create(tmp_path)
@@ -54,6 +56,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(unbroken, tmp_path, upd
     assert left(stopped) == unbroken
 
 
+@pytest.mark.slow
 def test_averages_that_are_not_restored_are_found(unbroken, tmp_path, monkeypatch):
     stopped, load = Run.create(tmp_path), Parameters.load
     stop(training(stopped, RULES), 7)

@@ -74,6 +74,7 @@ def kept(device="cpu", precision="fp64", dropout=0.5, **settings):
     return plan.gradients(), plan.result.loss
 
 
+@pytest.mark.slow
 def test_a_gradient_is_the_weighted_mean_of_those_of_the_images():
     """Each image's own is that of a plan in which no other image counts."""
     found, loss = kept(class_weights=LOUD)
@@ -113,6 +114,7 @@ def test_a_mean_over_the_weights_of_each_part_is_found(monkeypatch):
     assert apart(kept(class_weights=LOUD, accumulate=3)[0], kept(class_weights=LOUD)[0]) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "precision", "settings"),
     [
@@ -199,6 +201,7 @@ def losses(records):
     return [record.loss for record in records if isinstance(record, Update)]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_the_run_never_stopped_and_needs_its_weights(tmp_path, monkeypatch):
     _, whole = trained(tmp_path)
     stopped, careless = Run.create(tmp_path), Run.create(tmp_path)
@@ -211,6 +214,7 @@ def test_a_stopped_run_is_the_run_never_stopped_and_needs_its_weights(tmp_path, 
     assert left(careless)["weights"] != left(whole)["weights"]
 
 
+@pytest.mark.slow
 def test_updates_in_four_parts_are_those_of_the_whole_batch(tmp_path):
     """But for roundings of float64: ten updates, each through eight sums up and down of at most 1,000 terms."""
     whole, parts = (
@@ -220,6 +224,7 @@ def test_updates_in_four_parts_are_those_of_the_whole_batch(tmp_path):
     np.testing.assert_allclose(parts, whole, rtol=10 * 8 * 4 * 2.0**-53 * np.sqrt(1000))
 
 
+@pytest.mark.slow
 def test_parts_that_divide_by_their_own_weights_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(softmax, "forward", divided_by_the_sum)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
@@ -235,6 +240,7 @@ def test_the_weights_may_change_on_resume_and_the_log_says_so(tmp_path):
     assert line["changed"] == {"class_weights": ["balanced", ""]}
 
 
+@pytest.mark.slow
 def test_a_run_of_version_0_1_goes_on_to_its_bits(tmp_path, monkeypatch):
     """It knows nothing of class weights: neither its arguments nor its checkpoint name them."""
     whole, run, described = Run.create(tmp_path), Run.create(tmp_path), Recipe.described

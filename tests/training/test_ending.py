@@ -52,6 +52,7 @@ def result(run):
 # --- the verdict
 
 
+@pytest.mark.slow
 def test_the_outcome_has_the_verdict_beside_the_keys_of_old(tmp_path):
     run = Run.create(tmp_path)
     list(training(run))
@@ -70,6 +71,7 @@ def test_the_outcome_has_the_verdict_beside_the_keys_of_old(tmp_path):
     assert Verdict.read(outcome).phrase == outcome["verdict"]
 
 
+@pytest.mark.slow
 def test_a_verdict_on_the_epochs_since_a_stop_alone_is_found(whole, tmp_path, monkeypatch):
     """Planted; that it is the same after every stop is what test_resume.py compares."""
     run, judge = Run.create(tmp_path), writer.verdict.judge
@@ -80,6 +82,7 @@ def test_a_verdict_on_the_epochs_since_a_stop_alone_is_found(whole, tmp_path, mo
     assert left(run)["finished"] != whole["finished"]
 
 
+@pytest.mark.slow
 def test_stopped_in_the_last_validation_and_after_it_the_verdict_is_the_same(whole, tmp_path):
     """All epochs are done, so that the last one's figures are in the log alone."""
     run = Run.create(tmp_path)
@@ -97,6 +100,7 @@ def test_a_run_validated_on_its_training_images_says_so(tmp_path):
     assert run.outcome()["held_out"] is False
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(data, tmp_path):
     fixed = (data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     best, judged, *rest = trained(*fixed).stdout.splitlines()
@@ -206,6 +210,7 @@ def test_best_weights_that_a_full_disk_refused_are_written_at_the_end(tmp_path, 
 # --- checkpoints go at the end
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_a_finished_run_are_removed_and_the_rest_is_the_same(whole, tmp_path):
     run = Run.create(tmp_path)
     list(training(run, save_every=0.0, keep=False))
@@ -217,6 +222,7 @@ class Killed(BaseException):
     """What stands for a kill: nothing is done after it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["the mark", "the older", "the newer"])
 def test_killed_while_it_ends_a_run_is_whole(whole, tmp_path, monkeypatch, moment):
     """Before the mark it goes on to the same end; after it, it is finished, and what is left can still go on."""
@@ -252,6 +258,7 @@ def test_killed_while_it_ends_a_run_is_whole(whole, tmp_path, monkeypatch, momen
         records.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_where_checkpoints_go(forks, whole, tmp_path, kills):
     """Tries 3 kills, 100 under `-m slow`.
@@ -273,6 +280,7 @@ def test_kills_lose_nothing_where_checkpoints_go(forks, whole, tmp_path, kills):
     assert kept(run) == BEST
 
 
+@pytest.mark.slow
 def test_checkpoints_that_go_before_the_mark_are_lost(whole, tmp_path, monkeypatch):
     """Planted."""
     run = Run.create(tmp_path)
@@ -292,6 +300,7 @@ def test_checkpoints_that_go_before_the_mark_are_lost(whole, tmp_path, monkeypat
 # --- a signal about the end
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(data, tmp_path, monkeypatch):
     draw, count = curves.draw, []
 
@@ -309,6 +318,7 @@ def test_ctrl_c_at_the_very_end_names_the_weights_and_no_resume_that_is_refused(
     assert json.loads((tmp_path / "train/finished.json").read_text())["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_last_validation_advises_a_resume_that_goes_on(data, tmp_path, monkeypatch):
     """The first signal waits for the end of what runs; an epoch's last one is obeyed before it is written."""
     evaluate, count = loop.evaluate, []

@@ -78,6 +78,7 @@ def test_a_training_begins_with_them_and_frozen_layers_keep_their_bits(tmp_path)
     assert (after.mean == 99).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_it_goes_on_without_the_file(tmp_path, update):
     """Killed before its first update, or stopped: the run has the weights itself."""

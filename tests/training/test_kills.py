@@ -38,6 +38,7 @@ def test_kills_lose_nothing(forks, whole, tmp_path, kills):
     assert len(writing) > kills / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_checkpoints_written_in_place_are_lost(forks, tmp_path, least):
     """Planted, and what most programs do: no file beside, no rename, none before it."""

@@ -33,6 +33,7 @@ def signalled_in(method, number, times=1):
     return call
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_validation(whole, tmp_path, monkeypatch):
     """The epoch's updates are done and saved, and the run goes on with its validation."""
     run = Run.create(tmp_path)
@@ -57,6 +58,7 @@ def test_while_the_plan_is_built_and_its_kernels_compiled(whole, tmp_path, monke
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves_at_once(whole, tmp_path, monkeypatch):
     """In the middle of an update: nothing more is saved, and what was saved is whole."""
     run = Run.create(tmp_path)
@@ -70,6 +72,7 @@ def test_a_second_signal_leaves_at_once(whole, tmp_path, monkeypatch):
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_saving_too(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     stop(training(run), 7)
@@ -89,6 +92,7 @@ def test_a_second_signal_ends_the_saving_too(whole, tmp_path, monkeypatch):
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_leaves_the_checkpoint_and_a_smaller_rate_goes_on(tmp_path):
     run = Run.create(tmp_path)
     stop(training(run), 7)
@@ -101,6 +105,7 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoint_and_a_smaller_rate_goes_
     assert run.outcome()["updates"] == 42
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_while_pictures_are_packed(forks, tmp_path, count):
     """Nothing is left of the pack, nor a run."""

@@ -164,6 +164,7 @@ def test_a_training_leaves_everything_in_its_directory(tmp_path):
         assert list(csv.reader(file))[1] == ["broken.jpg", "it, is"]
 
 
+@pytest.mark.slow
 def test_best_is_the_epoch_with_the_smallest_error(tmp_path):
     records, run = trained(tmp_path)
     best = max((r for r in records if isinstance(r, loop.Epoch)), key=lambda r: r.validation.top1)
@@ -261,6 +262,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
     assert {file.name for file in run.path.iterdir()}.isdisjoint({"best.safetensors", "finished.json"})
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_training_and_spares_the_weights(tmp_path):
     run = Run.create(tmp_path)
     with pytest.raises(Diverged, match=r"the loss is (nan|inf) at update \d+: .*try --lr 1e\+07.*Dead filters: relu1"):
@@ -289,6 +291,7 @@ def quiet_scores(net, seed):
     return {name: rng.normal(0, 0.01, shape).astype(np.float32) for name, shape in net.parameters().items()}
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_always_saved(tmp_path):
     _, run = trained(tmp_path, TINY.but(epochs=2))
     kept = weights.load(run.path / "last.safetensors")
@@ -320,12 +323,14 @@ def best_epoch(path, monkeypatch, tops, **recipe):
     return run.outcome()["best_epoch"]
 
 
+@pytest.mark.slow
 def test_of_epochs_with_the_same_top1_the_first_or_the_last_is_the_best(tmp_path, monkeypatch):
     tops = [0.25, 0.75, 0.5, 0.75, 0.5]
     assert best_epoch(tmp_path, monkeypatch, tops, ties="first") == 2
     assert best_epoch(tmp_path, monkeypatch, tops, ties="last") == 4
 
 
+@pytest.mark.slow
 def test_equals_are_written_twenty_times_at_the_most_and_at_the_end(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(RunWriter, "save_best", lambda writer: not saved.append(writer.state.epoch))

@@ -129,6 +129,7 @@ def bits(tmp_path, speck):
     return train
 
 
+@pytest.mark.slow
 def test_multipliers_of_one_change_no_bit_and_of_zero_are_frozen(bits):
     plain = bits()
     assert bits(multipliers={"conv1.lr": 1.0, "conv1.decay": 1.0}) == plain

@@ -156,6 +156,7 @@ def places(data):
     return [*range(8), *rng.integers(8, header, 190), *rng.integers(header, len(data), 80), *starts, *ends]
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_anywhere_is_refused(tiny, file, refused):
     data = file.read_bytes()
     chosen = places(data)
@@ -324,6 +325,7 @@ def test_a_file_that_may_not_be_read_is_said(file, refused, monkeypatch):
 # --- places that cannot be written
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_file_whole(tiny, file):
     """A limit on the size of files stands in for the end of the disk: the system stops the write halfway."""
     code = (

@@ -125,12 +125,14 @@ def same_for_any(examples):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", [5, pytest.param(150, marks=pytest.mark.slow)])
 def test_folders_in_any_number_and_order_give_the_same_confusion(examples):
     """Tries 5 sets of folders, 150 under `-m slow`."""
     same_for_any(examples)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, derandomize=True, deadline=None, database=None)
 @given(folders=FOLDERS, strange=st.sampled_from(["0", "RED", "blue", "e", "zebra", "10 "]))
 def test_a_folder_that_is_no_class_is_named_and_shifts_nothing(folders, strange):

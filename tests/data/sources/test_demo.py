@@ -84,6 +84,7 @@ def test_a_picture_is_read_by_its_own_name():
     assert picture.read() == picture.read() == demo.encoded(3, "val", 9, 49)
 
 
+@pytest.mark.slow
 def test_no_picture_is_in_both_splits_or_twice():
     read = [picture.read() for split in ("train", "val") for picture in demo.source().splits[split][::10]]
     assert len(set(read)) == len(read)

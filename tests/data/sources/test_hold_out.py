@@ -49,6 +49,7 @@ def moves(before, new, **options):
 # --- what an image that comes or goes moves
 
 
+@pytest.mark.slow
 def test_in_200_sets_a_new_image_moves_no_other():
     rng, moved, moved_by_rank = random.Random(0), 0, 0
     for _ in range(200):

@@ -23,6 +23,7 @@ def copies(folder):
 BOTH = ["copy from cuda:0 to cuda:1", "copy from cuda:1 to cuda:0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", ["late", "random"])
 def test_right_copies_pass_and_no_bit_changes(emulated, tmp_path, streams):
     plan, digest = train(self_tested(emulated(streams=streams), tmp_path))
@@ -56,6 +57,7 @@ def wrong(runtime, to, part):
     return Wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", [(1,), (0, 1)])
 @pytest.mark.parametrize(
     "part", [pytest.param(slice(None), id="all", marks=pytest.mark.slow), pytest.param(slice(-1, None), id="last")]

@@ -60,6 +60,7 @@ def test_a_right_graph_passes_and_no_bit_changes(emulated, tmp_path, device, set
     assert (digest, ledger) == (expected, floats)
 
 
+@pytest.mark.slow
 def test_running_averages_are_part_of_the_state(emulated, tmp_path):
     plan, digest, _ = train(self_tested(emulated(), tmp_path), net=tiny_runs.mote)
     assert plan.captured
@@ -72,6 +73,7 @@ def graphs(folder):
     return [each for each in found.values() if each.what.startswith("graph of")]
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("every", [45, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("device", PLACEMENTS)
@@ -110,6 +112,7 @@ def test_a_graph_that_fails_is_not_used(emulated, tmp_path):
     assert digest == train(emulated())[1]
 
 
+@pytest.mark.slow
 def test_a_graph_is_compared_once(emulated, tmp_path, monkeypatch):
     from cualex.devices import self_test
 

@@ -219,6 +219,7 @@ def test_nothing_is_avoided_before_something_failed():
     assert not Fallbacks().avoids("conv_forward", {})
 
 
+@pytest.mark.slow
 def test_the_cpu_does_not_import_it():
     code = """
 import sys

@@ -46,6 +46,7 @@ def test_every_kind_of_tile(bench, kind, monkeypatch):
         assert (dx[0] * along).sum() == (reference.conv(along, arrays.weight, pad=1) * dy).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_multiply_adds_take_the_place_of_tensor_cores(emulated, precision, splits, monkeypatch):

@@ -37,6 +37,7 @@ def numbers(cut):
     return (cut.rows, cut.columns, cut.warp_rows, cut.warp_columns, cut.depth, cut.stages, cut.splits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_gemms_of_alexnet_are_cut_as_in_version_0_1(monkeypatch, architecture):
     """The plans themselves, in every precision of the GPU; inference has no gemm that training has not."""

@@ -36,6 +36,7 @@ def trained(path, kind, updates, change=lambda images: images, spoil=lambda pack
     return diagnosing.trained(recipe, train, val, Run.create(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_right_data_of_every_kind_is_learned_by_heart(kind):
     assert diagnosing.learned_by_heart(SMALL, few(kind), pictures=8) == QUIET
@@ -47,6 +48,7 @@ def test_right_data_of_every_kind_has_no_faults(kind, tmp_path):
     assert diagnosing.checked(tmp_path, 76) == QUIET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_on_right_data_of_every_kind_are_right(kind):
     pictures = few(kind, share=0.1, size=NETWORK.stored)
@@ -89,6 +91,7 @@ def test_shuffled_labels_end_at_guessing(tmp_path):
     assert diagnosing.learned_by_heart(SMALL, few("stripes", change=data_kinds.shuffled), 8) == QUIET  # it says so
 
 
+@pytest.mark.slow
 def test_a_doubled_mean_picture_is_seen(tmp_path):
     found = trained(tmp_path, "photographs", 4, spoil=lambda pack: setattr(pack, "mean", 2 * pack.mean))
     assert found["training"] == "off centre"

@@ -38,6 +38,7 @@ def test_gradients_that_are_right():
     assert len(measured) == len([value for row in rows for value in row.values])
 
 
+@pytest.mark.slow
 def test_dropout_without_masks(monkeypatch):
     """Planted: the gradient goes on as it came, where the forward pass halves."""
     assert [row.layer for row in check(unmasked(NETWORK)) if not row.right] == []
@@ -45,6 +46,7 @@ def test_dropout_without_masks(monkeypatch):
     assert next(row.layer for row in check(unmasked(NETWORK)) if not row.right) == "relu3"
 
 
+@pytest.mark.slow
 def test_a_network_that_has_learned():
     """Its loss is small, and curved where it is: a change must be small beside the loss, not beside 1."""
     pictures, tensors = tiny_runs.Squares(), initial.draw(NETWORK, 0)
@@ -56,6 +58,7 @@ def test_a_network_that_has_learned():
     assert rows[0].dx < 1e-5  # measured, not too small to tell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [30, 100, 1000])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_weights_that_have_grown_out_of_proportion_are_no_fault(scale, seed):
@@ -145,6 +148,7 @@ def test_a_planted_fault_is_found_and_its_layer_named(monkeypatch, fault, layer,
     assert [name for name, value in found.items() if value is not None and value > gradient_check.TOLERANCE] == [what]
 
 
+@pytest.mark.slow
 def test_the_second_term_of_the_normalisation_is_missed(monkeypatch):
     """Planted: the gradient through the neighbours is left out."""
 

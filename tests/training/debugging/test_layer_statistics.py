@@ -70,6 +70,7 @@ def test_zeros_and_dead_filters_are_counted():
     assert found["relu2"].zeros > found["relu1"].zeros > 0.1
 
 
+@pytest.mark.slow
 def test_looking_changes_no_bit(tmp_path, speck):
     ends = []
     for watched in (False, True):
@@ -85,6 +86,7 @@ def test_looking_changes_no_bit(tmp_path, speck):
     assert without == looked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "updates", [pytest.param(3, marks=pytest.mark.slow), 5, pytest.param(20, marks=pytest.mark.slow)]
 )
@@ -222,6 +224,7 @@ def test_what_is_found_is_a_line_or_a_table():
     }
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_after_each_epoch(tmp_path):
     for name in colour_network.CLASSES:
         for number in range(4):

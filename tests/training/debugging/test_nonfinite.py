@@ -129,6 +129,7 @@ def test_every_layer_is_told_from_the_others(tmp_path, monkeypatch, name):
     assert count == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_never_holds_what_is_not_finite(tmp_path, monkeypatch):
     """Planted between an update whose loss is a number and the checkpoint behind it."""
     run = Run.create(tmp_path)
@@ -159,6 +160,7 @@ def test_the_topmost_layer_was_the_first():
     assert found == "4 of the 4 velocities of the weights of conv1 are not finite"
 
 
+@pytest.mark.slow
 def test_validation_names_its_pictures(tmp_path, monkeypatch):
     """Planted: one picture of the validation set is brighter than any can be."""
     run = Run.create(tmp_path)

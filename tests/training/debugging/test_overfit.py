@@ -27,6 +27,7 @@ def fits(count=6, recipe=TINY, pack=None, **settings):
     return list(overfit.overfit(overfit.plain(recipe, count), pack or Pictures(), count, **settings))
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_few_pictures():
     *before, last = fits()
     assert last.learned
@@ -37,6 +38,7 @@ def test_a_network_learns_a_few_pictures():
     assert last.updates < 100
 
 
+@pytest.mark.slow
 def test_pictures_without_a_meaning_are_learned_by_heart_too():
     """Labels that have nothing to do with the pictures: only learning by heart names them all."""
     pictures = Pictures()
@@ -67,6 +69,7 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
     assert fits(6, recipe=TINY.but(rate=1e-5))[-1].learned  # at one of them it does
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, *range(2, 7)))])
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
     """Each from the same start: in weights that a large rate has spoiled, seeds 0 and 2 learned at no rate."""
@@ -136,6 +139,7 @@ def test_hope_ends(monkeypatch, losses, spreads, ended):
     assert one.ends(losses) == [*[""] * (len(losses) - 1), ended]
 
 
+@pytest.mark.slow
 def test_the_updates_end(monkeypatch):
     monkeypatch.setattr(overfit_attempt, "UPDATES", 4)
     monkeypatch.setattr(overfit_attempt, "PASSES", 3)
@@ -169,6 +173,7 @@ def test_copies_with_other_labels_cannot_be_learned_and_are_named(seed):
     )
 
 
+@pytest.mark.slow
 def test_copies_are_looked_for_in_the_whole_set():
     """Two pictures of 24 are the same but for the label, and no others: six at equal distances hold but one."""
     pictures = Pictures()
@@ -184,6 +189,7 @@ def test_copies_are_looked_for_in_the_whole_set():
     assert fits(6, pack=pictures)[-1].learned
 
 
+@pytest.mark.slow
 def test_pictures_that_differ_outside_the_crop_are_the_same_to_the_network():
     pictures = Pictures()
     pictures.pictures[10] = pictures.pictures[9]
@@ -215,6 +221,7 @@ def test_one_picture_is_learned():
     assert fits(1)[-1].learned
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_its_layer():
     with pytest.raises(Diverged, match=r"the loss is nan at update \d: the output of \w+ is the first with NaN or Inf"):
         fits(6, recipe=TINY.but(rate=1e9))

@@ -93,6 +93,7 @@ def check(tmp_path):
     return lambda name, *more: CliRunner().invoke(cli.main, ["check", str(tmp_path / name), *words, *more])
 
 
+@pytest.mark.slow
 def test_the_command_names_it(check, tmp_path):
     result = check("right")
     assert result.exit_code == 0, result.output
@@ -111,6 +112,7 @@ def test_the_command_names_it(check, tmp_path):
     assert json.loads(check("right", "--json").stdout)["weights"]["better"] is None
 
 
+@pytest.mark.slow
 def test_the_command_says_where_images_are_too_few_to_tell(check, tmp_path):
     for folder in (tmp_path / "swapped/train").iterdir():
         for file in sorted(folder.iterdir())[3:]:

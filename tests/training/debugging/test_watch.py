@@ -167,6 +167,7 @@ def heard(records, updates):
     return notices(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [28, *(pytest.param(update, marks=pytest.mark.slow) for update in range(2, 42))])
 def test_a_run_that_was_stopped_says_the_same(tmp_path, speck, updates):
     """Also where it is stopped between the update that is said and the saying."""
@@ -177,6 +178,7 @@ def test_a_run_that_was_stopped_says_the_same(tmp_path, speck, updates):
     assert first + notices(tiny_runs.training(run, recipe=STUCK)) == whole
 
 
+@pytest.mark.slow
 def test_a_notice_that_nobody_has_read_is_in_the_checkpoint(tmp_path, speck, monkeypatch):
     monkeypatch.setattr(Inspection, "after_update", lambda *_: "it is said")
     run = Run.create(tmp_path)

@@ -29,6 +29,7 @@ def files_of_at_most(size):
 # --- two runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_that_start_at_once_have_directories_of_their_own(forks, tmp_path, count):
     ends = forks.ask(together=[{"create": str(tmp_path)}] * count)
@@ -36,6 +37,7 @@ def test_runs_that_start_at_once_have_directories_of_their_own(forks, tmp_path, 
     assert len({end["output"] for end in ends}) == len(list(tmp_path.iterdir())) == count
 
 
+@pytest.mark.slow
 def test_of_two_that_go_on_with_a_run_one_is_refused(forks, tmp_path, whole):
     run = Run.create(tmp_path)
     stop(training(run), 2)
@@ -61,6 +63,7 @@ def test_a_run_in_which_a_process_trains_is_refused(tmp_path):
 # --- disks
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_nothing_and_spoils_nothing(whole, tmp_path):
     run = Run.create(tmp_path)
     records = training(run, save_every=0.0)
@@ -79,6 +82,7 @@ def test_a_full_disk_stops_nothing_and_spoils_nothing(whole, tmp_path):
     assert (found["weights"], found["results"]) == (whole["weights"], whole["results"])
 
 
+@pytest.mark.slow
 def test_at_the_end_a_full_disk_is_an_error_and_the_run_goes_on_later(whole, tmp_path):
     run = Run.create(tmp_path)
     records = training(run)
@@ -90,6 +94,7 @@ def test_at_the_end_a_full_disk_is_an_error_and_the_run_goes_on_later(whole, tmp
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_disk_without_room(whole, tmp_path):
     """On a file system of a megabyte, which something else fills up and leaves again."""
     place = tmp_path / "small"

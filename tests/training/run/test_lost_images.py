@@ -52,6 +52,7 @@ def stopped(name, **options):
     raise AssertionError("it was not stopped")
 
 
+@pytest.mark.slow
 def test_what_was_never_trained_on_may_go(photos):
     whole = cualex.train("photos", **SMALL, val_split=0.3, seed=0, name="whole").run()
     run = stopped("lost", val_split=0.3, seed=0)
@@ -63,6 +64,7 @@ def test_what_was_never_trained_on_may_go(photos):
     assert "rare/0.png" in (run.path / "skipped.csv").read_text()  # the next to resume needs it
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_divides_its_class_as_before(photos):
     """Of three names two are alike in their split; without the broken one they lie on one side, and one would move."""
     moved = 0
@@ -87,6 +89,7 @@ def test_an_image_that_was_trained_on_may_not_go(photos):
         cualex.train(resume=run).run()
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_version_of_decoding(photos, monkeypatch):
     """As a run of cualex 0.1, whose args.json names none: what decodes otherwise today decodes as it did."""
     for image in (photos / "train/red").iterdir():

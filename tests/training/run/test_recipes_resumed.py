@@ -36,6 +36,7 @@ def tensors(run, name="last"):
     return weights.load(run.path / f"{name}.safetensors").tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "places"),
     [
@@ -55,6 +56,7 @@ def test_a_stopped_run_is_the_run_never_stopped(tmp_path, recipe, places):
         assert left(run) == left(whole)
 
 
+@pytest.mark.slow
 def test_adam_that_counts_anew_is_found(tmp_path, monkeypatch):
     whole, _ = trained(tmp_path, ADAM)
     run = Run.create(tmp_path)
@@ -74,6 +76,7 @@ def forgetful(since):
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [pytest.param("first.", marks=pytest.mark.slow), "second."])
 def test_an_average_that_is_not_restored_is_found(tmp_path, monkeypatch, average):
     whole, _ = trained(tmp_path, ADAM)
@@ -92,6 +95,7 @@ def test_an_average_that_is_not_restored_is_found(tmp_path, monkeypatch, average
 # --- what is frozen
 
 
+@pytest.mark.slow
 def test_a_layer_keeps_its_bits_from_the_epoch_that_freezes_it(tmp_path):
     run = Run.create(tmp_path)
     stop(training(run, BY_HAND), 24)
@@ -137,6 +141,7 @@ def test_frozen_layers_are_those_of_the_beginning(tmp_path):
 # --- rates
 
 
+@pytest.mark.slow
 def test_the_rate_falls_along_a_cosine_from_update_to_update(tmp_path):
     _, records = trained(tmp_path, SHORT.but(schedule="cosine"))
     rates = [record.rate for record in records if isinstance(record, Update)]
@@ -144,6 +149,7 @@ def test_the_rate_falls_along_a_cosine_from_update_to_update(tmp_path):
     assert rates == pytest.approx(list(0.01 * (1 + np.cos(np.pi * shares)) / 2), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_an_early_stop_is_a_finished_run(tmp_path):
     """No epoch gains on a first one that names everything, or as much as the later ones: the rate is tiny."""
     recipe = SHORT.but(rate=1e-12, stop_after=2)
@@ -173,6 +179,7 @@ def texts(records):
 # --- what changes on resume
 
 
+@pytest.mark.slow
 def test_all_of_it_may_change_and_the_log_says_so(tmp_path):
     run = Run.create(tmp_path)
     stop(training(run, SHORT), 7)

@@ -33,6 +33,7 @@ def updates(records):
 # --- checkpoints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
 def test_where_the_last_checkpoint_is_damaged_the_one_before_is_taken(stopped, whole, damage):
     last = stopped.path / "last.safetensors"
@@ -57,6 +58,7 @@ def test_where_both_are_damaged_nothing_is_touched(stopped):
     assert (stopped.path / "log.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_before_its_first_checkpoint_a_run_starts_anew(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     with monkeypatch.context() as killed:
@@ -75,6 +77,7 @@ def test_what_a_kill_has_left_is_swept(stopped):
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_what_a_kill_before_the_first_arguments_has_left_is_swept(whole, tmp_path):
     run = Run.create(tmp_path)
     (run.path / ".env.json.4711.part").write_text("{")
@@ -85,6 +88,7 @@ def test_what_a_kill_before_the_first_arguments_has_left_is_swept(whole, tmp_pat
 # --- options
 
 
+@pytest.mark.slow
 def test_options_that_change_are_said_and_logged(stopped):
     recipe = RECIPE.but(rate=0.004, epochs=4, batch=5)
     records = list(training(stopped, recipe))
@@ -100,6 +104,7 @@ def test_options_that_change_are_said_and_logged(stopped):
     assert json.loads((stopped.path / "args.json").read_text())["recipe"]["rate"] == 0.004
 
 
+@pytest.mark.slow
 def test_a_change_stays_when_the_run_is_stopped_again(stopped):
     stop(training(stopped, RECIPE.but(rate=0.004)), 3)
     told = notices(training(stopped, RECIPE.but(rate=0.004)))
@@ -108,6 +113,7 @@ def test_a_change_stays_when_the_run_is_stopped_again(stopped):
     assert sum("changed" in line for line in log(stopped)) == 1
 
 
+@pytest.mark.slow
 def test_the_schedule_goes_on_where_it_was(tmp_path):
     """The rate has fallen after the sixth epoch; more epochs change nothing about that, another rate does."""
     run = Run.create(tmp_path)
@@ -148,6 +154,7 @@ def test_other_pictures_are_refused(stopped):
         loop.train(RECIPE, Squares(seed=5), Squares(12, seed=1), stopped)
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_and_says_so(stopped, monkeypatch):
     here = environment.describe()
     monkeypatch.setattr(environment, "describe", lambda: here | {"processor": "an abacus"})

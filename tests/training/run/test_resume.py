@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("speck")
 FAST = (1, 5, 10, 41)  # within an epoch, at the end of one, at a line of the log, before the last
 
 
+@pytest.mark.slow
 def test_the_run_that_is_compared_learns(tmp_path):
     losses = [record.loss for record in training(Run.create(tmp_path)) if isinstance(record, Update)]
     assert len(losses) == UPDATES
@@ -34,6 +35,7 @@ def test_every_update_is_a_place_to_stop(whole, tmp_path, update):
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_again_and_again(whole, tmp_path):
     run = Run.create(tmp_path)
     for _ in range(5):
@@ -42,6 +44,7 @@ def test_a_run_that_is_stopped_again_and_again(whole, tmp_path):
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(whole, tmp_path):
     run = Run.create(tmp_path)
     list(training(run, RECIPE.but(seed=1)))
@@ -51,6 +54,7 @@ def test_another_seed_is_another_run(whole, tmp_path):
 # --- planted faults, each of which the comparison above finds
 
 
+@pytest.mark.slow
 def test_velocities_that_are_not_restored_are_found(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     stop(training(run), 7)
@@ -59,6 +63,7 @@ def test_velocities_that_are_not_restored_are_found(whole, tmp_path, monkeypatch
     assert left(run)["weights"] != whole["weights"]
 
 
+@pytest.mark.slow
 def test_a_schedule_that_starts_anew_is_found(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     stop(training(run), 30)
@@ -67,6 +72,7 @@ def test_a_schedule_that_starts_anew_is_found(whole, tmp_path, monkeypatch):
     assert left(run)["log"] != whole["log"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_log_that_is_not_cut_back_is_found(whole, tmp_path, monkeypatch, cut):
     """Killed after update 13, with a checkpoint of update 8 and a line of the log in between."""
