@@ -10,6 +10,7 @@ TOPICS = {
     "changes": "what changed since version 0.1",
     "cite": "how to cite the paper and cualex",
     "diagnose": "what to do when a training does not work",
+    "install": "GPUs, no internet, containers, Slurm, Windows, notebooks",
     "networks": "the architectures and their variants",
     "recipes": "the hyperparameters that training chooses, schedules, fine-tuning",
 }
@@ -26,6 +27,7 @@ def help(ctx: click.Context, topic: str | None) -> None:
         changes     what changed since version 0.1
         cite        how to cite the paper and cualex
         diagnose    what to do when a training does not work
+        install     GPUs, no internet, containers, Slurm, Windows, notebooks
         networks    the architectures and their variants
         recipes     the hyperparameters that training chooses, schedules, fine-tuning
 

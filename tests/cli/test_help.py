@@ -36,7 +36,7 @@ def test_an_unknown_topic_is_told_all():
     result = run("help", "weather")
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: no help topic 'weather'; the topics are changes, cite, diagnose, networks, recipes, and every "
+        "Error: no help topic 'weather'; the topics are changes, cite, diagnose, install, networks, recipes, and every "
         "command\n",
     )
 
