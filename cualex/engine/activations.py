@@ -4,9 +4,11 @@ Each has its function and its derivative, and says what the derivative is comput
 the backward pass: mostly the output, y, as in tanh' = 1 - y^2; for functions that are not monotone the input, x. No
 large or small input overflows. A name with numbers sets the parameters: "leaky-relu:0.2", "linear:2,0.5" for 2 x + 0.5.
 
-A function is added here (at the end of the table), in kernels/activations.cuh, and in formats/onnx/graph.py; what it is
-compared with stands in devices/self_test/maps.py, for the first use on a GPU, and in tests/support/reference.py. Tests
-that list all of them say so, and `cualex help networks` names them.
+A function is added here, at the end of `_ALL`; in kernels/activations.cuh (a number, a branch in `activate` and one in
+`slope`); in formats/onnx/graph.py, `_activation`, where ONNX's opset has no operator for it; to `ACTIVATIONS` of
+devices/self_test/maps.py (function and derivative, for the first use on a GPU); and in tests/support/reference.py (the
+formula in float64). cli/topics/networks.txt names all of them; tests with lists of them fail
+(tests/engine/test_activation.py).
 """
 
 import math

@@ -8,8 +8,8 @@ The split over two GPUs, whole:
   tower, on the first (devices/placement.py). Parameters lie with their tower.
 - Every other layer is one step a device, which knows nothing of the other device.
 - The layers of this file put copies into the plan (`gather` and `scatter` of plan/links.py). Forward, each device gets
-  the maps of the other tower. Backward, it gets the gradient of its own maps from the other tower, and adds both. On
-  one device they copy nothing.
+  the maps of the other tower; before fc8 the first alone. Backward, it gets the gradient of its own maps from the other
+  tower, and adds both. On one device they copy nothing.
 - A copy follows what both devices have queued before it, and comes before what they queue next; both directions of an
   exchange run at once, on streams of their own (`CudaDevice.link` of devices/cuda.py).
 

@@ -1,8 +1,9 @@
 """Profile a network's step: passes over the steps, the real step, optionally PyTorch's layers; then the table.
 
-What a step costs: its operations are `Layer.multiply_adds` (layers/conv.py, layers/dense.py; other layers have none),
-its bytes what it reads and writes (plan/step.py), with what the update moves (`moved` in roofline.py), and its time is
-measured (passes.py).
+What a step costs: two operations for each of `Layer.multiply_adds` an image (layers/conv.py, layers/dense.py; other
+layers have none), once forward, once for dx and once for dw, where the first layer has no dx; the bytes that it reads
+and writes (plan/step.py), with what the update moves (`moved` in profiling/roofline.py); the time that is measured
+(profiling/passes.py).
 """
 
 import os

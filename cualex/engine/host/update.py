@@ -9,8 +9,9 @@
                 w  <-  w - m * corrected / (sqrt(s) + epsilon)  (Keras; `Control.corrected` has the corrections)
 
 g: the mean gradient of the batch. rate: that of weights or of biases (--bias-lr), times the layer's multiplier. decay:
-times the layer's own multiplier, 0 for biases unless --set says otherwise; in decay * rate, a product of float64, the
-rate is always that of weights. All else is float32, rounded after each operation. A weight gradient arrives block by
+times the layer's own multiplier, 0 for biases unless --set says otherwise. decay * rate is the product of float64 of
+the weights' rate, rounded, then times both multipliers. All is float32, rounded after each operation. In `momentum`
+below `factor` and `decay` are these multipliers, `control` has rate and decay. A weight gradient arrives block by
 block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the batch's parts before.
 `Momentum` updates the block's weights at once, so that a dense layer's gradient, a product of two thin matrices, is
 never written to memory as a whole; it is `Keep` followed by `apply`, to the bit. `Adam` always follows `Keep` or `Sum`.
