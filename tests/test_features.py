@@ -61,6 +61,7 @@ def test_the_file_holds_a_row_a_picture_and_the_names_beside(file, place, tmp_pa
     assert result.stderr.splitlines()[-1] == f"Error: 1 of 35 images could not be read; {out} has the others."
 
 
+@pytest.mark.slow
 def test_a_table_holds_the_same_numbers(file, place, tmp_path):
     """Nine digits give every float32 back."""
     for name in ("out.npy", "out.csv"):
@@ -250,6 +251,7 @@ def test_what_cannot_be_read_or_asked_for_is_one_line(small, tmp_path):
         cualex.load(tmp_path, devise="cpu")
 
 
+@pytest.mark.slow
 def test_the_side_of_the_activation_is_said(file, place, small, rng, tmp_path):
     network = networks.build("alexnet")
     assert network.side("fc7") == "before ReLU, which is relu7"

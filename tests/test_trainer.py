@@ -109,6 +109,7 @@ def test_sequences_and_mappings_mean_what_texts_do(here):
     assert tuned.variant == {"function": "gelu"}
 
 
+@pytest.mark.slow
 def test_numbers_of_any_kind_are_those_that_the_command_reads(here):
     numbers = {"epochs": np.int64(3), "batch_size": np.uint8(8), "lr": 1, "weight_decay": np.float32(0.25)}
     found = cualex.train("photos", network="speck", crop=11, **numbers)
@@ -150,6 +151,7 @@ def test_options_are_the_keywords_and_the_commands_options():
 # --- records
 
 
+@pytest.mark.slow
 def test_there_is_a_record_an_epoch_and_nothing_is_printed(here, capfd):
     updates, told = [], []
     training = cualex.train("photos", **SMALL, on_update=updates.append, on_notice=told.append)
@@ -231,6 +233,7 @@ def test_ctrl_c_is_pythons_own_between_records_and_saves(here):
     assert left(training.directory) == left(whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_an_update_waits_for_its_end(here):
     whole = cualex.train("photos", **SMALL, keep=True, name="whole").run()
     seen = []
@@ -248,6 +251,7 @@ def test_ctrl_c_in_an_update_waits_for_its_end(here):
     assert left(training.directory) == left(whole)
 
 
+@pytest.mark.slow
 def test_an_exception_that_is_kept_has_saved_and_unlocked(here):
     def refuse(update):
         raise ZeroDivisionError
@@ -325,6 +329,7 @@ def test_wrong_use_is_one_line_before_anything_is_written(here, given, kind, sai
     assert not (here / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_said_in_the_commands_words(here, monkeypatch):
     from cualex.devices import placement
 
@@ -336,6 +341,7 @@ def test_a_gpu_that_is_not_there_is_said_in_the_commands_words(here, monkeypatch
     assert result.stderr.splitlines()[-1] == f"Error: {caught.value}"
 
 
+@pytest.mark.slow
 def test_a_refused_resume_unlocks_the_run(here):
     training = cualex.train("photos", **SMALL)
     for _ in training:

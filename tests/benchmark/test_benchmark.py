@@ -228,6 +228,7 @@ def test_the_second_process_ends_with_the_block():
     assert ended[0].poll() is not None
 
 
+@pytest.mark.slow
 def test_an_error_of_the_second_process_keeps_its_kind():
     with Second("cualex.benchmark.memory") as process, pytest.raises(UsageError, match="no network is called 'x'"):
         process.ask(network="x", arguments={}, batch=1, device="cpu", precision=None)

@@ -166,6 +166,7 @@ def test_a_batch_larger_than_the_set_is_said_before_a_run_begins(data, tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_to_be_evaluated_a_set_may_be_smaller_than_a_batch(file, data, tmp_path):
     result = run("evaluate", data, "-w", file, "--cache", tmp_path / "cache", "--batch-size", 128)
     assert "all, 15 images: top-1 100.0%" in result.stdout

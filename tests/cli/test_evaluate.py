@@ -157,11 +157,13 @@ def test_folders_are_matched_by_name(judged):
     assert "has no splits, so all of its images are evaluated" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 32])
 def test_the_batch_does_not_show_in_the_figures(judged, batch):
     assert judged("--batch-size", batch, "--no-pack")[0]["confusion"] == CONFUSION
 
 
+@pytest.mark.slow
 def test_the_table_is_for_people(weights, data, tmp_path):
     result = run("evaluate", data, "-w", weights, "--cache", tmp_path / "cache")
     assert result.exit_code == 0

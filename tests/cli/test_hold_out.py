@@ -114,6 +114,7 @@ def test_a_plain_set_has_no_test_to_validate_with(here):
     assert not (here / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--val", "test")])
 def test_check_and_pack_divide_as_training_does(here, more):
     recorded, said = train("tested", *more)

@@ -45,6 +45,7 @@ def trained(tmp_path_factory):
     return place, run("train", data, *words, "--output", place / "runs", "--cache", place / "cache")
 
 
+@pytest.mark.slow
 def test_it_trains_and_its_file_is_loaded_without_the_python_file(trained, tmp_path, monkeypatch):
     place, result = trained
     assert result.exit_code == 0, result.output
@@ -83,6 +84,7 @@ def test_a_run_goes_on_with_the_layers_that_it_keeps(trained):
     assert "a run goes on with its own layers; leave --network out" in named.stderr
 
 
+@pytest.mark.slow
 def test_it_is_fine_tuned_for_other_classes(trained, tmp_path):
     place, _ = trained
     start = place / "runs" / "train" / "best.safetensors"
@@ -96,6 +98,7 @@ def test_it_is_fine_tuned_for_other_classes(trained, tmp_path):
     assert "--from has a network of its own; leave one of them out" in named.stderr
 
 
+@pytest.mark.slow
 def test_other_commands_take_it_too(trained, tmp_path):
     place, _ = trained
     name = place / "my.py:mine"

@@ -51,6 +51,7 @@ def test_every_recipe_by_name_is_known_to_the_command():
     assert set(options.RECIPES) == set(recipes.NAMED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [2, 7, 40])
 def test_sets_of_any_size_train_without_a_number_given(here, images):
     result = run(folder(here / "set", images), *SPECK)
@@ -82,6 +83,7 @@ def test_a_line_says_what_was_chosen_why_how_long_and_how_to_choose_otherwise(he
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_the_numbers_that_were_chosen(here, monkeypatch):
     run(folder(here / "set", 12), *SPECK, "--epochs", 2)
     before = chosen(here)
@@ -98,6 +100,7 @@ def test_images_that_cannot_be_read_leave_smaller_batches(here):
     assert chosen(here)["batch"] == 6
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_is_the_paper_to_the_letter(here):
     data = folder(here / "set", 130)
     result = run(data, *SPECK, "--recipe", "paper", "--epochs", 1)

@@ -59,6 +59,7 @@ def test_the_newest_unfinished_run_goes_on_with_its_own_options(here):
     assert fault(train("--resume")) == (2, "Error: no unfinished run in runs. `cualex train` starts one.")
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(here):
     started("--keep")
     assert fault(train("--resume", "runs/train")) == (
@@ -88,6 +89,7 @@ def test_a_finished_run_without_checkpoints_names_the_way_out(here):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_gradients_of_a_run_without_checkpoints_are_those_of_its_best_weights(here, monkeypatch):
     from cualex.cli import _debugging
 

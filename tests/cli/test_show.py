@@ -38,6 +38,7 @@ def test_the_picture_of_activations(tmp_path, monkeypatch):
     assert np.ptp(rows) == pytest.approx(500 * 2 / 4.5, abs=8)  # two of four and a half, on an axis of 500 pixels
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     result = run("activations", "-o", tmp_path / "not there" / "a.png")
     assert result.exit_code == 1

@@ -125,6 +125,7 @@ def test_weights_to_begin_with_have_their_own(trained):
     assert said.endswith("has its own network arguments; leave --variant out")
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_with_a_variant_goes_on_with_it(trained):
     """Of layers that the network itself has not, and shown as what it is."""
     place, _ = trained

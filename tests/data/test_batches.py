@@ -234,6 +234,7 @@ def test_arrays_that_a_device_still_reads_are_not_filled_again(lag):
     assert len(made) == 4 * (3 + lag)
 
 
+@pytest.mark.slow
 def test_ahead_counts_the_seconds_that_it_waits():
     gate = Gate()
     with Prefetcher(gate, batch=1) as ahead:

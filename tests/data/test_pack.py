@@ -200,6 +200,7 @@ def test_a_pack_is_used_again_until_the_set_changes(folder, cache):
     assert len([path for path in (cache / "packs").iterdir() if path.is_dir()]) == 1
 
 
+@pytest.mark.slow
 def test_splits_sizes_and_sets_have_packs_of_their_own(folder, tmp_path, cache):
     other = tmp_path / "other" / "set"
     other.parent.mkdir()
@@ -281,6 +282,7 @@ def test_a_killed_process_leaves_no_pack_and_its_rest_is_swept(folder, cache):
     assert list(cache.rglob("*.part")) == []
 
 
+@pytest.mark.slow
 def test_two_at_once_make_one_pack(folder, monkeypatch):
     monkeypatch.setattr(decoding, "TASK", 1)
     source = sources.find(folder)

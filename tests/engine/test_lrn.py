@@ -77,6 +77,7 @@ def test_agrees_with_the_formula(bench, rng, shape, numbers):
     check(bench, *draw(bench, rng, shape), numbers)
 
 
+@pytest.mark.slow
 def test_more_pictures_than_go_together_by_one(device, rng):
     bench = Bench(device)
     check(bench, *draw(bench, rng, (1, chunks.VALUES // 15_000 + 1, 50, 50, 6)), CONSTANTS["loud"])

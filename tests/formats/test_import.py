@@ -204,6 +204,7 @@ def test_torchvisions_layout_computes_what_pytorch_does(imported, rng, tmp_path)
     np.testing.assert_allclose(Model(held).probabilities(given), theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_towers_compute_the_same_but_beside_the_border(imported, rng):
     """With the maps beside the border of the towers silent, factors alone turn Caffe's weights into the paper's."""
     network, tensors = made("alexnet-caffe", rng, width=1 / 4, crop=67)

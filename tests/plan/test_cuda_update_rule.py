@@ -104,8 +104,8 @@ def test_a_gpu_that_forgets_the_parts_before_is_found(emulated, monkeypatch):
     """Planted: the word for a finite loss is handed over anew with every part."""
     begin = CudaDevice.begin
 
-    def careless(self, control):
-        begin(self, control)
+    def careless(self, control, training):
+        begin(self, control, training)
         self.upload(self.control[-1:], np.ones(1, np.uint32))
 
     monkeypatch.setattr(CudaDevice, "begin", careless)

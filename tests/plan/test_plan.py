@@ -43,6 +43,7 @@ def test_the_bits_do_not_depend_on_the_number_of_workers(workers):
     assert small_alexnet.digest(one) == small_alexnet.digest(other)
 
 
+@pytest.mark.slow
 def test_training_moves_the_weights_and_lowers_the_loss():
     made = small_alexnet.parameters(net=small_alexnet.network(dropout=0))
     before = small_alexnet.digest(made)
@@ -129,6 +130,7 @@ def test_an_output_that_is_asked_for_is_kept():
     assert np.array_equal(usual.output("softmax"), plan.output("softmax"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
 def test_every_output_is_that_of_a_plan_in_which_nothing_is_shared(device):
     made = small_alexnet.parameters(device)

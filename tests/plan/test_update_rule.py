@@ -151,6 +151,7 @@ def test_nothing_moves_when_the_loss_of_any_part_is_no_number(sink, part):
 # --- both rules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sink", "parts", "device"),
     [
@@ -176,6 +177,7 @@ def test_updates_are_those_of_the_kept_gradients(sink, parts, device):
     assert small_alexnet.digest(moved) == small_alexnet.digest(kept)
 
 
+@pytest.mark.slow
 def test_the_bits_of_adam_do_not_depend_on_the_number_of_workers():
     one, other = small_alexnet.parameters(workers=2), small_alexnet.parameters(workers=3)
     for made in (one, other):

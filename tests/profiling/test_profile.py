@@ -236,6 +236,7 @@ def measured(request):
     return found
 
 
+@pytest.mark.slow
 def test_there_is_a_row_for_every_step(measured):
     device = measured.conditions["device"]
     plan = Plan(small_alexnet.parameters(device), BATCH)

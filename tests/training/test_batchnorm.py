@@ -84,6 +84,7 @@ def test_kills_lose_nothing(forks, unbroken, tmp_path, kills):
         assert not made.outcome() or left(made) == unbroken
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_leaves_the_last_good_averages(tmp_path):
     """The weights in memory are looked at, as those that a person might still save."""
     broken = Run.create(tmp_path)

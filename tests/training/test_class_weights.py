@@ -146,6 +146,7 @@ def test_only_weights_take_memory(mode):
     assert weighted.bytes - without.bytes == own.bytes == 4 * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [None, "the gradient", "the loss"])
 def test_the_gradient_check_holds_loss_and_gradient_together(monkeypatch, fault):
     """Differences of the loss of a whole network with class weights; planted: one of the two lacks them."""
@@ -231,6 +232,7 @@ def test_parts_that_divide_by_their_own_weights_are_found(tmp_path, monkeypatch)
         test_updates_in_four_parts_are_those_of_the_whole_batch(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_weights_may_change_on_resume_and_the_log_says_so(tmp_path):
     run = Run.create(tmp_path)
     stop(uneven(run), 7)

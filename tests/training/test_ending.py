@@ -94,6 +94,7 @@ def test_stopped_in_the_last_validation_and_after_it_the_verdict_is_the_same(who
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_a_run_validated_on_its_training_images_says_so(tmp_path):
     run, squares = Run.create(tmp_path), Squares()
     list(loop.train(RECIPE.but(epochs=2), squares, squares, run))
@@ -163,6 +164,7 @@ def trained(*words):
     return CliRunner().invoke(main, command(*words))
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_will_write(data, tmp_path):
     done = trained(data, *OPTIONS, "--output", tmp_path, "--cache", tmp_path / "packs")
     assert done.exit_code == 0, done.output
@@ -188,6 +190,7 @@ def test_a_disk_that_the_packs_have_filled_is_refused_before_the_run(data, tmp_p
     assert (done.exit_code, list((tmp_path / "runs").iterdir())) == (1, [])
 
 
+@pytest.mark.slow
 def test_best_weights_that_a_full_disk_refused_are_written_at_the_end(tmp_path, monkeypatch):
     """And not before: without them the checkpoint, which has the only weights, must not go."""
     run, refused = Run.create(tmp_path), OutputError("the disk is full.")

@@ -193,6 +193,7 @@ def test_options_that_contradict_each_other(here, options, said):
     assert fault("--network", "speck", "--crop", "11", *options) == (2, f"Error: {said}")
 
 
+@pytest.mark.slow
 def test_every_option_reaches_the_recipe(here):
     options = ("--optimizer", "adam", "--schedule", "cosine", "--bias-lr", 0.002, "--stop-after", 5)
     result = train("--network", "speck", "--crop", 11, "--accumulate", 2, "--epochs", 1, *options)

@@ -47,6 +47,7 @@ def test_in_the_middle_of_validation(whole, tmp_path, monkeypatch):
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_while_the_plan_is_built_and_its_kernels_compiled(whole, tmp_path, monkeypatch):
     run = Run.create(tmp_path)
     with monkeypatch.context() as patch:

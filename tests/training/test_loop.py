@@ -198,6 +198,7 @@ def test_an_interruption_leaves_the_state_it_found(tmp_path):
     assert not (run.path / "finished.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeypatch, number):
     """The handler that was there before is called between two updates, and what is saved is whole."""
@@ -245,6 +246,7 @@ def test_a_second_signal_is_obeyed_at_once():
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path, monkeypatch):
     """Planted: the last update of the first epoch leaves NaN, which only validation can see."""
     run, plans, update = Run.create(tmp_path), [], Plan.run

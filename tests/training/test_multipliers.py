@@ -137,6 +137,7 @@ def test_multipliers_of_one_change_no_bit_and_of_zero_are_frozen(bits):
     assert bits(multipliers={"conv1.decay": 3.0}) != plain
 
 
+@pytest.mark.slow
 def test_the_command_takes_them_and_a_run_keeps_them(tmp_path, speck):
     rng = np.random.default_rng(6)
     for number in range(12):

@@ -105,6 +105,7 @@ def test_the_fall_of_the_loss_at_a_fall_of_the_rate_is_no_trend():
     assert trends.improving(epochs(losses)) == (True, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 12, 30])
 def test_noise_is_no_trend_but_in_a_twentieth_of_all_cases(count):
     """Loss and error each at 2.5 %; of 2,000 trials 5 % are 100 +- 9.7, and overfitting is rarer."""

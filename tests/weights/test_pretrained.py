@@ -73,6 +73,7 @@ def test_it_is_meant_by_its_name_unless_a_file_has_that_name(here):
     assert pretrained.named("cifar10") == str(here / "cifar10")
 
 
+@pytest.mark.slow
 def test_python_and_commands_take_its_name(here):
     picture = images(here / "set", ["a"], 1) / "a" / "0.png"
     by_name, by_path = cualex.load("cifar10"), cualex.load(pretrained.FILE)
@@ -82,6 +83,7 @@ def test_python_and_commands_take_its_name(here):
     assert [row["class"] for row in told["results"][0]["predictions"]] == [name for name, _ in by_name.predict(picture)]
 
 
+@pytest.mark.slow
 def test_without_a_run_predict_uses_it_only_where_it_is_good_enough(here, monkeypatch):
     picture = images(here / "set", ["a"], 1) / "a" / "0.png"
     monkeypatch.setattr(pretrained, "FOR_PHOTOGRAPHS", True)

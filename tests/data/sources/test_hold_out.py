@@ -76,6 +76,7 @@ def test_another_moves_only_where_a_class_lies_on_one_side(share):
     assert moved  # some classes do lie on one side
 
 
+@pytest.mark.slow
 def test_it_happens_as_rarely_as_the_docstring_says():
     """Five binomial deviations are allowed."""
     rng, p, q, trials = random.Random(2), 0.2, 0.8, 800

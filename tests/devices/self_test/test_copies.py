@@ -78,6 +78,7 @@ def test_copies_that_lose_bytes_go_through_the_host(emulated, tmp_path, caplog, 
     assert any(line.startswith("Self-test: copies from cuda:0 to cuda:1 change ") for line in lines)
 
 
+@pytest.mark.slow
 def test_copies_through_the_host_are_captured_and_give_the_same_bits(emulated):
     made = small_alexnet.parameters(
         "cuda:0,cuda:1", tiny_runs.speck(), precision="fp32", runtime=emulated(streams="random")
@@ -89,6 +90,7 @@ def test_copies_through_the_host_are_captured_and_give_the_same_bits(emulated):
     assert small_alexnet.digest(made) == train(emulated(), "cuda:0")[1]
 
 
+@pytest.mark.slow
 def test_one_gpu_has_no_copies_to_test(emulated, tmp_path):
     train(self_tested(emulated(), tmp_path), "cuda:0,cuda:0")
     assert copies(tmp_path) == []

@@ -45,6 +45,7 @@ def dropping(emulated, dropped):
     return Dropping
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", PLACEMENTS)
 @pytest.mark.parametrize(
     "settings",
@@ -95,6 +96,7 @@ def test_a_graph_that_drops_any_node_is_seen(emulated, tmp_path, caplog, device,
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 def test_a_graph_that_fails_is_not_used(emulated, tmp_path):
     class Failing(emulated):
@@ -123,6 +125,7 @@ def test_a_graph_is_compared_once(emulated, tmp_path, monkeypatch):
     assert digest == train(emulated())[1]
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("call", [1, 20, 40])
 def test_host_memory_that_is_full_ends_nothing(emulated, tmp_path, monkeypatch, caplog, call):

@@ -36,6 +36,7 @@ def test_before_any_test_there_is_no_table(cache):
     assert json.loads(doctor("--json"))["self_test"] == []
 
 
+@pytest.mark.slow
 def test_the_table_has_each_group_of_kernels(cache):
     day = time.mktime((2026, 11, 30, 12, 0, 0, 0, 0, -1))
     Records(cache, H200).add(

@@ -68,6 +68,7 @@ def test_biases_of_a_tile_with_more_rows_than_threads(emulated, splits, monkeypa
     assert_array_equal(dbias, arrays.dy[0].sum((0, 2, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
 )
@@ -151,6 +152,7 @@ def altered(monkeypatch, *changes):
 REGISTERS = "#define ASYNC_COPIES 1", "#define ASYNC_COPIES 0"
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     ("case", "tiles"),

@@ -66,6 +66,7 @@ def test_training_on_right_data_says_nothing(kind, tmp_path):
     assert float(found["best top-1"]) >= float(found["guessing"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["demo", "photographs", "uneven"])
 def test_copies_with_other_labels_are_seen(kind, tmp_path):
     spoiled = data_kinds.shuffled_copies(data_kinds.draw(kind, share=0.2))
@@ -97,6 +98,7 @@ def test_a_doubled_mean_picture_is_seen(tmp_path):
     assert found["training"] == "off centre"
 
 
+@pytest.mark.slow
 def test_a_mean_picture_that_is_no_number_is_seen(tmp_path):
     found = trained(tmp_path, "stripes", 4, spoil=lambda pack: pack.mean.fill(np.nan))
     assert found["training"] == "not finite"

@@ -36,6 +36,7 @@ def test_what_the_network_reads_is_measured():
     assert not Input((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)).off_centre  # images that are all alike
 
 
+@pytest.mark.slow
 def test_mean_weights_and_changes_are_those_of_the_run(tmp_path, speck):
     """The change is that of the last update: from the weights before it to the weights after it."""
     recipe, kept = tiny_runs.RECIPE.but(epochs=1), []

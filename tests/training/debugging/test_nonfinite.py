@@ -73,6 +73,7 @@ def test_a_parameter_is_named(tmp_path, monkeypatch, arrays, name, value, found,
     assert count == updates
 
 
+@pytest.mark.slow
 def test_what_no_loss_shows_is_found_all_the_same(tmp_path, monkeypatch):
     """A bias of minus infinity makes a filter that is always zero: only the weights themselves say so."""
     monkeypatch.setattr(watch, "CHECKED", 5)
@@ -82,6 +83,7 @@ def test_what_no_loss_shows_is_found_all_the_same(tmp_path, monkeypatch):
     assert count == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 2])
 def test_pictures_are_named(tmp_path, monkeypatch, parts):
     """Planted: the colour noise of one picture is no number. A batch may be computed in parts."""
@@ -103,6 +105,7 @@ def test_pictures_are_named(tmp_path, monkeypatch, parts):
     ) in said
 
 
+@pytest.mark.slow
 def test_the_first_layer_that_overflows_is_named(tmp_path):
     """At this rate the first update makes weights whose products no float32 holds."""
     said, count = ended(Run.create(tmp_path), recipe=TINY.but(rate=1e12, epochs=40))
@@ -121,6 +124,7 @@ def overflowing(name):
     return plant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("conv1", marks=pytest.mark.slow), "conv2", "fc4"])
 def test_every_layer_is_told_from_the_others(tmp_path, monkeypatch, name):
     planted(monkeypatch, 2, overflowing(name))
@@ -187,6 +191,7 @@ def gpu(emulated, monkeypatch):
     monkeypatch.setattr(loop, "evaluate", partial(evaluate, batch=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
@@ -202,6 +207,7 @@ def test_on_a_gpu(gpu, speck, tmp_path, monkeypatch, plant, said):
         list(tiny_runs.training(Run.create(tmp_path), device="cuda:0", precision="fp32"))
 
 
+@pytest.mark.slow
 def test_pictures_are_named_on_a_gpu(gpu, speck, tmp_path, monkeypatch):
     """The batches queued behind the broken one have moved the weights meanwhile; the picture is found all the same."""
     draw = colour_noise.Noise.draw

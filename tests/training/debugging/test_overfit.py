@@ -88,6 +88,7 @@ def test_one_try_keeps_the_rate():
     assert {fit.rate for fit in found} == {3.0}
 
 
+@pytest.mark.slow
 def test_a_dead_layer_ends_a_try(monkeypatch):
     """Planted: biases so low that nothing passes conv3."""
     pictures, recipe = Pictures(), overfit.plain(TINY, 6)
@@ -260,6 +261,7 @@ def losses(network, device="cpu"):
     return plan.run().result.loss, found.loss
 
 
+@pytest.mark.slow
 def test_without_masks_training_computes_what_evaluation_does(emulated, monkeypatch, speck):
     monkeypatch.setattr(placement, "CupyRuntime", emulated)
     network = tiny_runs.speck()

@@ -40,6 +40,7 @@ def found(images, labels, mean=1.0):
     return rows
 
 
+@pytest.mark.slow
 def test_the_same_preprocessing_is_quiet():
     images, labels = shades()
     rows = found(images, labels)
@@ -49,6 +50,7 @@ def test_the_same_preprocessing_is_quiet():
     assert rows[0].loss == pytest.approx(-np.log(own.astype(np.float64)).mean(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "mean", "better"),
     [
@@ -73,6 +75,7 @@ def test_random_labels_name_no_preprocessing():
         assert preprocessing.best(found(images, labels)) is None
 
 
+@pytest.mark.slow
 def test_too_few_images_cannot_be_sure():
     images, labels = shades(5)
     assert len(labels) < preprocessing.FEWEST

@@ -187,6 +187,7 @@ def test_a_notice_that_nobody_has_read_is_in_the_checkpoint(tmp_path, speck, mon
     assert notices(tiny_runs.training(run))[0] == "it is said"
 
 
+@pytest.mark.slow
 def test_a_mean_picture_that_is_not_that_of_the_pictures_is_said(tmp_path, speck):
     assert notices(tiny_runs.training(Run.create(tmp_path), recipe=tiny_runs.RECIPE.but(epochs=1))) == []
     pictures, run = tiny_runs.Squares(), Run.create(tmp_path)

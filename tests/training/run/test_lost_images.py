@@ -82,6 +82,7 @@ def test_an_image_that_is_gone_divides_its_class_as_before(photos):
     assert moved
 
 
+@pytest.mark.slow
 def test_an_image_that_was_trained_on_may_not_go(photos):
     run = stopped("lost")
     (photos / "train/red/1.png").unlink()
@@ -108,6 +109,7 @@ def test_a_run_keeps_its_version_of_decoding(photos, monkeypatch):
     assert left(today)["weights"] != left(first)["weights"]
 
 
+@pytest.mark.slow
 def test_a_class_of_two_lines_has_one_in_the_list(photos):
     """A folder's name may hold a line break; classes.txt has a line a class."""
     (photos / "train/red").rename(photos / "train/re\nd")

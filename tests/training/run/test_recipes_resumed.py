@@ -109,6 +109,7 @@ def test_a_layer_keeps_its_bits_from_the_epoch_that_freezes_it(tmp_path):
     assert {record.rate for record in records if isinstance(record, Update)} == {0.01 / 1000}
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_anew_where_other_layers_are_frozen_and_the_old_one_is_let_go(tmp_path, monkeypatch):
     made, gone = [], []
     release, build = Plan.release, Plan.__init__
@@ -203,6 +204,7 @@ def test_all_of_it_may_change_and_the_log_says_so(tmp_path):
     assert json.loads((run.path / "finished.json").read_text())["updates"] == 28
 
 
+@pytest.mark.slow
 def test_adam_begins_at_its_first_step_when_the_rule_changes(tmp_path, monkeypatch):
     """The first corrected rate is rate * sqrt(1 - 0.999) / (1 - 0.9)."""
     run, seen = Run.create(tmp_path), []
@@ -218,6 +220,7 @@ def test_adam_begins_at_its_first_step_when_the_rule_changes(tmp_path, monkeypat
     assert seen[0] == pytest.approx(0.5 * np.sqrt(0.001) / 0.1)
 
 
+@pytest.mark.slow
 def test_a_course_that_is_not_restored_is_found(tmp_path, monkeypatch):
     recipe = SHORT.but(rate=1e-12, stop_after=3)
     run = Run.create(tmp_path)

@@ -49,6 +49,7 @@ def test_where_the_last_checkpoint_is_damaged_the_one_before_is_taken(stopped, w
     assert left(stopped) == whole
 
 
+@pytest.mark.slow
 def test_where_both_are_damaged_nothing_is_touched(stopped):
     for name in ("last", "previous"):
         (stopped.path / f"{name}.safetensors").write_bytes(b"no")
@@ -70,6 +71,7 @@ def test_before_its_first_checkpoint_a_run_starts_anew(whole, tmp_path, monkeypa
     assert left(run) == whole
 
 
+@pytest.mark.slow
 def test_what_a_kill_has_left_is_swept(stopped):
     part = stopped.path / ".last.safetensors.4711.part"
     part.write_bytes(b"half")
@@ -124,6 +126,7 @@ def test_the_schedule_goes_on_where_it_was(tmp_path):
     assert {record.rate for record in records} == {0.5}
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_goes_on_with_more_epochs(tmp_path):
     run = Run.create(tmp_path)
     list(training(run, RECIPE.but(epochs=2)))
@@ -146,6 +149,7 @@ def test_what_cannot_change_is_refused(stopped, change, words):
 # --- pictures and machine
 
 
+@pytest.mark.slow
 def test_other_pictures_are_refused(stopped):
     words = r"not the data set of this run: 36 \+ 12 images, expected 37 \+ 12\. Give the run's own data set"
     with pytest.raises(DataError, match=words):
