@@ -230,6 +230,7 @@ DROPPING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("setting", DROPPING.values(), ids=list(DROPPING))
 def test_a_signal_where_python_drops_exceptions_is_not_lost(setting, number):

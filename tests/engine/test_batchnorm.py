@@ -338,6 +338,7 @@ def test_planted_faults_on_the_host_are_caught(device, fault):
     assert not agrees(bench)
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("fault", [pair[1] for pair in FAULTS.values()], ids=FAULTS)
 def test_planted_faults_in_the_kernels_are_caught(emulated, fault):

@@ -215,6 +215,7 @@ SHAPES_POOLED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "size", "stride"), SHAPES_POOLED)
 def test_pooled_equals_the_two_steps_in_other_shapes(bench, rng, shape, size, stride):
     compare_pooled(bench, rng, CONSTANTS["loud"], True, shape, size, stride)

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.usefixtures("speck")
 PAUSE = 0.008  # seconds that writing a checkpoint takes longer, as it would with more weights
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_kills_lose_nothing(forks, whole, tmp_path, kills):
-    """Tries 10 kills, 200 under `-m slow`.
+    """Tries 4 kills, 200 under `-m slow`.
 
     A checkpoint is written after every update, and half of the kills are aimed at one that is half written.
     """

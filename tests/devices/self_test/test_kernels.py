@@ -192,6 +192,7 @@ def test_every_fault_has_its_place_in_the_sources():
     assert nowhere(before for _, before, *_ in FAULTS.values()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     "fault", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in FAULTS]

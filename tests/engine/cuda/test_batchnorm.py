@@ -53,6 +53,7 @@ def test_every_schedule_gives_the_same_bits(emulated, precision):
         assert bits(emulated(schedule=schedule), precision, batchnorm) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_checked_build_finds_nothing(emulated, precision):
     assert bits(emulated(checked=True), precision, batchnorm) == bits(emulated(), precision, batchnorm)

@@ -68,6 +68,7 @@ def test_with_relu(bench, name):
     equal(Convolution(bench, case, arrays).all(relu=True), ([reference.relu(m) for m in y], dweight, dbias, dx))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [1, 3])
 @pytest.mark.parametrize("name", ["two sources for two towers", "two groups", "seventeen channels, padded", "wide"])
 def test_splits_are_added_up_with_all_that_follows(bench, name, splits, monkeypatch):

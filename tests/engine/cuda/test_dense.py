@@ -168,6 +168,7 @@ def test_without_the_input_gradient(bench):
     assert_array_equal(dense.unpack(bench.get(dweight), maps=case.maps, sources=2), wanted(case)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
 )

@@ -83,6 +83,7 @@ def test_any_schedule_gives_the_same_bits(emulated, precision, monkeypatch):
         equal(other, first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["bf16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "tf32"))]
 )
@@ -107,6 +108,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
@@ -175,6 +177,7 @@ def test_copies_through_registers_give_the_same_bits(emulated, case, tiles, monk
             equal(Convolution(bench, case, draw(case, False)).all(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     "fault",

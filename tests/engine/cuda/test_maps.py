@@ -52,6 +52,7 @@ def test_every_schedule_gives_the_same_bits(emulated, work, precision):
         assert bits(emulated(schedule=schedule), precision, work) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "precision"),
     [
@@ -157,6 +158,7 @@ def test_every_planted_fault_has_its_place_in_the_sources():
     assert nowhere(into for into, *_ in (*FAULTS.values(), *FURTHER_FAULTS.values())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize(("into", "fault", "work"), first_are_fast(FAULTS) + first_are_fast(FURTHER_FAULTS))
 def test_planted_faults_are_caught(emulated, into, fault, work):

@@ -119,6 +119,7 @@ def passing(module, function):
     return module, function, wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "layer", "what"),
     [

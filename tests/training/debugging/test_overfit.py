@@ -287,6 +287,7 @@ def test_more_pictures_than_there_are():
         fits(25)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_as_well(emulated, monkeypatch, speck):
     monkeypatch.setattr(placement, "CupyRuntime", emulated)
     recipe = overfit.plain(tiny_runs.RECIPE, 3)
