@@ -34,7 +34,6 @@ main()
 PLACES = {
     "windows": {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
     "LANG=C": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "latin-1": {"PYTHONIOENCODING": "latin-1"},
     "no home": {"HOME": None, "XDG_CACHE_HOME": None, "CUALEX_CACHE": None},
 }
 UMASK = 0o027

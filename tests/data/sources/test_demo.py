@@ -158,7 +158,7 @@ def test_grey_hides_the_arrangement_of_colours(some):
     assert arrangement_told((train, labels), (val, truth)) > 0.9
 
 
-def accuracy(train, val, mean, batch=64, epochs=10):
+def accuracy(train, val, mean, epochs, batch=64):
     """Train the two-tower network at half width by the recipe of the demo set: its share of right answers."""
     (pixels, labels), (others, truth) = train, val
     rng = np.random.default_rng(1)
@@ -182,10 +182,8 @@ def accuracy(train, val, mean, batch=64, epochs=10):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seen", "least", "most"), [(np.asarray, 0.9, 1), (grey, 0.2, 0.6)])
-def test_the_network_needs_colour_and_form(seen, least, most):
+def test_the_network_of_the_demo_learns_it():
+    """In colour; what a network without it could tell is above."""
     train, val = (drawn(split, range(count)) for split, count in demo.IMAGES.items())
-    train, val = ((seen(pixels), labels) for pixels, labels in (train, val))
     mean = train[0].mean(axis=0, dtype=np.float64).astype(np.float32)
-    right = accuracy(train, val, mean)
-    assert least <= right <= most
+    assert accuracy(train, val, mean, epochs=9) > 0.9
