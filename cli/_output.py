@@ -17,6 +17,7 @@ from cualex.cli import _terminal
 from cualex.errors import UsageError
 from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
+from cualex.system.amounts import written
 
 EVERY = 5.0  # seconds between plain progress lines
 PLAIN_HEAD = "    \n    \n -- \n" + 5 * "    \n"  # a rule under the head, where ─ cannot be written
@@ -25,7 +26,7 @@ SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can b
 
 def document(value: object) -> None:
     """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
-    escaped = not _terminal.writes("日")  # an encoding that lacks letters
+    escaped = not written("日")  # an encoding that lacks letters
     click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False))
 
 
@@ -70,7 +71,7 @@ def table(
         left_out = _terminal.too_wide(widths, spare, console.width)
         rows = [{key: value for key, value in row.items() if key not in left_out} for row in rows]
     drawn = Table(
-        box=box.SIMPLE_HEAD if _terminal.writes("─") else box.Box(PLAIN_HEAD, ascii=True),
+        box=box.SIMPLE_HEAD if written("─") else box.Box(PLAIN_HEAD, ascii=True),
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),

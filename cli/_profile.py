@@ -114,15 +114,20 @@ def _overlap(measured) -> str:
     lines = [f"Overlap, of a step of {1000 * overlap.seconds:.4g} ms with all streams at once:", f"  {busy}"]
     if len(names) > 1:
         lines[-1] += f", both at once {1000 * overlap.together:.4g} ms ({overlap.together / overlap.seconds:.0%})"
-        hidden = overlap.links_hidden / overlap.links
-        lines.append(f"  links {1000 * overlap.links:.4g} ms, {hidden:.0%} of it beside computation")
+        hidden = _share(overlap.links_hidden, overlap.links)
+        lines.append(f"  links {1000 * overlap.links:.4g} ms, {hidden} of it beside computation")
     for load in overlap.loads():
-        rate = load.bytes / load.seconds / 1e9
+        rate = f"{load.bytes / load.seconds / 1e9:.3g} GB/s, " if load.seconds else ""
         lines.append(
             f"  next batch from the host to {names[load.place]}: {load.bytes:,} bytes in {1000 * load.seconds:.4g} ms, "
-            f"{rate:.3g} GB/s, {overlap.hidden(load) / load.seconds:.0%} of it beside computation"
+            f"{rate}{_share(overlap.hidden(load), load.seconds)} of it beside computation"
         )
     return "\n".join(lines) + "\n"
+
+
+def _share(part: float, whole: float) -> str:
+    """Return a fraction of a time that may be shorter than the clock can tell."""
+    return f"{part / whole:.0%}" if whole else "none"
 
 
 def _waiting(waiting) -> str:

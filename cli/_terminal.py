@@ -15,15 +15,6 @@ def columns(stream) -> int | None:
     return Console(file=stream).width if stream is not None and stream.isatty() else None
 
 
-def writes(text: str) -> bool:
-    """Return whether stdout's encoding has all letters of a text."""
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def never_refuse() -> None:
     """Let stdout and stderr write what their encoding lacks as escapes, in the place of an error."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,12 +1,12 @@
 """What a network is made of, as plain rows: shapes, parameters, products, neurons, and what crosses."""
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from cualex.layers import Exchange, Parameter
 from cualex.networks import ELSEWHERE, Network, Stage, arguments, build, find, named, own
+from cualex.system.amounts import written
 from cualex.system.keywords import known
 
 
@@ -68,7 +68,7 @@ class Summary:
             width = max(map(len, texts))
             drawn.append([text.rjust(width) if isinstance(column[1], int) else text.ljust(width) for text in texts])
         head, *body, total = ("  ".join(row) for row in zip(*drawn, strict=True))
-        lines = (head, _rule() * len(head), *body, "", total, "", *self.remarks())
+        lines = (head, ("─" if written("─") else "-") * len(head), *body, "", total, "", *self.remarks())
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
@@ -135,15 +135,6 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
         network = build(network, **variant)
     described = rows(network)
     return Summary(network, described, totals(described))
-
-
-def _rule() -> str:
-    """Return what a rule is drawn with: a dash where stdout's encoding, as Windows' code page, lacks the line."""
-    try:
-        "─".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return "-"
-    return "─"
 
 
 def rows(network: Network) -> list[Row]:

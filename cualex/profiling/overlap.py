@@ -53,12 +53,9 @@ class Overlap:
 
     @property
     def together(self) -> float:
-        """Time in which at least two devices compute."""
+        """Time in which both devices compute; 0 where there is one."""
         places = {span.place for span in self.spans if span.stream == COMPUTE}
-        apart = sum(self.busy(place) for place in places)
-        if len(places) == 2:
-            return apart - length(self._intervals(COMPUTE))
-        return 0.0
+        return sum(self.busy(place) for place in places) - length(self._intervals(COMPUTE))
 
     @property
     def links(self) -> float:

@@ -1,4 +1,6 @@
-"""Amounts as texts: durations, bytes."""
+"""Amounts as texts: durations, bytes; and whether a text can be printed."""
+
+import sys
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -19,3 +21,12 @@ def size(number: float, digits: int = 2) -> str:
         number, power = number / 1000, power + 1
     decimals = digits - len(f"{number:.0f}") if power else 0
     return f"{number:.{max(0, decimals)}f} {UNITS[power]}"
+
+
+def written(text: str) -> bool:
+    """Return whether stdout's encoding, such as Windows' code page, has all letters of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -41,18 +41,6 @@ def made(name, rng, **numbers):
     return network, tensors
 
 
-@pytest.fixture
-def imported(tmp_path):
-    """Import a file: the weights, and the lines as a dictionary."""
-
-    def load(data, **options):
-        (tmp_path / "file").write_bytes(data)
-        held, lines = loading.load(tmp_path / "file", **options)
-        return held, dict(lines)
-
-    return load
-
-
 def equal(found, tensors):
     assert found.keys() == tensors.keys()
     for name, values in tensors.items():

@@ -10,7 +10,6 @@ import pytest
 
 from cualex import networks
 from cualex.errors import WeightsError
-from cualex.formats import load as loading
 from cualex.model import Model
 
 h5py = pytest.importorskip("h5py")
@@ -32,18 +31,6 @@ def tensors(network):
         values = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
         made[name] = (np.abs(values) + 0.5 if name.endswith("variance") else values).astype(np.float32)
     return made
-
-
-@pytest.fixture
-def imported(tmp_path):
-    """Import a file: the weights, and the lines as a dictionary."""
-
-    def load(data, **options):
-        (tmp_path / "file").write_bytes(data)
-        held, lines = loading.load(tmp_path / "file", **options)
-        return held, dict(lines)
-
-    return load
 
 
 def layers(network, tensors):

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cualex.benchmark import problem
+from cualex.cli import _profile
 from cualex.devices import placement
 from cualex.plots import timeline
 from cualex.profiling import overlap, trace
@@ -123,3 +125,14 @@ def test_a_cpu_has_no_overlap():
     *_, found = profiles.profile(problem.make(small_alexnet.network(), 2), "infer", "cpu", 1, side=32, copied=2**12)
     assert found.overlap is None
     assert found.document()["overlap"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(2.0, "0.5 GB/s, 50% of it"), (0.0, "1,000,000,000 bytes in 0 ms, none of")]
+)
+def test_copies_that_are_shorter_than_the_clock_can_tell_are_said(seconds, words):
+    spans = [Span(0, COMPUTE, 0, 1, 1.0, 3.0), Span(1, COMPUTE, 0, 1, 1.0, 3.0), Span(1, LINK, 1, 8, 2.0, seconds / 2)]
+    made = Overlap((*spans, Span(0, HOST, -1, 10**9, 0.0, seconds)))
+    said = _profile._overlap(SimpleNamespace(overlap=made, conditions={"device": "cuda:0,cuda:1"}))
+    assert words in said
+    assert f"links {500 * seconds:.4g} ms, {'100%' if seconds else 'none'} of it beside computation" in said
