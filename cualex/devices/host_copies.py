@@ -28,7 +28,7 @@ class HostCopies:
         # By stream, pinned memory of copies since its last event. It holds the stream, as CUDA gives the address of one
         # that is destroyed to the next.
         self._unmarked: dict[int, tuple[Any, list[Any]]] = {}
-        self._staged: dict[int, int] = {}  # where each array of `staging` begins and ends
+        self._staged: set[int] = set()  # the ids of the arrays of `staging`, of which callers have views
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array in pinned memory."""
@@ -36,9 +36,8 @@ class HostCopies:
         with self._calls.on(device):
             pinned = self._pinned(count * np.dtype(dtype).itemsize)
         flat = np.frombuffer(pinned, dtype, count)
-        start = flat.ctypes.data
-        self._staged[start] = start + flat.nbytes
-        weakref.finalize(flat, self._staged.pop, start)  # all views of it hold it
+        self._staged.add(id(flat))
+        weakref.finalize(flat, self._staged.discard, id(flat))  # all views of it hold it
         return flat.reshape(shape)
 
     def load(self, stream, target, values: np.ndarray) -> None:
@@ -53,9 +52,8 @@ class HostCopies:
             self._keep_unmarked(stream, values)
 
     def _is_staged(self, values: np.ndarray) -> bool:
-        """Return whether values lie in memory of `staging`."""
-        base = values.base if isinstance(values.base, np.ndarray) else values
-        return values.ctypes.data + values.nbytes <= self._staged.get(base.ctypes.data, 0)
+        """Return whether values lie in memory of `staging`; NumPy's base of a view of a view is the first array."""
+        return id(values.base) in self._staged
 
     def gather(self, stream, block, inputs: Sequence[tuple[Any, np.ndarray]]) -> None:
         """Copy values for several arrays of a block through pinned memory, at once.

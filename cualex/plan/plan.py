@@ -110,6 +110,7 @@ class Plan:
     def run(self, each: Callable[[Step], None] | None = None) -> "Outcome":
         """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
 
+        Those of training may be asked for some runs later, those of inference before the next run: few ask.
         With `each`, hand every step to it instead, which runs it: never as a graph. What overflows shows in the loss.
         """
         sums, devices = [], self.parameters.devices
@@ -123,7 +124,8 @@ class Plan:
                 self._run(self._often, each)
                 for device in devices:
                     device.end(self.control, self.training)
-                sums.append(devices[self._sums.place].fetch(self._sums.array))
+                home, own = devices[self._sums.place], self._sums.array
+                sums.append(home.fetch(own) if self.training else partial(home.download, own))
             self._run(self._once, each)
         self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome

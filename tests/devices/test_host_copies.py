@@ -140,7 +140,7 @@ def test_memory_of_staging_that_is_gone_is_not_taken_for_it(gpu):
     staged = gpu.runtime._copies._staged
     assert len(staged) == 1
     del rows
-    assert staged == {}
+    assert staged == set()
 
 
 @pytest.mark.parametrize("early", [False, True])
