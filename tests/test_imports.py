@@ -21,7 +21,7 @@ ORDER = [  # parts on one line do not import one another
     "evaluation formats profiling",
     "training",
     "plots pretrained.__main__",
-    "experiments trainer",
+    "experiments trainer lessons",
     "cli",
     "__main__",
 ]
