@@ -5,18 +5,22 @@ from pathlib import Path
 from cualex.cli import _output
 
 
-def load(weights: Path | None, device: str, precision: str | None, bundled: bool = False) -> tuple:
-    """Return the weights file's path and its Model; say aloud which one where none was named.
-
-    bundled: where there is no finished run, take the pretrained network that comes with cualex.
-    """
+def load(
+    weights: Path | None, device: str, precision: str | None, bundled: bool = False, inside: bool = False
+) -> tuple:
+    """Return the weights file's path and its Model; say aloud which one where none was named. See `chosen`."""
     from cualex import model
 
-    weights = weights or _chosen(bundled)
+    weights = weights or chosen(bundled, inside)
     return weights, model.load(weights, device, precision, _output.Compiling())
 
 
-def _chosen(bundled: bool) -> Path:
+def chosen(bundled: bool = False, inside: bool = False) -> Path:
+    """Return the weights of the newest finished run, and say so.
+
+    bundled: where there is no finished run, take the pretrained network that comes with cualex, if it is good enough
+    for photographs; with `inside`, to look into a network, in any case.
+    """
     from cualex import pretrained
     from cualex.errors import UsageError
     from cualex.training.run import newest_weights
@@ -25,9 +29,9 @@ def _chosen(bundled: bool) -> Path:
         weights = newest_weights()
         _output.say(f"Weights: {weights} (newest finished run).")
     except UsageError as error:
-        if not bundled:
+        if not (bundled or inside):
             raise
-        if not pretrained.FOR_PHOTOGRAPHS:
+        if not (inside or pretrained.FOR_PHOTOGRAPHS):
             raise UsageError(
                 f"{error}; or use --weights {pretrained.NAME}, the bundled network of ten classes "
                 f"({pretrained.CLASSES}), which is right on fewer than half of real photographs"

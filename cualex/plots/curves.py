@@ -1,14 +1,25 @@
-"""Plot of a training: loss and error by epoch, with the drops of the learning rate."""
+"""Plot of trainings: loss and error by epoch, with the drops of the learning rate and the best epoch."""
 
 import itertools
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from cualex.errors import CualexError
+from cualex.errors import CualexError, UsageError
 from cualex.evaluation import TOP5
-from cualex.plots.figure import BLUE, GREY, ORANGE, figure
+from cualex.plots.figure import Table, figure
+from cualex.plots.text import fitted
+from cualex.plots.theme import LIGHT, SUBTITLE, Theme
 from cualex.training.run import Run
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
+MARKED = 30  # epochs up to which each is marked
+LONGEST = 2.2  # inches, of a run's name
+MARKERS = "os^D"  # one more for every five runs, which are the colours
+TRAINING: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.1}
+FIVE: dict[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.3}
+DROP: dict[str, Any] = {"linewidth": 0.8}
+BEST: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
 
 
 class Drawing:
@@ -34,25 +45,108 @@ class Drawing:
 
 def draw(run: Run) -> None:
     """Draw a run's results.csv as curves.png in its directory."""
-    rows = run.results()
-    epochs = [row["epoch"] for row in rows]
-    falls = [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
-    marker = "o" if len(rows) < 30 else None
-    with figure(run.path / "curves.png", columns=2) as (_, (left, right)):
-        left.plot(epochs, [row["train/loss"] for row in rows], GREY, marker=marker, label="training")
-        left.plot(epochs, [row["val/loss"] for row in rows], BLUE, marker=marker, label="validation")
-        left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-        curves = ((1, BLUE), (5, ORANGE)) if _classes(run) >= TOP5 else ((1, BLUE),)
-        for k, colour in curves:
-            errors = [100 * (1 - row[f"metrics/accuracy_top{k}"]) for row in rows]
-            right.plot(epochs, errors, colour, marker=marker, label=f"top-{k}")
-        right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
-        for axes in (left, right):
-            for epoch in falls:
-                axes.axvline(epoch - 0.5, color=GREY, linestyle=":", linewidth=1)
-            axes.legend(frameon=False)
-            axes.spines[["top", "right"]].set_visible(False)
+    draw_runs([run], run.path / "curves.png")
+
+
+def draw_runs(runs: Sequence[Run], path: Any, theme: Theme = LIGHT) -> Table:
+    """Draw losses on the left and validation errors on the right, a colour for each run; return a row an epoch.
+
+    The training loss is of augmented images with dropout, so that it may lie above the validation loss. Columns: run,
+    epoch, training_loss, validation_loss, top1_error, top5_error (of 0 to 1), learning_rate.
+    """
+    names = names_of(runs)
+    found = [_results(run) for run in runs]
+    top5 = any(_classes(run) >= TOP5 for run in runs)
+    single = len(runs) == 1
+    title = f"Training curves: {names[0]}" if single else f"Training curves of {len(runs)} runs"
+    said = "Cross-entropy of training (augmented, with dropout) and validation, and the validation error, by epoch."
+    with figure(path, (9.6, 3.9), title, said, theme) as drawn:
+        left, right = drawn.subplots(1, 2)
+        for index, (name, rows) in enumerate(zip(names, found, strict=True)):
+            style = {"color": theme.series[index % len(theme.series)], "marker": MARKERS[index // 5 % len(MARKERS)]}
+            if not single:
+                left.plot([], [], label=fitted(name, LONGEST, SUBTITLE), **style)
+            _curve(left, right, rows, style, top5, theme)
+        _legends(left, right, found, top5, theme.series[0] if single else theme.soft, theme)
+        for axes, words in ((left, "Loss"), (right, "Validation error")):
+            axes.set_title(words)
+            axes.set(xlabel="epoch", ylim=(0, None))
+            axes.grid(axis="y")
+            axes.spines["left"].set_visible(False)
+            axes.tick_params(length=0)
             axes.xaxis.get_major_locator().set_params(integer=True)
+        right.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    return [
+        {
+            "run": name,
+            "epoch": int(row["epoch"]),
+            "training_loss": row["train/loss"],
+            "validation_loss": row["val/loss"],
+            "top1_error": round(1 - row["metrics/accuracy_top1"], 6),
+            "top5_error": round(1 - row["metrics/accuracy_top5"], 6),
+            "learning_rate": row["lr"],
+        }
+        for name, rows in zip(names, found, strict=True)
+        for row in rows
+    ]
+
+
+def _results(run: Run) -> list[dict[str, float]]:
+    """Return the epochs of a run; raise UsageError where there are none."""
+    try:
+        rows = run.results()
+    except (OSError, KeyError, ValueError, TypeError):
+        rows = []
+    if not rows:
+        raise UsageError(
+            f"{run.path}: expected the directory of a run with results.csv, in which an epoch has ended. Give one in "
+            "runs/."
+        )
+    return rows
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """Return the directory's name of each run, or its whole path where two have the same."""
+    last = [run.path.resolve().name for run in runs]
+    return [name if last.count(name) == 1 else str(run.path) for name, run in zip(last, runs, strict=True)]
+
+
+def _curve(
+    left: Any, right: Any, rows: list[dict[str, float]], style: dict[str, Any], top5: bool, theme: Theme
+) -> None:
+    """Draw one run."""
+    epochs, colour = [row["epoch"] for row in rows], style["color"]
+    marked = style if len(rows) < MARKED else {"color": colour}
+    left.plot(epochs, [row["train/loss"] for row in rows], color=colour, **TRAINING)
+    left.plot(epochs, [row["val/loss"] for row in rows], **marked)
+    errors = [100 * (1 - row["metrics/accuracy_top1"]) for row in rows]
+    right.plot(epochs, errors, **marked)
+    if top5:
+        right.plot(epochs, [100 * (1 - row["metrics/accuracy_top5"]) for row in rows], color=colour, **FIVE)
+    for epoch in _drops(rows):
+        for axes in (left, right):
+            axes.axvline(epoch - 0.5, color=theme.faint, zorder=0, **DROP)
+    best = min(range(len(rows)), key=errors.__getitem__)
+    said = f"best: {errors[best]:.1f} %, epoch {epochs[best]:.0f}"
+    right.plot(epochs[best], errors[best], color=colour, label=said, **BEST)
+
+
+def _legends(left: Any, right: Any, found: list[list[dict[str, float]]], top5: bool, colour: str, theme: Theme) -> None:
+    """Give everything that is drawn a name, by empty curves."""
+    left.plot([], [], color=colour, label="validation")
+    left.plot([], [], color=colour, label="training", **TRAINING)
+    right.plot([], [], color=colour, label="top-1")
+    if top5:
+        right.plot([], [], color=colour, label="top-5", **FIVE)
+    if any(map(_drops, found)):
+        right.plot([], [], color=theme.faint, label="learning rate lowered", **DROP)
+    for axes in (left, right):
+        axes.legend(loc="best", handlelength=2.2)
+
+
+def _drops(rows: list[dict[str, float]]) -> list[float]:
+    """Return the epochs with which a lower learning rate begins."""
+    return [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
 
 
 def _classes(run: Run) -> int:

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
-from cualex.plots.figure import BLUE, GREEN, GREY, ORANGE, figure
+from cualex.plots.figure import figure
+from cualex.plots.theme import LIGHT, MARGIN
 from cualex.profiling.overlap import COMPUTE, HOST
 from cualex.profiling.table import Profile
 from cualex.profiling.trace import Bar, lanes
 
-COLOURS = {"forward": BLUE, "backward": ORANGE, "link": GREEN, "copy from the host": GREY}
+COLOURS = {
+    "forward": LIGHT.tower1,
+    "backward": LIGHT.tower2,
+    "link": LIGHT.positive,
+    "copy from the host": LIGHT.faint,
+}
+WIDTH = 12.0 - 2 * MARGIN  # inches
 LETTER, UPRIGHT, TALL = 0.0068, 0.012, 6  # a letter, and a turned name, of the width of the plot; its letters at most
 
 
@@ -15,7 +22,10 @@ def draw(profile: Profile, path: str | Path) -> None:
     """Draw what each stream does when, in milliseconds; forward and backward passes and copies have their colours."""
     made, conditions = lanes(profile), profile.conditions
     end = max(bar.began + bar.seconds for lane in made for bar in lane.bars)
-    with figure(path, size=(12.0, 1.3 + 0.62 * len(made))) as (_, axes):
+    network, mode = conditions["network"]["name"], {"train": "training", "infer": "inference"}[conditions["mode"]]
+    title = f"One step of {mode}: {network}, batch size {conditions['batch_size']}"
+    with figure(path, (WIDTH, 1.0 + 0.62 * len(made)), title) as drawn:
+        axes = drawn.subplots()
         for height, lane in zip(range(len(made), 0, -1), made, strict=True):
             for bar in lane.bars:
                 colour = COLOURS[_kind(bar, lane.stream)]
@@ -29,10 +39,8 @@ def draw(profile: Profile, path: str | Path) -> None:
                 axes.barh(0, 0, color=colour, label=kind)
         axes.set_yticks(range(len(made), 0, -1), [lane.name for lane in made])
         axes.set(xlabel="milliseconds", xlim=(0, 1000 * end), ylim=(0.4, len(made) + 0.6))
-        network, mode = conditions["network"]["name"], {"train": "training", "infer": "inference"}[conditions["mode"]]
-        axes.set_title(f"{network}, one step of {mode}, batch size {conditions['batch_size']}", loc="left")
-        axes.legend(frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize=8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+        axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
 
 

@@ -1,18 +1,27 @@
 """A network as a plot: a row of layers for each tower, and the links at which towers exchange their maps."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cualex.networks import Network
-from cualex.networks.summary import rows
-from cualex.plots.figure import BLUE, GREY, ORANGE, figure
+from cualex.networks.summary import rows, totals
+from cualex.plots import blocks
+from cualex.plots.figure import Table, figure, place
+from cualex.plots.text import width_of
+from cualex.plots.theme import LIGHT, SERIF, SMALL, TEXT, Theme
 
 POOLS = ("maxpool", "averagepool")
 DRAWN = ("conv", "dense", *POOLS)
-GAP, SPREAD = 0.46, 2.3  # between columns, and between towers
-Centre = tuple[float, list[float]]  # right edge of a layer, and the height of each of its boxes
+NAMES = {"lrn": "norm", "spatial_lrn": "norm", "batchnorm": "batch norm", "exchange": "exchange", "join": "join"}
+LANE, BETWEEN, ABOVE = 1.2, 0.3, 0.46  # inches: height of a tower's blocks, between towers, and for the names above
+LINE = 0.145  # inches, of a caption
+GAP, FIRST, IMAGE = 0.3, 0.55, 0.75  # inches: between layers, at least, and before the first; side of the image
+THREADS = 9  # lines from one tower to another
+FULL = 0.6  # part of a colour in a block
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,16 @@ class Box:
     window: str = ""
     sent: tuple[int, ...] = ()
 
-    @property
-    def width(self) -> float:
-        """Return the width to draw, which grows with the channels."""
-        return 0.16 if self.kind == "dense" else 0.1 + 0.055 * math.log2(self.output[0])
 
-    @property
-    def height(self) -> float:
-        """Return the height to draw, which grows with the rows of the maps."""
-        return 1.15 if self.kind == "dense" else 0.3 + self.output[1] / 64
+@dataclass
+class Column:
+    """A layer with weights as it is drawn: what lies between it and the one before, and its position in inches."""
+
+    box: Box
+    between: list[str] = field(default_factory=list)
+    left: float = 0.0
+    width: float = 0.0
+    tops: list[float] = field(default_factory=list)
 
 
 def boxes(network: Network) -> list[Box]:
@@ -55,74 +65,132 @@ def boxes(network: Network) -> list[Box]:
     return found
 
 
-def draw(network: Network, path: str | Path) -> list[Box]:
-    """Draw a network into a PNG, and return its boxes; links are arrows with the floats that a tower sends."""
-    layers, x = boxes(network), 1.0
-    centres: list[Centre] = []
-    towers = max(len(box.towers) for box in layers)
-    middle = {tower: SPREAD * ((towers + 1) / 2 - tower) for tower in range(1, towers + 1)}
-    with figure(path, size=(9.6, 0.7 + 1.55 * towers)) as (_, axes):
-        _image(axes, network.crop, [(1.0 - GAP, middle[tower]) for tower in layers[0].towers])
-        for box in layers:
-            centre = x + box.width / 2
-            lines = [middle[tower] for tower in box.towers] if len(box.towers) == towers else [0.0]
-            for y in lines:
-                _box(axes, box, centre, y)
-            if box.sent:
-                _link(axes, box, x, centres[-1], middle, lines)
-            elif centres:
-                _straight(axes, centres[-1], x, lines)
-            centres.append((x + box.width, lines))
-            x += box.width + GAP
-        top = SPREAD * towers / 2
-        if any(box.sent for box in layers):
-            axes.text(-0.5, top, "floats that a tower sends, per image:", color=ORANGE, va="bottom", fontsize=8)
-        for tower, y in middle.items() if towers > 1 else ():
-            axes.text(-0.5, y, f"tower {tower}", va="center", fontsize=8)
-        axes.set(xlim=(-0.6, x - GAP + 0.25), ylim=(-top, top + 0.25))
-        axes.axis("off")
-    return layers
+def table(network: Network) -> Table:
+    """Return a row for each layer with weights or a pool, for a CSV file; counts are of all towers together."""
+    described = {row.layer: row for row in rows(network)}
+    found = []
+    for box in boxes(network):
+        row, (channels, high, wide) = described[box.layer], box.output
+        shape = {"channels": channels, "rows": high, "columns": wide, "window": box.window}
+        counts = {"parameters": row.parameters, "multiply_adds": row.multiply_adds, "sent": max(box.sent, default=0)}
+        found.append({"layer": box.layer, "kind": box.kind, "towers": len(box.towers), **shape, **counts})
+    return found
 
 
-def _image(axes: Any, crop: int, targets: list[tuple[float, float]]) -> None:
+def draw(network: Network, path: str | Path, theme: Theme = LIGHT) -> list[Box]:
+    """Draw a network, and return its boxes; lines that cross are links, with the floats that a tower sends."""
+    placed = list(_columns(network))
+    lanes = max(len(column.box.towers) for column in placed)
+    height = lanes * LANE + (lanes - 1) * BETWEEN
+    x, last = IMAGE, [ABOVE + number * (LANE + BETWEEN) for number in range(lanes)]
+    for column in placed:
+        first = FIRST if lanes > 1 and x == IMAGE else GAP
+        column.left = x + max([first, *(width_of(words, SMALL) + 0.12 for words in column.between)])
+        across = blocks.columns(column.box.output[0])
+        column.width = max(0.22, min(1.3, LANE * across / -(-column.box.output[0] // across)))
+        column.tops = last if len(column.box.towers) == lanes else [ABOVE + (height - LANE) / 2]
+        x = column.left + max(column.width, *(width_of(words, SMALL) for words in _captions(network, column.box)))
+    captions = max(len(column.between) for column in placed)
+    total = totals(rows(network))
+    said = f"{network.classes:,} classes, {total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds."
+    if any(column.box.sent for column in placed):
+        said += " Lines that cross are links: below, the floats that each tower sends per image."
+    size = (x, ABOVE + height + 0.12 + max(2, captions) * LINE)
+    with figure(path, size, network.name, said, theme) as drawn:
+        axes = place(drawn, 0, 0, *size)
+        axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
+        _image(axes, network, ABOVE + height / 2, theme)
+        before: list[tuple[float, float]] = [(IMAGE, ABOVE + (height - IMAGE) / 2)]
+        shared, tall = True, IMAGE
+        for column in placed:
+            _lines(axes, before, tall, column, shared or bool(column.box.sent), theme)
+            before = [(column.left + column.width, top) for top in column.tops]
+            shared, tall = False, LANE
+        for column in placed:
+            _block(axes, network, column, ABOVE + height, theme)
+        for number, top in enumerate(last if lanes > 1 else ()):
+            style: dict[str, Any] = {"rotation": 90, "va": "center", "ha": "center", "fontsize": SMALL}
+            style |= {"fontweight": "bold"}
+            style["bbox"] = {"facecolor": theme.ground, "edgecolor": "none", "pad": 1.5}
+            style["color"] = theme.tower(number)
+            axes.text((IMAGE + placed[0].left) / 2, top + LANE / 2, f"tower {number + 1}", **style)
+    return boxes(network)
+
+
+def _columns(network: Network) -> Iterator[Column]:
+    """Yield the layers with weights, each with captions of the layers between it and the one before."""
+    links = {box.layer: box for box in boxes(network)}
+    between: list[str] = []
+    for row in rows(network):
+        if row.kind in ("conv", "dense"):
+            box = links[row.layer]
+            yield Column(box, between + ([f"{max(box.sent):,}"] if box.sent else []))
+            between = []
+        elif row.kind in POOLS:
+            _, high, wide = row.output
+            between += [f"pool {links[row.layer].window}".replace("x", "×"), f"to {high}×{wide}"]
+        elif row.kind in NAMES and (row.kind != "exchange" or len(row.sent_forward)):
+            between.append(NAMES[row.kind])
+
+
+def _captions(network: Network, box: Box) -> tuple[str, ...]:
+    """Return the lines above a block, of which the first is its name, without those below it."""
+    channels, high, wide = box.output
+    return box.layer, f"{channels:,} · {high}×{wide}" if high * wide > 1 else f"{channels:,}"
+
+
+def _image(axes: Any, network: Network, middle: float, theme: Theme) -> None:
     """Draw the input, from which every tower reads."""
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((-0.5, -0.45), 0.75, 0.9, facecolor="white", edgecolor=GREY, linewidth=1.2))
-    axes.text(-0.125, 0, f"image\n{crop}x{crop}\nRGB", ha="center", va="center", fontsize=8)
-    for x, y in targets:
-        axes.annotate("", (x + GAP - 0.05, y), (0.26, 0), arrowprops={"arrowstyle": "->", "color": GREY})
+    side, step = IMAGE - 0.12, 0.06
+    for number in (2, 1, 0):
+        corner = (number * step + 0.01, middle - side / 2 - (1 - number) * step)
+        axes.add_patch(Rectangle(corner, side, side, facecolor=theme.ground, edgecolor=theme.faint, linewidth=0.8))
+    style = {"ha": "center", "va": "center", "fontsize": SMALL, "linespacing": 1.4}
+    axes.text(side / 2, middle - step, f"image\n{network.crop}×{network.crop}\nRGB", color=theme.soft, **style)
 
 
-def _box(axes: Any, box: Box, x: float, y: float) -> None:
-    """Draw a layer of one tower, with its name above and its shape below."""
-    from matplotlib.patches import Rectangle
+def _lines(
+    axes: Any, before: list[tuple[float, float]], tall: float, column: Column, shared: bool, theme: Theme
+) -> None:
+    """Draw what a layer reads, in the colour of its source: its own tower, or all of them where it is shared."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Curve
 
-    pooled = box.kind in POOLS
-    corner = (x - box.width / 2, y - box.height / 2)
-    colour = "white" if pooled else BLUE
-    axes.add_patch(Rectangle(corner, box.width, box.height, facecolor=colour, edgecolor=BLUE, alpha=0.85))
-    top = f"{box.layer}\n{box.window}" if box.window else box.layer
-    channels, height, width = box.output
-    shape = f"{channels}" if (height, width) == (1, 1) else f"{channels}\n{height}x{width}"
-    axes.text(x, y + box.height / 2 + 0.06, top, ha="center", va="bottom", fontsize=8, linespacing=1.0)
-    axes.text(x, y - box.height / 2 - 0.06, shape, ha="center", va="top", fontsize=8, color="#444444", linespacing=1.0)
-
-
-def _straight(axes: Any, before: Centre, x: float, lines: list[float]) -> None:
-    """Join a layer to the one before it, in the same tower."""
-    end, _ = before
-    for y in lines:
-        axes.plot([end, x], [y, y], color=GREY, linewidth=0.9, zorder=0)
+    for source, (x, top) in enumerate(before):
+        colour = theme.faint if before[0][0] == IMAGE else theme.tower(source)
+        for target, goal in enumerate(column.tops):
+            if not shared and len(before) == len(column.tops) and source != target:
+                continue
+            for thread in (np.arange(THREADS) + 0.5) / THREADS:
+                start, end = (x + 0.03, top + thread * tall), (column.left - 0.03, goal + thread * LANE)
+                middle = (start[0] + end[0]) / 2
+                points = [start, (middle, start[1]), (middle, end[1]), end]
+                curve = Curve(points, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])
+                axes.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=0.7, alpha=0.75))
 
 
-def _link(axes: Any, box: Box, x: float, before: Centre, middle: dict[int, float], lines: list[float]) -> None:
-    """Draw what a layer reads of both towers: its own, and what the link brings from the other."""
-    end, sources = before
-    for source in sources:
-        for y in lines:
-            crossing = source != y and (len(lines) > 1 or source != middle[1])
-            style = {"arrowstyle": "->", "color": ORANGE if crossing else GREY, "lw": 1.6 if crossing else 0.9}
-            axes.annotate("", (x, y), (end, source), arrowprops=style)
-    text = f"{max(box.sent):,}"
-    axes.text((x + end) / 2, SPREAD * len(middle) / 2, text, color=ORANGE, ha="center", va="bottom", fontsize=8)
+def _block(axes: Any, network: Network, column: Column, bottom: float, theme: Theme) -> None:
+    """Draw the maps of a layer as squares, tower by tower, with names above and filters below."""
+    box, count = column.box, column.box.output[0]
+    cells = blocks.mosaic(np.ones((count, 1, 1)), blocks.columns(count), 4 if count > 300 else 12, 1)
+    right = column.left + column.width
+    joined = len(box.towers) < network.towers
+    for number, top in enumerate(column.tops):
+        colour = theme.soft if joined else theme.tower(number)
+        filled = blocks.coloured(cells, theme.ground, theme.mixed(colour, FULL))
+        axes.imshow(filled, extent=(column.left, right, top + LANE, top), aspect="auto", interpolation="antialiased")
+    name, shape = _captions(network, box)
+    above, style = min(column.tops), {"fontsize": SMALL, "color": theme.soft}
+    axes.text(column.left, above - 0.27, name, fontsize=TEXT, fontweight="bold", parse_math=False)
+    axes.text(column.left, above - 0.09, shape, **style)
+    size, _, stride = box.window.replace("x", "×").partition(" /")
+    below = [size, f"stride {stride}" if stride else ""] if size else [box.kind]
+    for number, words in enumerate(below):
+        axes.text(column.left, bottom + 0.16 + number * LINE, words, **style)
+    for number, words in enumerate(column.between):
+        serif = {} if words[0].isdigit() else {"fontfamily": [SERIF], "fontstyle": "italic", "fontsize": SMALL + 1}
+        middle = column.left - 0.5 * max(GAP, *(width_of(each, SMALL) + 0.12 for each in column.between))
+        y = bottom + 0.16 + number * LINE
+        axes.text(middle, y, words, ha="center", **{**style, **serif})

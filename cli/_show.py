@@ -1,0 +1,84 @@
+"""What the plots of `cualex show` share: where they are written, their theme, and what is said of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cualex.cli import _options, _output
+
+theme = click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the plot."
+)
+image = click.argument("image", type=_options.FILE, metavar="IMAGE")
+
+
+def output(name: str, ending: str):
+    """Make the option -o/--output of a plot; name: of the file by default.  ending: of the numbers beside it."""
+    return click.option(
+        "-o",
+        "--output",
+        type=_options.FILE,
+        metavar="FILE",
+        help=f"Plot to write, .png or .svg; its numbers are written beside it as {ending}.  [default: {name}.png, or "
+        f"{name}-2.png and so on where there is one]",
+    )
+
+
+def seed(of: str, default: int | None = 0):
+    """Make the option --seed; of: what is drawn at random."""
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**40 - 1), default=default, show_default=default is not None, help=of
+    )
+
+
+def count(default: int, of: str):
+    """Make the option --count."""
+    return click.option("--count", type=click.IntRange(1), default=default, show_default=True, help=of)
+
+
+def target(output: Path | None, name: str, ending: str) -> Path:
+    """Return the path of a plot: the one that was given, or the first of name.png, name-2.png, ... that is free.
+
+    A given plot is replaced, and its numbers with it; numbers without a plot are another's, and an error.
+    """
+    from cualex.errors import UsageError
+    from cualex.plots import figure
+
+    if output is not None:
+        figure.check_ending(output)
+        beside = output.with_suffix(ending)
+        if beside.exists() and not output.exists():
+            raise UsageError(
+                f"{beside} exists, and the numbers of {output} would replace it. Choose another name with --output."
+            )
+        return output
+    number = 1
+    while True:
+        path = Path(f"{name}.png" if number == 1 else f"{name}-{number}.png")
+        if not path.exists() and not path.with_suffix(ending).exists():
+            return path
+        number += 1
+
+
+def finish(path: Path, data: Any, as_json: bool = False, /, **document: Any) -> None:
+    """Write the numbers of a plot beside it, and say where both are; with --json print the document too."""
+    from cualex.plots import figure
+
+    numbers = figure.write_data(path, data)
+    _output.say(f"Plot: {path}\nNumbers: {numbers}")
+    if as_json:
+        _output.document({"output": path, "numbers": numbers, **document})
+
+
+def colours(theme: str) -> Any:
+    """Return the theme of that name."""
+    from cualex.plots.theme import THEMES
+
+    return THEMES[theme]
+
+
+def described(network: Any, weights: Path) -> Mapping[str, Any]:
+    """Return what JSON says of the network that was drawn."""
+    return {"weights": weights, "network": network.name}

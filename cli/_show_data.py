@@ -1,0 +1,70 @@
+"""The data set and the model that plots of `cualex show` are of, with the options of `cualex evaluate`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cualex.cli import _model, _options, _output, _packing, _show
+
+SPLIT = click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Split to draw.  [default: the validation images, else test, else all]",
+)
+DATA = (
+    *(SPLIT, _options.names, _options.no_pack, _options.cache, _options.workers, _options.yes),
+    *(_options.device, _options.precision),
+)
+
+
+def on_data(command: Callable) -> Callable:
+    """Give a command the options of data sets, as `cualex evaluate` has them."""
+    return reduce(lambda made, option: option(made), reversed(DATA), command)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A split of a data set beside the model that it is shown to; name: of the set and the split."""
+
+    pack: Any
+    model: Any
+    weights: Path
+    name: str
+
+    def crops(self, indices: Any) -> tuple[Any, Any]:
+        """Return images of the pack, (n, stored, stored, 3), and their centre crops."""
+        import numpy as np
+
+        stored = np.empty((len(indices), self.pack.size, self.pack.size, 3), np.uint8)
+        self.pack.read(indices, stored)
+        return stored, cropped(self.model, stored)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What JSON says of them."""
+        return {**_show.described(self.model.network, self.weights), "data": self.name}
+
+
+def opened(data: str | None, weights: Path | None, *, split, names, device, precision, no_pack, **packing) -> Opened:
+    """Open the weights, and the data set that was named, or that of their run."""
+    from cualex import evaluation
+    from cualex.data import opening
+
+    path, model = _model.load(weights, device, precision, inside=True)
+    source = opening.find_evaluated(data, path, model.classes, None, names)
+    for note in source.notes:
+        _output.say(f"Note: {note}")
+    evaluation.check_classes(model.classes, source.classes)
+    chosen, called = opening.choose(source, split)
+    packs = _packing.packs(source, [chosen], model.network.stored, keep=not no_pack, **packing)
+    return Opened(packs[chosen], model, path, f"{Path(source.name).name} {called}")
+
+
+def cropped(model: Any, images: Any) -> Any:
+    """Return the centre crops of images (n, stored, stored, 3): what the network sees of them."""
+    row, column, _ = model.centre()
+    return images[:, row : row + model.network.crop, column : column + model.network.crop]

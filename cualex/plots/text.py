@@ -1,0 +1,42 @@
+"""Texts in plots: names of classes, cut or wrapped to a width in inches."""
+
+from cualex.data.sources import imagenet_classes
+from cualex.plots.theme import SANS
+
+
+def label(name: str) -> str:
+    """Return a class's name to draw: in English for a WordNet number, without line breaks and undecodable bytes."""
+    return " ".join(imagenet_classes.english(name).encode("utf-8", "replace").decode().split())
+
+
+def fitted(text: str, inches: float, size: float, bold: bool = False) -> str:
+    """Return a text that is no wider than `inches` at a font size in points: cut at its end, with an ellipsis."""
+    if width_of(text, size, bold) <= inches:
+        return text
+    low, high = 0, len(text)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if width_of(text[:middle].rstrip() + "…", size, bold) <= inches else (low, middle)
+    return text[:low].rstrip() + "…"
+
+
+def wrapped(text: str, inches: float, size: float) -> list[str]:
+    """Divide a text between words into lines that are no wider than `inches`; a longer word is cut."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(fitted(word, inches, size))
+    return lines
+
+
+def width_of(text: str, size: float, bold: bool = False) -> float:
+    """Return the width of a text in inches, at a font size in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    font = FontProperties(family=[SANS], size=size, weight="bold" if bold else "normal")
+    width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    return width / 72
