@@ -31,9 +31,10 @@ def descend(rate, momentum, steps=60):
 
 
 paths = {"plain, rate 0.035": descend(0.035, 0), "momentum 0.9, rate 0.01": descend(0.01, 0.9)}
-a, b = np.meshgrid(np.linspace(-1.2, 1.2, 80), np.linspace(-8, 11, 80))
-with figure("Sixty steps into a narrow valley", 7.0, 2.8) as drawn:
-    for axes, (name, path) in zip(drawn.subplots(1, 2), paths.items(), strict=True):
+a, b = np.meshgrid(np.linspace(-1.3, 1.3, 80), np.linspace(-4, 11, 80))
+with figure("Sixty steps into a narrow valley", 7.0, 4.0) as drawn:
+    for axes, (name, path) in zip(drawn.subplots(2, 1), paths.items(), strict=True):
+        axes.set_aspect("equal")
         axes.contour(b, a, (50 * a**2 + b**2) / 2, levels=12, colors="lightgray", linewidths=0.7)
         axes.plot(path[:, 1], path[:, 0], marker=".", markersize=3, linewidth=0.8)
         axes.set(title=name, xlabel="b", ylabel="a")

@@ -179,7 +179,7 @@ def test_a_script_runs_in_a_notebooks_way(tmp_path):
         "module = types.ModuleType('IPython.display')\n"
         "module.Image = lambda data, width: ('png', data[:4], width)\n"
         "module.display = shown.append\n"
-        "sys.modules['IPython'] = types.ModuleType('IPython'); sys.modules['IPython.display'] = module\n"
+        "sys.modules['IPython'] = types.SimpleNamespace(version_info=(9, 0)); sys.modules['IPython.display'] = module\n"
         "from cualex.lessons import find\n"
         "namespace = {}\n"
         "for cell in find('convolution').cells:\n"
