@@ -5,7 +5,7 @@ import warnings
 from cualex.data.sources import imagenet_classes
 from cualex.plots.theme import SANS
 
-MISSING = "Glyph .* missing from font"  # a warning: the letter is drawn as a box, and the numbers have it
+MISSING = "Glyph .* missing from"  # a warning: the letter is drawn as a box, and the numbers have it
 
 
 def label(name: str) -> str:

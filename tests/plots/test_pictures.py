@@ -47,3 +47,18 @@ def test_a_plot_as_svg_can_be_read(name, tmp_path):
     root = tree.parse(tmp_path / "a.svg").getroot()
     assert root.tag.endswith("svg")
     assert len(list(root.iter())) > 50
+
+
+@pytest.mark.slow
+def test_maps_of_which_some_are_nan_show_the_others(tmp_path, monkeypatch):
+    model, scene = pictures.bundled(), pictures.scene(76)
+    whole = model.maps(scene, "relu1")
+    broken = whole.copy()
+    broken[0, 0], broken[1, 0] = np.nan, np.inf
+    drawn = []
+    for maps in (whole, broken, np.full_like(whole, np.nan), np.zeros_like(whole)):
+        monkeypatch.setattr(model, "maps", lambda image, layer, maps=maps: maps)
+        pictures.maps.draw(model, scene, "relu1", tmp_path / "a.png")
+        drawn.append(pictures.smaller(tmp_path / "a.png").astype(int))
+    changed = [(np.abs(each - drawn[0]).max(axis=2) > 16).mean() for each in drawn]
+    assert 0 < changed[1] < 0.02 < changed[2]

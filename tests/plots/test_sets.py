@@ -39,7 +39,10 @@ def test_the_most_confident_mistake_comes_first_and_nan_is_none():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(1, "100 %"), (0.996, "100 %"), (0.0995, "10 %"), (0.03, "3.0 %"), (0.0004, "<0.1 %"), (0, "0 %")],
+    [
+        *((1, "100 %"), (0.996, "100 %"), (0.0995, "10 %"), (0.03, "3.0 %")),
+        *((0.0004, "<0.1 %"), (0, "0 %"), (np.nan, "NaN")),
+    ],
 )
 def test_probabilities_have_two_digits(share, text):
     assert gallery._percent(share) == text

@@ -17,6 +17,7 @@ def dark(path):
         return np.asarray(image.convert("L")) < 250
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_from_the_results(tmp_path, real_curves):
     run = Run.create(tmp_path)
     log, drawn = run.log(), []
