@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cualex.cli import _model, _options, _output, _packing, _show
+from cualex.errors import Unreadable
 
 SPLIT = click.option(
     "--split",
@@ -68,3 +69,10 @@ def cropped(model: Any, images: Any) -> Any:
     """Return the centre crops of images (n, stored, stored, 3): what the network sees of them."""
     row, column, _ = model.centre()
     return images[:, row : row + model.network.crop, column : column + model.network.crop]
+
+
+def refuse_skipped(pack: Any) -> None:
+    """Raise Unreadable, which is exit code 3, where images of a pack could not be read; the others are drawn."""
+    if pack.skipped:
+        total = len(pack) + len(pack.skipped)
+        raise Unreadable(f"{len(pack.skipped):,} of {total:,} images could not be read; the others are drawn.")

@@ -15,8 +15,8 @@ from cualex.cli import _aliases, _model, _options, _show
 def filters(weights: Path | None, output: Path | None, theme: str, as_json: bool) -> None:
     """Plot the first filters, as figure 3 of the paper.
 
-    Those of tower 1 are above those of tower 2. The numbers are the weights, float32 (filter, channel, row, column),
-    the filters of tower 1 first.
+    Those of tower 1, the half of the network that the first GPU held in 2012, are above those of tower 2. The numbers
+    are the weights, float32 (filter, channel, row, column), the filters of tower 1 first.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def maps(
 ) -> None:
     """Plot the feature maps of an image at a layer.
 
-    The numbers are float32 (channel, row, column), the channels of tower 1 first.
+    The numbers are float32 (channel, row, column), the channels of tower 1, one half of the network, first.
 
     \b
     Examples:
@@ -96,7 +96,8 @@ def sparsity(
 ) -> None:
     """Plot what ReLU sets to zero, layer by layer.
 
-    Figure 5 of the lectures, for one image. Columns of the numbers: layer, tower, values, zeros, fraction.
+    Figure 5 of the lectures, for one image. Columns of the numbers: layer, tower (half of the network), values, zeros,
+    fraction.
 
     \b
     Examples:

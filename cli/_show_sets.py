@@ -45,7 +45,9 @@ def predictions(
     path = _show.target(output, "predictions", ".csv")
     if all(map(_is_image, named)) and named:
         cards, document = _of_files(named[:count], weights, options)
-        said = "The likeliest classes."
+        said, shown = "The likeliest classes.", None
+        if len(named) > count:
+            _output.say(f"Note: {count} of {len(named)} images are drawn; --count {len(named)} draws all.")
     else:
         if len(named) > 1:
             _refuse(named)
@@ -61,6 +63,8 @@ def predictions(
         document = shown.document
     rows = gallery.draw_predictions(cards, path, said, _show.colours(theme))
     _show.finish(path, rows, as_json, **document, predictions=rows)
+    if shown:
+        _show_data.refuse_skipped(shown.pack)
 
 
 def _is_image(name: str) -> bool:
@@ -128,15 +132,16 @@ def mistakes(
     found = evaluation.evaluate(shown.model, shown.pack, batch_size)
     wrong = gallery.mistaken(found)
     said = f"{shown.name}: {found.count - found.right1:,} of {found.count:,} images are wrong"
-    if not len(wrong):
+    if len(wrong):
+        _, crops = shown.crops(wrong[:count])
+        said += f"; the {count} most confident mistakes." if len(wrong) > count else "; the most confident comes first."
+        rows = gallery.draw_mistakes(found, crops, path, said, _show.colours(theme))
+        _show.finish(path, rows, as_json, **shown.document, mistakes=rows)
+    else:
         _output.say(f"{said}, so there is no plot.")
         if as_json:
             _output.document({"output": None, "numbers": None, **shown.document, "mistakes": []})
-        return
-    _, crops = shown.crops(wrong[:count])
-    said += f"; the {count} most confident mistakes." if len(wrong) > count else "; the most confident comes first."
-    rows = gallery.draw_mistakes(found, crops, path, said, _show.colours(theme))
-    _show.finish(path, rows, as_json, **shown.document, mistakes=rows)
+    _show_data.refuse_skipped(shown.pack)
 
 
 @click.command(cls=_aliases.Command)
@@ -176,3 +181,4 @@ def confusion(
     drawing.draw(found, path, _show.colours(theme))
     about = {"pictures": found.count, "top1": found.top1, "classes": found.classes, "confusion": found.confusion}
     _show.finish(path, found.confusion_csv(), as_json, **shown.document, **about)
+    _show_data.refuse_skipped(shown.pack)

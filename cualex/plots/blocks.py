@@ -20,17 +20,17 @@ def columns(count: int) -> int:
     return full if full > root / 2 else math.ceil(math.sqrt(count))
 
 
-def mosaic(images: np.ndarray, across: int, side: int, gap: int) -> np.ndarray:
+def mosaic(images: np.ndarray, across: int, side: int, gap: int, most: int = MOST_SCALE) -> np.ndarray:
     """Arrange images (n, rows, columns[, 3]) in rows, NaN between them: whole pixels, about `side` for an image.
 
-    A pixel of an image becomes as many as fit, at least one.
+    A pixel of an image becomes a square of as many as fit, at least one and at most `most` a side.
     """
     reduced = -(-max(images.shape[1:3]) // LARGEST)
     if reduced > 1:
         rows, wide = (size // reduced * reduced for size in images.shape[1:3])
         cut = images[:, :rows, :wide]
         images = cut.reshape(len(cut), rows // reduced, reduced, wide // reduced, reduced, *cut.shape[3:]).mean((2, 4))
-    scale = max(1, min(MOST_SCALE, side // max(images.shape[1:3])))
+    scale = max(1, min(most, side // max(images.shape[1:3])))
     images = images.repeat(scale, 1).repeat(scale, 2)
     count, height, width = images.shape[:3]
     down = -(-count // across)

@@ -27,12 +27,13 @@ def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT) -> None
     """
     matrix = evaluation.confusion
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    said = f"{evaluation.count:,} images, top-1 {100 * evaluation.top1:.1f} %. Rows are true classes, columns predicted"
+    said = f"{evaluation.count:,} images, top-1 {100 * evaluation.top1:.1f} %. "
+    said += "Rows are true classes, columns predicted ones; green is correct."
     names = [label(name) for name in evaluation.classes]
     if len(names) <= NAMED:
-        _named(matrix, shares, names, path, f"{said} ones; shades are fractions of the row.", theme)
+        _named(matrix, shares, names, path, f"{said} Shades: fractions of the row.", theme)
     else:
-        _overview(matrix, shares, names, path, f"{said} ones.", theme)
+        _overview(matrix, shares, names, path, said, theme)
 
 
 def _named(
@@ -88,8 +89,8 @@ def _overview(
     coarse = _summed(wrong[np.ix_(ordered, ordered)], step), _summed(matrix[np.ix_(ordered, ordered)], step)
     fractions = coarse[0] / np.maximum(coarse[1].sum(axis=1, keepdims=True), 1)
     each = "a class" if step == 1 else f"{step} classes"
-    subtitle += f" A cell is {each}; classes that are confused are beside one another. Strongest: "
-    subtitle += f"{100 * fractions.max():.0f} % of the row."
+    subtitle += f" A cell is {each}; those that are confused lie together. The darkest confusion is "
+    subtitle += f"{100 * fractions.max():.0f} % of its row."
     texts = [tuple(names[part] for part in divmod(int(index), len(names))) for index in pairs]
     widths = [min(LONGEST, max((width_of(text[part], SMALL) for text in texts), default=1.0) + 0.1) for part in (0, 1)]
     right = SIDE + 0.5
@@ -128,10 +129,20 @@ def _summed(matrix: np.ndarray, step: int) -> np.ndarray:
 def similar_together(shares: np.ndarray) -> np.ndarray:
     """Return an order of classes (n,) in which those that are often confused are near to one another.
 
-    By the Fiedler vector, the eigenvector of the second least eigenvalue of the graph whose edges are confusions.
+    Single-linkage clustering: chains of classes are joined at their most frequent confusion, the strongest first, each
+    turned so that the two classes are as near as may be. Of equal ones the first; no rounding can change the order.
     """
-    edges = shares + shares.T + 1e-3 / len(shares)  # joined everywhere, so that one vector orders all
-    np.fill_diagonal(edges, 0)
-    _, vectors = np.linalg.eigh(np.diag(edges.sum(axis=1)) - edges)
-    fiedler = vectors[:, 1]
-    return np.argsort(fiedler * np.sign(fiedler[np.abs(fiedler).argmax()]), kind="stable")
+    both = np.triu(shares + shares.T, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[: np.count_nonzero(both)]
+    chains = {index: [index] for index in range(len(shares))}
+    chain_of = list(range(len(shares)))
+    for one, other in zip(*(part.tolist() for part in np.unravel_index(order, both.shape)), strict=True):
+        first, second = chain_of[one], chain_of[other]
+        if first != second:
+            left, right = chains.pop(first), chains.pop(second)
+            left = left if 2 * left.index(one) >= len(left) - 1 else left[::-1]
+            right = right if 2 * right.index(other) <= len(right) - 1 else right[::-1]
+            chains[first] = left + right
+            for each in right:
+                chain_of[each] = first
+    return np.array([each for chain in sorted(chains.values(), key=min) for each in chain])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cualex.errors import UsageError
-from cualex.plots.text import fitted, wrapped
+from cualex.plots.text import MISSING, fitted, wrapped
 from cualex.plots.theme import DPI, LEADING, LIGHT, MARGIN, NARROWEST, SANS, SERIF, SUBTITLE, TITLE, Theme, settings
 from cualex.system import cache, files
 
@@ -62,8 +62,7 @@ def figure(
     head = above + line * len(said) + (0.1 if title or said else 0)
     width, height = across + 2 * MARGIN, size[1] + 2 * MARGIN + head
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; the numbers beside the plot have it.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        warnings.filterwarnings("ignore", MISSING)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(settings(theme))
         drawn = Figure(figsize=(width, height), layout="constrained")

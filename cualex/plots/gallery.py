@@ -153,4 +153,6 @@ def _colour(card: Card, named: str, rank: int, theme: Theme) -> str:
 
 def _percent(probability: float) -> str:
     share = 100 * probability
+    if share != share:
+        return "NaN"
     return "<0.1 %" if 0 < share < 0.05 else f"{share:.0f} %" if share >= 9.95 or share == 0 else f"{share:.1f} %"

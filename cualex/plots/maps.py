@@ -28,8 +28,10 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     """
     maps = model.maps(image, layer)
     towers = towers_of(model, layer)
-    parts, signed = np.split(maps, towers), bool((maps < 0).any())
-    end = float(np.percentile(np.abs(maps), BRIGHTEST)) or float(np.abs(maps).max()) or 1.0
+    parts, finite = np.split(maps, towers), np.abs(maps[np.isfinite(maps)])
+    signed = bool((maps < 0).any())
+    end = float(np.percentile(finite, BRIGHTEST)) or float(finite.max()) if finite.size else 0.0
+    end = end or 1.0  # all are 0
     laid = [_laid(np.clip(part / end, -1, 1) if signed else np.sqrt(np.clip(part / end, 0, 1))) for part in parts]
     wide, tall = blocks.inches(laid[0])
     count, rows, columns = maps.shape
@@ -37,6 +39,8 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     side = model.network.side(layer)
     scale = "straight" if signed else "square-root"
     said = f"{model.network.name}; {what}{f', {side}' if side else ''}. One {scale} scale for all."
+    if finite.size < maps.size:
+        said += f" {maps.size - finite.size:,} values are NaN or Inf."
     size = (PICTURE + towers * (wide + GAP), max(blocks.HEAD + tall, PICTURE + blocks.HEAD) + 0.45)
     with figure(path, size, f"{'Maps' if rows * columns > 1 else 'Units'} of {layer}", said, theme) as drawn:
         picture(drawn, model, image, blocks.HEAD, PICTURE)

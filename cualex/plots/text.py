@@ -1,7 +1,11 @@
 """Texts in plots: names of classes, cut or wrapped to a width in inches."""
 
+import warnings
+
 from cualex.data.sources import imagenet_classes
 from cualex.plots.theme import SANS
+
+MISSING = "Glyph .* missing from"  # a warning: the letter is drawn as a box, and the numbers have it
 
 
 def label(name: str) -> str:
@@ -38,5 +42,7 @@ def width_of(text: str, size: float, bold: bool = False) -> float:
     from matplotlib.textpath import TextToPath
 
     font = FontProperties(family=[SANS], size=size, weight="bold" if bold else "normal")
-    width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING)
+        width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     return width / 72

@@ -1,5 +1,6 @@
 """A network as a plot: a row of layers for each tower, and the links at which towers exchange their maps."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,17 @@ from cualex.networks.summary import rows, totals
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure, place
 from cualex.plots.text import width_of
-from cualex.plots.theme import LIGHT, SERIF, SMALL, TEXT, Theme
+from cualex.plots.theme import DPI, LIGHT, SERIF, SMALL, TEXT, Theme
 
 POOLS = ("maxpool", "averagepool")
 DRAWN = ("conv", "dense", *POOLS)
 NAMES = {"lrn": "norm", "spatial_lrn": "norm", "batchnorm": "batch norm", "exchange": "exchange", "join": "join"}
-LANE, BETWEEN, ABOVE = 1.2, 0.3, 0.46  # inches: height of a tower's blocks, between towers, and for the names above
+PIXELS = 192  # of the height of a block, which all layers of the paper divide; others are a little lower or higher
+LANE, BETWEEN, ABOVE = PIXELS / DPI, 0.3, 0.46  # inches: of a tower, between towers, and for the names above
 LINE = 0.145  # inches, of a caption
 GAP, FIRST, IMAGE = 0.3, 0.55, 0.75  # inches: between layers, at least, and before the first; side of the image
 THREADS = 9  # lines from one tower to another
+WIDE = 20  # pixels, of a square from which on the gap is wider
 FULL = 0.6  # part of a colour in a block
 
 
@@ -44,10 +47,23 @@ class Column:
     """A layer with weights as it is drawn: what lies between it and the one before, and its position in inches."""
 
     box: Box
-    between: list[str] = field(default_factory=list)
+    between: list[str]
     left: float = 0.0
-    width: float = 0.0
     tops: list[float] = field(default_factory=list)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """One tower's maps as squares, in pixels; NaN between them."""
+        count = self.box.output[0]
+        across = blocks.columns(count)
+        side = max(2, round(PIXELS / -(-count // across)))
+        gap = 1 if side < WIDE else 2
+        return blocks.mosaic(np.ones((count, 1, 1)), across, side - gap, gap, side)
+
+    @property
+    def right(self) -> float:
+        """Right edge, in inches."""
+        return self.left + blocks.inches(self.cells)[0]
 
 
 def boxes(network: Network) -> list[Box]:
@@ -77,43 +93,59 @@ def table(network: Network) -> Table:
     return found
 
 
-def draw(network: Network, path: str | Path, theme: Theme = LIGHT) -> list[Box]:
-    """Draw a network, and return its boxes; lines that cross are links, with the floats that a tower sends."""
-    placed = list(_columns(network))
-    lanes = max(len(column.box.towers) for column in placed)
-    height = lanes * LANE + (lanes - 1) * BETWEEN
+def placed(network: Network) -> tuple[list[Column], float]:
+    """Return the layers with weights, each with its place, and the right edge of all."""
+    found = list(_columns(network))
+    lanes = _lanes(found)
     x, last = IMAGE, [ABOVE + number * (LANE + BETWEEN) for number in range(lanes)]
-    for column in placed:
+    for column in found:
         first = FIRST if lanes > 1 and x == IMAGE else GAP
         column.left = x + max([first, *(width_of(words, SMALL) + 0.12 for words in column.between)])
-        across = blocks.columns(column.box.output[0])
-        column.width = max(0.22, min(1.3, LANE * across / -(-column.box.output[0] // across)))
-        column.tops = last if len(column.box.towers) == lanes else [ABOVE + (height - LANE) / 2]
-        x = column.left + max(column.width, *(width_of(words, SMALL) for words in _captions(network, column.box)))
-    captions = max(len(column.between) for column in placed)
+        column.tops = last if len(column.box.towers) == lanes else [ABOVE + (_height(lanes) - LANE) / 2]
+        x = max(column.right, *(column.left + width_of(words, SMALL) for words in _captions(column.box)))
+    return found, x
+
+
+def _lanes(columns: list[Column]) -> int:
+    """Return how many towers are drawn above one another."""
+    return max(len(column.box.towers) for column in columns)
+
+
+def _height(lanes: int) -> float:
+    """Return the height of all towers in inches."""
+    return lanes * LANE + (lanes - 1) * BETWEEN
+
+
+def draw(network: Network, path: str | Path, theme: Theme = LIGHT) -> list[Box]:
+    """Draw a network, and return its boxes; lines that cross are links, with the floats that a tower sends."""
+    layers, x = placed(network)
+    lanes = _lanes(layers)
+    height = _height(lanes)
+    captions = max(len(column.between) for column in layers)
     total = totals(rows(network))
     said = f"{network.classes:,} classes, {total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds."
-    if any(column.box.sent for column in placed):
+    if any(column.box.sent for column in layers):
         said += " Lines that cross are links: below, the floats that each tower sends per image."
-    size = (x, ABOVE + height + 0.12 + max(2, captions) * LINE)
+    # Widths of texts differ a little between versions of matplotlib.
+    size = (math.ceil(10 * x) / 10, ABOVE + height + 0.12 + max(2, captions) * LINE)
     with figure(path, size, network.name, said, theme) as drawn:
         axes = place(drawn, 0, 0, *size)
         axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
         _image(axes, network, ABOVE + height / 2, theme)
         before: list[tuple[float, float]] = [(IMAGE, ABOVE + (height - IMAGE) / 2)]
         shared, tall = True, IMAGE
-        for column in placed:
+        for column in layers:
             _lines(axes, before, tall, column, shared or bool(column.box.sent), theme)
-            before = [(column.left + column.width, top) for top in column.tops]
+            before = [(column.right, top) for top in column.tops]
             shared, tall = False, LANE
-        for column in placed:
+        for column in layers:
             _block(axes, network, column, ABOVE + height, theme)
-        for number, top in enumerate(last if lanes > 1 else ()):
+        for number, top in enumerate(layers[0].tops if lanes > 1 else ()):
             style: dict[str, Any] = {"rotation": 90, "va": "center", "ha": "center", "fontsize": SMALL}
             style |= {"fontweight": "bold"}
             style["bbox"] = {"facecolor": theme.ground, "edgecolor": "none", "pad": 1.5}
             style["color"] = theme.tower(number)
-            axes.text((IMAGE + placed[0].left) / 2, top + LANE / 2, f"tower {number + 1}", **style)
+            axes.text((IMAGE + layers[0].left) / 2, top + LANE / 2, f"tower {number + 1}", **style)
     return boxes(network)
 
 
@@ -133,7 +165,7 @@ def _columns(network: Network) -> Iterator[Column]:
             between.append(NAMES[row.kind])
 
 
-def _captions(network: Network, box: Box) -> tuple[str, ...]:
+def _captions(box: Box) -> tuple[str, ...]:
     """Return the lines above a block, of which the first is its name, without those below it."""
     channels, high, wide = box.output
     return box.layer, f"{channels:,} · {high}×{wide}" if high * wide > 1 else f"{channels:,}"
@@ -173,15 +205,17 @@ def _lines(
 
 def _block(axes: Any, network: Network, column: Column, bottom: float, theme: Theme) -> None:
     """Draw the maps of a layer as squares, tower by tower, with names above and filters below."""
-    box, count = column.box, column.box.output[0]
-    cells = blocks.mosaic(np.ones((count, 1, 1)), blocks.columns(count), 4 if count > 300 else 12, 1)
-    right = column.left + column.width
+    box = column.box
+    cells = column.cells
+    tall = blocks.inches(cells)[1]
     joined = len(box.towers) < network.towers
     for number, top in enumerate(column.tops):
         colour = theme.soft if joined else theme.tower(number)
         filled = blocks.coloured(cells, theme.ground, theme.mixed(colour, FULL))
-        axes.imshow(filled, extent=(column.left, right, top + LANE, top), aspect="auto", interpolation="antialiased")
-    name, shape = _captions(network, box)
+        middle = top + LANE / 2
+        extent = (column.left, column.right, middle + tall / 2, middle - tall / 2)
+        axes.imshow(filled, extent=extent, aspect="auto", interpolation="antialiased")
+    name, shape = _captions(box)
     above, style = min(column.tops), {"fontsize": SMALL, "color": theme.soft}
     axes.text(column.left, above - 0.27, name, fontsize=TEXT, fontweight="bold", parse_math=False)
     axes.text(column.left, above - 0.09, shape, **style)

@@ -368,21 +368,3 @@ def test_any_name_of_a_class_can_be_drawn_and_written(tmp_path, names):
     files.replace_text(tmp_path / "c.csv", found.confusion_csv())
     with open(tmp_path / "c.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         assert [row[0] for row in csv.reader(file)] == ["true \\ named", *names]
-
-
-def test_of_many_classes_those_that_are_confused_are_drawn(tmp_path, monkeypatch):
-    """Class 60 is taken for class 7 once in four; the shares are of all its pictures."""
-    counts = np.diag(np.full(70, 3))
-    counts[60, 7] = 1
-    drawn = []
-    monkeypatch.setattr("matplotlib.axes.Axes.imshow", lambda self, data, **more: drawn.append(data) or stop())
-
-    def stop():
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        confusion.draw(evaluation(map(str, range(70)), counts), tmp_path / "c.png")
-    (shares,) = drawn
-    assert shares.shape == (50, 50)
-    assert sorted(shares[shares > 0].tolist())[:2] == [0.25, 0.75]
-    assert not (tmp_path / "c.png").exists()

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from cualex import cli
 
@@ -49,19 +48,3 @@ def test_results_of_an_experiment_have_their_conditions():
     found = json.loads(run("experiment", "--results", "--json").stdout)
     assert set(found) == {"conditions", "results"}
     assert len(found["results"]) == 9
-
-
-def test_a_network_is_drawn(tmp_path):
-    result = run("show", "network", "lenet5", "-o", tmp_path / "lenet5.png", "--json")
-    assert (result.exit_code, result.stderr) == (0, f"Plot: {tmp_path / 'lenet5.png'}\n")
-    assert [box["layer"] for box in json.loads(result.stdout)] == [
-        "conv1",
-        "pool1",
-        "conv2",
-        "pool2",
-        "fc3",
-        "fc4",
-        "fc5",
-    ]
-    with Image.open(tmp_path / "lenet5.png") as image:
-        assert image.width > image.height

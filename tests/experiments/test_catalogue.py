@@ -11,7 +11,6 @@ from cualex.experiments import catalogue, filter_colours
 from cualex.experiments.metrics import crossing
 from cualex.experiments.subset import First
 from cualex.layers import LRN, BatchNorm, Exchange, ReLU, SpatialLRN, activation
-from cualex.plots.experiments import sheet
 from tests.support.small_alexnet import different
 
 ALPHA = 1e-4 * 64**2  # pictures are divided by 64
@@ -226,18 +225,6 @@ def test_towers_that_divide_colour_are_told_from_towers_that_do_not():
         assert found[3] < 0.2
     mixed = list(filter_colours.figures(planted(*(grey[:6] + red[:6]) * 2)).values())
     assert mixed == pytest.approx([1 / 3, 1 / 3, 0, 100])
-
-
-def test_filters_are_laid_out_in_rows_of_twelve_around_grey():
-    weights = np.zeros((14, 3, 2, 2))
-    weights[13, 0, 1, 0], weights[13, 2, 1, 0] = 4.0, -2.0  # red, and less than no blue
-    laid = sheet(weights)
-    assert laid.shape == (2 * 3 + 1, 12 * 3 + 1, 3)
-    assert (laid[1:3, 1:3] == 0.5).all()
-    assert laid[4 + 1, 4].tolist() == [1.0, 0.5, 0.25]
-    laid[4 + 1, 4] = 0.5
-    assert set(laid.ravel().tolist()) == {0.5, 1.0}
-    assert (laid == 1.0).all(axis=2).sum() == laid[..., 0].size - 14 * 4
 
 
 def test_an_experiment_that_does_not_exist():

@@ -1,4 +1,4 @@
-"""What is drawn or written for people: curves, the confusion matrix, samples. A drawing must hold what it shows."""
+"""What a training draws and writes for people: curves and samples. A drawing must hold what it shows."""
 
 from types import SimpleNamespace
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cualex.evaluation import Evaluation
-from cualex.plots import confusion, samples
+from cualex.plots import samples
 from cualex.training.run import Run
 
 
@@ -18,6 +17,7 @@ def dark(path):
         return np.asarray(image.convert("L")) < 250
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_from_the_results(tmp_path, real_curves):
     run = Run.create(tmp_path)
     log, drawn = run.log(), []
@@ -64,20 +64,6 @@ def test_curves_show_the_five_likeliest_from_ten_classes_on(tmp_path, real_curve
         drawn[classes] = dark(run.path / "curves.png")
     assert np.array_equal(drawn[2], drawn[9])
     assert not np.array_equal(drawn[9], drawn[10])
-
-
-@pytest.mark.slow
-def test_a_confusion_matrix_of_many_classes_shows_the_most_confused(tmp_path):
-    classes = tuple(f"class {i}" for i in range(60))
-    matrix = np.diag(np.full(60, 9))
-    matrix[7, 8] = 5
-    for count in (3, 60):
-        pairs = np.indices((count, count)).reshape(2, -1)
-        labels, named = (np.repeat(index, matrix[:count, :count].ravel()) for index in pairs)
-        names = tuple(map(str, range(len(labels))))
-        found = Evaluation(classes[:count], names, labels, named, np.ones(len(labels), np.float32), 9, 1.0)
-        confusion.draw(found, tmp_path / f"{count}.png")
-        assert dark(tmp_path / f"{count}.png").mean() > 0.01
 
 
 def test_samples_are_the_first_picture_of_each_class(tmp_path):
