@@ -12,11 +12,12 @@ def load(weights: Path | None, device: str, precision: str | None, bundled: bool
     """
     from cualex import model
 
-    weights = weights or _chosen(bundled)
+    weights = weights or chosen(bundled)
     return weights, model.load(weights, device, precision, _output.Compiling())
 
 
-def _chosen(bundled: bool) -> Path:
+def chosen(bundled: bool) -> Path:
+    """Return the weights of the newest finished run or, with `bundled`, those that come with cualex; say which."""
     from cualex import pretrained
     from cualex.errors import UsageError
     from cualex.training.run import newest_weights
