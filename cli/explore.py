@@ -80,6 +80,7 @@ def explore(
     seeing.check_alike(given)
     seers = [seeing.Seer(each, device, precision) for each in given]
     page = app.Page(seers, gallery.found(images, source.run), source)
+    page.warm()
     if token is None:
         token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
     with serving.bound(host, port) as listening:

@@ -3,7 +3,7 @@
     GET  /                              the page; /NAME one of its files
     POST /api/token {token}             the cookie that a server beyond this machine asks for
     GET  /api/networks                  networks (description.py), examples, the grid of heat maps, the run
-    POST /api/images (bytes of a file)  {id}; GET /api/images/ID is what the network reads, as PNG
+    POST /api/images (bytes of a file)  {id}; GET /api/images/ID is it as PNG
     POST /api/see {network, image, off, cover, layers}
                                         a 4-byte little-endian length, JSON, then float32 maps: see `_packed`
     POST /api/name {network, image, off, cover}             {probabilities}
@@ -16,7 +16,6 @@ Errors are JSON, {"error": sentence}. Nothing is kept of a user but images, by t
 """
 
 import hashlib
-import io
 import json
 import struct
 from collections import OrderedDict
@@ -44,6 +43,7 @@ from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
 BYTES = 20_000_000  # of an image file
 ASKED = 64_000  # bytes of a question
 KEPT = 256  # images
+VIEW = 256  # pixels a side of an example as the page shows it; the network reads its own size
 AT_ONCE = 4  # examples that one question looks at
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -60,7 +60,7 @@ class Page:
         self.seers, self.live, self.queue = list(seers), live, Queue()
         self.stamp = live.stamp if live else 0
         self._images: OrderedDict[str, tuple[np.ndarray, bytes]] = OrderedDict()
-        self.examples = [(each.name, *self._read(each.data)) for each in examples]
+        self.examples = [(each.name, *self._read(each.data, VIEW)) for each in examples]
         self._strongest: dict[int, Strongest] = {}
 
     def keep(self, data: bytes) -> str:
@@ -130,10 +130,19 @@ class Page:
             raise Refused(400, f"cover: expected [top, left, side] in pixels, got {cover!r}.")
         return self.seers[number], self.image(question.get("image"))[0], off, cover and (cover[0], cover[1], cover[2])
 
-    def _read(self, data: bytes) -> tuple[str, np.ndarray, bytes]:
-        """Decode an image file at the networks' size: its id, the pixels and a PNG of them."""
-        image = images.load(data, self.seers[0].weights.network.stored, "the image")
-        return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(image)
+    def warm(self) -> None:
+        """Make all plans now, so that the first user does not wait for them."""
+        for seer in self.seers:
+            if self.examples:
+                seer.see(self.examples[0][2], ())
+                seer.name(self.examples[0][2])
+
+    def _read(self, data: bytes, view: int = 0) -> tuple[str, np.ndarray, bytes]:
+        """Decode an image file at the networks' size: its id, the pixels, a PNG of at least `view` pixels a side."""
+        stored = self.seers[0].weights.network.stored
+        image = images.load(data, stored, "the image")
+        shown = images.load(data, view, "the image") if view > stored else image
+        return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(shown)
 
 
 def _packed(seen: Seen) -> bytes:

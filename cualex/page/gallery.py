@@ -53,7 +53,8 @@ def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
 
 def _name(file: Path) -> str:
     """Return an image's name: its folder's where the file is called by a number only."""
-    return file.parent.name if file.stem.strip("0123456789_-") == "" else file.stem
+    name = file.parent.name if file.stem.strip("0123456789_-") == "" else file.stem
+    return name.replace("_", " ")
 
 
 @dataclass

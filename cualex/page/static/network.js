@@ -5,7 +5,8 @@ export let about = null, blocks = [], hidden = [], output = null, towers = 1;
 export function take(description) {
   about = description;
   towers = description.towers;
-  blocks = description.blocks.map((block, at) => ({ ...block, at }));
+  blocks = description.blocks;
+  blocks.forEach((one, at) => { one.at = at; });
   output = blocks.at(-1);
   hidden = blocks.slice(0, -1);
 }

@@ -1,5 +1,13 @@
 // Questions to the server, which computes with cualex; app.py of the server has the list of them.
 
+// No answer, or one that refuses: its message is for the user. All other errors are faults of this page.
+export class NoAnswer extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
 async function ask(path, sent, signal) {
   for (let tries = 1; ; tries++) {
     let response;
@@ -8,7 +16,7 @@ async function ask(path, sent, signal) {
       response = await fetch(path, sent === undefined ? { signal } : { method: "POST", body, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Error("The server does not answer. Is `cualex explore` still running?");
+      throw new NoAnswer("The server does not answer. Is `cualex explore` still running?");
     }
     if (response.ok) return response;
     if (response.status === 503 && tries < 30) { // others are before us: come back when the server says
@@ -17,7 +25,7 @@ async function ask(path, sent, signal) {
       continue;
     }
     const { error } = await response.json().catch(() => ({}));
-    throw Object.assign(new Error(error ?? `The server answers with status ${response.status}.`), { status: response.status });
+    throw new NoAnswer(error ?? `The server answers with status ${response.status}.`, response.status);
   }
 }
 

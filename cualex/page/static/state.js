@@ -1,5 +1,7 @@
 // What the page shows now. Every module reads it; app.js, images.js and cover.js change it.
 
+import { NoAnswer } from "./server.js";
+
 export const $ = id => document.getElementById(id);
 
 export const state = {
@@ -24,6 +26,12 @@ export function say(text) {
   $("notice").hidden = !text;
   clearTimeout(say.timer);
   if (text) say.timer = setTimeout(() => say(""), 8000);
+}
+
+// Show why the server gave no answer; what is no such error is a fault of the page and goes to the console.
+export function tell(error) {
+  if (!(error instanceof NoAnswer)) throw error;
+  say(error.message);
 }
 
 // The cover in pixels of the crop: [top, left, side].
