@@ -114,10 +114,8 @@ class Page:
         found.advance(AT_ONCE)
         return {"done": found.done, "of": len(found.examples), "strongest": found.of(block["shown"], index)}
 
-    def asked(self, question: Any) -> tuple[Seer, np.ndarray, list[str], Cover | None]:
+    def asked(self, question: dict[str, Any]) -> tuple[Seer, np.ndarray, list[str], Cover | None]:
         """Return network, image, parts off and cover of a question; raise Refused for what they cannot be."""
-        if not isinstance(question, dict):
-            raise Refused(400, "Expected a JSON object.")
         number, off, cover = question.get("network", 0), question.get("off", []), question.get("cover")
         if not isinstance(number, int) or not 0 <= number < len(self.seers):
             raise Refused(404, f"There are {len(self.seers)} networks, got number {number!r}.")
@@ -128,7 +126,8 @@ class Page:
             isinstance(cover, list) and len(cover) == 3 and all(type(n) is int and abs(n) <= 2 * side for n in cover)
         ):
             raise Refused(400, f"cover: expected [top, left, side] in pixels, got {cover!r}.")
-        return self.seers[number], self.image(question.get("image"))[0], off, cover and (cover[0], cover[1], cover[2])
+        square = None if cover is None else (cover[0], cover[1], cover[2])
+        return self.seers[number], self.image(question.get("image"))[0], off, square
 
     def warm(self) -> None:
         """Make all plans now, so that the first user does not wait for them."""
@@ -263,7 +262,7 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, host=host, token=token)],
-        exception_handlers={Refused: _refused, CualexError: _fault, HTTPException: _http, Exception: _bug},  # type: ignore[dict-item]
+        exception_handlers={Refused: _refused, CualexError: _fault, HTTPException: _http, Exception: _bug},
         lifespan=lifespan,
     )
 

@@ -127,8 +127,7 @@ def _signed(layer: Layer, below: bool) -> bool:
 def _field(field: Field | None, layer: Layer) -> Field | None:
     """Return the receptive field of a layer's output from that of its input.
 
-    With windows of `size` by `stride`: size' = size + (window - 1) * step, step' = step * stride, start' = start - pad *
-    step.
+    size' = size + (window - 1) * step    step' = step * stride    start' = start - pad * step
     """
     if field is None or isinstance(layer, Dense) or layer.kind == "softmax":
         return None

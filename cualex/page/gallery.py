@@ -33,7 +33,7 @@ def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
     files = [file for path in named for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     if not named and run is not None:
         files = sorted((run / "samples").glob("*"))
-    examples = []
+    examples: list[Example] = []
     for file in files:
         if len(examples) == MOST or not file.is_file():
             continue

@@ -18,7 +18,7 @@ from cualex.weights import Weights
 
 GRID = 14  # positions of the cover along each side of a heat map
 COVER = 0.24  # side of that cover, as a fraction of the crop
-KEPT = 3  # networks with parts off that are kept, the last used
+KEPT = 4  # networks with parts off that are kept, the last used
 
 Cover = tuple[int, int, int]  # top, left and side of a square of the crop, in pixels; it may reach beyond the edges
 
@@ -60,7 +60,7 @@ class Seer:
     def see(
         self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Cover | None = None
     ) -> Seen:
-        """Return layers' outputs for an image (stored, stored, 3), its probabilities, and what passed between blocks."""
+        """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks."""
         model, tensors = self._without(off)
         image = self._covered(image, cover)
         outputs = tuple(name for name in self._every if name in model.network.layers)
@@ -146,7 +146,7 @@ class Seer:
         """Return what the first layer reads: the centre crop minus the mean, times the scale, (3, crop, crop)."""
         offset, network = self.model.centre()[0], self.weights.network
         square = slice(offset, offset + network.crop)
-        values = (image[square, square] - self.model.mean[square, square]) * np.float32(network.scale)
+        values = (image[square, square] - self.model.mean[square, square]) * np.asarray(network.scale, np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
 
 

@@ -31,12 +31,16 @@ def address(listening: socket.socket, host: str) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answer requests until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(
+def config(app: ASGIApp) -> uvicorn.Config:
+    """Return uvicorn's settings: quiet, and without its name in every answer."""
+    return uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run(sockets=[listening])
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answer requests until Ctrl-C or SIGTERM."""
+    uvicorn.Server(config(app)).run(sockets=[listening])
 
 
 def _family(host: str) -> socket.AddressFamily:

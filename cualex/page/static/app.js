@@ -42,7 +42,7 @@ export async function look(fresh = false) {
     }
     draw(fresh);
     document.body.dataset.state = "ready";
-    if (fresh && !state.layer) await alone();
+    if (fresh && !state.layer) alone().catch(tell); // nobody waits for it
   } catch (error) { // what was on show stays
     tell(error);
   } finally {

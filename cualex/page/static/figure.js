@@ -29,7 +29,7 @@ export function build({ open, point, leave }) {
   const lane = towers > 1 ? 16 : 26;
   for (const one of hidden) {
     const { maps, rows: side } = layer(one.shown), own = each(one.shown), lanes = layer(one.shown).towers;
-    const rows = rowsFor(own, (dense(one) ? 4 : 5) * (lane / 16), lane);
+    const rows = rowsFor(own, dense(one) ? 4 : 5, lane);
     Object.assign(one, { grid: [rows, Math.ceil(own / rows)], units: (lane / rows) * Math.ceil(own / rows), lanes, maps, side });
     for (let t = 0; t < lanes; t++) {
       const canvas = h("canvas"), button = h("button", { class: `block ${hue(one.shown, t)}`, "data-stage": one.name }, canvas);

@@ -130,7 +130,7 @@ export function number(value, digits = 2) {
 }
 const brief = value => (value === 0 ? "0" : Math.abs(value) < 1 ? number(value).replace("0.", ".") : number(value, 1));
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
-export const percent = share => (share >= 0.995 ? "100" : share < 0.0095 ? (share * 100).toFixed(1) : (share * 100).toFixed(0)) + " %";
+export const percent = share => (share >= 0.995 ? "100" : share < 0.0095 ? (share * 100).toFixed(1) : (share * 100).toFixed(0)) + "\u00a0%";
 
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

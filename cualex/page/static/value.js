@@ -35,27 +35,26 @@ export function value(one, filter, go) {
 
 function pool(name, before, kind) {
   const { size, stride, pad = 0 } = layer(name).numbers, earlier = now().seen.layers[before], [row, column] = state.pixel, list = [];
-  const y = at(now().seen.layers[name], state.map, row, column);
   for (let u = 0; u < size; u++) for (let v = 0; v < size; v++) {
     const [i, j] = [row * stride + u - pad, column * stride + v - pad], inside = i >= 0 && j >= 0 && i < earlier.side && j < earlier.side;
-    list.push(inside ? at(earlier, state.map, i, j) : 0);
+    list.push(inside ? at(earlier, state.map, i, j) : NaN); // beyond the end: not a part of the window
   }
-  const isMax = kind === "maxpool";
+  const isMax = kind === "maxpool", inside = list.filter(x => !Number.isNaN(x)), y = isMax ? Math.max(...inside) : inside.reduce((a, b) => a + b) / inside.length;
   return [
     formula(`y = ${isMax ? "max" : "mean"} of ${size} × ${size}`),
-    h("div", { class: "term" }, small(Float32Array.from(list), size, 7.5 * rem(), colours(before, tower(before, state.map)), scale(earlier.data, signed(before, state.off))), h("span", {}, isMax ? "the largest is" : "the mean is"), h("b", { class: "result" }, number(y))),
+    h("div", { class: "term" }, small(Float32Array.from(list, x => x || 0), size, 7.5 * rem(), colours(before, tower(before, state.map)), scale(earlier.data, signed(before, state.off))), h("span", {}, isMax ? "the largest is" : "the mean is"), h("b", { class: "result" }, number(y))),
     h("p", { class: "quiet" }, size > stride ? `Windows of ${size} move on by ${stride}: they overlap, as in the paper.` : `Windows of ${size} move on by ${stride}.`),
   ];
 }
 
 function norm(name, before, kind, go) {
   const { n, k, alpha, beta } = layer(name).numbers, earlier = now().seen.layers[before], own = each(name), t = tower(name, state.map), [row, column] = state.pixel;
-  const y = at(now().seen.layers[name], state.map, row, column), x = at(earlier, state.map, row, column), reach = Math.floor(n / 2), list = [], strip = h("div", { class: "neighbours" });
+  const x = at(earlier, state.map, row, column), reach = Math.floor(n / 2), list = [], strip = h("div", { class: "neighbours" });
   const across = kind === "lrn", first = Math.max(state.map - reach, t * own), stop = Math.min(state.map + reach, (t + 1) * own - 1);
   if (across) for (let j = first; j <= stop; j++) list.push(at(earlier, j, row, column));
   else for (let i = Math.max(0, row - reach); i <= Math.min(earlier.side - 1, row + reach); i++)
     for (let j = Math.max(0, column - reach); j <= Math.min(earlier.side - 1, column + reach); j++) list.push(at(earlier, state.map, i, j));
-  const total = list.reduce((a, b) => a + b * b, 0), gone = state.off.norm, size = 4.2 * rem(), area = earlier.side ** 2, cell = size / earlier.side;
+  const total = list.reduce((a, b) => a + b * b, 0), gone = state.off.norm, y = x / (k + (gone ? 0 : alpha * total)) ** beta, size = 4.2 * rem(), area = earlier.side ** 2, cell = size / earlier.side;
   if (across) for (let j = first; j <= stop; j++) {
     const dot = h("i", { class: "chosen" });
     Object.assign(dot.style, { left: `${column * cell}px`, top: `${row * cell}px`, width: `${cell}px`, height: `${cell}px` });
@@ -101,7 +100,7 @@ function sum(one, filter, name, kind) {
   }
   add(total, "bias", filter.bias);
   equation(total, "=", "z", z, "", "end");
-  if (activated) equation(total, "→", gone ? "switched off" : rule, y, "", "end");
+  if (activated) equation(total, "→", gone ? "switched off" : rule, gone ? z : kind === "relu" ? Math.max(0, z) : y, "", "end");
   return [lead, table, patch ? readout : "", total];
 }
 
