@@ -70,7 +70,7 @@ def explore(
     if named and weights:
         raise UsageError(f"two weights files, {named} and {weights}: give one, and --against for the other.")
     try:
-        from cualex.page import app, gallery, live, seeing, serving
+        from cualex.page import answers, app, gallery, live, seeing, serving
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
             raise
@@ -79,7 +79,7 @@ def explore(
     given = [source.weights(), *([live.Live(against).weights()] if against else [])]
     seeing.check_alike(given)
     seers = [seeing.Seer(each, device, precision) for each in given]
-    page = app.Page(seers, gallery.found(images, source.run), source)
+    page = answers.Page(seers, gallery.found(images, source.run), source)
     page.warm()
     if token is None:
         token = "" if host in LOOPBACK else secrets.token_urlsafe(16)

@@ -2,10 +2,12 @@
 
 import builtins
 import re
+import sys
 import threading
 
 import pytest
 
+from cualex import page
 from tests.support import page_networks
 from tests.support.colour_network import run
 
@@ -18,8 +20,9 @@ def test_without_the_extra_its_name_is_said(monkeypatch):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return importing(name, *more)
 
-    for name in [each for each in list(__import__("sys").modules) if each.startswith("cualex.page.")]:
-        monkeypatch.delitem(__import__("sys").modules, name)
+    for name in [each for each in sys.modules if each.startswith("cualex.page.")]:  # as in a process that starts
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(page, name.rpartition(".")[2])
     monkeypatch.setattr(builtins, "__import__", lacking)
     result = run("explore", "cifar10")
     assert result.exit_code == 2
@@ -93,10 +96,10 @@ def test_it_answers_on_its_socket_until_it_is_told_to_stop(weights):
     uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: no test of the page's server")
     import urllib.request
 
-    from cualex.page import app, gallery, live, seeing, serving
+    from cualex.page import answers, app, gallery, live, seeing, serving
 
     source = live.Live(weights)
-    page = app.Page([seeing.Seer(source.weights())], gallery.found(()), source)
+    page = answers.Page([seeing.Seer(source.weights())], gallery.found(()), source)
     with serving.bound("127.0.0.1", 0) as listening:
         server = uvicorn.Server(serving.config(app.app(page)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -14,9 +14,10 @@ from PIL import Image
 pytest.importorskip("starlette", reason="starlette is not installed: no test of the page's server")
 
 from cualex.data import images
+from cualex.page import answers, guard
 from cualex.page import app as page_app
-from cualex.page import guard
-from cualex.page.app import BYTES, Page
+from cualex.page.answers import Page
+from cualex.page.app import BYTES
 from cualex.page.gallery import Example
 from tests.support import asgi, page_networks
 
@@ -120,7 +121,7 @@ def test_an_image_of_a_users_own_is_held_by_its_content(app):
 
 
 def test_old_images_make_room(page, app, monkeypatch):
-    monkeypatch.setattr(page_app, "KEPT", 2)
+    monkeypatch.setattr(answers, "KEPT", 2)
     kept = [page.keep(images.png(page_networks.image(page.seers[0].weights.network, seed))) for seed in (20, 21, 22)]
     answer = asgi.post(app, "/api/name", {"image": kept[0]})
     assert (answer.status, answer.json) == (404, {"error": "That image is no longer held: choose it again."})

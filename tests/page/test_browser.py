@@ -7,13 +7,17 @@ from contextlib import contextmanager
 
 import pytest
 
-uvicorn = pytest.importorskip("uvicorn", reason="needs Chromium, Playwright and uvicorn")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Chromium, Playwright and uvicorn")
+pytest.importorskip("starlette", reason="needs Chromium, Playwright, starlette and uvicorn")
+pytest.importorskip("uvicorn", reason="needs Chromium, Playwright, starlette and uvicorn")
+pytest.importorskip("playwright", reason="needs Chromium, Playwright, starlette and uvicorn")
+
+import uvicorn
+from playwright.sync_api import sync_playwright
 
 from cualex.data import images
 from cualex.page import app as page_app
 from cualex.page import serving
-from cualex.page.app import Page
+from cualex.page.answers import Page
 from cualex.page.gallery import Example
 from cualex.page.seeing import Seer
 from tests.support import page_networks
@@ -21,7 +25,7 @@ from tests.support import page_networks
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, Playwright and uvicorn"),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, Playwright, starlette and uvicorn"),
 ]
 
 
@@ -43,7 +47,7 @@ def served(*seers, host="127.0.0.1", token=""):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()

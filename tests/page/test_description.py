@@ -14,7 +14,7 @@ def test_every_named_network_has_a_small_one_here():
     assert set(page_networks.SMALL) == set(networks.names())
 
 
-@pytest.mark.parametrize("name", networks.names())
+@pytest.mark.parametrize("name", page_networks.EACH)
 def test_blocks_are_the_layers_with_filters_and_their_layers_are_all_that_change_values(name):
     seer = page_networks.seer(name)
     network, found = seer.weights.network, seer.description

@@ -12,7 +12,7 @@ from cualex import weights as weights_file
 from cualex.data import images
 from cualex.errors import ImageError, UsageError, WeightsError
 from cualex.page import gallery
-from cualex.page.app import Page
+from cualex.page.answers import Page
 from cualex.page.live import Live
 from cualex.page.seeing import Seer
 from cualex.training.run import Run

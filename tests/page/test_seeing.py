@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from cualex import networks
 from cualex.errors import UsageError
 from cualex.page.gallery import Strongest
 from cualex.page.seeing import GRID, Seer, check_alike
 from tests.support import page_networks
 
 
-@pytest.fixture(params=networks.names())
+@pytest.fixture(params=page_networks.EACH)
 def seer(request):
     return page_networks.seer(request.param)
 

@@ -4,6 +4,7 @@ import math
 from functools import cache
 
 import numpy as np
+import pytest
 
 from cualex import networks
 from cualex.page.seeing import Seer
@@ -23,6 +24,14 @@ SMALL = {
     "cifar-tanh": {},
     "lenet5": {},
 }
+
+FEW = (
+    "alexnet",
+    "alexnet-2012",
+    "alexnet-caffe",
+    "lenet5",
+)  # of each kind of difference one; the others are slow tests
+EACH = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in SMALL]
 
 
 def weights(name="alexnet", classes=5, seed=0, **arguments):

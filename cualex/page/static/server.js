@@ -1,4 +1,4 @@
-// Questions to the server, which computes with cualex; app.py of the server has the list of them.
+// Questions to the server, which computes with cualex; app.py has the list of them.
 
 // No answer, or one that refuses: its message is for the user. All other errors are faults of this page.
 export class NoAnswer extends Error {
@@ -38,7 +38,7 @@ export const name = async question => (await json("/api/name", question)).probab
 export const excites = (network, block, map) => json(`/api/excites/${network}/${block}/${map}`);
 export const run = () => json("/api/run");
 
-// Maps as {layers: {name: {data, maps, side}}, probabilities, passed}; see `_packed` of app.py.
+// Maps as {layers: {name: {data, maps, side}}, probabilities, passed}; see `packed` of answers.py.
 export async function see(question) {
   const bytes = await (await ask("/api/see", question)).arrayBuffer(), length = new DataView(bytes).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
