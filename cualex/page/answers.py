@@ -17,7 +17,7 @@ from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
 
 KEPT = 256  # images
 VIEW = 256  # pixels a side of an example as the page shows it; the network reads its own size
-AT_ONCE = 4  # examples that one question looks at
+AT_ONCE = 1  # examples that one question looks at: what another user waits for
 
 
 class Page:

@@ -5,16 +5,53 @@ exchange              towers that go on read their own maps alone; the last laye
 norm                  the sum of squares in LRN counts as zero: y = x / k^beta
 activation            y = x in place of ReLU, tanh and others
 
-Layers are exchanged or removed, and weights that read what is off are zero; all others are the network's.
+Layers are replaced or removed. Weights are the network's, but for the exchange: towers of one device read the same
+maps, so that those for the other tower's are zero.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cualex.layers import LRN, Activation, Layer, ReLU
+from cualex.layers import LRN, Activation, Exchange, Join, Layer, ReLU
+from cualex.layers.build import Build
+from cualex.layers.layer import Kept, Then
+from cualex.layers.maps import Maps, Operand
 from cualex.networks import Network, Stage
+
+
+class Silence(Exchange):
+    """What an exchange or a join gives its readers, with zeros for the maps of some towers."""
+
+    silent: tuple[int, ...]
+
+    def forward(self, build: Build, x: Maps, then: Then) -> tuple[Maps, Kept]:
+        """Gather the maps of all towers, and hand on zeros that no step writes in place of some."""
+        gathered, kept = super().forward(build, x, then)
+        zeros = build.maps(x.shape, x.towers, "zeros")
+        for part in zeros.parts:
+            if part:
+                part.lasting = True  # else its memory would be shared with what other steps write
+        sources = tuple(
+            tuple(Operand(zeros.part(place), 0) if tower in self.silent else own for tower, own in enumerate(each))
+            for place, each in enumerate(gathered.sources)
+        )
+        return replace(gathered, sources=sources), kept
+
+
+@dataclass(frozen=True)
+class SilentExchange(Silence):
+    """An exchange with towers that are off."""
+
+    silent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SilentJoin(Silence, Join):
+    """A join with towers that are off."""
+
+    silent: tuple[int, ...] = ()
 
 
 def parts(network: Network) -> dict[str, str]:
@@ -37,34 +74,34 @@ def without(
     """Return the network without parts, and the tensors that differ from `tensors`."""
     changed = {}
     for stage in network.stages():
-        if stage.reading.sources > 1 and stage.parameters:
+        if "exchange" in off and _meets(stage) and stage.parameters:
             name = f"{stage.name}.weight"
-            weight = _cut(stage, tensors[name], off)
-            if weight is not None:
-                changed[name] = weight
-    layers = {name: _exchanged(layer, off) for name, layer in network.layers.items()}
+            changed[name] = _own(stage, tensors[name])
+    layers = {name: _replaced(layer, off, silent(network, off)) for name, layer in network.layers.items()}
     return replace(network, layers={name: layer for name, layer in layers.items() if layer}), changed
 
 
-def _cut(stage: Stage, weight: np.ndarray, off: Collection[str]) -> np.ndarray | None:
-    """Return weights (outputs, inputs, ...) of which those for what is off are zero; None where all is on."""
+def silent(network: Network, off: Collection[str]) -> tuple[int, ...]:
+    """Return the towers, from 0, that are off."""
+    return tuple(tower for tower in range(network.towers) if f"tower{tower + 1}" in off)
+
+
+def _own(stage: Stage, weight: np.ndarray) -> np.ndarray:
+    """Return weights (outputs, inputs, ...) of which those for the maps of other towers are zero."""
     sources = stage.reading.sources
-    cut = [
-        (to, source)
-        for to in range(stage.towers)
-        for source in range(sources)
-        if f"tower{source + 1}" in off or ("exchange" in off and _meets(stage) and source != to)
-    ]
-    if not cut:
-        return None
     # (towers, filters of a tower, sources, weights of a source)
-    parts_ = stage.turned("weight", weight).reshape(stage.towers, -1, sources, weight[0].size // sources).copy()
-    for to, source in cut:
-        parts_[to, :, source] = 0
-    return stage.turned("weight", parts_.reshape(weight.shape), back=True)
+    each = stage.turned("weight", weight).reshape(stage.towers, -1, sources, weight[0].size // sources).copy()
+    for to in range(stage.towers):
+        for source in range(sources):
+            if source != to:
+                each[to, :, source] = 0
+    return stage.turned("weight", each.reshape(weight.shape), back=True)
 
 
-def _exchanged(layer: Layer, off: Collection[str]) -> Layer | None:
+def _replaced(layer: Layer, off: Collection[str], towers: tuple[int, ...]) -> Layer | None:
+    if isinstance(layer, Exchange) and towers:
+        kind = SilentJoin if isinstance(layer, Join) else SilentExchange
+        return kind(layer.towers, layer.own_first, towers)
     if "norm" in off and isinstance(layer, LRN):
         return replace(layer, alpha=0.0) if layer.k else None
     return None if "activation" in off and _activates(layer) else layer

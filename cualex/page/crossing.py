@@ -5,6 +5,7 @@
 These are the partial sums of the block's product, without the bias, so a line is as strong as what passes along it.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,26 @@ from cualex.networks import Network, Stage
 
 
 def passed(
-    blocks: list[dict[str, Any]], layers: dict[str, np.ndarray], tensors: dict[str, np.ndarray], network: Network
+    blocks: list[dict[str, Any]],
+    layers: dict[str, np.ndarray],
+    tensors: dict[str, np.ndarray],
+    network: Network,
+    silent: Collection[int] = (),
 ) -> dict[str, list[list[float]]]:
-    """Return for each block a row a tower that reads, and in it a number a tower that is read."""
+    """Return for each block a row a tower that reads, and in it a number a tower that is read.
+
+    silent: towers whose maps count as zero where several are read.
+    """
     stages = {stage.name: stage for stage in network.stages()}
-    return {block["name"]: _of(block, stages[block["name"]], layers, tensors) for block in blocks}
+    return {block["name"]: _of(block, stages[block["name"]], layers, tensors, silent) for block in blocks}
 
 
 def _of(
-    block: dict[str, Any], stage: Stage, layers: dict[str, np.ndarray], tensors: dict[str, np.ndarray]
+    block: dict[str, Any],
+    stage: Stage,
+    layers: dict[str, np.ndarray],
+    tensors: dict[str, np.ndarray],
+    silent: Collection[int],
 ) -> list[list[float]]:
     name, towers, sources = block["name"], stage.towers, stage.reading.sources
     # (towers, filters of a tower, positions)
@@ -33,8 +45,11 @@ def _of(
     weight = weight.reshape(towers, sums.shape[1], sources, weight[0].size // sources)
     below = layers[block["below"]] * np.float32(block["factor"])
     found, rest = np.zeros((towers, sources)), sums
+    heard = [source for source in range(sources) if source not in silent]
     for source, own in enumerate(np.split(below, sources)):
-        if source < sources - 1:
+        if source in silent:
+            continue
+        if source != heard[-1]:
             part = weight[:, :, source] @ _columns(own, block)
             rest = rest - part
         else:

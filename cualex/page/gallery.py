@@ -71,8 +71,9 @@ class Strongest:
         """Look at the next `count` examples."""
         shown = {block["shown"] for block in self.seer.description["blocks"]}
         for _, image in self.examples[self.done : self.done + count]:
-            for name, layer in self.seer.see(image, shown).layers.items():
-                values, places = largest(layer)
+            layers = self.seer.maps(image)
+            for name in shown:
+                values, places = largest(layers[name])
                 self._values.setdefault(name, []).append(values)
                 self._places.setdefault(name, []).append(places)
             self.done += 1

@@ -14,6 +14,7 @@ import numpy as np
 from cualex.errors import UsageError
 from cualex.model import Model
 from cualex.page import changes, crossing, description
+from cualex.plan import Plan
 from cualex.weights import Weights
 
 GRID = 14  # positions of the cover along each side of a heat map
@@ -61,19 +62,24 @@ class Seer:
         self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Cover | None = None
     ) -> Seen:
         """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks."""
-        model, tensors = self._without(off)
+        layers = self.maps(image, off, cover)
+        network, (_, tensors) = self.weights.network, self._without(off)
+        silent = changes.silent(network, off)
+        passed = crossing.passed(self.description["blocks"], layers, tensors, network, silent)
+        probabilities = layers[self.model.output][:, 0, 0]
+        return Seen({name: layers[name] for name in names}, probabilities, passed)
+
+    def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Cover | None = None) -> dict[str, np.ndarray]:
+        """Return the outputs (maps, rows, columns) of all layers that are described, and the image as it is read."""
+        model, _ = self._without(off)
         image = self._covered(image, cover)
         outputs = tuple(name for name in self._every if name in model.network.layers)
-        plan = model.plan(1, outputs)
-        plan.put(image[None], np.array([model.centre()], np.int32), np.full(1, -1, np.int32))
-        plan.run()
+        plan = self._run(model, image[None], outputs)
         layers = {description.IMAGE: self._entered(image)}
         for name in self._every:  # a layer that is left out passes on what it reads
             previous = list(layers.values())[-1]
             layers[name] = plan.output(name)[0] if name in outputs else previous
-        passed = crossing.passed(self.description["blocks"], layers, tensors, self.weights.network)
-        probabilities = layers[self.model.output][:, 0, 0]
-        return Seen({name: layers[name] for name in names}, probabilities, passed)
+        return layers
 
     def name(self, image: np.ndarray, off: Collection[str] = (), cover: Cover | None = None) -> np.ndarray:
         """Return the probabilities (classes,) of an image."""
@@ -90,7 +96,8 @@ class Seer:
         tops = [round((crop - 1) * (index + 0.5) / GRID - side / 2) for index in range(GRID)]
         for top in tops:
             images = np.stack([self._covered(image, (top, left, side)) for left in tops])
-            yield (whole - model.probabilities(images)[:, target]).tolist()
+            covered = self._run(model, images, (model.output,)).output(model.output)
+            yield (whole - covered[:, target, 0, 0]).tolist()
 
     def filter(self, block: str, index: int) -> tuple[np.ndarray, float]:
         """Return a filter (weights as the towers are ordered) and its bias; raise UsageError where there is none."""
@@ -109,6 +116,13 @@ class Seer:
     def _every(self) -> tuple[str, ...]:
         """Name the layers that are described, without the image."""
         return tuple(name for name in self.description["layers"] if name != description.IMAGE)
+
+    def _run(self, model: Model, images: np.ndarray, outputs: tuple[str, ...]) -> Plan:
+        """Run the plan of so many images, with no padding, and return it."""
+        plan = model.plan(len(images), outputs)
+        plan.put(images, np.full((len(images), 3), model.centre(), np.int32), np.full(len(images), -1, np.int32))
+        plan.run()
+        return plan
 
     def _without(self, off: Collection[str]) -> tuple[Model, dict[str, np.ndarray]]:
         """Return the model with parts off, and its tensors."""

@@ -75,11 +75,29 @@ def test_the_whole_network_is_left_as_it_was():
     assert len(seer._variants) == KEPT
 
 
-def test_only_tensors_that_read_several_towers_are_made_anew():
+def test_a_tower_is_off_on_devices_of_their_own_as_on_one():
     weights = page_networks.weights()
-    network, changed = changes.without(weights.network, weights.tensors, ["tower1"])
-    assert network == weights.network
-    assert set(changed) == {"conv3.weight", "fc6.weight", "fc7.weight", "fc8.weight"}
+    image = page_networks.image(weights.network)
+    for off in (["tower1"], ["tower2", "exchange"]):
+        apart = Seer(weights, "cpu,cpu").name(image, off)
+        assert np.array_equal(apart, page_networks.seer().name(image, off))
+
+
+def test_zeros_stay_zeros_from_one_image_to_the_next():
+    """No step writes to them, and they share their memory with nothing."""
+    seer, found = Seer(page_networks.weights()), []
+    for seed in (1, 2, 1):
+        found.append(seer.name(page_networks.image(seer.weights.network, seed), ["tower2"]))
+    assert np.array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_only_tensors_of_the_exchange_are_made_anew():
+    weights = page_networks.weights()
+    _, changed = changes.without(weights.network, weights.tensors, ["tower1"])
+    assert changed == {}
+    _, changed = changes.without(weights.network, weights.tensors, ["exchange"])
+    assert set(changed) == {"conv3.weight", "fc6.weight", "fc7.weight"}
     network, changed = changes.without(weights.network, weights.tensors, ["activation"])
     assert changed == {}
     assert not any(isinstance(layer, ReLU) for layer in network.layers.values())

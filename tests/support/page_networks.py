@@ -30,7 +30,7 @@ FEW = (
     "alexnet-2012",
     "alexnet-caffe",
     "lenet5",
-)  # of each kind of difference one; the others are slow tests
+)  # the others are slow tests
 EACH = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in SMALL]
 
 
