@@ -84,9 +84,10 @@ def explore(
     if token is None:
         token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
     with serving.bound(host, port) as listening:
-        address = serving.address(listening, host) + (f"#token={token}" if token else "")
+        name = serving.name(host)
+        address = serving.address(listening, name) + (f"#token={token}" if token else "")
         _output.say("Stop with Ctrl-C.")
         click.echo(address)
         if not no_browser:
             webbrowser.open(address)
-        serving.serve(app.app(page, host, token), listening)
+        serving.serve(app.app(page, name, token), listening)

@@ -17,7 +17,7 @@ Errors are JSON, {"error": sentence}. Nothing is kept of a user but images, by t
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from typing import Any
 
@@ -28,14 +28,16 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from cualex.errors import CualexError, UsageError
 from cualex.page import guard
 from cualex.page.answers import Page, packed
-from cualex.page.guard import Guard, Refused
+from cualex.page.guard import Guard, Queue, Refused
 
 BYTES = 20_000_000  # of an image file
 ASKED = 64_000  # bytes of a question
+HEATS = 2  # heat maps at once
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -45,7 +47,7 @@ TYPES = {
 
 def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
     """Return the application, to be served at `host`, which asks for the token unless it is empty."""
-    queue = page.queue
+    queue, heats = page.queue, Queue(waiting=HEATS - 1)
     files = {
         file.name: (file.read_bytes(), TYPES[f".{file.name.rpartition('.')[2]}"])
         for file in resources.files(__package__).joinpath("static").iterdir()
@@ -103,6 +105,8 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             target = question.get("class")
             if type(target) is not int or not 0 <= target < len(seer.description["classes"]):
                 raise Refused(400, f"class: expected the number of a class, got {target!r}.")
+        held = AsyncExitStack()
+        await held.enter_async_context(heats.turn())
         rows = seer.heat(pixels, target, off)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -110,7 +114,7 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             while (row := await queue.compute(next, rows, None)) is not None:
                 yield json.dumps(row).encode() + b"\n"
 
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
+        return _Stream(lines(), held)
 
     async def filter_(request: Request) -> Response:
         number, block, index = _path(request, len(page.seers))
@@ -154,6 +158,18 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
         exception_handlers={Refused: _refused, CualexError: _fault, HTTPException: _http, Exception: _bug},
         lifespan=lifespan,
     )
+
+
+class _Stream(StreamingResponse):
+    """Lines of JSON; however they end, what was held for them is given back."""
+
+    def __init__(self, lines: AsyncIterator[bytes], held: AsyncExitStack) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
 
 
 def _path(request: Request, networks: int) -> tuple[int, str, int]:

@@ -57,8 +57,8 @@ class Guard:
     """Middleware that checks Host, Origin and token, and adds the headers that keep the page to itself."""
 
     def __init__(self, app: ASGIApp, host: str, token: str = "") -> None:
-        """Guard an app served at `host`; without a token it answers this machine's own names only."""
-        self.app, self.host, self.token = app, host, token
+        """Guard an app that is served under the name `host`; without a token at loopback addresses only."""
+        self.app, self.host, self.token = app, host.lower(), token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -104,7 +104,7 @@ class Guard:
             name = urlsplit(f"http://{named}").hostname or ""
         except ValueError:
             return False
-        if name in ("localhost", self.host.lower()):
+        if name in ("localhost", self.host):
             return True
         try:
             address = ipaddress.ip_address(name)

@@ -25,9 +25,13 @@ def bound(host: str, port: int | None) -> socket.socket:
     )
 
 
-def address(listening: socket.socket, host: str) -> str:
-    """Return the URL of the page; for a server at all addresses that of this machine's name."""
-    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+def name(host: str) -> str:
+    """Return the name that users give in the URL: of a server at all addresses, this machine's."""
+    return socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+
+
+def address(listening: socket.socket, name: str) -> str:
+    """Return the URL of the page."""
     return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
 
 

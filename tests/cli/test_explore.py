@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cualex import page
-from tests.support import page_networks
+from tests.support import asgi, page_networks
 from tests.support.colour_network import run
 
 
@@ -69,8 +69,12 @@ def test_this_machine_alone_needs_no_token(served, weights):
 def test_beyond_this_machine_the_address_has_a_token_that_no_server_sees(served, weights):
     result = run("explore", "-w", weights, "--host", "0.0.0.0", "--port", "0", "--no-browser")
     assert result.exit_code == 0, result.output
-    assert re.fullmatch(r"http://[^/]+:\d+/#token=[\w-]{20,}\n", result.stdout)
-    assert len(served) == 1
+    named, token = re.fullmatch(r"http://([^/]+:\d+)/#token=([\w-]{20,})\n", result.stdout).groups()
+    ((app, _),) = served
+    assert asgi.get(app, "/", host=named).status == 200  # the name in the address is one that it answers to
+    assert asgi.get(app, "/api/networks", host=named).status == 401
+    entered = {"cookie": f"cualex={token}"}
+    assert asgi.get(app, "/api/networks", host=named, headers=entered).status == 200
 
 
 def test_a_port_that_is_taken_is_said(served, weights):

@@ -280,6 +280,32 @@ def test_a_few_requests_wait_and_others_are_told_to_come_back(page, app, image, 
     assert asgi.post(app, "/api/name", {"image": image}).status == 200  # the turns were given back
 
 
+def test_two_heat_maps_are_made_at_once_and_one_that_nobody_waits_for_is_given_up(page, app, image, monkeypatch):
+    rows = []
+
+    def slow(*_):
+        while True:
+            rows.append(0)
+            yield [0.0]
+
+    monkeypatch.setattr(page.seers[0], "heat", slow)
+
+    async def three():
+        sent = json.dumps({"image": image, "class": 1}).encode()
+        first, second = (asyncio.create_task(asgi.ask(app, "POST", "/api/heat", (sent,))) for _ in range(2))
+        while len(rows) < 4:
+            await asyncio.sleep(0.001)
+        third = await asgi.ask(app, "POST", "/api/heat", (sent,))
+        assert (third.status, third.json["error"][:5]) == (503, "Busy:")
+        for task in (first, second):
+            task.cancel()
+        await asyncio.wait([first, second])
+        monkeypatch.undo()
+        return await asgi.ask(app, "POST", "/api/heat", (sent,))
+
+    assert asyncio.run(three()).status == 200
+
+
 def test_a_body_that_never_ends_gives_its_turn_back(page, app, monkeypatch):
     monkeypatch.setattr(guard, "SECONDS", 0.01)
 

@@ -24,7 +24,7 @@ export function what(one) {
 // One clause on where the block stands: the first that reads all towers, the first without positions.
 export function standing(one) {
   if (one === output) return "One value a class; softmax makes probabilities of them.";
-  const first = blocks.find(each_ => each_.reads === "all");
+  const first = blocks.find(other => other.reads === "all");
   if (one === first) return "Here the towers meet for the first time.";
   if (dense(one) && !dense(blocks[one.at - 1] ?? { window: [1] })) return "No positions any more: every unit reads whole maps.";
   if (one.reads === "image") return "The only filters that see colours.";

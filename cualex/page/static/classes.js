@@ -38,7 +38,7 @@ function scoreList(scores, go) {
     rows.replaceChildren(...found.map(k => {
       const bar = h("i", { class: scores[k] < 0 ? "negative" : "positive" });
       Object.assign(bar.style, { left: scores[k] < 0 ? `${50 + (50 * scores[k]) / widest}%` : "50%", width: `${(50 * Math.abs(scores[k])) / widest}%` });
-      return h("button", { "aria-pressed": k === state.map, "data-keep": `class${k}`, onclick: () => go({ map: k }) }, h("span", {}, about.classes[k]), h("span", { class: "track" }, bar), h("b", {}, number(scores[k])));
+      return h("button", { "aria-pressed": k === state.map, title: about.classes[k], "data-keep": `class${k}`, onclick: () => go({ map: k }) }, h("span", {}, about.classes[k]), h("span", { class: "track" }, bar), h("b", {}, number(scores[k])));
     }), found.length ? "" : h("p", { class: "quiet" }, "No class has this name."));
   };
   fill("");

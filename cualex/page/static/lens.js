@@ -2,7 +2,7 @@
 
 import { reads, standing } from "./caption.js";
 import { cells, h, mosaic, number, palette, rem, scale } from "./maps.js";
-import { about, block, dense, each, field, hue, layer, output, signed, tower, unit } from "./network.js";
+import { about, block, each, field, hue, layer, output, signed, tower, unit } from "./network.js";
 import * as server from "./server.js";
 import { crop, view } from "./images.js";
 import { $, now, state, tell } from "./state.js";
@@ -25,7 +25,6 @@ export async function show(go) {
   const panes = one === output ? classes(one, filter, go) : [allMaps(one, go), oneMap(one, go), value(one, filter, go)];
   lens.replaceChildren(head(one, go), h("div", { class: "panes" }, panes));
   if (focused) lens.querySelector(`[data-keep="${focused}"]`)?.focus({ preventScroll: true });
-  lens.dispatchEvent(new Event("drawn"));
 }
 
 function head(one, go) {
@@ -38,7 +37,7 @@ function head(one, go) {
 
 function allMaps(one, go) {
   const name = state.step, maps = now().seen.layers[name], own = each(name), { towers } = layer(name);
-  const wide = Math.max(4, own > 512 ? 32 : own > 256 ? 16 : own < 32 ? 4 : 8), isSigned = signed(name, state.off), shade = scale(maps.data, isSigned);
+  const wide = own > 512 ? 32 : own > 256 ? 16 : own > 128 ? 12 : own < 32 ? 4 : 8, isSigned = signed(name, state.off), shade = scale(maps.data, isSigned);
   const pane = h("div", { class: "pane maps" }, h("h3", {}, `All ${unit(one)}s`));
   const room = lens.clientWidth, space = 1.1 * rem() * (towers - 1), width = (innerWidth < 640 ? room : innerWidth < 1100 ? room * 0.46 : room * 0.27) - 2;
   const tile = Math.min((width - space) / towers / wide, (towers > 1 ? 3.4 : 4.6) * rem()), pair = h("div", { class: "pair" });
@@ -153,7 +152,7 @@ export function exciting(one) {
       row.replaceChildren(...drawings);
       const all = `${found.of} example${found.of === 1 ? "" : "s"}`;
       said.textContent = found.done < found.of ? `${found.done} of ${all} …`
-        : found.strongest.length ? `The strongest of ${all}, with the part that the position sees.` : `Nothing: of ${all} none makes it positive.`;
+        : found.strongest.length ? `The strongest of ${all}${layer(one.shown).field ? ", with the part that the position sees" : ""}.` : `Nothing: of ${all} none makes it positive.`;
       if (found.done >= found.of) return;
     }
   })();
