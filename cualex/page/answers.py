@@ -26,7 +26,6 @@ class Page:
     def __init__(self, seers: Sequence[Seer], examples: Sequence[Example], live: Live | None = None) -> None:
         """Take networks that read images of one size; `live` is where the first one's weights come from."""
         self.seers, self.live, self.queue = list(seers), live, Queue()
-        self.stamp = live.stamp if live else 0
         self._images: OrderedDict[str, tuple[np.ndarray, bytes]] = OrderedDict()
         self.examples = [(each.name, *self._read(each.data, VIEW)) for each in examples]
         self._strongest: dict[int, Strongest] = {}
@@ -58,17 +57,21 @@ class Page:
             "grid": GRID,
             "cover": COVER,
             "run": self.live.curves() if self.live else None,
-            "stamp": str(self.stamp),
+            "stamp": self.stamp,
         }
 
     def run(self) -> dict[str, Any]:
         """Return the curves of the run; read its weights again where it has saved new ones."""
-        if self.live and self.live.stamp != self.stamp:
-            stamp, old = self.live.stamp, self.seers[0]  # noted before it is read: a later save is seen the next time
+        if self.live and self.live.stamp != self.live.loaded:
+            old = self.seers[0]
             self.seers[0] = Seer(self.live.weights(), old.device, old.precision)
-            self.stamp = stamp
             self._strongest.pop(0, None)
-        return {"run": self.live.curves() if self.live else None, "stamp": str(self.stamp)}
+        return {"run": self.live.curves() if self.live else None, "stamp": self.stamp}
+
+    @property
+    def stamp(self) -> str:
+        """A text that is another one after new weights were read."""
+        return str(self.live.loaded) if self.live else ""
 
     def excites(self, network: int, name: str, index: int) -> dict[str, Any]:
         """Return the strongest examples of a map, of those looked at so far, and look at a few more."""

@@ -21,6 +21,7 @@ class Live:
         given = Path(path)
         self.run = given if (given / "args.json").is_file() else None
         self._given, self._stamp = given, 0
+        self.loaded = 0  # the stamp of the weights that were read last
         if self.run and not self.file.is_file():
             raise UsageError(
                 f"{path}: this run has no weights yet. It saves them at the end of its first epoch: try again then."
@@ -50,7 +51,10 @@ class Live:
 
     def weights(self) -> Weights:
         """Read the weights."""
-        return weights_file.load(self.file)
+        stamp = self.stamp  # before they are read: a save meanwhile is seen the next time
+        found = weights_file.load(self.file)
+        self.loaded = stamp
+        return found
 
     def curves(self) -> dict[str, Any] | None:
         """Return the run so far: whether it is training, the epochs planned, and a record an epoch; None for a file."""
