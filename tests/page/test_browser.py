@@ -1,5 +1,6 @@
 """The page in a real browser: used by pointer and by keys, at several sizes, without an error or another host."""
 
+import json
 import re
 import shutil
 import threading
@@ -14,11 +15,13 @@ pytest.importorskip("playwright", reason="needs Chromium, Playwright, starlette 
 import uvicorn
 from playwright.sync_api import sync_playwright
 
+from cualex import weights as weights_file
 from cualex.data import images
 from cualex.page import app as page_app
 from cualex.page import serving
 from cualex.page.answers import Page
 from cualex.page.gallery import Example
+from cualex.page.live import Live
 from cualex.page.seeing import Seer
 from tests.support import page_networks
 
@@ -30,12 +33,12 @@ pytestmark = [
 
 
 @contextmanager
-def served(*seers, host="127.0.0.1", token=""):
+def served(*seers, host="127.0.0.1", token="", live=None):
     """Serve networks, and give the address."""
     network = seers[0].weights.network
     examples = [Example(f"example {seed}", images.png(page_networks.image(network, seed))) for seed in range(3)]
     with serving.bound("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(serving.config(page_app.app(Page(list(seers), examples), host, token)))
+        server = uvicorn.Server(serving.config(page_app.app(Page(list(seers), examples, live), host, token)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -85,7 +88,7 @@ def opening(browser):
         return tab
 
     yield call
-    for tab in opened:
+    for tab in (tab for tab in opened if not tab.is_closed()):
         tab.wait_for_timeout(100)
         tab.close()
     assert wrong == []
@@ -209,9 +212,11 @@ def test_all_of_it_by_keys(opening, address):
     tab.keyboard.press("ArrowRight")
     tab.wait_for_selector("#lens h2:text-is('conv3')")
     tab.focus("#lens [data-keep=board1]")
-    tab.keyboard.press("ArrowDown")
-    tab.keyboard.press("ArrowRight")
-    tab.wait_for_function("document.activeElement?.dataset.keep === 'board1'")  # focus stays, though it is drawn anew
+    for key in ("ArrowDown", "ArrowRight"):
+        label = tab.get_attribute("#lens [data-keep=board1]", "aria-label")
+        tab.keyboard.press(key)
+        tab.wait_for_selector(f'#lens [data-keep=board1]:not([aria-label="{label}"])')
+        assert tab.evaluate("document.activeElement.dataset.keep") == "board1"  # focus stays, though it is drawn anew
     tab.focus("#lens [data-keep=big]")
     at = tab.get_attribute("#lens [data-keep=big]", "aria-label")
     tab.keyboard.press("ArrowDown" if "row 0" in at else "ArrowUp")
@@ -298,3 +303,30 @@ def test_a_token_opens_the_page_and_leaves_the_address(opening):
         shut.wait_for_selector("#caption:has-text('The token is missing')")
         tab = ready(opening(f"{at}#token=secret"))
         assert tab.url == at
+
+
+def test_a_run_is_followed_while_it_trains(opening, tmp_path):
+    def epoch(number):
+        """Write what a training writes at the end of an epoch: its weights and a line of the log."""
+        weights_file.save(tmp_path / "last.safetensors", page_networks.weights("cifar-relu", seed=number))
+        record = {"epoch": number, "loss": 2 / number, "val_loss": 2.5 / number, "top1": 0.1 * number}
+        with (tmp_path / "log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+
+    (tmp_path / "args.json").write_text(json.dumps({"recipe": {"epochs": 4}}))
+    epoch(1)
+    live = Live(tmp_path)
+    with served(Seer(live.weights()), live=live) as at:
+        tab = ready(opening(at))
+        tab.wait_for_selector("#about:has-text('training, epoch 1 of 4, top-1 10.0 %')")
+        tab.wait_for_selector("#filters canvas >> nth=31")
+        before = verdict(tab)
+        epoch(2)
+        tab.wait_for_selector("#about:has-text('epoch 2 of 4, top-1 20.0 %')")
+        tab.wait_for_selector("#curves figcaption:has-text('validation loss 1.25')")
+        ready(tab)
+        assert verdict(tab) != before
+        (tmp_path / "finished.json").write_text("{}")
+        tab.wait_for_selector("#about:not(:has-text('training'))")
+        tab.wait_for_timeout(100)
+        tab.close()  # before the server ends, whom it would miss

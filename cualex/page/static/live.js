@@ -4,7 +4,7 @@ import { headline } from "./caption.js";
 import { colourFilter, h, number, rem } from "./maps.js";
 import { blocks, layer } from "./network.js";
 import * as server from "./server.js";
-import { $, state } from "./state.js";
+import { $, state, tell } from "./state.js";
 
 const EVERY = 3000; // milliseconds between two questions, while the run is training
 
@@ -59,12 +59,12 @@ export async function draw(news = true) {
     .filter(([, key]) => epochs.every(epoch => Number.isFinite(epoch[key])))
     .map(([name, key, colour, share]) => curve(name, epochs.map(epoch => epoch[key]), Math.max(planned ?? 0, epochs.length), colour, share)));
   const one = blocks[0];
-  if (!news || layer(one.below).maps !== 3) return;
+  if (!news || !one.window || layer(one.below).maps !== 3) return;
   const own = ++turn, count = Math.min(layer(one.name).maps, 96), filters = [];
-  for (let map = 0; map < count; map++) {
-    filters.push(await server.filter(0, one.name, map));
-    if (own !== turn) return;
-  }
+  try {
+    for (let map = 0; map < count && own === turn; map++) filters.push(await server.filter(0, one.name, map));
+  } catch (error) { return tell(error); }
+  if (own !== turn) return;
   $("filters").replaceChildren(...filters.map(filter => {
     const canvas = h("canvas");
     colourFilter(canvas, filter.weight, one.window[0], 2 * rem());
