@@ -113,6 +113,13 @@ def inspect(
     return np.array(_squared(image, size)), header
 
 
+def png(image: np.ndarray) -> bytes:
+    """Return an image, uint8 (rows, columns, 3), as the bytes of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
 def same_before(data: bytes) -> bool:
     """Return whether an image file decodes to the same pixels as in the first version of decoding, by its header.
 

@@ -3,6 +3,7 @@
 Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -44,19 +45,38 @@ class Parameters:
 
         `compiling` hears from every plan how many of its kernels are compiled, of how many.
         """
-        self.network, self.compiling = network, compiling
+        self.compiling = compiling
         self.placement = placement(device, network.towers)
         self.ledger = Ledger()
         self.devices = open_devices(self.placement, precision, self.ledger, workers, runtime)
         self.engine = engine.find(self.devices[0].engine)
-        self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
-        self._owners = self.stages | {name: stage for stage in network.stages() for name in stage.state}
+        self._name_stages(network)
         self.arrays: dict[tuple[str, int], Array] = {}
         self.velocities: dict[tuple[str, int], Array] = {}
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
         for name, shape in network.tensors().items():
             self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
+
+    def _name_stages(self, network: Network) -> None:
+        """Note which stage of the network has each parameter, and which each state."""
+        self.network = network
+        self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
+        self._owners = self.stages | {name: stage for stage in network.stages() for name in stage.state}
+
+    def variant(self, network: Network, tensors: dict[str, np.ndarray]) -> "Parameters":
+        """Return the parameters of a network with tensors of the same names and shapes, on the same devices.
+
+        It has arrays of its own for `tensors`, canonical ones, and shares all others, so that neither may be trained.
+        """
+        other = copy.copy(self)
+        other._name_stages(network)
+        other.arrays = {key: array for key, array in self.arrays.items() if key[0] not in tensors}
+        other.copies = {key: array for key, array in self.copies.items() if key[0] not in tensors}
+        other.velocities = {}
+        for name, tensor in tensors.items():
+            other._put(other.arrays, name, tensor)
+        return other
 
     def towers_on(self, place: int, towers: int) -> list[int]:
         """Return which of the first `towers` towers a device has."""

@@ -1,0 +1,96 @@
+"""Example images, and which of them excite a map most: the largest values of each map over all examples."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cualex.data import images
+from cualex.data.sources import demo
+from cualex.errors import ImageError
+from cualex.page.seeing import Seer, largest
+
+MOST = 256  # examples that are held
+STRONGEST = 6
+
+
+@dataclass
+class Example:
+    """An image that the page offers: its name, and the bytes of its file."""
+
+    name: str
+    data: bytes
+
+
+def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
+    """Return the images of files and folders; without any the samples of the run, or else images of the demo set.
+
+    What cannot be read is left out. Raise ImageError where none of `paths` can be.
+    """
+    named = list(paths)
+    files = [file for path in named for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    if not named and run is not None:
+        files = sorted((run / "samples").glob("*"))
+    examples: list[Example] = []
+    for file in files:
+        if len(examples) == MOST or not file.is_file():
+            continue
+        try:
+            data = images.read(file, str(file))
+            images.load(data, 8, str(file))
+        except ImageError as error:
+            if len(files) == 1:
+                raise
+            last = error
+            continue
+        examples.append(Example(_name(file), data))
+    if named and not examples:
+        raise last if files else ImageError(str(named[0]), "holds no images")
+    return examples or [Example(name, demo.encoded(0, "val", label, 0)) for label, name in enumerate(demo.CLASSES)]
+
+
+def _name(file: Path) -> str:
+    """Return an image's name: its folder's where the file is called by a number only."""
+    name = file.parent.name if file.stem.strip("0123456789_-") == "" else file.stem
+    return name.replace("_", " ")
+
+
+@dataclass
+class Strongest:
+    """For each map of each block the examples that excite it most, found a few images at a time."""
+
+    seer: Seer
+    examples: list[tuple[str, np.ndarray]]  # (id, image)
+    done: int = 0
+    _values: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    _places: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def advance(self, count: int) -> None:
+        """Look at the next `count` examples."""
+        shown = {block["shown"] for block in self.seer.description["blocks"]}
+        for _, image in self.examples[self.done : self.done + count]:
+            layers = self.seer.maps(image)
+            for name in shown:
+                values, places = largest(layers[name])
+                self._values.setdefault(name, []).append(values)
+                self._places.setdefault(name, []).append(places)
+            self.done += 1
+
+    def of(self, layer: str, index: int) -> list[dict[str, Any]]:
+        """Return the strongest examples of a map so far: the image's id, the position, the value; none of 0 or less."""
+        values = np.array([each[index] for each in self._values.get(layer, [])])
+        order = np.argsort(-values, kind="stable")[:STRONGEST]
+        columns = self.seer.description["layers"][layer]["columns"]
+        places = self._places.get(layer, [])
+        return [
+            {
+                "id": self.examples[at][0],
+                "row": int(places[at][index]) // columns,
+                "column": int(places[at][index]) % columns,
+                "value": float(values[at]),
+            }
+            for at in order.tolist()
+            if values[at] > 0
+        ]

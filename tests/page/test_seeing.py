@@ -1,0 +1,128 @@
+"""What the page is told of an image: cualex's own maps, and arithmetic that adds up to them."""
+
+import numpy as np
+import pytest
+
+from cualex.errors import UsageError
+from cualex.page.gallery import Strongest
+from cualex.page.seeing import GRID, Seer, check_alike
+from tests.support import page_networks
+
+
+@pytest.fixture(params=page_networks.EACH)
+def seer(request):
+    return page_networks.seer(request.param)
+
+
+@pytest.fixture
+def image(seer):
+    return page_networks.image(seer.weights.network)
+
+
+def test_maps_and_probabilities_are_those_of_the_model(seer, image):
+    names = [name for name in seer.description["layers"] if name != "image"]
+    seen = seer.see(image, names)
+    np.testing.assert_allclose(seen.probabilities, seer.model.probabilities(image[None])[0], rtol=1e-5, atol=1e-7)
+    for block in seer.description["blocks"]:
+        found = seer.model.features(image[None], block["shown"])[0].reshape(seen.layers[block["shown"]].shape)
+        np.testing.assert_allclose(seen.layers[block["shown"]], found, rtol=1e-4, atol=1e-4)
+
+
+def test_each_value_is_the_sum_that_the_page_works_out(seer, image):
+    """z = b + sum w x, from the filter, the layer below, the factor, window, groups and towers of the description."""
+    layers = seer.description["layers"]
+    rng = np.random.default_rng(0)
+    for block in seer.description["blocks"]:
+        seen = seer.see(image, [block["below"], block["name"]]).layers
+        below, found = seen[block["below"]] * block["factor"], seen[block["name"]]
+        maps = layers[block["name"]]["maps"]
+        index = int(rng.integers(maps))
+        row, column = rng.integers(layers[block["name"]]["rows"]), rng.integers(layers[block["name"]]["columns"])
+        weight, bias = seer.filter(block["name"], index)
+        own = maps // block["towers"]
+        if block["reads"] == "own":
+            below = np.split(below, block["towers"])[index // own]
+        below = np.split(below, block["groups"])[index % own // (own // block["groups"])]
+        if block["window"]:
+            size, stride, pad = block["window"]
+            padded = np.pad(below, ((0, 0), (pad, pad + stride), (pad, pad + stride)))
+            below = padded[:, row * stride : row * stride + size, column * stride : column * stride + size]
+        total = bias + float(weight.astype(np.float64) @ below.ravel())
+        size = float(np.abs(weight) @ np.abs(below.ravel())) + abs(bias)
+        assert abs(found[index, row, column] - total) <= 1e-5 * size, block["name"]
+
+
+def test_what_passes_between_towers_adds_up_to_the_products(seer, image):
+    """Where one tower is off, what passes to a block is all from the other."""
+    seen = seer.see(image, [block["name"] for block in seer.description["blocks"]])
+    for block in seer.description["blocks"]:
+        passed = np.array(seen.passed[block["name"]])
+        assert passed.shape == (block["towers"], passed.shape[1])
+        assert np.all(passed >= 0)
+        bias = seer.weights.tensors[f"{block['name']}.bias"][:, None, None]
+        sums = np.abs(seen.layers[block["name"]] - bias).reshape(block["towers"], -1).mean(axis=1)
+        assert np.all(passed.sum(axis=1) >= sums * (1 - 1e-5))  # |a + b| <= |a| + |b|
+    if "tower2" in seer.description["parts"]:
+        passed = seer.see(image, [], ["tower2"]).passed["conv3"]
+        np.testing.assert_allclose(np.array(passed)[:, 0], np.array(seen.passed["conv3"])[:, 0], rtol=1e-4)
+        assert np.array(passed)[:, 1].max() < 1e-4 * np.array(passed).max()
+
+
+def test_a_cover_is_the_mean_image_and_a_heat_map_is_covers():
+    seer = page_networks.seer()
+    image, network = page_networks.image(seer.weights.network), seer.weights.network
+    covered = seer.see(image, ["image"], cover=(-4, 50, 30)).layers["image"]
+    assert np.abs(covered[:, :26, 50:]).max() <= 0.5
+    assert np.array_equal(covered[:, 26:], seer.see(image, ["image"]).layers["image"][:, 26:])
+    rows = np.array(list(seer.heat(image, 2)))
+    assert rows.shape == (GRID, GRID)
+    side = round(0.24 * network.crop)
+    top, left = (round((network.crop - 1) * (index + 0.5) / GRID - side / 2) for index in (3, 9))
+    drop = seer.name(image)[2] - seer.name(image, cover=(top, left, side))[2]
+    assert rows[3, 9] == pytest.approx(drop, abs=1e-6)
+
+
+def test_the_files_that_compute_a_layer_exist():
+    from tests import ROOT
+
+    seer = page_networks.seer()
+    assert set(seer.files) == set(seer.weights.network.layers) - {"exchange3", "exchange6", "exchange7", "join8"}
+    assert seer.files["norm1"] == ["cualex/layers/lrn.py", "cualex/engine/host/lrn.py"]
+    assert all((ROOT / file).is_file() for files in seer.files.values() for file in files)
+
+
+def test_the_strongest_examples_are_found_a_few_at_a_time():
+    seer = page_networks.seer("lenet5")
+    images = [(str(seed), page_networks.image(seer.weights.network, seed)) for seed in range(9)]
+    strongest = Strongest(seer, images)
+    while strongest.done < len(images):
+        strongest.advance(4)
+    found = strongest.of("tanh1", 3)
+    layers = [seer.see(image, ["tanh1"]).layers["tanh1"][3] for _, image in images]
+    order = np.argsort([-layer.max() for layer in layers], kind="stable")[:6]
+    assert [each["id"] for each in found] == [str(at) for at in order]
+    assert all(layers[int(each["id"])][each["row"], each["column"]] == pytest.approx(each["value"]) for each in found)
+
+
+def test_filters_that_do_not_exist_are_refused():
+    seer = page_networks.seer("lenet5")
+    with pytest.raises(UsageError, match=r"^conv1 has filters 0 to 5, got 6$"):
+        seer.filter("conv1", 6)
+    with pytest.raises(UsageError, match=r"^lenet5 has no layer 'pool1' with filters$"):
+        seer.filter("pool1", 0)
+
+
+def test_networks_that_are_compared_have_the_same_layers():
+    check_alike([page_networks.weights(seed=1), page_networks.weights(seed=2)])
+    with pytest.raises(UsageError, match=r"^--against: lenet5 has other layers than alexnet, .* as many classes$"):
+        check_alike([page_networks.weights(), page_networks.weights("lenet5")])
+    with pytest.raises(UsageError, match="other layers"):
+        check_alike([page_networks.weights(), page_networks.weights(classes=6)])
+
+
+def test_two_seers_share_no_arrays():
+    first, second = (Seer(page_networks.weights(seed=seed)) for seed in (1, 2))
+    image = page_networks.image(first.weights.network)
+    before = first.name(image)
+    second.name(image)
+    assert np.array_equal(first.name(image), before)
