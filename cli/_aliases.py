@@ -152,6 +152,8 @@ class Command(click.Command):
         for option in self.params:
             if isinstance(option.type, click.Choice) and (values := VALUES.get(option.opts[0])):
                 option.type = Choice(option.type.choices, values)
+            if isinstance(option.type, click.IntRange | click.FloatRange):
+                option.metavar = option.metavar or ("N" if isinstance(option.type, click.IntRange) else "NUMBER")
 
     def aliases(self) -> dict[str, tuple[str, ...]]:
         """Return the aliases of this command's options, without those that are options here."""
@@ -182,6 +184,17 @@ class Command(click.Command):
         except click.NoSuchOption as error:
             name = error.option_name
             raise click.UsageError(f"No such option {name!r}. {self._hint(name, ctx.command_path)}", ctx) from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below the titles of their groups (`_options.grouped`), --help below the last of them."""
+        records: dict[str, list[tuple[str, str]]] = {}
+        for each in self.get_params(ctx):
+            if not isinstance(each, click.Argument) and (record := each.get_help_record(ctx)):
+                title = getattr(each, "group", None) or next(reversed(records), "Options")
+                records.setdefault(title, []).append(record)
+        for title, rows in records.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def _options(self) -> list[str]:
         """List the options by all of their own names."""

@@ -3,7 +3,7 @@
 import click
 
 from cualex.cli import _output
-from cualex.cli._train_options import TrainOptions
+from cualex.cli._train_values import TrainOptions
 
 LISTED = 3  # misclassified images named, at most
 

@@ -8,6 +8,20 @@ import click
 # That a file is there and readable is the library's to say: its line names the way out.
 FILE = click.Path(path_type=Path)
 
+
+def grouped(title: str, *options: Callable) -> Callable:
+    """Add options to a command, in this order, below a title of their own in its help."""
+
+    def add(command):
+        for option in reversed(options):
+            command = option(command)
+        for each in command.__click_params__[-len(options) :]:
+            each.group = title
+        return command
+
+    return add
+
+
 device = click.option(
     "--device",
     default="auto",

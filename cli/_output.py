@@ -100,8 +100,8 @@ def _cell(value: object) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr, beside the results."""
-    click.echo(text, err=True)
+    """Print a line on stderr, beside the results; on a terminal it is wrapped at words."""
+    click.echo(_terminal.wrapped(text, sys.stderr), err=True)
 
 
 def machine(conditions: Mapping) -> str:
@@ -163,7 +163,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
         if self._bar:
-            self._bar.console.print(text)
+            self._bar.console.print(_terminal.wrapped(text, sys.stderr), soft_wrap=True)
         else:
             say(text)
 

@@ -29,18 +29,25 @@ def fitting(lines: Sequence[str]) -> str:
 
 
 def wrapped(text: str, stream) -> str:
-    """Wrap a sentence to the terminal that a stream goes to; off a terminal it stays one line.
+    """Wrap the lines of a text that are longer than the terminal that a stream goes to; off a terminal none is.
 
-    A command at its end has a line of its own, which only the terminal wraps, so that it can be copied.
+    A command at the end of a wrapped line has a line of its own, which only the terminal wraps, so that it can be
+    copied.
     """
     width = columns(stream)
-    if width is None:
+    return text if width is None else "\n".join(_line(line, width) for line in text.split("\n"))
+
+
+def _line(text: str, width: int) -> str:
+    """Wrap a line at words, with a hanging indent."""
+    if len(text) <= width:
         return text
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
     sentence, colon, command = text.partition(": cualex ")
     filled = textwrap.fill(
-        sentence + colon[:1], width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        sentence + colon[:1], width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    return f"{filled}\n  cualex {command}" if colon else filled
+    return f"{filled}\n{indent}cualex {command}" if colon else filled
 
 
 def too_wide(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:

@@ -159,8 +159,8 @@ def conclude(found: dict, classes: int) -> None:
 
     right = ", ".join(accuracies(found["top1"], found["top5"], classes))
     where = "validation" if found["held_out"] else "training"
-    click.echo(f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}")
-    for line in found["summary"]:
+    head = f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}"
+    for line in (head, *found["summary"]):
         click.echo(_terminal.wrapped(line, sys.stdout))
 
 

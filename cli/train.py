@@ -1,11 +1,10 @@
 """`cualex train`: from images in folders to a trained network."""
 
 import functools
-import sys
 
 import click
 
-from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _terminal, _train_options, _training
+from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _train_options, _train_values, _training
 
 
 @click.command(cls=_aliases.Command)
@@ -70,7 +69,7 @@ def train(**given) -> None:
     from cualex.training import beginning
     from cualex.training.setup import prepare
 
-    options = _train_options.read(given)
+    options = _train_values.read(given)
     _debugging.refuse(options)
     run = beginning.resumed(options)
     if run is not None:
@@ -78,9 +77,9 @@ def train(**given) -> None:
         _output.say(f"Resuming {run.path}")
     checked = functools.partial(_debugging.recipe, options) if options.sanity_check else None
     setup = prepare(options, run, checked)
-    _introduce(setup)
+    _introduce(setup, options.verbose)
     if not options.sanity_check:
-        _output.say(_terminal.wrapped(setup.check_room(), sys.stderr))
+        _output.say(setup.check_room())
     packs = _packing.packs(
         setup.source,
         setup.splits,
@@ -97,17 +96,14 @@ def train(**given) -> None:
         _run(trainer.Training(setup, compiling=_output.Compiling()), packs, options.as_json)
 
 
-def _introduce(setup) -> None:
+def _introduce(setup, verbose: bool) -> None:
     """Print what is about to be trained on, and how."""
     source = setup.source
     counts = ", ".join(f"{len(images):,} {split}" for split, images in source.splits.items())
     _output.say(f"{source.name}: {len(source.classes)} classes; images: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
-    if setup.automatic:
-        _recipe.introduce(setup)
-    else:
-        _recipe.table(setup.recipe)
+    _recipe.introduce(setup, verbose)
     if setup.start:
         _output.say(f"Weights of {setup.options.weights}: {setup.start.said}.")
     for remark in setup.remarks:

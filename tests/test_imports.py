@@ -38,6 +38,7 @@ FENCES = {
         "cualex.plots",
     ],
     "cupy": ["cualex.kernels", "cualex.devices.cupy_runtime"],
+    "tensorboard": ["cualex.training.run.event_files"],
     "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }
 
