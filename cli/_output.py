@@ -19,15 +19,21 @@ from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
 from cualex.system.amounts import written
 
+SCHEMA = 1  # goes up when a key of a document is renamed, removed or changes its type, not when one is added
 EVERY = 5.0  # seconds between plain progress lines
 PLAIN_HEAD = "    \n    \n -- \n" + 5 * "    \n"  # a rule under the head, where ─ cannot be written
 SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
 def document(value: object) -> None:
-    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
-    escaped = not written("日")  # an encoding that lacks letters
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False))
+    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null.
+
+    An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
+    """
+    escaped, plain = not written("日"), _plain(value)  # an encoding that lacks letters
+    if isinstance(plain, dict):
+        plain = {"schema_version": SCHEMA, **plain}
+    click.echo(json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False))
 
 
 def _plain(value: object) -> object:

@@ -24,8 +24,13 @@ class TrainOptions(Options):
 
     @property
     def sanity_check(self) -> bool:
-        """Whether a check is asked for, which has a recipe of its own and writes no run."""
+        """Whether a check is asked for that fails or passes, with a recipe of its own."""
         return bool(self.overfit or self.check_gradients)
+
+    @property
+    def check(self) -> bool:
+        """Whether any check is asked for, which writes no run."""
+        return self.sanity_check or self.find_lr
 
 
 def read(values: dict[str, Any]) -> TrainOptions:

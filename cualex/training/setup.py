@@ -120,8 +120,8 @@ def prepare(
 ) -> Setup:
     """Return the setup of a training with these options; run: the one to resume, locked (`beginning.resumed`).
 
-    checked: for a sanity check, which writes no run, returns the check's recipe for the training's.  writes: False
-    where no run is written and nothing validated, with the recipe and the weights of the training.
+    checked: for a sanity check, returns its recipe for the training's.  writes: False for a check, which writes no
+    run and validates nothing.
     Raise UsageError for options that exclude each other, DataError for a set that cannot be trained on, WeightsError,
     and DeviceError for a device that does not exist.
     """
@@ -157,7 +157,7 @@ def prepare(
     remarks: tuple[str, ...] = ()
     if checked is None:
         batches.check_batch(source.splits["train"], recipe.batch)
-    if checked is not None or not writes:
+    if not writes:
         validation = "train"
     else:
         if run is None:
