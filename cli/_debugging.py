@@ -136,13 +136,13 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
 
     recipe = setup.recipe if setup.options.batch_size else setup.recipe.but(batch=min(setup.recipe.batch, len(pack)))
     batches.check_batch(pack, recipe.batch)
-    steps: list[range_test.Step] = []
+    steps = range_test.Steps()
     with _output.Progress("Raising the rate", range_test.UPDATES, "updates at most") as progress:
         records = range_test.run(recipe, pack, kept, setup.device, setup.options.precision, _output.Compiling())
         for step in records:
             steps.append(step)
             progress(step.update, f"rate {step.rate:.1e}", f"loss {step.smoothed:.3f}")
-    rate = range_test.suggestion(steps)
+    rate = steps.suggestion
     rate_range.draw(steps, rate, PLOT)
     if as_json:
         rows = [vars(step) for step in steps]

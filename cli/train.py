@@ -44,7 +44,7 @@ def train(**given) -> None:
     \b
     Layouts of DATA, in a folder, a .zip or a .tar (which is not extracted):
         train/CLASS/*.jpg, val/CLASS/*.jpg
-            trained and validated on as they are; also Training/, seg_test/, test1/
+            as they are; also Training/, seg_test/, test1/ and the like
         train/CLASS/*.jpg, test/CLASS/*.jpg
             --val-split of train is held out; --val test validates on test
         CLASS/*.jpg, CLASS/train/*.jpg

@@ -16,7 +16,6 @@ def draw(steps: list[Step], suggested: float | None, path: str | Path) -> None:
         axes.plot(rates, smoothed, BLUE, label="moving average")
         if suggested:
             axes.axvline(suggested, color=ORANGE, linestyle="--", label=f"suggested: {suggested:g}")
-        top = 2 * max(smoothed[:20])  # of a loss that diverges no more is of interest
-        axes.set(xlabel="learning rate", ylabel="training loss", xscale="log", ylim=(0, top))
+        axes.set(xlabel="learning rate", ylabel="training loss", xscale="log", ylim=(0, 1.05 * max(smoothed)))
         axes.legend(frameon=False, loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)

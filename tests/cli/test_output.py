@@ -18,8 +18,17 @@ def test_a_document_is_plain_json(capsys):
     value = {"a": np.float32(0.5), "b": np.arange(3), "c": float("nan"), 4: (True, None), "é": np.inf}
     _output.document(value)
     out = capsys.readouterr().out
-    assert json.loads(out) == {"a": 0.5, "b": [0, 1, 2], "c": None, "4": [True, None], "é": None}
+    assert json.loads(out) == {
+        "schema_version": _output.SCHEMA,
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": None,
+        "4": [True, None],
+        "é": None,
+    }
     assert "é" in out
+    _output.document([{"a": 1}])
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}]  # a list keeps its form
 
 
 def test_a_table_off_a_terminal_is_neither_wrapped_nor_cut_nor_interpreted(capsys):
@@ -46,6 +55,7 @@ def test_on_a_narrow_terminal_names_are_whole_and_spare_columns_are_left_out(mon
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "50")  # without which Rich takes a dumb terminal for one of 80 columns
     rows = [{"name": "conv1+relu1", "long": "x " * 8, "spare": "12345678", "other": "1"}]
     _output.table(rows, spare=["spare", "other"])
     lines = screen.getvalue().splitlines()

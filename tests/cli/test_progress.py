@@ -194,6 +194,7 @@ def test_sentences_are_wrapped_at_words_on_a_terminal_alone(monkeypatch):
     sentence = "Still improving, " + "and then " * 12 + "on. To continue from its weights:"
     text = f"{sentence} {command}"
     assert _terminal.wrapped(text, io.StringIO()) == text
+    assert _terminal.wrapped(f"short: {command}", Terminal()) == f"short: {command}"
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
     *lines, last = _terminal.wrapped(text, Terminal()).splitlines()

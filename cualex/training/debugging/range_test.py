@@ -10,14 +10,16 @@ bias of its start removed, as Adam's first moment:
 
     m[t] = B m[t-1] + (1 - B) loss[t]        smoothed[t] = m[t] / (1 - B^(t+1))
 
-The test ends when that is DIVERGED times its least so far, or not finite. One rate is suggested: that at which the
-smoothed loss falls fastest, the rule of fastai ("steep") and of Lightning's lr_find,
+In units of s, the smoothed loss after EARLY updates, the loss rises where it is RISEN above its least so far, and the
+test ends where it is DIVERGED above that, not finite, or below LEARNED: small sets are learned during the test, and then
+their gradients vanish at every rate. One rate is suggested:
 
-    rate[t]        where smoothed[t] - smoothed[t + LATE] is largest, t >= EARLY
+    PART * the rate at which the loss rises, or else is learned, or else is least        PART = 1/3
 
-A moving average is late by B / (1 - B) updates, so the fall is measured over LATE = 9 of them, a third of a decade, and
-counted to the rate at its start. The other common rule, a tenth of the rate at the least loss, goes astray on sets that
-are learned during the test: their gradients vanish, and no rate diverges.
+The rule of thumb of the same section: the best rate is within a factor of two of the largest one that converges (Bengio
+2012), and a third or a fourth of that is safe. The moving average is late by B / (1 - B) = 9 updates, a factor of two,
+which is a part of the third. Rules that look for the fastest fall, as in fastai and Lightning, find the recovery from a
+first spike of the loss where there is one, as with alexnet on the demo set.
 """
 
 import math
@@ -36,11 +38,12 @@ from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
 
 LOW, HIGH, UPDATES = 1e-6, 10.0, 200
-B, DIVERGED = 0.9, 4.0
+B = 0.9
 EARLY = 10  # updates in which no rate is too large: a loss that is not finite there has another cause
-LATE = round(B / (1 - B))
-FALLEN = 0.98  # of the smoothed loss after EARLY updates; less of a fall suggests nothing
-RULE = "the rate at which the smoothed loss falls fastest (the rule of fastai and Lightning)"
+RISEN, DIVERGED, LEARNED = 0.1, 0.4, 0.1
+FALLEN = 0.98  # a loss that never falls below that suggests nothing
+PART = 1 / 3
+RULE = "a third of the largest learning rate at which the loss still falls (Smith 2017, section 3.3)"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,40 @@ class Step:
     rate: float
     loss: float | None
     smoothed: float
+
+
+class Steps(list[Step]):
+    """The updates of a test, in order, and what they show."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loss has diverged, or is learned."""
+        return self._reached(DIVERGED) is not None or self._learned() is not None
+
+    @property
+    def suggestion(self) -> float | None:
+        """The suggested rate, to two digits; None where the loss has not fallen at any rate."""
+        later = self[EARLY:]
+        if not later or min(step.smoothed for step in later) > FALLEN * self._start:
+            return None
+        edge = self._reached(RISEN) or self._learned() or min(later, key=lambda step: step.smoothed)
+        return float(f"{PART * edge.rate:.2g}")
+
+    @property
+    def _start(self) -> float:
+        return self[EARLY - 1].smoothed
+
+    def _reached(self, height: float) -> Step | None:
+        """Return the first update whose smoothed loss is that far above the least before it, in units of the start."""
+        least = math.inf
+        for step in self[EARLY:]:
+            if step.smoothed > least + height * self._start:
+                return step
+            least = min(least, step.smoothed)
+        return None
+
+    def _learned(self) -> Step | None:
+        return next((step for step in self[EARLY:] if step.smoothed < LEARNED * self._start), None)
 
 
 class Rising(Course):
@@ -80,7 +117,7 @@ def run(
     stepper = Stepper(Rising(recipe, begun.network), parameters, begun.mean, recipe.weigh_classes(pack))
     stream = recipe.stream(pack, begun.network.crop)
     stepper.begin(epoch=1, update=0)
-    moment, least = 0.0, math.inf
+    moment, steps = 0.0, Steps()
     try:
         with Prefetcher(stream, recipe.batch) as prefetcher:
             for update in range(1, UPDATES + 1):
@@ -97,17 +134,8 @@ def run(
                 moment = B * moment + (1 - B) * result.loss
                 step = Step(update, rate, result.loss, moment / (1 - B**update))
                 yield step
-                least = min(least, step.smoothed)
-                if update > EARLY and step.smoothed > DIVERGED * least:
+                steps.append(step)
+                if steps.ended:
                     return
     finally:
         stepper.plan.release()
-
-
-def suggestion(steps: list[Step]) -> float | None:
-    """Return the suggested rate, to two digits; None where the loss has not fallen at any rate."""
-    later = [step for step in steps[EARLY - 1 :] if step.loss is not None]
-    falls = [before.smoothed - after.smoothed for before, after in zip(later, later[LATE:], strict=False)]
-    if not falls or min(step.smoothed for step in later) > FALLEN * later[0].smoothed:
-        return None
-    return float(f"{later[falls.index(max(falls))].rate:.2g}")
