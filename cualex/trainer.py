@@ -36,8 +36,8 @@ class Training:
     setup: all that was chosen before the first image was decoded.  notices: what was told so far (`on_notice`).
     directory: the Run, None before the training begins.
 
-    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training goes on from it when it is iterated
-    again or `run`, as does `cualex.train(resume=...)`, to the same bits as if it had never been stopped.
+    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training, iterated again or `run`, goes on from it
+    to the same bits, as does `cualex.train(resume=...)`.
     """
 
     def __init__(

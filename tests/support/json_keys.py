@@ -43,6 +43,12 @@ def pattern(path):
     return re.compile(exact + (r"(\[|\.).*" if path.endswith(".*") else ""))
 
 
+def _has_elements(path, found):
+    """Return whether the lists that a path leads through have elements with keys."""
+    parent = path.rpartition("[]")[0]
+    return not parent or any(each.startswith(f"{parent}[]") for each in found)
+
+
 def faults(words, document):
     """List keys of a document that the topic lacks, and keys of the topic that the document lacks."""
     block = block_of(words)
@@ -50,7 +56,9 @@ def faults(words, document):
     patterns = {path: pattern(path) for path in known}
     unknown = [path for path in sorted(found) if not any(each.fullmatch(path) for each in patterns.values())]
     lacking = [
-        path for path, always in known.items() if always and not any(patterns[path].fullmatch(each) for each in found)
+        path
+        for path, always in known.items()
+        if always and _has_elements(path, found) and not any(patterns[path].fullmatch(each) for each in found)
     ]
     name = " ".join(block)
     return [f"{name}: {path} is not in the topic" for path in unknown] + [

@@ -11,8 +11,8 @@ bias of its start removed, as Adam's first moment:
     m[t] = B m[t-1] + (1 - B) loss[t]        smoothed[t] = m[t] / (1 - B^(t+1))
 
 In units of s, the smoothed loss after EARLY updates, the loss rises where it is RISEN above its least so far, and the
-test ends where it is DIVERGED above that, not finite, or below LEARNED: small sets are learned during the test, and then
-their gradients vanish at every rate. One rate is suggested:
+test ends where it is DIVERGED above that, not finite, or below LEARNED: small sets are learned during the test, and
+then their gradients vanish at every rate. One rate is suggested:
 
     PART * the rate at which the loss rises, or else is learned, or else is least        PART = 1/3
 
