@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cualex.cli import _complete
+from cualex.cli import _complete, _options
 
 ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that has it
     "--accumulate": (
@@ -148,7 +148,7 @@ CLOSE_COMMAND = 0.7
 SHORT, MOST = len("--a"), 3  # characters with which too many options begin; suggestions at most
 
 
-class Command(click.Command):
+class Command(_options.Grouping):
     """A command that takes the aliases of its options, and answers an unknown option with the one that is meant."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -190,17 +190,6 @@ class Command(click.Command):
         except click.NoSuchOption as error:
             name = error.option_name
             raise click.UsageError(f"No such option {name!r}. {self._hint(name, ctx.command_path)}", ctx) from None
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options below the titles of their groups (`_options.grouped`), --help below the last of them."""
-        records: dict[str, list[tuple[str, str]]] = {}
-        for each in self.get_params(ctx):
-            if not isinstance(each, click.Argument) and (record := each.get_help_record(ctx)):
-                title = getattr(each, "group", None) or next(reversed(records), "Options")
-                records.setdefault(title, []).append(record)
-        for title, rows in records.items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
 
     def _options(self) -> list[str]:
         """List the options by all of their own names."""

@@ -36,8 +36,8 @@ class Training:
     setup: all that was chosen before the first image was decoded.  notices: what was told so far (`on_notice`).
     directory: the Run, None before the training begins.
 
-    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training, iterated again or `run`, goes on from it
-    to the same bits, as does `cualex.train(resume=...)`.
+    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training, iterated again or `run`, goes on from
+    it to the same bits, as does `cualex.train(resume=...)`.
     """
 
     def __init__(
@@ -229,16 +229,15 @@ def train(
     True for the newest unfinished one.  weights: a weights file or run to fine-tune, "cifar10" for the bundled network
     (the command's --from).  save_every: minutes.  config: a run's args.json, or TOML with options by name.
 
-    All other keywords are the options of the command (`cualex train --help`), with _ for -; errors name options as the
-    command does. None is the command's default, and for hyperparameters what the recipe has. `variant` may be a
-    mapping, `freeze` and `drop_epochs` sequences; `multipliers` are --set, {"conv1.lr": 0.1}.
+    All other keywords are the options of `cualex train --help`, with _ for -; errors name options as the command does.
+    None is its default, and for hyperparameters what the recipe has. `variant` may be a mapping, `freeze` and
+    `drop_epochs` sequences; `multipliers` are --set, {"conv1.lr": 0.1}.
 
     on_update: called with each Update.  on_notice: with each sentence for the user.  compiling: with (done, total)
     while kernels compile. Nothing is printed. Images that cannot be read are left out, with a warning.
 
-    Everything is checked before this returns; images are decoded when the training begins. Raise UsageError for options
-    that do not exist or exclude each other, DataError for a set that cannot be trained on, DeviceError for a device
-    that does not exist, and RunLocked for a run in which another process trains.
+    All but the images is checked before this returns. Raise UsageError for options that do not exist or exclude each
+    other, DataError for a set, DeviceError for a device, and RunLocked for a run in which another process trains.
     """
     given = {each: value for each, value in locals().items() if each not in ("on_update", "on_notice", "compiling")}
     chosen = beginning.given(**given)
