@@ -1,11 +1,10 @@
 """`cualex train --overfit`, `--check-gradients` and `--find-lr`: checks before a training, which write no run."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from cualex.cli import _output, _terminal
+from cualex.cli import _output
 from cualex.cli._train_values import TrainOptions
 
 LISTED = 3  # misclassified images named, at most
@@ -66,9 +65,9 @@ def _overfit(setup, pack, kept, count: int, options: TrainOptions) -> bool:
     if options.as_json:
         _output.document({**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]})
     elif fit.learned:
-        click.echo(_learned(fit, ended))
+        _output.echo(_learned(fit, ended))
     else:
-        click.echo(_not_learned(ended, tries))
+        _output.echo(_not_learned(ended, tries))
     return fit.learned
 
 
@@ -160,7 +159,7 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
     else:
         said = f"Suggestion: --lr {rate:g}, {range_test.RULE}; batch size {recipe.batch}."
     for line in ("", said, f"Plot: {PLOT}"):
-        click.echo(_terminal.wrapped(line, sys.stdout))
+        _output.echo(line)
     return rate is not None
 
 
@@ -184,9 +183,9 @@ def _check(recipe, pack, kept, as_json: bool) -> bool:
     _output.table([_cells(row) for row in reversed(rows)])
     said = f"largest relative differences; the tolerance is {gradient_check.TOLERANCE:g}"
     if wrong is None:
-        click.echo(f"\nThe gradients of all layers are correct ({said}).")
+        _output.echo(f"\nThe gradients of all layers are correct ({said}).")
     else:
-        click.echo(
+        _output.echo(
             f"\nThe backward pass of {wrong.layer} is wrong ({said}). Gradients are computed from the output down, so "
             f"the layers below {wrong.layer} may be wrong because of it."
         )

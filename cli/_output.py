@@ -105,6 +105,11 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def echo(text: str = "") -> None:
+    """Print a line of a result on stdout; on a terminal it is wrapped at words."""
+    click.echo(_terminal.wrapped(text, sys.stdout))
+
+
 def say(text: str) -> None:
     """Print a line on stderr, beside the results; on a terminal it is wrapped at words."""
     click.echo(_terminal.wrapped(text, sys.stderr), err=True)

@@ -136,6 +136,8 @@ def _run(training, packs, as_json: bool) -> None:
     setup, run = training.setup, training.directory
     if not resumed:
         _output.say(f"Run directory: {run.path}")
+    if setup.options.tensorboard:
+        _output.say(f"Event files: tensorboard --logdir {run.path}")
     pace = _training.Pace(len(packs[setup.validation]), Room.of(setup.network, setup.recipe).best)
     try:
         _training.show(training.records(), pace, setup.options.watch)
