@@ -6,6 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from cualex.cli import _aliases
 from cualex.training.options import Options
 
 RENAMED = {"named": "recipe", "start": "weights"}  # parameters, which environment variables are called by
@@ -37,10 +38,13 @@ def read(values: dict[str, Any]) -> TrainOptions:
     """Return the options of the command that runs; given are those of the command line and the environment."""
     from cualex.training import config
 
-    source = click.get_current_context().get_parameter_source
+    context = click.get_current_context()
+    source = context.get_parameter_source
     given = {RENAMED.get(name, name) for name in values if source(name) is not ParameterSource.DEFAULT}
     named = {RENAMED.get(name, name): value for name, value in values.items()}
-    return config.merged(TrainOptions(**named, given=frozenset(given)))
+    own = context.command.aliases() if isinstance(context.command, _aliases.Command) else {}
+    aliases = {each.lstrip("-"): option.lstrip("-") for option, many in own.items() for each in many}
+    return config.merged(TrainOptions(**named, given=frozenset(given)), aliases)
 
 
 def verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:

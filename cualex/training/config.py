@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +18,15 @@ APART = {"config", "resume", "given", "lost", "described"}
 NAMES = {"from": "weights", "start": "weights", "set": "multipliers"}  # as the command and args.json have them
 RULES = ("split_rule", "decoding")  # of args.json: how the set was read and divided
 RESULTS = ("colours", "pictures")  # of args.json: what follows from the data set
+CLOSE = 0.8  # similarity of a typing error; with difflib's 0.6 learning-rate is mean-at
 
 Given = TypeVar("Given", bound=Options)  # or the command's
 
 
-def merged(given: Given) -> Given:
+def merged(given: Given, aliases: Mapping[str, str] | None = None) -> Given:
     """Return the options with those of their config file where none was given; the same without a file.
+
+    aliases: other tools' names of options, and the options, for the answer to such a name.
 
     A run's args.json has the run's recipe, so that the same training begins again, from the same seed. Raise UsageError
     for a file that cannot be read, an option that does not exist, and a value that it does not take.
@@ -32,7 +35,7 @@ def merged(given: Given) -> Given:
         return given
     path = given.config / "args.json" if given.config.is_dir() else given.config
     try:
-        found = _options(_read(path))
+        found = _options(_read(path), aliases or {})
         described = found.pop("recipe") if isinstance(found.get("recipe"), dict) else None
         if described is not None:
             described = _recipe(described)
@@ -62,14 +65,15 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _options(found: dict[str, Any]) -> dict[str, Any]:
+def _options(found: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     """Return the options of a file by the names of `Options`, without those that it leaves open."""
     own = {field.name for field in fields(Options)} - APART
     values: dict[str, Any] = {}
     for key, value in found.items():
         name = NAMES.get(key, key.replace("-", "_"))
         if name not in own and key not in RESULTS:
-            raise _unknown("option", key, [*own.difference(RULES), *NAMES], dashed=True)
+            names = {each.replace("_", "-") for each in (*own.difference(RULES), *NAMES)}
+            raise _unknown("option", key, {**aliases, **{each: each for each in names}}, key.replace("_", "-"))
         if name in values:
             raise UsageError(f"{key}: the same option is given twice")
         if value is not None and key not in RESULTS:
@@ -82,12 +86,11 @@ def _recipe(described: dict[str, Any]) -> dict[str, Any]:
     known = [field.name for field in fields(Recipe)]
     for key in described:
         if key not in known:
-            raise _unknown("hyperparameter of a recipe", key, known)
+            raise _unknown("hyperparameter of a recipe", key, {name: name for name in known}, key)
     return described
 
 
-def _unknown(what: str, key: str, known: Iterable[str], dashed: bool = False) -> UsageError:
-    names = sorted(name.replace("_", "-") if dashed else name for name in known)
-    near = difflib.get_close_matches(key.replace("_", "-") if dashed else key, names, 1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
+def _unknown(what: str, key: str, known: Mapping[str, str], spelled: str) -> UsageError:
+    near = difflib.get_close_matches(spelled, known, 1, CLOSE)
+    hint = f"Did you mean {known[near[0]]!r}?" if near else f"There are {', '.join(sorted(set(known.values())))}."
     return UsageError(f"no {what} is called {key!r}. {hint}")

@@ -46,6 +46,7 @@ def test_what_is_given_goes_before_the_file(tmp_path):
     ("text", "said"),
     [
         ("batchsize = 3", "no option is called 'batchsize'. Did you mean 'batch-size'?"),
+        ("learning-rate = 3", "no option is called 'learning-rate'. There are accumulate, augment, "),
         ("learning = 3", "no option is called 'learning'. There are accumulate, augment, "),
         ("resume = 'x'", "no option is called 'resume'. "),
         ("split_rules = 3", "no option is called 'split_rules'. "),
@@ -62,6 +63,13 @@ def test_what_a_file_may_not_have_is_said_with_its_name(tmp_path, text, said):
     with pytest.raises(UsageError) as error:
         read(tmp_path / "a.toml", text)
     assert str(error.value).startswith(f"{tmp_path / 'a.toml'}: {said}")
+
+
+def test_a_name_of_other_tools_is_answered_with_the_option(tmp_path):
+    (tmp_path / "a.toml").write_text("learning_rate = 3")
+    result = CliRunner().invoke(main, ["train", "--config", str(tmp_path / "a.toml")])
+    said = f"{tmp_path / 'a.toml'}: no option is called 'learning_rate'. Did you mean 'lr'?"
+    assert (result.exit_code, result.stderr) == (2, f"Error: {said}\n")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from cualex.errors import UsageError
 from cualex.training import recipe_choice
+from cualex.training.debugging import overfit
 from cualex.training.options import Options
 from cualex.training.rates import COLD, Course
 from cualex.training.recipes import PAPER
@@ -93,6 +94,11 @@ def test_options_give_it_and_the_table_prints_it():
     assert recipe.warmup == 2.0
     assert ("warm-up of the rate, epochs", "2", "none") in recipe.against_paper()
     assert "warm-up" not in str(PAPER.against_paper())
+
+
+def test_the_check_of_overfitting_has_none():
+    """Its tries have no epochs, so all of their updates would be the first."""
+    assert overfit.plain(WARM, 4).warmup == 0
 
 
 def test_one_that_never_ends_is_refused():
