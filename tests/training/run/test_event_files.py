@@ -12,9 +12,16 @@ from tests.support.tiny_runs import left, log, stop, training
 pytestmark = pytest.mark.usefixtures("speck")
 
 
+@pytest.fixture
+def tensorboard():
+    """Skip where the extra is not installed."""
+    return pytest.importorskip("tensorboard")
+
+
 def read(run):
     """Return the scalars of a run as TensorBoard reads them: {tag: {step: value}}."""
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator
+
     found = event_accumulator.EventAccumulator(str(run.path))
     found.Reload()
     scalars = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
@@ -39,7 +46,7 @@ def same(found, wanted):
         assert found[tag] == pytest.approx(steps, rel=1e-6), tag  # float32
 
 
-def test_tensorboard_reads_what_the_log_has(whole, tmp_path):
+def test_tensorboard_reads_what_the_log_has(tensorboard, whole, tmp_path):
     run = Run.create(tmp_path)
     list(training(run, tensorboard=True))
     same(read(run), expected(run))
@@ -49,9 +56,8 @@ def test_tensorboard_reads_what_the_log_has(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_has_each_step_once(tmp_path):
+def test_a_run_that_goes_on_has_each_step_once(tensorboard, tmp_path):
     """Killed at update 25 with a checkpoint of update 13: the steps in between are dropped and written again."""
-    pytest.importorskip("tensorboard")
     run = Run.create(tmp_path)
     stop(training(run, tensorboard=True), 13)
     with pytest.MonkeyPatch.context() as patch:
@@ -63,15 +69,14 @@ def test_a_run_that_goes_on_has_each_step_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_start_that_drops_nothing_is_found(tmp_path, monkeypatch):
+def test_a_start_that_drops_nothing_is_found(tensorboard, tmp_path, monkeypatch):
     monkeypatch.setattr(EventFiles, "resume", lambda self, update: None)
     with pytest.raises(AssertionError, match="a step twice"):
-        test_a_run_that_goes_on_has_each_step_once(tmp_path)
+        test_a_run_that_goes_on_has_each_step_once(tensorboard, tmp_path)
 
 
 @pytest.mark.slow
-def test_files_that_cannot_be_written_end_no_training(tmp_path, whole):
-    pytest.importorskip("tensorboard")
+def test_files_that_cannot_be_written_end_no_training(tensorboard, tmp_path, whole):
     run = Run.create(tmp_path)
     records = training(run, tensorboard=True)
     with pytest.MonkeyPatch.context() as patch:
