@@ -3,7 +3,7 @@
 import io
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 GAP = 2  # columns between those of a table
 
@@ -48,6 +48,30 @@ def _line(text: str, width: int) -> str:
         sentence + colon[:1], width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return f"{filled}\n{indent}cualex {command}" if colon else filled
+
+
+def layout(
+    texts: Mapping[str, Sequence[str]], whole: Collection[str], spare: Sequence[str], width: int
+) -> dict[str, int]:
+    """Return the widths of the columns that a table keeps on a terminal, in which no word of a cell is cut.
+
+    texts: the cells of each column, and its name.  whole: columns that are not wrapped, the first among them; it stays.
+    spare: columns that go first; after these, texts are wrapped at words, the last column first; then the last go.
+    """
+    full = {key: max(map(len, each)) for key, each in texts.items()}
+    least = {
+        key: full[key] if key in whole else max(len(word) for text in each for word in (text.split() or [""]))
+        for key, each in texts.items()
+    }
+    left_out = too_wide(full, spare, width)
+    kept = [key for key in full if key not in left_out]
+    left_out = too_wide({key: least[key] for key in kept}, kept[:0:-1], width)
+    widths = {key: full[key] for key in kept if key not in left_out}
+    over = sum(widths.values()) + GAP * (len(widths) - 1) - width
+    for key in reversed(widths):
+        less = max(0, min(over, widths[key] - least[key]))
+        widths[key], over = widths[key] - less, over - less
+    return widths
 
 
 def too_wide(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:

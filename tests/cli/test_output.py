@@ -63,6 +63,28 @@ def test_on_a_narrow_terminal_names_are_whole_and_spare_columns_are_left_out(mon
     assert lines[2].startswith("conv1+relu1")
 
 
+@pytest.mark.parametrize(
+    ("columns", "left"), [(47, "name shape note count"), (34, "name shape note"), (26, "name shape"), (12, "name")]
+)
+def test_no_cell_is_cut_and_the_last_columns_are_left_out(monkeypatch, columns, left):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in {"TERM": "dumb", "COLUMNS": str(columns), "LINES": "50"}.items():
+        monkeypatch.setenv(name, value)
+    row = {"name": "conv1", "shape": "1x128x256x256", "note": "first and then second", "count": 1_234_567}
+    _output.table([row, {**row, "name": "conv1+relu1"}])
+    lines = screen.getvalue().splitlines()
+    assert lines[0].split() == left.split()
+    assert "…" not in screen.getvalue()
+    words = {word for line in lines for word in line.split()}
+    cells = {"conv1", "conv1+relu1", "1x128x256x256", "first", "second", "1,234,567"}
+    assert cells & words == cells - {
+        *(["1x128x256x256"] if "shape" not in left else []),
+        *(["first", "second"] if "note" not in left else []),
+        *(["1,234,567"] if "count" not in left else []),
+    }
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Put a clock of our own below the progress display."""
