@@ -69,8 +69,14 @@ class OneFileEach(click.Group):
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, prog_name="cualex")
-@click.option("-v", "--verbose", is_flag=True, envvar="CUALEX_DEBUG", help="Print the traceback of errors too.")
+@click.version_option(__version__, "-V", "--version", prog_name="cualex")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    envvar="CUALEX_DEBUG",
+    help="Print the traceback of errors too; of `cualex train` all hyperparameters.",
+)
 def main(verbose: bool) -> None:
     """Train and use the AlexNet of 2012, in two towers (halves, one on each of its two GPUs), on CPUs and GPUs.
 
@@ -79,25 +85,34 @@ def main(verbose: bool) -> None:
         cualex train              train on a small generated data set
         cualex train photos       train on a folder of classes
         cualex predict cat.jpg    classify an image
-        cualex help               topics: install, networks, recipes, changes, cite, diagnose
+        cualex help               topics: install, networks, recipes, changes,
+                                  completion, json, diagnose, cite
 
     Results go to stdout, everything else to stderr; --json prints results as one JSON document.
 
     \b
     Exit codes:
-        0, 1, 2    success; an error, in one line; wrong usage
-        3          finished, but some images could not be read
-        4, 5, 6    loss or weights are NaN or Inf; out of memory; another process is training in the run
-        7          a GPU failed while it computed; a training resumes from its last checkpoint
-        129        stopped by SIGHUP (the terminal was closed); training first writes a checkpoint
-        130, 143   stopped by Ctrl-C or SIGTERM; training first writes a checkpoint, a second signal quits at once
+        0           success
+        1           an error, in one line
+        2           wrong usage
+        3           finished, but some images could not be read
+        4           loss or weights are NaN or Inf
+        5           out of memory
+        6           another process is training in the run
+        7           a GPU failed; a training resumes from its last checkpoint
+        129         stopped by SIGHUP (the terminal was closed)
+        130, 143    stopped by Ctrl-C or SIGTERM
+
+    After 129, 130 and 143 training has first written a checkpoint; a second signal quits at once.
 
     \b
     Environment:
-        CUALEX_COMMAND_OPTION     an option's default, as CUALEX_TRAIN_BATCH_SIZE=64; --json is AS_JSON,
-                                  --from START, --recipe NAMED, experiment --list LISTED
-        CUALEX_DEVICE             --device of every command
-        CUALEX_CACHE              cache directory, ~/.cache/cualex by default
-        CUALEX_DEBUG=1            the same as --verbose
-        CUALEX_SELF_TEST=0        do not test kernels, graphs and copies at their first use on a type of GPU
+        CUALEX_COMMAND_OPTION    an option's default: CUALEX_TRAIN_BATCH_SIZE=64;
+                                 --json is AS_JSON, --from START, --recipe NAMED,
+                                 experiment --list LISTED
+        CUALEX_DEVICE            --device of every command
+        CUALEX_CACHE             cache directory, ~/.cache/cualex by default
+        CUALEX_DEBUG=1           the same as --verbose
+        CUALEX_SELF_TEST=0       do not test kernels, graphs and copies at their
+                                 first use on a type of GPU
     """

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from cualex.cli import _complete, _options
+
 ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that has it
     "--accumulate": (
         "--accum-steps",
@@ -20,6 +22,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     ),
     "--batch-size": ("--batch",),
     "--classes": ("--num-classes", "--nc"),
+    "--config": ("--cfg", "--hyp"),
     "--class-weights": ("--class-weight",),
     "--colour-components": ("--color-components",),
     "--colour-noise": ("--color-noise",),
@@ -42,6 +45,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     "--to": ("--format",),
     "--top": ("--topk", "--top-k"),
     "--val-split": ("--validation-split",),
+    "--warmup": ("--warmup-epochs", "--lr-warmup-epochs"),
     "--weight-decay": ("--wd",),
     "--weights": ("--checkpoint", "--model"),
     "--workers": ("--num-workers",),
@@ -80,9 +84,14 @@ HINTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     ("--resume", ("--num-classes", "--classes", "--nc"), "The classes are the folders of the data set."),
     (
-        "--schedule",
-        ("--warmup", "--warmup-epochs", "--warmup-lr", "--lr-warmup-epochs"),
-        "No schedule has a warm-up; --schedule lists plateau, steps, cosine and 2012.",
+        "--warmup",
+        ("--warmup-steps", "--warmup-iters", "--warmup-updates", "--warmup-lr", "--lr-warmup-decay"),
+        "--warmup is in epochs, 0.5 for half of one, and begins at a hundredth of the learning rate.",
+    ),
+    (
+        "--find-lr",
+        ("--lr-find", "--auto-lr-find", "--lr-finder", "--find-learning-rate"),
+        "--find-lr is the learning-rate range test.",
     ),
     (
         "--drop-epochs",
@@ -98,11 +107,6 @@ HINTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "--resume",
         ("--exist-ok", "--overwrite", "--force"),
         "No run is overwritten: each training makes a new run directory.",
-    ),
-    (
-        "--resume",
-        ("--config", "--cfg", "--hyp"),
-        "There is no configuration file; the environment sets defaults, as CUALEX_TRAIN_EPOCHS=30.",
     ),
     (
         "--resume",
@@ -144,7 +148,7 @@ CLOSE_COMMAND = 0.7
 SHORT, MOST = len("--a"), 3  # characters with which too many options begin; suggestions at most
 
 
-class Command(click.Command):
+class Command(_options.Grouping):
     """A command that takes the aliases of its options, and answers an unknown option with the one that is meant."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -152,6 +156,10 @@ class Command(click.Command):
         for option in self.params:
             if isinstance(option.type, click.Choice) and (values := VALUES.get(option.opts[0])):
                 option.type = Choice(option.type.choices, values)
+            if isinstance(option.type, click.IntRange | click.FloatRange):
+                option.metavar = option.metavar or ("N" if isinstance(option.type, click.IntRange) else "NUMBER")
+
+        _complete.attach(self)
 
     def aliases(self) -> dict[str, tuple[str, ...]]:
         """Return the aliases of this command's options, without those that are options here."""

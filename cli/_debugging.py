@@ -1,21 +1,30 @@
-"""`cualex train --overfit` and `--check-gradients`: sanity checks of a training, which write no run."""
+"""`cualex train --overfit`, `--check-gradients` and `--find-lr`: checks before a training, which write no run."""
+
+from pathlib import Path
 
 import click
 
 from cualex.cli import _output
-from cualex.cli._train_options import TrainOptions
+from cualex.cli._train_values import TrainOptions
 
 LISTED = 3  # misclassified images named, at most
+PLOT = Path("find-lr.png")
+A_DECADE = 3  # rows of the table of --find-lr
 
 
 def refuse(options: TrainOptions) -> None:
     """Raise UsageError for checks that do not go together."""
     from cualex.errors import UsageError
 
-    if options.overfit and options.check_gradients:
-        raise UsageError("--overfit and --check-gradients are two checks: run one after the other")
-    if options.overfit and options.resume is not None:
-        raise UsageError("--overfit starts from initial weights, --resume does not: leave --resume out")
+    asked = {"--overfit": options.overfit, "--check-gradients": options.check_gradients, "--find-lr": options.find_lr}
+    names = [name for name, value in asked.items() if value]
+    if len(names) > 1:
+        raise UsageError(f"{names[0]} and {names[1]} are two checks: run one after the other")
+    for name in set(names) - {"--check-gradients"}:
+        if options.resume is not None:
+            raise UsageError(f"{name} starts from initial weights, --resume does not: leave --resume out")
+    if options.find_lr and options.lr is not None:
+        raise UsageError("--find-lr tries all learning rates, --lr names one: leave one of them out")
 
 
 def recipe(options: TrainOptions, given):
@@ -27,7 +36,9 @@ def recipe(options: TrainOptions, given):
 
 def give(options: TrainOptions, setup, pack, kept) -> None:
     """Run the check on the training images, from the weights `kept` if there are any; exit with 1 if it fails."""
-    if options.overfit:
+    if options.find_lr:
+        passed = _find_lr(setup, pack, kept, options.as_json)
+    elif options.overfit:
         passed = _overfit(setup, pack, kept, options.overfit, options)
     else:
         passed = _check(setup.recipe, pack, kept, options.as_json)
@@ -54,9 +65,9 @@ def _overfit(setup, pack, kept, count: int, options: TrainOptions) -> bool:
     if options.as_json:
         _output.document({**vars(fit), "learned": fit.learned, "ended_tries": [_document(each) for each in ended]})
     elif fit.learned:
-        click.echo(_learned(fit, ended))
+        _output.echo(_learned(fit, ended))
     else:
-        click.echo(_not_learned(ended, tries))
+        _output.echo(_not_learned(ended, tries))
     return fit.learned
 
 
@@ -116,6 +127,42 @@ def _document(fit) -> dict:
     }
 
 
+def _find_lr(setup, pack, kept, as_json: bool) -> bool:
+    """Run the learning-rate range test, plot it, print a table and the suggestion; return whether there is one."""
+    from cualex.data import batches
+    from cualex.plots import rate_range
+    from cualex.training.debugging import range_test
+
+    recipe = setup.recipe if setup.options.batch_size else setup.recipe.but(batch=min(setup.recipe.batch, len(pack)))
+    batches.check_batch(pack, recipe.batch)
+    steps = range_test.Steps()
+    with _output.Progress("Raising the rate", range_test.UPDATES, "updates at most") as progress:
+        records = range_test.run(recipe, pack, kept, setup.device, setup.options.precision, _output.Compiling())
+        for step in records:
+            steps.append(step)
+            progress(step.update, f"rate {step.rate:.1e}", f"loss {step.smoothed:.3f}")
+    rate = steps.suggestion
+    rate_range.draw(steps, rate, PLOT)
+    if as_json:
+        rows = [vars(step) for step in steps]
+        _output.document(
+            {"suggestion": rate, "rule": range_test.RULE, "plot": PLOT, "batch_size": recipe.batch, "rows": rows}
+        )
+        return rate is not None
+    every = range_test.UPDATES // (A_DECADE * 7)
+    shown = [step for step in steps if step.update % every == 1 or step is steps[-1]]
+    _output.table(
+        [{"rate": f"{step.rate:.1e}", "loss": f"{step.smoothed:.4g}"} for step in shown], right=("rate", "loss")
+    )
+    if rate is None:
+        said = "No suggestion: the loss has not fallen at any rate. --overfit 32 looks for the cause."
+    else:
+        said = f"Suggestion: --lr {rate:g}, {range_test.RULE}; batch size {recipe.batch}."
+    for line in ("", said, f"Plot: {PLOT}"):
+        _output.echo(line)
+    return rate is not None
+
+
 def _check(recipe, pack, kept, as_json: bool) -> bool:
     """Run the gradient check, print its table and the first wrong layer, and return whether it passed."""
     from cualex.training import finetuning
@@ -136,9 +183,9 @@ def _check(recipe, pack, kept, as_json: bool) -> bool:
     _output.table([_cells(row) for row in reversed(rows)])
     said = f"largest relative differences; the tolerance is {gradient_check.TOLERANCE:g}"
     if wrong is None:
-        click.echo(f"\nThe gradients of all layers are correct ({said}).")
+        _output.echo(f"\nThe gradients of all layers are correct ({said}).")
     else:
-        click.echo(
+        _output.echo(
             f"\nThe backward pass of {wrong.layer} is wrong ({said}). Gradients are computed from the output down, so "
             f"the layers below {wrong.layer} may be wrong because of it."
         )

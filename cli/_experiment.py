@@ -3,12 +3,9 @@
 import datetime
 import json
 import os
-import sys
 from importlib import resources
 
-import click
-
-from cualex.cli import _output, _terminal
+from cualex.cli import _output
 
 
 def listing(as_json: bool) -> None:
@@ -32,11 +29,11 @@ def results(name: str | None, as_json: bool) -> None:
         _output.document(found)
         return
     for experiment, result in found["results"].items():
-        click.echo(f"{experiment}: {result['scale']}")
+        _output.echo(f"{experiment}: {result['scale']}")
         for what in ("here", "paper", "reading"):
-            click.echo(_terminal.wrapped(f"  {what}: {result[what]}", sys.stdout))
-        click.echo()
-    click.echo(_terminal.wrapped(found["conditions"], sys.stdout))
+            _output.echo(f"  {what}: {result[what]}")
+        _output.echo()
+    _output.echo(found["conditions"])
 
 
 def device_and_size(experiment, scale, source, device: str, precision: str | None) -> tuple[str, int]:
@@ -157,15 +154,15 @@ def print_result(experiment, table, conditions: dict, directory, plot) -> None:
     from cualex.experiments.compare import edges
 
     _output.table([_cells(experiment, row) for row in table])
-    click.echo()
+    _output.echo()
     if any(arm.rates for arm in experiment.arms.values()):
-        click.echo("* the best learning rate of its arm, which is compared.")
-    click.echo(f"The paper, section {experiment.section}: {experiment.paper}.")
+        _output.echo("* the best learning rate of its arm, which is compared.")
+    _output.echo(f"The paper, section {experiment.section}: {experiment.paper}.")
     for arm in edges(experiment, table):
-        click.echo(f"The best learning rate of {arm} is the smallest or largest tried: a better one may lie beyond.")
-    click.echo(f"How to read it: {experiment.reading}")
-    click.echo(_output.machine(conditions))
-    click.echo(f"{directory / 'result.json'}, {plot}")
+        _output.echo(f"The best learning rate of {arm} is the smallest or largest tried: a better one may lie beyond.")
+    _output.echo(f"How to read it: {experiment.reading}")
+    _output.echo(_output.machine(conditions))
+    _output.echo(f"{directory / 'result.json'}, {plot}")
 
 
 def _cells(experiment, row) -> dict:

@@ -8,6 +8,35 @@ import click
 # That a file is there and readable is the library's to say: its line names the way out.
 FILE = click.Path(path_type=Path)
 
+
+class Grouping(click.Command):
+    """A command whose help has its options below the titles of their groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below the titles of their groups, --help below the last of them."""
+        records: dict[str, list[tuple[str, str]]] = {}
+        for each in self.get_params(ctx):
+            if not isinstance(each, click.Argument) and (record := each.get_help_record(ctx)):
+                title = getattr(each, "group", None) or next(reversed(records), "Options")
+                records.setdefault(title, []).append(record)
+        for title, rows in records.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def grouped(title: str, *options: Callable) -> Callable:
+    """Add options to a command, in this order, below a title of their own in its help."""
+
+    def add(command):
+        for option in reversed(options):
+            command = option(command)
+        for each in command.__click_params__[-len(options) :]:
+            each.group = title
+        return command
+
+    return add
+
+
 device = click.option(
     "--device",
     default="auto",

@@ -19,15 +19,21 @@ from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
 from cualex.system.amounts import written
 
+SCHEMA = 1  # goes up when a key of a document is renamed, removed or changes its type, not when one is added
 EVERY = 5.0  # seconds between plain progress lines
 PLAIN_HEAD = "    \n    \n -- \n" + 5 * "    \n"  # a rule under the head, where ─ cannot be written
 SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can be left out any more
 
 
 def document(value: object) -> None:
-    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
-    escaped = not written("日")  # an encoding that lacks letters
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False))
+    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null.
+
+    An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
+    """
+    escaped, plain = not written("日"), _plain(value)  # an encoding that lacks letters
+    if isinstance(plain, dict):
+        plain = {"schema_version": SCHEMA, **plain}
+    click.echo(json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False))
 
 
 def _plain(value: object) -> object:
@@ -57,19 +63,22 @@ def table(
 ) -> None:
     """Print rows as a table on stdout: a column for each key of the first row, numbers (and `right`) to the right.
 
-    On a terminal the first column, which has the names, is never cut, and `spare` columns are left out, in their order,
-    until the others fit. Off a terminal nothing is left out, wrapped or cut, so that other programs can read it.
+    On a terminal `spare` columns are left out, in their order, until the others fit; then texts are wrapped at words,
+    and where that is not enough the last columns go. The first, which has the names, stays, and no cell is cut. Off a
+    terminal nothing is left out or wrapped, so that other programs can read it.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     plain = partial(Console, markup=False, highlight=False, emoji=False)
-    console = plain(file=sys.stdout)
+    console, widths = plain(file=sys.stdout), dict[str, int]()
+    numeric = {key for key, first in rows[0].items() if isinstance(first, int | float) or hasattr(first, "dtype")}
+    numeric |= set(right)
     if console.is_terminal:
-        widths = {key: max(len(key), *(len(_cell(row.get(key))) for row in (*rows, total or {}))) for key in rows[0]}
-        left_out = _terminal.too_wide(widths, spare, console.width)
-        rows = [{key: value for key, value in row.items() if key not in left_out} for row in rows]
+        texts = {key: [key, *(_cell(row.get(key)) for row in (*rows, total or {}))] for key in rows[0]}
+        widths = _terminal.layout(texts, {*numeric, next(iter(texts))}, spare, console.width)
+        rows = [{key: row.get(key) for key in widths} for row in rows]
     drawn = Table(
         box=box.SIMPLE_HEAD if written("─") else box.Box(PLAIN_HEAD, ascii=True),
         show_edge=False,
@@ -77,11 +86,9 @@ def table(
         padding=(0, 1, 0, 0),
         show_footer=total is not None,
     )
-    for number, (key, first) in enumerate(rows[0].items()):
-        numeric = key in right or isinstance(first, int | float) or hasattr(first, "dtype")
-        footer = _cell((total or {}).get(key))
-        least = widths[key] if number == 0 and console.is_terminal else None
-        drawn.add_column(key, footer, justify="right" if numeric else "left", no_wrap=numeric, min_width=least)
+    for key in rows[0]:
+        footer, whole = _cell((total or {}).get(key)), key in numeric
+        drawn.add_column(key, footer, justify="right" if whole else "left", no_wrap=whole, width=widths.get(key))
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row.values()))
     if console.is_terminal:
@@ -99,9 +106,14 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def echo(text: str = "") -> None:
+    """Print a line of a result on stdout; on a terminal it is wrapped at words."""
+    click.echo(_terminal.wrapped(text, sys.stdout))
+
+
 def say(text: str) -> None:
-    """Print a line on stderr, beside the results."""
-    click.echo(text, err=True)
+    """Print a line on stderr, beside the results; on a terminal it is wrapped at words."""
+    click.echo(_terminal.wrapped(text, sys.stderr), err=True)
 
 
 def machine(conditions: Mapping) -> str:
@@ -163,7 +175,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
         if self._bar:
-            self._bar.console.print(text)
+            self._bar.console.print(_terminal.wrapped(text, sys.stderr), soft_wrap=True)
         else:
             say(text)
 

@@ -2,8 +2,6 @@
 
 import math
 
-import click
-
 from cualex.cli import _output
 
 NUMBERS = ("ms", "p95", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "roof")  # columns
@@ -16,39 +14,39 @@ def show(measured) -> None:
     def ms(seconds: float) -> str:
         return form.format(1000 * seconds)
 
-    click.echo(
+    _output.echo(
         f"{said['network']['name']}, {said['mode']}, batch size {said['batch_size']} on {said['device']} "
         f"({said['precision']}); {said['repeat']} passes."
     )
     for name, roof in measured.rooflines.items():
-        click.echo(
+        _output.echo(
             f"Roofline of {name}: {roof.operations_per_s / 1e9:.4g} GFLOP/s and {roof.bytes_per_s / 1e9:.4g} GB/s, "
             f"measured in this run by\n{roof.measured}."
         )
-    click.echo()
+    _output.echo()
     rows = [_cells(row, measured, ms) for row in measured.rows]
     spare = ["p95", *(["tower"] if len({row.place for row in measured.rows}) == 1 else []), "GB/s", "GFLOP/s"]
     _output.table(rows, {"layer": "total", "ms": ms(measured.sum).strip(), **_work(measured, measured)}, spare, NUMBERS)
-    click.echo(
+    _output.echo(
         f"\nGFLOP: operations, 2 per multiply-add; MB: bytes read and written, each once; of a\n"
         f"batch of {said['batch_size']}. dx: gradient of the layer's input; dw: of its parameters, and update."
     )
-    click.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
+    _output.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
     if not measured.attributed:
-        click.echo("More than 3 % of the time is in no row: the table is incomplete.")
+        _output.echo("More than 3 % of the time is in no row: the table is incomplete.")
     if measured.disturbed:
-        click.echo(
+        _output.echo(
             "The machine was busy: the medians are more than 3 % from adding up, and the gain is as uncertain.\n"
             "Keep the machine idle, or raise --repeat."
         )
-    click.echo(f"\n{_links(measured.rows)}\n{_overlap(measured)}{_waiting(measured.waiting)}")
+    _output.echo(f"\n{_links(measured.rows)}\n{_overlap(measured)}{_waiting(measured.waiting)}")
     if measured.waiting and measured.waiting.rates:
         images = said["batch_size"] / measured.real
-        click.echo(f"Images/s that one CPU core prepares; the step needs {images:.4g}:\n")
+        _output.echo(f"Images/s that one CPU core prepares; the step needs {images:.4g}:\n")
         _output.table([_stage(rate, images) for rate in measured.waiting.rates])
     if measured.torch:
         _against(measured, ms)
-    click.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
+    _output.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
 
 
 def _cells(row, measured, ms) -> dict:
@@ -160,10 +158,10 @@ def _against(measured, ms) -> None:
     update = torch["torch_update_milliseconds"]
     if update is not None:
         rows.append({"layer": "update", **dict.fromkeys(list(rows[0])[1:], ""), "  PyTorch ": ms(update / 1000)})
-    click.echo("\nPyTorch, layer by layer; ratio 2: it takes twice as long. cualex updates in the backward pass.\n")
+    _output.echo("\nPyTorch, layer by layer; ratio 2: it takes twice as long. cualex updates in the backward pass.\n")
     _output.table(rows)
     whole = torch["torch_milliseconds"] / 1000
-    click.echo(
+    _output.echo(
         f"\n{ms(measured.serial)} ms  serial step\n{ms(whole)} ms  PyTorch's, ratio {whole / measured.serial:.2f}\n"
         f"PyTorch {said['version']}, {said['threads']} threads, eager, SGD(fused=True), {said['layout']}; "
         f"its allocator: {' '.join(f'{name}={value}' for name, value in said['allocator'].items())}"

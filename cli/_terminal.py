@@ -3,7 +3,7 @@
 import io
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 GAP = 2  # columns between those of a table
 
@@ -29,18 +29,49 @@ def fitting(lines: Sequence[str]) -> str:
 
 
 def wrapped(text: str, stream) -> str:
-    """Wrap a sentence to the terminal that a stream goes to; off a terminal it stays one line.
+    """Wrap the lines of a text that are longer than the terminal that a stream goes to; off a terminal none is.
 
-    A command at its end has a line of its own, which only the terminal wraps, so that it can be copied.
+    A command at the end of a wrapped line has a line of its own, which only the terminal wraps, so that it can be
+    copied.
     """
     width = columns(stream)
-    if width is None:
+    return text if width is None else "\n".join(_line(line, width) for line in text.split("\n"))
+
+
+def _line(text: str, width: int) -> str:
+    """Wrap a line at words, with a hanging indent."""
+    if len(text) <= width:
         return text
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
     sentence, colon, command = text.partition(": cualex ")
     filled = textwrap.fill(
-        sentence + colon[:1], width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        sentence + colon[:1], width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    return f"{filled}\n  cualex {command}" if colon else filled
+    return f"{filled}\n{indent}cualex {command}" if colon else filled
+
+
+def layout(
+    texts: Mapping[str, Sequence[str]], whole: Collection[str], spare: Sequence[str], width: int
+) -> dict[str, int]:
+    """Return the widths of the columns that a table keeps on a terminal, in which no word of a cell is cut.
+
+    texts: the cells of each column, and its name.  whole: columns that are not wrapped, the first among them; it stays.
+    spare: columns that go first; after these, texts are wrapped at words, the last column first; then the last go.
+    """
+    full = {key: max(map(len, each)) for key, each in texts.items()}
+    least = {
+        key: full[key] if key in whole else max(len(word) for text in each for word in (text.split() or [""]))
+        for key, each in texts.items()
+    }
+    left_out = too_wide(full, spare, width)
+    kept = [key for key in full if key not in left_out]
+    left_out = too_wide({key: least[key] for key in kept}, kept[:0:-1], width)
+    widths = {key: full[key] for key in kept if key not in left_out}
+    over = sum(widths.values()) + GAP * (len(widths) - 1) - width
+    for key in reversed(widths):
+        less = max(0, min(over, widths[key] - least[key]))
+        widths[key], over = widths[key] - less, over - less
+    return widths
 
 
 def too_wide(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:

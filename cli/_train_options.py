@@ -1,59 +1,50 @@
-"""The options of `cualex train`, as Click reads them, and as one typed object."""
+"""The options of `cualex train`, in the groups of its help."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from cualex.cli import _options
-from cualex.training.options import AUTO, CLASS_WEIGHTS, NEWEST, OPTIMIZERS, RECIPES, SCHEDULES, Options
-
-RENAMED = {"named": "recipe", "start": "weights"}  # parameters, which environment variables are called by
-
-
-@dataclass(frozen=True)
-class TrainOptions(Options):
-    """The options of one `cualex train`: those of a training, and what only the command has."""
-
-    overfit: int | None = None
-    check_gradients: bool = False
-    yes: bool = False
-    as_json: bool = False
-
-    @property
-    def sanity_check(self) -> bool:
-        """Whether a check is asked for, which writes no run."""
-        return bool(self.overfit or self.check_gradients)
-
-
-def read(values: dict[str, Any]) -> TrainOptions:
-    """Return the options of the command that runs; given are those of the command line and the environment."""
-    source = click.get_current_context().get_parameter_source
-    given = {RENAMED.get(name, name) for name in values if source(name) is not ParameterSource.DEFAULT}
-    named = {RENAMED.get(name, name): value for name, value in values.items()}
-    return TrainOptions(**named, given=frozenset(given))
+from cualex.cli import _options, _train_values
+from cualex.training.options import AUTO, CLASS_WEIGHTS, NEWEST, OPTIMIZERS, RECIPES, SCHEDULES
 
 
 def options(command):
     """Add all options of `cualex train` to a command, in the order of its help."""
-    for option in reversed((*_BEGINNING, *_NUMBERS, *_RUN, *_CHECKS, *_DATA)):
-        command = option(command)
+    for group in reversed((_DATA, _NETWORK, _RECIPE, _AUGMENTATION, _RUN, _DIAGNOSIS, _OUTPUT)):
+        command = group(command)
     return command
 
 
 _RATE, _FRACTION = click.FloatRange(0, min_open=True), click.FloatRange(0, 1, max_open=True)
-_BEGINNING = (
-    click.option(
-        "--resume",
-        is_flag=False,
-        flag_value=NEWEST,
-        metavar="[RUN]",
-        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
-    ),
+_DATA = _options.grouped(
+    "Data",
+    _options.val_split,
+    _options.val,
+    _options.names,
+    _options.no_pack,
+    _options.cache,
+    _options.workers,
+    _options.yes,
+)
+_NETWORK = _options.grouped(
+    "Network",
     _options.network_option("alexnet; up to 5,000 images fine-tune the bundled cifar10, an alexnet of half width"),
     _options.variant,
+    _options.crop,
+    click.option(
+        "--from",
+        "start",
+        type=_options.FILE,
+        metavar="WEIGHTS",
+        help="Fine-tune from a weights file, with its network; cifar10 is the bundled pretrained network. The last "
+        "layer is re-initialised unless the classes are the same. Alias: --weights.",
+    ),
+    click.option("--pretrained", is_flag=True, help="Same as --from cifar10."),
+    click.option("--scratch", is_flag=True, help="Start from random weights, also on small sets."),
+    click.option("--freeze", metavar="LAYER,...", help="Layers to freeze, such as conv1,conv2; or none."),
+)
+_RECIPE = _options.grouped(
+    "Recipe",
     click.option(
         "--recipe",
         "named",
@@ -65,18 +56,12 @@ _BEGINNING = (
     ),
     click.option("--paper", is_flag=True, help="Same as --recipe paper."),
     click.option(
-        "--from",
-        "start",
+        "--config",
         type=_options.FILE,
-        metavar="WEIGHTS",
-        help="Fine-tune from a weights file, with its network; cifar10 is the bundled pretrained network. The last "
-        "layer is re-initialised unless the classes are the same. Alias: --weights.",
+        metavar="FILE",
+        help="Options of a file: the args.json of a run, or TOML or JSON with an option a line, as `batch-size = 64`; "
+        "options of the command line override it.",
     ),
-    click.option("--pretrained", is_flag=True, help="Same as --from cifar10."),
-    click.option("--scratch", is_flag=True, help="Start from random weights, also on small sets."),
-)
-_NUMBERS = (
-    _options.crop,
     click.option("--epochs", type=click.IntRange(1), help="Maximum number of epochs."),
     _options.batch_size(),
     click.option(
@@ -88,7 +73,7 @@ _NUMBERS = (
     click.option(
         "--optimizer", type=click.Choice(OPTIMIZERS), help="SGD with momentum (the paper's; alias: sgd), or Adam."
     ),
-    click.option("--lr", type=_RATE, help="Initial learning rate."),
+    click.option("--lr", type=_RATE, help="Initial learning rate; --find-lr suggests one."),
     click.option(
         "--bias-lr",
         type=_RATE,
@@ -96,22 +81,12 @@ _NUMBERS = (
         help="Initial learning rate of the biases.  [default: --lr; twice --lr, and constant, with --schedule 2012]",
     ),
     click.option("--head-lr", type=_RATE, metavar="FACTOR", help="Multiplier of --lr for the last dense layer."),
-    click.option("--freeze", metavar="LAYER,...", help="Layers to freeze, such as conv1,conv2; or none."),
     click.option(
-        "--set",
-        "multipliers",
-        metavar="LAYER.lr=FACTOR,...",
-        help="Multipliers of the learning rate (lr) and weight decay (decay) of layers, as Caffe's lr_mult and "
-        "decay_mult: conv1.lr=0.1,conv1.decay=4; of a bias alone conv1.bias.lr=2.",
-    ),
-    click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
-    click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
-    click.option("--dropout", type=_FRACTION, help="Dropout probability; 0 for none."),
-    click.option(
-        "--class-weights",
-        type=click.Choice([*CLASS_WEIGHTS]),
-        help="Weights of the classes in the training loss; balanced is n / (classes * images of the class), as in "
-        "scikit-learn.",
+        "--warmup",
+        type=click.FloatRange(0),
+        metavar="EPOCHS",
+        help="Raise the learning rates linearly in the first epochs, from a hundredth, with any schedule; 0.5 is half "
+        "an epoch, 0 none.",
     ),
     click.option(
         "--schedule",
@@ -128,6 +103,26 @@ _NUMBERS = (
         metavar="N",
         help="Early stopping after N epochs without a better validation error; 0 for never. Alias: --patience.",
     ),
+    click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
+    click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
+    click.option("--dropout", type=_FRACTION, help="Dropout probability; 0 for none."),
+    click.option(
+        "--class-weights",
+        type=click.Choice([*CLASS_WEIGHTS]),
+        help="Weights of the classes in the training loss; balanced is n / (classes * images of the class), as in "
+        "scikit-learn.",
+    ),
+    click.option(
+        "--set",
+        "multipliers",
+        metavar="LAYER.lr=FACTOR,...",
+        help="Multipliers of the learning rate (lr) and weight decay (decay) of layers, as Caffe's lr_mult and "
+        "decay_mult: conv1.lr=0.1,conv1.decay=4; of a bias alone conv1.bias.lr=2.",
+    ),
+    _options.seed,
+)
+_AUGMENTATION = _options.grouped(
+    "Augmentation",
     click.option(
         "--augment/--no-augment", default=None, help="Augment with random crops, horizontal flips and colour noise."
     ),
@@ -144,18 +139,25 @@ _NUMBERS = (
         help="Principal components of the colour noise: of the training images, or the authors' of ILSVRC-2012.",
     ),
     click.option(
+        "--plain-epochs", type=click.IntRange(0), metavar="N", help="Turn colour noise off in the last N epochs."
+    ),
+    click.option(
         "--mean-at",
         type=click.Choice(["crop", "centre"]),
         help="Region of the mean image to subtract: that of the crop, or always the centre, as the code of 2012 did.",
     ),
-    click.option(
-        "--plain-epochs", type=click.IntRange(0), metavar="N", help="Turn colour noise off in the last N epochs."
-    ),
-    _options.seed,
 )
-_RUN = (
+_RUN = _options.grouped(
+    "Run",
     _options.device,
     _options.precision,
+    click.option(
+        "--resume",
+        is_flag=False,
+        flag_value=NEWEST,
+        metavar="[RUN]",
+        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
+    ),
     click.option(
         "--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Directory for run directories."
     ),
@@ -172,12 +174,13 @@ _RUN = (
         "--keep", is_flag=True, help="Keep the checkpoints of the finished run, so that --resume can add epochs."
     ),
 )
-_CHECKS = (
+_DIAGNOSIS = _options.grouped(
+    "Diagnosis",
     click.option(
-        "--watch",
+        "--find-lr",
         is_flag=True,
-        help="After each epoch, print a table of the layers: mean absolute weight |w| and last update |dw|, zero "
-        "activations, dead filters.",
+        help="Learning-rate range test: raise the rate from update to update until the loss diverges, print and plot "
+        "loss against rate, suggest one rate; save no run.",
     ),
     click.option(
         "--overfit",
@@ -192,14 +195,22 @@ _CHECKS = (
         help="Gradient check: compare each layer's gradients with finite differences in float64 on the CPU; train "
         "nothing.",
     ),
+    click.option(
+        "--watch",
+        is_flag=True,
+        help="After each epoch, print a table of the layers: mean absolute weight |w| and last update |dw|, zero "
+        "activations, dead filters.",
+    ),
 )
-_DATA = (
-    _options.no_pack,
-    _options.val_split,
-    _options.val,
-    _options.names,
-    _options.cache,
-    _options.workers,
-    _options.yes,
+_OUTPUT = _options.grouped(
+    "Output",
+    click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into the run directory, too."),
     _options.as_json,
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        callback=_train_values.verbose,
+        help="Print all hyperparameters beside the paper's, and tracebacks of errors.",
+    ),
 )

@@ -5,11 +5,10 @@ import sys
 import time
 from collections import deque
 
-import click
-
 from cualex.cli import _output, _terminal
 
 MANY, EVERY = 40, 1.0  # epochs, of which only one a second has a line: a small set has hundreds
+WATCHED = {"mean |w|": 10, "|dw|": 10, "mean |b|": 10, "|db|": 10, "zeros": 7, "dead": 7}  # columns, letters
 WAITS = 0.05  # share of the time spent waiting for data from which it is shown
 
 
@@ -116,17 +115,29 @@ def layer_line(found) -> str:
 
 
 def layer_table(found) -> list[str]:
-    """Return a line for each layer that has parameters or is a ReLU, in the order of the network (--watch)."""
-    form = "  {:<12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7}"
+    """Return a line for each layer that has parameters or is a ReLU, in the order of the network (--watch).
+
+    A terminal without room for all columns has none of biases.
+    """
     means, deviations = (_levels(each) for each in (found.input.mean, found.input.deviation))
-    lines = [f"  input: mean {means}, deviation {deviations} (red, green, blue, in levels of 0 to 255)"]
-    lines.append(form.format("layer", "mean |w|", "|dw|", "mean |b|", "|db|", "zeros", "dead").rstrip())
+    rows = [dict(zip(("  layer", *WATCHED), ("  layer", *WATCHED), strict=True))]
     for layer in found.layers:
         sizes = [found.sizes.get(f"{layer}.{last}") for last in ("weight", "bias")]
         cells = [text for size in sizes for text in _cells(size)]
         activity = found.activity.get(layer)
         cells += [f"{activity.zeros:.1%}", f"{activity.dead:.1%}"] if activity else ["", ""]
-        lines.append(form.format(layer, *cells).rstrip())
+        rows.append(dict(zip(rows[0], (f"  {layer}", *cells), strict=True)))
+    widths = {"  layer": max(14, *(len(row["  layer"]) for row in rows)), **WATCHED}
+    room = _terminal.columns(sys.stderr)
+    left_out = _terminal.too_wide(widths, ["|db|", "mean |b|"], room) if room else []
+    lines = [f"  input: mean {means}, deviation {deviations} (red, green, blue, in levels of 0 to 255)"]
+    for row in rows:
+        name, *cells = (
+            f"{text:<{widths[key]}}" if key == "  layer" else f"{text:>{widths[key]}}"
+            for key, text in row.items()
+            if key not in left_out
+        )
+        lines.append(" ".join((name, *cells)).rstrip())
     return lines
 
 
@@ -159,9 +170,9 @@ def conclude(found: dict, classes: int) -> None:
 
     right = ", ".join(accuracies(found["top1"], found["top5"], classes))
     where = "validation" if found["held_out"] else "training"
-    click.echo(f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}")
-    for line in found["summary"]:
-        click.echo(_terminal.wrapped(line, sys.stdout))
+    head = f"Best {where} {right} (epoch {found['epoch']}): {found['weights']}"
+    for line in (head, *found["summary"]):
+        _output.echo(line)
 
 
 def stopped(run) -> str:

@@ -120,10 +120,10 @@ def _show(document: dict) -> None:
             rows.append({"median of the rounds": label, **values})
     _output.table(rows)
     said, conditions = document["train"], document["conditions"]
-    click.echo(f"\n{_losses(said)}\n{_memory(document)}\n{_output.machine(conditions)}")
+    _output.echo(f"\n{_losses(said)}\n{_memory(document)}\n{_output.machine(conditions)}")
     if conditions["torch"]:
-        click.echo(_torch(conditions["torch"]))
-    click.echo(f"Command: {conditions['command']}")
+        _output.echo(_torch(conditions["torch"]))
+    _output.echo(f"Command: {conditions['command']}")
 
 
 def _write(value, form: str, key: str) -> str:

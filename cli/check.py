@@ -133,20 +133,20 @@ def _show_compared(compared: dict) -> None:
     from cualex.training.debugging.preprocessing import FEWEST
 
     count = compared["images"]
-    click.echo(f"\nWith {compared['file']}, {count:,} images of {compared['split']}:")
+    _output.echo(f"\nWith {compared['file']}, {count:,} images of {compared['split']}:")
     for fit in compared["fits"]:
-        click.echo(f"  {fit['change']:<24} {fit['right'] / count:>6.1%} right, loss {fit['loss']:.3g}")
+        _output.echo(f"  {fit['change']:<24} {fit['right'] / count:>6.1%} right, loss {fit['loss']:.3g}")
     if better := compared["better"]:
-        click.echo(
+        _output.echo(
             f"preprocessing: they fit better with {better}. The images were preprocessed differently from those that "
             "the weights were trained on: correct the images, or train on these."
         )
     elif count < FEWEST:
-        click.echo(
+        _output.echo(
             f"{count} images are too few to tell whether another preprocessing fits better: expected {FEWEST} or more."
         )
     else:
-        click.echo("No other preprocessing fits better.")
+        _output.echo("No other preprocessing fits better.")
 
 
 def _document(report) -> dict:
@@ -184,23 +184,23 @@ def _show(report) -> None:
 
     _table(report)
     sides = report.sides
-    click.echo()
-    click.echo(f"Formats: {_counts(report.formats)}.")
-    click.echo(f"Modes: {_counts(report.modes)}; {report.grey:,} grey in every pixel.")
-    click.echo(
+    _output.echo()
+    _output.echo(f"Formats: {_counts(report.formats)}.")
+    _output.echo(f"Modes: {_counts(report.modes)}; {report.grey:,} grey in every pixel.")
+    _output.echo(
         f"Shorter side: {sides.smallest:,} to {sides.largest:,} pixels, median {sides.median:,}; "
         f"{sides.enlarged:,} are below {report.size} and will be upscaled."
     )
     for finding in report.findings:
-        click.echo(f"\n{finding.kind} ({len(finding.items):,}): {finding.text}")
+        _output.echo(f"\n{finding.kind} ({len(finding.items):,}): {finding.text}")
         for item in finding.items[:LISTED]:
             names = some([_inputs.title(name) for name in item.names])
-            click.echo(f"  {names}: {item.text}" if item.text else f"  {names}")
+            _output.echo(f"  {names}: {item.text}" if item.text else f"  {names}")
         if len(finding.items) > LISTED:
-            click.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
+            _output.echo(f"  ... and {len(finding.items) - LISTED:,} more (--json lists all)")
     if report.refusal is None and not any(finding.fault for finding in report.findings):
         also = " What is listed are remarks." if report.findings else ""
-        click.echo(f"\nNo fault was found.{also}")
+        _output.echo(f"\nNo fault was found.{also}")
 
 
 def _table(report) -> None:

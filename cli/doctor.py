@@ -42,11 +42,11 @@ def doctor(cache: Path | None, as_json: bool) -> None:
     else:
         _output.table([{"what": check.what, "found": check.found} for check in checks])
         if tested := report.rows():
-            click.echo()
+            _output.echo()
             _output.table(tested)
         for check in checks:
             if check.advice:
-                click.echo(f"\n{'Problem' if check.problem else 'Note'}: {check.what}: {check.advice}")
+                _output.echo(f"\n{'Problem' if check.problem else 'Note'}: {check.what}: {check.advice}")
     if problems:
         raise CualexError(f"{len(problems)} to fix: {', '.join(check.what for check in problems)}.")
 

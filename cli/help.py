@@ -1,18 +1,21 @@
 """`cualex help`: topics that belong to no single command, and the help of commands."""
 
+import sys
 from importlib import resources
 
 import click
 
-from cualex.cli import _aliases
+from cualex.cli import _aliases, _terminal
 
 TOPICS = {
     "changes": "what changed since version 0.1",
     "cite": "how to cite the paper and cualex",
+    "completion": "shell completion for bash, zsh and fish",
     "diagnose": "what to do when a training does not work",
     "install": "GPUs, no internet, containers, Slurm, Windows, notebooks",
+    "json": "keys of the documents that --json prints",
     "networks": "the architectures and their variants",
-    "recipes": "the hyperparameters that training chooses, schedules, fine-tuning",
+    "recipes": "what training chooses, schedules, fine-tuning",
 }
 
 
@@ -26,10 +29,12 @@ def help(ctx: click.Context, topic: str | None) -> None:
     Topics:
         changes     what changed since version 0.1
         cite        how to cite the paper and cualex
+        completion  shell completion for bash, zsh and fish
         diagnose    what to do when a training does not work
         install     GPUs, no internet, containers, Slurm, Windows, notebooks
+        json        keys of the documents that --json prints
         networks    the architectures and their variants
-        recipes     the hyperparameters that training chooses, schedules, fine-tuning
+        recipes     what training chooses, schedules, fine-tuning
 
     \b
     Examples:
@@ -43,7 +48,7 @@ def help(ctx: click.Context, topic: str | None) -> None:
     if topic is None:
         click.echo(ctx.get_help())
     elif topic in TOPICS:
-        click.echo(text(topic), nl=False)
+        click.echo(_terminal.wrapped(text(topic), sys.stdout), nl=False)
     elif command := main.get_command(ctx, topic):
         click.echo(command.get_help(click.Context(command, ctx.parent, topic)))
     else:

@@ -1,11 +1,10 @@
 """`cualex train`: from images in folders to a trained network."""
 
 import functools
-import sys
 
 import click
 
-from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _terminal, _train_options, _training
+from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _train_options, _train_values, _training
 
 
 @click.command(cls=_aliases.Command)
@@ -21,7 +20,7 @@ def train(**given) -> None:
 
     Ctrl-C, SIGTERM and SIGHUP save a checkpoint. --resume continues from it with the run's own data and options, except
     those that are given, to the same bits as an uninterrupted run. A finished run can train more --epochs if it was
-    started with --keep.
+    started with --keep. --config begins a new training with the options of a file or of another run.
 
     \b
     Examples:
@@ -31,24 +30,35 @@ def train(**given) -> None:
         cualex train photos --crop 131 -b 64 --lr 0.005
         cualex train photos --recipe paper
         cualex train cifar10.zip --network cifar-relu
+        cualex train photos --find-lr
         cualex train photos --overfit 32
         cualex train photos --check-gradients
-        cualex train photos --from runs/train/best.safetensors --freeze conv1,conv2 --head-lr 10
+        cualex train photos --pretrained --freeze conv1,conv2 --head-lr 10
+        cualex train photos --schedule cosine --warmup 2
         cualex train photos --schedule 2012 --epochs 91
+        cualex train more-photos --config runs/train/args.json --epochs 20
         cualex train --resume
         cualex train photos --keep
         cualex train --resume runs/train-2 --epochs 60
 
     \b
-    Layouts of DATA, in a folder, a .zip or a .tar (archives are read without extracting them):
-        train/CLASS/*.jpg, val/CLASS/*.jpg    trained and validated on as they are; also Training/, seg_test/, test1/
-        train/CLASS/*.jpg, test/CLASS/*.jpg   --val-split of train is held out; --val test validates on test
-        CLASS/*.jpg, CLASS/train/*.jpg        --val-split of each class is held out, unless it is divided
-        train/cat.0.jpg, dog_1.jpg            the class in the name of the file
-        val/*.jpg and --names val.txt         a line `image class` for each; a column `split` divides them
-        train-images-idx3-ubyte.gz            MNIST and its kin, with their labels beside
-        cifar-10-python.tar.gz                CIFAR-10 and CIFAR-100, python or binary
-        ILSVRC2012_img_train.tar, ..._val.tar ImageNet as downloaded, in one folder with the devkit
+    Layouts of DATA, in a folder, a .zip or a .tar (which is not extracted):
+        train/CLASS/*.jpg, val/CLASS/*.jpg
+            as they are; also Training/, seg_test/, test1/ and the like
+        train/CLASS/*.jpg, test/CLASS/*.jpg
+            --val-split of train is held out; --val test validates on test
+        CLASS/*.jpg, CLASS/train/*.jpg
+            --val-split of each class is held out, unless it is divided
+        train/cat.0.jpg, dog_1.jpg
+            the class in the name of the file
+        val/*.jpg and --names val.txt
+            a line `image class` for each; a column `split` divides them
+        train-images-idx3-ubyte.gz
+            MNIST and its kin, with their labels beside
+        cifar-10-python.tar.gz
+            CIFAR-10 and CIFAR-100, python or binary
+        ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar
+            ImageNet as downloaded, in one folder with the devkit
 
     Images are JPEG, PNG, WebP, BMP, GIF, TIFF, PNM, AVIF or JPEG 2000, with `pip install "cualex[heif]"` HEIC, of up to
     50 million pixels. Each is converted to RGB in sRGB, by its colour profile if it has one, and resized
@@ -60,27 +70,32 @@ def train(**given) -> None:
 
     \b
     A run directory (runs/train, runs/train-2, ...) holds:
-        best.safetensors                        weights, classes and mean image, for the other commands
-        last.safetensors, previous.safetensors  checkpoints; removed at the end without --keep
-        results.csv, log.jsonl, curves.png      all metrics, one line per epoch; the same as a plot
-        args.json, env.json, classes.txt        options, machine and versions, classes
-        finished.json, skipped.csv              outcome and verdict; unreadable images
+        best.safetensors        weights, classes and mean image
+        last.safetensors        checkpoint, and previous.safetensors the one
+                                before; removed at the end without --keep
+        results.csv, log.jsonl  all metrics, a line an epoch; more often
+        curves.png              loss and error by epoch
+        args.json, env.json     options; machine and versions
+        classes.txt             classes
+        finished.json           outcome and verdict
+        skipped.csv             unreadable images, if any
+        events.out.tfevents.*   with --tensorboard
     """
     from cualex import trainer
     from cualex.training import beginning
     from cualex.training.setup import prepare
 
-    options = _train_options.read(given)
+    options = _train_values.read(given)
     _debugging.refuse(options)
     run = beginning.resumed(options)
     if run is not None:
         click.get_current_context().call_on_close(run.unlock)
         _output.say(f"Resuming {run.path}")
     checked = functools.partial(_debugging.recipe, options) if options.sanity_check else None
-    setup = prepare(options, run, checked)
-    _introduce(setup)
-    if not options.sanity_check:
-        _output.say(_terminal.wrapped(setup.check_room(), sys.stderr))
+    setup = prepare(options, run, checked, writes=not options.check)
+    _introduce(setup, options.verbose)
+    if not options.check:
+        _output.say(setup.check_room())
     packs = _packing.packs(
         setup.source,
         setup.splits,
@@ -90,24 +105,21 @@ def train(**given) -> None:
         yes=options.yes,
         keep=not setup.options.no_pack,
     )
-    if options.sanity_check:
+    if options.check:
         kept = run.weights() if run else setup.start and setup.start.weights
         _debugging.give(options, setup, packs["train"], kept)
     else:
         _run(trainer.Training(setup, compiling=_output.Compiling()), packs, options.as_json)
 
 
-def _introduce(setup) -> None:
+def _introduce(setup, verbose: bool) -> None:
     """Print what is about to be trained on, and how."""
     source = setup.source
     counts = ", ".join(f"{len(images):,} {split}" for split, images in source.splits.items())
     _output.say(f"{source.name}: {len(source.classes)} classes; images: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
-    if setup.automatic:
-        _recipe.introduce(setup)
-    else:
-        _recipe.table(setup.recipe)
+    _recipe.introduce(setup, verbose)
     if setup.start:
         _output.say(f"Weights of {setup.options.weights}: {setup.start.said}.")
     for remark in setup.remarks:
@@ -124,6 +136,8 @@ def _run(training, packs, as_json: bool) -> None:
     setup, run = training.setup, training.directory
     if not resumed:
         _output.say(f"Run directory: {run.path}")
+    if setup.options.tensorboard:
+        _output.say(f"Event files: tensorboard --logdir {run.path}")
     pace = _training.Pace(len(packs[setup.validation]), Room.of(setup.network, setup.recipe).best)
     try:
         _training.show(training.records(), pace, setup.options.watch)

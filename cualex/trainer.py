@@ -11,7 +11,7 @@ from cualex.data.split import Split
 from cualex.plots import samples
 from cualex.plots.curves import Drawing
 from cualex.system.keywords import checked
-from cualex.training import beginning, options
+from cualex.training import beginning
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run
@@ -36,8 +36,8 @@ class Training:
     setup: all that was chosen before the first image was decoded.  notices: what was told so far (`on_notice`).
     directory: the Run, None before the training begins.
 
-    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training goes on from it when it is iterated
-    again or `run`, as does `cualex.train(resume=...)`, to the same bits as if it had never been stopped.
+    Leaving the loop, Ctrl-C and exceptions save a checkpoint. The same Training, iterated again or `run`, goes on from
+    it to the same bits, as does `cualex.train(resume=...)`.
     """
 
     def __init__(
@@ -136,8 +136,7 @@ class Training:
             packing = Packing(not chosen.no_pack, chosen.cache, chosen.workers)
             self.open(packing.opened(self.setup.source, self.setup.splits, self.setup.network.stored))
             assert self.setup.run
-            listed = f"{self.setup.run.path / 'skipped.csv'} lists them"
-            warn_of_skipped((self._packs or {}).values(), listed)
+            warn_of_skipped((self._packs or {}).values(), f"{self.setup.run.path / 'skipped.csv'} lists them")
         assert self._packs
         assert self.setup.run
         drawing = Drawing(self.setup.run)
@@ -172,6 +171,7 @@ def train(
     network: str | None = None,
     variant: Mapping[str, object] | Sequence[str] | None = None,
     recipe: str | None = None,
+    config: AnyPath | None = None,
     paper: bool | None = None,
     weights: AnyPath | None = None,
     pretrained: bool | None = None,
@@ -184,6 +184,7 @@ def train(
     lr: float | None = None,
     bias_lr: float | None = None,
     head_lr: float | None = None,
+    warmup: float | None = None,
     freeze: str | Sequence[str] | None = None,
     multipliers: str | Mapping[str, float] | None = None,
     momentum: float | None = None,
@@ -205,6 +206,7 @@ def train(
     name: str | None = None,
     save_every: float | None = None,
     keep: bool | None = None,
+    tensorboard: bool | None = None,
     watch: bool | None = None,
     val_split: float | None = None,
     val: Literal["held-out", "test"] | None = None,
@@ -225,22 +227,20 @@ def train(
 
     data: a folder, .zip or .tar of images, or "demo", the default.  resume: a stopped run, its directory or name, or
     True for the newest unfinished one.  weights: a weights file or run to fine-tune, "cifar10" for the bundled network
-    (the command's --from).  save_every: minutes.
+    (the command's --from).  save_every: minutes.  config: a run's args.json, or TOML with options by name.
 
-    All other keywords are the options of the command (`cualex train --help`), with _ for -; errors name options as the
-    command does. None is the command's default, and for hyperparameters what the recipe has. `variant` may be a
-    mapping, `freeze` and `drop_epochs` sequences; `multipliers` are --set, {"conv1.lr": 0.1}.
+    All other keywords are the options of `cualex train --help`, with _ for -; errors name options as the command does.
+    None is its default, and for hyperparameters what the recipe has. `variant` may be a mapping, `freeze` and
+    `drop_epochs` sequences; `multipliers` are --set, {"conv1.lr": 0.1}.
 
-    on_update: called with each Update.  on_notice: with each sentence for the user, such as a drop of the rate.
-    compiling: with (done, total) while kernels compile. Nothing is printed. Images that cannot be read are left out,
-    with a warning.
+    on_update: called with each Update.  on_notice: with each sentence for the user.  compiling: with (done, total)
+    while kernels compile. Nothing is printed. Images that cannot be read are left out, with a warning.
 
-    Everything is checked before this returns; images are decoded when the training begins. Raise UsageError for options
-    that do not exist or exclude each other, DataError for a set that cannot be trained on, DeviceError for a device
-    that does not exist, and RunLocked for a run in which another process trains.
+    All but the images is checked before this returns. Raise UsageError for options that do not exist or exclude each
+    other, DataError for a set, DeviceError for a device, and RunLocked for a run in which another process trains.
     """
     given = {each: value for each, value in locals().items() if each not in ("on_update", "on_notice", "compiling")}
-    chosen = options.of(**given)
+    chosen = beginning.given(**given)
     run = beginning.resumed(chosen)
     try:
         return Training(prepare(chosen, run), on_update, on_notice, compiling)

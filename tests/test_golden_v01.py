@@ -24,6 +24,7 @@ from cualex.cli import main
 from cualex.data import pack, sources
 from cualex.data.sources import hold_out
 from tests.golden import conditions, documents
+from tests.support import json_keys
 
 V01 = Path(__file__).parent / "golden/v0.1"
 STORED = json.loads((V01 / "conditions.json").read_text())
@@ -214,6 +215,7 @@ def test_a_command_prints_and_writes_what_it_did(work, name):
         assert result.exit_code == record["exit_code"], result.output
     old = json.loads(json.dumps(record["document"]).replace(documents.PLACE, str(work)))
     new = json.loads(result.stdout)
+    assert json_keys.faults(record["words"], new) == []
     if name in GROWING:
         new = new[: len(old)]
     for file, digest in record["tensors"].items():

@@ -40,6 +40,7 @@ FENCES = {
     "starlette": ["cualex.page"],
     "uvicorn": ["cualex.page"],
     "cupy": ["cualex.kernels", "cualex.devices.cupy_runtime"],
+    "tensorboard": ["cualex.training.run.event_files"],
     "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }
 

@@ -129,9 +129,10 @@ def test_options_are_the_keywords_and_the_commands_options():
     """No list is kept twice without a test: names, choices and ranges of the command, the class and the function."""
     own = {"on_update", "on_notice", "compiling"}
     keywords = set(inspect.signature(cualex.train).parameters) - own
-    assert keywords == {field.name for field in fields(options.Options)} - {"split_rule", "decoding", "lost", "given"}
+    apart = {"split_rule", "decoding", "lost", "described", "given"}
+    assert keywords == {field.name for field in fields(options.Options)} - apart
     parameters = {{"named": "recipe", "start": "weights"}.get(each.name, each.name): each for each in command.params}
-    assert set(parameters) - keywords == {"overfit", "check_gradients", "yes", "as_json"}
+    assert set(parameters) - keywords == {"overfit", "check_gradients", "find_lr", "yes", "as_json", "verbose"}
     assert keywords <= set(parameters)
     defaults = options.Options()
     for name in keywords:

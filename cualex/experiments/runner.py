@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cualex.data.split import Split
-from cualex.errors import Diverged, OutputError
+from cualex.errors import Diverged, OutputError, UsageError
 from cualex.experiments.experiment import Trial
 from cualex.experiments.metrics import Figures, Measure
 from cualex.system import files
 from cualex.training import loop
 from cualex.training.records import Epoch, Notice, Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
 from cualex.training.state import RECENT
 
 MEASURED = "measured.json"  # in the directory of a finished run
@@ -53,7 +53,7 @@ def directory(root: str | Path, name: str, description: dict[str, Any]) -> Path:
     The names are `experiment-NAME`, `experiment-NAME-2`, ...
     """
     root, number = Run.prepare(root), 1
-    description = json.loads(json.dumps(description))
+    description = _current(description)
     while True:
         path = root / (f"experiment-{name}" if number == 1 else f"experiment-{name}-{number}")
         about = path / "experiment.json"
@@ -61,13 +61,26 @@ def directory(root: str | Path, name: str, description: dict[str, Any]) -> Path:
             path.mkdir(exist_ok=True)
             if not about.exists():
                 files.replace_text(about, json.dumps(description, indent=2) + "\n")
-            if json.loads(about.read_text(encoding="utf-8")) == description:
+            if _current(json.loads(about.read_text(encoding="utf-8"))) == description:
                 return path
         except ValueError as error:
             raise OutputError(f"{about}: cannot be read ({error}). Remove {path}.") from error
         except OSError as error:
             raise files.cannot_write(path, error) from error
         number += 1
+
+
+def _current(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored description with defaults for the hyperparameters that recipes have got since then.
+
+    So an experiment that an earlier version began goes on, and does not begin anew.
+    """
+    found = stored.get("recipes", {})
+    try:
+        recipes = {arm: restore.recipe(described).described() for arm, described in found.items()}
+    except UsageError:  # of a later version
+        recipes = found
+    return json.loads(json.dumps({**stored, **({"recipes": recipes} if found else {})}))
 
 
 def done(root: Path, trial: Trial, measure: Measure) -> Measured | None:

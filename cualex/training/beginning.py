@@ -1,20 +1,35 @@
 """Where a training begins: in a run that is resumed, at the weights of another training, or at random weights."""
 
 from pathlib import Path
+from typing import Any
 
 from cualex import pretrained, weights
 from cualex.data.sources import hold_out
 from cualex.errors import UsageError
-from cualex.training import automatic_recipe
-from cualex.training.options import NEWEST, Options
+from cualex.training import automatic_recipe, config
+from cualex.training.options import NEWEST, Options, of
 from cualex.training.recipes import Recipe
 from cualex.training.run import Run, newest_unfinished, restore
 from cualex.weights import Weights
 
 # A resumed run's own, unless given; and as args.json names them, where that is another name.
-KEPT = ("data", "val_split", "val", "names", "device", "precision", "save_every", "no_pack", "watch", "keep", "weights")
+KEPT = (
+    "data",
+    "val_split",
+    "val",
+    "names",
+    "device",
+    "precision",
+    "save_every",
+    "no_pack",
+    "watch",
+    "keep",
+    "weights",
+    "tensorboard",
+)
 RECORDED = {"weights": "start"}
 NEW_RUN_ONLY = {
+    "config": "config",
     "name": "name",
     "recipe": "recipe",
     "paper": "paper",
@@ -23,6 +38,11 @@ NEW_RUN_ONLY = {
     "scratch": "scratch",
 }
 ALONE = ("network", "crop", "variant", "recipe", "paper")  # options that rule out the bundled network
+
+
+def given(**keywords: Any) -> Options:
+    """Return the options of keywords and, where these give none, of the file that `config` names."""
+    return config.merged(of(**keywords))
 
 
 def resumed(options: Options) -> Run | None:
@@ -72,7 +92,7 @@ def chosen(options: Options) -> Weights | None:
 
 def bundled(options: Options, data: str, images: int) -> Weights | None:
     """Return the bundled network if fine-tuning it pays with so many images and no option rules it out, else None."""
-    others = options.scratch or options.given.intersection(ALONE)
+    others = options.scratch or options.described or options.given.intersection(ALONE)
     if others or data == "demo" or images > automatic_recipe.BUNDLED_UP_TO:
         return None
     return weights.load(pretrained.FILE)

@@ -37,19 +37,19 @@ def train(
     watched: bool = False,
     start: Start | None = None,
     keep: bool = True,
+    tensorboard: bool = False,
     signals: SignalHandler | None = None,
 ) -> Generator[Update | Epoch | Notice, None, None]:
     """Train a network on a pack, validate after every epoch, and write everything to the run's directory.
 
-    A stopped run resumes from its last checkpoint, in the middle of an epoch too, to the same weights, velocities and
-    log as if it had never been stopped; a changed recipe applies from there on. Signals and exceptions leave a
-    checkpoint of the last complete update.
+    A stopped run resumes from its last checkpoint, to the same weights, velocities and log as if it had never been
+    stopped; a changed recipe applies from there on. Signals and exceptions leave a checkpoint of the last update.
 
     description: arguments to record in args.json.  save_every: seconds between checkpoints, also written at the ends of
     epochs.  compiling: called with (done, total) while kernels compile.  watched: layer statistics after every epoch,
     not only every few (debugging/layer_statistics.py).  start: weights and mean image for fine-tuning; by default
-    weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  signals: the handler to
-    use, so that the caller can release it.
+    weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  tensorboard: write the
+    log as event files too.  signals: the handler to use, so that the caller can release it.
 
     Raise Diverged when the loss is NaN or Inf (weights on disk stay as they are), DeviceLost when a GPU fails (another
     process can resume), RunLocked when another process trains in that run, DataError when its data set is another one.
@@ -59,7 +59,8 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        return Training(recipe, pack, validation, run, parameters, description, save_every, watched, keep).go(signals)
+        made = Training(recipe, pack, validation, run, parameters, description, save_every, watched, keep, tensorboard)
+        return made.go(signals)
     except BaseException:
         run.unlock()
         raise
@@ -79,6 +80,7 @@ class Training:
         save_every: float,
         watched: bool,
         keep: bool = True,
+        tensorboard: bool = False,
     ) -> None:
         """Load the last checkpoint, or draw initial weights, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
@@ -87,12 +89,11 @@ class Training:
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters)
         self.parameters.load(begun.tensors)
-        class_weights = recipe.weigh_classes(pack)
-        self.stepper = Stepper(self.course, self.parameters, begun.mean, class_weights)
+        self.stepper = Stepper(self.course, self.parameters, begun.mean, recipe.weigh_classes(pack))
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
-        self.writer = RunWriter(run, self.course, self.model, self.inspection.watch, save_every, keep)
+        self.writer = RunWriter(run, self.course, self.model, self.inspection.watch, save_every, keep, tensorboard)
         self.writer.restore(kept)
         self.state = self.writer.state
         self.stepper.begin(self.state.epoch, self.state.update)
@@ -116,23 +117,22 @@ class Training:
                         self._leave()
                     raise
         finally:
-            self.run.unlock()
+            self.writer.close()
 
     def _updates(self) -> Iterator[Update | Notice]:
         """Queue the remaining updates of the epoch; yield their results, on a GPU some updates later.
 
         Signals are handled and checkpoints written when no update is in flight.
         """
-        state, batch, lag = self.state, self.recipe.batch, self.parameters.devices[0].lag
-        end = state.epoch * len(self.pack)
+        state, batch, device = self.state, self.recipe.batch, self.parameters.devices[0]
+        lag, end = device.lag, state.epoch * len(self.pack)
         self.now, self.waited = time.monotonic(), 0.0
         if state.position >= end:  # stopped during validation
             return
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        staging = self.parameters.devices[0].staging
-        with Prefetcher(stream, batch, start=state.position, staging=staging, lag=lag) as prefetcher:
+        with Prefetcher(stream, batch, start=state.position, staging=device.staging, lag=lag) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 pause = self.signals.noted or self.writer.saver.due()

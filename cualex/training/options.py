@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cualex.errors import UsageError
 
@@ -25,7 +25,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "colour_components": ("data", "2012"),
     "mean_at": ("crop", "centre"),
 }
-PATHS, TEXTS = ("data", "output", "weights", "names", "cache"), ("network", "name", "device")
+PATHS, TEXTS = ("data", "output", "weights", "names", "cache", "config"), ("network", "name", "device")
+FLAGS = ("paper", "pretrained", "scratch", "watch", "keep", "no_pack", "tensorboard", "augment")
+SEVERAL = ("variant", "freeze", "multipliers", "drop_epochs")  # texts, sequences or mappings
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("crop", "epochs", "batch_size", "accumulate", "workers"), _COUNT),
     **dict.fromkeys(("lr", "bias_lr", "head_lr"), _RATE),
     **dict.fromkeys(("momentum", "dropout", "val_split"), _SHARE),
-    **dict.fromkeys(("weight_decay", "colour_noise", "save_every"), _POSITIVE),
+    **dict.fromkeys(("weight_decay", "colour_noise", "save_every", "warmup"), _POSITIVE),
     **dict.fromkeys(("plain_epochs", "stop_after"), Range(True, 0)),
     "seed": Range(True, 0, 2**40 - 1),
 }
@@ -70,12 +72,14 @@ class Options:
     save_every: minutes.  given: the names of those that the user gave, which go before the run's own on resume.
     split_rule, decoding, lost: no options; a resumed run keeps the rule that it was divided by, the version of
     decoding, and the names of the images that it could not read, which divide the set still if they were removed.
+    described: no option; the recipe to begin with, of the args.json that --config names.
     """
 
     data: str = "demo"
     resume: str | None = None
     network: str = "alexnet"
     recipe: str = AUTO
+    config: Path | None = None
     paper: bool = False
     weights: Path | None = None
     pretrained: bool = False
@@ -88,6 +92,7 @@ class Options:
     save_every: float = 10.0
     watch: bool = False
     keep: bool = False
+    tensorboard: bool = False
     val_split: float = 0.2
     val: str = "held-out"
     names: Path | None = None
@@ -103,6 +108,7 @@ class Options:
     lr: float | None = None
     bias_lr: float | None = None
     head_lr: float | None = None
+    warmup: float | None = None
     freeze: str | Sequence[str] | None = None
     multipliers: str | Mapping[str, float] | None = None
     momentum: float | None = None
@@ -120,9 +126,10 @@ class Options:
     split_rule: str | None = None
     decoding: int | None = None
     lost: tuple[str, ...] = ()
+    described: Mapping[str, Any] | None = None
     given: frozenset[str] = field(default=frozenset(), kw_only=True)
 
-    def but(self, **changed: Any) -> "Options":
+    def but(self, **changed: Any) -> Self:
         """Return these options with some replaced."""
         return replace(self, **changed)
 
@@ -157,6 +164,10 @@ def of(**given: Any) -> Options:
             raise UsageError(f"{name}={value!r}: expected a text")
         if name in PATHS and not isinstance(value, str | os.PathLike):
             raise UsageError(f"{name}={value!r}: expected a path")
+        if name in FLAGS and value not in (True, False):
+            raise UsageError(f"{name}={value!r}: expected true or false")
+        if name in SEVERAL and not isinstance(value, str | Sequence | Mapping):
+            raise UsageError(f"{name}={value!r}: expected a text, a list or a table")
     given |= {name: Path(given[name]) for name in PATHS if name in given}
     if "data" in given:
         given["data"] = str(given["data"])

@@ -9,6 +9,8 @@ from cualex.plan.update_rule import Rule
 from cualex.training.recipes import Recipe
 from cualex.training.schedules import LAYER_2012, EarlyStop, Schedule2012
 
+COLD = 0.01  # the factor of the rates at the start of a warm-up
+
 
 def head_of(network: Network) -> str:
     """Return the name of the last dense layer, which has an output a class."""
@@ -35,9 +37,13 @@ class Course:
             )
 
     def check(self) -> None:
-        """Raise UsageError when batch size or frozen layers allow no plan."""
+        """Raise UsageError when batch size or frozen layers allow no plan, or the warm-up never ends."""
         rule = Rule(self.recipe.optimizer, self.factors(1), self.recipe.accumulate, self.decays())
         rule.check(self.network, self.recipe.batch)
+        if self.recipe.warmup >= self.recipe.epochs:
+            raise UsageError(
+                f"--warmup {self.recipe.warmup:g}: expected fewer epochs than the training has, {self.recipe.epochs}"
+            )
 
     @property
     def last(self) -> int:
@@ -50,9 +56,28 @@ class Course:
         return self.last - self.recipe.plain
 
     def rates(self, epoch: int, done: float) -> tuple[float, float]:
-        """Return the rates of weights and biases in an update; biases keep their ratio, or in 2012 their rate."""
-        rate, biases = self.schedule.at(epoch, done), self.recipe.biases
-        return rate, biases if isinstance(self.schedule, Schedule2012) else rate * (biases / self.recipe.rate)
+        """Return the rates of weights and biases in an update after a fraction `done` of all updates.
+
+        Biases keep their ratio, or in 2012 their rate. Both are multiplied by the warm-up's factor.
+        """
+        rate, biases, factor = self.schedule.at(epoch, done), self.recipe.biases, self._warmed(done)
+        if not isinstance(self.schedule, Schedule2012):
+            biases = rate * (biases / self.recipe.rate)
+        return factor * rate, factor * biases
+
+    def _warmed(self, done: float) -> float:
+        """Return the warm-up's factor of the rates, a function of the update alone.
+
+            f + (1 - f) e / warmup        before epoch e = warmup, counted in images; f = 0.01
+            1                             from then on
+
+        The schedule goes on below it, as in torchvision's references, where f is 0.01 too. Goyal et al. (2017), section
+        2.2, began with the rate of a smaller batch; not at 0, where the first update would do nothing.
+        """
+        epochs = done * self.recipe.epochs
+        if epochs >= self.recipe.warmup:
+            return 1.0
+        return COLD + (1 - COLD) * epochs / self.recipe.warmup
 
     def factors(self, epoch: int) -> dict[str, float]:
         """Return the learning-rate multipliers of parameters in an epoch; of frozen layers 0."""

@@ -10,6 +10,7 @@ from cualex.errors import UsageError
 from cualex.training import automatic_recipe, finetuning, recipes
 from cualex.training.options import AUTO, CLASS_WEIGHTS, Options
 from cualex.training.recipes import Recipe
+from cualex.training.run import restore
 from cualex.weights import Weights
 
 
@@ -25,7 +26,11 @@ def name(options: Options) -> str:
 
 def begin(options: Options, images: int, found: Weights | None) -> Recipe:
     """Return the recipe before the user's numbers, for a number of images; found: the weights to start from."""
-    if options.recipe == AUTO:
+    if options.described:
+        recipe = restore.recipe(dict(options.described))
+        if "network" in options.given and options.network != recipe.network:
+            recipe = recipe.but(network=options.network, variant={})
+    elif options.recipe == AUTO:
         cuda = placement.placement(options.device.partition(",")[0], towers=1).cuda
         tuned = found is not None
         recipe = automatic_recipe.choose(options.network, images, cuda, tuned, options.batch_size, options.crop)
@@ -50,6 +55,7 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         rate=options.lr,
         bias_rate=options.bias_lr,
         head_rate=options.head_lr,
+        warmup=options.warmup,
         freeze=_layers(options.freeze),
         multipliers=_multipliers(options.multipliers),
         momentum=options.momentum,

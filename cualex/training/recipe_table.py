@@ -33,6 +33,7 @@ _WORDS = {
     "class_weights": "class weights in the loss",
     "epochs": "epochs (maximum)",
     "schedule": "learning-rate schedule",
+    "warmup": "warm-up of the rate, epochs",
     "stop_after": "early stopping, patience",
     "augment": "random crops and flips",
     "views": "augmented views per image",
@@ -41,6 +42,7 @@ _WORDS = {
     "plain_epochs": "last epochs without noise",
     "mean_at": "mean image subtracted",
 }
+_OF_FEW = ("variant", "multipliers", "warmup")  # which most recipes and the paper are without
 _NONE = "none"
 _OPTIMIZERS = {"momentum": "SGD with momentum", "adam": "Adam, as in Keras"}
 
@@ -54,7 +56,7 @@ def rows(recipe: Recipe, other: Recipe, known: dict[str, str] | None = None) -> 
     known: texts for values of the other that do not follow from its fields.
     """
     ours, theirs = _values(recipe), _values(other) | (known or {})
-    names = [name for name in _WORDS if name not in ("variant", "multipliers") or getattr(recipe, name)]
+    names = [name for name in _WORDS if name not in _OF_FEW or getattr(recipe, name)]
     return [(_WORDS[name], ours[name], "" if ours[name] == theirs[name] else theirs[name]) for name in names]
 
 
@@ -98,7 +100,7 @@ def _word(name: str, value: Any) -> str:
         return f"at the {value}"
     if name == "optimizer":
         return _OPTIMIZERS[value]
-    if name in ("class_weights", "colour_noise", "plain_epochs", "freeze") and not value:
+    if name in ("class_weights", "colour_noise", "plain_epochs", "freeze", "warmup") and not value:
         return _NONE
     if name == "multipliers":
         return ", ".join(f"{key}={factor:g}" for key, factor in value.items()) or _NONE

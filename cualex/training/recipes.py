@@ -47,7 +47,8 @@ class Recipe:
 
     `patience`: epochs without gain after which "plateau" divides the rate. `ties`: of the epochs with the same
     validation top-1 the "first" or the "last" is the best: with a dozen validation images there are many, and with a
-    rate that falls to zero the last generalises better (to a twentieth of the epochs).
+    rate that falls to zero the last generalises better (to a twentieth of the epochs). `warmup`: epochs in which the
+    rates rise to those of the schedule (`Course.rates`).
     """
 
     network: str = "alexnet"
@@ -77,6 +78,7 @@ class Recipe:
     ties: str = "first"
     class_weights: str = ""
     multipliers: dict[str, float] = field(default_factory=dict)
+    warmup: float = 0.0
 
     @property
     def falls(self) -> str:

@@ -19,7 +19,7 @@ from cualex.training.options import AUTO, Options
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
-from cualex.training.run import Run, restore
+from cualex.training.run import Run, event_files, restore
 from cualex.training.run.checkpoints import Room
 from cualex.training.signals import SignalHandler
 from cualex.weights import Weights
@@ -90,6 +90,7 @@ class Setup:
             watched=self.options.watch,
             start=self.start,
             keep=self.options.keep,
+            tensorboard=self.options.tensorboard,
             signals=signals,
         )
 
@@ -107,16 +108,20 @@ class Setup:
             "save_every": options.save_every,
             "no_pack": options.no_pack,
             "watch": options.watch,
+            "tensorboard": options.tensorboard,
             "keep": options.keep,
             "recipe": self.recipe.described(),
             "colours": {"covariance": pack.covariance, **vars(pack.components)},
         }
 
 
-def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recipe] | None = None) -> Setup:
+def prepare(
+    options: Options, run: Run | None, checked: Callable[[Recipe], Recipe] | None = None, writes: bool = True
+) -> Setup:
     """Return the setup of a training with these options; run: the one to resume, locked (`beginning.resumed`).
 
-    checked: for a sanity check, which writes no run, returns the check's recipe for the training's.
+    checked: for a sanity check, returns its recipe for the training's.  writes: False for a check, which writes no
+    run and validates nothing.
     Raise UsageError for options that exclude each other, DataError for a set that cannot be trained on, WeightsError,
     and DeviceError for a device that does not exist.
     """
@@ -133,7 +138,8 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
         recipe = recipe_choice.begin(options, images, found).but(seed=options.seed)
         if file:
             recipe = recipe.but(crop=options.crop, mean_at=options.mean_at, variant=options.variant)
-    automatic = recipe if run is None and options.recipe == AUTO and checked is None else None
+    chosen = run is None and options.recipe == AUTO and not options.described
+    automatic = recipe if chosen and checked is None else None
     recipe = recipe_choice.changed(recipe, options)
     if checked is not None:
         if run is not None:
@@ -149,12 +155,15 @@ def prepare(options: Options, run: Run | None, checked: Callable[[Recipe], Recip
     placement.open_devices(placed, options.precision)  # refuse a device now, and not after packing
     validation = source.validation or "train"
     remarks: tuple[str, ...] = ()
-    if checked is not None:
+    if checked is None:
+        batches.check_batch(source.splits["train"], recipe.batch)
+    if not writes:
         validation = "train"
     else:
-        batches.check_batch(source.splits["train"], recipe.batch)
         if run is None:
             Run.prepare(options.output, options.name)
+        if options.tensorboard:
+            event_files.check()
         remarks = _remarks(source)
     return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
 
@@ -187,6 +196,8 @@ def _first(options: Options, run: Run | None) -> tuple[Options, Recipe | None, W
     found = beginning.chosen(options)
     if found:
         options = options.but(network=found.network.name)
+    elif options.described and "network" not in options.given:
+        options = options.but(network=options.described.get("network", options.network))
     if options.pretrained:
         options = options.but(weights=_bundled_name())
     options = options.but(recipe=recipe_choice.name(options))

@@ -247,6 +247,7 @@ def test_a_second_process_that_ends_early_is_one_line(capfd):
 def checked(document, torch):
     """See that a document is complete and every figure a positive number."""
     assert set(document) == {
+        "schema_version",
         *PARTS,
         "peak_memory_bytes",
         "planned_memory_bytes",

@@ -97,6 +97,7 @@ def test_the_json(spoiled):
     report = json.loads(result.stdout)
     found = report.pop("findings")
     assert report == {
+        "schema_version": 1,
         "data": str(spoiled),
         "size": 32,
         "files": {"train": 21, "val": 5},

@@ -18,8 +18,17 @@ def test_a_document_is_plain_json(capsys):
     value = {"a": np.float32(0.5), "b": np.arange(3), "c": float("nan"), 4: (True, None), "é": np.inf}
     _output.document(value)
     out = capsys.readouterr().out
-    assert json.loads(out) == {"a": 0.5, "b": [0, 1, 2], "c": None, "4": [True, None], "é": None}
+    assert json.loads(out) == {
+        "schema_version": _output.SCHEMA,
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": None,
+        "4": [True, None],
+        "é": None,
+    }
     assert "é" in out
+    _output.document([{"a": 1}])
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}]  # a list keeps its form
 
 
 def test_a_table_off_a_terminal_is_neither_wrapped_nor_cut_nor_interpreted(capsys):
@@ -46,11 +55,34 @@ def test_on_a_narrow_terminal_names_are_whole_and_spare_columns_are_left_out(mon
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "50")  # without which Rich takes a dumb terminal for one of 80 columns
     rows = [{"name": "conv1+relu1", "long": "x " * 8, "spare": "12345678", "other": "1"}]
     _output.table(rows, spare=["spare", "other"])
     lines = screen.getvalue().splitlines()
     assert lines[0].split() == left.split()
     assert lines[2].startswith("conv1+relu1")
+
+
+@pytest.mark.parametrize(
+    ("columns", "left"), [(47, "name shape note count"), (34, "name shape note"), (26, "name shape"), (12, "name")]
+)
+def test_no_cell_is_cut_and_the_last_columns_are_left_out(monkeypatch, columns, left):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in {"TERM": "dumb", "COLUMNS": str(columns), "LINES": "50"}.items():
+        monkeypatch.setenv(name, value)
+    row = {"name": "conv1", "shape": "1x128x256x256", "note": "first and then second", "count": 1_234_567}
+    _output.table([row, {**row, "name": "conv1+relu1"}])
+    lines = screen.getvalue().splitlines()
+    assert lines[0].split() == left.split()
+    assert "…" not in screen.getvalue()
+    words = {word for line in lines for word in line.split()}
+    cells = {"conv1", "conv1+relu1", "1x128x256x256", "first", "second", "1,234,567"}
+    assert cells & words == cells - {
+        *(["1x128x256x256"] if "shape" not in left else []),
+        *(["first", "second"] if "note" not in left else []),
+        *(["1,234,567"] if "count" not in left else []),
+    }
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cualex.cli import _output, _terminal, _training
+from cualex.cli import _output, _terminal, _training, main
 from cualex.evaluation import Evaluation, accuracies
 from cualex.training.records import Epoch, Update
 from tests.cli.conftest import Clock
@@ -194,9 +195,37 @@ def test_sentences_are_wrapped_at_words_on_a_terminal_alone(monkeypatch):
     sentence = "Still improving, " + "and then " * 12 + "on. To continue from its weights:"
     text = f"{sentence} {command}"
     assert _terminal.wrapped(text, io.StringIO()) == text
+    assert _terminal.wrapped(f"short: {command}", Terminal()) == f"short: {command}"
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
     *lines, last = _terminal.wrapped(text, Terminal()).splitlines()
     assert max(map(len, lines)) <= 60
     assert " ".join(line.strip() for line in lines) == sentence
     assert last.strip() == command
+
+
+@pytest.mark.usefixtures("speck")
+@pytest.mark.parametrize("columns", [pytest.param(60, marks=pytest.mark.slow), 80])
+@pytest.mark.parametrize(
+    "words", [("--watch",), pytest.param(("--recipe", "cifar", "-v"), marks=pytest.mark.slow)], ids=" ".join
+)
+def test_all_lines_of_a_training_fit_the_terminal(tmp_path, monkeypatch, columns, words):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"TERM": "xterm", "COLUMNS": str(columns), "CUALEX_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    for number in range(12):
+        folder = tmp_path / "photos" / f"class {number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (20 * number, 90, 255 * (number % 2))).save(folder / f"{number}.png")
+    screen = Terminal()
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, screen)
+    given = ["train", "photos", "--network", "speck", "--crop", "11", "-b", "3", "--epochs", "2", *words]
+    main(given, standalone_mode=False)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace(str(tmp_path), "")
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+    assert any(line.startswith("epoch 2/2 ") for line in lines)
+    assert any(line.startswith("Best validation top-1") for line in lines)
+    assert [line for line in lines if len(line) > columns] == []
+    assert "-v: all" in text or "By option" in text or "-v" in words
+    assert ("last epochs without noise" in text) == ("-v" in words)

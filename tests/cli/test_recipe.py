@@ -125,3 +125,15 @@ def test_options_that_do_not_go_together_are_said_before_the_set_is_looked_at(he
         result = run("nowhere", *words)
         assert (result.exit_code, result.stdout) == (2, ""), words
         assert said in result.stderr
+
+
+@pytest.mark.parametrize(("words", "shown"), [(("train", "-v"), True), (("-v", "train"), True), (("train",), False)])
+def test_verbose_before_and_after_the_command_are_one(here, words, shown):
+    """Of the recipe all is printed, and of an error the traceback."""
+    given = ["nowhere", "--network", "speck"]
+    result = CliRunner().invoke(main, [*words, *given])
+    assert ("Traceback" in result.stderr) == shown
+    data = str(folder(here / "set", 6))
+    result = CliRunner().invoke(main, [*words, data, *map(str, SPECK), "--epochs", "1"])
+    assert result.exit_code == 0, result.output
+    assert ("momentum" in result.stderr) == shown

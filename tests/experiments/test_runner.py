@@ -15,6 +15,7 @@ from cualex.experiments.experiment import Arm, Experiment, Scale, Trial
 from cualex.experiments.metrics import COLOURS, EPOCHS, ERRORS, UPDATES
 from cualex.experiments.runner import Begin, Measured
 from cualex.training import estimate
+from cualex.training.recipes import PAPER
 from cualex.training.records import Update
 from cualex.training.run import Run
 from tests.support.tiny_runs import RECIPE, Squares
@@ -184,6 +185,19 @@ def test_the_same_description_goes_on_and_another_has_a_directory_of_its_own(tmp
         runner.directory(tmp_path, "toy", {"epochs": 2})
     assert str(error.value).startswith(f"{first}/experiment.json: cannot be read (Expecting ")
     assert str(error.value).endswith(f"). Remove {first}.")
+
+
+def test_an_experiment_that_an_earlier_version_began_goes_on(tmp_path):
+    """Its recipes lack the hyperparameters that there were not."""
+    now = {"data": "toy", "recipes": {"arm": PAPER.described()}}
+    earlier = {name: value for name, value in PAPER.described().items() if name not in ("warmup", "multipliers")}
+    first = runner.directory(tmp_path, "toy", now)
+    (first / "experiment.json").write_text(json.dumps({"data": "toy", "recipes": {"arm": earlier}}))
+    assert runner.directory(tmp_path, "toy", now) == first
+    other = {"data": "toy", "recipes": {"arm": PAPER.but(warmup=1.0).described()}}
+    assert runner.directory(tmp_path, "toy", other) != first
+    (first / "experiment.json").write_text(json.dumps({"data": "toy", "recipes": {"arm": {**earlier, "unheard": 3}}}))
+    assert runner.directory(tmp_path, "toy", now) != first
 
 
 @pytest.mark.parametrize("figures", ['{}, "more": 1', "{}", '{"another": 1.0}'])

@@ -14,7 +14,7 @@ from cualex.training.records import Epoch, Update
 from cualex.training.run import Run
 from tests.support import tiny_runs
 
-RECIPE = tiny_runs.RECIPE.but(batch=4, epochs=2, drop_epochs=(1,), plain_epochs=1)
+RECIPE = tiny_runs.RECIPE.but(batch=4, epochs=2, drop_epochs=(1,), plain_epochs=1, warmup=0.5)
 
 
 @pytest.fixture

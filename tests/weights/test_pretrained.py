@@ -12,7 +12,7 @@ from PIL import Image
 
 import cualex
 from cualex import pretrained, weights
-from cualex.cli import _train_options, main
+from cualex.cli import _train_values, main
 from cualex.cli.train import train
 from cualex.training import automatic_recipe, beginning
 
@@ -120,7 +120,7 @@ def test_a_small_folder_begins_with_it(here):
 def begins(*words, data="photos", images=automatic_recipe.BUNDLED_UP_TO):
     """Say whether a training with these options begins with the bundled network because the set is small."""
     with train.make_context("train", list(words)) as context:
-        return beginning.bundled(_train_options.read(context.params), data, images) is not None
+        return beginning.bundled(_train_values.read(context.params), data, images) is not None
 
 
 def test_without_an_option_that_speaks_against_it_small_sets_begin_with_it():
@@ -142,7 +142,7 @@ def test_without_an_option_that_speaks_against_it_small_sets_begin_with_it():
 @pytest.mark.parametrize("words", [["--pretrained"], ["--from", "cifar10"]])
 def test_it_is_begun_with_by_its_name(words):
     with train.make_context("train", words) as context:
-        found = beginning.chosen(_train_options.read(context.params))
+        found = beginning.chosen(_train_values.read(context.params))
     np.testing.assert_array_equal(found.tensors["conv1.weight"], weights.load("cifar10").tensors["conv1.weight"])
 
 

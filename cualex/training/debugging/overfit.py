@@ -33,7 +33,7 @@ DOWN, UP = 0.3, 3.0  # factors of the rate from try to try
 
 def plain(recipe: Recipe, images: int, batch: int | None = None) -> Recipe:
     """Return a recipe without regularisation, for overfitting `images` images."""
-    plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, accumulate=1)
+    plainer = recipe.but(augment=False, colour_noise=0.0, decay=0.0, accumulate=1, warmup=0.0)
     return plainer.but(batch=min(images, batch or BATCH))
 
 

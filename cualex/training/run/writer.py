@@ -18,6 +18,7 @@ from cualex.training.rates import Course
 from cualex.training.records import Notice
 from cualex.training.run import Run, restore
 from cualex.training.run.checkpoints import Saver
+from cualex.training.run.event_files import EventFiles
 from cualex.training.state import Best, State, changes
 from cualex.training.verdict import Verdict
 from cualex.weights import Weights
@@ -29,14 +30,23 @@ class RunWriter:
     """Writes log, checkpoints and best weights of a training, and copes with a full disk.
 
     state: of the training, which the loop updates.  keep: whether checkpoints are kept after the last epoch.
+    tensorboard: whether the log is written as event files too.
     """
 
     def __init__(
-        self, run: Run, course: Course, model: Model, watch: Watch, save_every: float, keep: bool = True
+        self,
+        run: Run,
+        course: Course,
+        model: Model,
+        watch: Watch,
+        save_every: float,
+        keep: bool = True,
+        tensorboard: bool = False,
     ) -> None:
         """Start with an empty state."""
         self.run, self.course, self.model, self.watch = run, course, model, watch
         self.state, self.log, self.keep = State(), run.log(), keep
+        self.events = EventFiles(run.path) if tensorboard else None
         self.started = time.monotonic()
         self.saver = Saver(self._save, lambda: self.state, save_every)
         self._notices = deque[Notice]()
@@ -62,6 +72,8 @@ class RunWriter:
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
             self.tell(f"{done}, {where}.", kept=False)
         self.log.cut(self.state.log)
+        if self.events and self.state.update:
+            self.tell(self.events.resume(self.state.update), kept=False)
 
     def compare(self) -> None:
         """Compare recipe and machine with the checkpoint's; changes are logged and told."""
@@ -82,6 +94,8 @@ class RunWriter:
         line = {"epoch": self.state.epoch, "update": self.state.update, **record}
         with contextlib.suppress(OutputError):
             self.log.append(line | {"time_total": time.monotonic() - self.started})
+        if self.events:
+            self.tell(self.events.add(line), kept=False)
 
     def tell(self, text: str | None, kept: bool = True) -> None:
         """Queue a message for the user; kept: whether checkpoints hold it."""
@@ -149,6 +163,12 @@ class RunWriter:
         )
         if not self.keep:
             self.run.remove_checkpoints()
+
+    def close(self) -> None:
+        """Write the pending events, and unlock the run."""
+        if self.events:
+            self.events.close()
+        self.run.unlock()
 
     def _judge(self, epochs: list[dict[str, Any]], best: Best, pack: Split, validation: Split) -> Verdict:
         """Judge the training by the epochs of its log."""
