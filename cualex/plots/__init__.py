@@ -1,1 +1,4 @@
-"""Plots: training curves, confusion matrices, activations. matplotlib is imported when something is drawn."""
+"""Plots, in one style (`theme`): networks, what they see, what they make of data, trainings.
+
+matplotlib is imported when one is drawn.
+"""
