@@ -8,7 +8,6 @@ sees a random crop, mirrored or not, with its colours changed along their princi
 import numpy as np
 
 import cualex
-from cualex.data import colour_noise
 from cualex.layers import Conv, Dense, MaxPool, ReLU, Softmax
 from cualex.lessons import Learner, demo_images, figure, work
 
@@ -41,12 +40,11 @@ print("all positions of 224 pixels:", 2 * (256 - 224 + 1) ** 2, "of 227:", 2 * (
 # covariance say how; each image gets a random multiple of each, with the deviation 0.1 of its own.
 
 # %%
-many, _ = demo_images(work(200, 50), 32)
-found = colour_noise.components(np.cov(many.reshape(-1, 3).T.astype(np.float64)))
-for variance, direction in zip(found.variances, found.directions, strict=True):
-    red, green, blue = direction
-    print(f"deviation {variance**0.5:5.1f} along red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f}")
-scaled = np.array(found.directions) * np.sqrt(found.variances)[:, None]
+many = demo_images(work(200, 50), 32)[0].reshape(-1, 3).astype(np.float64)
+variances, directions = np.linalg.eigh(np.cov(many.T))
+scaled = np.sqrt(variances)[:, None] * directions.T  # a row each: the component as long as its deviation
+for deviation, (red, green, blue) in zip(np.sqrt(variances), directions.T, strict=True):
+    print(f"deviation {deviation:5.1f} along red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f}")
 subtitle = "deviation 0.5, five times the paper's, so that it shows"
 with figure("The same image in other colours", 8.0, 1.6, subtitle) as drawn:
     for axes in drawn.subplots(1, 8):

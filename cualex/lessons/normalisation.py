@@ -66,14 +66,14 @@ print("one filter at two pixels:", np.round(single, 1), "ratio", np.round(single
 
 # %%
 images, labels = demo_images(32)
-strong = {"n": 5, "k": 2.0, "alpha": 0.05, "beta": 0.75}  # alpha for images that are divided by 64
+strong = 5, 2.0, 0.05, 0.75  # n, k, alpha, beta: alpha for images that are divided by 64
 before = {"conv1": Conv(16, size=5, pad=2, std=0.1)}
 after = {"fc2": Dense(10), "softmax": Softmax()}
-kinds = {"across": LRN(**strong), "within": SpatialLRN(**strong)}
+kinds = {"across": LRN(*strong), "within": SpatialLRN(*strong)}
 learners = {name: Learner({**before, "norm1": kind, **after}, images, labels) for name, kind in kinds.items()}
 maps = {"conv1": learners["across"].maps("conv1", images[:1])[0]}
 maps |= {name: learner.maps("norm1", images[:1])[0] for name, learner in learners.items()}
-print("largest difference from the formula:", np.abs(maps["across"] - across(maps["conv1"], **strong)).max())
+print("largest difference from the formula:", np.abs(maps["across"] - across(maps["conv1"], *strong)).max())
 with figure("One map of conv1, and normalised", 7.0, 2.6) as drawn:
     for axes, (name, values) in zip(drawn.subplots(1, 3), maps.items(), strict=True):
         axes.imshow(values[5], cmap="gray")

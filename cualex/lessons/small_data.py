@@ -58,8 +58,8 @@ unlabelled, _ = demo_images(work(1000, 100))
 random = np.random.default_rng(0)
 patches = []
 for _ in range(work(8000, 800)):
-    number, top, left = random.integers(0, (len(unlabelled), 28, 28))
-    patches.append(unlabelled[number, top : top + 5, left : left + 5].transpose(2, 0, 1).ravel() / 64.0)
+    which, top, left = random.integers(0, (len(unlabelled), 28, 28))
+    patches.append(unlabelled[which, top : top + 5, left : left + 5].transpose(2, 0, 1).ravel() / 64.0)
 patches = np.array(patches) - np.mean(patches, axis=0)
 values, vectors = np.linalg.eigh(np.cov(patches.T))
 best = vectors[:, ::-1][:, :24].T

@@ -17,7 +17,7 @@ images, labels = demo_images(work(320, 96))
 
 def layers(function):
     """Return a network of six convolutions whose initial weights suit ReLU and tanh (Glorot)."""
-    made = {}
+    made: dict = {}
     for number in range(1, DEPTH + 1):
         made[f"conv{number}"] = Conv(24, size=3, pad=1, std=None)
         made[f"act{number}"] = activation(function)
