@@ -25,9 +25,13 @@ SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can b
 
 
 def document(value: object) -> None:
-    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null."""
-    escaped = not written("日")  # an encoding that lacks letters
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False))
+    """Print one JSON document."""
+    click.echo(document_text(value, escaped=not written("日")))  # in an encoding that lacks letters
+
+
+def document_text(value: object, escaped: bool = False) -> str:
+    """Return a JSON document as a text; NumPy's values and paths become plain ones, NaN becomes null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=escaped, allow_nan=False)
 
 
 def _plain(value: object) -> object:

@@ -21,13 +21,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
     help="Weights file; several average their probabilities.  [default: best.safetensors of the newest finished run "
     "in ./runs]",
 )
-@click.option(
-    "--crops",
-    type=click.Choice(["1", "10"]),
-    default="1",
-    show_default=True,
-    help="Centre crop, or the paper's ten crops: corners and centre with their horizontal flips, averaged.",
-)
+@_options.crops
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),

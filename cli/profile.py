@@ -132,7 +132,7 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None, vari
         return problem.make(networks.named(named, variant, **given), batch)
     if given or variant:
         raise UsageError(f"--{next(iter(given), 'variant')}: {named} sets that itself; leave the option out")
-    kept = weights.load(path / "best.safetensors" if path.is_dir() else path)
+    kept = weights.load(path)
     return replace(problem.make(kept.network, batch), tensors=kept.tensors, mean=kept.mean)
 
 

@@ -38,7 +38,6 @@ from cualex.weights.parameters import AVERAGES
 FORMAT, EIGHT_BITS = "1", "2"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
-_WAY = "Give a weights file such as runs/train/best.safetensors."
 _OTHER = "Copy it again, or give a weights file of this network."
 
 # What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
@@ -160,7 +159,7 @@ def _readable(path: str | Path) -> Iterator[None]:
             f"{path}: written by another version of cualex ({_short(error)}). Update cualex, or train again."
         ) from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}). {_WAY}") from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}). {pretrained.WAY}") from None
     except _DAMAGES as error:
         raise WeightsError(
             f"{path}: damaged or incomplete weights file of cualex ({_short(error)}). Copy it again, or train again."
@@ -171,12 +170,9 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
     """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
-        what = (
-            "a directory without best.safetensors, so not a run"
-            if path.is_dir()
-            else "not a file, but a device or pipe"
+        raise WeightsError(
+            pretrained.no_weights(path) if path.is_dir() else f"not a file, but a device or pipe. {pretrained.WAY}"
         )
-        raise WeightsError(f"{what}. {_WAY}")
     # Opened here as well, since the library's errors lack the system's reason.
     with path.open("rb") as raw, tensor_file.opened(raw, path) as file:
         metadata = file.metadata() or {}
