@@ -147,6 +147,13 @@ def load(path: str | Path) -> Weights:
         return Weights(network, quantisation.restored(tensors), classes, mean, velocities, notes)
 
 
+def describe(path: str | Path) -> tuple[Network, list[str]]:
+    """Return network and classes of a weights file without reading its weights; raise WeightsError as `load` does."""
+    path = pretrained.located(path)
+    with _readable(path), _opened(Path(path)) as (_, _, network, classes):
+        return network, classes
+
+
 @contextlib.contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Turn whatever a damaged file raises into a WeightsError of one line."""
