@@ -70,8 +70,7 @@ def summary(
             raise click.UsageError(
                 f"--against compares layers, without {'--memory' if memory else '--crop'}: leave one of them out."
             )
-        its = {"classes": classes} if _model.weights_named(against, {}) is None else {}
-        other, *_ = _built(against, **its)
+        other, *_ = _built(against, classes=None if _model.weights_named(against, {}) else classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)
@@ -79,15 +78,16 @@ def summary(
         _layers(built, None if device == "auto" else device, as_json, weights, names)
 
 
-def _built(name: str, variant: tuple[str, ...] = (), **given) -> tuple:
+def _built(name: str, variant: tuple[str, ...] = (), classes: int | None = None, crop: int | None = None) -> tuple:
     """Return the network of that name, or of a weights file with its path and its classes."""
     from cualex import networks, weights
 
+    given = {"classes": classes, "crop": crop}
     path = _model.weights_named(name, given, variant)
     if path is None:
         return networks.named(name, variant, **given), None, None
-    network, classes = weights.describe(path)
-    return network, path, classes
+    network, names = weights.describe(path)
+    return network, path, names
 
 
 def _layers(network, device: str | None, as_json: bool, weights, classes: list[str] | None) -> None:
