@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -64,8 +64,8 @@ class Model:
         """Copy the weights to the device; with `parameters`, use those, which a training updates."""
         self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
         if parameters is None:
-            parameters = Parameters(weights.network, device, precision=precision, compiling=compiling)
-            parameters.load(weights.tensors)
+            settings: dict[str, Any] = {"precision": precision, "compiling": compiling}
+            parameters = Parameters(weights.network, device, **settings, tensors=weights.tensors)
         self.parameters = parameters
         self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
 

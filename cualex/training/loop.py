@@ -85,8 +85,7 @@ class Training:
         kept = restore.open_run(run, recipe, pack, validation, description)
         begun = begin(recipe, pack, kept)
         self.course = Course(recipe, begun.network)
-        self.parameters = Parameters(begun.network, **parameters)
-        self.parameters.load(begun.tensors)
+        self.parameters = Parameters(begun.network, **parameters, tensors=begun.tensors)
         class_weights = recipe.weigh_classes(pack)
         self.stepper = Stepper(self.course, self.parameters, begun.mean, class_weights)
         self.flying = self.stepper.flying

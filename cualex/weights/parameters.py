@@ -3,7 +3,7 @@
 Plans of several batches and modes share them: a training plan moves them, an inference plan reads them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -39,8 +39,9 @@ class Parameters:
         workers: int | None = None,
         runtime: Runtime | None = None,
         compiling: Callable[[int, int], None] | None = None,
+        tensors: Mapping[str, np.ndarray] | None = None,
     ):
-        """Open the devices and allocate the parameters, all zero; see `open_devices` for the settings.
+        """Open the devices and put canonical `tensors` there, or zeros; see `open_devices` for the settings.
 
         `compiling` hears from every plan how many of its kernels are compiled, of how many.
         """
@@ -56,7 +57,10 @@ class Parameters:
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
         for name, shape in network.tensors().items():
-            self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
+            if tensors is None:
+                self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
+            else:
+                self._put(self.arrays, name, tensors[name])
 
     def towers_on(self, place: int, towers: int) -> list[int]:
         """Return which of the first `towers` towers a device has."""
@@ -122,10 +126,12 @@ class Parameters:
             part = ordered[towers[0] * share : (towers[-1] + 1) * share]
             packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
             device = self.devices[place]
-            if (name, place) not in arrays:
-                arrays[name, place] = device.allocate(packed.shape, device.master, zero=zero)
-            if not zero:
+            if zero:
+                arrays[name, place] = device.allocate(packed.shape, device.master, zero=True)
+            elif (name, place) in arrays:
                 device.upload(arrays[name, place], packed)
+            else:  # large arrays are not copied twice
+                arrays[name, place] = device.hold(packed.copy() if np.may_share_memory(packed, canonical) else packed)
             read = arrays is self.arrays and canonical.ndim > 1  # by products, not channel by channel
             if read and device.dtype.itemsize < device.master.itemsize:
                 if (name, place) not in self.copies:
