@@ -86,8 +86,8 @@ def _built(name: str, variant: tuple[str, ...] = (), classes: int | None = None,
     path = _model.weights_named(name, given, variant)
     if path is None:
         return networks.named(name, variant, **given), None, None
-    network, names = weights.describe(path)
-    return network, path, names
+    described = weights.describe(path)
+    return described.network, path, described.classes
 
 
 def _layers(network, device: str | None, as_json: bool, weights, classes: list[str] | None) -> None:

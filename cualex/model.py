@@ -8,14 +8,13 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from cualex import views
-from cualex import weights as weights_file
 from cualex.data import images as image_files
 from cualex.data.decoding import decode_ahead
 from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
 from cualex.system.keywords import checked
-from cualex.weights import Weights
+from cualex.weights import Weights, packed
 from cualex.weights.parameters import Parameters
 
 BATCH = 32  # images in a plan; the last batch is padded
@@ -42,7 +41,8 @@ def load(
 
     Raise WeightsError for a file that is missing, damaged or of another program, DeviceError where there is no device.
     """
-    return Model(weights_file.load(Path(path)), device, precision, compiling=compiling)
+    weights, parameters = packed.load(Path(path), device, precision, compiling)
+    return Model(weights, parameters=parameters)
 
 
 class Model:

@@ -23,7 +23,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -41,15 +41,8 @@ MEAN, VELOCITY = "preprocessing.mean", "velocity."
 _OTHER = "Copy it again, or give a weights file of this network."
 
 # What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
-_DAMAGES = (
-    safetensors.SafetensorError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+_DAMAGES: tuple[type[Exception], ...] = (safetensors.SafetensorError, ValueError, LookupError, TypeError)
+_DAMAGES += (AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -147,11 +140,19 @@ def load(path: str | Path) -> Weights:
         return Weights(network, quantisation.restored(tensors), classes, mean, velocities, notes)
 
 
-def describe(path: str | Path) -> tuple[Network, list[str]]:
-    """Return network and classes of a weights file without reading its weights; raise WeightsError as `load` does."""
+class Description(NamedTuple):
+    """What the header of a weights file says; the digest is not verified."""
+
+    network: Network
+    classes: list[str]
+    digest: str
+
+
+def describe(path: str | Path) -> Description:
+    """Read the header of a weights file, and none of its weights; raise WeightsError as `load` does."""
     path = pretrained.located(path)
-    with _readable(path), _opened(Path(path)) as (_, _, network, classes):
-        return network, classes
+    with _readable(path), _opened(Path(path)) as (_, metadata, network, classes):
+        return Description(network, classes, metadata["digest"])
 
 
 @contextlib.contextmanager
@@ -237,11 +238,8 @@ def _check_names(network: Network, slices: dict[str, Any], eight_bits: bool) -> 
             raise WeightsError(f"has {_short(name)}, which {network.name} does not have. {_OTHER}")
         got = slices[name].get_dtype(), tuple(slices[name].get_shape())
         if got != expected[name]:
-            raise WeightsError(f"{name} is {_kind(got)}, expected {_kind(expected[name])}. {_OTHER}")
-
-
-def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
-    return " ".join(map(str, tensor))
+            described, wanted = (" ".join(map(str, each)) for each in (got, expected[name]))
+            raise WeightsError(f"{name} is {described}, expected {wanted}. {_OTHER}")
 
 
 def _short(error: BaseException | str) -> str:

@@ -40,10 +40,12 @@ class Parameters:
         runtime: Runtime | None = None,
         compiling: Callable[[int, int], None] | None = None,
         tensors: Mapping[str, np.ndarray] | None = None,
+        arrays: Mapping[tuple[str, int], Array] | None = None,
     ):
         """Open the devices and put canonical `tensors` there, or zeros; see `open_devices` for the settings.
 
-        `compiling` hears from every plan how many of its kernels are compiled, of how many.
+        `arrays` are taken as they are: another's, of the same network, placement and precision. `compiling` hears from
+        every plan how many of its kernels are compiled, of how many.
         """
         self.network, self.compiling = network, compiling
         self.placement = placement(device, network.towers)
@@ -52,11 +54,11 @@ class Parameters:
         self.engine = engine.find(self.devices[0].engine)
         self.stages = {name: stage for stage in network.stages() for name in stage.parameters}
         self._owners = self.stages | {name: stage for stage in network.stages() for name in stage.state}
-        self.arrays: dict[tuple[str, int], Array] = {}
+        self.arrays: dict[tuple[str, int], Array] = dict(arrays or {})
         self.velocities: dict[tuple[str, int], Array] = {}
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
-        for name, shape in network.tensors().items():
+        for name, shape in () if arrays else network.tensors().items():
             if tensors is None:
                 self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
             else:
