@@ -113,6 +113,8 @@ def main(verbose: bool) -> None:
         CUALEX_DEVICE            --device of every command
         CUALEX_CACHE             cache directory, ~/.cache/cualex by default
         CUALEX_DEBUG=1           the same as --verbose
+        CUALEX_WEIGHTS_CACHE=0   keep no weights in the cache in the order of the
+                                 CPU's engine
         CUALEX_SELF_TEST=0       do not test kernels, graphs and copies at their
                                  first use on a type of GPU
     """

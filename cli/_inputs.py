@@ -3,6 +3,8 @@
 import contextlib
 import glob
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from cualex.cli import _output
 from cualex.errors import DataError, ImageError, Unreadable, UsageError
 
 STDIN = "-"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LISTED = 10  # unreadable images named on the screen; JSON has them all
 FEW = 32  # images that are classified before a person waits
 
@@ -101,6 +104,11 @@ def _picture_on_stdin() -> Given:
 def _found(name: str, recursive: bool) -> list[Given]:
     """List what one argument means; an existing file is meant even if its name looks like a glob."""
     path = Path(name)
+    if URL.match(name) and not os.path.lexists(path):
+        command = click.get_current_context().info_name
+        raise UsageError(
+            f"{name} is a URL, and files are read. Use: curl -fsSL {shlex.quote(name)} | cualex {command} -"
+        )
     try:
         if path.is_dir():
             return _inside(path, recursive)

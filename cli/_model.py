@@ -1,5 +1,6 @@
 """The network that a command works with: of the weights file that was named, or of the newest finished run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cualex.cli import _output
@@ -13,6 +14,23 @@ def load(
 
     weights = weights or chosen(bundled, inside)
     return weights, model.load(weights, device, precision, _output.Compiling())
+
+
+def weights_named(named: str, given: Mapping[str, object], variant: tuple[str, ...] = ()) -> Path | None:
+    """Return the weights file that an argument NETWORK names, or the run; None where it is an architecture.
+
+    Raise UsageError for options that the file sets itself: `given`, by name, None where not given, and --variant.
+    """
+    from cualex import networks, pretrained
+    from cualex.errors import UsageError
+
+    path = Path(named)
+    is_file = path.exists() or path.suffix == ".safetensors" or named == pretrained.NAME
+    if named in networks.names() or not is_file:
+        return None
+    if set_here := [name for name, value in given.items() if value is not None] + ["variant"] * bool(variant):
+        raise UsageError(f"--{set_here[0]}: {named} sets that itself; leave the option out")
+    return path
 
 
 def chosen(bundled: bool = False, inside: bool = False) -> Path:

@@ -65,8 +65,15 @@ weights = click.option(
     "--weights",
     type=FILE,
     metavar="FILE",
-    help="Weights file, or cifar10 for the bundled pretrained network.  [default: best.safetensors of the newest "
-    "finished run in ./runs]",
+    help="Weights file, run directory, or cifar10 for the bundled pretrained network.  [default: best.safetensors of "
+    "the newest finished run in ./runs]",
+)
+crops = click.option(
+    "--crops",
+    type=click.Choice(["1", "10"]),
+    default="1",
+    show_default=True,
+    help="Centre crop, or the paper's ten crops: corners and centre with their horizontal flips, averaged.",
 )
 check = click.option(
     "--check",

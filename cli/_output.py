@@ -26,14 +26,19 @@ SHORTEST, LONGEST = 10, 24  # columns of a bar; shorter only where nothing can b
 
 
 def document(value: object) -> None:
-    """Print one JSON document; NumPy's values and paths become plain ones, NaN becomes null.
+    """Print one JSON document."""
+    click.echo(document_text(value, escaped=not written("日")))  # in an encoding that lacks letters
+
+
+def document_text(value: object, escaped: bool = False) -> str:
+    """Return a JSON document as a text; NumPy's values and paths become plain ones, NaN becomes null.
 
     An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
     """
-    escaped, plain = not written("日"), _plain(value)  # an encoding that lacks letters
+    plain = _plain(value)
     if isinstance(plain, dict):
         plain = {"schema_version": SCHEMA, **plain}
-    click.echo(json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False))
+    return json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False)
 
 
 def _plain(value: object) -> object:

@@ -18,16 +18,10 @@ FULL = 50  # classes shown in full; of more, those that are worst
     multiple=True,
     type=_options.FILE,
     metavar="FILE",
-    help="Weights file; several average their probabilities.  [default: best.safetensors of the newest finished run "
-    "in ./runs]",
+    help="Weights file or run directory; several average their probabilities.  [default: best.safetensors of "
+    "the newest finished run in ./runs]",
 )
-@click.option(
-    "--crops",
-    type=click.Choice(["1", "10"]),
-    default="1",
-    show_default=True,
-    help="Centre crop, or the paper's ten crops: corners and centre with their horizontal flips, averaged.",
-)
+@_options.crops
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -54,12 +48,12 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.precision
 @_options.as_json
 def evaluate(data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
-    """Measure accuracy: top-1, top-5, per class.
+    """Measure accuracy: top-1, top-5, precision, recall, F1.
 
     DATA is what `cualex train` takes, by default the data set of the run. Its folders are matched by name with the
-    classes of the weights file. Prints top-1 and top-5 accuracy, the mean cross-entropy, and the recall of each class
-    with its most frequent confusion; for imbalanced classes also the macro recall. Exit code 3: some images could not
-    be read.
+    classes of the weights file. Prints top-1 and top-5 accuracy, the mean cross-entropy, and precision, recall and F1
+    of each class with its most frequent confusion. Their macro averages count every class that has images the same; a
+    class that is never predicted has no precision, and counts as 0. Exit code 3: some images could not be read.
 
     \b
     Examples:
@@ -153,6 +147,8 @@ def _document(found, head: dict, skipped) -> None:
         "top1": found.top1,
         "top5": found.top5,
         "macro_recall": found.macro_recall,
+        "macro_precision": found.macro_precision,
+        "macro_f1": found.macro_f1,
         "loss": found.loss,
     }
     matrix = {"classes": found.per_class(), "confusion": found.confusion}
@@ -165,10 +161,13 @@ def _show(found, head: dict, skipped) -> None:
 
     counts = (head["crops"], "crops"), (len(head["weights"]), "networks")
     averaged = " x ".join(f"{count} {what}" for count, what in counts if count > 1)
-    macro = f", macro recall {found.macro_recall:.1%}" if found.uneven else ""
     click.echo(
         f"{head['data']} {head['split']}, {found.count:,} images{averaged and f', mean of {averaged}'}: "
-        f"{', '.join(accuracies(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}{macro}\n"
+        f"{', '.join(accuracies(found.top1, found.top5, len(found.classes)))}, loss {found.loss:.4f}"
+    )
+    click.echo(
+        f"Macro averages: precision {found.macro_precision:.1%}, recall {found.macro_recall:.1%}, "
+        f"F1 {found.macro_f1:.1%}\n"
     )
     rows = found.per_class()
     if len(rows) > FULL:
@@ -180,9 +179,16 @@ def _show(found, head: dict, skipped) -> None:
                 "class": _inputs.title(row["class"]),
                 "images": row["pictures"],
                 "correct": row["right"],
-                "recall": "" if row["share"] is None else f"{row['share']:6.1%}",
+                **{name: _percent(row[name]) for name in ("precision", "recall", "f1")},
                 "most confused with": _inputs.title(row["taken_for"]),
             }
             for row in rows
-        ]
+        ],
+        spare=("correct", "images"),
+        right=("precision", "recall", "f1"),
     )
+
+
+def _percent(figure: float | None) -> str:
+    """Return a figure of a class; 0 / 0 leaves its cell empty."""
+    return "" if figure is None else f"{figure:.1%}"

@@ -55,7 +55,7 @@ def features(
     """
     from cualex import features as files
 
-    files.writer(output)
+    files.check(output)
     given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
     layer = layer or model.hidden

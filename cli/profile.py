@@ -2,11 +2,10 @@
 
 import contextlib
 import shlex
-from pathlib import Path
 
 import click
 
-from cualex.cli import _aliases, _options, _output, _packing, _profile
+from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
 
 
 @click.command(cls=_aliases.Command)
@@ -124,15 +123,12 @@ def _problem(named: str, batch: int, classes: int | None, crop: int | None, vari
 
     from cualex import networks, weights
     from cualex.benchmark import problem
-    from cualex.errors import UsageError
 
-    given = {name: value for name, value in (("classes", classes), ("crop", crop)) if value is not None}
-    path = Path(named)
-    if named in networks.names() or not (path.exists() or path.suffix == ".safetensors"):
+    given = {"classes": classes, "crop": crop}
+    path = _model.weights_named(named, given, variant)
+    if path is None:
         return problem.make(networks.named(named, variant, **given), batch)
-    if given or variant:
-        raise UsageError(f"--{next(iter(given), 'variant')}: {named} sets that itself; leave the option out")
-    kept = weights.load(path / "best.safetensors" if path.is_dir() else path)
+    kept = weights.load(path)
     return replace(problem.make(kept.network, batch), tensors=kept.tensors, mean=kept.mean)
 
 

@@ -4,7 +4,9 @@ from dataclasses import asdict
 
 import click
 
-from cualex.cli import _aliases, _options, _output
+from cualex.cli import _aliases, _inputs, _model, _options, _output
+
+LISTED = 10  # classes of a weights file that are printed; --json has all
 
 
 @click.command(cls=_aliases.Command)
@@ -44,9 +46,10 @@ def summary(
 ) -> None:
     """Print a network's layers, parameters and multiply-adds.
 
-    NETWORK is an architecture, alexnet by default; `cualex help networks` lists them. Parameters, multiply-adds (of one
-    image) and neurons are totals of both towers, the halves of the network that two GPUs held; the output shape is one
-    tower's. Neurons are counted as in the paper: outputs of convolutional and dense layers, without the input.
+    NETWORK is an architecture, alexnet by default (`cualex help networks` lists them), a weights file, or a run
+    directory. All figures are of both towers, the halves of the network that two GPUs held: output 96x55x55 is 2 x 48
+    channels. Multiply-adds are of one image; neurons are counted as in the paper: outputs of convolutional and dense
+    layers, without the input. Narrow terminals omit columns, --json has all.
     --device cuda:0,cuda:1 adds which device computes a layer. --against alexnet-2012 prints where the paper and its
     code disagree. `cualex profile` has the operations and bytes of a training step, and its time.
 
@@ -58,25 +61,36 @@ def summary(
         cualex summary alexnet --memory --batch-size 128
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
+        cualex summary runs/train
         cualex summary cifar-relu --json
     """
-    from cualex import networks
-
-    built = networks.named(network, variant, classes=classes, crop=crop)
+    built, weights, names = _built(network, variant, classes=classes, crop=crop)
     if against:
         if memory or crop:
             raise click.UsageError(
                 f"--against compares layers, without {'--memory' if memory else '--crop'}: leave one of them out."
             )
-        other = networks.named(against, classes=classes)
+        other, *_ = _built(against, classes=None if _model.weights_named(against, {}) else classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
         _memory(built, batch_size, mode, device, precision, as_json)
     else:
-        _layers(built, None if device == "auto" else device, as_json)
+        _layers(built, None if device == "auto" else device, as_json, weights, names)
 
 
-def _layers(network, device: str | None, as_json: bool) -> None:
+def _built(name: str, variant: tuple[str, ...] = (), classes: int | None = None, crop: int | None = None) -> tuple:
+    """Return the network of that name, or of a weights file with its path and its classes."""
+    from cualex import networks, weights
+
+    given = {"classes": classes, "crop": crop}
+    path = _model.weights_named(name, given, variant)
+    if path is None:
+        return networks.named(name, variant, **given), None, None
+    described = weights.describe(path)
+    return described.network, path, described.classes
+
+
+def _layers(network, device: str | None, as_json: bool, weights, classes: list[str] | None) -> None:
     from cualex.devices.placement import placement
     from cualex.networks.summary import summary
 
@@ -84,17 +98,21 @@ def _layers(network, device: str | None, as_json: bool) -> None:
     rows, cells = [asdict(row) for row in found.rows], found.cells()
     if device:
         placed = placement(device, network.towers)
-        for number, row in enumerate(found.rows):
-            where = placed.of(row.towers)
-            rows[number]["devices"] = where
-            named = {"tower": cells[number].pop("tower"), "device": " ".join(where)}
-            cells[number] = {"layer": cells[number].pop("layer"), **named, **cells[number]}
+        for row, record in zip(found.rows, rows, strict=True):
+            record["devices"] = placed.of(row.towers)
+        cells = [
+            {"layer": cell["layer"], "device": " ".join(placed.of(row.towers)), **cell} for row, cell in found.table()
+        ]
     if as_json:
         head = {"network": network.name, "arguments": network.arguments}
+        head |= {"weights": weights, "classes": classes} if weights else {}
         _output.document(head | {"layers": rows, "totals": asdict(found.totals)})
         return
-    _output.table(cells, found.total_cells(), ("crosses", "tower", "neurons"))
+    _output.table(cells, found.total_cells(), ("crosses", "neurons", "towers"))
     click.echo("\n" + "\n".join(found.remarks()))
+    if classes:
+        shown = ", ".join(map(_inputs.title, classes[:LISTED])) + (", ..." if len(classes) > LISTED else "")
+        click.echo(f"Weights: {weights}; {network.name}, {len(classes):,} classes: {shown}")
 
 
 def _differences(network, other, names: list[str], as_json: bool) -> None:

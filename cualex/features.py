@@ -25,7 +25,7 @@ def write(path: str | Path, rows: Rows, layer: str) -> tuple[int, ...]:
     The suffix determines the format. Raise UsageError for an unknown suffix, DataError when there are no rows, and
     OutputError when the path cannot be written.
     """
-    fill = writer(path)
+    fill = _writer(path)
     shape: tuple[int, ...] = ()
 
     def make(part: Path) -> None:
@@ -36,7 +36,13 @@ def write(path: str | Path, rows: Rows, layer: str) -> tuple[int, ...]:
     return shape
 
 
-def writer(path: str | Path) -> Callable[[Path, Path, Rows, str], tuple[int, ...]]:
+def check(path: str | Path) -> None:
+    """Raise the errors of `write` for its path, before there are any rows."""
+    _writer(path)
+    files.require_writable(path)
+
+
+def _writer(path: str | Path) -> Callable[[Path, Path, Rows, str], tuple[int, ...]]:
     """Return the function that writes files with that suffix."""
     known = {".npy": _npy, ".csv": _csv}
     ending = Path(path).suffix.lower()

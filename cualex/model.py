@@ -3,18 +3,18 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from cualex import weights as weights_file
+from cualex import views
 from cualex.data import images as image_files
 from cualex.data.decoding import decode_ahead
 from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
 from cualex.plan import Plan
 from cualex.system.keywords import checked
-from cualex.weights import Weights
+from cualex.weights import Weights, packed
 from cualex.weights.parameters import Parameters
 
 BATCH = 32  # images in a plan; the last batch is padded
@@ -39,10 +39,10 @@ def load(
     a GPU that can be used, else cpu), "cpu", "cuda:0", "cuda:0,cuda:1".  precision: fp32 on the CPU; tf32, fp32 or bf16
     on GPUs.  compiling: called with (done, total) while kernels compile.
 
-    Raise WeightsError for a file that is missing, damaged or of another program, and DeviceError for a device that does
-    not exist.
+    Raise WeightsError for a file that is missing, damaged or of another program, DeviceError where there is no device.
     """
-    return Model(weights_file.load(Path(path)), device, precision, compiling=compiling)
+    weights, parameters = packed.load(Path(path), device, precision, compiling)
+    return Model(weights, parameters=parameters)
 
 
 class Model:
@@ -64,8 +64,8 @@ class Model:
         """Copy the weights to the device; with `parameters`, use those, which a training updates."""
         self.network, self.classes, self.mean = weights.network, list(weights.classes), weights.mean
         if parameters is None:
-            parameters = Parameters(weights.network, device, precision=precision, compiling=compiling)
-            parameters.load(weights.tensors)
+            settings: dict[str, Any] = {"precision": precision, "compiling": compiling}
+            parameters = Parameters(weights.network, device, **settings, tensors=weights.tensors)
         self.parameters = parameters
         self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
 
@@ -74,13 +74,15 @@ class Model:
         return f"Model({network.name}, {len(self.classes)} classes, crops of {network.crop}, {device})"
 
     @overload
-    def predict(self, sources: ImageSource, top: int = 5) -> Predictions: ...
+    def predict(self, sources: ImageSource, top: int = 5, crops: int = 1) -> Predictions: ...
 
     @overload
-    def predict(self, sources: list[SomeSource] | tuple[SomeSource, ...], top: int = 5) -> list[Predictions]: ...
+    def predict(
+        self, sources: list[SomeSource] | tuple[SomeSource, ...], top: int = 5, crops: int = 1
+    ) -> list[Predictions]: ...
 
     def predict(
-        self, sources: ImageSource | list[SomeSource] | tuple[SomeSource, ...], top: int = 5
+        self, sources: ImageSource | list[SomeSource] | tuple[SomeSource, ...], top: int = 5, crops: int = 1
     ) -> Predictions | list[Predictions]:
         """Return the `top` likeliest classes of an image: a list of (class, probability).
 
@@ -90,26 +92,26 @@ class Model:
             ['cat', 'dog']
 
         sources: a path or the bytes of an image file, a Pillow image, or an array, uint8 (rows, columns, 3); or a list
-        of them, for which a list of such lists is returned. Raise ImageError where one cannot be read.
+        of them, for which a list of such lists is returned.  crops: as for `cualex.evaluate`. Raise ImageError.
         """
         if not isinstance(sources, (list, tuple)):
-            return self.predict([sources], top)[0]
-        return [self.best(probabilities, top) for probabilities in self._every(sources, self.output)]
+            return self.predict([sources], top, crops)[0]
+        return [self.best(probabilities, top) for probabilities in self._every(sources, self.output, crops)]
 
     def each(
-        self, sources: Sequence[tuple[str, ImageSource | ImageError]], layer: str | None = None
+        self, sources: Sequence[tuple[str, ImageSource | ImageError]], layer: str | None = None, crops: int = 1
     ) -> Iterator[np.ndarray | ImageError]:
         """Yield the output of a layer for every (name, image) in order, or an ImageError.
 
         An image is a path, the bytes of a file, or an ImageError, which is yielded as it is. Threads read the images,
-        one batch in advance. See `features` for layers and shapes.
+        one batch in advance. See `features` for layers and shapes.  crops: 10 gives mean probabilities, of no layer.
 
             >>> [str(getattr(found, "shape", found)) for found in model.each([("a", "cat.jpg"), ("b", b"")], "fc7")]
             ['(2048,)', 'b: ...']
         """
         for read in decode_ahead(sources, self.network.stored, BATCH):
             good = [image for image in read if not isinstance(image, ImageError)]
-            outputs = iter(self._outputs(np.stack(good), layer) if good else ())
+            outputs = iter(self._outputs(np.stack(good), layer, crops) if good else ())
             for image in read:
                 yield image if isinstance(image, ImageError) else next(outputs)
 
@@ -156,8 +158,7 @@ class Model:
         images: a list of paths, bytes, Pillow images and arrays, as for `predict`; or those that `read` gives, uint8
         (n, stored, stored, 3); or one image, for which there is no first axis.  layer: one of `network.layers`, by
         default the last hidden one (relu7 of `alexnet`; fc7 is before ReLU). Towers are concatenated along the
-        channels.
-        Raise ImageError where one cannot be read, and UsageError for a layer that does not exist.
+        channels. Raise ImageError where one cannot be read, and UsageError for a layer that does not exist.
         """
         if isinstance(images, np.ndarray) and images.ndim not in (2, 3):
             return self._outputs(images, layer)
@@ -181,14 +182,14 @@ class Model:
         (maps,) = self._every([image], layer)
         return maps if maps.ndim == 3 else maps[:, None, None]
 
-    def _every(self, sources: Sequence[ImageSource], layer: str | None) -> Iterator[np.ndarray]:
+    def _every(self, sources: Sequence[ImageSource], layer: str | None, crops: int = 1) -> Iterator[np.ndarray]:
         """Yield the output of a layer for every image; raise the first ImageError."""
-        for output in self.each([(_name(source), source) for source in sources], layer):
+        for output in self.each([(_name(source), source) for source in sources], layer, crops):
             if isinstance(output, ImageError):
                 raise output
             yield output
 
-    def _outputs(self, images: np.ndarray, layer: str | None) -> np.ndarray:
+    def _outputs(self, images: np.ndarray, layer: str | None, crops: int = 1) -> np.ndarray:
         """Return a layer's output for images (n, stored, stored, 3): (n, channels, rows, columns) or (n, features)."""
         layer, side = layer or self.hidden, self.network.stored
         if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
@@ -199,12 +200,12 @@ class Model:
         if not len(images):
             raise UsageError("no pictures were given")
         parts, batch = [], BATCH if len(images) > 1 else 1
-        plan = self.plan(batch, (layer,))
+        if crops != 1:
+            return views.probabilities(self, images, batch, crops)
+        plan, centre = self.plan(batch, (layer,)), np.full((batch, 3), self.centre(), np.int32)
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
-            missing = [(0, batch - len(part)), *[(0, 0)] * 3]
-            padded = part if len(part) == batch else np.pad(part, missing)
-            plan.put(padded, np.full((batch, 3), self.centre(), np.int32), np.full(batch, -1, np.int32))
+            plan.put(views.padded(part, batch), centre, np.full(batch, -1, np.int32))
             plan.run()
             parts.append(plan.output(layer)[: len(part)])
         features = np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -233,11 +234,10 @@ class Model:
 
     def plan(self, batch: int, outputs: tuple[str, ...] = ()) -> Plan:
         """Return the inference plan for a batch size, made at the first use."""
-        key = batch, outputs
-        if key not in self._plans:
-            self._plans[key] = plan = Plan(self.parameters, batch, "infer", outputs=outputs)
+        if (batch, outputs) not in self._plans:
+            self._plans[batch, outputs] = plan = Plan(self.parameters, batch, "infer", outputs=outputs)
             plan.put_mean(self.mean)
-        return self._plans[key]
+        return self._plans[batch, outputs]
 
     def centre(self) -> tuple[int, int, int]:
         """Return the view of the centre crop: row, column, not mirrored."""

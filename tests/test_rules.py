@@ -84,8 +84,10 @@ def check_options(words):
     """See that a command exists and has the options that a line gives it."""
     name, *rest = words
     assert name in COMMANDS, f"cualex {name}: there is no such command"
-    if isinstance(command(name), click.Group):
-        name = f"{name} {rest.pop(0)}"
+    if isinstance(group := command(name), click.Group):
+        usual = getattr(group, "default", None)  # the command that is meant where none is named
+        own = rest.pop(0) if usual is None or (rest[:1] and rest[0] in group.list_commands(None)) else usual
+        name = f"{name} {own}"
         assert command(name), f"cualex {name}: there is no such command"
     known = {option for parameter in command(name).params for option in parameter.opts} | {"--help", "-h"}
     given = [word.partition("=")[0] for word in rest if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)]

@@ -87,6 +87,12 @@ class CudaDevice(SelfTested):
             self._inputs.forget()
         return array
 
+    def hold(self, values: np.ndarray) -> Array:
+        """Return an array of the master type with these values."""
+        array = self.allocate(values.shape, self.master)
+        self.upload(array, values)
+        return array
+
     def scratch(self, name: str, shape: tuple[int, ...], dtype=np.float32) -> Array:
         """Return work memory that is free again after the function's last launch: one array for each name and size."""
         key = name, shape, np.dtype(dtype)

@@ -44,6 +44,10 @@ class HostDevice:
         """Return a new array on this device, uninitialised or, with `zero`, of zeros."""
         return np.zeros(shape, dtype) if zero else np.empty(shape, dtype)
 
+    def hold(self, values: np.ndarray) -> np.ndarray:
+        """Return an array of the master type with these values: their own memory where it can be."""
+        return np.require(values, self.master, ["C", "W"])
+
     def run(self, task: Callable[[int, Scratch], None], count: int) -> None:
         """Run `count` tasks on the workers; see `Workers.run`."""
         self.workers.run(task, count)

@@ -1,12 +1,14 @@
 """Evaluate networks on a split, also with ten crops or as an ensemble."""
 
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cualex import views
 from cualex.data import batches, opening
 from cualex.data.split import Split
 from cualex.engine.contract import rank
@@ -80,9 +82,10 @@ def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[
     for images, labels in batches.Sequence(pack, batch, models[0].parameters.devices[0].staging):
         counted = labels[labels >= 0]
         average, logarithms = np.zeros(()), np.full((), -np.inf)
-        for scores in _scores(models, images, labels, crops, between):
+        every = (views.scores(model, images, labels, crops, between) for model in models)
+        for scores in itertools.chain.from_iterable(every):
             with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which the loss will show
-                some, logarithm = _softmax(scores, counted)
+                some, logarithm = views.softmax(scores, counted)
                 average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
         count = crops * len(models)
         average /= count
@@ -105,32 +108,6 @@ def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[
 def _name(given: Evaluated, number: int) -> str:
     """Return the name of a network in errors."""
     return f"network {number}" if isinstance(given, Model) else os.fspath(given)
-
-
-def _scores(
-    models: Sequence[Model], images: np.ndarray, labels: np.ndarray, crops: int, between: Callable[[], None]
-) -> Iterator[np.ndarray]:
-    """Yield the scores of all networks for all views of the counted images: (counted, classes)."""
-    for model in models:
-        *_, scores, _ = model.network.layers  # the layer before softmax
-        plan = model.plan(len(labels), (scores,))
-        for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
-            between()
-            plan.put(images, np.tile(view, (len(labels), 1)), labels)
-            plan.run()
-            yield plan.output(scores)[labels >= 0, :, 0, 0]
-
-
-def _softmax(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return softmax(scores) (n, classes) in float64, and the log-probabilities (n,) of the labels.
-
-    From the scores, since the engine's probabilities have the engine's precision, and small ones underflow to 0.
-    """
-    shifted = scores - scores.max(axis=1, keepdims=True).astype(np.float64)
-    labelled = np.take_along_axis(shifted, labels[:, None], 1)[:, 0]
-    np.exp(shifted, out=shifted)
-    total = shifted.sum(axis=1, keepdims=True)
-    return np.divide(shifted, total, out=shifted), labelled - np.log(total[:, 0])
 
 
 def check_together(models: Sequence[Model], names: Sequence[str]) -> None:

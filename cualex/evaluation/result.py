@@ -1,4 +1,4 @@
-"""Result of an evaluation: top-1 and top-5, per class, confusion matrix."""
+"""Result of an evaluation: top-1 and top-5, precision, recall and F1 per class, confusion matrix."""
 
 import csv
 import io
@@ -90,8 +90,17 @@ class Evaluation:
         scikit-learn calls it balanced accuracy. A constant prediction gives 1 / classes, however large that class is;
         with classes of equal size it is top-1.
         """
-        recalls = [row["share"] for row in self.per_class() if row["pictures"]]
-        return sum(recalls) / max(len(recalls), 1)
+        return self._mean("recall")
+
+    @property
+    def macro_precision(self) -> float:
+        """Mean precision of the classes that have images, from 0 to 1; 0 counts where nothing is predicted."""
+        return self._mean("precision")
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have images, from 0 to 1."""
+        return self._mean("f1")
 
     @property
     def uneven(self) -> bool:
@@ -110,16 +119,33 @@ class Evaluation:
         return matrix
 
     def per_class(self) -> list[dict[str, Any]]:
-        """Return a row a class: name, images, correct ones, recall, and the class it is most often confused with."""
+        """Return a row a class: images, correct ones, recall, most frequent confusion, predictions, precision, F1.
+
+            recall = right / images        precision = right / predicted        F1 = 2 right / (images + predicted)
+
+        images: of which the class is true.  predicted: images that it is predicted for.  F1 is the harmonic mean of
+        precision and recall. A figure that would be 0 / 0 is None: recall of a class without images, precision of one
+        without predictions (scikit-learn's zero_division=nan), F1 of one without both. `share` is the recall by its
+        name in 0.1.
+        """
         totals = np.bincount(self.labels, minlength=len(self.classes))
+        matrix = self.confusion
+        named = matrix.sum(axis=0).tolist()
         rows = []
-        for index, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
-            right, total = int(row[index]), int(totals[index])
+        for index, (name, row) in enumerate(zip(self.classes, matrix, strict=True)):
+            right, total, predicted = int(row[index]), int(totals[index]), named[index]
             row[index] = 0
             other = self.classes[int(row.argmax())] if row.any() else ""
-            share = right / total if total else None
-            rows.append({"class": name, "pictures": total, "right": right, "share": share, "taken_for": other})
+            recall = _ratio(right, total)
+            rows.append({"class": name, "pictures": total, "right": right, "share": recall, "taken_for": other})
+            rows[-1] |= {"predicted": predicted, "precision": _ratio(right, predicted), "recall": recall}
+            rows[-1]["f1"] = _ratio(2 * right, total + predicted)
         return rows
+
+    def _mean(self, figure: str) -> float:
+        """Return the mean of a figure over the classes that have images; what is 0 / 0 counts as 0."""
+        found = [row[figure] or 0.0 for row in self.per_class() if row["pictures"]]
+        return sum(found) / max(len(found), 1)
 
     def confusion_csv(self) -> str:
         """Return the confusion matrix as CSV: rows are true classes, columns predicted ones."""
@@ -158,6 +184,10 @@ def uneven(counts: np.ndarray) -> bool:
     counts: int (classes,); classes without images are ignored.
     """
     return bool(counts.max() > UNEVEN * counts[counts > 0].min(initial=counts.max()))
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cualex import pretrained
 from cualex.data.sources import imagenet_classes
 from cualex.errors import DataError, WeightsError
 from cualex.formats import class_list, match, mean_image, names, recognise, reorder, report
@@ -31,7 +32,10 @@ def load(
     CSV (class_list.py), or "wordnet" for the WordNet numbers of ImageNet's classes.  mean: a file with a mean image.
     Raise WeightsError, in one line, for a file that does not fit; nothing in it is executed.
     """
+    path = pretrained.located(path)  # of a run its weights, which need no import
     try:
+        if (path / "args.json").is_file():
+            raise WeightsError(pretrained.no_weights(path))
         with Contents(path) as contents:
             made = match.plan(
                 recognise.read(contents, path), network, towers, **({} if crop is None else {"crop": crop})

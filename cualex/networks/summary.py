@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from cualex.layers import Exchange, Parameter
+from cualex.layers import Activation, Exchange, Parameter, ReLU
 from cualex.networks import ELSEWHERE, Network, Stage, arguments, build, find, named, own
 from cualex.system.amounts import written
 from cualex.system.keywords import known
+
+WEIGHTED = ("conv", "dense")  # kinds of the layers whose row has their activation
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Row:
     `neurons` are counted as the paper does: the outputs of convolution and dense layers, before any pooling,
     without the picture. `sent_forward` and `sent_backward` are the floats that each tower sends to the other
     for one picture when the two lie on different places; empty where nothing can cross.
+    `output_of_all` are the maps of all towers side by side. `window`, `stride` and `padding` are in pixels, None for
+    layers without windows; `activation` is the layer's function, "" for layers that are none.
     """
 
     layer: str
@@ -31,6 +35,11 @@ class Row:
     state: int = 0
     sent_forward: tuple[int, ...] = ()
     sent_backward: tuple[int, ...] = ()
+    output_of_all: tuple[int, int, int] = (0, 0, 0)
+    window: int | None = None
+    stride: int | None = None
+    padding: int | None = None
+    activation: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,18 +84,35 @@ class Summary:
         network, total = self.network, self.totals
         return f"Summary({network.name}, {len(self.rows)} layers, {total.parameters:,} parameters)"
 
+    def table(self) -> list[tuple[Row, dict[str, str | int]]]:
+        """Return the rows of the table with their cells.
+
+        An activation right after a convolution or dense layer is in the row of that layer.
+        """
+        cells: list[tuple[Row, dict[str, str | int]]] = []
+        above = ""
+        for row in self.rows:
+            function = _function(row)
+            if function and above in WEIGHTED:
+                cells[-1][1]["activation"] = function
+            else:
+                towers = len(row.towers)
+                made: dict[str, str | int] = {
+                    "layer": row.layer,
+                    "window": _window(row),
+                    "activation": function,
+                    "output": _size(row.output_of_all),
+                    "towers": f"{towers} x {row.output[0]}" if towers > 1 else "1",
+                    **_counts(row),
+                    "crosses": _crosses(row.sent_forward),
+                }
+                cells.append((row, made))
+            above = row.kind
+        return cells
+
     def cells(self) -> list[dict[str, str | int]]:
-        """Return the rows of the table, in columns that fit a terminal of 80."""
-        return [
-            {
-                "layer": row.layer,
-                "tower": "+".join(map(str, row.towers)),
-                "output": "x".join(map(str, row.output if row.output[1:] != (1, 1) else row.output[:1])),
-                **_counts(row),
-                "crosses": _crosses(row.sent_forward),
-            }
-            for row in self.rows
-        ]
+        """Return the cells of the table's rows."""
+        return [cells for _, cells in self.table()]
 
     def total_cells(self) -> dict[str, str | int]:
         """Return the last row of the table, without the columns that have no total."""
@@ -99,6 +125,8 @@ class Summary:
             f"Images are stored at {network.stored} x {network.stored}; "
             f"the input is a crop of {network.crop} x {network.crop}."
         ]
+        if any(row.window for row in self.rows):
+            said.append("Windows are rows x columns / stride + padding; towers: how many x channels in each.")
         if total.state:
             said.append(
                 f"It has {total.parameters + total.state:,} numbers: {total.parameters:,} parameters, and "
@@ -114,14 +142,15 @@ def summary(network: str | Network = "alexnet", **variant: Any) -> Summary:
     """Summarise a network: layers, shapes, parameters, multiply-adds and neurons, as `cualex summary` prints them.
 
         >>> print(cualex.summary("lenet5", classes=2))
-        layer    tower  output    parameters  multiply-adds  neurons  crosses
-        ─────────────────────────────────────────────────────────────────────
-        grey     1      1x32x32            0              0        0
-        conv1    1      6x28x28          156        117,600    4,704
+        layer    window  activation  output    towers  parameters  multiply-adds  neurons  crosses
+        ──────────────────────────────────────────────────────────────────────────────────────────
+        grey                         1x32x32   1                0              0        0
+        conv1    5x5/1   tanh1       6x28x28   1              156        117,600    4,704
         ...
-        total                         61,026        415,848    6,510
+        total                                              61,026        415,848    6,510
         <BLANKLINE>
         Images are stored at 32 x 32; the input is a crop of 32 x 32.
+        Windows are rows x columns / stride + padding; towers: how many x channels in each.
 
     network: a name of `cualex.networks()`, FILE.py:FUNCTION, or a Network, such as `model.network`.  variant: arguments
     of the network's function, such as classes=10, crop=131, norm="none".
@@ -157,6 +186,7 @@ def totals(described: list[Row]) -> Totals:
 def _row(stage: Stage) -> Row:
     layer, shape = stage.layer, stage.reading.shape
     towers = layer.readers(stage.towers) if isinstance(layer, Exchange) else stage.towers
+    channels, rows, columns = stage.output
     forward, backward = _sent(stage, towers) if isinstance(layer, Exchange) else ((), ())
     return Row(
         layer=stage.name,
@@ -169,7 +199,26 @@ def _row(stage: Stage) -> Row:
         state=stage.towers * _count(stage.state),
         sent_forward=forward,
         sent_backward=backward,
+        output_of_all=(channels if isinstance(layer, Exchange) else channels * towers, rows, columns),
+        window=getattr(layer, "size", None),
+        stride=getattr(layer, "stride", None),
+        padding=layer.pad if hasattr(layer, "stride") else None,
+        activation="ReLU" if isinstance(layer, ReLU) else layer.function if isinstance(layer, Activation) else "",
     )
+
+
+def _function(row: Row) -> str:
+    """Return an activation for the table: the layer's name, and its function where the name does not say it."""
+    named = row.layer.lower().startswith(row.activation.lower())
+    return row.layer if row.activation and named else f"{row.layer} ({row.activation})" if row.activation else ""
+
+
+def _window(row: Row) -> str:
+    return f"{row.window}x{row.window}/{row.stride}{f'+{row.padding}' if row.padding else ''}" if row.window else ""
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape if shape[1:] != (1, 1) else shape[:1]))
 
 
 def _count(described: dict[str, Parameter]) -> int:

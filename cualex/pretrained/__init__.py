@@ -4,12 +4,14 @@ cualex train photos --from cifar10        the name can be given for any weights 
 """
 
 import os
+import shlex
 from pathlib import Path
 
 NAME = "cifar10"
 CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck"
 FOR_PHOTOGRAPHS = False  # whether it is right for at least half of the photographs of its classes
 FILE = Path(__file__).with_name("cifar10.safetensors")
+WAY = "Give a weights file such as runs/train/best.safetensors."
 
 
 def located(path: str | Path) -> Path:
@@ -22,6 +24,18 @@ def located(path: str | Path) -> Path:
         return FILE
     best = given / "best.safetensors"
     return best if os.path.exists(best) else given  # False for names that no file can have, too
+
+
+def no_weights(directory: Path) -> str:
+    """Return why a directory has no weights to load, and the way out: a run before its first best ones, or no run."""
+    if not (directory / "args.json").is_file():
+        return f"a directory without best.safetensors, so not a run. {WAY}"
+    last = directory / "last.safetensors"
+    return (
+        "a run without best weights yet: its first validation writes best.safetensors. If it was stopped, "
+        f"`cualex train --resume {shlex.quote(str(directory))}` continues it"
+        f"{f'; or give its checkpoint, {last}' if last.exists() else ''}."
+    )
 
 
 def named(path: str | Path) -> str:

@@ -29,9 +29,7 @@ def replace(
     Raise OutputError where `path` cannot be written.
     """
     path = Path(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        # Refused before the work; and a rename would replace a device by a file.
-        raise OutputError(f"cannot write {path}: it is a directory or a device. Choose a file.")
+    _require_file(path)  # before the work
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         part.touch()
@@ -50,6 +48,25 @@ def replace(
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def require_writable(path: str | Path) -> None:
+    """Raise OutputError where `path` cannot become a file; called before work that would be lost."""
+    path = Path(path)
+    _require_file(path)
+    try:
+        if not stat.S_ISDIR(os.stat(path.parent).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _require_file(path: Path) -> None:
+    """Raise OutputError for what a rename would replace by a file: a device, or a directory."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"cannot write {path}: it is a directory or a device. Choose a file.")
 
 
 def replace_text(path: str | Path, text: str) -> None:

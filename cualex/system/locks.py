@@ -41,6 +41,28 @@ def lock(path: Path) -> Callable[[], None]:
     return unlock
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process has a lock, which is not taken; a file that is missing or cannot be read has none.
+
+    For a moment the file has a shared lock, so that `lock` may fail in another process just then.
+    """
+    import portalocker
+
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        portalocker.lock(handle, portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        return True
+    except portalocker.LockException:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 def _holder(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()

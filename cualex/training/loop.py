@@ -87,8 +87,7 @@ class Training:
         kept = restore.open_run(run, recipe, pack, validation, description)
         begun = begin(recipe, pack, kept)
         self.course = Course(recipe, begun.network)
-        self.parameters = Parameters(begun.network, **parameters)
-        self.parameters.load(begun.tensors)
+        self.parameters = Parameters(begun.network, **parameters, tensors=begun.tensors)
         self.stepper = Stepper(self.course, self.parameters, begun.mean, recipe.weigh_classes(pack))
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)

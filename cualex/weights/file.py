@@ -23,7 +23,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -38,19 +38,11 @@ from cualex.weights.parameters import AVERAGES
 FORMAT, EIGHT_BITS = "1", "2"
 MEAN, VELOCITY = "preprocessing.mean", "velocity."
 
-_WAY = "Give a weights file such as runs/train/best.safetensors."
 _OTHER = "Copy it again, or give a weights file of this network."
 
 # What bytes that are no weights file raise: from safetensors, JSON, and a network with absurd arguments.
-_DAMAGES = (
-    safetensors.SafetensorError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+_DAMAGES: tuple[type[Exception], ...] = (safetensors.SafetensorError, ValueError, LookupError, TypeError)
+_DAMAGES += (AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -148,6 +140,21 @@ def load(path: str | Path) -> Weights:
         return Weights(network, quantisation.restored(tensors), classes, mean, velocities, notes)
 
 
+class Description(NamedTuple):
+    """What the header of a weights file says; the digest is not verified."""
+
+    network: Network
+    classes: list[str]
+    digest: str
+
+
+def describe(path: str | Path) -> Description:
+    """Read the header of a weights file, and none of its weights; raise WeightsError as `load` does."""
+    path = pretrained.located(path)
+    with _readable(path), _opened(Path(path)) as (_, metadata, network, classes):
+        return Description(network, classes, metadata["digest"])
+
+
 @contextlib.contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Turn whatever a damaged file raises into a WeightsError of one line."""
@@ -160,7 +167,7 @@ def _readable(path: str | Path) -> Iterator[None]:
             f"{path}: written by another version of cualex ({_short(error)}). Update cualex, or train again."
         ) from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}). {_WAY}") from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}). {pretrained.WAY}") from None
     except _DAMAGES as error:
         raise WeightsError(
             f"{path}: damaged or incomplete weights file of cualex ({_short(error)}). Copy it again, or train again."
@@ -171,12 +178,9 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str], Network, list[str]]]:
     """Open a file and check all but the numbers: yield file (without a type), metadata, network, classes."""
     if not stat.S_ISREG(path.stat().st_mode):
-        what = (
-            "a directory without best.safetensors, so not a run"
-            if path.is_dir()
-            else "not a file, but a device or pipe"
+        raise WeightsError(
+            pretrained.no_weights(path) if path.is_dir() else f"not a file, but a device or pipe. {pretrained.WAY}"
         )
-        raise WeightsError(f"{what}. {_WAY}")
     # Opened here as well, since the library's errors lack the system's reason.
     with path.open("rb") as raw, tensor_file.opened(raw, path) as file:
         metadata = file.metadata() or {}
@@ -234,11 +238,8 @@ def _check_names(network: Network, slices: dict[str, Any], eight_bits: bool) -> 
             raise WeightsError(f"has {_short(name)}, which {network.name} does not have. {_OTHER}")
         got = slices[name].get_dtype(), tuple(slices[name].get_shape())
         if got != expected[name]:
-            raise WeightsError(f"{name} is {_kind(got)}, expected {_kind(expected[name])}. {_OTHER}")
-
-
-def _kind(tensor: tuple[str, tuple[int, ...]]) -> str:
-    return " ".join(map(str, tensor))
+            described, wanted = (" ".join(map(str, each)) for each in (got, expected[name]))
+            raise WeightsError(f"{name} is {described}, expected {wanted}. {_OTHER}")
 
 
 def _short(error: BaseException | str) -> str:

@@ -4,7 +4,7 @@ Plans of several batches and modes share them: a training plan moves them, an in
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -40,10 +40,13 @@ class Parameters:
         workers: int | None = None,
         runtime: Runtime | None = None,
         compiling: Callable[[int, int], None] | None = None,
+        tensors: Mapping[str, np.ndarray] | None = None,
+        arrays: Mapping[tuple[str, int], Array] | None = None,
     ):
-        """Open the devices and allocate the parameters, all zero; see `open_devices` for the settings.
+        """Open the devices and put canonical `tensors` there, or zeros; see `open_devices` for the settings.
 
-        `compiling` hears from every plan how many of its kernels are compiled, of how many.
+        `arrays` are taken as they are: another's, of the same network, placement and precision. `compiling` hears from
+        every plan how many of its kernels are compiled, of how many.
         """
         self.compiling = compiling
         self.placement = placement(device, network.towers)
@@ -51,12 +54,15 @@ class Parameters:
         self.devices = open_devices(self.placement, precision, self.ledger, workers, runtime)
         self.engine = engine.find(self.devices[0].engine)
         self._name_stages(network)
-        self.arrays: dict[tuple[str, int], Array] = {}
+        self.arrays: dict[tuple[str, int], Array] = dict(arrays or {})
         self.velocities: dict[tuple[str, int], Array] = {}
         self.copies: dict[tuple[str, int], Array] = {}
         nothing = np.zeros((), np.float32)
-        for name, shape in network.tensors().items():
-            self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
+        for name, shape in () if arrays else network.tensors().items():
+            if tensors is None:
+                self._put(self.arrays, name, np.broadcast_to(nothing, shape), zero=True)
+            else:
+                self._put(self.arrays, name, tensors[name])
 
     def _name_stages(self, network: Network) -> None:
         """Note which stage of the network has each parameter, and which each state."""
@@ -142,10 +148,12 @@ class Parameters:
             part = ordered[towers[0] * share : (towers[-1] + 1) * share]
             packed = stage.layer.pack(self.engine, last, part, len(towers), stage.reading)
             device = self.devices[place]
-            if (name, place) not in arrays:
-                arrays[name, place] = device.allocate(packed.shape, device.master, zero=zero)
-            if not zero:
+            if zero:
+                arrays[name, place] = device.allocate(packed.shape, device.master, zero=True)
+            elif (name, place) in arrays:
                 device.upload(arrays[name, place], packed)
+            else:  # large arrays are not copied twice
+                arrays[name, place] = device.hold(packed.copy() if np.may_share_memory(packed, canonical) else packed)
             read = arrays is self.arrays and canonical.ndim > 1  # by products, not channel by channel
             if read and device.dtype.itemsize < device.master.itemsize:
                 if (name, place) not in self.copies:

@@ -193,11 +193,15 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("damage", ["missing", "directory", "empty", "cut", "flipped", "other", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "directory", "begun", "empty", "cut", "flipped", "other", "foreign"])
 def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, command, damage):
     bad, whole = tmp_path / "bad.safetensors", file.read_bytes()
     if damage == "directory":
         bad.mkdir()
+    elif damage == "begun":
+        bad.mkdir()
+        (bad / "args.json").write_text("{}")
+        (bad / "last.safetensors").write_bytes(whole)
     elif damage == "other":  # the tensors of one network, and the name of another
         bad.write_bytes(whole.replace(b"cifar-relu", b"alexnet   "))
     elif damage != "missing":
@@ -208,6 +212,8 @@ def test_weights_that_cannot_be_used_are_named(red, data, file, tmp_path, comman
     words = {
         "missing": f"cannot be read (No such file or directory). {WAY}",
         "directory": f"a directory without best.safetensors, so not a run. {WAY}",
+        "begun": "a run without best weights yet: its first validation writes best.safetensors. If it was stopped, "
+        f"`cualex train --resume {bad}` continues it; or give its checkpoint, {bad}/last.safetensors.",
         "flipped": "checksum mismatch. Copy it again, or train again.",
         "other": "written by another version of cualex (",
         "foreign": "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import`",

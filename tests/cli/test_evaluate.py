@@ -153,7 +153,13 @@ def test_folders_are_matched_by_name(judged):
         "right": 4,
         "share": 4 / 7,
         "taken_for": "red",
+        "predicted": 6,
+        "precision": 4 / 6,
+        "recall": 4 / 7,
+        "f1": 8 / 13,
     }
+    assert found["macro_precision"] == pytest.approx((4 / 6 + 15 / 18 + 9 / 13) / 3, rel=1e-12)
+    assert found["macro_f1"] == pytest.approx((8 / 13 + 30 / 37 + 18 / 24) / 3, rel=1e-12)
     assert "has no splits, so all of its images are evaluated" in said
 
 
@@ -169,21 +175,13 @@ def test_the_table_is_for_people(weights, data, tmp_path):
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines() if line and "─" not in line]
     assert " ".join(lines[0]).startswith(f"{data} all, 37 images: top-1 75.7%, loss 0.")
-    assert " ".join(lines[0]).endswith(", macro recall 72.6%")
-    assert lines[1:] == [
-        ["class", "images", "correct", "recall", "most", "confused", "with"],
-        ["green", "7", "4", "57.1%", "red"],
-        ["red", "19", "15", "78.9%", "blue"],
-        ["blue", "11", "9", "81.8%", "green"],
+    assert " ".join(lines[1]) == "Macro averages: precision 73.1%, recall 72.6%, F1 72.5%"
+    assert lines[2:] == [
+        ["class", "images", "correct", "precision", "recall", "f1", "most", "confused", "with"],
+        ["green", "7", "4", "66.7%", "57.1%", "61.5%", "red"],
+        ["red", "19", "15", "83.3%", "78.9%", "81.1%", "blue"],
+        ["blue", "11", "9", "69.2%", "81.8%", "75.0%", "green"],
     ]
-
-
-def test_the_macro_recall_is_shown_where_classes_are_uneven(weights, tmp_path):
-    place = fill(tmp_path / "even", {name: [name] * 2 for name in SHOWN})
-    result = run("evaluate", place, "-w", weights, "--cache", tmp_path / "cache")
-    assert result.exit_code == 0
-    assert "top-1 100.0%" in result.stdout
-    assert "macro recall" not in result.stdout
 
 
 def test_a_folder_that_is_no_class_is_named(data, weights):
@@ -332,7 +330,8 @@ def test_the_files_say_what_the_figures_say(judged, data, tmp_path):
     read = {path.stem: list(csv.reader(path.read_text().splitlines())) for path in place.glob("*.csv")}
     assert read["confusion"][0] == ["true \\ named", *colour_network.CLASSES]
     assert [[int(number) for number in row[1:]] for row in read["confusion"][1:]] == CONFUSION
-    assert read["per_class"][0] == ["class", "pictures", "right", "share", "taken_for"]
+    columns = ["class", "pictures", "right", "share", "taken_for", "predicted", "precision", "recall", "f1"]
+    assert read["per_class"][0] == columns
     assert [row[0] for row in read["per_class"][1:]] == colour_network.CLASSES
     assert [row[2] for row in read["per_class"][1:]] == ["4", "15", "9"]
     header, *rows = read["predictions"]

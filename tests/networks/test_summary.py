@@ -10,9 +10,10 @@ from click.testing import CliRunner
 import cualex
 from cualex import cli, networks
 from cualex.errors import UsageError
-from cualex.networks import summary
+from cualex.layers import Activation, BatchNorm, Conv, Dense, ReLU, Softmax
+from cualex.networks import Network, summary
 from cualex.plan import Plan, memory
-from tests.support import small_alexnet
+from tests.support import colour_network, small_alexnet
 
 
 def described(name, **arguments):
@@ -68,12 +69,78 @@ def test_the_command_prints_what_the_rows_say():
 def test_the_table_says_where_towers_meet_and_adds_up():
     result = CliRunner().invoke(cli.main, ["summary"])
     lines = {words[0]: words for words in map(str.split, result.stdout.splitlines()) if words}
-    assert lines["conv1"] == ["conv1", "1+2", "48x55x55", "34,944", "105,415,200", "290,400"]
+    sizes = ["96x55x55", "2", "x", "48", "34,944", "105,415,200", "290,400"]
+    assert lines["conv1"] == ["conv1", "11x11/4", "relu1", *sizes]
+    assert lines["conv2"][1:4] == ["5x5/1+2", "relu2", "256x27x27"]
+    assert lines["pool5"][1:6] == ["3x3/2", "256x6x6", "2", "x", "128"]
+    assert lines["fc6"][1:6] == ["relu6", "4096", "2", "x", "2048"]
+    assert lines["fc8"][1:3] == ["1000", "1"]
+    assert "relu1" not in lines
     assert lines["exchange3"][-3:] == ["21,632", "each", "way"]
     assert lines["join8"][-3:] == ["2,048", "from", "2"]
     assert lines["total"] == ["total", "60,965,224", "724,406,816", "659,272"]
     assert "58,624 (tower 1) and 58,624 (tower 2)." in result.stdout
-    assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_no_cell_is_cut_on_a_terminal_of_80_columns(name, monkeypatch):
+    """The last columns are left out instead; what remains is what a pipe gets."""
+    whole = CliRunner().invoke(cli.main, ["summary", name]).stdout.splitlines()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("TERM", "dumb")
+    lines = CliRunner().invoke(cli.main, ["summary", name]).stdout.splitlines()
+    assert len(lines) == len(whole)
+    end = lines[0].index("multiply-adds") + len("multiply-adds")
+    for line, full in zip(lines[2 : whole.index("")], whole[2:], strict=False):
+        assert len(line) <= 80
+        assert line[:end].rstrip() == full[:end].rstrip()
+
+
+def test_rows_have_windows_activations_and_the_maps_of_all_towers():
+    rows, _ = described("alexnet-caffe")
+    assert (rows["conv2"].window, rows["conv2"].stride, rows["conv2"].padding) == (5, 1, 2)
+    assert (rows["pool1"].window, rows["pool1"].stride, rows["pool1"].padding) == (3, 2, 0)
+    assert (rows["norm1"].window, rows["fc6"].window, rows["fc6"].stride) == (None, None, None)
+    assert (rows["conv1"].output, rows["conv1"].output_of_all) == ((96, 55, 55), (96, 55, 55))
+    rows, _ = described("alexnet")
+    assert (rows["conv1"].output, rows["conv1"].output_of_all) == ((48, 55, 55), (96, 55, 55))
+    assert (rows["exchange3"].output_of_all, rows["join8"].output_of_all) == ((256, 13, 13), (4096, 1, 1))
+    assert [rows[name].activation for name in ("relu1", "conv1", "softmax")] == ["ReLU", "", ""]
+    assert described("lenet5", function="leaky-relu:0.2")[0]["leaky-relu1"].activation == "leaky-relu:0.2"
+
+
+def test_an_activation_that_follows_no_weights_has_a_row():
+    """alexnet-torchvision and its like have them after convolutions; here one stands after batch normalisation."""
+    layers = {"conv1": Conv(4, size=3), "norm1": BatchNorm(), "relu1": ReLU(), "odd": Activation("elu")}
+    network = Network("own", {**layers, "fc2": Dense(2), "softmax": Softmax()}, 1, 2, 8, 8)
+    shown = {cells["layer"]: cells["activation"] for cells in cualex.summary(network).cells()}
+    assert shown == {"conv1": "", "norm1": "", "relu1": "relu1", "odd": "odd (elu)", "fc2": "", "softmax": ""}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Make a finished run, and return its weights file."""
+    return colour_network.finished(tmp_path)
+
+
+def test_a_weights_file_or_a_run_is_summarised_without_its_weights(trained, monkeypatch):
+    monkeypatch.setattr("cualex.weights.load", None)
+    plain = CliRunner().invoke(cli.main, ["summary", "cifar-relu", "--classes", "3"]).stdout
+    for named in (trained, trained.parent):
+        result = CliRunner().invoke(cli.main, ["summary", str(named)])
+        assert result.stdout == f"{plain}Weights: {named}; cifar-relu, 3 classes: green, red, blue\n"
+        told = json.loads(CliRunner().invoke(cli.main, ["summary", str(named), "--json"]).stdout)
+        assert (told["weights"], told["classes"]) == (str(named), ["green", "red", "blue"])
+    compared = CliRunner().invoke(cli.main, ["summary", "cifar-relu", "--classes", "3", "--against", str(trained)])
+    assert compared.stdout == f"cifar-relu and {trained} do not differ.\n"
+    refused = CliRunner().invoke(cli.main, ["summary", str(trained), "--crop", "30"])
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"Error: --crop: {trained} sets that itself; leave the option out\n",
+    )
+    missing = CliRunner().invoke(cli.main, ["summary", "none.safetensors"])
+    assert missing.stderr.startswith("Error: none.safetensors: cannot be read (No such file or directory)")
 
 
 @pytest.mark.parametrize(
@@ -106,9 +173,9 @@ def test_a_device_says_where_each_layer_is_computed(device, both, last):
     one = ("join8", "fc8", "softmax")
     assert devices == {layer: last if layer in one else both for layer in devices}
     lines = CliRunner().invoke(cli.main, ["summary", "--device", device]).stdout.splitlines()
-    assert lines[0].split()[:4] == ["layer", "tower", "device", "output"]
-    assert next(line for line in lines if line.startswith("fc7 ")).split()[2 : 2 + len(both)] == both
-    assert next(line for line in lines if line.startswith("fc8 ")).split()[2 : 2 + len(last)] == last
+    assert lines[0].split()[:3] == ["layer", "device", "window"]
+    assert next(line for line in lines if line.startswith("fc7 ")).split()[1 : 1 + len(both)] == both
+    assert next(line for line in lines if line.startswith("fc8 ")).split()[1 : 1 + len(last)] == last
 
 
 def test_the_devices_of_the_summary_are_those_of_the_plan():

@@ -65,3 +65,16 @@ def test_what_cannot_be_locked_is_an_error_of_the_system(tmp_path):
         locks.lock(tmp_path / "nowhere" / "lock")
     with pytest.raises(IsADirectoryError):
         locks.lock(tmp_path)
+
+
+def test_two_that_look_at_a_lock_do_not_take_each_other_for_its_holder(tmp_path):
+    import portalocker
+
+    (tmp_path / "lock").touch()
+    with open(tmp_path / "lock") as other:
+        portalocker.lock(other, portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING)
+        assert not locks.is_held(tmp_path / "lock")
+    unlock = locks.lock(tmp_path / "lock")
+    assert locks.is_held(tmp_path / "lock")
+    unlock()
+    assert not locks.is_held(tmp_path / "lock")

@@ -15,6 +15,7 @@ from cualex.engine.weight_ops import Sink
 
 ALONE, SEVERAL = 1024, 512  # rows of a block in the forward pass, at most: of one image, and of more
 INPUTS = 256  # rows of a block in the backward pass: enough for the products
+PACKED = 64  # outputs that are reordered at a time: a cache line is read once for all of them
 # Rows that the sink gets at a time: their weights, velocities and gradient fit a core's own cache.
 UPDATED = 64
 
@@ -24,8 +25,11 @@ def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], 
 
     `maps` is the shape (channels, rows, columns) of what one source gives.
     """
-    parts = canonical.reshape(towers, -1, sources, *maps)
-    return np.ascontiguousarray(parts.transpose(0, 2, 4, 5, 3, 1)).reshape(towers, canonical.shape[1], -1)
+    ordered = canonical.reshape(towers, -1, sources, *maps).transpose(0, 2, 4, 5, 3, 1)
+    packed = np.empty(ordered.shape, canonical.dtype)
+    for first in range(0, ordered.shape[-1], PACKED):
+        packed[..., first : first + PACKED] = ordered[..., first : first + PACKED]
+    return packed.reshape(towers, canonical.shape[1], -1)
 
 
 def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:

@@ -65,8 +65,7 @@ class Row:
 
 def check(begun: Weights, stream: Stream, seed: int = 0) -> Iterator[Row]:
     """Check the gradients of a network on the first images of a stream: yield a row a layer, from the top down."""
-    parameters = Parameters(begun.network, "cpu", precision="fp64")
-    parameters.load(begun.tensors)
+    parameters = Parameters(begun.network, "cpu", precision="fp64", tensors=begun.tensors)
     plan = Plan(parameters, min(IMAGES, len(stream.pack)), fuse=False, sink="keep", control=Control(seed=seed))
     plan.put_mean(begun.mean)
     with Prefetcher(stream, plan.batch) as prefetcher:

@@ -75,8 +75,7 @@ def overfit(
     if chosen.contradictions:
         yield _impossible(chosen, recipe.rate)
         return
-    parameters = Parameters(begun.network, device, precision=precision, compiling=compiling)
-    parameters.load(begun.tensors)
+    parameters = Parameters(begun.network, device, precision=precision, compiling=compiling, tensors=begun.tensors)
     model, done, factor = Model(begun, parameters=parameters), 0, 1.0
     diverged: list[NotFinite] = []
     for _ in range(tries):
