@@ -2,10 +2,10 @@
 
 A module of each engine implements each (engine/host/relu.py, engine/cuda/relu.py); weight_ops.py has the others.
 
-*Maps*, and their gradients, are arrays (towers, images, rows, columns, channels) of the device's `dtype`, with the
-towers of one device. Windows are `size` x `size` pixels, `stride` apart; how many there are, y says. Backward functions
-that work "in place" may get `dy` as `dx`; with `relu` they also take the derivative of the ReLU that made x. `saved` is
-what the engine keeps for the backward pass (`Engine.saves`), or None. Arrays come first, then, by name, numbers.
+*Maps*, and their gradients, are arrays (towers, images, rows, columns, channels) of the device's `dtype`. Windows are
+`size` x `size` pixels, `stride` apart; how many there are, y says. Backward functions that work "in place" may get `dy`
+as `dx`; with `relu` they also take the derivative of the ReLU that made x. `saved` is what the engine keeps for the
+backward pass (`Engine.saves`), or None. Arrays come first, then, by name, numbers.
 """
 
 from typing import Protocol, TypeVar
@@ -51,6 +51,9 @@ class GreyOps(Protocol[D]):
 
     def forward(self, device: D, x: Array, y: Maps) -> None:
         """Write y = 0.299 red + 0.587 green + 0.114 blue; x (images, rows, columns, 3), y of one channel."""
+
+    def backward(self, device: D, dy: Maps, dx: Array) -> None:
+        """Write dx (images, rows, columns, 3): each colour's share of dy, those of the towers added in order."""
 
 
 class ReLUOps(Protocol[D]):
@@ -227,8 +230,7 @@ class SoftmaxOps(Protocol[D]):
         """Write probabilities, the sums and, unless None, the gradient of the mean loss divided by `parts`.
 
         x, y, dx (1, images, classes); labels (images,) int32, -1 for an image that is not counted; sums (4,) float64:
-        loss, top-1, top-5, counted images; class_weights (classes,). `control.finite` turns false after a loss of NaN
-        or Inf.
+        loss, top-1, top-5, counted images; class_weights (classes,). A loss of NaN or Inf makes `control.finite` false.
         """
 
 

@@ -21,7 +21,7 @@ from cualex.engine.cuda import statistics
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
-from cualex.plan import Plan
+from cualex.plan import ExplainPlan, Plan
 from cualex.plan.update_rule import Rule
 from cualex.system.environment import cores
 from cualex.weights.parameters import Parameters
@@ -32,6 +32,7 @@ PLANS = (
     ("cuda:0", 128, "train", True),
     ("cuda:0", 128, "infer", True),
     ("cuda:0", 1, "infer", True),
+    ("cuda:0", 32, "explain", True),
     ("cuda:0,cuda:1", 2, "train", False),
 )
 OTHERS = (  # networks with layers that alexnet has not, and their arguments
@@ -67,6 +68,9 @@ def planned(precision, device, batch, mode, fuse, plain=False):
     made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
     if plain:
         made.devices[0].fallbacks.avoids = lambda name, constants: True
+    if mode == "explain":
+        ExplainPlan(made, batch, "fc8", guided=True, fuse=fuse)
+        return runtime.launches
     plan = Plan(made, batch, mode, fuse=fuse)
     if mode == "train":
         for beside in (update, watch, weigh):
@@ -79,10 +83,13 @@ def others(known):
     found = {}
     for precision in PRECISIONS:
         for network, arguments in OTHERS:
-            for mode in ("train", "infer"):
+            for mode in ("train", "infer", "explain"):
                 runtime, net = DryRuntime(), networks.build(network, **arguments)
                 made = Parameters(net, "cuda:0", precision=precision, runtime=runtime)
-                Plan(made, 32, mode)
+                if mode == "explain":
+                    ExplainPlan(made, 32, [name for name in net.layers if name != "softmax"][-1])
+                else:
+                    Plan(made, 32, mode)
                 new = (launch for launch in runtime.launches if launch.kernel.name not in known)
                 found |= {(launch.kernel.name, launch.defines): launch for launch in new}
     return list(found.values())

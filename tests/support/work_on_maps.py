@@ -112,7 +112,9 @@ def activation(bench, rng, shape):
 def grey(bench, rng, shape):
     y = bench.empty((*shape[:4], 1))
     bench.engine.grey.forward(bench.device, bench.put(rng.normal(size=(*shape[1:4], 3))), y)
-    return [y]
+    dy, dx = bench.put(rng.normal(size=(*shape[:4], 1))), bench.empty((*shape[1:4], 3))
+    bench.engine.grey.backward(bench.device, dy, dx)
+    return [y, dx]
 
 
 def average(bench, rng, shape):

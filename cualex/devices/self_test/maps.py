@@ -84,6 +84,15 @@ def grey(t: Trial) -> None:
         t.expect("y", tower * t["PIXELS"] + at, red + green + blue)
 
 
+def grey_backward(t: Trial) -> None:
+    """dx: each colour's share of dy, those of all towers added."""
+    at, dy = t.spread(t["PIXELS"]), t.read("dy")
+    given = [dy.at(tower * t["PIXELS"] + at).astype(np.float32) for tower in range(t["TOWERS"])]
+    for i, share in enumerate((0.299, 0.587, 0.114)):
+        parts = [t.stored("dx", each * np.float32(share)) for each in given]
+        t.expect("dx", at * 3 + i, np.sum(parts, axis=0).astype(np.float32))
+
+
 def crop(t: Trial) -> None:
     """y = scale * (image - mean + colour) at the crop, mirrored where a view says so; zero around it."""
     images, block, side = t["BATCH"], t["BLOCK"], t["CROP"]

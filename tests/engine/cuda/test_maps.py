@@ -138,6 +138,7 @@ FURTHER_FAULTS = {
     "another function": ("return tanhf(x)", "return x", activation),
     "a slope of the input": ("return -expm1f(-kept)", "return 1", activation),
     "colours exchanged": ("0.587f", "0.114f", grey),
+    "a tower left out of the colours": ("tower < TOWERS", "tower < TOWERS - 1", grey),
     "a class weight left out of the gradient": ("PARTS / weight", "PARTS", weighted),
     "a class weight left out of the loss": ("weight * (log", "(log", weighted),
     "the weight of another class": ("class_weights[label]", "class_weights[blockIdx.x]", weighted),
