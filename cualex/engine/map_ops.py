@@ -2,10 +2,9 @@
 
 A module of each engine implements each (engine/host/relu.py, engine/cuda/relu.py); weight_ops.py has the others.
 
-*Maps*, and their gradients, are arrays (towers, images, rows, columns, channels) of the device's `dtype`. Windows are
-`size` x `size` pixels, `stride` apart; how many there are, y says. Backward functions that work "in place" may get `dy`
-as `dx`; with `relu` they also take the derivative of the ReLU that made x. `saved` is what the engine keeps for the
-backward pass (`Engine.saves`), or None. Arrays come first, then, by name, numbers.
+*Maps* and their gradients are (towers, images, rows, columns, channels), of the device's `dtype`. Windows of `size` x
+`size` pixels lie `stride` apart; y says how many there are. What works "in place" may get `dy` as `dx`; with `relu` it
+also takes the derivative of the ReLU that made x. `saved`, or None, is kept for the backward pass (`Engine.saves`).
 """
 
 from typing import Protocol, TypeVar
@@ -53,7 +52,7 @@ class GreyOps(Protocol[D]):
         """Write y = 0.299 red + 0.587 green + 0.114 blue; x (images, rows, columns, 3), y of one channel."""
 
     def backward(self, device: D, dy: Maps, dx: Array) -> None:
-        """Write dx (images, rows, columns, 3): each colour's share of dy, those of the towers added in order."""
+        """Write dx (images, rows, columns, 3): each colour's share of dy, summed over the towers."""
 
 
 class ReLUOps(Protocol[D]):
