@@ -74,6 +74,7 @@ class ExplainBuilder(Builder):
 
     def _begin_back(self, grouped: list[Unit], passed: list[Passed]) -> None:
         """Make the backward pass, from a gradient that is put in."""
+        self.turn = len(self.steps)  # where it begins
         self.images = passed[0][2]
         *_, y, _ = passed[-1]
         dy = self.maps(y.shape, y.towers, "gradient", border=0)
@@ -82,6 +83,10 @@ class ExplainBuilder(Builder):
             raise TypeError(f"{grouped[0].stage.name} gives the image no gradient")
         self.image_gradient = made
         self.keep(made)
+        for step in self.steps[self.turn :]:  # may run again: what they read of the forward pass lives on
+            for operand in step.operands():
+                if operand.buffer.first < self.turn:
+                    operand.buffer.used(len(self.steps) - 1)
 
     def _passed_down(self, stage: Stage, dy: Maps) -> Maps:
         """Keep a gradient that is read later, and hand on a copy, as some steps work in place; guide activations."""

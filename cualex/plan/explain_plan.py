@@ -1,7 +1,5 @@
 """The plan of an explanation: a backward pass that starts at any layer's output and ends at the image."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from cualex.devices.control import Control
@@ -10,7 +8,6 @@ from cualex.errors import UsageError
 from cualex.plan.bound_steps import BoundSteps, check_layers
 from cualex.plan.explain_builder import ExplainBuilder, source
 from cualex.plan.graph import Replay
-from cualex.plan.step import Step
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
 
@@ -60,7 +57,8 @@ class ExplainPlan(BoundSteps):
         self._first = next(iter(network.stages()))
         self.put(np.zeros((batch, *self._first.reading.shape), np.float32))
         self._bind_all()
-        self._replay = Replay(self.steps, parameters, [], graph)
+        halves = self.steps[: built.turn], self.steps[built.turn :]
+        self._forward, self._backward = (Replay(half, parameters, [], graph) for half in halves)
 
     def put(self, images: np.ndarray) -> None:
         """Take images as the first layer reads them: (images, 3, crop, crop)."""
@@ -81,24 +79,31 @@ class ExplainPlan(BoundSteps):
             self.parameters.devices[place].upload(array, parts.transpose(1, 0, 3, 4, 2))
             tower += len(array)
 
-    def run(self, each: Callable[[Step], None] | None = None) -> None:
-        """Queue all steps, or hand each of them to `each`."""
-        devices = self.parameters.devices
+    def forward(self) -> None:
+        """Queue the steps from the images to the output of `start`."""
+        self._run(self._forward)
+
+    def backward(self) -> None:
+        """Queue the steps from the gradient at `start` to that of the images; `forward` comes before."""
+        self._run(self._backward)
+
+    def run(self) -> None:
+        """Queue all steps."""
+        self.forward()
+        self.backward()
+
+    def _run(self, replay: Replay) -> None:
         with np.errstate(all="ignore"):
-            for device in devices:
+            for device in self.parameters.devices:
                 device.begin(self.control, False)
-            if each is None:
-                self._replay.run()
-            else:
-                for step in self.steps:
-                    each(step)
-            for device in devices:
+            replay.run()
+            for device in self.parameters.devices:
                 device.end(self.control, False)
 
     @property
     def captured(self) -> bool:
-        """Return whether runs replay a graph."""
-        return self._replay.captured
+        """Return whether runs replay graphs."""
+        return self._forward.captured and self._backward.captured
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of `start`, or of a layer named in `outputs`: (images, channels, rows, columns), a copy."""
@@ -126,4 +131,4 @@ class ExplainPlan(BoundSteps):
     def release(self) -> None:
         """Let go of all memory, the graph's too."""
         super().release()
-        del self._replay
+        del self._forward, self._backward

@@ -294,3 +294,14 @@ def test_a_relu_that_is_taken_too_early_is_noticed(monkeypatch):
     monkeypatch.setattr(ExplainBuilder, "gradient", Builder.gradient)
     with pytest.raises(AssertionError, match="a unit that is off"):
         test_the_gradient_of_a_unit_that_is_off_is_kept()
+
+
+def test_a_backward_pass_can_be_repeated_with_another_gradient():
+    """What it reads of the forward pass is still there: several classes are explained by one forward pass."""
+    made, net = loud(every_layer.NETWORK), every_layer.NETWORK
+    x, dy = problem(net, "fc4")
+    plan = run(made, "fc4", x, dy)
+    for given in (-dy, dy[::-1], dy):
+        plan.put_gradient(given)
+        plan.backward()
+        assert_array_equal(plan.image_gradient(), run(made, "fc4", x, given).image_gradient())
