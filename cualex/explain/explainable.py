@@ -13,7 +13,7 @@ from cualex.explain.activation_maximisation import Dream
 from cualex.explain.explanation import Explanation
 from cualex.explain.neighbours import Embedding, Neighbour, nearest, principal_components
 from cualex.explain.passes import Passes
-from cualex.explain.receptive_field import receptive_field
+from cualex.explain.receptive_fields import receptive_field
 from cualex.explain.strongest import Strongest, check_count, largest
 from cualex.networks import Network
 from cualex.system.keywords import checked
