@@ -238,13 +238,3 @@ class ExchangeOps(Protocol[D]):
 
     def add(self, device: D, x: Maps, y: Maps) -> None:
         """Add x to y."""
-
-
-class StatisticsOps(Protocol[D]):
-    """Sums and counts for those who watch a training; no layer calls them."""
-
-    def absolute_sums(self, device: D, values: Array, sums: Array) -> None:
-        """Write float64 sums (parts,), which add up to SUM |values|."""
-
-    def count_positive(self, device: D, y: Maps, counts: Array) -> None:
-        """Write uint32 counts (slices, towers, channels), which add up to how many values are above 0."""

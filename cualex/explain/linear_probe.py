@@ -74,8 +74,9 @@ def probe(
         loss = mean of -log softmax(W x)[label] + penalty / 2 * SUM of W^2, the biases left out
 
     minimised by Newton's method, each step by conjugate gradients and halved until the loss falls; it ends where no
-    value of the gradient is above 1e-5, or after 50 steps. Features are standardised by mean and deviation of the fitted images;
-    constant ones are left out. Deterministic on one type of machine. Alain and Bengio (2016) call it a probe.
+    value of the gradient is above 1e-5, or after 50 steps. Features are standardised by mean and deviation of the
+    fitted images; constant ones are left out. Deterministic on one type of machine. Alain and Bengio (2016) call it a
+    probe.
 
     labels: int (images,), from 0 to classes - 1. Raise DataError where there are no images to fit to or to judge.
     """

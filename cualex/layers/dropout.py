@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.calls import MapLayer
+from cualex.layers.layer import Kept, Then
 from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
-class Dropout(Layer):
+class Dropout(MapLayer):
     """Set a fraction `share` of the units to zero in training, others in each image and step.
 
         classic    training y = x * mask             test y = x * (1 - share)      as in 2012

@@ -73,7 +73,7 @@ def planned(precision, device, batch, mode, fuse, plain=False):
         return runtime.launches
     plan = Plan(made, batch, mode, fuse=fuse)
     if mode == "train":
-        for beside in (update, watch, weigh):
+        for beside in (update, watch, weigh, arrange):
             made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
     return runtime.launches
 
@@ -109,6 +109,14 @@ def watch(made, plan):
     sums, counts = device.allocate((8,), np.float64), device.allocate((8, 1, 9), np.uint32)
     statistics.absolute_sums(device, made.arrays["conv1.weight", 0], sums)
     statistics.count_positive(device, device.allocate((1, 2, 3, 3, 9), device.dtype), counts)
+
+
+def arrange(made, plan):
+    """Launch the changes of layout of layers that are called."""
+    device, layout = made.devices[0], made.engine.layout
+    plain, maps = device.allocate((2, 9, 3, 3), np.float32), device.allocate((1, 2, 3, 3, 9), device.dtype)
+    layout.from_plain(device, plain, maps)
+    layout.to_plain(device, maps, plain)
 
 
 def weigh(made, plan):
