@@ -11,6 +11,7 @@ from cualex.explain.explanation import METHODS
 from tests.support import seeing
 from tests.support.small_alexnet import NEAR
 
+OPTIONS = {"integrated-gradients": {"steps": 4}, "occlusion": {"patch": 60, "stride": 7}}  # few passes
 SUMS = 1e-10  # of float64: 16 products in a row, of up to 2,304 terms each: 16 * 4 * 2^-53 * sqrt(2304), and some
 
 
@@ -34,7 +35,7 @@ def test_saliency_is_the_slope_of_the_score(model, image):
     found = model.explain(image, "class 3")
     pixels, rng = found.image.astype(np.float64), np.random.default_rng(0)
     largest = float(np.abs(found.values).max())
-    for _ in range(20):
+    for _ in range(8):
         channel, row, column = (int(rng.integers(0, side)) for side in found.values.shape)
         ends = []
         for step in (1e-4, -1e-4):
@@ -60,19 +61,19 @@ def test_the_scale_of_a_network_is_in_its_gradients():
 def test_integrated_gradients_are_complete(model, image):
     """What they miss is the sum's own error: less with more steps, and reported."""
     errors = []
-    for steps in (4, 96):
+    for steps in (2, 32):
         found = model.explain(image, 5, "integrated-gradients", steps=steps)
         difference = found.score - found.settings["baseline_score"]
         assert found.values.sum(dtype=np.float64) - difference == pytest.approx(found.settings["error"], abs=1e-4)
         errors.append(abs(found.settings["error"]))
-    assert errors[1] < 0.03 * abs(difference)
+    assert errors[1] < 0.1 * abs(difference)
     assert errors[1] < errors[0]
     mean = model._passes.mean.transpose(1, 2, 0)
     assert found.settings["baseline_score"] == pytest.approx(score(model, mean, 5))
 
 
 def test_integrated_gradients_of_the_baseline_are_zero(model):
-    values, settings = gradients.integrated_gradients(model._passes, model._passes.mean, 2)
+    values, settings = gradients.integrated_gradients(model._passes, model._passes.mean, 2, steps=2)
     assert not values.any()
     assert settings["error"] == 0
 
@@ -199,7 +200,8 @@ def test_integrated_gradients_are_pytorchs(model, image, twin):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_placements_give_the_same_bits(image, method):
-    found = [seeing.model(device, "fp32").explain(image, 3, method) for device in ("cpu", "cpu,cpu")]
+    options = OPTIONS.get(method, {})
+    found = [seeing.model(device, "fp32").explain(image, 3, method, **options) for device in ("cpu", "cpu,cpu")]
     assert_array_equal(found[0].values, found[1].values)
     assert found[0].values.dtype == np.float32
     assert found[0].heat.shape == (67, 67)
@@ -209,7 +211,7 @@ def test_placements_give_the_same_bits(image, method):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_gpus_give_the_hosts_explanations(emulated, image, method):
-    options = {"integrated-gradients": {"steps": 4}, "occlusion": {"patch": 60, "stride": 7}}.get(method, {})
+    options = OPTIONS.get(method, {})
     expected = seeing.model(precision="fp32").explain(image, 3, method, **options).values
     for device in ("cuda:0", "cuda:0,cuda:1"):
         found = seeing.model(device, "fp32", runtime=emulated()).explain(image, 3, method, **options).values

@@ -192,9 +192,10 @@ def test_the_gradient_of_a_unit_that_is_off_is_kept():
 
 
 def test_a_run_leaves_the_gradient_that_was_put_in():
+    """Dropout scales a gradient in place."""
     made, net = loud(every_layer.NETWORK), every_layer.NETWORK
-    x, dy = problem(net, "relu3")
-    plan = run(made, "relu3", x, dy)
+    x, dy = problem(net, "drop3")
+    plan = run(made, "drop3", x, dy)
     first = plan.image_gradient()
     plan.run()
     plan.run()
