@@ -203,9 +203,19 @@ def test_placements_give_the_same_bits(image, method):
     options = OPTIONS.get(method, {})
     found = [seeing.model(device, "fp32").explain(image, 3, method, **options) for device in ("cpu", "cpu,cpu")]
     assert_array_equal(found[0].values, found[1].values)
-    assert found[0].values.dtype == np.float32
+    assert found[0].values.dtype == found[0].heat.dtype == np.float32
     assert found[0].heat.shape == (67, 67)
-    assert found[0].heat.max() == 1
+
+
+def test_the_heat_is_the_largest_colour_or_what_is_above_zero():
+    def heat(values):
+        return explanation.Explanation("m", "c", 0, 1.0, np.zeros((2, 2, 3), np.uint8), np.array(values), {}).heat
+
+    colours = np.zeros((3, 2, 2), np.float32)
+    colours[:, 0, 1], colours[:, 1, 1] = (1, -4, 2), (2, 1, 0)
+    assert_array_equal(heat(colours), [[0, 1], [0, 0.5]])
+    assert_array_equal(heat([[-3.0, 2], [1, 0]]), [[0, 1], [0.5, 0]])
+    assert_array_equal(heat([[-3.0, -2], [-1, 0]]), np.zeros((2, 2)))
 
 
 @pytest.mark.slow
