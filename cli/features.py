@@ -1,12 +1,12 @@
-"""`cualex features`: the activations of a layer, for other programs."""
+"""`cualex features`: the activations of a layer, for other programs or for a linear probe."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from cualex.cli import _aliases, _inputs, _model, _options, _output
-from cualex.errors import DataError, ImageError
+from cualex.cli import _aliases, _inputs, _model, _options, _output, _probe
+from cualex.errors import DataError, ImageError, UsageError
 
 
 @click.command(cls=_aliases.Command)
@@ -15,9 +15,14 @@ from cualex.errors import DataError, ImageError
     "-o",
     "--output",
     type=_options.FILE,
-    required=True,
     metavar="FILE",
-    help="File to write, .npy or .csv.",
+    help="File to write, .npy or .csv; required without --probe.",
+)
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Write no file: fit a linear classifier to the features of a data set's training images, and print its "
+    "accuracy on the held-out ones with the 95 % interval.",
 )
 @click.option(
     "--layer",
@@ -32,7 +37,8 @@ from cualex.errors import DataError, ImageError
 @_options.as_json
 def features(
     pictures: tuple[str, ...],
-    output: Path,
+    output: Path | None,
+    probe: bool,
     layer: str | None,
     weights: Path | None,
     recursive: bool,
@@ -47,14 +53,25 @@ def features(
     channel, row, column) or (image, feature), with the file names in a text file next to it; a .csv file has a line per
     image, its name first. Images that cannot be read are skipped and listed, and the exit code is then 3.
 
+    With --probe IMAGES is one data set with classes, of any layout that `cualex train --help` shows or "demo": how well
+    does a linear classifier on the layer's features tell its classes apart?
+
     \b
     Examples:
         cualex features photos/ -o photos.npy
+        cualex features photos/ --probe --layer pool5
         cualex features "photos/*.jpg" -o photos.csv --layer fc6
         cualex features photos/ -r -o conv1.npy --layer conv1 -w runs/train/best.safetensors
     """
     from cualex import features as files
 
+    if probe:
+        _probe_only(pictures, output, recursive, from_list)
+        _probe.run(pictures[0], layer, weights, device, precision, as_json)
+        return
+    if output is None:
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param=next(each for each in features.params if each.name == "output"))
     files.check(output)
     given = _inputs.expand(pictures, recursive, from_list)
     path, model = _model.load(weights, device, precision, bundled=True)
@@ -78,6 +95,15 @@ def features(
         side = f" ({where})" if where else ""
         click.echo(f"{output}: {layer}{side} of {shape[0]:,} images, {'x'.join(map(str, shape[1:]))} each{beside}")
     _inputs.finish(left_out, len(given), f"{output} has the others")
+
+
+def _probe_only(pictures: tuple[str, ...], output: Path | None, recursive: bool, from_list: bool) -> None:
+    """Raise UsageError for options that a probe does not have, and unless there is one data set."""
+    given = {"--output": output, "--recursive": recursive, "--from-list": from_list}
+    if superfluous := [name for name, value in given.items() if value]:
+        raise UsageError(f"--probe reads a data set and writes no file: leave {superfluous[0]} out")
+    if len(pictures) != 1:
+        raise UsageError(f"--probe needs one data set, got {len(pictures)}: give a folder, .zip or .tar, or demo")
 
 
 def _rows(given, outputs, left_out: list[ImageError], progress) -> Iterator[tuple]:

@@ -93,7 +93,9 @@ def _epochs(each) -> str:
 
 @runs.command(cls=_aliases.Command)
 @click.argument("named", metavar="RUN RUN...", nargs=-1)
-@click.option("-o", "--output", type=_options.FILE, metavar="FILE", help="PNG or SVG file to plot loss and error of all to.")
+@click.option(
+    "-o", "--output", type=_options.FILE, metavar="FILE", help="PNG or SVG file to plot loss and error of all to."
+)
 @root
 @_options.as_json
 def compare(named: tuple[str, ...], output: Path | None, root: Path, as_json: bool) -> None:

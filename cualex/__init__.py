@@ -9,7 +9,8 @@
     0.0
 
 `train`, `load`, `evaluate`, `networks` and `summary` do what the commands of these names do; `Model` has `predict`,
-`features` and `maps`. Names are imported when they are first used: `import cualex` loads neither NumPy nor CuPy.
+`features`, `maps`, and `explain`, `strongest`, `dream`, `neighbours` and `embedding` to see inside. Names are imported
+when they are first used: `import cualex` loads neither NumPy nor CuPy.
 """
 
 import importlib

@@ -12,6 +12,7 @@ from cualex.data import images as image_files
 from cualex.data.decoding import decode_ahead
 from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
+from cualex.explain.explainable import Explainable
 from cualex.plan import Plan
 from cualex.system.keywords import checked
 from cualex.weights import Weights, packed
@@ -45,7 +46,7 @@ def load(
     return Model(weights, parameters=parameters)
 
 
-class Model:
+class Model(Explainable):
     """A network with weights, class names and preprocessing, on a device.
 
     >>> model = cualex.load("cifar10")
@@ -168,19 +169,6 @@ class Model:
         if not outputs:
             raise UsageError("no pictures were given")
         return np.stack(outputs)
-
-    def maps(self, image: ImageSource, layer: str) -> np.ndarray:
-        """Return the feature maps of one image at a layer, float32 (channels, rows, columns), towers concatenated.
-
-            >>> model.maps("cat.jpg", "conv1").shape
-            (48, 15, 15)
-            >>> model.maps(image, "fc8").shape
-            (10, 1, 1)
-
-        image: as for `predict`. Raise ImageError where it cannot be read, UsageError for a layer that does not exist.
-        """
-        (maps,) = self._every([image], layer)
-        return maps if maps.ndim == 3 else maps[:, None, None]
 
     def _every(self, sources: Sequence[ImageSource], layer: str | None, crops: int = 1) -> Iterator[np.ndarray]:
         """Yield the output of a layer for every image; raise the first ImageError."""

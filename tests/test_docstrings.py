@@ -27,7 +27,8 @@ def documented():
         value = getattr(cualex, name)
         found[f"cualex.{name}"] = type(value).__call__ if inspect.ismodule(value) else value
     for kind in (cualex.Model, cualex.Training):
-        for name, member in vars(kind).items():
+        members = {name: member for each in reversed(kind.__mro__[:-1]) for name, member in vars(each).items()}
+        for name, member in members.items():
             if name not in INTERNAL and (name[0] != "_" or name == "__iter__") and hasattr(member, "__doc__"):
                 found[f"{kind.__name__}.{name}"] = member
     return found

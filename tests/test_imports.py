@@ -17,7 +17,7 @@ ORDER = [  # parts on one line do not import one another
     "networks",
     "weights",
     "plan",
-    "views",
+    "views explain",
     "model benchmark",
     "evaluation formats profiling",
     "training",

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 import cualex
+from cualex.layers import LRN
+from cualex.layers.calls import Result
 from cualex.networks import alexnet
 
 
@@ -42,3 +44,9 @@ def model(model: cualex.Model, image: Image.Image, pixels: np.ndarray) -> None:
     assert_type(model.features(["cat.jpg", "dog.jpg"], "fc7"), np.ndarray)
     assert_type(model.maps(image, "conv1"), np.ndarray)
     assert_type(model.classes, list[str])
+    assert_type(model.explain("cat.jpg", "cat", "grad-cam", layer="relu5").heat, np.ndarray)
+    assert_type(model.strongest("conv5", 42, ["cat.jpg"])[0].box, tuple[int, int, int, int])
+    assert_type(model.dream("conv4", 7, steps=8, seed=1).image, np.ndarray)
+    assert_type(model.neighbours(image, ["cat.jpg", pixels], metric="l2")[0].distance, float)
+    assert_type(model.embedding(["cat.jpg", "dog.jpg"]).points, np.ndarray)
+    assert_type(LRN()(pixels), Result)

@@ -90,6 +90,13 @@ class CupyRuntime:
                 "Choose a smaller --batch-size, or free memory that other processes hold (`nvidia-smi` lists them).",
             ) from error
 
+    def shared(self, array):
+        """Return an array of CuPy, or of another library by DLPack, as CuPy's, once no GPU's stream writes it."""
+        with self._on(array.__dlpack_device__()[1]):
+            own = array if isinstance(array, self.cupy.ndarray) else self.cupy.from_dlpack(array)
+            self.cupy.cuda.runtime.deviceSynchronize()
+        return own
+
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array in pinned memory."""
         return self._copies.staging(device, shape, dtype)

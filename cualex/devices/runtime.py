@@ -53,6 +53,9 @@ class Runtime(Protocol):
     def allocate(self, device: int, shape: tuple[int, ...], dtype) -> Array:
         """Return an array on a device, its contents arbitrary."""
 
+    def shared(self, array: Any) -> Array:
+        """Return another library's array on a device as this runtime's, without a copy, once it is written (DLPack)."""
+
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return an array in pinned memory of the host, which a device reads by itself."""
 

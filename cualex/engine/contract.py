@@ -1,7 +1,7 @@
 """What layers and plans know of engines and devices: the functions of both engines, the methods of both devices.
 
-An engine is a set of modules, one an operation; map_ops.py and weight_ops.py have their functions, with all arguments
-and shapes. An engine's functions take its own kind of device first.
+An engine is a set of modules, one an operation; map_ops.py, weight_ops.py and array_ops.py have their functions, with
+all arguments and shapes. An engine's functions take its own kind of device first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from cualex.devices.control import Control
 from cualex.devices.fallbacks import Touched
 from cualex.devices.runtime import Array
-from cualex.engine import map_ops, weight_ops
+from cualex.engine import array_ops, map_ops, weight_ops
 
 DeviceT = TypeVar("DeviceT")
 
@@ -50,12 +50,13 @@ class Engine(Generic[DeviceT]):
     dropout: map_ops.DropoutOps[DeviceT]
     exchange: map_ops.ExchangeOps[DeviceT]
     grey: map_ops.GreyOps[DeviceT]
+    layout: array_ops.LayoutOps[DeviceT]
     lrn: map_ops.LRNOps[DeviceT]
     maxpool: map_ops.MaxPoolOps[DeviceT]
     relu: map_ops.ReLUOps[DeviceT]
     softmax: map_ops.SoftmaxOps[DeviceT]
     spatial_lrn: map_ops.NormaliseOps[DeviceT]
-    statistics: map_ops.StatisticsOps[DeviceT]
+    statistics: array_ops.StatisticsOps[DeviceT]
     update: weight_ops.UpdateOps[DeviceT]
 
     saves: Mapping[str, Saved]

@@ -2,10 +2,9 @@
 
 A module of each engine implements each (engine/host/relu.py, engine/cuda/relu.py); weight_ops.py has the others.
 
-*Maps*, and their gradients, are arrays (towers, images, rows, columns, channels) of the device's `dtype`, with the
-towers of one device. Windows are `size` x `size` pixels, `stride` apart; how many there are, y says. Backward functions
-that work "in place" may get `dy` as `dx`; with `relu` they also take the derivative of the ReLU that made x. `saved` is
-what the engine keeps for the backward pass (`Engine.saves`), or None. Arrays come first, then, by name, numbers.
+*Maps* and their gradients are (towers, images, rows, columns, channels), of the device's `dtype`. Windows of `size` x
+`size` pixels lie `stride` apart; y says how many there are. What works "in place" may get `dy` as `dx`; with `relu` it
+also takes the derivative of the ReLU that made x. `saved`, or None, is kept for the backward pass (`Engine.saves`).
 """
 
 from typing import Protocol, TypeVar
@@ -51,6 +50,9 @@ class GreyOps(Protocol[D]):
 
     def forward(self, device: D, x: Array, y: Maps) -> None:
         """Write y = 0.299 red + 0.587 green + 0.114 blue; x (images, rows, columns, 3), y of one channel."""
+
+    def backward(self, device: D, dy: Maps, dx: Array) -> None:
+        """Write dx (images, rows, columns, 3): each colour's share of dy, summed over the towers."""
 
 
 class ReLUOps(Protocol[D]):
@@ -227,8 +229,7 @@ class SoftmaxOps(Protocol[D]):
         """Write probabilities, the sums and, unless None, the gradient of the mean loss divided by `parts`.
 
         x, y, dx (1, images, classes); labels (images,) int32, -1 for an image that is not counted; sums (4,) float64:
-        loss, top-1, top-5, counted images; class_weights (classes,). `control.finite` turns false after a loss of NaN
-        or Inf.
+        loss, top-1, top-5, counted images; class_weights (classes,). A loss of NaN or Inf makes `control.finite` false.
         """
 
 
@@ -237,13 +238,3 @@ class ExchangeOps(Protocol[D]):
 
     def add(self, device: D, x: Maps, y: Maps) -> None:
         """Add x to y."""
-
-
-class StatisticsOps(Protocol[D]):
-    """Sums and counts for those who watch a training; no layer calls them."""
-
-    def absolute_sums(self, device: D, values: Array, sums: Array) -> None:
-        """Write float64 sums (parts,), which add up to SUM |values|."""
-
-    def count_positive(self, device: D, y: Maps, counts: Array) -> None:
-        """Write uint32 counts (slices, towers, channels), which add up to how many values are above 0."""

@@ -32,6 +32,12 @@ class ConvOps(Protocol[D]):
     def picture(self, shape: Shape, *, size: int, stride: int, pad: int) -> Shape:
         """Return (channels, rows, columns) in which the first layer reads an image of `shape`."""
 
+    def pack_picture(self, images: np.ndarray, *, size: int, stride: int, pad: int) -> np.ndarray:
+        """Turn images (n, channels, rows, columns) into (n, rows, columns, channels) of the shape from `picture`."""
+
+    def unpack_picture(self, packed: np.ndarray, shape: Shape, *, size: int, stride: int, pad: int) -> np.ndarray:
+        """Turn what `pack_picture` gives, or its gradient, back into images (n, *shape)."""
+
     def forward(
         self,
         device: D,

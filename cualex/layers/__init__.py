@@ -1,4 +1,7 @@
-"""Layers as frozen numbers: shapes, parameters and the engine functions that make them."""
+"""Layers as frozen numbers: shapes, parameters and the engine functions that make them.
+
+Those without weights can be called with arrays (`calls.MapLayer`): `y = LRN()(x)`, `dx = y.backward(dy)`.
+"""
 
 from cualex.layers.activation import Activation, activation
 from cualex.layers.averagepool import AveragePool

@@ -5,13 +5,14 @@ from typing import ClassVar
 
 from cualex.engine import activations
 from cualex.layers.build import Build
+from cualex.layers.calls import MapLayer
 from cualex.layers.layer import Kept, Layer, Then
 from cualex.layers.maps import Maps
 from cualex.layers.relu import ReLU
 
 
 @dataclass(frozen=True)
-class Activation(Layer):
+class Activation(MapLayer):
     """Apply a function of engine/activations.py to every value: y = f(x), dx = dy f'(x).
 
     function: its name, or "leaky-relu:0.2" with the parameter. ReLU is a layer of its own, since engines compute it in

@@ -76,6 +76,14 @@ class Conv(Layer):
         """Return the shape of the image as the engine's convolution reads it."""
         return engine.conv.picture(shape, size=self.size, stride=self.stride, pad=self.pad)
 
+    def pack_picture(self, engine: Engine[Any], images: np.ndarray) -> np.ndarray:
+        """Turn images (n, channels, rows, columns) into the order in which the engine's convolution reads them."""
+        return engine.conv.pack_picture(images, size=self.size, stride=self.stride, pad=self.pad)
+
+    def unpack_picture(self, engine: Engine[Any], packed: np.ndarray, shape: Shape) -> np.ndarray:
+        """Turn what the engine's convolution reads back into images (n, *shape)."""
+        return engine.conv.unpack_picture(packed, shape, size=self.size, stride=self.stride, pad=self.pad)
+
     def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
         """Order the filters as the engine wants them."""
         if name == "bias":

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.calls import MapLayer
+from cualex.layers.layer import Kept, Then
 from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
-class Dropout(Layer):
+class Dropout(MapLayer):
     """Set a fraction `share` of the units to zero in training, others in each image and step.
 
         classic    training y = x * mask             test y = x * (1 - share)      as in 2012
@@ -38,7 +39,9 @@ class Dropout(Layer):
         return y, {"mask": mask}
 
     def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
-        """Pass the gradient of what was not dropped, in place."""
+        """Pass the gradient of what was not dropped, in place; where nothing was, scale it as the forward pass did."""
+        if not build.training:
+            return self._scaled_back(build, dy)
         step, drawing = build.engine.dropout.backward, self._drawing(build, x.towers)
         build.step(step, reads={"mask": kept["mask"], "dy": dy}, writes={"dx": dy}, **drawing)
         return dy
@@ -52,6 +55,10 @@ class Dropout(Layer):
         y = build.maps(x.shape, x.towers)
         build.step(build.engine.dropout.infer, reads={"x": x}, writes={"y": y}, factor=self.at_test)
         return y, {}
+
+    def _scaled_back(self, build: Build, dy: Maps) -> Maps:
+        build.step(build.engine.dropout.infer, reads={"x": dy}, writes={"y": dy}, factor=self.at_test)
+        return dy
 
     def _drawing(self, build: Build, towers: int) -> dict[str, Any]:
         """Return which units to keep: an engine may draw them in both passes, or keep the mask."""
@@ -83,5 +90,4 @@ class MeanDropout(Dropout):
 
     def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
         """Scale the gradient as the forward pass scales, in place."""
-        build.step(build.engine.dropout.infer, reads={"x": dy}, writes={"y": dy}, factor=self.at_test)
-        return dy
+        return self._scaled_back(build, dy)

@@ -12,7 +12,8 @@ from cualex.layers.maps import Maps, Shape
 class Grey(Layer):
     """Turn the image grey: y = 0.299 red + 0.587 green + 0.114 blue, the luminance of ITU-R BT.601.
 
-    It stands first in a network and has no gradient: nothing below it learns. Pillow's mode L has the same weights.
+    It stands first in a network: in training it has no gradient, as nothing below it learns. Pillow's mode L has the
+    same weights.
     """
 
     kind: ClassVar[str] = "grey"
@@ -26,3 +27,9 @@ class Grey(Layer):
         y = build.maps(self.output_shape(x.shape), x.towers)
         build.step(build.engine.grey.forward, reads={"x": x}, writes={"y": y})
         return y, {}
+
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
+        """Give each colour its share of the gradient, all towers' added up."""
+        dx = build.gradient(x)
+        build.step(build.engine.grey.backward, reads={"dy": dy}, writes={"dx": dx})
+        return dx

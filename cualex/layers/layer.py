@@ -101,6 +101,14 @@ class Layer:
         """Return the shape in which this layer, as the first, wants the image from the engine."""
         return shape
 
+    def pack_picture(self, engine: Engine[Any], images: np.ndarray) -> np.ndarray:
+        """Turn images (n, channels, rows, columns) into what this layer, as the first, reads (`picture`)."""
+        return images.transpose(0, 2, 3, 1)
+
+    def unpack_picture(self, engine: Engine[Any], packed: np.ndarray, shape: Shape) -> np.ndarray:
+        """Turn what this layer reads, or its gradient, back into images (n, *shape)."""
+        return packed.transpose(0, 3, 1, 2)
+
     def pack(self, engine: Engine[Any], name: str, canonical: np.ndarray, towers: int, reading: Reading) -> np.ndarray:
         """Turn a canonical parameter of `towers` towers into the engine's order, with a leading tower axis."""
         return canonical.reshape(towers, -1).copy()

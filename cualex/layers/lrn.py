@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 from cualex.engine.contract import Engine
 from cualex.engine.map_ops import NormaliseOps
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.calls import MapLayer
+from cualex.layers.layer import Kept, Then
 from cualex.layers.maps import Maps
 from cualex.layers.maxpool import MaxPool
 
 
 @dataclass(frozen=True)
-class LRN(Layer):
+class LRN(MapLayer):
     """Divide each activity by the strength of its neighbours at the same pixel.
 
         y[c] = x[c] / (k + alpha * SUM over j of x[j]^2)^beta,    c - n//2 <= j <= c + n//2

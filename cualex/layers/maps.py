@@ -56,6 +56,12 @@ class Buffer:
         """Return the size of the array."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    @property
+    def maps(self) -> Shape:
+        """Return (channels, rows, columns) of maps, without their border."""
+        *_, rows, columns, channels = self.shape
+        return channels, rows - 2 * self.border, columns - 2 * self.border
+
     def used(self, step: int) -> None:
         """Note that the step of that number reads or writes this buffer."""
         self.first, self.last = min(self.first, step), max(self.last, step)

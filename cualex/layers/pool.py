@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from cualex.layers.layer import Layer, windows
+from cualex.layers.calls import MapLayer
+from cualex.layers.layer import windows
 from cualex.layers.maps import Shape
 
 
 @dataclass(frozen=True)
-class Pool(Layer):
+class Pool(MapLayer):
     """Slide windows of `size` by `stride`: they overlap where the stride is smaller.
 
     Rows and columns that are left over at the end are not seen. With `round_up` they are, by windows that are cut off

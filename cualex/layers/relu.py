@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Then
+from cualex.layers.calls import MapLayer
+from cualex.layers.layer import Kept, Then
 from cualex.layers.maps import Maps
 
 
 @dataclass(frozen=True)
-class ReLU(Layer):
+class ReLU(MapLayer):
     """Set what is negative to zero: y = max(x, 0), and dx = dy where y > 0."""
 
     kind: ClassVar[str] = "relu"

@@ -61,7 +61,7 @@ class Builder(Parts):
     @property
     def trained(self) -> bool:
         """Return whether the layer whose steps are being made has parameters that are not frozen."""
-        return self.rule.trains(self._unit.stage)
+        return self.training and self.rule.trains(self._unit.stage)
 
     @property
     def accumulated(self) -> int:
@@ -111,7 +111,7 @@ class Builder(Parts):
         """Make what the engine keeps of this step, from input x to output y, for the backward pass; or None."""
         kinds = "+".join(stage.layer.kind for stage in self._unit.stages)
         keeps = self.engine.saves.get(kinds)
-        if not (self.training and keeps):
+        if not (self.goes_back and keeps):
             return None
         shape = {"input": x, "output": y}[keeps.like].shape
         return self.maps(shape, x.towers, keeps.label, border=0, dtype=keeps.dtype)
@@ -172,8 +172,8 @@ class Builder(Parts):
     # --- how the list is made
 
     def _walk(self) -> None:
-        grouped = units(self.network, self.engine.fuses if self._fuse else frozenset(), self._wanted)
-        x = crop.crop(self)
+        grouped = self._units()
+        x = self._read()
         self._picture = x
         passed: list[Passed] = []
         for number, unit in enumerate(grouped):
@@ -187,24 +187,42 @@ class Builder(Parts):
                 self._picture = y  # nothing below it learns: it needs no gradient either
             x = y
         self.append_made()
-        if self.training:
-            *_, loss = passed.pop()  # its forward step has written the gradient of its input
-            self._walk_back(grouped, passed, loss["dx"])
-            append_updates(self)
+        if self.goes_back:
+            self._begin_back(grouped, passed)
 
-    def _walk_back(self, grouped: list[Unit], passed: list[Passed], dy: Maps | None) -> None:
+    def _units(self) -> list[Unit]:
+        """Return the layers of the forward pass, those together that run in one step."""
+        return units(self.network, self.engine.fuses if self._fuse else frozenset(), self._wanted)
+
+    def _read(self) -> Maps:
+        """Make what the first layer reads."""
+        return crop.crop(self)
+
+    def _begin_back(self, grouped: list[Unit], passed: list[Passed]) -> None:
+        """Make the backward pass from the loss, and the updates."""
+        *_, loss = passed.pop()  # its forward step has written the gradient of its input
+        self._walk_back(grouped, passed, loss["dx"])
+        append_updates(self)
+
+    def _walk_back(self, grouped: list[Unit], passed: list[Passed], dy: Maps | None) -> Maps | None:
         """Make the backward steps, from the gradient of the topmost layer's output down to where nothing learns."""
         for number, unit, x, y, kept in reversed(passed):
             if dy is None:
                 break
             self._enter("backward", grouped, number)
             then = [stage.layer for stage in unit.then]
+            dy = self._passed_down(unit.stages[-1], dy)
             if then and then[-1].kind == "relu":
                 dy = then.pop().backward(self, y, y, {}, dy, ())
                 self.append_made()
             if dy is not None:
                 dy = unit.stage.layer.backward(self, x, y, kept, dy, tuple(then))
         self.append_made()
+        return dy
+
+    def _passed_down(self, stage: Stage, dy: Maps) -> Maps:
+        """Return the gradient of a layer's output as its backward step is to read it."""
+        return dy
 
     def begin(self, kind: str, stage: Stage) -> None:
         """Note that the steps which come next are this stage's."""
@@ -225,7 +243,4 @@ class Builder(Parts):
         """Keep an output that is wanted."""
         if name in self._wanted:
             self.outputs[name] = y
-            kept = [operand.buffer for sources in y.sources for operand in sources]
-            for part in (*y.parts, *kept):
-                if part:
-                    part.lasting = True
+            self.keep(y)

@@ -1,4 +1,4 @@
-"""The first step of a plan on each device: stored images become crops without their mean."""
+"""What the first layer of a plan reads: stored images become crops without their mean; or images as they are given."""
 
 from typing import TYPE_CHECKING
 
@@ -42,4 +42,17 @@ def crop(build: "Builder") -> Maps:
             control=build.control,
         )
         sources.append((target,))
+    return Maps(seen, network.towers, sources=tuple(sources))
+
+
+def given(build: "Builder") -> Maps:
+    """Make room for images that are put in as the first layer reads them, real numbers; return them."""
+    network, engine, first = build.network, build.engine, next(iter(build.network.stages()))
+    seen = first.reading.shape
+    border = first.layer.border(seen) if engine.borders else 0
+    sources = []
+    for place in range(build.places_count):
+        image = build.maps_on(place, "picture", 1, first.layer.picture(engine, seen), border)
+        image.lasting = True
+        sources.append((Operand(image, 0),))
     return Maps(seen, network.towers, sources=tuple(sources))

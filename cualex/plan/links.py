@@ -52,8 +52,7 @@ def scatter(build: "Builder", x: Maps, dy: Maps) -> Maps:
 
 def gradient(build: "Builder", x: Maps, towers: int, name: str) -> Maps:
     """Make the gradient of what all devices read of so many towers: side by side on one device, apart on several."""
-    channels, rows, columns = x.shape
-    shape = channels // towers, rows, columns
+    shape = x.sources[0][0].buffer.maps  # as the engine stores them, which for an image may be blocks of pixels
     sources: list[tuple[Operand, ...]] = []
     for place in range(build.places_count):
         if not build.own(place, x.towers):

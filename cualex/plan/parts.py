@@ -21,13 +21,19 @@ class Parts:
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self._made: list[Step] = []
-        self.told = {0}  # devices that know whether the loss was finite: it is computed on the first
+        # Devices that know whether the loss was finite: it is computed on the first, and only training has one.
+        self.told = {0} if training else set(range(self.places_count))
         self.labels = Operand(self.input("labels", 0, (batch,), np.int32))
         self.sums = Operand(self.lasting("sums", 0, (4,), np.float64))
         self.class_weights: Operand | None = None
         if weighted:
             shape, dtype = (self.network.classes,), parameters.devices[0].master
             self.class_weights = Operand(self.lasting("class weights", 0, shape, dtype))
+
+    @property
+    def goes_back(self) -> bool:
+        """Return whether the plan has a backward pass."""
+        return self.training
 
     @property
     def engine(self) -> Engine[Any]:
@@ -73,6 +79,13 @@ class Parts:
         dtype = np.dtype(dtype or self.parameters.devices[place].dtype)
         self.buffers.append(Buffer(name, place, full, dtype, border, lasting=border > 0))
         return self.buffers[-1]
+
+    def keep(self, maps: Maps) -> None:
+        """Let maps keep their memory: they are read after a run."""
+        shared = [operand.buffer for sources in maps.sources for operand in sources]
+        for part in (*maps.parts, *shared):
+            if part:
+                part.lasting = True
 
     def make(self, step: Step) -> None:
         """Take a step of the layer whose steps are being made."""

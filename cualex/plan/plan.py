@@ -7,25 +7,22 @@ nothing.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
-from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
-from cualex.kernels import Launch
-from cualex.plan import buffers
+from cualex.plan.bound_steps import BoundSteps, check_layers
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
 from cualex.plan.inputs import Inputs
-from cualex.plan.step import Outcome, Result, Step, not_bound
+from cualex.plan.step import Outcome, Result, Step
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
 
 
-class Plan:
+class Plan(BoundSteps):
     """The steps of one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
@@ -55,12 +52,7 @@ class Plan:
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
-        unknown = sorted(set(outputs) - set(parameters.network.layers))
-        if unknown:
-            raise UsageError(
-                f"{parameters.network.name} has no layer {unknown[0]!r}; "
-                f"its layers are {', '.join(parameters.network.layers)}"
-            )
+        check_layers(parameters.network, outputs)
         self.rule = Rule(sink, factors or {}, accumulate, decays or {})
         if mode == "train":
             self.rule.check(parameters.network, batch)
@@ -73,14 +65,10 @@ class Plan:
         built = Builder(
             parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
         )
-        self.steps, self.buffers = built.steps, built.buffers
-        self._outputs, self._places = built.outputs, built.places
-        buffers.check_room(self.buffers, parameters.devices, self._part, batch, self.training)
-        self.bytes = buffers.allocate(self.buffers, parameters.devices)
+        self._allocate(built, batch)
         self.inputs = Inputs(
             {**built.inputs, "labels": [built.labels.buffer]}, self.buffers, parameters.devices, accumulate
         )
-        self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
         self._sums = built.sums.buffer
         if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
@@ -158,26 +146,8 @@ class Plan:
 
     def release(self) -> None:
         """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
-        for device in self.parameters.devices:
-            device.synchronize()
-        for buffer in self.buffers:
-            buffer.array = None
-        for step in self.steps:
-            step.run = not_bound
-        self._gradients = {}
+        super().release()
         del self._often, self._once, self.inputs
-
-    def output(self, name: str) -> np.ndarray:
-        """Return the maps of a layer named in `outputs`: (images, channels, rows, columns), a copy.
-
-        The towers lie side by side along the channels; after an exchange they are those that the towers read.
-        """
-        maps = self._outputs[name]
-        if maps.shared:
-            parts = [self._take(0, operand.array())[None] for operand in maps.each(0)]
-        else:
-            parts = [self._take(place, maps.on(place).array()) for place in self._places(maps)]
-        return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
         """Return the maps of a layer named in `outputs` as they are stored: (device, its towers)."""
@@ -187,43 +157,3 @@ class Plan:
         """Return the canonical gradients where they are kept; frozen layers have none."""
         names = dict.fromkeys(name for name, _ in self._gradients)
         return {name: self.parameters.gather(self._gradients, name) for name in names}
-
-    def _take(self, place: int, array: Array) -> np.ndarray:
-        """Return a copy of an array on a device."""
-        return self.parameters.devices[place].download(array)
-
-    def _bind_all(self) -> None:
-        """Bind the steps, and compile their kernels; again where some failed their self-test and are replaced."""
-        devices = self.parameters.devices
-        while True:
-            launches: list[list[Launch]] = [[] for _ in devices]
-            for step in self.steps:
-                launches[step.place] += self._bind(step)
-            devices[0].compile([launch for own in launches for launch in own], self.parameters.compiling)
-            if all(devices[place].self_test(own, self._passing(place)) for place, own in enumerate(launches)):
-                return
-
-    def _passing(self, place: int) -> list[Array]:
-        """Return the arrays on a device of which a run reads nothing that it has not written."""
-        return [buffer.array for buffer in self.buffers if buffer.place == place and not buffer.lasting]
-
-    def _bind(self, step: Step) -> list[Launch]:
-        """Give a step's function its device, arrays and sinks; return the kernels that it launches."""
-        device = self.parameters.devices[step.place]
-        if step.call is None:  # a link, the one step that touches two devices
-            source, target = step.reads["source"], step.writes["target"].resolve(step.place)
-            home = self.parameters.devices[source.buffer.place]
-            step.run = partial(device.link, home, source.array(), target, step.layers[0], **step.numbers)
-            return []
-        sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
-        work = partial(step.call, device, **step.arrays(), **sinks, **step.numbers)
-        step.run, launches = device.prepare(work)
-        return launches
-
-    def _make_sink(self, step: Step, last: str) -> Sink:
-        """Make the sink of one of a step's parameters."""
-        name, parameters = f"{step.layers[0]}.{last}", self.parameters
-        if step.kind == "update":
-            return self.rule.mover(parameters, name, step.place, self.control)
-        gradient = self._gradients.get((name, step.place))
-        return self.rule.make(parameters, name, step.place, gradient, self.control)

@@ -21,7 +21,7 @@ from cualex.engine.cuda import statistics
 from cualex.errors import DeviceError
 from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
-from cualex.plan import Plan
+from cualex.plan import ExplainPlan, Plan
 from cualex.plan.update_rule import Rule
 from cualex.system.environment import cores
 from cualex.weights.parameters import Parameters
@@ -32,6 +32,7 @@ PLANS = (
     ("cuda:0", 128, "train", True),
     ("cuda:0", 128, "infer", True),
     ("cuda:0", 1, "infer", True),
+    ("cuda:0", 32, "explain", True),
     ("cuda:0,cuda:1", 2, "train", False),
 )
 OTHERS = (  # networks with layers that alexnet has not, and their arguments
@@ -67,9 +68,12 @@ def planned(precision, device, batch, mode, fuse, plain=False):
     made = Parameters(networks.build("alexnet"), device, precision=precision, runtime=runtime)
     if plain:
         made.devices[0].fallbacks.avoids = lambda name, constants: True
+    if mode == "explain":
+        ExplainPlan(made, batch, "fc8", guided=True, fuse=fuse)
+        return runtime.launches
     plan = Plan(made, batch, mode, fuse=fuse)
     if mode == "train":
-        for beside in (update, watch, weigh):
+        for beside in (update, watch, weigh, arrange):
             made.devices[0].compile(made.devices[0].prepare(partial(beside, made, plan))[1])
     return runtime.launches
 
@@ -79,10 +83,13 @@ def others(known):
     found = {}
     for precision in PRECISIONS:
         for network, arguments in OTHERS:
-            for mode in ("train", "infer"):
+            for mode in ("train", "infer", "explain"):
                 runtime, net = DryRuntime(), networks.build(network, **arguments)
                 made = Parameters(net, "cuda:0", precision=precision, runtime=runtime)
-                Plan(made, 32, mode)
+                if mode == "explain":
+                    ExplainPlan(made, 32, [name for name in net.layers if name != "softmax"][-1])
+                else:
+                    Plan(made, 32, mode)
                 new = (launch for launch in runtime.launches if launch.kernel.name not in known)
                 found |= {(launch.kernel.name, launch.defines): launch for launch in new}
     return list(found.values())
@@ -102,6 +109,14 @@ def watch(made, plan):
     sums, counts = device.allocate((8,), np.float64), device.allocate((8, 1, 9), np.uint32)
     statistics.absolute_sums(device, made.arrays["conv1.weight", 0], sums)
     statistics.count_positive(device, device.allocate((1, 2, 3, 3, 9), device.dtype), counts)
+
+
+def arrange(made, plan):
+    """Launch the changes of layout of layers that are called."""
+    device, layout = made.devices[0], made.engine.layout
+    plain, maps = device.allocate((2, 9, 3, 3), np.float32), device.allocate((1, 2, 3, 3, 9), device.dtype)
+    layout.from_plain(device, plain, maps)
+    layout.to_plain(device, maps, plain)
 
 
 def weigh(made, plan):

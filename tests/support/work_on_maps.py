@@ -112,7 +112,19 @@ def activation(bench, rng, shape):
 def grey(bench, rng, shape):
     y = bench.empty((*shape[:4], 1))
     bench.engine.grey.forward(bench.device, bench.put(rng.normal(size=(*shape[1:4], 3))), y)
-    return [y]
+    dy, dx = bench.put(rng.normal(size=(*shape[:4], 1))), bench.empty((*shape[1:4], 3))
+    bench.engine.grey.backward(bench.device, dy, dx)
+    return [y, dx]
+
+
+def layout(bench, rng, shape):
+    _, images, rows, columns, channels = shape
+    plain, maps = (images, channels, rows, columns), (1, images, rows, columns, channels)
+    x, y = bench.put(rng.normal(size=plain), np.float32), bench.empty(maps)
+    back = bench.put(np.full(plain, np.nan), np.float32)
+    bench.engine.layout.from_plain(bench.device, x, y)
+    bench.engine.layout.to_plain(bench.device, y, back)
+    return [y, back]
 
 
 def average(bench, rng, shape):
@@ -166,4 +178,4 @@ def pooled(bench, rng, shape):
 
 
 FIRST = [crop, relu, normalisation, pooling, both, dropout, softmax, update]  # of the paper's network
-FURTHER = [activation, grey, average, beyond, within, weighted]  # of other networks and recipes
+FURTHER = [activation, grey, layout, average, beyond, within, weighted]  # of other networks and recipes

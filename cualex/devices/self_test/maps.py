@@ -74,6 +74,22 @@ def activation_backward(t: Trial) -> None:
     t.expect("dx", at, dy * slope, ACTIVATION * np.abs(dy) * np.maximum(np.abs(slope), 1))
 
 
+def from_plain(t: Trial) -> None:
+    """y[n, pixel, c] = x[n, c, pixel]."""
+    at = t.spread(t["IMAGES"] * t["CHANNELS"] * t["PIXELS"])
+    pixel, channel = np.divmod(at, t["CHANNELS"])
+    image, place = np.divmod(pixel, t["PIXELS"])
+    t.expect("y", at, t.read("x").at((image * t["CHANNELS"] + channel) * t["PIXELS"] + place))
+
+
+def to_plain(t: Trial) -> None:
+    """y[n, c, pixel] = x[n, pixel, c]."""
+    at = t.spread(t["IMAGES"] * t["CHANNELS"] * t["PIXELS"])
+    channel, place = np.divmod(at, t["PIXELS"])
+    image, own = np.divmod(channel, t["CHANNELS"])
+    t.expect("y", at, t.read("x").at((image * t["PIXELS"] + place) * t["CHANNELS"] + own))
+
+
 def grey(t: Trial) -> None:
     """y = 0.299 red + 0.587 green + 0.114 blue, for each tower."""
     at, x = t.spread(t["PIXELS"]), t.read("x", 0, 255)
@@ -82,6 +98,15 @@ def grey(t: Trial) -> None:
     )
     for tower in range(t.grid[1]):
         t.expect("y", tower * t["PIXELS"] + at, red + green + blue)
+
+
+def grey_backward(t: Trial) -> None:
+    """dx: each colour's share of dy, those of all towers added."""
+    at, dy = t.spread(t["PIXELS"]), t.read("dy")
+    given = [dy.at(tower * t["PIXELS"] + at).astype(np.float32) for tower in range(t["TOWERS"])]
+    for i, share in enumerate((0.299, 0.587, 0.114)):
+        parts = [t.stored("dx", each * np.float32(share)) for each in given]
+        t.expect("dx", at * 3 + i, np.sum(parts, axis=0).astype(np.float32))
 
 
 def crop(t: Trial) -> None:

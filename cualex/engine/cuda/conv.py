@@ -8,10 +8,19 @@ the weights as `filters.py` has them; in bf16 the argument `weight` is their cop
 """
 
 from cualex.engine.cuda import gemm
-from cualex.engine.cuda.filters import pack, picture, unpack
+from cualex.engine.cuda.filters import pack, pack_picture, picture, unpack, unpack_picture
 from cualex.engine.cuda.gemm import Shape
 
-__all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
+__all__ = [
+    "forward",
+    "input_gradient",
+    "pack",
+    "pack_picture",
+    "picture",
+    "unpack",
+    "unpack_picture",
+    "weight_gradient",
+]
 
 
 def forward(device, x, weight, bias, y, *, size, stride=1, pad=0, groups=1, shared=False, relu=False) -> None:

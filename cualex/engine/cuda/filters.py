@@ -25,6 +25,31 @@ def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) ->
     return channels * side**2, -(-(rows + 2 * pad) // side), -(-(columns + 2 * pad) // side)
 
 
+def pack_picture(images: np.ndarray, *, size: int, stride: int, pad: int) -> np.ndarray:
+    """Turn images (n, channels, rows, columns) into blocks of pixels, with their padding of zeros."""
+    n, channels, rows, columns = images.shape
+    depth, height, width = picture((channels, rows, columns), size=size, stride=stride, pad=pad)
+    side = block(size, stride, channels)
+    if side == 1:
+        return images.transpose(0, 2, 3, 1)
+    padded = np.zeros((n, channels, height * side, width * side), images.dtype)
+    padded[:, :, pad : pad + rows, pad : pad + columns] = images
+    split = padded.reshape(n, channels, height, side, width, side)
+    return split.transpose(0, 2, 4, 3, 5, 1).reshape(n, height, width, depth)
+
+
+def unpack_picture(packed: np.ndarray, shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> np.ndarray:
+    """Turn blocks of pixels back into images (n, *shape), without their padding."""
+    channels, rows, columns = shape
+    side = block(size, stride, channels)
+    if side == 1:
+        return packed.transpose(0, 3, 1, 2)
+    n, height, width, _ = packed.shape
+    split = packed.reshape(n, height, width, side, side, channels)
+    padded = split.transpose(0, 5, 1, 3, 2, 4).reshape(n, channels, height * side, width * side)
+    return padded[:, :, pad : pad + rows, pad : pad + columns]
+
+
 def pack(canonical: np.ndarray, *, stride: int = 1, towers: int = 1, sources: int = 1, groups: int = 1) -> np.ndarray:
     """Convert (towers * filters, sources * channels / groups, rows, columns) to the engine's layout.
 

@@ -16,12 +16,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cualex.devices.host import HostDevice
-from cualex.engine.host.filters import pack, picture, unpack
+from cualex.engine.host.filters import pack, pack_picture, picture, unpack, unpack_picture
 from cualex.engine.host.im2col import cuts, products, tiled
 from cualex.engine.host.sums import LANES, add_in_order, add_product
 from cualex.engine.weight_ops import Sink
 
-__all__ = ["forward", "input_gradient", "pack", "picture", "unpack", "weight_gradient"]
+__all__ = [
+    "forward",
+    "input_gradient",
+    "pack",
+    "pack_picture",
+    "picture",
+    "unpack",
+    "unpack_picture",
+    "weight_gradient",
+]
 
 
 def forward(

@@ -20,6 +20,16 @@ def picture(shape: tuple[int, int, int], *, size: int, stride: int, pad: int) ->
     return shape
 
 
+def pack_picture(images: np.ndarray, *, size: int, stride: int, pad: int) -> np.ndarray:
+    """Turn images (n, channels, rows, columns) into the engine's order."""
+    return images.transpose(0, 2, 3, 1)
+
+
+def unpack_picture(packed: np.ndarray, shape: tuple[int, int, int], *, size: int, stride: int, pad: int) -> np.ndarray:
+    """Turn the engine's order back into images (n, *shape)."""
+    return packed.transpose(0, 3, 1, 2)
+
+
 def unpack(packed: np.ndarray, *, size: int, stride: int = 1, sources: int = 1) -> np.ndarray:
     """Turn the engine's order back into the canonical one."""
     towers, groups, depth, filters = packed.shape

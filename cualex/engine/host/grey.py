@@ -1,4 +1,4 @@
-"""Grey images: y = 0.299 red + 0.587 green + 0.114 blue."""
+"""Grey images: y = 0.299 red + 0.587 green + 0.114 blue, and the gradient of the colours."""
 
 import numpy as np
 
@@ -18,3 +18,17 @@ def forward(device: HostDevice, x: np.ndarray, y: np.ndarray) -> None:
         target += np.multiply(picture[..., 2], BLUE, out=part)
 
     each_piece(device, task, y)
+
+
+def backward(device: HostDevice, dy: np.ndarray, dx: np.ndarray) -> None:
+    """Give each colour its share: dy (towers, images, rows, columns, 1), dx (images, rows, columns, 3)."""
+
+    def task(image, scratch):
+        part = scratch("part", dx.shape[1:3], dx.dtype)
+        for channel, share in enumerate((RED, GREEN, BLUE)):
+            for tower, given in enumerate(dy[:, image, :, :, 0]):
+                np.multiply(given, share, out=part)
+                target = dx[image, :, :, channel]
+                np.copyto(target, part) if tower == 0 else np.add(target, part, out=target)
+
+    device.run(task, len(dx))

@@ -10,7 +10,7 @@ from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.devices.self_test import REFERENCES, SelfTest, maps, records
 from cualex.engine import activations, cuda
 from cualex.errors import DeviceError
-from cualex.plan import Plan
+from cualex.plan import ExplainPlan, Plan
 from cualex.weights.parameters import Parameters
 from tests.support import small_alexnet, tiny_runs
 from tests.support.conv_cases import Case, draw
@@ -73,6 +73,7 @@ def test_the_kernels_of_every_network_pass(emulated, tmp_path, network, precisio
     for settings in ({"sink": "momentum"}, {"sink": "adam"}, {"accumulate": 2}):
         Plan(made, 4, fuse=fuse, **settings)
     Plan(made, 3, "infer", fuse=fuse)
+    ExplainPlan(made, 3, [name for name in net.layers if name != "softmax"][-1], guided=True, fuse=fuse)
     assert passed(tmp_path)
 
 

@@ -23,6 +23,7 @@ from tests.support.work_on_maps import (
     dropout,
     every_precision,
     grey,
+    layout,
     normalisation,
     pooling,
     relu,
@@ -93,7 +94,7 @@ def test_all_kernels_over_maps_are_among_them(emulated):
     for work in FIRST + FURTHER:
         bits(Noted(), "fp32", work)
     first = "crop|update|dropout|exchange|lrn|maxpool|relu|softmax"
-    tests = rf"tests/engine/(cuda/)?test_({first}|activation|averagepool|grey|spatial_lrn)\.py"
+    tests = rf"tests/engine/(cuda/)?test_({first}|activation|averagepool|grey|layout|spatial_lrn)\.py"
     assert ran == {name for name in kernels.names() if re.search(tests, kernels.find(name).text)}
 
 
@@ -138,6 +139,8 @@ FURTHER_FAULTS = {
     "another function": ("return tanhf(x)", "return x", activation),
     "a slope of the input": ("return -expm1f(-kept)", "return 1", activation),
     "colours exchanged": ("0.587f", "0.114f", grey),
+    "a pixel of the next image": ("pixel / PIXELS * CHANNELS", "pixel / CHANNELS * CHANNELS", layout),
+    "a tower left out of the colours": ("tower < TOWERS", "tower < TOWERS - 1", grey),
     "a class weight left out of the gradient": ("PARTS / weight", "PARTS", weighted),
     "a class weight left out of the loss": ("weight * (log", "(log", weighted),
     "the weight of another class": ("class_weights[label]", "class_weights[blockIdx.x]", weighted),
