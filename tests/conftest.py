@@ -27,7 +27,7 @@ def pytest_addoption(parser):
         "--gpu=cpu",
         action="store_true",
         dest="gpu_on_cpu",
-        help="test it with the real CuPy on a CUDA that runs on this CPU (tests/cudart), in every order of streams",
+        help="test it with the real CuPy on a CUDA that runs on this CPU (tests/cudart), in several orders of streams",
     )
 
 
@@ -39,7 +39,8 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if metafunc.config.getoption("gpu_on_cpu") and gpu_selection.is_for_gpus(metafunc.fixturenames):
-        metafunc.parametrize("streams_order", gpu_selection.orders(), indirect=True)
+        orders = gpu_selection.orders(metafunc.definition.path)
+        metafunc.parametrize("streams_order", orders, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ STEPS = [
 
 
 def page(folder, **settings):
-    """Run the script with small products and a small network; return its page."""
-    given = {"PYTHON": sys.executable, "EMULATED": "1", "NETWORK": "cifar-relu", "BATCH": "1", "WORKERS": "1"}
+    """Run the script with small products and the smallest network; return its page."""
+    given = {"PYTHON": sys.executable, "EMULATED": "1", "NETWORK": "lenet5", "BATCH": "1", "WORKERS": "1"}
     environment = {**os.environ, **given, "TESTS": "tests/engine/cuda/test_update.py", **settings}
     done = subprocess.run(
         ["bash", TESTS / "first_gpu.sh", folder], env=environment, capture_output=True, text=True, check=False

@@ -182,6 +182,7 @@ def test_the_python_of_the_readme_runs_and_prints_what_its_comments_say(tmp_path
 ON_GPUS = r"/cuda/|devices/cu|^kernels/"
 
 
+@pytest.mark.slow
 def test_an_image_takes_the_way_that_the_readme_says(tmp_path):
     assert 8 <= len(files_of_the_way(tmp_path, "cpu")) <= 9
 

@@ -7,6 +7,7 @@ nothing.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 

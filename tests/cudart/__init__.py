@@ -1,7 +1,7 @@
 """A CUDA that runs on the CPU, under the real CuPy: a library in the place of NVIDIA's driver, runtime and compiler.
 
     python tests/cudart [options] COMMAND ...       any command: python tests/cudart cualex doctor
-    pytest --gpu=cpu                                every GPU test, in three orders of streams
+    pytest --gpu=cpu                                every GPU test; what has several streams, in three orders
     cudart.activate()                               in this process, before CuPy is imported, and in its children
 
 Device memory is the host's, kernels are compiled by g++ and run in the emulator (tests/emulator). What CUDA refuses is

@@ -40,7 +40,7 @@ SOURCES = [
 MACHINE = [*emulator.COMMON, "-O2", f"-I{HERE}", f"-I{HERE / 'include'}"]
 # Every access to memory calls a hook of marks.cpp; see emulator/build.py for the rest.
 KERNEL = [flag for flag in emulator.KERNEL if not flag.startswith(("-I", "-W", "-g"))]
-KERNEL += ["-O2", "-fsanitize=thread", "-fno-tree-sra", "-Wno-tsan"]
+KERNEL += ["-O1", "-fsanitize=thread", "-fno-tree-sra", "-Wno-tsan"]
 # As CuPy's own build has them (install/cupy_builder/_command.py in its sdist).
 DIRECTIVES = {"embedsignature": True, "c_api_binop_methods": True, "binding": False, "warn.deprecated.IF": False}
 

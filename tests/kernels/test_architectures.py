@@ -43,7 +43,7 @@ OTHERS = (  # networks with layers that alexnet has not, and their arguments
 USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 WIDE = {8: "STG.E.64", 16: "STG.E.128"}  # the store of so many bytes: NVRTC cuts some into pieces
 FAST = 90  # the architecture of the fast part
-READ = {75, 90}  # whose instructions are read, one with and one without asynchronous copies: it takes minutes
+PRODUCTS_READ = {75, FAST}  # whose instructions are read, with and without asynchronous copies: half a second each
 FEW = {75, 90, 120}  # the oldest, the usual and the newest, for kernels beside those of alexnet: it takes minutes
 
 
@@ -158,14 +158,14 @@ def cuobjdump():
 def compiled(cuobjdump, tmp_path):
     """Return a function that compiles launches, and gives each with its figures and its instructions."""
 
-    def disassemble(path, architecture):
-        words = [cuobjdump, "-res-usage", *(["-sass"] if architecture in READ else []), path]
+    def disassemble(path, read):
+        words = [cuobjdump, "-res-usage", *(["-sass"] if read else []), path]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
     def one(launch, architecture):
         path = tmp_path / f"{launch.kernel.name}-{abs(hash(launch.defines))}-{architecture}.cubin"
         path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
-        text = disassemble(path, architecture)
+        text = disassemble(path, is_read(launch, architecture))
         found = USED.search(text)
         figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
         return launch, figures, text
@@ -177,15 +177,27 @@ def compiled(cuobjdump, tmp_path):
     return all_of
 
 
+def is_read(launch, architecture):
+    """Return whether a kernel's instructions are looked at."""
+    if "TILE_DEPTH" in launch.kernel.constants:
+        return architecture in PRODUCTS_READ
+    return architecture == FAST and store(launch) in WIDE
+
+
+def store(launch):
+    """Return how many bytes a thread writes at once."""
+    return launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)
+
+
 def check(launch, figures, sass, architecture):
     """See that a kernel keeps to its registers, and has the instructions that the plan of it names."""
     what = f"{launch.kernel.name} {launch.defines} sm_{architecture}: {figures}"
     assert figures["stack"] == figures["local"] == 0, what
     assert figures["registers"] * launch.block <= 65536, what
-    if architecture not in READ:
+    if not is_read(launch, architecture):
         return
     assert not re.search(r"\b(LDL|STL)\b", sass), what
-    if wide := WIDE.get(launch.constants.get("VECTOR", 1) * (2 if launch.constants.get("PRECISION") == "BF16" else 4)):
+    if wide := WIDE.get(store(launch)):
         assert wide in sass, f"{what}: maps are not written {wide}"
     if "TILE_DEPTH" not in launch.kernel.constants:
         return

@@ -140,6 +140,7 @@ def test_leftovers_are_swept_and_nothing_else(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".hidden", "a.part", "a.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_kill_at_any_time_leaves_a_whole_file(tmp_path):
     """Twelve writers of 4 MB are killed while they write again and again."""

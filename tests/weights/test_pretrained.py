@@ -104,6 +104,7 @@ def test_without_a_run_predict_uses_it_only_where_it_is_good_enough(here, monkey
 # --- training
 
 
+@pytest.mark.slow
 def test_a_small_folder_begins_with_it(here):
     result = run("train", images(here / "set", ["ant", "bee"], 4), "--epochs", 1, "--val-split", 0.5)
     assert result.exit_code == 0, result.output

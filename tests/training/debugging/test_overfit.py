@@ -70,7 +70,7 @@ def test_a_network_in_which_nothing_moves_is_tried_at_larger_rates(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, *range(2, 7)))])
+@pytest.mark.parametrize("seed", range(3))
 def test_a_rate_that_is_too_large_is_followed_by_smaller_ones(seed):
     """Each from the same start: in weights that a large rate has spoiled, seeds 0 and 2 learned at no rate."""
     found = fits(recipe=TINY.but(rate=3.0, seed=seed))
