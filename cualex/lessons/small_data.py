@@ -54,7 +54,7 @@ judge("dropout", Learner(layers(0.5), images, labels, crop=27))
 # many images whose labels nobody knows: the best linear auto-encoder has the patches' principal components for filters.
 
 # %%
-unlabelled, _ = demo_images(work(1000, 100))
+unlabelled = demo_images(work(1000, 100))[0]
 random = np.random.default_rng(0)
 patches = []
 for _ in range(work(8000, 800)):
