@@ -36,8 +36,7 @@ def document_text(value: object, escaped: bool = False) -> str:
     An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
     """
     plain = _plain(value)
-    if isinstance(plain, dict):
-        plain = {"schema_version": SCHEMA, **plain}
+    plain = {"schema_version": SCHEMA, **plain} if isinstance(plain, dict) else plain
     return json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False)
 
 
