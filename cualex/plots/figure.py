@@ -77,6 +77,9 @@ def figure(
             y = top - (above + number * line) / height
             drawn.text(left, y, words, fontsize=SUBTITLE, color=theme.soft, va="top", parse_math=False)
         yield drawn
+        for legend in filter(None, (axes.get_legend() for axes in drawn.axes)):
+            for label in legend.get_texts():
+                label.set_parse_math(False)  # the name of a run may have dollars
         if not any(axes.get_subplotspec() for axes in drawn.axes):
             drawn.set_layout_engine("none")  # which warns where `place` made all axes
         undated = {"Date": None} if kind == "svg" else {"Software": None}

@@ -89,6 +89,7 @@ def test_nothing_readable_has_its_json(red, tmp_path, loads):
     result = run("predict", tmp_path / "none.png", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
+        "schema_version": 1,
         "weights": None,
         "network": None,
         "results": [{"picture": f"{tmp_path}/none.png", "error": "no such file or folder"}],

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cualex.training.run import Run
-from tests.support import colour_network
+from tests.support import colour_network, json_keys
 from tests.support.colour_network import picture, run
 
 RESULTS = """epoch,time,train/loss,val/loss,metrics/accuracy_top1,metrics/accuracy_top5,lr,img/s
@@ -66,6 +66,7 @@ def test_no_runs_running_and_damaged_ones(place):
 def test_runs_are_compared(place):
     result = run("runs", "compare", "train", "runs/train-2", "-o", "curves.png")
     assert (result.exit_code, result.stderr) == (0, "Plot: curves.png\n")
+    assert json_keys.faults(["runs", "list"], json.loads(run("runs", "--json").stdout)) == []
     rows = {line[:23].strip(): line[23:].split() for line in result.stdout.splitlines()}
     assert rows[""] == ["runs/train", "runs/train-2"]
     assert (rows["rate"], rows["variant"], rows["freeze"]) == (["-", "0.5"], ["-", "norm=none"], ["-", "conv1,conv2"])
@@ -73,6 +74,7 @@ def test_runs_are_compared(place):
     assert (rows["best validation top-1"], rows["best epoch"]) == (["75.0%", "87.5%"], ["2", "2"])
     assert (rows["lowest validation loss"], rows["last training loss"]) == (["1.25", "1.25"], ["0.5", "0.5"])
     told = json.loads(run("runs", "compare", "train", "train-2", "--json").stdout)
+    assert json_keys.faults(["runs", "compare"], told) == []
     assert told["settings"] == {
         "rate": [None, 0.5],
         "variant": [None, {"norm": "none"}],
@@ -132,6 +134,7 @@ def test_prune_removes_named_runs_whole_and_prints_json(place):
     size = sum(file.stat().st_size for file in (place / "runs/train").iterdir())
     result = run("runs", "prune", "train", "--yes", "--json")
     assert json.loads(result.stdout) == {
+        "schema_version": 1,
         "removed": [{"run": "runs/train", "removed": "run", "bytes": size}],
         "bytes": size,
     }
@@ -161,7 +164,10 @@ TAKING = {  # every command that takes a weights file
 }
 
 
-@pytest.mark.parametrize("command", TAKING)
+SLOW = {"profile": pytest.mark.slow, "train": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("command", [pytest.param(each, marks=SLOW.get(each, ())) for each in TAKING])
 def test_a_run_is_taken_wherever_a_weights_file_is(place, command):
     picture(place / "red.png", "red")
     for name in colour_network.CLASSES:
