@@ -78,7 +78,7 @@ class OneFileEach(click.Group):
     help="Print the traceback of errors too; of `cualex train` all hyperparameters.",
 )
 def main(verbose: bool) -> None:
-    """Train and use the AlexNet of 2012, in two towers (halves, one on each of its two GPUs), on CPUs and GPUs.
+    """Train and use AlexNet (2012) on a CPU, or on one or two GPUs.
 
     \b
     Start:
@@ -99,7 +99,7 @@ def main(verbose: bool) -> None:
         4           loss or weights are NaN or Inf
         5           out of memory
         6           another process is training in the run
-        7           a GPU failed; a training resumes from its last checkpoint
+        7           a GPU failed; continue a training with --resume
         129         stopped by SIGHUP (the terminal was closed)
         130, 143    stopped by Ctrl-C or SIGTERM
 
@@ -107,14 +107,15 @@ def main(verbose: bool) -> None:
 
     \b
     Environment:
-        CUALEX_COMMAND_OPTION    an option's default: CUALEX_TRAIN_BATCH_SIZE=64;
+        CUALEX_<COMMAND>_<OPTION>
+                                 default of an option: CUALEX_TRAIN_SEED=1;
                                  --json is AS_JSON, --from START, --recipe NAMED,
                                  experiment --list LISTED
         CUALEX_DEVICE            --device of every command
         CUALEX_CACHE             cache directory, ~/.cache/cualex by default
         CUALEX_DEBUG=1           the same as --verbose
-        CUALEX_WEIGHTS_CACHE=0   keep no weights in the cache in the order of the
-                                 CPU's engine
+        CUALEX_WEIGHTS_CACHE=0   do not cache large weights in the layout that the
+                                 CPU computes with
         CUALEX_SELF_TEST=0       do not test kernels, graphs and copies at their
                                  first use on a type of GPU
     """

@@ -22,7 +22,7 @@ FEW = 32  # images that are classified before a person waits
 Given = tuple[str, Path | bytes | ImageError]
 
 argument = click.argument("pictures", nargs=-1, metavar="IMAGES...")
-recursive = click.option("-r", "--recursive", is_flag=True, help="Search folders recursively.")
+recursive = click.option("-r", "--recursive", is_flag=True, help="Include subfolders; needed for folders of classes.")
 from_list = click.option("--from-list", is_flag=True, help="Read file names from standard input, one per line.")
 
 

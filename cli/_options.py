@@ -43,7 +43,7 @@ device = click.option(
     show_default=True,
     envvar="CUALEX_DEVICE",
     metavar="DEVICE",
-    help="Device: auto (cuda:0 if CuPy finds a GPU, else cpu), cpu or cuda:0; or cuda:0,cuda:1, a GPU for each tower "
+    help="Device: auto (cuda:0 if it can be used, else cpu), cpu or cuda:0; or cuda:0,cuda:1, a GPU for each tower "
     "(the half of the network that one GPU held in 2012).",
 )
 precision = click.option(
@@ -81,7 +81,12 @@ check = click.option(
     metavar="IMAGE",
     help="Classify this image with cualex and with the other framework, if installed, and compare the probabilities.",
 )
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask before jobs of more than an hour or 20 GB.")
+yes = click.option(
+    "-y",
+    "--yes",
+    is_flag=True,
+    help="Do not ask before jobs of more than an hour or 20 GB; needed for those without a terminal.",
+)
 workers = click.option(
     "-j", "--workers", type=click.IntRange(1), help="Threads that decode images.  [default: one per core]"
 )
@@ -106,8 +111,8 @@ val = click.option(
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="Validation images: held-out takes val/, or a part of train/ where there is none; test takes test/, "
-    "which then also selects the best epoch.",
+    help="Validate on val/, or a held-out part of train/ where there is none; or on test/, which then also selects the "
+    "best epoch, so that its accuracy is optimistic.",
 )
 names = click.option(
     "--names",

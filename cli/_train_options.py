@@ -39,12 +39,17 @@ _NETWORK = _options.grouped(
         help="Fine-tune from a weights file, with its network; cifar10 is the bundled pretrained network. The last "
         "layer is re-initialised unless the classes are the same. Alias: --weights.",
     ),
-    click.option("--pretrained", is_flag=True, help="Same as --from cifar10."),
+    click.option(
+        "--pretrained",
+        is_flag=True,
+        help="Fine-tune the bundled network, alexnet at half width trained on CIFAR-10; same as --from cifar10. There "
+        "are no weights of ImageNet here.",
+    ),
     click.option("--scratch", is_flag=True, help="Start from random weights, also on small sets."),
     click.option("--freeze", metavar="LAYER,...", help="Layers to freeze, such as conv1,conv2; or none."),
 )
 _RECIPE = _options.grouped(
-    "Recipe",
+    "Recipe; defaults are those of --recipe",
     click.option(
         "--recipe",
         "named",
@@ -59,10 +64,14 @@ _RECIPE = _options.grouped(
         "--config",
         type=_options.FILE,
         metavar="FILE",
-        help="Options of a file: the args.json of a run, or TOML or JSON with an option a line, as `batch-size = 64`; "
-        "options of the command line override it.",
+        help="Read options from args.json of a run (or its directory), or from TOML or JSON, as `batch-size = 64`; "
+        "the command line overrides them.",
     ),
-    click.option("--epochs", type=click.IntRange(1), help="Maximum number of epochs."),
+    click.option(
+        "--epochs",
+        type=click.IntRange(1),
+        help="Number of epochs; --schedule plateau and --stop-after may end earlier.",
+    ),
     _options.batch_size(),
     click.option(
         "--accumulate",
@@ -71,9 +80,12 @@ _RECIPE = _options.grouped(
         help="Accumulate gradients over N micro-batches of batch size / N before each update.",
     ),
     click.option(
-        "--optimizer", type=click.Choice(OPTIMIZERS), help="SGD with momentum (the paper's; alias: sgd), or Adam."
+        "--optimizer",
+        type=click.Choice(OPTIMIZERS),
+        help="SGD with momentum (the paper's; alias: sgd), or Adam, for which --lr is 0.001 and --weight-decay 0 by "
+        "default.",
     ),
-    click.option("--lr", type=_RATE, help="Initial learning rate; --find-lr suggests one."),
+    click.option("--lr", type=_RATE, help="Initial learning rate; --find-lr suggests one. Alias: --learning-rate."),
     click.option(
         "--bias-lr",
         type=_RATE,
@@ -85,8 +97,8 @@ _RECIPE = _options.grouped(
         "--warmup",
         type=click.FloatRange(0),
         metavar="EPOCHS",
-        help="Raise the learning rates linearly in the first epochs, from a hundredth, with any schedule; 0.5 is half "
-        "an epoch, 0 none.",
+        help="Warm up linearly from a hundredth of the learning rates over EPOCHS epochs, such as 0.5; the schedule "
+        "runs meanwhile.",
     ),
     click.option(
         "--schedule",
@@ -101,7 +113,8 @@ _RECIPE = _options.grouped(
         "--stop-after",
         type=click.IntRange(0),
         metavar="N",
-        help="Early stopping after N epochs without a better validation error; 0 for never. Alias: --patience.",
+        help="Stop after N epochs in which the validation error has not fallen by 0.1 points; 0 for never. Alias: "
+        "--patience.",
     ),
     click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
     click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
@@ -171,7 +184,7 @@ _RUN = _options.grouped(
         help="Checkpoint interval; a checkpoint is written at the end of an epoch too.",
     ),
     click.option(
-        "--keep", is_flag=True, help="Keep the checkpoints of the finished run, so that --resume can add epochs."
+        "--keep", is_flag=True, help="Keep the checkpoints of the finished run, so that it can be trained for longer."
     ),
 )
 _DIAGNOSIS = _options.grouped(
@@ -180,7 +193,7 @@ _DIAGNOSIS = _options.grouped(
         "--find-lr",
         is_flag=True,
         help="Learning-rate range test: raise the rate from update to update until the loss diverges, print and plot "
-        "loss against rate, suggest one rate; save no run.",
+        "loss against rate (find-lr.png), suggest one rate; save no run.",
     ),
     click.option(
         "--overfit",

@@ -18,14 +18,14 @@ FULL = 50  # classes shown in full; of more, those that are worst
     multiple=True,
     type=_options.FILE,
     metavar="FILE",
-    help="Weights file or run directory; several average their probabilities.  [default: best.safetensors of "
-    "the newest finished run in ./runs]",
+    help="Weights file, run directory or cifar10; repeat -w to average the probabilities of several.  [default: "
+    "best.safetensors of the newest finished run in ./runs]",
 )
 @_options.crops
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Split to evaluate.  [default: the validation images, else test, else all]",
+    help="Split to evaluate.  [default: val, else test, else all images]",
 )
 @_options.batch_size(32)
 @click.option(

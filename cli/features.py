@@ -53,8 +53,8 @@ def features(
     channel, row, column) or (image, feature), with the file names in a text file next to it; a .csv file has a line per
     image, its name first. Images that cannot be read are skipped and listed, and the exit code is then 3.
 
-    With --probe IMAGES is one data set with classes, of any layout that `cualex train --help` shows or "demo": how well
-    does a linear classifier on the layer's features tell its classes apart?
+    With --probe, IMAGES is one labelled data set, in any layout of `cualex train --help`, or "demo"; the accuracy of a
+    linear classifier on the features is printed.
 
     \b
     Examples:

@@ -28,7 +28,8 @@ BOM = "\ufeff"  # without it Excel takes UTF-8 for the letters of Windows' code 
     "least",
     type=click.FloatRange(0, 1),
     metavar="P",
-    help="Give no class to an image whose likeliest has a probability below P, as 0.5.",
+    help="Reject images whose top probability is below P, such as 0.5: no class in table and CSV, 'accepted': false "
+    "in JSON.",
 )
 @_options.crops
 @click.option(

@@ -173,8 +173,18 @@ def _value(value: object) -> str:
 
 @runs.command(cls=_aliases.Command)
 @click.argument("named", metavar="[RUN]...", nargs=-1)
-@click.option("--older", type=click.FloatRange(0), metavar="DAYS", help="Runs that last changed so many days ago.")
-@click.option("--without-result", is_flag=True, help="Whole runs that have no best weights, stopped or failed.")
+@click.option(
+    "--older",
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    help="Remove the checkpoints of runs unchanged for more than DAYS days, also of stopped ones, which can then not "
+    "be resumed; runs without best.safetensors whole.",
+)
+@click.option(
+    "--without-result",
+    is_flag=True,
+    help="Remove whole runs without best.safetensors, also stopped ones that could be resumed.",
+)
 @root
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before removing.")
 @_options.as_json
@@ -183,11 +193,9 @@ def prune(
 ) -> None:
     """Remove checkpoints of finished runs, or whole runs.
 
-    Without RUN and options, the checkpoints of finished runs in --root. RUN, a directory or a name in --root, is
-    removed whole. --older 30 removes the checkpoints of runs that changed last more than 30 days ago, also of stopped
-    ones, which can then not be resumed. best.safetensors goes only with a run that is named; a run without it is
-    removed whole by --older and --without-result. What is removed is shown, with its size, before it is; a run in which
-    a process trains is never touched.
+    Without RUN and options, remove the checkpoints of the finished runs in --root. RUN, a directory or a name in
+    --root, is removed whole; best.safetensors is removed with a run that is named, and never otherwise. What would be
+    removed is listed with its size before you are asked; a run in which a process trains is never touched.
 
     \b
     Examples:

@@ -48,8 +48,9 @@ def summary(
 
     NETWORK is an architecture, alexnet by default (`cualex help networks` lists them), a weights file, or a run
     directory. All figures are of both towers, the halves of the network that two GPUs held: output 96x55x55 is 2 x 48
-    channels. Multiply-adds are of one image; neurons are counted as in the paper: outputs of convolutional and dense
-    layers, without the input. Narrow terminals omit columns, --json has all.
+    channels (in JSON `output` and `neurons` are of one tower). Multiply-adds are of one image; neurons are counted as
+    in the paper: outputs of convolutional and dense layers, without the input. Narrow terminals omit columns, --json
+    has all.
     --device cuda:0,cuda:1 adds which device computes a layer. --against alexnet-2012 prints where the paper and its
     code disagree. `cualex profile` has the operations and bytes of a training step, and its time.
 

@@ -18,9 +18,10 @@ def train(**given) -> None:
     option overrides its value. Up to 5,000 training images fine-tune the bundled network, unless --scratch, --network,
     --crop, --variant or --recipe is given; `cualex help recipes` has the tables.
 
-    Ctrl-C, SIGTERM and SIGHUP save a checkpoint. --resume continues from it with the run's own data and options, except
-    those that are given, to the same bits as an uninterrupted run. A finished run can train more --epochs if it was
-    started with --keep. --config begins a new training with the options of a file or of another run.
+    Ctrl-C, SIGTERM and SIGHUP save a checkpoint. --resume continues from it with the run's own data and options: to the
+    same bits as an uninterrupted run, unless an option is given that changes the training. To train a finished run for
+    longer, start it with --keep, then give --resume RUN --epochs TOTAL. --config begins a new training with the options
+    of a file or of another run.
 
     \b
     Examples:
@@ -44,17 +45,17 @@ def train(**given) -> None:
     \b
     Layouts of DATA, in a folder, a .zip or a .tar (which is not extracted):
         train/CLASS/*.jpg, val/CLASS/*.jpg
-            as they are; also Training/, seg_test/, test1/ and the like
+            existing splits are used; also named Training/, seg_test/, ...
         train/CLASS/*.jpg, test/CLASS/*.jpg
             --val-split of train is held out; --val test validates on test
         CLASS/*.jpg, CLASS/train/*.jpg
-            --val-split of each class is held out, unless it is divided
+            no splits: --val-split of each class is held out
         train/cat.0.jpg, dog_1.jpg
             the class in the name of the file
         val/*.jpg and --names val.txt
             a line `image class` for each; a column `split` divides them
         train-images-idx3-ubyte.gz
-            MNIST and its kin, with their labels beside
+            MNIST, Fashion-MNIST, ..., with the labels file beside it
         cifar-10-python.tar.gz
             CIFAR-10 and CIFAR-100, python or binary
         ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar
@@ -71,9 +72,11 @@ def train(**given) -> None:
     \b
     A run directory (runs/train, runs/train-2, ...) holds:
         best.safetensors        weights, classes and mean image
-        last.safetensors        checkpoint, and previous.safetensors the one
-                                before; removed at the end without --keep
-        results.csv, log.jsonl  all metrics, a line an epoch; more often
+        last.safetensors        the newest checkpoint, and previous.safetensors
+                                the one before; both are removed at the end
+                                without --keep
+        results.csv             metrics of each epoch
+        log.jsonl               metrics several times an epoch
         curves.png              loss and error by epoch
         args.json, env.json     options; machine and versions
         classes.txt             classes
