@@ -63,6 +63,7 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
         cualex evaluate photos --crops 10 -w runs/train/best.safetensors -w runs/train-2/best.safetensors
     """
     from cualex import evaluation
+    from cualex.system import files
 
     paths, models = zip(*(_model.load(path, device, precision) for path in weights or [None]), strict=True)
     evaluation.check_together(models, paths)
@@ -73,7 +74,7 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     evaluation.check_classes(model.classes, source.classes)
     split, called = _choose(source, split)
     if output is not None:
-        _make(output)
+        files.make_directory(output)  # before the work, so that nobody waits for an error
     pack = _pack(source, split, model.network.stored, **packing)
     found = evaluation.evaluate(models, pack, batch_size, crops=int(crops))
     if output is not None:
@@ -120,16 +121,6 @@ def _choose(source, split: str | None) -> tuple[str, str]:
 def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):
     packs = _packing.packs(source, [split], size, cache=cache, workers=workers, yes=yes, keep=not no_pack)
     return packs[split]
-
-
-def _make(directory: Path) -> None:
-    """Make the directory before the work, so that nobody waits for an error."""
-    from cualex.system import files
-
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.cannot_write(directory, error) from error
 
 
 def _write(found, directory: Path) -> None:

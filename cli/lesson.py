@@ -34,12 +34,13 @@ def lesson(name: str | None, notebook: bool, output: Path, as_json: bool) -> Non
         cualex lesson momentum --notebook
     """
     from cualex import lessons
+    from cualex.system import files
 
     if name is None:
         _list([lessons.find(each) for each in lessons.names()], as_json)
         return
     chosen = lessons.find(name)
-    output.mkdir(parents=True, exist_ok=True)
+    files.make_directory(output)
     if notebook:
         path = output / f"{name}.ipynb"
         chosen.write_notebook(path)

@@ -84,8 +84,13 @@ def explain(
     options: those of the method's function; None for its default. Raise UsageError for a method, a class or an option
     that does not exist.
     """
+    if not isinstance(method, str):
+        raise UsageError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     name = find(method)
     options = {option: value for option, value in options.items() if value is not None}
+    for option, value in options.items():
+        if option != "layer" and not isinstance(value, int | np.integer):
+            raise UsageError(f"{option} must be a whole number, got {value!r}")
     function = METHODS[name]
     known(f"explain: {name}", options, list(inspect.signature(function).parameters)[3:])
     seen = passes.crop(image[None])[0]

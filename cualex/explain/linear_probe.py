@@ -78,7 +78,8 @@ def probe(
     fitted images; constant ones are left out. Deterministic on one type of machine. Alain and Bengio (2016) call it a
     probe.
 
-    labels: int (images,), from 0 to classes - 1. Raise DataError where there are no images to fit to or to judge.
+    labels: int (images,), from 0 to classes - 1. An image to judge whose features have NaN or Inf counts as wrong. Raise
+    DataError where there are no images to fit to or to judge, and where features to fit to are not finite.
     """
     if not len(features) or not len(held_out):
         raise DataError(
@@ -87,6 +88,10 @@ def probe(
     if penalty <= 0:
         raise UsageError(f"penalty must be above 0, got {penalty}")
     rows = features.reshape(len(features), -1)
+    if wrong := int((~np.isfinite(rows)).any(axis=1).sum()):
+        raise DataError(
+            f"features of {wrong:,} of {len(rows):,} images have NaN or Inf: a probe cannot be fitted to them"
+        )
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     kept = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-30)
 
@@ -96,7 +101,9 @@ def probe(
 
     x = standardised(rows)
     weights, steps, left = fit(x, labels, classes, penalty)
-    right = int((np.argmax(standardised(held_out) @ weights, axis=1) == held_out_labels).sum())
+    scores = standardised(held_out) @ weights
+    finite = np.isfinite(scores).all(axis=1)
+    right = int((finite & (np.argmax(scores, axis=1) == held_out_labels)).sum())
     fitted = float((np.argmax(x @ weights, axis=1) == labels).mean())
     return Probe(rows.shape[1], len(rows), len(held_out), right, fitted, steps, left)
 

@@ -4,6 +4,7 @@ No array is kept on a layer: what a call computes, and what its backward pass ne
 are those that the layer gives every plan, run one by one: `Call` is the `Build` that runs them at once.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,6 +24,7 @@ from cualex.layers.layer import Layer
 from cualex.layers.maps import Arguments, Buffer, Maps, PerDevice, Shape
 
 CPU, GPU = 1, 2  # of DLPack
+_turn = threading.Lock()  # calls share a device, whose work memory serves one at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +91,20 @@ def apply(layer: Layer, x: Array, device: Any, beside: Callable[[Array], Array] 
     _check("x", x, device, None)
     call = Call(device, layer.kind)
     build: Any = call  # it has what layers without weights ask of a plan
-    maps = call.read(x)
-    y, kept = layer.forward(build, maps, ())
+    with _turn:
+        maps = call.read(x)
+        y, kept = layer.forward(build, maps, ())
+        plain = call.plain(y)
 
     def back(dy: Array) -> Array:
         given = beside(dy)
         _check("dy", given, device, plain.shape)
-        dx = layer.backward(build, maps, y, kept, call.read(given), ())
-        if dx is None:
-            raise TypeError(f"{type(layer).__name__} gives its input no gradient")
-        return call.plain(dx)
+        with _turn:
+            dx = layer.backward(build, maps, y, kept, call.read(given), ())
+            if dx is None:
+                raise TypeError(f"{type(layer).__name__} gives its input no gradient")
+            return call.plain(dx)
 
-    plain = call.plain(y)
     return Result(plain, back)
 
 

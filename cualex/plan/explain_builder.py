@@ -64,7 +64,8 @@ class ExplainBuilder(Builder):
         grouped = super()._units()
         last = next(number for number, unit in enumerate(grouped) if unit.stages[-1].name == self.start)
         above = {stage.name for unit in grouped[last + 1 :] for stage in unit.stages}
-        if beyond := sorted(above & self._wanted - {list(self.network.layers)[-1]}):
+        asked = self._wanted - {list(self.network.layers)[-1]} | self._read_later
+        if beyond := sorted(above & asked):
             raise UsageError(f"{beyond[0]} is above {self.start}, where the backward pass starts")
         return grouped[: last + 1]
 

@@ -81,6 +81,14 @@ def sweep(directory: str | Path) -> None:
             part.unlink()
 
 
+def make_directory(path: str | Path) -> None:
+    """Make a directory for output, and those above it, where they are not there; raise OutputError."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
     """Return the error for a file that could not be written: one line with the reason and the way out."""
     ways = {

@@ -113,7 +113,8 @@ def _read(entry: Path, network: Network) -> dict[tuple[str, int], np.ndarray] | 
         }
         if found.keys() != {(name, 0) for name in (*network.tensors(), MEAN)}:
             return None
-        os.utime(entry)
+        with contextlib.suppress(OSError):  # another user's cache
+            os.utime(entry)
         return found
     return None
 

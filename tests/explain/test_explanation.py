@@ -264,6 +264,12 @@ def test_what_cannot_be_explained_is_said(model, image):
         model.explain(image, 3, "grad-cam", layer="fc6")
     with pytest.raises(UsageError, match=r"^alexnet has no layer 'conv9'"):
         model.explain(image, 3, "grad-cam", layer="conv9")
+    with pytest.raises(UsageError, match="softmax is above fc8, where the backward pass starts"):
+        model.explain(image, 3, "grad-cam", layer="softmax")
+    with pytest.raises(UsageError, match=r"^steps must be a whole number, got 2\.5"):
+        model.explain(image, 3, "integrated", steps=2.5)
+    with pytest.raises(UsageError, match=r"^method must be one of saliency, .*, got None"):
+        model.explain(image, 3, None)
 
 
 def test_an_uncovered_patch_is_noticed(model, image, monkeypatch):

@@ -106,3 +106,15 @@ def test_a_fit_that_does_not_end_says_so(rng, monkeypatch):
     found = probe(x[:80], labels[:80], x[80:], labels[80:], 3)
     assert not found.converged
     assert found.gradient > SMALLEST
+
+
+def test_features_that_are_not_finite_are_wrong_or_refused(rng):
+    x, labels = clouds(rng, 60)
+    labels[40:] = 0
+    x[40:50] = np.nan
+    found = probe(x[:40], labels[:40], x[40:], labels[40:], 3)
+    assert found.held_out == 20
+    assert found.right <= 10
+    x[3, 1] = np.inf
+    with pytest.raises(DataError, match="features of 1 of 40 images have NaN or Inf: no probe can be fitted to them"):
+        probe(x[:40], labels[:40], x[40:], labels[40:], 3)

@@ -1,5 +1,7 @@
 """Layers that are called with arrays: formulas and gradients, both engines, DLPack, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -97,6 +99,23 @@ def test_a_layer_holds_no_array_and_results_do_not_touch_each_other():
     assert_array_equal(first.backward(one), before[1])
     assert vars(layer) == vars(LRN(alpha=0.5))
     assert layer == LRN(alpha=0.5)
+
+
+def test_calls_from_several_threads_do_not_touch_each_other():
+    """They share a device, and its work memory. Without a turn each, a few of these differ."""
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=(4, 16, 13, 13)).astype(np.float32) for _ in range(4)]
+    alone = [LRN(alpha=0.5)(x) for x in given]
+    expected = [(y.array, y.backward(x)) for x, y in zip(given, alone, strict=True)]
+
+    def again(which):
+        for _ in range(15):
+            y = LRN(alpha=0.5)(given[which])
+            assert_array_equal(y.array, expected[which][0])
+            assert_array_equal(y.backward(given[which]), expected[which][1])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(again, range(4)))
 
 
 def test_what_cannot_be_called_is_said():

@@ -127,6 +127,13 @@ def test_the_command_writes_a_notebook(tmp_path):
     assert "".join(book["cells"][0]["source"]).startswith("# Pooling that overlaps")
 
 
+def test_a_file_in_place_of_the_directory_is_named(tmp_path):
+    (tmp_path / "lessons").write_text("")
+    done = CliRunner().invoke(main, ["lesson", "pooling", "-o", str(tmp_path / "lessons")])
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: cannot write {tmp_path}/lessons: a file of that name exists. Choose a directory.\n"
+
+
 def test_less_work_is_done_where_the_environment_says_so(monkeypatch):
     monkeypatch.delenv(tools.SHARE, raising=False)
     assert tools.work(300, 20) == 300

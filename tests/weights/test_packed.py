@@ -1,5 +1,6 @@
 """Packed weights in the cache give the bits of their file, never those of another, and nothing where damaged."""
 
+import errno
 import os
 import shutil
 import time
@@ -211,6 +212,19 @@ def test_a_cache_that_cannot_be_written_is_done_without(path, tmp_path, monkeypa
         monkeypatch.setattr(packed.os, "replace", fail)
     assert answer(path) == answer(path)
     assert fault == "a file" or entries(tmp_path) == []
+
+
+def test_an_entry_of_another_user_is_read(path, tmp_path, monkeypatch, reads):
+    """Its time of use cannot be noted."""
+    cualex.load(path)
+    before = len(reads)
+
+    def refused(*given, **more):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(packed.os, "utime", refused)
+    cualex.load(path)
+    assert (before, len(reads)) == (1, 1)
 
 
 def test_the_least_recently_used_entries_go(tmp_path, monkeypatch, speck):
