@@ -41,10 +41,12 @@ def count(default: int, of: str):
 def target(output: Path | None, name: str, ending: str) -> Path:
     """Return the path of a plot: the one that was given, or the first of name.png, name-2.png, ... that is free.
 
-    A given plot is replaced, and its numbers with it; numbers without a plot are another's, and an error.
+    A given plot is replaced, and its numbers with it; numbers without a plot are another's, and an error. Raise
+    OutputError before the work for a path that cannot be written.
     """
     from cualex.errors import UsageError
     from cualex.plots import figure
+    from cualex.system import files
 
     if output is not None:
         figure.check_ending(output)
@@ -53,11 +55,14 @@ def target(output: Path | None, name: str, ending: str) -> Path:
             raise UsageError(
                 f"{beside} exists, and the numbers of {output} would replace it. Choose another name with --output."
             )
+        files.require_writable(output)
+        files.require_writable(beside)
         return output
     number = 1
     while True:
         path = Path(f"{name}.png" if number == 1 else f"{name}-{number}.png")
         if not path.exists() and not path.with_suffix(ending).exists():
+            files.require_writable(path)
             return path
         number += 1
 

@@ -78,8 +78,8 @@ def probe(
     fitted images; constant ones are left out. Deterministic on one type of machine. Alain and Bengio (2016) call it a
     probe.
 
-    labels: int (images,), from 0 to classes - 1. An image to judge whose features have NaN or Inf counts as wrong. Raise
-    DataError where there are no images to fit to or to judge, and where features to fit to are not finite.
+    labels: int (images,), from 0 to classes - 1. An image to judge whose features have NaN or Inf counts as wrong.
+    Raise DataError where there are no images to fit to or to judge, and where features to fit to are not finite.
     """
     if not len(features) or not len(held_out):
         raise DataError(
@@ -90,7 +90,7 @@ def probe(
     rows = features.reshape(len(features), -1)
     if wrong := int((~np.isfinite(rows)).any(axis=1).sum()):
         raise DataError(
-            f"features of {wrong:,} of {len(rows):,} images have NaN or Inf: a probe cannot be fitted to them"
+            f"features of {wrong:,} of {len(rows):,} images have NaN or Inf: no probe can be fitted to them"
         )
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     kept = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-30)
