@@ -171,7 +171,7 @@ def test_a_run_of_the_first_cualex_goes_on_to_validate_with_test(here, monkeypat
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_help_says_what_validates(command):
     said = " ".join(run(command, "--help").stdout.split())
-    assert "held-out takes val/, or a part of train/ where there is none; test takes test/, which then" in said
+    assert "Validate on val/, or a held-out part of train/ where there is none; or on test/, which then also" in said
     assert (
         "Fraction of each class of the training images that is held out for validation where there is no val/" in said
     )

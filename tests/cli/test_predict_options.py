@@ -179,6 +179,7 @@ def test_a_file_that_was_there_stays_where_the_work_fails(weights, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_ten_crops_are_those_of_the_evaluation(tmp_path, rng):
     """On noise, where every crop counts; and another result than the centre's."""
     net = networks.build("cifar-relu", classes=3, crop=27)

@@ -125,8 +125,17 @@ def test_the_command_prints_it(data, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"optimizer": "adam", "rate": 0.001}, {"freeze": ("conv1",)}, {"network": "mote"}],
-    ids=["momentum", "adam", "frozen", "batch normalisation"],
+    [
+        pytest.param({}, id="momentum"),
+        *(
+            pytest.param(change, id=name, marks=pytest.mark.slow)
+            for name, change in {
+                "adam": {"optimizer": "adam", "rate": 0.001},
+                "frozen": {"freeze": ("conv1",)},
+                "batch normalisation": {"network": "mote"},
+            }.items()
+        ),
+    ],
 )
 def test_the_room_that_is_announced_is_what_a_run_takes(tmp_path, monkeypatch, change):
     """At its most while a checkpoint is written beside two others, as all files together are measured there."""

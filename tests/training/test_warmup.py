@@ -52,7 +52,8 @@ def test_none_changes_no_bit():
     assert Course(PAPER, NETWORK).rates(1, 0.0) == (0.01, 0.01)
 
 
-@pytest.mark.parametrize("update", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("update", [3, 12])
 def test_a_run_that_is_stopped_within_it_goes_on_to_the_same_bits(warm, networks_known, tmp_path, update):
     run = Run.create(tmp_path)
     stop(training(run, WARM), update)

@@ -61,7 +61,9 @@ def ended(run, pictures=None, recipe=TINY, **settings):
     [
         ("arrays", "conv3.weight", np.nan, "1 of the 102,400 weights of conv3", 3),
         pytest.param("arrays", "conv3.bias", np.inf, "1 of the 64 biases of conv3", 3, marks=pytest.mark.slow),
-        ("velocities", "conv2.weight", np.nan, "1 of the 102,400 weights of conv2", 4),
+        pytest.param(
+            "velocities", "conv2.weight", np.nan, "1 of the 102,400 weights of conv2", 4, marks=pytest.mark.slow
+        ),
         ("velocities", "fc4.weight", -np.inf, "1 of the 1,728 weights of fc4", 4),
     ],
 )
