@@ -3,18 +3,16 @@
 import contextlib
 import glob
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from cualex.cli import _output
+from cualex.cli import _options, _output
 from cualex.errors import DataError, ImageError, Unreadable, UsageError
 
 STDIN = "-"
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LISTED = 10  # unreadable images named on the screen; JSON has them all
 FEW = 32  # images that are classified before a person waits
 
@@ -47,6 +45,8 @@ def expand(named: tuple[str, ...], recursive: bool, from_list: bool) -> list[Giv
                 found += _found(os.fsdecode(line), recursive) if line else []
         else:
             found.append(_picture_on_stdin())
+    if not found:
+        raise UsageError("--from-list: standard input has no file names; give one per line.")
     return found
 
 
@@ -104,7 +104,7 @@ def _picture_on_stdin() -> Given:
 def _found(name: str, recursive: bool) -> list[Given]:
     """List what one argument means; an existing file is meant even if its name looks like a glob."""
     path = Path(name)
-    if URL.match(name) and not os.path.lexists(path):
+    if _options.URL.match(name) and not os.path.lexists(path):
         command = click.get_current_context().info_name
         raise UsageError(
             f"{name} is a URL, and files are read. Use: curl -fsSL {shlex.quote(name)} | cualex {command} -"
@@ -138,6 +138,9 @@ def _inside(folder: Path, recursive: bool) -> list[Given]:
         if name.lower().endswith((*ENDINGS, *FOREIGN)) and not any(map(left_behind.is_left_behind, name.split("/")))
     ]
     if not kept:
-        hint = "" if recursive else "; add --recursive to search its subfolders"
+        archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))]
+        deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
+        hint = "; add --recursive to search its subfolders" if deeper else ""
+        hint = f"; unpack {archives[0]} first" if archives else hint
         return [(str(folder), ImageError(str(folder), f"no images inside{hint}"))]
     return [(str(folder / name), folder / name) for name in sorted(kept, key=os.fsencode)]

@@ -1,12 +1,30 @@
 """Options that several commands share, each said once: `@_options.device` and so on."""
 
+import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-# That a file is there and readable is the library's to say: its line names the way out.
-FILE = click.Path(path_type=Path)
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class LocalPath(click.Path):
+    """A path. That it is there and readable is the library's to say: its line names the way out. A URL is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Path."""
+        if isinstance(value, str) and URL.match(value) and not os.path.lexists(value):
+            self.fail(
+                f"{value} is a URL, and files are read. Download it first: curl -LO {shlex.quote(value)}", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+FILE = LocalPath(path_type=Path)
 
 
 class Grouping(click.Command):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cualex.cli import _aliases, _options, _output
+from cualex.errors import UsageError
 
 
 @click.command("import", cls=_aliases.Command)
@@ -84,6 +85,8 @@ def import_(
     from cualex.formats import compare, load
 
     output = output or Path(f"{file.stem}.cualex.safetensors")
+    if output.exists() and file.exists() and output.samefile(file):
+        raise UsageError(f"{output} is the file that is read, and would be replaced: choose another --output.")
     made, lines = load.load(file, network, int(towers) if towers else None, classes, mean, crop)
     digest = weights.save(output, made)
     lines.append(("written", str(output)))

@@ -1,5 +1,7 @@
 """`cualex show`: plots, one subcommand each."""
 
+from pathlib import Path
+
 import click
 
 from cualex.cli import _aliases, _options, _output, _show, _show_inside, _show_sets
@@ -103,8 +105,8 @@ def network(name: str, output, theme: str, as_json: bool) -> None:
 def curves(runs, output, theme: str, as_json: bool) -> None:
     """Plot the loss and error of one or more trainings.
 
-    RUN is a directory such as runs/train, by default the newest finished run in ./runs. Columns of the numbers: run,
-    epoch, training_loss, validation_loss, top1_error, top5_error (from 0 to 1), learning_rate.
+    RUN is a directory, or the name of one in ./runs; by default the newest finished run there. Columns of the numbers:
+    run, epoch, training_loss, validation_loss, top1_error, top5_error (from 0 to 1), learning_rate.
 
     \b
     Examples:
@@ -118,5 +120,8 @@ def curves(runs, output, theme: str, as_json: bool) -> None:
     if not runs:
         runs = [newest_weights().parent]
         _output.say(f"Run: {runs[0]} (newest finished run).")
+    else:
+        named = ((each, Path("runs") / each) for each in runs)
+        runs = [inside if inside.is_dir() and not given.exists() else given for given, inside in named]
     rows = drawing.draw_runs([Run(each) for each in runs], path, _show.colours(theme))
     _show.finish(path, rows, as_json, epochs=rows)

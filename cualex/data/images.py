@@ -2,8 +2,7 @@
 
 A user's folder holds greys, palettes, transparent drawings, CMYK from a print shop, 16-bit scans and photographs that
 lie on their side. They become uint8 (rows, columns, 3), 0 to 255, as a viewer would show them on white. A file that
-cannot be read raises ImageError with a reason in plain words; Pillow's errors, warnings and messages do not leave this
-file.
+cannot be read raises ImageError with a reason; Pillow's errors, warnings and messages do not leave this file.
 """
 
 import contextlib
@@ -136,10 +135,18 @@ def same_before(data: bytes) -> bool:
         return True
 
 
+def _open(path: str, flags: int) -> int:
+    """Open a file; a named pipe that nobody writes to is empty, and not waited for."""
+    if not hasattr(os, "O_NONBLOCK"):
+        return os.open(path, flags)
+    os.set_blocking(descriptor := os.open(path, flags | os.O_NONBLOCK), True)
+    return descriptor
+
+
 def read(path: str | Path, name: str) -> bytes:
     """Read an image file's bytes; raise ImageError when it cannot be read or is too large."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open) as file:
             size = os.fstat(file.fileno()).st_size
             # A pipe or a device has size 0, and may never end.
             data = file.read(BYTES + 1) if size == 0 else b"" if size > BYTES else file.read()

@@ -58,6 +58,8 @@ def find(name: str) -> Callable[..., Network]:
     if name not in _NETWORKS:
         close = difflib.get_close_matches(name, _NETWORKS, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
+        if name.endswith(".py"):
+            hint = f" For one of your own give the function too, {name}:FUNCTION."
         raise UsageError(f"no network is called {name!r}; there are {', '.join(_NETWORKS)}.{hint}")
     return _NETWORKS[name]
 

@@ -208,11 +208,16 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file(asked, tmp_path):
 
 def test_arguments_that_mean_nothing_have_their_rows(asked, tmp_path):
     red = picture(tmp_path / "red.png", "red")
-    (tmp_path / "empty").mkdir()
-    found = asked(tmp_path / "gone.png", tmp_path / "empty", f"{tmp_path}/*.gif", red, red, code=3)
+    for name in ("empty", "deep/er", "tars"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "tars" / "val.tar").touch()
+    folders = [tmp_path / name for name in ("empty", "deep", "tars")]
+    found = asked(tmp_path / "gone.png", *folders, f"{tmp_path}/*.gif", red, red, code=3)
     assert firsts(found) == [
         "no such file or folder",
+        "no images inside",
         "no images inside; add --recursive to search its subfolders",
+        "no images inside; unpack val.tar first",
         "matches no file",
         *("red", "red"),
     ]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -209,3 +210,31 @@ def test_ten_crops_are_those_of_the_evaluation(tmp_path, rng):
     alone = run("predict", results[0]["picture"], *arguments, "--json")
     (found,) = json.loads(alone.stdout)["results"]
     assert found["predictions"][0]["class"] == results[0]["predictions"][0]["class"]
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path, weights):
+    os.mkfifo(tmp_path / "pipe.png")
+    result = run("predict", tmp_path / "pipe.png", "-w", weights)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {tmp_path}/pipe.png: ")
+
+
+def test_an_empty_list_is_an_error():
+    result = run("predict", "--from-list", input="")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--from-list: standard input has no file names; give one per line." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "-w"], ["import"], ["show", "maps"], ["explore"], ["train", "photos", "--from"]], ids=" ".join
+)
+def test_a_url_in_place_of_a_file_is_one_line(words):
+    result = run(*words, "https://a.example/x.pth")
+    assert result.exit_code == 2
+    assert "https://a.example/x.pth is a URL, and files are read. Download it first: curl -LO https" in result.stderr
+
+
+def test_a_url_in_place_of_a_data_set_is_one_line():
+    result = run("train", "https://a.example/photos.zip")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: https://a.example/photos.zip is a URL, and folders and archives are read.")

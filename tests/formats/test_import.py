@@ -368,3 +368,12 @@ def test_the_command_refuses_in_one_line(tmp_path):
     )
     done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "x"), "--network", "alexnt"])
     assert done.exit_code in (1, 2)
+
+
+def test_the_file_that_is_read_is_never_replaced(tmp_path):
+    source = tmp_path / "weights.caffemodel"
+    source.write_bytes(b"anything")
+    result = CliRunner().invoke(cli.main, ["import", str(source), "-o", str(tmp_path / "." / "weights.caffemodel")])
+    assert result.exit_code == 2
+    assert "is the file that is read, and would be replaced: choose another --output." in result.stderr
+    assert source.read_bytes() == b"anything"

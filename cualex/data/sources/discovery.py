@@ -190,6 +190,8 @@ def _lacking(source: Source) -> str | None:
 
 def _listing(data: str | Path) -> Listing:
     path = Path(data).expanduser()
+    if "://" in str(data) and not path.exists():
+        raise DataError(f"{data} is a URL, and folders and archives are read. Download it first: curl -LO {data}")
     try:
         path = path.resolve(strict=True)
         if path.is_dir():
