@@ -139,7 +139,7 @@ def _inside(folder: Path, recursive: bool) -> list[Given]:
     ]
     if not kept:
         archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))]
-        deeper = not recursive and any(entry.is_dir() for entry in os.scandir(folder))
+        deeper = not recursive and any(entry.is_dir() for entry in folder.iterdir())
         hint = "; add --recursive to search its subfolders" if deeper else ""
         hint = f"; unpack {archives[0]} first" if archives else hint
         return [(str(folder), ImageError(str(folder), f"no images inside{hint}"))]
