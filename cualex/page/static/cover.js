@@ -4,7 +4,7 @@ import { h } from "./maps.js";
 import { about } from "./network.js";
 import * as server from "./server.js";
 import { drawImage } from "./images.js";
-import { $, best, now, off, state, tell } from "./state.js";
+import { $, best, now, off, say, state, tell } from "./state.js";
 
 let look, draw; // of app.js: ask the network again; draw again
 
@@ -22,6 +22,7 @@ export function wire(asking, drawing) {
 }
 
 export function covering(on = !state.cover) {
+  if (state.lacking) return say(state.lacking);
   state.cover = on ? { x: 0.5, y: 0.5, size: state.coverSize } : null;
   $("covering").setAttribute("aria-pressed", on);
   drawImage();
@@ -61,7 +62,7 @@ export async function heat(on = state.heat) {
   state.target ??= best(held.plain.probabilities);
   drawHeat(rows);
   try {
-    for await (const row of server.heat({ network: held.network, image: held.sample.id, off: off(), class: state.target }, signal)) {
+    for await (const row of server.heatRows({ network: held.network, image: held.sample.id, off: off(), class: state.target }, signal)) {
       if (signal.aborted) return;
       drawHeat(rows, rows.push(row));
     }
