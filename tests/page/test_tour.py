@@ -154,5 +154,5 @@ def test_the_same_image_twice_is_in_it_once():
 
 
 def test_what_the_browser_does_not_compute_leaves_its_answers():
-    seer = Seer(page_networks.weights(activation="gelu"))
+    seer = Seer(page_networks.weights(function="gelu"))
     assert not tour.tour(seer, examples(seer, 1)).computes

@@ -7,10 +7,14 @@ function open({ description, arrays }) {
   [network, mean, tensors] = [description, arrays.mean, {}];
   for (const [name, values] of Object.entries(arrays)) {
     const scales = arrays[`${name}.scale`]; // of integers: w = q · scale, one a filter
-    if (!scales) { tensors[name] = values; continue; }
-    const size = values.length / scales.length;
-    tensors[name] = Float32Array.from(values, (value, at) => value * scales[Math.floor(at / size)]);
+    tensors[name] = scales ? dequantised(values, scales) : values;
   }
+}
+
+function dequantised(q, scales) {
+  const weight = new Float32Array(q.length), size = q.length / scales.length;
+  for (let filter = 0, at = 0; filter < scales.length; filter++) for (let n = 0; n < size; n++, at++) weight[at] = q[at] * scales[filter];
+  return weight;
 }
 
 const each = name => network.layers[name].maps / network.layers[name].towers; // maps of a tower
@@ -38,36 +42,48 @@ function reading(one, map, off) {
   return { own, share, first: (all ? 0 : own * share) + group * count, count, heard };
 }
 
-const padded = (x, pad, wide) => {
-  const data = new Float32Array(x.maps * wide * wide);
-  for (let c = 0; c < x.maps; c++) for (let row = 0; row < x.side; row++)
-    data.set(x.data.subarray((c * x.side + row) * x.side, (c * x.side + row + 1) * x.side), (c * wide + row + pad) * wide + pad);
+// im2col: what a filter sees at each position, one after another; zeros beyond the edges.
+function columns(x, first, count, [size, stride, pad], side) {
+  const length = count * size * size, data = new Float32Array(side * side * length);
+  for (let p = 0; p < side * side; p++) {
+    const top = Math.floor(p / side) * stride - pad, left = (p % side) * stride - pad, begin = Math.max(0, -left), end = Math.min(size, x.side - left);
+    for (let c = 0; c < count; c++) for (let u = Math.max(0, -top); u < Math.min(size, x.side - top); u++) {
+      const from = ((first + c) * x.side + top + u) * x.side + left, to = p * length + (c * size + u) * size;
+      for (let v = begin; v < end; v++) data[to + v] = x.data[from + v];
+    }
+  }
   return data;
-};
+}
+
+function dot(a, i, b, j, count) { // four sums, which do not wait for one another
+  let s0 = 0, s1 = 0, s2 = 0, s3 = 0, n = 0;
+  for (; n + 3 < count; n += 4) {
+    s0 += a[i + n] * b[j + n];
+    s1 += a[i + n + 1] * b[j + n + 1];
+    s2 += a[i + n + 2] * b[j + n + 2];
+    s3 += a[i + n + 3] * b[j + n + 3];
+  }
+  for (; n < count; n++) s0 += a[i + n] * b[j + n];
+  return s0 + s1 + s2 + s3;
+}
 
 // Convolution and dense: y = b + Σ w · x. `passed[to][from]` is the mean |Σ over tower `from`|, the strength of a line.
 function product(x, one, off) {
   const weight = tensors[`${one.name}.weight`], bias = tensors[`${one.name}.bias`], { maps, rows: side, towers } = network.layers[one.name];
-  const [size, stride, pad] = one.window ?? [x.side, 1, 0], wide = x.side + 2 * pad, data = pad ? padded(x, pad, wide) : x.data, area = side * side;
-  const y = new Float32Array(maps * area), part = new Float32Array(area), sources = one.reads === "all" ? network.layers[one.below].towers : 1;
-  const passed = Array.from({ length: towers }, () => Array(sources > 1 ? sources : towers).fill(0));
+  const window = one.window ?? [x.side, 1, 0], square = window[0] ** 2, area = side * side, y = new Float32Array(maps * area), held = {};
+  const sources = one.reads === "all" ? network.layers[one.below].towers : 1, passed = Array.from({ length: towers }, () => Array(Math.max(sources, towers)).fill(0));
   for (let map = 0; map < maps; map++) {
-    const { own, share, first, count, heard } = reading(one, map, off), y0 = map * area;
-    y.fill(bias[map], y0, y0 + area);
+    const { own, share, first, count, heard } = reading(one, map, off), length = count * square, seen = (held[first] ??= columns(x, first, count, window, side));
+    y.fill(bias[map], map * area, (map + 1) * area);
     for (let from = 0; from < sources; from++) {
-      const start = sources > 1 ? Math.max(first, from * share) : first, stop = sources > 1 ? Math.min(first + count, (from + 1) * share) : first + count;
-      if (!heard[from] && sources > 1) continue;
-      part.fill(0);
-      for (let c = start; c < stop; c++) for (let u = 0; u < size; u++) for (let v = 0; v < size; v++) {
-        const w = weight[((map * count + c - first) * size + u) * size + v] * one.factor;
-        if (area === 1) { part[0] += w * data[(c * wide + u) * wide + v]; continue; }
-        for (let i = 0; i < side; i++) {
-          let at = (c * wide + i * stride + u) * wide + v;
-          for (let j = i * side; j < (i + 1) * side; j++, at += stride) part[j] += w * data[at];
-        }
-      }
+      if (!heard[from]) continue;
+      const [start, stop] = sources > 1 ? [Math.max(0, from * share - first), Math.min(count, (from + 1) * share - first)] : [0, count];
       let total = 0;
-      for (let p = 0; p < area; p++) { y[y0 + p] += part[p]; total += Math.abs(part[p]); }
+      for (let p = 0; p < area; p++) {
+        const sum = one.factor * dot(weight, map * length + start * square, seen, p * length + start * square, (stop - start) * square);
+        y[map * area + p] += sum;
+        total += Math.abs(sum);
+      }
       passed[own][sources > 1 ? from : own] += total / area / (maps / towers);
     }
   }
