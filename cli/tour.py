@@ -40,9 +40,9 @@ def tour(
     The page of `cualex explore`, for a browser without a server or a net: hand it out, or open it from a USB stick.
 
     Networks of up to 24 MB of weights, as the bundled one, are in the file and compute in the browser: parts of an
-    image covered, parts of the network switched off, images of one's own. The file of a larger network holds what
-    cualex answers for IMAGES: probabilities, the maps of all layers in 8 bits, and a heat map; 3 MB an image for
-    alexnet. The page says which it is.
+    image covered, parts of the network switched off, images of one's own. The file of a larger network holds answers
+    for IMAGES: probabilities, the maps of all layers in 8 bits, and a heat map; 3 MB an image for alexnet. The page
+    says which it is.
 
     IMAGES are files, folders, quoted globs, or - for an image on standard input. Images that cannot be read are skipped
     and listed, and the exit code is then 3.

@@ -18,6 +18,7 @@ from cualex.plan import Plan
 from cualex.weights import Weights
 
 GRID = 14  # positions of the cover along each side of a heat map
+METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
 COVER = 0.24  # side of that cover, as a fraction of the crop
 KEPT = 4  # networks with parts off that are kept, the last used
 
@@ -85,12 +86,26 @@ class Seer:
         """Return the probabilities (classes,) of an image."""
         return self._without(off)[0].probabilities(self._covered(image, cover)[None])[0]
 
-    def heat(self, image: np.ndarray, target: int, off: Collection[str] = ()) -> Iterator[list[float]]:
-        """Yield rows of a heat map: how much the probability of a class falls when a square there is covered.
+    def check_heat(self, method: str, off: Collection[str]) -> None:
+        """Raise UsageError for a heat map that cannot be computed with parts off."""
+        if method != METHODS[0] and changes.silent(self.weights.network, off):
+            raise UsageError(
+                f"{method}: gradients are not computed with a tower off. Switch it on, or take the heat map by covering"
+            )
 
-        GRID rows of GRID values; the centres of the squares are spread evenly over the crop.
+    def heat(
+        self, image: np.ndarray, target: int, off: Collection[str] = (), method: str = METHODS[0]
+    ) -> Iterator[list[float]]:
+        """Yield rows of a heat map of a class: GRID rows of GRID values, by gradients a value for each pixel.
+
+        occlusion: how much the probability falls when a square there is covered; the centres of the squares are spread
+        evenly over the crop.  grad-cam, saliency: from 0 to 1, see `Explanation.heat`.
         """
+        self.check_heat(method, off)
         model, crop = self._without(off)[0], self.weights.network.crop
+        if method != METHODS[0]:
+            yield from model.explain(image, target, method).heat.round(3).tolist()
+            return
         side = max(1, round(COVER * crop))
         whole = float(model.probabilities(image[None])[0, target])
         tops = [round((crop - 1) * (index + 0.5) / GRID - side / 2) for index in range(GRID)]

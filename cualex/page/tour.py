@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from cualex.page import description
 from cualex.page.bundle import bundle
 from cualex.page.gallery import STRONGEST, VIEW, Example, decoded
 from cualex.page.seeing import COVER, GRID, Seer, largest
@@ -68,7 +67,8 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
     described = seer.description | {"files": seer.files}
     weights = _weights(seer)
     alive = _computes(seer) and sum(each.nbytes for each in weights.values()) <= MOST
-    shown, answers = [], {}
+    shown: list[dict[str, str]] = []
+    answers = {}
     for done, example in enumerate(examples, 1):
         identity, image, png = decoded(example.data, network.stored, VIEW)
         if not any(each["id"] == identity for each in shown):
@@ -95,6 +95,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "networks": [described],
         "examples": shown,
         "grid": GRID,
+        "methods": ["occlusion"],
         "cover": COVER,
         "strongest": STRONGEST,
         "run": None,
@@ -104,7 +105,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "tensors": list(weights) if alive else [],
         "answers": answers,
         "arrays": arrays.places,
-        "lacking": "" if alive else "This file holds answers, not the network: `cualex explore` computes others.",
+        "lacking": "" if alive else "This file holds answers, not the network. cualex explore computes others.",
     }
     return Tour(_file(found, arrays.data), len(shown), alive)
 
@@ -162,10 +163,15 @@ def _answer(seer: Seer, image: np.ndarray, identity: str, arrays: Arrays) -> dic
 
 
 def _file(found: dict[str, Any], data: bytearray) -> str:
-    """Return the page of static/ as one file."""
-    static = resources.files(__package__).joinpath("static")
-    text = {file.name: file.read_text("utf-8") for file in static.iterdir() if not file.name.startswith(".")}
-    modules = {name: body for name, body in text.items() if name.endswith(".js")} | {"server.js": text["offline.js"]}
+    """Return the page as one file."""
+    here = resources.files(__package__)
+    text = {  # offline/server.js takes the place of the other
+        file.name: file.read_text("utf-8")
+        for folder in ("static", "offline")
+        for file in here.joinpath(folder).iterdir()
+        if not file.name.startswith(".")
+    }
+    modules = {name: body for name, body in text.items() if name.endswith(".js")}
     script, style = bundle(modules, "app.js"), text["style.css"]
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; worker-src blob:; "
@@ -174,7 +180,10 @@ def _file(found: dict[str, Any], data: bytearray) -> str:
     networks, count = found["networks"][0], len(found["examples"])
     page = text["index.html"]
     for old, new in (
-        ('<meta charset="utf-8">', f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        (
+            '<meta charset="utf-8">',
+            f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        ),
         ("<title>cualex explore</title>", f"<title>cualex tour: {html.escape(networks['network'])}</title>"),
         ("<b>cualex</b> explore", "<b>cualex</b> tour"),
         ('<link rel="stylesheet" href="style.css">', f"<style>{style}</style>"),
@@ -186,15 +195,12 @@ def _file(found: dict[str, Any], data: bytearray) -> str:
     base = base64.b64encode(data).decode()
     size = (len(page) + len(script) + len(text["engine.js"]) + len(base) + len(json.dumps(found))) / 1e6
     images = "1 image" if count == 1 else f"{count} images"
-    found["kept"] = (
-        f"This file ({size:.1f} MB) needs no net. "
-        + (
-            f"It holds answers for {images}, not the network: maps, comparing and the heat map of the likeliest class "
-            "stay alive; covering, switching parts off, other images and the sums of later layers need cualex explore."
-            if found["lacking"]
-            else "It holds the network, which computes here: covers, switches, sums, and images of your own, which the "
-            "browser resizes in its own way."
-        )
+    found["kept"] = f"This file ({size:.1f} MB) needs no net. " + (
+        f"It holds answers for {images}, not the network: maps, comparing and the heat map of the likeliest class "
+        "stay alive; covering, switching parts off, other images and the sums of later layers need cualex explore."
+        if found["lacking"]
+        else "It holds the network, which computes here: covers, switches, sums, and images of your own, which the "
+        "browser resizes in its own way."
     )
     blocks = [
         f'<script type="application/json" id="tour">{json.dumps(found).replace("<", chr(92) + "u003c")}</script>',

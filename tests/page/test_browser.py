@@ -146,6 +146,11 @@ def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening
     tab.click("#covering")
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')")
+    tab.click("[data-method=grad-cam]")
+    tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
+    tab.click("[data-method=saliency]")
+    tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
+    assert tab.locator("#methods [aria-pressed=true]").inner_text() == "Saliency"
     painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
     assert tab.locator("#heat").evaluate(painted)
 

@@ -9,7 +9,7 @@ from cualex.page.bundle import bundle
 MODULES = {
     "app.js": 'import { f } from "./a.js";\nimport * as b from "./b.js";\n\nconst own = 1;\nf(b.g(own));\n',
     "a.js": 'import { g } from "./b.js";\n\nconst own = 2;\nexport function f(x) { return g(x) + own; }\n',
-    "b.js": 'import { f } from "./a.js";\n\nexport let held = 0;\nexport const g = x => (held = x);\nexport class C {}\n',
+    "b.js": 'import { f } from "./a.js";\n\nexport let held = 0;\nexport const g = x => (held = x);\nexport class C {}',
 }
 
 

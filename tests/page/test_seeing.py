@@ -82,6 +82,19 @@ def test_a_cover_is_the_mean_image_and_a_heat_map_is_covers():
     assert rows[3, 9] == pytest.approx(drop, abs=1e-6)
 
 
+@pytest.mark.parametrize("method", ["grad-cam", "saliency"])
+def test_a_heat_map_by_gradients_is_the_models_explanation(method):
+    seer = page_networks.seer()
+    image, side = page_networks.image(seer.weights.network), seer.weights.network.crop
+    whole = np.array(list(seer.heat(image, 2, (), method)))
+    assert whole.shape == (side, side)
+    np.testing.assert_allclose(whole, seer.model.explain(image, 2, method).heat, atol=0.0005001)
+    other = np.array(list(seer.heat(image, 2, ["exchange"], method)))
+    assert np.abs(other - whole).max() > 0.1
+    with pytest.raises(UsageError, match=rf"^{method}: gradients are not computed with a tower off"):
+        list(seer.heat(image, 2, ["tower1"], method))
+
+
 def test_the_files_that_compute_a_layer_exist():
     from tests import ROOT
 

@@ -1,4 +1,4 @@
-"""A tour in Chromium, opened as a file with the network off: its numbers are cualex's, and nothing is asked of anyone."""
+"""A tour in Chromium, opened as a file with the network off: its numbers are cualex's, and it asks nobody."""
 
 import pytest
 

@@ -272,7 +272,7 @@ function switches() { // one for each part that this network has
 // Take what the server says of its networks: at the start, and whenever a run has saved new weights.
 export async function load() {
   const answer = await server.networks();
-  Object.assign(state, { networks: answer.networks, examples: answer.examples, grid: answer.grid, coverSize: answer.cover, run: answer.run, stamp: answer.stamp, kept: answer.kept ?? "", lacking: answer.lacking ?? "" });
+  Object.assign(state, { networks: answer.networks, examples: answer.examples, grid: answer.grid, methods: answer.methods, coverSize: answer.cover, run: answer.run, stamp: answer.stamp, kept: answer.kept ?? "", lacking: answer.lacking ?? "" });
   for (const other of state.networks) other.blocks = state.networks[0].blocks; // they are alike: one figure for all
   take(state.networks[now()?.network ?? 0]);
   figure.build({ open, point, leave: hideLoupe });

@@ -1,4 +1,4 @@
-// server.js of a tour: the same questions, answered from the file itself. tour.py writes what is read here.
+// static/server.js of a tour: the same questions, answered from the file itself. tour.py writes what is read here.
 
 export class NoAnswer extends Error {}
 
