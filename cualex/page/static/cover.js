@@ -63,19 +63,23 @@ export async function heat(on = state.heat) {
   if (!$("methods").children.length) $("methods").append(...state.methods.map(method =>
     h("button", { "data-method": method, onclick: () => (state.method = method, heat()) }, METHODS[method].name)));
   for (const button of $("methods").children) button.setAttribute("aria-pressed", button.dataset.method === state.method);
+  const held = now(), rows = [], asked = on && held?.plain;
+  if (asked) {
+    state.target ??= best(held.plain.probabilities);
+    drawHeat(rows); // its key takes room, so the figure is arranged after it
+  }
   drawImage();
   draw();
-  const held = now();
-  if (!on || !held?.plain) return;
+  if (!asked) return;
   asking = new AbortController();
-  const { signal } = asking, rows = [];
-  state.target ??= best(held.plain.probabilities);
-  drawHeat(rows);
+  const { signal } = asking;
   try {
     for await (const row of server.heatRows({ network: held.network, image: held.sample.id, off: off(), class: state.target, method: state.method }, signal)) {
       if (signal.aborted) return;
-      drawHeat(rows, rows.push(row));
+      rows.push(row);
+      if (!METHODS[state.method].says || rows.length === row.length) drawHeat(rows); // gradients have all rows at once
     }
+    draw();
   } catch (error) { if (!signal.aborted) tell(error); }
 }
 
