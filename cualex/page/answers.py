@@ -11,7 +11,7 @@ import numpy as np
 from cualex.page.gallery import VIEW, Example, Strongest, decoded
 from cualex.page.guard import Queue, Refused
 from cualex.page.live import Live
-from cualex.page.seeing import COVER, GRID, METHODS, Cover, Seen, Seer
+from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
 
 KEPT = 256  # images
 AT_ONCE = 1  # examples that one question looks at: what another user waits for
@@ -53,7 +53,7 @@ class Page:
             "networks": described,
             "examples": [{"name": name, "id": identity} for name, identity, *_ in self.examples],
             "grid": GRID,
-            "methods": METHODS,
+            "methods": self.seers[0].methods,
             "cover": COVER,
             "run": self.live.curves() if self.live else None,
             "stamp": self.stamp,

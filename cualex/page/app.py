@@ -34,7 +34,6 @@ from cualex.errors import CualexError, UsageError
 from cualex.page import guard
 from cualex.page.answers import Page, packed
 from cualex.page.guard import Guard, Queue, Refused
-from cualex.page.seeing import METHODS
 
 BYTES = 20_000_000  # of an image file
 ASKED = 64_000  # bytes of a question
@@ -106,9 +105,9 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             target = question.get("class")
             if type(target) is not int or not 0 <= target < len(seer.description["classes"]):
                 raise Refused(400, f"class: expected the number of a class, got {target!r}.")
-            method = question.get("method", METHODS[0])
-            if method not in METHODS:
-                raise Refused(400, f"method: expected {', '.join(METHODS)}, got {method!r}.")
+            method = question.get("method", seer.methods[0])
+            if method not in seer.methods:
+                raise Refused(400, f"method: expected {', '.join(seer.methods)}, got {method!r}.")
             seer.check_heat(method, off)
         held = AsyncExitStack()
         await held.enter_async_context(heats.turn())

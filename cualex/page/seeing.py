@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cualex.errors import UsageError
+from cualex.explain.grad_cam import last_maps
 from cualex.model import Model
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
@@ -85,6 +86,13 @@ class Seer:
     def name(self, image: np.ndarray, off: Collection[str] = (), cover: Cover | None = None) -> np.ndarray:
         """Return the probabilities (classes,) of an image."""
         return self._without(off)[0].probabilities(self._covered(image, cover)[None])[0]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Return the heat maps that there are of this network: Grad-CAM needs a convolution with several positions."""
+        layers, convolves = self.description["layers"], any(b["window"] for b in self.description["blocks"])
+        maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
+        return [method for method in METHODS if method != "grad-cam" or maps]
 
     def check_heat(self, method: str, off: Collection[str]) -> None:
         """Raise UsageError for a heat map that cannot be computed with parts off."""

@@ -67,13 +67,18 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
     described = seer.description | {"files": seer.files}
     weights = _weights(seer)
     alive = _computes(seer) and sum(each.nbytes for each in weights.values()) <= MOST
-    shown: list[dict[str, str]] = []
+    shown: list[dict[str, Any]] = []
     answers = {}
     for done, example in enumerate(examples, 1):
         identity, image, png = decoded(example.data, network.stored, VIEW)
         if not any(each["id"] == identity for each in shown):
-            shown.append({"id": identity, "name": example.name, "png": base64.b64encode(png).decode()})
             layers = seer.maps(image)
+            likeliest = int(layers[seer.model.output].argmax())
+            view = base64.b64encode(png).decode()
+            shown.append({"id": identity, "name": example.name, "png": view, "likeliest": likeliest})
+            for method in seer.methods[1:]:  # by gradients, which the browser does not compute
+                heat = np.array(list(seer.heat(image, likeliest, (), method)))
+                arrays.add(f"{identity}.{method}", np.rint(255 * heat).astype(np.uint8))
             for block in described["blocks"]:
                 most, where = largest(layers[block["shown"]])
                 arrays.add(f"{identity}.{block['shown']}.most", most)
@@ -95,7 +100,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "networks": [described],
         "examples": shown,
         "grid": GRID,
-        "methods": ["occlusion"],
+        "methods": seer.methods,
         "cover": COVER,
         "strongest": STRONGEST,
         "run": None,
@@ -150,7 +155,6 @@ def _answer(seer: Seer, image: np.ndarray, identity: str, arrays: Arrays) -> dic
         step = float(np.abs(maps).max()) / most or 1.0
         arrays.add(f"{identity}.{name}", (np.rint(maps / step) + middle).astype(np.uint8))
         scales[name] = {"middle": middle, "step": step}
-    target = int(seen.probabilities.argmax())
     towers = [f"tower{tower}" for tower in range(1, seer.weights.network.towers + 1)]
     others = [[part for part in towers if part != tower] for tower in towers] if len(towers) > 1 else []
     return {
@@ -158,7 +162,7 @@ def _answer(seer: Seer, image: np.ndarray, identity: str, arrays: Arrays) -> dic
         "passed": seen.passed,
         "scales": scales,
         "without": {",".join(off): seer.name(image, off).tolist() for off in others},
-        "heat": {"class": target, "rows": list(seer.heat(image, target))},
+        "heat": list(seer.heat(image, int(seen.probabilities.argmax()))),
     }
 
 
@@ -196,11 +200,11 @@ def _file(found: dict[str, Any], data: bytearray) -> str:
     size = (len(page) + len(script) + len(text["engine.js"]) + len(base) + len(json.dumps(found))) / 1e6
     images = "1 image" if count == 1 else f"{count} images"
     found["kept"] = f"This file ({size:.1f} MB) needs no net. " + (
-        f"It holds answers for {images}, not the network: maps, comparing and the heat map of the likeliest class "
+        f"It holds answers for {images}, not the network: maps, comparing and heat maps of the likeliest class "
         "stay alive; covering, switching parts off, other images and the sums of later layers need cualex explore."
         if found["lacking"]
         else "It holds the network, which computes here: covers, switches, sums, and images of your own, which the "
-        "browser resizes in its own way."
+        "browser resizes in its own way. Grad-CAM and saliency are those of each image's likeliest class."
     )
     blocks = [
         f'<script type="application/json" id="tour">{json.dumps(found).replace("<", chr(92) + "u003c")}</script>',

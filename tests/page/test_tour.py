@@ -130,7 +130,7 @@ def test_a_larger_network_leaves_its_answers(still):
     assert 'id="engine"' not in still.text
     np.testing.assert_allclose(answer["probabilities"], seer.name(image), rtol=1e-6)
     np.testing.assert_allclose(answer["without"]["tower2"], seer.name(image, ["tower2"]), rtol=1e-6)
-    assert np.shape(answer["heat"]["rows"]) == (14, 14)
+    np.testing.assert_allclose(answer["heat"], list(seer.heat(image, int(seer.name(image).argmax()))), atol=1e-6)
     assert answer["scales"]
     for name, maps in layers.items():
         values, scale = made[f"{identity}.{name}"], answer["scales"].get(name, {"middle": 0, "step": 1})
@@ -138,6 +138,18 @@ def test_a_larger_network_leaves_its_answers(still):
         found = (values.astype(float) - scale["middle"]) * scale["step"]
         assert np.abs(found - maps.ravel()).max() <= 0.5001 * step, name
         assert np.all(found[maps.ravel() == 0] == 0)
+
+
+@pytest.mark.parametrize("kind", ["alive", "still"])
+def test_heat_maps_by_gradients_are_those_of_the_likeliest_class(kind, request):
+    seer, text = page_networks.seer(), request.getfixturevalue(kind).text
+    example, image = parts(text)[0]["examples"][0], page_networks.image(seer.weights.network, 0)
+    assert example["likeliest"] == seer.name(image).argmax()
+    for method in ("grad-cam", "saliency"):
+        heat = seer.model.explain(image, method=method).heat
+        np.testing.assert_allclose(
+            arrays(text)[f"{example['id']}.{method}"] / 255, heat.ravel(), atol=0.51 / 255 + 5e-4
+        )
 
 
 def test_the_file_says_its_size_and_what_stays_alive(alive, still):

@@ -150,6 +150,12 @@ def test_a_heat_map_is_computed_and_images_of_ones_own_are_read(opening, file, s
     tab = opening(file)
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')", timeout=120_000)
+    tab.click("[data-method=grad-cam]")
+    tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
+    painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
+    tab.wait_for_function(f"() => ({painted})(document.querySelector('#heat'))")
+    tab.click(".bar >> nth=3")
+    tab.wait_for_selector("#notice:has-text('This file has this heat map of the whole network and of bird alone.')")
     tab.click("#heating")
     before = verdict(tab)
     give = """([bytes, name, type]) => {
@@ -193,6 +199,8 @@ def test_a_file_without_the_network_shows_what_it_holds_and_says_what_it_lacks(o
     tab.keyboard.press("Escape")
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')")
+    tab.click("[data-method=saliency]")
+    tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
     tab.click("#compare")
     tab.wait_for_selector("#caption:has-text('A is')")
 

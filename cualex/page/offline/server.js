@@ -100,13 +100,17 @@ export async function excites(network, block, map) {
   return { done: tour.examples.length, of: tour.examples.length, strongest: found.map(({ at, ...one }) => ({ ...one, row: Math.floor(at / columns), column: at % columns })) };
 }
 
-// How much the probability of a class falls where a square of the image is covered, row by row.
+// Rows of a heat map: by covering as seeing.py has it; others, and those of a file without the network, from the file.
 export async function* heatRows(question, signal) {
-  const { image, off, class: target } = question, { crop } = tour.networks[0], { grid } = tour, side = Math.max(1, Math.round(tour.cover * crop));
-  if (!worker) {
-    const { heat } = tour.answers[image];
-    if (heat.class !== target) throw new NoAnswer(`This file has the heat map of ${tour.networks[0].classes[heat.class]} alone.`);
-    return yield* heat.rows;
+  const { image, off, class: target, method } = question, { crop, classes } = tour.networks[0], { grid } = tour, side = Math.max(1, Math.round(tour.cover * crop));
+  const example = tour.examples.find(one => one.id === image);
+  if (!worker || method !== "occlusion") {
+    if (!example) throw new NoAnswer("Of an image of your own this file has the heat map by covering alone.");
+    if (off.length || example.likeliest !== target) throw new NoAnswer(`This file has this heat map of the whole network and of ${classes[example.likeliest]} alone.`);
+    if (method === "occlusion") return yield* tour.answers[image].heat;
+    const values = array(`${image}.${method}`);
+    for (let row = 0; row < crop; row++) yield Array.from(values.subarray(row * crop, (row + 1) * crop), value => value / 255);
+    return;
   }
   const edges = Array.from({ length: grid }, (_, at) => Math.round(((crop - 1) * (at + 0.5)) / grid - side / 2));
   const asked = { pixels: pixels(image), off }, [[...whole]] = await compute("names", { ...asked, covers: [null] });
