@@ -55,9 +55,10 @@ def explore(
     """Show in the browser how a network sees an image.
 
     An image goes through the network, layer by layer, to the classes. Open a layer for its maps, a map for its filter,
-    its receptive field and the arithmetic of each value; cover parts of the image; switch off a tower (the half of the
-    network that one GPU held in 2012), the exchange, normalisation or the activation. The page of a run that is
-    training follows it. Needs the extra page: pip install "cualex[page]".
+    its receptive field and the arithmetic of each value; cover parts of the image; draw heat maps by covering, Grad-CAM
+    or saliency; switch off a tower (the half of the network that one GPU held in 2012), the exchange of maps between
+    towers, normalisation or the activation. During a training the page updates live. `cualex tour` writes the page as a
+    file that needs no server. Needs the extra page: pip install "cualex[page]".
 
     \b
     Examples:

@@ -1,6 +1,5 @@
 """What the page's server answers: networks, and the images that users have shown them."""
 
-import hashlib
 import json
 import struct
 from collections import OrderedDict
@@ -9,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cualex.data import images
-from cualex.page.gallery import Example, Strongest
+from cualex.page.gallery import VIEW, Example, Strongest, decoded
 from cualex.page.guard import Queue, Refused
 from cualex.page.live import Live
 from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
 
 KEPT = 256  # images
-VIEW = 256  # pixels a side of an example as the page shows it; the network reads its own size
 AT_ONCE = 1  # examples that one question looks at: what another user waits for
 
 
@@ -27,12 +24,13 @@ class Page:
         """Take networks that read images of one size; `live` is where the first one's weights come from."""
         self.seers, self.live, self.queue = list(seers), live, Queue()
         self._images: OrderedDict[str, tuple[np.ndarray, bytes]] = OrderedDict()
-        self.examples = [(each.name, *self._read(each.data, VIEW)) for each in examples]
+        self.stored = self.seers[0].weights.network.stored
+        self.examples = [(each.name, *decoded(each.data, self.stored, VIEW)) for each in examples]
         self._strongest: dict[int, Strongest] = {}
 
     def keep(self, data: bytes) -> str:
         """Decode an image file and return its id; raise ImageError when it cannot be read."""
-        identity, image, png = self._read(data)
+        identity, image, png = decoded(data, self.stored)
         self._images[identity] = image, png
         self._images.move_to_end(identity)
         while len(self._images) > KEPT:
@@ -55,6 +53,7 @@ class Page:
             "networks": described,
             "examples": [{"name": name, "id": identity} for name, identity, *_ in self.examples],
             "grid": GRID,
+            "methods": self.seers[0].methods,
             "cover": COVER,
             "run": self.live.curves() if self.live else None,
             "stamp": self.stamp,
@@ -106,13 +105,6 @@ class Page:
             if self.examples:
                 seer.see(self.examples[0][2], ())
                 seer.name(self.examples[0][2])
-
-    def _read(self, data: bytes, view: int = 0) -> tuple[str, np.ndarray, bytes]:
-        """Decode an image file at the networks' size: its id, the pixels, a PNG of at least `view` pixels a side."""
-        stored = self.seers[0].weights.network.stored
-        image = images.load(data, stored, "the image")
-        shown = images.load(data, view, "the image") if view > stored else image
-        return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(shown)
 
 
 def packed(seen: Seen) -> bytes:

@@ -7,7 +7,7 @@
     POST /api/see {network, image, off, cover, layers}
                                         JSON and float32 maps, as `packed` of answers.py writes them
     POST /api/name {network, image, off, cover}             {probabilities}
-    POST /api/heat {network, image, off, class}             a line of JSON a row of the map
+    POST /api/heat {network, image, off, class, method}     a line of JSON a row of the map
     GET  /api/filter/NETWORK/BLOCK/INDEX                    float32: the bias, then the weights
     GET  /api/excites/NETWORK/BLOCK/INDEX                   {done, of, strongest}
     GET  /api/run                                           curves of a run, and a stamp of its weights
@@ -105,9 +105,13 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             target = question.get("class")
             if type(target) is not int or not 0 <= target < len(seer.description["classes"]):
                 raise Refused(400, f"class: expected the number of a class, got {target!r}.")
+            method = question.get("method", seer.methods[0])
+            if method not in seer.methods:
+                raise Refused(400, f"method: expected {', '.join(seer.methods)}, got {method!r}.")
+            seer.check_heat(method, off)
         held = AsyncExitStack()
         await held.enter_async_context(heats.turn())
-        rows = seer.heat(pixels, target, off)
+        rows = seer.heat(pixels, target, off, method)
 
         async def lines() -> AsyncIterator[bytes]:
             # Row by row, so that others come between, and a user who has left stops it.

@@ -9,8 +9,8 @@ from typing import Any
 
 from cualex.data.sources import imagenet_classes
 from cualex.engine import activations
+from cualex.explain.receptive_fields import receptive_field
 from cualex.layers import Activation, Conv, Dense, Dropout, Exchange, Layer
-from cualex.layers.pool import Pool
 from cualex.networks import Network, Stage
 from cualex.networks.summary import rows
 from cualex.page import changes
@@ -43,7 +43,7 @@ def describe(network: Network, classes: list[str]) -> dict[str, Any]:
     layers: dict[str, Any] = {IMAGE: _image(network.crop)}
     blocks: list[dict[str, Any]] = []
     below, factor, crossing = IMAGE, 1.0, 0
-    field: Field | None = (1, 1, 0)
+    whole = False  # from the first dense layer on every value depends on all pixels
     for stage in network.stages():
         name, layer = stage.name, stage.layer
         if blocks and layer.kind in WORDS:
@@ -53,8 +53,8 @@ def describe(network: Network, classes: list[str]) -> dict[str, Any]:
         elif isinstance(layer, Dropout):
             factor *= layer.at_test
         else:
-            field = _field(field, layer)
-            layers[name] = _layer(stage, field, layers[below])
+            whole = whole or isinstance(layer, Dense)
+            layers[name] = _layer(stage, None if whole else _field(network, name), layers[below])
             if isinstance(layer, Conv | Dense):
                 reads = IMAGE if not blocks else "all" if stage.reading.sources > 1 else "own"
                 blocks.append(_block(stage, below, factor, reads, crossing))
@@ -124,14 +124,6 @@ def _signed(layer: Layer, below: bool) -> bool:
     return below and layer.kind not in ("relu", "softmax")
 
 
-def _field(field: Field | None, layer: Layer) -> Field | None:
-    """Return the receptive field of a layer's output from that of its input.
-
-    size' = size + (window - 1) * step    step' = step * stride    start' = start - pad * step
-    """
-    if field is None or isinstance(layer, Dense) or layer.kind == "softmax":
-        return None
-    if not isinstance(layer, Conv | Pool):
-        return field
-    size, step, start = field
-    return size + (layer.size - 1) * step, step * layer.stride, start - layer.pad * step
+def _field(network: Network, layer: str) -> Field:
+    seen = receptive_field(network, layer)
+    return seen.size, seen.stride, seen.start

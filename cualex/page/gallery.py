@@ -1,5 +1,6 @@
 """Example images, and which of them excite a map most: the largest values of each map over all examples."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from cualex.errors import ImageError
 from cualex.page.seeing import Seer, largest
 
 MOST = 256  # examples that are held
+VIEW = 256  # pixels a side of an example as the page shows it; the network reads its own size
 STRONGEST = 6
 
 
@@ -38,17 +40,30 @@ def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
         if len(examples) == MOST or not file.is_file():
             continue
         try:
-            data = images.read(file, str(file))
-            images.load(data, 8, str(file))
+            examples.append(example(str(file), file))
         except ImageError as error:
             if len(files) == 1:
                 raise
             last = error
-            continue
-        examples.append(Example(_name(file), data))
     if named and not examples:
         raise last if files else ImageError(str(named[0]), "holds no images")
     return examples or [Example(name, demo.encoded(0, "val", label, 0)) for label, name in enumerate(demo.CLASSES)]
+
+
+def example(name: str, source: Path | bytes | ImageError) -> Example:
+    """Read a file, or take its bytes; raise ImageError where it is no image, or the one that is given."""
+    if isinstance(source, ImageError):
+        raise source
+    data = source if isinstance(source, bytes) else images.read(source, name)
+    images.load(data, 8, name)
+    return Example("image" if isinstance(source, bytes) else _name(source), data)
+
+
+def decoded(data: bytes, stored: int, view: int = 0) -> tuple[str, np.ndarray, bytes]:
+    """Decode an image file: its id, the pixels (stored, stored, 3), a PNG of at least `view` pixels a side."""
+    image = images.load(data, stored, "the image")
+    shown = images.load(data, view, "the image") if view > stored else image
+    return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(shown)
 
 
 def _name(file: Path) -> str:

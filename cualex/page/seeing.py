@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from cualex.errors import UsageError
+from cualex.explain.grad_cam import last_maps
 from cualex.model import Model
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
 from cualex.weights import Weights
 
 GRID = 14  # positions of the cover along each side of a heat map
+METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
 COVER = 0.24  # side of that cover, as a fraction of the crop
 KEPT = 4  # networks with parts off that are kept, the last used
 
@@ -85,12 +87,33 @@ class Seer:
         """Return the probabilities (classes,) of an image."""
         return self._without(off)[0].probabilities(self._covered(image, cover)[None])[0]
 
-    def heat(self, image: np.ndarray, target: int, off: Collection[str] = ()) -> Iterator[list[float]]:
-        """Yield rows of a heat map: how much the probability of a class falls when a square there is covered.
+    @cached_property
+    def methods(self) -> list[str]:
+        """Return the heat maps that there are of this network: Grad-CAM needs a convolution with several positions."""
+        layers, convolves = self.description["layers"], any(b["window"] for b in self.description["blocks"])
+        maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
+        return [method for method in METHODS if method != "grad-cam" or maps]
 
-        GRID rows of GRID values; the centres of the squares are spread evenly over the crop.
+    def check_heat(self, method: str, off: Collection[str]) -> None:
+        """Raise UsageError for a heat map that cannot be computed with parts off."""
+        if method != METHODS[0] and changes.silent(self.weights.network, off):
+            raise UsageError(
+                f"{method}: gradients are not computed with a tower off. Switch it on, or take the heat map by covering"
+            )
+
+    def heat(
+        self, image: np.ndarray, target: int, off: Collection[str] = (), method: str = METHODS[0]
+    ) -> Iterator[list[float]]:
+        """Yield rows of a heat map of a class: GRID rows of GRID values, by gradients a value for each pixel.
+
+        occlusion: how much the probability falls when a square there is covered; the centres of the squares are spread
+        evenly over the crop.  grad-cam, saliency: from 0 to 1, see `Explanation.heat`.
         """
+        self.check_heat(method, off)
         model, crop = self._without(off)[0], self.weights.network.crop
+        if method != METHODS[0]:
+            yield from model.explain(image, target, method).heat.round(3).tolist()
+            return
         side = max(1, round(COVER * crop))
         whole = float(model.probabilities(image[None])[0, target])
         tops = [round((crop - 1) * (index + 0.5) / GRID - side / 2) for index in range(GRID)]

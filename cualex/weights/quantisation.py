@@ -9,15 +9,16 @@ Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference"
 
 import numpy as np
 
-LARGEST = 127
+LARGEST = {8: 127, 16: 32767}  # by bits
 SCALE = ".scale"  # suffix of the name of a quantised weight, for its scales
 
 
-def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return q, int8 of the weight's shape, and scale, float32 (filters,). A filter of zeros has scale 0."""
-    scale = np.abs(weight).reshape(len(weight), -1).max(axis=1).astype(np.float32) / np.float32(LARGEST)
+def quantise(weight: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Return q, int8 or int16 of the weight's shape, and scale, float32 (filters,). A filter of zeros has scale 0."""
+    largest = LARGEST[bits]
+    scale = np.abs(weight).reshape(len(weight), -1).max(axis=1).astype(np.float32) / np.float32(largest)
     divisor = np.where(scale > 0, scale, np.float32(1)).reshape(_column(weight))
-    return np.clip(np.rint(weight / divisor), -LARGEST, LARGEST).astype(np.int8), scale
+    return np.clip(np.rint(weight / divisor), -largest, largest).astype(f"int{bits}"), scale
 
 
 def dequantise(q: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -176,6 +176,8 @@ def test_files_that_are_no_images_are_refused_in_a_sentence(app, data, status, s
         ("/api/name", {"image": "IMAGE", "network": 2}, 404),
         ("/api/heat", {"image": "IMAGE", "class": 5}, 400),
         ("/api/heat", {"image": "IMAGE"}, 400),
+        ("/api/heat", {"image": "IMAGE", "class": 3, "method": "magic"}, 400),
+        ("/api/heat", {"image": "IMAGE", "class": 3, "method": "saliency", "off": ["tower1"]}, 400),
         ("/api/name", b" " * 65000, 413),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import threading
 from contextlib import contextmanager
 
@@ -10,10 +9,8 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs Chromium, Playwright, starlette and uvicorn")
 pytest.importorskip("uvicorn", reason="needs Chromium, Playwright, starlette and uvicorn")
-pytest.importorskip("playwright", reason="needs Chromium, Playwright, starlette and uvicorn")
 
 import uvicorn
-from playwright.sync_api import sync_playwright
 
 from cualex import weights as weights_file
 from cualex.data import images
@@ -24,12 +21,9 @@ from cualex.page.gallery import Example
 from cualex.page.live import Live
 from cualex.page.seeing import Seer
 from tests.support import page_networks
+from tests.support.chromium import ready, verdict, watch
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, Playwright, starlette and uvicorn"),
-]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -49,14 +43,6 @@ def served(*seers, host="127.0.0.1", token="", live=None):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def address():
     with served(page_networks.seer(), Seer(page_networks.weights(seed=3))) as at:
         yield at
@@ -70,19 +56,7 @@ def opening(browser):
     def call(at, width=1440, height=900, theme="light", allowed=()):
         tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
         origin = re.match(r"http://[^/]+/", at)[0]
-        tab.on(
-            "console",
-            lambda said: (
-                wrong.append(said.text)
-                if said.type in ("error", "warning") and not any(word in said.text for word in allowed)
-                else None
-            ),
-        )
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on(
-            "request",
-            lambda asked: wrong.append(asked.url) if not asked.url.startswith((origin, "blob:", "data:")) else None,
-        )
+        watch(tab, wrong, origin, allowed)
         opened.append(tab)
         tab.goto(at)
         return tab
@@ -92,16 +66,6 @@ def opening(browser):
         tab.wait_for_timeout(100)
         tab.close()
     assert wrong == []
-
-
-def ready(tab):
-    """Wait for an answer of the network."""
-    tab.wait_for_selector("body[data-state=ready] #classes .bar")
-    return tab
-
-
-def verdict(tab):
-    return tab.inner_text(".verdict"), tab.inner_text(".doubt")
 
 
 def test_every_layer_opens_and_its_arithmetic_adds_up(opening, address):
@@ -182,6 +146,11 @@ def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening
     tab.click("#covering")
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')")
+    tab.click("[data-method=grad-cam]")
+    tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
+    tab.click("[data-method=saliency]")
+    tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
+    assert tab.locator("#methods [aria-pressed=true]").inner_text() == "Saliency"
     painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
     assert tab.locator("#heat").evaluate(painted)
 

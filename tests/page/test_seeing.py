@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from cualex.errors import UsageError
+from cualex.layers import Dense, Softmax
+from cualex.networks import Network
 from cualex.page.gallery import Strongest
 from cualex.page.seeing import GRID, Seer, check_alike
+from cualex.weights import Weights
 from tests.support import page_networks
 
 
@@ -80,6 +83,30 @@ def test_a_cover_is_the_mean_image_and_a_heat_map_is_covers():
     top, left = (round((network.crop - 1) * (index + 0.5) / GRID - side / 2) for index in (3, 9))
     drop = seer.name(image)[2] - seer.name(image, cover=(top, left, side))[2]
     assert rows[3, 9] == pytest.approx(drop, abs=1e-6)
+
+
+def test_grad_cam_needs_a_convolution_with_positions():
+    assert page_networks.seer().methods == ["occlusion", "grad-cam", "saliency"]
+    network = page_networks.weights("lenet5").network
+    dense = Network("own", {"fc1": Dense(4), "prob": Softmax()}, 1, 4, network.crop, network.stored)
+    shapes = dense.tensors()
+    tensors = {name: np.full(shape, 0.01, np.float32) for name, shape in shapes.items()}
+    seer = Seer(Weights(dense, tensors, list("abcd"), np.zeros((network.stored, network.stored, 3), np.float32)))
+    assert seer.methods == ["occlusion", "saliency"]
+    assert len(list(seer.heat(page_networks.image(network), 1, (), "saliency"))) == network.crop
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "saliency"])
+def test_a_heat_map_by_gradients_is_the_models_explanation(method):
+    seer = page_networks.seer()
+    image, side = page_networks.image(seer.weights.network), seer.weights.network.crop
+    whole = np.array(list(seer.heat(image, 2, (), method)))
+    assert whole.shape == (side, side)
+    np.testing.assert_allclose(whole, seer.model.explain(image, 2, method).heat, atol=0.0005001)
+    other = np.array(list(seer.heat(image, 2, ["exchange"], method)))
+    assert np.abs(other - whole).max() > 0.1
+    with pytest.raises(UsageError, match=rf"^{method}: gradients are not computed with a tower off"):
+        list(seer.heat(image, 2, ["tower1"], method))
 
 
 def test_the_files_that_compute_a_layer_exist():

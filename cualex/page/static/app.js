@@ -213,7 +213,7 @@ function walk(on = !walking) {
 function retheme() {
   document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
   draw();
-  live.draw();
+  live.plot();
 }
 
 // Keys ----------------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ function wire() {
   addEventListener("keydown", key);
   addEventListener("waiting", () => say("Busy: trying again …"));
   let late;
-  addEventListener("resize", () => (clearTimeout(late), late = setTimeout(() => (draw(), live.draw()), 80)));
+  addEventListener("resize", () => (clearTimeout(late), late = setTimeout(() => (draw(), live.plot()), 80)));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
   for (const button of document.querySelectorAll("[data-show]")) button.addEventListener("click", () => showing(button.dataset.show));
   const clicks = { compare: () => compare(), theme: retheme, play: () => walk(), keys: () => $("help").showModal() };
@@ -272,7 +272,7 @@ function switches() { // one for each part that this network has
 // Take what the server says of its networks: at the start, and whenever a run has saved new weights.
 export async function load() {
   const answer = await server.networks();
-  Object.assign(state, { networks: answer.networks, examples: answer.examples, grid: answer.grid, coverSize: answer.cover, run: answer.run, stamp: answer.stamp });
+  Object.assign(state, { networks: answer.networks, examples: answer.examples, grid: answer.grid, methods: answer.methods, coverSize: answer.cover, run: answer.run, stamp: answer.stamp, kept: answer.kept ?? "", lacking: answer.lacking ?? "" });
   for (const other of state.networks) other.blocks = state.networks[0].blocks; // they are alike: one figure for all
   take(state.networks[now()?.network ?? 0]);
   figure.build({ open, point, leave: hideLoupe });
@@ -291,6 +291,9 @@ async function start() {
     const { examples } = await load();
     await images.offer(examples);
     headline();
+    $("kept").textContent = state.kept;
+    $("kept").hidden = !state.kept;
+    document.body.toggleAttribute("data-lacking", Boolean(state.lacking));
     switches();
     wire();
     live.start({ load, look });

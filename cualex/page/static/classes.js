@@ -9,24 +9,28 @@ import { now, state } from "./state.js";
 const SHOWN = 24; // classes in the list; the search finds the others
 
 export function classes(one, filter, go) {
-  const { seen } = now(), scores = [...seen.layers[one.name].data], { list } = terms(one, seen, filter, state.map, 0, 0, state.off), { towers } = layer(one.below);
-  const sources = one.reads === "all" ? towers : 1, sums = Array(sources).fill(0);
-  for (const term of list) sums[sources > 1 ? term.from : 0] += term.sum;
-  const largest = Math.max(...scores), raised = scores.map(score => Math.exp(score - largest)), all = raised.reduce((a, b) => a + b);
-  const most = [...list].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum)).slice(0, 8), total = h("dl", { class: "total" });
-  sums.forEach((part, t) => add(total, sources > 1 ? `all from tower ${t + 1}` : "all products", part, sources > 1 ? `tower${t + 1}` : ""));
-  add(total, "bias", filter.bias);
-  equation(total, "=", "z", scores[state.map], "", "end");
-  const softmax = one.layers.at(-1), halved = one.factor === 1 ? "" : `, each x times ${+one.factor.toFixed(3)} for dropout`;
+  const { seen } = now(), scores = [...seen.layers[one.name].data], largest = Math.max(...scores), raised = scores.map(score => Math.exp(score - largest)), all = raised.reduce((a, b) => a + b);
+  const softmax = one.layers.at(-1);
   return [
     h("div", { class: "pane maps" }, h("h3", {}, "Scores, before softmax"), scoreList(scores, go)),
     h("div", { class: "pane one" }, h("h3", {}, "From scores to probabilities"), formula("p = e", h("sup", {}, "z"), " / Σ e", h("sup", {}, "z")),
       h("p", { class: "line" }, "e", h("sup", {}, `${number(scores[state.map])} − ${number(largest)}`), ` / ${number(all, 3)} = ${number(raised[state.map], 3)} / ${number(all, 3)} = `, h("b", { class: "result" }, percent(seen.probabilities[state.map]))),
       h("p", { class: "quiet" }, "The largest score is taken from all, so that nothing overflows; the quotient stays the same."),
       files(softmax), exciting(one)),
-    h("div", { class: "pane sum" }, h("h3", {}, `Why ${about.classes[state.map]}?`), formula("z = b + Σ w · x"),
-      h("p", {}, `The strongest ${most.length} of ${list.length.toLocaleString("en")} products${halved}:`), products(one, most), total, files(one.name)),
+    h("div", { class: "pane sum" }, h("h3", {}, `Why ${about.classes[state.map]}?`), formula("z = b + Σ w · x"), filter ? why(one, filter, scores[state.map]) : h("p", {}, state.lacking), files(one.name)),
   ];
+}
+
+function why(one, filter, score) { // the strongest products, and what each tower adds
+  const { list } = terms(one, now().seen, filter, state.map, 0, 0, state.off), { towers } = layer(one.below);
+  const sources = one.reads === "all" ? towers : 1, sums = Array(sources).fill(0);
+  for (const term of list) sums[sources > 1 ? term.from : 0] += term.sum;
+  const most = [...list].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum)).slice(0, 8), total = h("dl", { class: "total" });
+  sums.forEach((part, t) => add(total, sources > 1 ? `all from tower ${t + 1}` : "all products", part, sources > 1 ? `tower${t + 1}` : ""));
+  add(total, "bias", filter.bias);
+  equation(total, "=", "z", score, "", "end");
+  const halved = one.factor === 1 ? "" : `, each x times ${+one.factor.toFixed(3)} for dropout`;
+  return [h("p", {}, `The strongest ${most.length} of ${list.length.toLocaleString("en")} products${halved}:`), products(one, most), total];
 }
 
 function scoreList(scores, go) {

@@ -4,7 +4,7 @@ import { h } from "./maps.js";
 import { about } from "./network.js";
 import * as server from "./server.js";
 import { drawImage } from "./images.js";
-import { $, best, now, off, state, tell } from "./state.js";
+import { $, best, now, off, say, state, tell } from "./state.js";
 
 let look, draw; // of app.js: ask the network again; draw again
 
@@ -22,6 +22,7 @@ export function wire(asking, drawing) {
 }
 
 export function covering(on = !state.cover) {
+  if (state.lacking) return say(state.lacking);
   state.cover = on ? { x: 0.5, y: 0.5, size: state.coverSize } : null;
   $("covering").setAttribute("aria-pressed", on);
   drawImage();
@@ -44,32 +45,46 @@ export function resize(by) {
   look();
 }
 
+const METHODS = { // names, and what a heat map shows of a class
+  occlusion: { name: "Covering" },
+  "grad-cam": { name: "Grad-CAM", says: name => `where the last maps speak for ${name}` },
+  saliency: { name: "Saliency", says: name => `pixels that the score of ${name} depends on most` },
+};
+
 let asking = null;
 
-// How much the class loses where the image is covered, row by row as the server computes it.
+// What matters for a class, row by row as the server computes it: with occlusion how much it loses where it is covered.
 export async function heat(on = state.heat) {
   asking?.abort();
   state.heat = on;
   $("heating").setAttribute("aria-pressed", on);
   $("heat").hidden = $("heat-key").hidden = !on;
+  $("methods").hidden = !on || state.methods.length < 2;
+  if (!$("methods").children.length) $("methods").append(...state.methods.map(method =>
+    h("button", { "data-method": method, onclick: () => (state.method = method, heat()) }, METHODS[method].name)));
+  for (const button of $("methods").children) button.setAttribute("aria-pressed", button.dataset.method === state.method);
+  const held = now(), rows = [], asked = on && held?.plain;
+  if (asked) {
+    state.target ??= best(held.plain.probabilities);
+    drawHeat(rows); // its key takes room, so the figure is arranged after it
+  }
   drawImage();
   draw();
-  const held = now();
-  if (!on || !held?.plain) return;
+  if (!asked) return;
   asking = new AbortController();
-  const { signal } = asking, rows = [];
-  state.target ??= best(held.plain.probabilities);
-  drawHeat(rows);
+  const { signal } = asking;
   try {
-    for await (const row of server.heat({ network: held.network, image: held.sample.id, off: off(), class: state.target }, signal)) {
+    for await (const row of server.heatRows({ network: held.network, image: held.sample.id, off: off(), class: state.target, method: state.method }, signal)) {
       if (signal.aborted) return;
-      drawHeat(rows, rows.push(row));
+      rows.push(row);
+      if (!METHODS[state.method].says || rows.length === row.length) drawHeat(rows); // gradients have all rows at once
     }
+    draw();
   } catch (error) { if (!signal.aborted) tell(error); }
 }
 
 function drawHeat(rows) {
-  const { grid } = state, canvas = $("heat"), tiny = h("canvas", { width: grid, height: grid }), pen = tiny.getContext("2d"), image = pen.createImageData(grid, grid);
+  const grid = rows[0]?.length ?? state.grid, canvas = $("heat"), tiny = h("canvas", { width: grid, height: grid }), pen = tiny.getContext("2d"), image = pen.createImageData(grid, grid);
   const drops = rows.flat(), most = drops.reduce((a, b) => Math.max(a, Math.abs(b)), 0.02);
   drops.forEach((value, at) => image.data.set([...(value > 0 ? [40, 200, 105] : [178, 92, 235]), 225 * (Math.abs(value) / most) ** 0.8], 4 * at));
   pen.putImageData(image, 0, 0);
@@ -78,7 +93,7 @@ function drawHeat(rows) {
   to.imageSmoothingQuality = "high";
   to.drawImage(tiny, 0, 0, 280, 280);
   const up = Math.max(0, ...drops), down = -Math.min(0, ...drops), name = about.classes[state.target];
-  $("heat-key").replaceChildren(...(rows.length < grid
+  $("heat-key").replaceChildren(...(METHODS[state.method].says ? [h("i", { class: "for" }), METHODS[state.method].says(name)] : rows.length < grid
     ? [`${Math.round((100 * rows.length) / grid)} % of the positions`]
     : [h("i", { class: "for" }), `covering takes up to ${Math.round(100 * up)} points from ${name}`, h("br"), h("i", { class: "against" }), `or adds up to ${Math.round(100 * down)}`]));
 }

@@ -26,7 +26,7 @@ function square(image, size) { // the middle square, as the server takes it
 const views = new Map(); // of examples, by id
 
 export async function view(id) {
-  if (!views.has(id)) views.set(id, square(await load(`/api/images/${id}`), 256));
+  if (!views.has(id)) views.set(id, square(await load(server.address(id)), 256));
   return views.get(id);
 }
 
@@ -41,11 +41,12 @@ export async function offer(examples) {
 // Show an image of the user's own; a file that cannot be read leaves what is on show.
 export async function own(file, choose) {
   if (!file) return;
+  if (state.lacking) return say(state.lacking);
   if (file.size > LARGEST) return say(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB: images of up to 20 MB are read.`);
   try {
-    const { id } = await server.add(file), drawn = URL.createObjectURL(file);
+    const { id } = await server.addImage(file), drawn = URL.createObjectURL(file);
     // What the browser cannot draw (HEIC, TIFF) is shown as the network reads it.
-    const image = await load(drawn).catch(() => load(`/api/images/${id}`));
+    const image = await load(drawn).catch(() => load(server.address(id)));
     const sample = { id, name: file.name.replace(/\.[^.]*$/, "") || "image", view: square(image, 512), own: true };
     URL.revokeObjectURL(drawn);
     const old = state.samples.findIndex(one => one.own);

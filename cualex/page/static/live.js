@@ -14,7 +14,7 @@ export function start(functions) {
   page = functions;
   $("run").hidden = !state.run;
   if (!state.run) return;
-  draw();
+  plot();
   if (state.run.training) setTimeout(ask, EVERY);
 }
 
@@ -28,7 +28,7 @@ async function ask() {
       await page.look();
     }
     headline();
-    draw(news);
+    plot(news);
   } catch { /* the server may be back the next time */ }
   if (state.run.training) setTimeout(ask, EVERY);
 }
@@ -51,7 +51,7 @@ function curve(name, values, epochs, colour, share = false) {
 
 let turn = 0;
 
-export async function draw(news = true) {
+export async function plot(news = true) {
   if (!state.run) return;
   const { epochs, planned } = state.run, box = $("curves");
   if (!epochs.length) box.replaceChildren(h("p", { class: "quiet" }, "No epoch is done yet."));

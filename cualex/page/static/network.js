@@ -1,6 +1,10 @@
 // The network, as the server describes it: blocks and layers, what each reads, which pixels a value depends on.
 
-export let about = null, blocks = [], hidden = [], output = null, towers = 1;
+export let about = null;
+export let blocks = [];
+export let hidden = [];
+export let output = null;
+export let towers = 1;
 
 export function take(description) {
   about = description;

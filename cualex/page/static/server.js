@@ -33,7 +33,8 @@ const json = async (...asked) => (await ask(...asked)).json();
 
 export const enter = token => json("/api/token", { token });
 export const networks = () => json("/api/networks");
-export const add = file => json("/api/images", file);
+export const address = id => `/api/images/${id}`;
+export const addImage = file => json("/api/images", file);
 export const name = async question => (await json("/api/name", question)).probabilities;
 export const excites = (network, block, map) => json(`/api/excites/${network}/${block}/${map}`);
 export const run = () => json("/api/run");
@@ -65,7 +66,7 @@ export async function filter(network, block, map) {
 export const forget = () => filters.clear();
 
 // Rows of a heat map, as they come.
-export async function* heat(question, signal) {
+export async function* heatRows(question, signal) {
   const reader = (await ask("/api/heat", question, signal)).body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {

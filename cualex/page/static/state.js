@@ -13,7 +13,8 @@ export const state = {
   showing: "a", // or "b", or "difference"
   off: {}, // parts that are switched off
   layer: null, step: null, map: 0, pixel: [0, 0], // the block in the lens, its layer, map and position
-  heat: false, target: null, order: null,
+  heat: false, target: null, order: null, method: "occlusion", methods: ["occlusion"], // of heat maps
+  kept: "", lacking: "", // of a tour: what its file holds; why it computes nothing, where it holds no network
 };
 
 export const slot = () => (state.showing === "b" ? "b" : "a");

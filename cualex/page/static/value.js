@@ -26,7 +26,7 @@ export function value(one, filter, go) {
   const pane = h("div", { class: "pane sum" }, h("h3", {}, "One value, worked out"));
   // The activation right after the filters is worked out with them: y = max(0, z), z = b + Σ w · x.
   const product = index === 0 || (index === 1 && ["relu", "activation"].includes(kind));
-  pane.append(...(product ? sum(one, filter, name, kind) : /lrn$/.test(kind) ? norm(name, before, kind, go) : /pool$/.test(kind) ? pool(name, before, kind) : plain(name, before, kind)));
+  pane.append(...(product && !filter ? [h("p", {}, state.lacking)] : product ? sum(one, filter, name, kind) : /lrn$/.test(kind) ? norm(name, before, kind, go) : /pool$/.test(kind) ? pool(name, before, kind) : plain(name, before, kind)));
   const t = tower(name, state.map);
   if (state.off[`tower${t + 1}`] && layer(name).towers > 1) pane.append(h("p", { class: "quiet" }, `Tower ${t + 1} is switched off: what it sends counts as 0.`));
   pane.append(files(...(product ? new Set([one.name, name]) : [name])));

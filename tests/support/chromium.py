@@ -1,0 +1,32 @@
+"""What tests of the page ask of a tab."""
+
+import shutil
+
+NEEDED = "needs Chromium and Playwright"
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def watch(tab, wrong, origin, allowed=()):
+    """Note in `wrong` what a tab writes to its console, and what it asks of anyone but `origin` and itself."""
+
+    def said(message):
+        if message.type in ("error", "warning") and not any(word in message.text for word in allowed):
+            wrong.append(message.text)
+
+    def asked(request):
+        if not request.url.startswith((origin, "blob:", "data:")):
+            wrong.append(request.url)
+
+    tab.on("console", said)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("request", asked)
+
+
+def ready(tab):
+    """Wait for an answer of the network."""
+    tab.wait_for_selector("body[data-state=ready] #classes .bar")
+    return tab
+
+
+def verdict(tab):
+    return tab.inner_text(".verdict"), tab.inner_text(".doubt")
