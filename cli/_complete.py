@@ -86,5 +86,6 @@ OF: dict[str | tuple[str | None, str | None] | None, Values] = {
     "topic": topics,
     "weights": weights,
     ("experiment", "name"): experiments,
+    ("explore", "against"): weights,
     ("network", "name"): networks,  # of `show network`
 }

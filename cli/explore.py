@@ -1,5 +1,6 @@
 """`cualex explore`: a page in the browser that shows how a network sees an image."""
 
+import re
 import secrets
 import webbrowser
 from pathlib import Path
@@ -68,6 +69,8 @@ def explore(
         cualex explore runs/train --against runs/train-2
         cualex explore --host 0.0.0.0 --no-browser
     """
+    if token is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", token):
+        raise UsageError("--token takes letters, digits, - and _, one at least; without it a random one is drawn.")
     if named and weights:
         raise UsageError(f"two weights files, {named} and {weights}: give one, and --against for the other.")
     try:

@@ -65,7 +65,7 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
         if not guard.admitted(token, given if isinstance(given, str) else ""):
             raise Refused(401, "That is not the token: open the whole address that `cualex explore` printed.")
         response = JSONResponse({})
-        response.set_cookie(guard.COOKIE, token, httponly=True, samesite="strict")
+        response.set_cookie(guard.cookie_name(token), token, httponly=True, samesite="strict")
         return response
 
     async def networks(request: Request) -> Response:
@@ -112,11 +112,18 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
         held = AsyncExitStack()
         await held.enter_async_context(heats.turn())
         rows = seer.heat(pixels, target, off, method)
+        try:
+            first = await queue.compute(next, rows, None)  # what is wrong shows here, before the answer begins
+        except BaseException:
+            await held.aclose()
+            raise
 
         async def lines() -> AsyncIterator[bytes]:
             # Row by row, so that others come between, and a user who has left stops it.
-            while (row := await queue.compute(next, rows, None)) is not None:
+            row = first
+            while row is not None:
                 yield json.dumps(row).encode() + b"\n"
+                row = await queue.compute(next, rows, None)
 
         return _Stream(lines(), held)
 

@@ -35,7 +35,11 @@ def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
     files = [file for path in named for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     if not named and run is not None:
         files = sorted((run / "samples").glob("*"))
+    for path in named:
+        if not path.exists():
+            raise ImageError(str(path), "no such file or folder")
     examples: list[Example] = []
+    last: ImageError | None = None
     for file in files:
         if len(examples) == MOST or not file.is_file():
             continue
@@ -46,7 +50,7 @@ def found(paths: Iterable[Path], run: Path | None = None) -> list[Example]:
                 raise
             last = error
     if named and not examples:
-        raise last if files else ImageError(str(named[0]), "holds no images")
+        raise last or ImageError(str(named[0]), "holds no images")
     return examples or [Example(name, demo.encoded(0, "val", label, 0)) for label, name in enumerate(demo.CLASSES)]
 
 

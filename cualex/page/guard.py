@@ -8,12 +8,12 @@ queue    one request computes at a time, a few wait, and all others are told to 
 """
 
 import asyncio
+import hashlib
 import hmac
 import ipaddress
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "cualex"
+LONGEST = 200  # characters of a path
 WAITING = 8  # requests that wait for their turn
 SECONDS = 30.0  # in which a body must have arrived
 POLICY = (
@@ -94,8 +94,10 @@ class Guard:
             raise Refused(403, f"Requests from {origin} are refused: only the page's own are answered.")
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Refused(403, "Requests from another site are refused: only the page's own are answered.")
+        if len(request.url.path) > LONGEST:
+            raise Refused(404, "There is no such page.")
         api = request.url.path.startswith("/api/") and request.url.path != "/api/token"
-        if api and not admitted(self.token, _cookie(request)):
+        if api and not admitted(self.token, _cookie(request, cookie_name(self.token))):
             raise Refused(401, "The token is missing: open the whole address that `cualex explore` printed.")
 
     def _serves(self, named: str) -> bool:
@@ -118,12 +120,18 @@ def admitted(token: str, given: str) -> bool:
     return not token or hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
-def _cookie(request: Request) -> str:
-    try:
-        found = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+def cookie_name(token: str) -> str:
+    """Return the name of the token's cookie: one for each server, as browsers send cookies of all ports of a host."""
+    return f"cualex-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+
+
+def _cookie(request: Request, name: str) -> str:
+    """Return a cookie's value; the cookies of other servers beside it may have any form."""
+    for part in request.headers.get("cookie", "").split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value
+    return ""
 
 
 class Queue:

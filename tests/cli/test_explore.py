@@ -73,8 +73,25 @@ def test_beyond_this_machine_the_address_has_a_token_that_no_server_sees(served,
     ((app, _),) = served
     assert asgi.get(app, "/", host=named).status == 200  # the name in the address is one that it answers to
     assert asgi.get(app, "/api/networks", host=named).status == 401
-    entered = {"cookie": f"cualex={token}"}
+    from cualex.page import guard
+
+    entered = {"cookie": f"{guard.cookie_name(token)}={token}"}
     assert asgi.get(app, "/api/networks", host=named, headers=entered).status == 200
+
+
+@pytest.mark.parametrize("token", ["", "a b", "€uro"])
+def test_a_token_that_nobody_could_give_is_refused(weights, token):
+    result = run("explore", "-w", weights, "--host", "0.0.0.0", "--token", token)
+    assert result.exit_code == 2
+    assert "--token takes letters, digits, - and _, one at least" in result.stderr
+
+
+def test_images_that_are_not_there_are_one_line(served, weights, tmp_path):
+    (tmp_path / "only" / "folders").mkdir(parents=True)
+    for path, said in ((tmp_path / "none.jpg", "no such file or folder"), (tmp_path / "only", "holds no images")):
+        result = run("explore", "-w", weights, "--images", path)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.endswith(f"Error: {path}: {said}\n")
 
 
 def test_a_port_that_is_taken_is_said(served, weights):

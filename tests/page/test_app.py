@@ -243,13 +243,16 @@ def test_beyond_this_machine_a_token_is_asked_for(page):
     refused = asgi.get(app, "/api/networks", host=host)
     assert refused.status == 401
     assert refused.json["error"].startswith("The token is missing")
-    for cookie in ("cualex=wrong", "cualex=", "cualex=sécret", "\x01=;;"):
+    name = guard.cookie_name("secret")
+    for cookie in (f"{name}=wrong", f"{name}=", f"{name}=sécret", "\x01=;;", "cualex=secret"):
         assert asgi.get(app, "/api/networks", host=host, headers={"cookie": cookie}).status == 401
     for wrong in ("", "Secret", 7, None, "sécret", "\ud800"):
         assert asgi.post(app, "/api/token", {"token": wrong}, host=host).status == 401
     entered = asgi.post(app, "/api/token", {"token": "secret"}, host=host)
-    assert re.fullmatch(r"cualex=secret; HttpOnly; Path=/; SameSite=strict", entered.headers["set-cookie"])
-    assert asgi.get(app, "/api/networks", host=host, headers={"cookie": "cualex=secret"}).status == 200
+    assert re.fullmatch(rf"{name}=secret; HttpOnly; Path=/; SameSite=strict", entered.headers["set-cookie"])
+    assert asgi.get(app, "/api/networks", host=host, headers={"cookie": f"{name}=secret"}).status == 200
+    for others in ("a[b]=1", "x=a b", "x=\xe4", "cualex-0123=other", ""):
+        assert asgi.get(app, "/api/networks", host=host, headers={"cookie": f"{others}; {name}=secret"}).status == 200
 
 
 # --- how much at once
@@ -336,3 +339,13 @@ def test_two_users_see_the_same_at_once(app, image):
     first, second, third, fourth = asyncio.run(both())
     assert first.body == third.body
     assert second.body == fourth.body != first.body
+
+
+def test_what_is_wrong_with_a_heat_map_is_said_before_it_begins(app, image):
+    answer = asgi.post(app, "/api/heat", {"image": image, "class": 0, "off": ["nonsense"]})
+    assert answer.status == 400
+    assert "nonsense" in answer.json["error"]
+
+
+def test_a_path_with_thousands_of_digits_is_not_found(app):
+    assert asgi.get(app, f"/api/filter/0/conv1/{'9' * 5000}").status == 404
