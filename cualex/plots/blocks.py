@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from cualex.plots.figure import place
+from cualex.plots.text import fitted
 from cualex.plots.theme import DPI, SMALL, TEXT, Theme
 
 MOST_SCALE = 24  # pixels of the plot for one of an image
 LARGEST = 64  # pixels of a map that is drawn as it is; of a larger one, means of pixels
 HEAD = 0.3  # inches for the name of a tower above its block
+LINES = 0.42  # inches for two lines below an image
 
 
 def columns(count: int) -> int:
@@ -78,6 +80,22 @@ def head(drawn: Any, left: float, top: float, name: str, rest: str, colour: str)
     axes = place(drawn, left, top, 1, HEAD)
     note(axes, name, (0, 0.35), fontsize=TEXT, fontweight="bold", color=colour)
     note(axes, rest, (0, 0.35), (6 + 6.3 * len(name), 0))
+
+
+def image(drawn: Any, pixels: np.ndarray, left: float, top: float, side: float) -> Any:
+    """Draw an image, (rows, columns, 3), as a square; return its axes."""
+    axes = place(drawn, left, top, side, side)
+    axes.imshow(pixels, aspect="auto", interpolation="antialiased")
+    return axes
+
+
+def caption(axes: Any, side: float, name: str, rest: str = "", colour: Any = None) -> None:
+    """Write two lines below an image, cut to its side in inches: a name, and weaker what there is to say of it."""
+    import matplotlib
+
+    style = {"fontweight": "bold", "color": colour or matplotlib.rcParams["text.color"]}
+    note(axes, fitted(name, side, SMALL, bold=True), (0, 0), (0, -13), **style)
+    note(axes, fitted(rest, side, SMALL), (0, 0), (0, -25))
 
 
 def soft() -> str:

@@ -83,8 +83,7 @@ def picture(drawn: Any, model: Model, image: ImageSource, top: float, side: floa
     """Draw what the network is shown of an image: the centre crop."""
     row, column, _ = model.centre()
     crop = model.network.crop
-    axes = place(drawn, 0, top, side, side)
-    axes.imshow(model.read(image)[row : row + crop, column : column + crop], aspect="auto", interpolation="antialiased")
+    axes = blocks.image(drawn, model.read(image)[row : row + crop, column : column + crop], 0, top, side)
     blocks.note(axes, f"the centre crop, {crop}×{crop}", (0, 0), (0, -5), va="top")
 
 

@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cualex.data.image_kinds import DECODING
-from cualex.data.sources import arrays, class_names, containers, hold_out, label_files, layout
+from cualex.data.sources import arrays, class_names, containers, filtering, hold_out, label_files, layout
 from cualex.data.sources.archives import archive
 from cualex.data.sources.classless import Arranged
 from cualex.data.sources.filtering import LeftOut
@@ -111,6 +112,26 @@ def find(
     if seen.refusal is not None:
         raise DataError(seen.refusal)
     return seen.source
+
+
+def find_images(data: str | Path, **options: Any) -> Source:
+    """Find a data set as `find` does, to look at its images: which classes it has does not matter.
+
+    options: those of `find`. Images whose classes cannot be told are of one class, "", and of one split, "train"; the
+    reason is a note. Raise DataError when there is no image, and for `names` that do not fit.
+    """
+    try:
+        return survey(data, **options).source
+    except DataError as error:
+        if options.get("names"):
+            raise
+        listing = _listing(data)
+        files, _ = filtering.images(listing)
+        stamps = [(file.name, file.stamp) for file in files]
+        identity = hashlib.sha256(repr((listing.stamp, "unlabelled", *stamps)).encode()).hexdigest()
+        images = tuple(Image(file.name, 0, file.read) for file in files)
+        note = f"without classes, for {error}"
+        return Source(listing.path, identity, ("",), {"train": images}, (*listing.notes, note))
 
 
 def survey(
