@@ -86,5 +86,7 @@ OF: dict[str | tuple[str | None, str | None] | None, Values] = {
     "topic": topics,
     "weights": weights,
     ("experiment", "name"): experiments,
+    ("neighbours", "named"): data,
     ("network", "name"): networks,  # of `show network`
+    ("predictions", "named"): data,
 }

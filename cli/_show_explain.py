@@ -67,14 +67,15 @@ def heat(
     stored = model.read(image)
     shares = model.probabilities(stored[None])[0]
     indices = [_show.class_index(model, name) for name in classes] or [int(shares.argmax())]
-    rows = [
-        [
-            model.explain(stored, index, method, **{name: given[name] for name in given if name in options_of(method)})
-            for method in methods
-        ]
-        for index in dict.fromkeys(indices)
-    ]
-    said = f"{image.name}, {model.network.name}; the class with its probability, and its score before the softmax."
+    indices = list(dict.fromkeys(indices))
+    rows: list[list[Any]] = [[] for _ in indices]
+    with _output.Progress("Heat maps", len(indices) * len(methods), "maps") as done:
+        for row, index in zip(rows, indices, strict=True):
+            for method in methods:
+                own = {name: value for name, value in given.items() if name in options_of(method)}
+                row.append(model.explain(stored, index, method, **own))
+                done(sum(map(len, rows)))
+    said = f"{image.name}, {model.network.name}; the score is before the softmax."
     probabilities = [float(shares[row[0].index]) for row in rows]
     data = drawing.draw(rows, probabilities, path, said, _show.colours(theme))
     about = {
@@ -142,19 +143,19 @@ def dream(
     path = _show.target(output, "dream", ".npy")
     named, model = _model.load(weights, device, precision, inside=True)
     layer = layer or model.scores
-    channels = strongest.channels_of(model, layer)
+    channels = strongest.channels_of(model.network, layer)
     chosen = _show.numbers(filters) or [_show.class_index(model, name) for name in classes]
     chosen = list(dict.fromkeys(chosen)) or strongest.spread(channels, count)
-    of_classes, towers, colours = layer == model.scores, towers_of(model, layer), _show.colours(theme)
+    of_classes, towers, colours = layer == model.scores, towers_of(model.network, layer), _show.colours(theme)
     dreams = []
     with _output.Progress("Images", len(chosen)) as done:
         for number, index in enumerate(chosen, 1):
             made = model.dream(layer, index, steps=steps, seed=seed)
             name = label(model.classes[index]) if of_classes else f"filter {index}"
-            colour = None if of_classes else colour_of(model, towers, index * towers // channels, colours)
+            colour = None if of_classes else colour_of(model.network, towers, index * towers // channels, colours)
             dreams.append(drawing.Dreamt(name, made, colour))
             done(number)
-    title = f"What excites {'classes' if of_classes else layer}"
+    title = f"What excites {'the classes' if of_classes else layer}"
     said = (
         f"{model.network.name}; gradient ascent of {steps} steps from noise. Below: the "
         f"{'score' if of_classes else 'mean activation'} before and after."

@@ -8,6 +8,8 @@ import click
 from cualex.cli import _aliases, _options, _show, _show_data
 from cualex.cli._show_data import on_data
 
+METRICS = {"l2": "Euclidean", "cosine": "cosine"}
+
 
 @click.command(cls=_aliases.Command)
 @click.argument("named", nargs=-1, metavar="[DATA] [IMAGES...]")
@@ -17,7 +19,7 @@ from cualex.cli._show_data import on_data
 @click.option("--layer", help="Layer whose features are compared.  [default: the last hidden one, relu7 of alexnet]")
 @click.option(
     "--metric",
-    type=click.Choice(["l2", "cosine"]),
+    type=click.Choice(list(METRICS)),
     default="l2",
     show_default=True,
     help="Distance between features: l2 (Euclidean), as in the paper; cosine compares directions.",
@@ -79,7 +81,7 @@ def neighbours(
             drawing.Shown(pack.names[index], each, shown.class_of(index), float(found[at, index]))
             for index, each in zip(indices.tolist(), crops, strict=True)
         ]
-    said = f"{shown.name}, {len(pack):,} images; {metric} distance of {asked.shape[1]:,} features, {layer} of "
+    said = f"{shown.name}, {len(pack):,} images; {METRICS[metric]} distance of {asked.shape[1]:,} features, {layer} of "
     said += f"{model.network.name}."
     pairs = [near.cls == query.cls for query, *every in rows for near in every if query.cls and near.cls]
     if pairs:
@@ -132,7 +134,7 @@ def strongest(
     shown = _show_data.opened(data, weights, any_classes=True, **options)
     model, pack = shown.model, shown.pack
     layer = layer or last_maps(model.network)
-    numbers = numbers or drawing.spread(drawing.channels_of(model, layer), rows)
+    numbers = numbers or drawing.spread(drawing.channels_of(model.network, layer), rows)
     found = drawing.search(
         *(model, layer, numbers, count, shown.batches()),
         lambda index: (pack.names[index], shown.class_of(index)),
@@ -140,7 +142,7 @@ def strongest(
     )
     side = model.network.side(layer)
     said = f"{shown.name}, {len(pack):,} images; {model.network.name}, {layer}{f', {side}' if side else ''}. "
-    said += "Below each image: the largest activation; light is what its unit sees."
-    table = drawing.draw(model, layer, found, path, said, _show.colours(theme))
+    said += drawing.legend(model.network, layer)
+    table = drawing.draw(model.network, layer, found, path, said, _show.colours(theme))
     _show.finish(path, table, as_json, **shown.document, layer=layer, strongest=table)
     _show_data.refuse_skipped(pack)

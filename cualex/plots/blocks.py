@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from cualex.plots.figure import place
-from cualex.plots.text import fitted
+from cualex.plots.text import fitted, width_of
 from cualex.plots.theme import DPI, SMALL, TEXT, Theme
 
 MOST_SCALE = 24  # pixels of the plot for one of an image
@@ -79,7 +79,7 @@ def head(drawn: Any, left: float, top: float, name: str, rest: str, colour: str)
     """Write the name of a block above it in its colour, and beside it what there is to say of it."""
     axes = place(drawn, left, top, 1, HEAD)
     note(axes, name, (0, 0.35), fontsize=TEXT, fontweight="bold", color=colour)
-    note(axes, rest, (0, 0.35), (6 + 6.3 * len(name), 0))
+    note(axes, rest, (0, 0.35), (72 * width_of(name, TEXT, bold=True) + 8, 0))
 
 
 def image(drawn: Any, pixels: np.ndarray, left: float, top: float, side: float) -> Any:

@@ -10,9 +10,10 @@ from cualex.explain.activation_maximisation import Dream
 from cualex.plots import blocks
 from cualex.plots.figure import figure
 from cualex.plots.gallery import grid
+from cualex.plots.text import short
 from cualex.plots.theme import LIGHT, Theme
 
-SIDE = 1.72  # inches, of an image
+SIDE = 1.69  # inches, of an image
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,5 @@ def draw(dreams: Sequence[Dreamt], path: str | Path, title: str, subtitle: str, 
         for each, (left, top) in zip(dreams, corners, strict=True):
             axes = blocks.image(drawn, each.dream.image, left, top, SIDE)
             course = each.dream.course
-            blocks.caption(axes, SIDE, each.name, f"{course[0]:.3g} → {course[-1]:.3g}", each.colour)
+            blocks.caption(axes, SIDE, each.name, f"{short(course[0])} → {short(course[-1])}", each.colour)
     return np.stack([each.dream.image for each in dreams])

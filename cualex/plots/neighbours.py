@@ -9,7 +9,7 @@ import numpy as np
 from cualex.explain.neighbours import distances
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure
-from cualex.plots.text import label
+from cualex.plots.text import label, short
 from cualex.plots.theme import LIGHT, Theme
 
 WIDE, GAP, AFTER, SIDE = (
@@ -61,15 +61,15 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
                 colour = theme.positive if each.cls == query.cls else theme.negative
                 known = query.cls is not None and each.cls is not None
                 name = label(each.cls) if each.cls else each.name
-                blocks.caption(axes, side, name, f"distance {each.distance:.3g}", colour if known else None)
+                blocks.caption(axes, side, name, f"distance {short(each.distance)}", colour if known else None)
     return [
         {
             "query": query.name,
-            "query_class": query.cls or "",
+            "query_class": query.cls,
             "rank": rank,
             "picture": each.name,
-            "class": each.cls or "",
-            "distance": f"{each.distance:.6g}",
+            "class": each.cls,
+            "distance": each.distance,
         }
         for query, *near in rows
         for rank, each in enumerate(near, 1)

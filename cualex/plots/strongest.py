@@ -10,14 +10,16 @@ import numpy as np
 from cualex.explain.receptive_fields import ReceptiveField, receptive_field
 from cualex.explain.strongest import Strongest, largest
 from cualex.model import Model
+from cualex.networks import Network
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure
 from cualex.plots.maps import colour_of, towers_of
-from cualex.plots.text import label
+from cualex.plots.text import label, short
 from cualex.plots.theme import LIGHT, Theme
 
 WIDE, GAP, SIDE = 10.0, 0.12, 1.72  # inches: of a row, between images, and of an image at most
 VEIL = 0.45  # of the brightness of pixels that a unit does not see
+PADDING = 0.15  # of a colour, for what lies beyond the image
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def search(
     found = largest(maps, filters, count)
     indices = sorted({index for every in found for index, *_ in every})
     seen = dict(zip(indices, crops(indices), strict=True))
-    towers = towers_of(model, layer)
-    channels = channels_of(model, layer)
+    towers = towers_of(model.network, layer)
+    channels = channels_of(model.network, layer)
     return [
         Excited(
             number,
@@ -70,10 +72,10 @@ def search(
     ]
 
 
-def channels_of(model: Model, layer: str) -> int:
+def channels_of(network: Network, layer: str) -> int:
     """Return how many channels a layer has, of all towers; raise UsageError for a layer that does not exist."""
-    receptive_field(model.network, layer)
-    return next(stage.towers * stage.output[0] for stage in model.network.stages() if stage.name == layer)
+    receptive_field(network, layer)
+    return next(stage.towers * stage.output[0] for stage in network.stages() if stage.name == layer)
 
 
 def spread(channels: int, count: int) -> list[int]:
@@ -82,7 +84,7 @@ def spread(channels: int, count: int) -> list[int]:
 
 
 def draw(
-    model: Model, layer: str, filters: Sequence[Excited], path: str | Path, subtitle: str, theme: Theme = LIGHT
+    network: Network, layer: str, filters: Sequence[Excited], path: str | Path, subtitle: str, theme: Theme = LIGHT
 ) -> Table:
     """Draw a row for each filter: what its unit sees of each image, enlarged, and where in the image; return rows.
 
@@ -90,7 +92,7 @@ def draw(
     layer, filter, tower, rank, picture, class, activation, row, column, top, left, bottom, right (of the pixels that
     the unit sees, in the crop).
     """
-    field = receptive_field(model.network, layer)
+    field = receptive_field(network, layer)
     across = max(len(each.strongest) for each in filters)
     side = min(SIDE, (WIDE + GAP) / across - GAP)
     lines = 1 if field.size >= field.crop else 2
@@ -99,17 +101,18 @@ def draw(
     with figure(path, size, f"What excites {layer}", subtitle, theme) as drawn:
         for number, each in enumerate(filters):
             top = number * tall
-            colour = colour_of(model, each.towers, each.tower, theme)
+            colour = colour_of(network, each.towers, each.tower, theme)
             blocks.head(drawn, 0, top, f"filter {each.filter}", _said(each), colour)
             for rank, strong in enumerate(each.strongest):
                 left = rank * (side + GAP)
                 if lines > 1:
-                    _patch(drawn, strong, field, left, top + blocks.HEAD, side, theme)
+                    padding = theme.mixed(theme.soft, PADDING)
+                    blocks.image(drawn, enlarged(strong, field, padding), left, top + blocks.HEAD, side)
                 below = top + blocks.HEAD + (lines - 1) * (side + GAP)
                 axes = blocks.image(drawn, _marked(strong), left, below, side)
                 _outline(axes, strong, field.crop)
                 name, cls = strong.image
-                blocks.caption(axes, side, label(cls) if cls else name, f"{strong.activation:.3g}")
+                blocks.caption(axes, side, label(cls) if cls else name, short(strong.activation))
     return [
         {
             "layer": layer,
@@ -117,8 +120,8 @@ def draw(
             "tower": each.tower + 1,
             "rank": rank,
             "picture": strong.image[0],
-            "class": strong.image[1] or "",
-            "activation": f"{strong.activation:.6g}",
+            "class": strong.image[1],
+            "activation": strong.activation,
             "row": strong.row,
             "column": strong.column,
             **dict(zip(("top", "left", "bottom", "right"), strong.box, strict=True)),
@@ -128,20 +131,26 @@ def draw(
     ]
 
 
+def legend(network: Network, layer: str) -> str:
+    """Say what is beside each image."""
+    field = receptive_field(network, layer)
+    if field.size >= field.crop:
+        return "Below each image: the activation of the unit, which sees the whole crop, or nearly."
+    return f"Above each image: the {field.size}×{field.size} pixels that the unit sees; below: its activation."
+
+
 def _said(each: Excited) -> str:
     tower = f"tower {each.tower + 1}; " if each.towers > 1 else ""
     return f"{tower}excited by no image" if each.strongest[0].activation <= 0 else tower.removesuffix("; ")
 
 
-def _patch(
-    drawn: Any, strong: Strongest, field: ReceptiveField, left: float, top: float, side: float, theme: Theme
-) -> None:
-    """Draw what a unit sees, enlarged; padding beyond the image is a tint of the ground."""
-    whole = np.broadcast_to(theme.mixed(theme.soft, 0.15), (field.size, field.size, 3)).copy()
-    first, start = (field.start + at * field.stride for at in (strong.row, strong.column))
-    upper, leftmost, lower, rightmost = strong.box
-    whole[upper - first : lower - first, leftmost - start : rightmost - start] = strong.patch / 255
-    blocks.image(drawn, whole, left, top, side)
+def enlarged(strong: Strongest, field: ReceptiveField, padding: Sequence[float]) -> np.ndarray:
+    """Return what a unit sees, (size, size, 3) from 0 to 1; padding: the colour of what lies beyond the image."""
+    whole = np.broadcast_to(padding, (field.size, field.size, 3)).copy()
+    above, before = (field.start + at * field.stride for at in (strong.row, strong.column))
+    top, left, bottom, right = strong.box
+    whole[top - above : bottom - above, left - before : right - before] = strong.patch / 255
+    return whole
 
 
 def _marked(strong: Strongest) -> np.ndarray:

@@ -36,6 +36,11 @@ def wrapped(text: str, inches: float, size: float) -> list[str]:
     return lines
 
 
+def short(number: float) -> str:
+    """Return a number with three digits."""
+    return f"{number:.3g}".replace("-", "−")
+
+
 def width_of(text: str, size: float, bold: bool = False) -> float:
     """Return the width of a text in inches, at a font size in points."""
     from matplotlib.font_manager import FontProperties

@@ -130,7 +130,7 @@ def find_images(data: str | Path, **options: Any) -> Source:
         stamps = [(file.name, file.stamp) for file in files]
         identity = hashlib.sha256(repr((listing.stamp, "unlabelled", *stamps)).encode()).hexdigest()
         images = tuple(Image(file.name, 0, file.read) for file in files)
-        note = f"without classes, for {error}"
+        note = f"the images are taken without classes: {error}"
         return Source(listing.path, identity, ("",), {"train": images}, (*listing.notes, note))
 
 
