@@ -66,7 +66,8 @@ def neighbours(
     layer = layer or model.hidden
     own = [] if files else gallery.chosen(pack.labels, queries, seed).tolist()
     stored = np.stack([model.read(name) for name in files]) if files else shown.crops(own)[0]
-    asked = model.features(stored, layer).reshape(len(stored), -1)
+    # More than one at a time, as the images of the set, so that the same image is at distance 0, to the bit.
+    asked = model.features(np.concatenate([stored, stored[:1]]), layer)[:-1].reshape(len(stored), -1)
     found = drawing.search(asked, (model.features(each, layer) for each in shown.batches()), metric)
     if own:  # an image is its own nearest
         found[np.arange(len(own)), own] = np.inf

@@ -13,7 +13,10 @@ from cualex.engine.activations import ACTIVATIONS
 from tests.golden.pictures import scene
 from tests.support import colour_network
 
-LIKE = ("network", "filters", "maps", "sparsity", "augment", "predictions", "mistakes", "confusion", "curves")
+LIKE = (
+    *("network", "filters", "maps", "sparsity", "augment", "predictions", "mistakes", "confusion", "curves"),
+    *("heat", "dream", "strongest", "neighbours"),
+)
 
 
 def run(*arguments):
@@ -78,7 +81,7 @@ def test_an_unknown_figure_is_said():
 
 @pytest.mark.parametrize("name", LIKE)
 def test_every_plot_refuses_other_endings_before_the_work(here, name):
-    given = ["scene.png"] if name in ("maps", "sparsity", "augment") else []
+    given = ["scene.png"] if name in ("maps", "sparsity", "augment", "heat") else []
     result = run(name, *given, "-o", "a.pdf")
     assert (result.exit_code, result.stderr) == (2, "Error: a.pdf: expected a name that ends in .png or .svg\n")
 
