@@ -1,18 +1,19 @@
 """Blocks of small images: filters, or all maps of a layer, tower by tower."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from cualex.plots.figure import place
-from cualex.plots.text import fitted, width_of
+from cualex.plots.text import fitted, in_two, width_of
 from cualex.plots.theme import DPI, SMALL, TEXT, Theme
 
 MOST_SCALE = 24  # pixels of the plot for one of an image
 LARGEST = 64  # pixels of a map that is drawn as it is; of a larger one, means of pixels
 HEAD = 0.3  # inches for the name of a tower above its block
-LINES = 0.42  # inches for two lines below an image
+LINES, LINE = 0.42, 12  # inches for two lines below an image; points from one to the next
 
 
 def columns(count: int) -> int:
@@ -90,12 +91,19 @@ def image(drawn: Any, pixels: np.ndarray, left: float, top: float, side: float) 
 
 
 def caption(axes: Any, side: float, name: str, rest: str = "", colour: Any = None) -> None:
-    """Write two lines below an image, cut to its side in inches: a name, and weaker what there is to say of it."""
+    """Write below an image of `side` inches a name, long ones in two lines, and weaker what there is to say of it."""
     import matplotlib
 
     style = {"fontweight": "bold", "color": colour or matplotlib.rcParams["text.color"]}
-    note(axes, fitted(name, side, SMALL, bold=True), (0, 0), (0, -13), **style)
-    note(axes, fitted(rest, side, SMALL), (0, 0), (0, -25))
+    lines = in_two(name, side, SMALL)
+    for number, line in enumerate(lines):
+        note(axes, line, (0, 0), (0, -13 - LINE * number), **style)
+    note(axes, fitted(rest, side, SMALL), (0, 0), (0, -13 - LINE * len(lines)))
+
+
+def below(names: Iterable[str], side: float) -> float:
+    """Return the inches that captions with these names take below images of `side` inches."""
+    return LINES + LINE / 72 * (max(len(in_two(name, side, SMALL)) for name in set(names)) - 1)
 
 
 def soft() -> str:

@@ -27,7 +27,7 @@ class Dreamt:
 
 def draw(dreams: Sequence[Dreamt], path: str | Path, title: str, subtitle: str, theme: Theme = LIGHT) -> np.ndarray:
     """Draw each image above its name and its activation, before and after; return them: uint8 (n, crop, crop, 3)."""
-    size, corners = grid(len(dreams), SIDE, SIDE + blocks.LINES)
+    size, corners = grid(len(dreams), SIDE, SIDE + blocks.below((each.name for each in dreams), SIDE))
     with figure(path, size, title, subtitle, theme) as drawn:
         for each, (left, top) in zip(dreams, corners, strict=True):
             axes = blocks.image(drawn, each.dream.image, left, top, SIDE)

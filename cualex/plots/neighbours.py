@@ -47,7 +47,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
     """
     across = max(map(len, rows))
     side = min(SIDE, (WIDE - AFTER - (across - 2) * GAP) / across)
-    tall = side + blocks.LINES
+    tall = side + blocks.below((_named(each)[0] for row in rows for each in row), side)
     size = (across * (side + GAP) - GAP + (AFTER - GAP), blocks.HEAD + len(rows) * (tall + GAP) - GAP)
     with figure(path, size, "Nearest images", subtitle, theme) as drawn:
         blocks.head(drawn, 0, 0, "query", "", theme.ink)
@@ -60,8 +60,8 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
                 axes = blocks.image(drawn, each.image, side + AFTER + column * (side + GAP), top, side)
                 colour = theme.positive if each.cls == query.cls else theme.negative
                 known = query.cls is not None and each.cls is not None
-                name = label(each.cls) if each.cls else each.name
-                blocks.caption(axes, side, name, f"distance {short(each.distance)}", colour if known else None)
+                said = f"distance {short(each.distance)}"
+                blocks.caption(axes, side, _named(each)[0], said, colour if known else None)
     return [
         {
             "query": query.name,
@@ -76,6 +76,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
     ]
 
 
-def _named(query: Shown) -> tuple[str, str]:
-    """Return the two lines below a query: its class, and its name."""
-    return (label(query.cls), query.name) if query.cls else (query.name, "")
+def _named(image: Shown) -> tuple[str, str]:
+    """Return what an image is called, and what else there is to say of it as a query: its class, if any, and name."""
+    name = image.name.rpartition("/")[2]
+    return (label(image.cls), name) if image.cls else (name, "")

@@ -96,7 +96,8 @@ def draw(
     across = max(len(each.strongest) for each in filters)
     side = min(SIDE, (WIDE + GAP) / across - GAP)
     lines = 1 if field.size >= field.crop else 2
-    tall = blocks.HEAD + lines * (side + GAP) - GAP + blocks.LINES + GAP
+    below = blocks.below((_named(strong) for each in filters for strong in each.strongest), side)
+    tall = blocks.HEAD + lines * (side + GAP) + below
     size = (across * (side + GAP) - GAP, len(filters) * tall - GAP)
     with figure(path, size, f"What excites {layer}", subtitle, theme) as drawn:
         for number, each in enumerate(filters):
@@ -108,11 +109,10 @@ def draw(
                 if lines > 1:
                     padding = theme.mixed(theme.soft, PADDING)
                     blocks.image(drawn, enlarged(strong, field, padding), left, top + blocks.HEAD, side)
-                below = top + blocks.HEAD + (lines - 1) * (side + GAP)
-                axes = blocks.image(drawn, _marked(strong), left, below, side)
+                lower = top + blocks.HEAD + (lines - 1) * (side + GAP)
+                axes = blocks.image(drawn, _marked(strong), left, lower, side)
                 _outline(axes, strong, field.crop)
-                name, cls = strong.image
-                blocks.caption(axes, side, label(cls) if cls else name, short(strong.activation))
+                blocks.caption(axes, side, _named(strong), short(strong.activation))
     return [
         {
             "layer": layer,
@@ -137,6 +137,11 @@ def legend(network: Network, layer: str) -> str:
     if field.size >= field.crop:
         return "Below each image: the activation of the unit, which sees the whole crop, or nearly."
     return f"Above each image: the {field.size}×{field.size} pixels that the unit sees; below: its activation."
+
+
+def _named(strong: Strongest) -> str:
+    name, cls = strong.image
+    return label(cls) if cls else str(name)
 
 
 def _said(each: Excited) -> str:
