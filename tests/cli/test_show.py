@@ -11,7 +11,7 @@ from PIL import Image
 from cualex import cli, weights
 from cualex.engine.activations import ACTIVATIONS
 from tests.golden.pictures import scene
-from tests.support import colour_network
+from tests.support import colour_network, json_keys
 
 LIKE = (
     *("network", "filters", "maps", "sparsity", "augment", "predictions", "mistakes", "confusion", "curves"),
@@ -20,7 +20,12 @@ LIKE = (
 
 
 def run(*arguments):
-    return CliRunner().invoke(cli.main, ["show", *map(str, arguments)])
+    """Run a command; `cualex help json` has all keys of its document."""
+    words = ["show", *map(str, arguments)]
+    result = CliRunner().invoke(cli.main, words)
+    if "--json" in words and result.exit_code == 0:
+        assert json_keys.faults(words, json.loads(result.stdout)) == []
+    return result
 
 
 def rows_of(path):
@@ -122,6 +127,7 @@ def test_filters_of_the_bundled_network_where_there_is_no_run(here):
     assert result.stderr.startswith("Weights: cifar10, the bundled pretrained network")
     told = json.loads(result.stdout)
     assert told == {
+        "schema_version": 1,
         "output": "filters.png",
         "numbers": "filters.npy",
         "weights": "cifar10",

@@ -20,7 +20,7 @@ BUNDLED = ("-w", "cifar10", "--device", "cpu")
 
 
 def run(*words):
-    return CliRunner().invoke(cli.main, ["show", *map(str, words)])
+    return CliRunner().invoke(cli.main, ["show", *words])
 
 
 def told(*words):
