@@ -23,8 +23,8 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     "--batch-size": ("--batch",),
     "--classes": ("--num-classes", "--nc"),
     "--config": ("--cfg", "--hyp"),
-    "--class-weights": ("--class-weight",),
     "--class": ("--target", "--target-class"),
+    "--class-weights": ("--class-weight",),
     "--colour-components": ("--color-components",),
     "--colour-noise": ("--color-noise",),
     "--crop": ("--input-size", "--imgsz", "--img-size", "--image-size"),
@@ -60,13 +60,7 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {  # where an option means s
 
 VALUES = {  # of an option with choices, in lower case
     "--mean-at": {"center": "centre"},
-    "--method": {
-        "gradcam": "grad-cam",
-        "guided-backprop": "guided-backpropagation",
-        "guidedbackprop": "guided-backpropagation",
-        "ig": "integrated-gradients",
-        "integratedgradients": "integrated-gradients",
-    },
+    "--method": {"gradcam": "grad-cam", "ig": "integrated-gradients", "guided-backprop": "guided-backpropagation"},
     "--metric": {"euclidean": "l2"},
     "--optimizer": {"sgd": "momentum"},
     "--precision": {"float32": "fp32", "bfloat16": "bf16"},

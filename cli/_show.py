@@ -16,7 +16,8 @@ image = click.argument("image", type=_options.FILE, metavar="IMAGE")
 filters = click.option(
     "--filters",
     metavar="LIST",
-    help="Filters of the layer, from 0, of both towers: 3,42 or 0-7.  [default: some, evenly spread]",
+    help="Filters of the layer, such as 3,42 or 0-7; those of tower 1, one half of the network, come first.  "
+    "[default: some, evenly spread]",
 )
 
 

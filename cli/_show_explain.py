@@ -52,7 +52,7 @@ def heat(
     \b
     Examples:
         cualex show heat cat.jpg
-        cualex show heat cat.jpg --class cat --class dog --method grad-cam --method occlusion
+        cualex show heat cat.jpg --class cat --class dog --method grad-cam
     """
     from cualex.explain.explanation import options_of
     from cualex.plots import heat as drawing

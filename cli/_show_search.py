@@ -15,7 +15,9 @@ METRICS = {"l2": "Euclidean", "cosine": "cosine"}
 @click.argument("named", nargs=-1, metavar="[DATA] [IMAGES...]")
 @_options.weights
 @_show.count(6, "Number of neighbours of each query.")
-@click.option("--queries", type=click.IntRange(1), default=5, show_default=True, help="Queries, where none are named.")
+@click.option(
+    "--queries", type=click.IntRange(1), default=5, show_default=True, help="Number of queries, where none are named."
+)
 @click.option("--layer", help="Layer whose features are compared.  [default: the last hidden one, relu7 of alexnet]")
 @click.option(
     "--metric",
@@ -98,7 +100,13 @@ def neighbours(
 @click.option("--layer", help="Layer, named as in `cualex summary`.  [default: relu5 of alexnet]")
 @_show.filters
 @_show.count(8, "Number of images of each filter.")
-@click.option("--rows", type=click.IntRange(1), default=6, show_default=True, help="Filters, where none are named.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    help="Number of filters, evenly spread, where none are named.",
+)
 @_options.weights
 @_show.output("strongest", ".csv")
 @_show.theme
@@ -119,8 +127,9 @@ def strongest(
     """Plot the images that excite a filter most, and where.
 
     A row for each filter: what its unit sees (its receptive field) of the strongest images, enlarged, and the images,
-    dark where it sees nothing. DATA is as for `cualex show neighbours`. Columns of the numbers: layer, filter, tower,
-    rank, picture, class, activation, row, column (of the unit), top, left, bottom, right (pixels of the crop).
+    dark where it sees nothing. DATA is as for `cualex show neighbours`. Columns of the numbers: layer, filter, tower
+    (half of the network), rank, picture, class, activation, row, column (of the unit), top, left, bottom, right (pixels
+    of the crop).
 
     \b
     Examples:

@@ -115,6 +115,7 @@ def test_a_filter_that_nothing_excites_is_said():
     assert strongest._said(strongest.Excited(0, 0, 1, [dataclasses.replace(one, activation=1.0)])) == ""
 
 
+@pytest.mark.slow
 def test_rows_of_neighbours_have_classes_and_distances(tmp_path):
     near = neighbours.Shown("n.png", pictures.scene(9), None, 0.25)
     rows = [[neighbours.Shown("q.png", pictures.scene(9), "cat"), near, dataclasses.replace(near, cls="dog")]]

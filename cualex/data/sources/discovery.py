@@ -115,23 +115,20 @@ def find(
 
 
 def find_images(data: str | Path, **options: Any) -> Source:
-    """Find a data set as `find` does, to look at its images: which classes it has does not matter.
+    """Find a data set as `find` does, with its options, to look at images of any class; without labels it is "".
 
-    options: those of `find`. Images whose classes cannot be told are of one class, "", and of one split, "train"; the
-    reason is a note. Raise DataError when there is no image, and for `names` that do not fit.
+    A note says so. Raise DataError when there is no image, and for `names` that do not fit.
     """
     try:
         return survey(data, **options).source
     except DataError as error:
         if options.get("names"):
             raise
-        listing = _listing(data)
-        files, _ = filtering.images(listing)
-        stamps = [(file.name, file.stamp) for file in files]
-        identity = hashlib.sha256(repr((listing.stamp, "unlabelled", *stamps)).encode()).hexdigest()
+        files, _ = filtering.images(listing := _listing(data))
+        digest = hashlib.sha256(repr([listing.stamp, *((file.name, file.stamp) for file in files)]).encode())
         images = tuple(Image(file.name, 0, file.read) for file in files)
-        note = f"the images are taken without classes: {error}"
-        return Source(listing.path, identity, ("",), {"train": images}, (*listing.notes, note))
+        notes = (*listing.notes, f"the images are taken without classes: {error}")
+        return Source(listing.path, digest.hexdigest(), ("",), {"train": images}, notes)
 
 
 def survey(
