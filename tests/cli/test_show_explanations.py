@@ -189,8 +189,8 @@ def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours)
         ("0.png", None, "rouge"),
         ("0.png", None, "vert"),
     ]
-    colour_network.picture(here / "other/rouge/c.png", "red", 90)
-    found = told("neighbours", "other", "other/rouge/c.png", "--count", "1", "-o", "same.png")
+    Image.fromarray(scene(90)).save(here / "other/rouge/c.png")
+    found = told("neighbours", "other", "other/rouge/c.png", *BUNDLED, "--count", "1", "-o", "same.png")
     assert [(row["picture"], row["distance"]) for row in found["neighbours"]] == [("rouge/c.png", 0)]
     for number, colour in enumerate(("green", "red", "blue")):
         colour_network.picture(here / "flat" / f"{colour}.png", colour, 220 - number)

@@ -40,6 +40,15 @@ def test_pixels_without_heat_are_grey_and_the_hottest_are_covered_most():
     assert (drawn <= 1).all()
 
 
+def test_heat_above_the_99th_percentile_has_one_colour():
+    values = np.linspace(0, 1, 67 * 67).reshape(67, 67) ** 3
+    found = explanation(values)
+    colours = heat.overlaid(found) - (1 - heat.COVER) * heat.GREYS * (found.image / 255 @ heat.GREY)[:, :, None]
+    top = found.heat >= np.percentile(found.heat, 99)
+    assert np.ptp(colours[top], axis=0).max() < 1e-6  # heat is float32
+    assert np.ptp(colours[found.heat > 0.5], axis=0).max() > 0.1
+
+
 def test_heat_is_scaled_by_itself_and_nan_is_said():
     values = np.random.default_rng(0).uniform(0, 1, (67, 67))
     assert np.allclose(heat.overlaid(explanation(values)), heat.overlaid(explanation(1e-6 * values)), atol=1e-6)
