@@ -23,6 +23,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     "--batch-size": ("--batch",),
     "--classes": ("--num-classes", "--nc"),
     "--config": ("--cfg", "--hyp"),
+    "--class": ("--target", "--target-class"),
     "--class-weights": ("--class-weight",),
     "--colour-components": ("--color-components",),
     "--colour-noise": ("--color-noise",),
@@ -30,6 +31,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     "--drop-epochs": ("--milestones", "--decay-milestones", "--lr-steps"),
     "--dropout": ("--drop", "--drop-rate"),
     "--epochs": ("--num-epochs", "--max-epochs"),
+    "--filters": ("--filter", "--channel", "--channels", "--unit", "--units"),
     "--from": ("--weights", "--initial-checkpoint", "--finetune"),
     "--head-lr": ("--head-lr-mult", "--head-lr-multiplier"),
     "--layer": ("--layer-name",),
@@ -58,6 +60,8 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {  # where an option means s
 
 VALUES = {  # of an option with choices, in lower case
     "--mean-at": {"center": "centre"},
+    "--method": {"gradcam": "grad-cam", "ig": "integrated-gradients", "guided-backprop": "guided-backpropagation"},
+    "--metric": {"euclidean": "l2"},
     "--optimizer": {"sgd": "momentum"},
     "--precision": {"float32": "fp32", "bfloat16": "bf16"},
     "--schedule": {"step": "steps", "multistep": "steps"},

@@ -87,5 +87,7 @@ OF: dict[str | tuple[str | None, str | None] | None, Values] = {
     "weights": weights,
     ("experiment", "name"): experiments,
     ("explore", "against"): weights,
+    ("neighbours", "named"): data,
     ("network", "name"): networks,  # of `show network`
+    ("predictions", "named"): data,
 }

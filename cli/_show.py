@@ -7,11 +7,18 @@ from typing import Any
 import click
 
 from cualex.cli import _options, _output
+from cualex.errors import UsageError
 
 theme = click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the plot."
 )
 image = click.argument("image", type=_options.FILE, metavar="IMAGE")
+filters = click.option(
+    "--filters",
+    metavar="LIST",
+    help="Filters of the layer, such as 3,42 or 0-7; those of tower 1, one half of the network, come first.  "
+    "[default: some, evenly spread]",
+)
 
 
 def output(name: str, ending: str):
@@ -38,13 +45,39 @@ def count(default: int, of: str):
     return click.option("--count", type=click.IntRange(1), default=default, show_default=True, help=of)
 
 
+def classes(of: str):
+    """Make the option --class, repeatable."""
+    return click.option("--class", "classes", multiple=True, metavar="NAME", help=of)
+
+
+def class_index(model: Any, name: str) -> int:
+    """Return the index of a class that is called by its name, its English name (ImageNet's), or its index."""
+    from cualex.data.sources import imagenet_classes
+    from cualex.explain.explanation import class_index
+
+    for index, each in enumerate(model.classes):
+        if name in (each, imagenet_classes.english(each)):
+            return index
+    return class_index(model.classes, int(name) if name.isdecimal() else name)
+
+
+def numbers(text: str | None) -> list[int]:
+    """Return the numbers of a list such as 3,42 or 0-7; [] without one. Raise UsageError where it is none."""
+    found: list[int] = []
+    for part in (text or "").split(",") if text is not None else ():
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)) or (dash and int(last) < int(first)):
+            raise UsageError(f"--filters {text}: expected numbers from 0 such as 3,42 or 0-7")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))
+
+
 def target(output: Path | None, name: str, ending: str) -> Path:
     """Return the path of a plot: the one that was given, or the first of name.png, name-2.png, ... that is free.
 
     A given plot is replaced, and its numbers with it; numbers without a plot are another's, and an error. Raise
     OutputError before the work for a path that cannot be written.
     """
-    from cualex.errors import UsageError
     from cualex.plots import figure
     from cualex.system import files
 

@@ -1,6 +1,6 @@
 """The data set and the model that plots of `cualex show` are of, with the options of `cualex evaluate`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from cualex.cli import _model, _options, _output, _packing, _show
-from cualex.errors import Unreadable
+from cualex.cli import _inputs, _model, _options, _output, _packing, _show
+from cualex.errors import Unreadable, UsageError
 
 SPLIT = click.option(
     "--split",
@@ -41,8 +41,24 @@ class Opened:
         import numpy as np
 
         stored = np.empty((len(indices), self.pack.size, self.pack.size, 3), np.uint8)
-        self.pack.read(indices, stored)
+        self.pack.read(np.asarray(indices, np.int64), stored)
         return stored, cropped(self.model, stored)
+
+    def batches(self, count: int = 32) -> Iterator[Any]:
+        """Yield all images of the pack in order, (n, stored, stored, 3), at most `count` at a time; show progress."""
+        import numpy as np
+
+        with _inputs.progress("Images", len(self.pack)) as done:
+            for first in range(0, len(self.pack), count):
+                indices = np.arange(first, min(first + count, len(self.pack)))
+                stored = np.empty((len(indices), self.pack.size, self.pack.size, 3), np.uint8)
+                self.pack.read(indices, stored)
+                yield stored
+                done(first + len(indices))
+
+    def class_of(self, index: int) -> str | None:
+        """Return the class of an image of the pack, None where the set has none."""
+        return self.pack.classes[self.pack.labels[index]] or None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -50,19 +66,49 @@ class Opened:
         return {**_show.described(self.model.network, self.weights), "data": self.name}
 
 
-def opened(data: str | None, weights: Path | None, *, split, names, device, precision, no_pack, **packing) -> Opened:
-    """Open the weights, and the data set that was named, or that of their run."""
+def opened(
+    data: str | None,
+    weights: Path | None,
+    *,
+    split,
+    names,
+    device,
+    precision,
+    no_pack,
+    any_classes: bool = False,
+    **packing,
+) -> Opened:
+    """Open the weights, and the data set that was named, or that of their run.
+
+    any_classes: take images of any class, and images without one; else the classes must be those of the weights.
+    """
     from cualex import evaluation
     from cualex.data import opening
 
     path, model = _model.load(weights, device, precision, inside=True)
-    source = opening.find_evaluated(data, path, model.classes, None, names)
+    source = opening.find_evaluated(data, path, None if any_classes else model.classes, None, names)
     for note in source.notes:
         _output.say(f"Note: {note}")
-    evaluation.check_classes(model.classes, source.classes)
+    if not any_classes:
+        evaluation.check_classes(model.classes, source.classes)
     chosen, called = opening.choose(source, split)
     packs = _packing.packs(source, [chosen], model.network.stored, keep=not no_pack, **packing)
     return Opened(packs[chosen], model, path, f"{Path(source.name).name} {called}")
+
+
+def is_image(name: str) -> bool:
+    """Return whether an argument names an image file, by its ending."""
+    from cualex.data.image_kinds import ENDINGS
+
+    return name.lower().endswith(tuple(ENDINGS)) and not Path(name).is_dir()
+
+
+def divided(named: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """Divide arguments into the data set, None where none is named, and image files."""
+    sets = [name for name in named if not is_image(name)]
+    if len(sets) > 1:
+        raise UsageError(f"{sets[0]} and {sets[1]}: give one data set, and image files")
+    return (sets[0] if sets else None), [name for name in named if is_image(name)]
 
 
 def cropped(model: Any, images: Any) -> Any:

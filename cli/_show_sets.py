@@ -43,7 +43,7 @@ def predictions(
     from cualex.plots import gallery
 
     path = _show.target(output, "predictions", ".csv")
-    if all(map(_is_image, named)) and named:
+    if all(map(_show_data.is_image, named)) and named:
         cards, document = _of_files(named[:count], weights, options)
         said, shown = "The likeliest classes.", None
         if len(named) > count:
@@ -67,16 +67,10 @@ def predictions(
         _show_data.refuse_skipped(shown.pack)
 
 
-def _is_image(name: str) -> bool:
-    from cualex.data.image_kinds import ENDINGS
-
-    return name.lower().endswith(tuple(ENDINGS)) and not Path(name).is_dir()
-
-
 def _refuse(named: tuple[str, ...]) -> None:
     from cualex.errors import UsageError
 
-    other = next(name for name in named if not _is_image(name))
+    other = next(name for name in named if not _show_data.is_image(name))
     raise UsageError(f"{other} is no image file: give image files alone, or one data set")
 
 

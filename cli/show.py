@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _aliases, _options, _output, _show, _show_inside, _show_sets
+from cualex.cli import _aliases, _options, _output, _show, _show_explain, _show_inside, _show_search, _show_sets
 
 
 @click.group()
@@ -19,12 +19,15 @@ def show() -> None:
         cualex show network
         cualex show filters -w cifar10 -o filters.svg
         cualex show maps cat.jpg --layer conv3
+        cualex show heat cat.jpg
         cualex show predictions photos/
         cualex show curves runs/train runs/train-2 --theme dark
     """
 
 
 for each in (_show_inside.filters, _show_inside.maps, _show_inside.sparsity, _show_inside.augment):
+    show.add_command(each)
+for each in (_show_explain.heat, _show_explain.dream, _show_search.strongest, _show_search.neighbours):
     show.add_command(each)
 for each in (_show_sets.predictions, _show_sets.mistakes, _show_sets.confusion):
     show.add_command(each)

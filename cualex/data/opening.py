@@ -70,13 +70,14 @@ def warn_of_skipped(packs: Iterable[Split], where: str = "") -> None:
 def find_evaluated(
     data: str | Path | None,
     weights: str | Path | None,
-    classes: Sequence[str],
+    classes: Sequence[str] | None,
     val_split: float | None = None,
     names: str | Path | None = None,
 ) -> Source:
     """Find the set to evaluate weights on: by default their run's own, which is divided as it was for the run.
 
-    weights: the file's path, None for weights without one.  val_split, names: instead of the run's.
+    weights: the file's path, None for weights without one.  classes: of the weights; None where images of any class,
+    and of none, are looked at.  val_split, names: instead of the run's.
     """
     run = run_of(weights)
     if data is None:
@@ -88,6 +89,8 @@ def find_evaluated(
         divided, names = {**hold_out.of_run(run), "lost": lost}, names or run.get("names")
     if val_split is not None:
         divided["val_split"] = val_split
+    if classes is None:
+        return sources.find_images(data, names=names, **divided)
     return sources.find(data, names=names, classes=list(classes), **divided)
 
 

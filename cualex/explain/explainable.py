@@ -40,6 +40,15 @@ class Explainable(ABC):
     def _passes(self) -> Passes:
         return Passes(self.parameters, self.mean)
 
+    @property
+    def scores(self) -> str:
+        """Name of the layer whose output are the classes' scores, before the softmax.
+
+        >>> model.scores
+        'fc8'
+        """
+        return self._passes.scores
+
     def maps(self, image: ImageSource, layer: str) -> np.ndarray:
         """Return the feature maps of one image at a layer, float32 (channels, rows, columns), towers concatenated.
 
@@ -98,7 +107,8 @@ class Explainable(ABC):
         check_count(count, 1, images)
         maps = (each if each.ndim == 3 else each[:, None, None] for each in self._every(images, layer))
         field, found = receptive_field(self.network, layer), []
-        for index, activation, row, column in largest(maps, filter, count):
+        (strong,) = largest(maps, [filter], count)
+        for index, activation, row, column in strong:
             crop = np.ascontiguousarray(self._passes.crop(self.read(images[index])[None])[0].transpose(1, 2, 0))
             box = field.box(row, column)
             found.append(Strongest(index, images[index], activation, row, column, box, crop))

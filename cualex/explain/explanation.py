@@ -64,6 +64,11 @@ def find(method: str) -> str:
     return found[0]
 
 
+def options_of(method: str) -> list[str]:
+    """Return the options of a method: those of its function, behind passes, pixels and the class."""
+    return list(inspect.signature(METHODS[method]).parameters)[3:]
+
+
 def class_index(classes: Sequence[str], cls: str | int) -> int:
     """Return the index of a class that is given by its name or index; raise UsageError where there is none."""
     if isinstance(cls, str):
@@ -92,7 +97,7 @@ def explain(
         if option != "layer" and not isinstance(value, int | np.integer):
             raise UsageError(f"{option} must be a whole number, got {value!r}")
     function = METHODS[name]
-    known(f"explain: {name}", options, list(inspect.signature(function).parameters)[3:])
+    known(f"explain: {name}", options, options_of(name))
     seen = passes.crop(image[None])[0]
     if cls is None:
         index = int(passes.output(seen[None], passes.scores)[0, :, 0, 0].argmax())

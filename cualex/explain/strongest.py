@@ -37,21 +37,27 @@ class Strongest:
         return f"Strongest(image {self.index}, {self.activation:.3g} at row {self.row}, column {self.column})"
 
 
-def largest(maps: Iterable[np.ndarray], channel: int, count: int) -> list[tuple[int, float, int, int]]:
-    """Return (index, activation, row, column) of the maps with the largest values of a channel.
+Found = tuple[int, float, int, int]  # index of an image, activation, row, column
+
+
+def largest(maps: Iterable[np.ndarray], channels: Sequence[int], count: int) -> list[list[Found]]:
+    """Return (index, activation, row, column) of the maps with the largest values, for each of some channels.
 
     maps: (channels, rows, columns) each. The strongest first; among equals the earlier image, and in it the first unit.
     NaN is never strong. Only `count` are kept while the maps go by. Raise UsageError for a channel that does not exist.
     """
-    kept: list[tuple[float, int, int, int]] = []
+    kept: list[list[tuple[float, int, int, int]]] = [[] for _ in channels]
     for index, each in enumerate(maps):
-        if not 0 <= channel < len(each):
-            raise UsageError(f"filter {channel}: expected a number from 0 to {len(each) - 1}")
-        own = np.where(np.isnan(each[channel]), -np.inf, each[channel])
-        row, column = np.unravel_index(int(own.argmax()), own.shape)
-        entry = float(own[row, column]), -index, -int(row), -int(column)
-        (heapq.heappush if len(kept) < count else heapq.heappushpop)(kept, entry)
-    return [(-index, value, -row, -column) for value, index, row, column in sorted(kept, reverse=True)]
+        for channel, heap in zip(channels, kept, strict=True):
+            if not 0 <= channel < len(each):
+                raise UsageError(f"filter {channel}: expected a number from 0 to {len(each) - 1}")
+            own = np.where(np.isnan(each[channel]), -np.inf, each[channel])
+            row, column = np.unravel_index(int(own.argmax()), own.shape)
+            entry = float(own[row, column]), -index, -int(row), -int(column)
+            (heapq.heappush if len(heap) < count else heapq.heappushpop)(heap, entry)
+    return [
+        [(-index, value, -row, -column) for value, index, row, column in sorted(heap, reverse=True)] for heap in kept
+    ]
 
 
 def check_count(count: int, least: int, images: Sequence[Any]) -> None:

@@ -1,16 +1,19 @@
 """Blocks of small images: filters, or all maps of a layer, tower by tower."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from cualex.plots.figure import place
+from cualex.plots.text import fitted, in_two, width_of
 from cualex.plots.theme import DPI, SMALL, TEXT, Theme
 
 MOST_SCALE = 24  # pixels of the plot for one of an image
 LARGEST = 64  # pixels of a map that is drawn as it is; of a larger one, means of pixels
 HEAD = 0.3  # inches for the name of a tower above its block
+LINES, LINE = 0.42, 12  # inches for two lines below an image; points from one to the next
 
 
 def columns(count: int) -> int:
@@ -77,7 +80,30 @@ def head(drawn: Any, left: float, top: float, name: str, rest: str, colour: str)
     """Write the name of a block above it in its colour, and beside it what there is to say of it."""
     axes = place(drawn, left, top, 1, HEAD)
     note(axes, name, (0, 0.35), fontsize=TEXT, fontweight="bold", color=colour)
-    note(axes, rest, (0, 0.35), (6 + 6.3 * len(name), 0))
+    note(axes, rest, (0, 0.35), (72 * width_of(name, TEXT, bold=True) + 8, 0))
+
+
+def image(drawn: Any, pixels: np.ndarray, left: float, top: float, side: float) -> Any:
+    """Draw an image, (rows, columns, 3), as a square; return its axes."""
+    axes = place(drawn, left, top, side, side)
+    axes.imshow(pixels, aspect="auto", interpolation="antialiased")
+    return axes
+
+
+def caption(axes: Any, side: float, name: str, rest: str = "", colour: Any = None) -> None:
+    """Write below an image of `side` inches a name, long ones in two lines, and weaker what there is to say of it."""
+    import matplotlib
+
+    style = {"fontweight": "bold", "color": colour or matplotlib.rcParams["text.color"]}
+    lines = in_two(name, side, SMALL)
+    for number, line in enumerate(lines):
+        note(axes, line, (0, 0), (0, -13 - LINE * number), **style)
+    note(axes, fitted(rest, side, SMALL), (0, 0), (0, -13 - LINE * len(lines)))
+
+
+def below(names: Iterable[str], side: float) -> float:
+    """Return the inches that captions with these names take below images of `side` inches."""
+    return LINES + LINE / 72 * (max(len(in_two(name, side, SMALL)) for name in set(names)) - 1)
 
 
 def soft() -> str:

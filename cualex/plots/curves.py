@@ -141,7 +141,8 @@ def _legends(left: Any, right: Any, found: list[list[dict[str, float]]], top5: b
     if any(map(_drops, found)):
         right.plot([], [], color=theme.faint, label="learning rate lowered", **DROP)
     for axes in (left, right):
-        axes.legend(loc="best", handlelength=2.2)
+        for text in axes.legend(loc="best", handlelength=2.2).get_texts():
+            text.set_parse_math(False)  # a run may be called $x_$
 
 
 def _drops(rows: list[dict[str, float]]) -> list[float]:

@@ -16,7 +16,6 @@ from cualex.plots.theme import LIGHT, SMALL, TEXT, Theme
 WIDE = 9.6  # inches, of a row of images
 SIDE, SMALL_SIDE, GAP = (1.95, 2.9), (1.36, 2.2), 0.28  # inches: of an image, and at most for long names; between
 ROW, BAR, BELOW = 0.27, 0.06, 0.3  # inches: for a class, of its bar, and for the name of the image
-LINES = 0.42  # inches, for the two lines below a mistake
 SHARE = 0.5  # inches, for a probability
 SHORTEST = 0.012  # inches, of a bar
 
@@ -57,10 +56,10 @@ def draw_predictions(cards: Sequence[Card], path: str | Path, subtitle: str, the
     """
     shown = max(len(card.guesses) for card in cards)
     side = _side((named for card in cards for named, _ in card.guesses), SIDE, bold=False)
-    size, corners = _grid(len(cards), side, side + BELOW + shown * ROW)
+    size, corners = grid(len(cards), side, side + BELOW + shown * ROW)
     with figure(path, size, "Predictions", subtitle, theme) as drawn:
         for card, (left, top) in zip(cards, corners, strict=True):
-            axes = _image(drawn, card, left, top, side)
+            axes = blocks.image(drawn, card.image, left, top, side)
             name = card.name if card.true is None else label(card.true)
             style = {"fontsize": TEXT, "fontweight": "bold", "color": theme.ink}
             blocks.note(axes, fitted(name, side, TEXT, bold=True), (0, 0), (0, -15), **style)
@@ -92,14 +91,14 @@ def draw_mistakes(
         for index, image in zip(mistaken(evaluation), images, strict=False)
     ]
     side = _side((card.guesses[0][0] for card in cards), SMALL_SIDE, bold=True)
-    size, corners = _grid(len(cards), side, side + LINES)
+    size, corners = grid(len(cards), side, side + blocks.LINES)
     with figure(path, size, "Mistakes", subtitle, theme) as drawn:
         for card, (left, top) in zip(cards, corners, strict=True):
-            axes = _image(drawn, card, left, top, side)
+            axes = blocks.image(drawn, card.image, left, top, side)
             named, probability = card.guesses[0]
             style = {"fontweight": "bold", "color": theme.negative}
             blocks.note(axes, fitted(label(named), side - SHARE, SMALL, bold=True), (0, 0), (0, -13), **style)
-            blocks.note(axes, _percent(probability), (1, 0), (0, -13), ha="right", color=theme.negative)
+            blocks.note(axes, percent(probability), (1, 0), (0, -13), ha="right", color=theme.negative)
             blocks.note(axes, fitted(f"is {label(card.true or '')}", side, SMALL), (0, 0), (0, -25))
     return [
         {
@@ -118,18 +117,12 @@ def _side(names: Iterable[str], limits: tuple[float, float], bold: bool) -> floa
     return min(max(limits[0], longest + SHARE), limits[1])
 
 
-def _grid(count: int, wide: float, tall: float) -> tuple[tuple[float, float], list[tuple[float, float]]]:
+def grid(count: int, wide: float, tall: float) -> tuple[tuple[float, float], list[tuple[float, float]]]:
     """Return the size in inches of rows of cards, and the left and top corners of the cards."""
     across = min(count, int((WIDE + GAP) / (wide + GAP)))
     down = -(-count // across)
     corners = [(index % across * (wide + GAP), 0.1 + index // across * (tall + GAP)) for index in range(count)]
     return (across * (wide + GAP) - GAP, 0.1 + down * (tall + GAP) - GAP), corners
-
-
-def _image(drawn: Any, card: Card, left: float, top: float, side: float) -> Any:
-    axes = place(drawn, left, top, side, side)
-    axes.imshow(card.image, aspect="auto", interpolation="antialiased")
-    return axes
 
 
 def _bar(axes: Any, side: float, guess: tuple[str, float], colour: str, theme: Theme) -> None:
@@ -138,7 +131,7 @@ def _bar(axes: Any, side: float, guess: tuple[str, float], colour: str, theme: T
     axes.set(xlim=(0, side), ylim=(ROW, 0))
     style = {"fontsize": SMALL, "parse_math": False, "color": theme.soft if colour == theme.faint else theme.ink}
     axes.text(0, 0.14, fitted(name, side - SHARE, SMALL), **style)
-    axes.text(side, 0.14, _percent(probability), ha="right", **style)
+    axes.text(side, 0.14, percent(probability), ha="right", **style)
     axes.barh(0.2, side, BAR, color=theme.rule)
     axes.barh(0.2, max(SHORTEST, side * probability), BAR, color=colour)
 
@@ -151,7 +144,8 @@ def _colour(card: Card, named: str, rank: int, theme: Theme) -> str:
     return theme.faint if rank else theme.negative
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
+    """Return a probability with two digits."""
     share = 100 * probability
     if share != share:
         return "NaN"

@@ -27,7 +27,7 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     `Model.maps` does.
     """
     maps = model.maps(image, layer)
-    towers = towers_of(model, layer)
+    towers = towers_of(model.network, layer)
     parts, finite = np.split(maps, towers), np.abs(maps[np.isfinite(maps)])
     signed = bool((maps < 0).any())
     end = float(np.percentile(finite, BRIGHTEST)) or float(finite.max()) if finite.size else 0.0
@@ -46,7 +46,7 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
         picture(drawn, model, image, blocks.HEAD, PICTURE)
         for number, part in enumerate(laid):
             left = PICTURE + GAP + number * (wide + GAP)
-            colour = colour_of(model, towers, number, theme)
+            colour = colour_of(model.network, towers, number, theme)
             if towers > 1:
                 blocks.head(drawn, left, 0, f"tower {number + 1}", "", colour)
             axes = place(drawn, left, blocks.HEAD, wide, tall)
@@ -61,14 +61,14 @@ def first(network: Network) -> str:
     return next((name for name, layer in network.layers.items() if layer.kind in ACTIVE), next(iter(network.layers)))
 
 
-def towers_of(model: Model, layer: str) -> int:
+def towers_of(network: Network, layer: str) -> int:
     """Return how many towers have a layer."""
-    return next((stage.towers for stage in model.network.stages() if stage.name == layer), 1)
+    return next((stage.towers for stage in network.stages() if stage.name == layer), 1)
 
 
-def colour_of(model: Model, towers: int, index: int, theme: Theme) -> str:
+def colour_of(network: Network, towers: int, index: int, theme: Theme) -> str:
     """Return the colour of a layer in a tower; a layer that reads both towers is grey."""
-    return theme.tower(index) if towers == model.network.towers else theme.soft
+    return theme.tower(index) if towers == network.towers else theme.soft
 
 
 def _laid(maps: np.ndarray) -> np.ndarray:
@@ -83,8 +83,7 @@ def picture(drawn: Any, model: Model, image: ImageSource, top: float, side: floa
     """Draw what the network is shown of an image: the centre crop."""
     row, column, _ = model.centre()
     crop = model.network.crop
-    axes = place(drawn, 0, top, side, side)
-    axes.imshow(model.read(image)[row : row + crop, column : column + crop], aspect="auto", interpolation="antialiased")
+    axes = blocks.image(drawn, model.read(image)[row : row + crop, column : column + crop], 0, top, side)
     blocks.note(axes, f"the centre crop, {crop}×{crop}", (0, 0), (0, -5), va="top")
 
 

@@ -83,7 +83,7 @@ def found(model: Model, image: ImageSource) -> list[Sparse]:
     names = [name for name, layer in model.network.layers.items() if layer.kind == "relu"]
     if not names:
         raise UsageError(f"{model.network.name} has no ReLU, so there are no zeros to draw; take other --weights")
-    return [Sparse(name, np.split(model.maps(image, name), towers_of(model, name))) for name in names]
+    return [Sparse(name, np.split(model.maps(image, name), towers_of(model.network, name))) for name in names]
 
 
 def _layer(drawn: Any, model: Model, each: Sparse, left: float, lanes: int, theme: Theme) -> None:
@@ -95,7 +95,7 @@ def _layer(drawn: Any, model: Model, each: Sparse, left: float, lanes: int, them
     for tower, (part, laid) in enumerate(zip(each.towers, each.blocks, strict=True)):
         lane = tower if count == lanes else (lanes - 1) / 2
         axes = place(drawn, left, ABOVE + lane * (LANE + BELOW), each.width, LANE)
-        colour = colour_of(model, count, tower, theme)
+        colour = colour_of(model.network, count, tower, theme)
         blocks.show(axes, laid, theme, theme.flat(colour))
         style: dict[str, Any] = {"fontweight": "bold", "color": colour, "fontsize": TEXT, "va": "top"}
         blocks.note(axes, f"{100 * (part == 0).mean():.0f} % zero", (0, 0), (0, -5), **style)

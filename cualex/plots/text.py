@@ -24,16 +24,27 @@ def fitted(text: str, inches: float, size: float, bold: bool = False) -> str:
     return text[:low].rstrip() + "…"
 
 
-def wrapped(text: str, inches: float, size: float) -> list[str]:
+def wrapped(text: str, inches: float, size: float, bold: bool = False) -> list[str]:
     """Divide a text between words into lines that are no wider than `inches`; a longer word is cut."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size) <= inches:
+        if lines and width_of(longer, size, bold) <= inches:
             lines[-1] = longer
         else:
-            lines.append(fitted(word, inches, size))
+            lines.append(fitted(word, inches, size, bold))
     return lines
+
+
+def in_two(text: str, inches: float, size: float) -> list[str]:
+    """Divide a bold text into at most two lines, of which the second is cut where the text is longer."""
+    first, *rest = wrapped(text, inches, size, bold=True) or [""]
+    return [first, fitted(text[len(first) :].strip(), inches, size, bold=True)] if rest else [first]
+
+
+def short(number: float) -> str:
+    """Return a number with three digits."""
+    return f"{number:.3g}".replace("-", "−")
 
 
 def width_of(text: str, size: float, bold: bool = False) -> float:

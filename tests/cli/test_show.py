@@ -11,13 +11,21 @@ from PIL import Image
 from cualex import cli, weights
 from cualex.engine.activations import ACTIVATIONS
 from tests.golden.pictures import scene
-from tests.support import colour_network
+from tests.support import colour_network, json_keys
 
-LIKE = ("network", "filters", "maps", "sparsity", "augment", "predictions", "mistakes", "confusion", "curves")
+LIKE = (
+    *("network", "filters", "maps", "sparsity", "augment", "predictions", "mistakes", "confusion", "curves"),
+    *("heat", "dream", "strongest", "neighbours"),
+)
 
 
 def run(*arguments):
-    return CliRunner().invoke(cli.main, ["show", *map(str, arguments)])
+    """Run a command; `cualex help json` has all keys of its document."""
+    words = ["show", *map(str, arguments)]
+    result = CliRunner().invoke(cli.main, words)
+    if "--json" in words and result.exit_code == 0:
+        assert json_keys.faults(words, json.loads(result.stdout)) == []
+    return result
 
 
 def rows_of(path):
@@ -78,7 +86,7 @@ def test_an_unknown_figure_is_said():
 
 @pytest.mark.parametrize("name", LIKE)
 def test_every_plot_refuses_other_endings_before_the_work(here, name):
-    given = ["scene.png"] if name in ("maps", "sparsity", "augment") else []
+    given = ["scene.png"] if name in ("maps", "sparsity", "augment", "heat") else []
     result = run(name, *given, "-o", "a.pdf")
     assert (result.exit_code, result.stderr) == (2, "Error: a.pdf: expected a name that ends in .png or .svg\n")
 
@@ -119,6 +127,7 @@ def test_filters_of_the_bundled_network_where_there_is_no_run(here):
     assert result.stderr.startswith("Weights: cifar10, the bundled pretrained network")
     told = json.loads(result.stdout)
     assert told == {
+        "schema_version": 1,
         "output": "filters.png",
         "numbers": "filters.npy",
         "weights": "cifar10",

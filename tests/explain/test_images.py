@@ -54,8 +54,10 @@ def test_equals_go_to_the_earlier_and_nan_never_wins():
     maps[1:3, 1, 1, 2] = 5
     maps[2, 1, 2, 0] = 5
     maps[3, 1] = np.nan
-    assert largest(maps, 1, 2) == [(1, 5.0, 1, 2), (2, 5.0, 1, 2)]
-    assert [each[0] for each in largest(maps, 1, 9)] == [1, 2, 0, 3]
+    two, none = largest(maps, [1, 0], 2)
+    assert two == [(1, 5.0, 1, 2), (2, 5.0, 1, 2)]
+    assert [each[:2] for each in none] == [(0, 0.0), (1, 0.0)]
+    assert [each[0] for each in largest(maps, [1], 9)[0]] == [1, 2, 0, 3]
 
 
 def test_what_cannot_be_found_is_said(model, images, tmp_path):

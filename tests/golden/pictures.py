@@ -14,15 +14,20 @@ import cualex
 from cualex import networks
 from cualex.data.sources import imagenet_classes
 from cualex.evaluation import Evaluation
+from cualex.explain import Dream, Explanation, Strongest, receptive_field
 from cualex.plots import (
     activations,
     augment,
     confusion,
     curves,
+    dreams,
     filters,
     gallery,
+    heat,
     maps,
+    neighbours,
     sparsity,
+    strongest,
     towers,
 )
 from cualex.plots.theme import THEMES
@@ -113,6 +118,52 @@ def draw_augment(path, theme):
     augment.draw(scene(network.stored), network, Recipe(), None, path, 5, theme)
 
 
+def explanations():
+    """Return two classes' heat by every method, one of it 0."""
+    rows, columns = np.mgrid[:67, :67] / 66
+    disc = np.exp(-12 * ((rows - 0.45) ** 2 + (columns - 0.4) ** 2)).astype(np.float32)
+    stripes = disc * np.cos(60 * columns) * np.ones((3, 1, 1), np.float32)
+    coarse = np.kron(disc[4::8, 4::8], np.ones((8, 8), np.float32))[:67, :67]
+    values = {
+        "saliency": (stripes, {}),
+        "guided-backpropagation": (np.maximum(stripes, 0), {}),
+        "grad-cam": (disc**2, {"layer": "relu5"}),
+        "integrated-gradients": (disc * stripes, {"steps": 64}),
+        "occlusion": (np.pad(coarse, (0, 67 - len(coarse))) - 0.3, {"patch": 16}),
+    }
+    return [
+        [
+            Explanation(method, cls, index, score, scene(67), share * found, settings)
+            for method, (found, settings) in values.items()
+        ]
+        for index, (cls, score, share) in enumerate(((LONG, 4.2, 1), ("dog", -0.3, 0)))
+    ]
+
+
+def draw_dreams(path, theme):
+    course = np.array([-0.25, 30])
+    made = [dreams.Dreamt(name, Dream(scene(60), course), colour) for name, colour in ((LONG, None), ("b", "#b3590f"))]
+    dreams.draw(made, path, "What excites conv4", "alexnet; 128 steps.", theme)
+
+
+def draw_strongest(layer, path, theme):
+    """Draw three images for each of two filters, of which one is cut by the image's edge."""
+    net = networks.build("alexnet", crop=67, classes=10)
+    field, crop = receptive_field(net, layer), scene(67)
+    found = [
+        Strongest(at, (f"{at}.png", cls), 9.5 - at, at, 2, field.box(at, 2), crop)
+        for at, cls in enumerate(("cat", LONG, None))
+    ]
+    filters = [strongest.Excited(3, 0, 2, found), strongest.Excited(130, 1, 2, found[:2])]
+    strongest.draw(net, layer, filters, path, f"set test. {strongest.legend(net, layer)}", theme)
+
+
+def draw_neighbours(path, theme):
+    near = [neighbours.Shown(f"{at}.png", scene(60), cls, at + 0.5) for at, cls in enumerate(("cat", LONG, None))]
+    rows = [[neighbours.Shown("a.png", scene(60), "cat"), *near], [neighbours.Shown("b.png", scene(60)), *near[:2]]]
+    neighbours.draw(rows, path, "set test, 9 images.", theme)
+
+
 PLOTS = {  # by name: what draws it, and the theme
     "activations": (lambda path, theme: activations.draw(path, theme), "light"),
     "augment": (draw_augment, "dark"),
@@ -130,18 +181,23 @@ PLOTS = {  # by name: what draws it, and the theme
     ),
     "curves": (draw_one_run, "dark"),
     "curves-of-two": (draw_curves, "light"),
+    "dream": (draw_dreams, "dark"),
     "filters": (lambda path, theme: filters.draw(networks.build("alexnet"), weights(), path, theme), "light"),
     "filters-grey": (
         lambda path, theme: filters.draw(networks.build("lenet5"), weights()[:6, :1, :5, :5], path, theme),
         "dark",
     ),
+    "heat": (lambda path, theme: heat.draw(explanations(), (0.62, 0.0004), path, "a.png.", theme), "light"),
     "maps": (lambda path, theme: maps.draw(bundled(), scene(76), "relu1", path, theme), "light"),
     "maps-signed": (lambda path, theme: maps.draw(bundled(), scene(76), "fc6", path, theme), "dark"),
     "mistakes": (draw_mistakes, "dark"),
     "network": (lambda path, theme: towers.draw(networks.build("alexnet"), path, theme), "dark"),
     "network-one-tower": (lambda path, theme: towers.draw(networks.build("lenet5"), path, theme), "light"),
+    "neighbours": (draw_neighbours, "light"),
     "predictions": (lambda path, theme: gallery.draw_predictions(cards(), path, "set test", theme), "light"),
     "sparsity": (lambda path, theme: sparsity.draw(bundled(), scene(76), path, theme), "light"),
+    "strongest": (lambda path, theme: draw_strongest("conv2", path, theme), "light"),
+    "strongest-whole": (lambda path, theme: draw_strongest("relu5", path, theme), "dark"),
 }
 
 

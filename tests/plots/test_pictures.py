@@ -38,7 +38,7 @@ def test_every_picture_is_of_a_plot():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["curves-of-two", "network", "maps", "predictions"])
+@pytest.mark.parametrize("name", ["curves-of-two", "heat", "maps", "network", "predictions", "strongest"])
 def test_a_plot_as_svg_can_be_read(name, tmp_path):
     import xml.etree.ElementTree as tree
 

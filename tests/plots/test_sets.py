@@ -45,13 +45,13 @@ def test_the_most_confident_mistake_comes_first_and_nan_is_none():
     ],
 )
 def test_probabilities_have_two_digits(share, text):
-    assert gallery._percent(share) == text
+    assert gallery.percent(share) == text
 
 
 def test_images_grow_for_long_names_and_rows_hold_fewer():
     short, long = (gallery._side([name], gallery.SIDE, bold=False) for name in ("cat", pictures.LONG))
     assert (short, long) == (gallery.SIDE[0], pytest.approx(2.63, abs=0.1))
-    rows = [len({top for _, top in gallery._grid(8, side, 3.0)[1]}) for side in (short, long)]
+    rows = [len({top for _, top in gallery.grid(8, side, 3.0)[1]}) for side in (short, long)]
     assert rows == [2, 3]
 
 

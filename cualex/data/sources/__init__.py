@@ -1,5 +1,5 @@
 """Data sets on disk: folders, archives, or the built-in demo set."""
 
-from cualex.data.sources.discovery import Image, Source, Survey, find, survey
+from cualex.data.sources.discovery import Image, Source, Survey, find, find_images, survey
 
-__all__ = ["Image", "Source", "Survey", "find", "survey"]
+__all__ = ["Image", "Source", "Survey", "find", "find_images", "survey"]

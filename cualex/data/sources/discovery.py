@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cualex.data.image_kinds import DECODING
-from cualex.data.sources import arrays, class_names, containers, hold_out, label_files, layout
+from cualex.data.sources import arrays, class_names, containers, filtering, hold_out, label_files, layout
 from cualex.data.sources.archives import archive
 from cualex.data.sources.classless import Arranged
 from cualex.data.sources.filtering import LeftOut
@@ -111,6 +112,23 @@ def find(
     if seen.refusal is not None:
         raise DataError(seen.refusal)
     return seen.source
+
+
+def find_images(data: str | Path, **options: Any) -> Source:
+    """Find a data set as `find` does, with its options, to look at images of any class; without labels it is "".
+
+    A note says so. Raise DataError when there is no image, and for `names` that do not fit.
+    """
+    try:
+        return survey(data, **options).source
+    except DataError as error:
+        if options.get("names"):
+            raise
+        files, _ = filtering.images(listing := _listing(data))
+        digest = hashlib.sha256(repr([listing.stamp, *((file.name, file.stamp) for file in files)]).encode())
+        images = tuple(Image(file.name, 0, file.read) for file in files)
+        notes = (*listing.notes, f"the images are taken without classes: {error}")
+        return Source(listing.path, digest.hexdigest(), ("",), {"train": images}, notes)
 
 
 def survey(

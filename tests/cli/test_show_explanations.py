@@ -1,0 +1,210 @@
+"""`cualex show heat`, `dream`, `strongest` and `neighbours`: plots, numbers, documents and faults."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import cualex
+from cualex import cli
+from cualex.cli import _show, _show_explain
+from cualex.errors import UsageError
+from cualex.explain import METHODS
+from tests.golden.pictures import scene
+from tests.support import colour_network, json_keys
+
+BUNDLED = ("-w", "cifar10", "--device", "cpu")
+
+
+def run(*words):
+    return CliRunner().invoke(cli.main, ["show", *words])
+
+
+def told(*words):
+    """Run a command, and return its document, of which `cualex help json` has all keys."""
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert json_keys.faults(["show", *words], found) == []
+    return found
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in a directory with an image in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+    Image.fromarray(scene(90)).save("scene.png")
+    return tmp_path
+
+
+@pytest.fixture
+def colours(here):
+    """Work beside a finished run, and images of three colours in folders, each of a shade of its own."""
+    for colour in colour_network.CLASSES:
+        for number in range(4):
+            colour_network.picture(here / "set" / colour / f"{number}.png", colour, 250 - 20 * number)
+    return colour_network.finished(here / "runs", data=str(here / "set"), val_split=0.0)
+
+
+def test_the_methods_are_those_of_the_library():
+    assert list(METHODS) == _show_explain.METHODS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, []), ("3", [3]), ("3,42", [3, 42]), ("0-3, 2,9", [0, 1, 2, 3, 9])],
+)
+def test_lists_of_filters(text, expected):
+    assert _show.numbers(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-", "5-3", "-1", "1,,2", "²"])
+def test_what_is_no_list_of_filters_is_refused(text):
+    with pytest.raises(UsageError) as error:
+        _show.numbers(text)
+    assert str(error.value) == f"--filters {text}: expected numbers from 0 such as 3,42 or 0-7"
+
+
+def test_a_class_has_a_name_an_english_name_and_an_index():
+    class Named:
+        classes = ("n01440764", "7", "dog")
+
+    assert [_show.class_index(Named, name) for name in ("n01440764", "tench", "dog", "7", "0")] == [0, 0, 2, 1, 0]
+    for name, said in (
+        ("cat", "class 'cat': expected one of n01440764, 7, dog"),
+        ("3", "expected an index from 0 to 2"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            _show.class_index(Named, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("heat", "scene.png", "--method", "saliency", "--steps", "3"), "--steps is of none of the methods saliency"),
+        (("heat", "scene.png", *BUNDLED, "--class", "cow"), "class 'cow': expected one of airplane, automobile,"),
+        (("heat", "none.png", *BUNDLED), "none.png: cannot be read (No such file or directory)"),
+        (("dream", "--class", "cat", "--filters", "3"), "leave --layer and --filters out, or --class"),
+        (("dream", *BUNDLED, "--layer", "conv9"), "alexnet has no layer 'conv9'"),
+        (("dream", *BUNDLED, "--layer", "conv1", "--filters", "48"), "filter 48 of conv1: expected a number from 0 to"),
+        (("neighbours", "one", "two"), "one and two: give one data set, and image files"),
+        (("neighbours", "none", *BUNDLED), "none"),
+        (("strongest", *BUNDLED, "--filters", "x"), "--filters x: expected numbers from 0 such as 3,42 or 0-7"),
+    ],
+)
+def test_faults_are_one_line_and_leave_nothing(here, words, said):
+    result = run(*words)
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert [path.name for path in here.iterdir() if path.name != "cache"] == ["scene.png"]
+
+
+@pytest.mark.slow
+def test_heat_of_two_classes_by_two_methods(here):
+    words = ("--class", "dog", "--class", "3", "--method", "ig", "--method", "gradcam", "--steps", "4")
+    found = told("heat", "scene.png", *BUNDLED, *words, "--theme", "dark")
+    model = cualex.load("cifar10", device="cpu")
+    kept = np.load(here / "heat.npy")
+    assert (kept.shape, kept.dtype) == ((2, 2, 67, 67), np.float32)
+    for row, cls in enumerate(("dog", "cat")):
+        integrated = model.explain("scene.png", cls, "integrated-gradients", steps=4)
+        assert np.array_equal(kept[row, 0], integrated.heat)
+        assert np.array_equal(kept[row, 1], model.explain("scene.png", cls, "grad-cam").heat)
+        assert (found["classes"][row]["class"], found["classes"][row]["score"]) == (cls, integrated.score)
+        share = dict(model.predict("scene.png", top=10))[cls]
+        assert found["classes"][row]["probability"] == pytest.approx(share)
+    assert found["methods"] == [
+        {"method": "integrated-gradients", "steps": 4},
+        {"method": "grad-cam", "layer": "relu5"},
+    ]
+
+
+@pytest.mark.slow
+def test_all_methods_and_the_likeliest_class_by_default(here):
+    found = told("heat", "scene.png", *BUNDLED)
+    model = cualex.load("cifar10", device="cpu")
+    assert [each["method"] for each in found["methods"]] == list(METHODS)
+    assert [each["class"] for each in found["classes"]] == [model.predict("scene.png", top=1)[0][0]]
+    assert found["shape"] == [1, 5, 67, 67]
+
+
+@pytest.mark.slow
+def test_dreams_of_filters_and_of_classes(here):
+    model = cualex.load("cifar10", device="cpu")
+    found = told("dream", *BUNDLED, "--layer", "conv2", "--filters", "0,70", "--steps", "3", "--seed", "5")
+    kept = np.load(here / "dream.npy")
+    for image, each, number in zip(kept, found["dreams"], (0, 70), strict=True):
+        expected = model.dream("conv2", number, steps=3, seed=5)
+        assert np.array_equal(image, expected.image)
+        assert (each["filter"], each["class"], each["after"]) == (number, None, expected.course[-1])
+    found = told("dream", *BUNDLED, "--class", "dog", "--steps", "2", "--theme", "dark", "-o", "dog.svg")
+    assert (found["layer"], found["dreams"][0]["class"], found["dreams"][0]["filter"]) == ("fc8", "dog", 5)
+    assert "#0f1114" in (here / "dog.svg").read_text()
+
+
+@pytest.mark.slow
+def test_the_strongest_images_of_a_colours_filter(here, colours):
+    """conv1 of this network passes red, green and blue on, in this order."""
+    found = told("strongest", "--layer", "conv1", "--filters", "0-2", "--count", "3", "--theme", "dark")
+    assert found["strongest"][0]["layer"] == "conv1"
+    for filter, colour in enumerate(("red", "green", "blue")):
+        own = [row for row in found["strongest"] if row["filter"] == filter]
+        assert [row["picture"] for row in own] == [f"{colour}/{number}.png" for number in range(3)]
+        assert [row["activation"] for row in own] == pytest.approx([250, 230, 210], rel=1e-5)
+    kept = rows_of(here / "strongest.csv")
+    assert [(row["picture"], row["filter"]) for row in kept] == [
+        (row["picture"], str(row["filter"])) for row in found["strongest"]
+    ]
+
+
+@pytest.mark.slow
+def test_the_nearest_images_have_the_querys_colour_and_are_others(here, colours):
+    found = told("neighbours", "--queries", "3", "--count", "3", "--theme", "dark")
+    assert {row["query_class"] for row in found["neighbours"]} == set(colour_network.CLASSES)
+    for row in found["neighbours"]:
+        assert row["class"] == row["query_class"]
+        assert row["picture"] != row["query"]
+        assert row["distance"] > 0
+    first = [row["distance"] for row in found["neighbours"][:3]]
+    assert first == sorted(first)
+    assert len(rows_of(here / "neighbours.csv")) == 9
+
+
+@pytest.mark.slow
+def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours):
+    """An image that lies in the set too is its own nearest; classes that the network lacks, and none, are no fault."""
+    colour_network.picture(here / "other/rouge/a.png", "red", 200)
+    colour_network.picture(here / "other/vert/b.png", "green", 200)
+    found = told("neighbours", "other", "set/red/0.png", "--count", "9", "--metric", "cosine")
+    assert [(row["query"], row["query_class"], row["class"]) for row in found["neighbours"]] == [
+        ("0.png", None, "rouge"),
+        ("0.png", None, "vert"),
+    ]
+    Image.fromarray(scene(90)).save(here / "other/rouge/c.png")
+    found = told("neighbours", "other", "other/rouge/c.png", *BUNDLED, "--count", "1", "-o", "same.png")
+    assert [(row["picture"], row["distance"]) for row in found["neighbours"]] == [("rouge/c.png", 0)]
+    for number, colour in enumerate(("green", "red", "blue")):
+        colour_network.picture(here / "flat" / f"{colour}.png", colour, 220 - number)
+    result = run("strongest", "flat", "--layer", "conv1", "--filters", "0", "--count", "1", "-o", "flat.png")
+    assert result.exit_code == 0, result.output
+    assert "Note: the images are taken without classes: " in result.stderr
+    assert [(row["picture"], row["class"]) for row in rows_of(here / "flat.csv")] == [("red.png", "")]
+
+
+@pytest.mark.slow
+def test_images_that_cannot_be_read_are_exit_code_3(here, colours):
+    (here / "set" / "red" / "bad.png").write_bytes(b"none")
+    for words in (("strongest", "set", "--layer", "conv1"), ("neighbours", "set")):
+        result = run(*words)
+        assert result.exit_code == 3
+        assert "1 of 13 images could not be read; the others are drawn." in result.stderr
+        assert (here / f"{words[0]}.png").exists()
