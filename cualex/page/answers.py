@@ -112,7 +112,7 @@ class Page:
         stored = self.seers[0].weights.network.stored
         image = images.load(data, stored, "the image")
         shown = images.load(data, view, "the image") if view > stored else image
-        return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(shown)
+        return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.encoded(shown)
 
 
 def packed(seen: Seen) -> bytes:
