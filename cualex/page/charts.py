@@ -18,6 +18,7 @@ from cualex.data import images
 from cualex.evaluation import TOP5
 from cualex.plots import filters as filter_plot
 from cualex.plots.blocks import mosaic
+from cualex.plots.curves import drops
 from cualex.plots.theme import THEMES, Theme
 from cualex.training.run import Run
 
@@ -59,13 +60,13 @@ def training(run: Run) -> str:
         rows = run.results()
         top5 = len((run.path / "classes.txt").read_text(encoding="utf-8").splitlines()) >= TOP5
         epochs = [row["epoch"] for row in rows]
-        columns = ("train/loss", "val/loss", "metrics/accuracy_top1", "metrics/accuracy_top5", "lr")
-        train, validation, top, five, rates = ([row[name] for row in rows] for name in columns)
+        columns = ("train/loss", "val/loss", "metrics/accuracy_top1", "metrics/accuracy_top5")
+        train, validation, top, five = ([row[name] for row in rows] for name in columns)
     except (OSError, ValueError, KeyError, TypeError):  # half written, or another program's
         return ""
     if not rows:
         return ""
-    drops = [epochs[i] - 0.5 for i in range(1, len(rows)) if rates[i] < 0.5 * rates[i - 1]]
+    fallen = [epoch - 0.5 for epoch in drops(rows)]
     losses = [
         Curve("training (augmented, with dropout)", "tower1", list(zip(epochs, train, strict=True)), dashed=True),
         Curve("validation", "tower1", list(zip(epochs, validation, strict=True))),
@@ -77,15 +78,15 @@ def training(run: Run) -> str:
     best = min(errors[0].points, key=lambda point: point[1] if math.isfinite(point[1]) else math.inf)
     said = f"best: {best[1]:.1f} %, epoch {best[0]:.0f}"
     return (
-        f'<div class="charts">{_figure("Loss (cross-entropy)", losses, drops)}'
-        f"{_figure('Validation error', errors, drops, ' %', best, said)}</div>"
+        f'<div class="charts">{_figure("Loss (cross-entropy)", losses, fallen)}'
+        f"{_figure('Validation error', errors, fallen, ' %', best, said)}</div>"
     )
 
 
 def _figure(
     title: str,
     curves: Sequence[Curve],
-    drops: Iterable[float],
+    fallen: Iterable[float],
     unit: str = "",
     best: tuple[float, float] | None = None,
     said: str = "",
@@ -96,12 +97,12 @@ def _figure(
         for curve in curves
     )
     keys += f'<span class="key tower2 ring"><i></i>{escape(said)}</span>' if best else ""
-    drawn = _chart(curves, drops, unit, best, f"{title} by epoch")
+    drawn = _chart(curves, fallen, unit, best, f"{title} by epoch")
     return f"<figure><figcaption><b>{escape(title)}</b>{keys}</figcaption>{drawn}</figure>"
 
 
 def _chart(
-    curves: Sequence[Curve], drops: Iterable[float], unit: str, best: tuple[float, float] | None, label: str
+    curves: Sequence[Curve], fallen: Iterable[float], unit: str, best: tuple[float, float] | None, label: str
 ) -> str:
     """Return curves by epoch as SVG; what is not finite is left out."""
     epochs = [point[0] for curve in curves for point in curve.points]
@@ -122,7 +123,7 @@ def _chart(
     for each in whole:
         drawn.append(f'<text x="{x(each):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{each}</text>')
     drawn.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">epoch</text>')
-    for drop in drops:
+    for drop in fallen:
         drawn.append(f'<line class="drop" x1="{x(drop):.1f}" x2="{x(drop):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
     for curve in curves:
         points = [(x(epoch), y(value)) for epoch, value in curve.points if math.isfinite(value)]

@@ -190,4 +190,5 @@ def _conditions(found: Profile) -> str:
 
 def _measured(report: Report, found: Evaluation) -> str:
     left = f", of {found.count + report.left_out:,} drawn at random," if report.left_out else ""
-    return f"Of {found.count:,} {text(report.called)} images{left} {100 * found.top1:.1f} % are correct."
+    split = "" if report.called == "all" else f"{report.called} "
+    return f"Of {found.count:,} {split}images{left} {100 * found.top1:.1f} % are correct."
