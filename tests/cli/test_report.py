@@ -101,9 +101,11 @@ def test_train_writes_one(small, monkeypatch, real_report):
 @pytest.mark.usefixtures("speck")
 def test_from_python_too_unless_told_not_to(small, monkeypatch, real_report):
     monkeypatch.setattr(sections, "at_end", real_report)
-    result = run("train", "few", *WORDS, "--no-report")
+    result = run("train", "few", *WORDS, "--no-report", "--keep")
     assert result.exit_code == 0
     assert "Report" not in result.stderr
+    assert not (small / "runs/train/report.html").exists()
+    assert run("train", "--resume", "runs/train", "--epochs", 3).exit_code == 0  # which goes on without
     assert not (small / "runs/train/report.html").exists()
     made = cualex.train("few", network="speck", crop=11, batch_size=8, epochs=2, lr=0.02)
     assert (made.run().path / "report.html").exists()
