@@ -129,8 +129,13 @@ def test_curves_are_drawn_once_a_second(photos, jupyter, monkeypatch):
 def test_styles_hold_inside_alone():
     css = notebook._styled("").partition("<style>")[2].partition("</style>")[0]
     assert css.startswith(".cualex { --ground: ")
-    depth, top = 0, ""
+    depth, selectors = 0, [""]
     for letter in css:
+        if letter == "{":
+            selectors += [""] * (depth == 0)
+        elif depth == 0:
+            selectors[-1] += letter
         depth += (letter == "{") - (letter == "}")
-        top += letter if depth == 0 and letter != "}" else ""
-    assert all(".cualex" in each for each in top.split(",") if each.strip())
+    assert depth == 0
+    assert len(selectors) == 3
+    assert all(".cualex" in each for selector in selectors[:-1] for each in selector.split(","))
