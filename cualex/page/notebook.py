@@ -25,6 +25,7 @@ from cualex.training.verdict import Verdict
 DARK = ('[data-jp-theme-light="false"] .cualex', ".vscode-dark .cualex", 'html[theme="dark"] .cualex')
 OWN = """
 p { margin: 0.3em 0; } small { color: var(--soft); }
+table { border-collapse: collapse; font-size: inherit; } th, td { padding: 0.2em 1.2em 0.2em 0; text-align: left; }
 .charts { max-width: 60rem; }
 .bar { display: inline-block; min-width: 4.6rem; padding-bottom: 4px;
   background: linear-gradient(var(--positive) 0 0) left bottom / var(--part) 3px no-repeat; }
