@@ -218,6 +218,7 @@ _DIAGNOSIS = _options.grouped(
 _OUTPUT = _options.grouped(
     "Output",
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into the run directory, too."),
+    click.option("--no-report", is_flag=True, help="Write no report.html at the end; `cualex report` does it later."),
     _options.as_json,
     click.option(
         "-v",

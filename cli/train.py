@@ -78,6 +78,8 @@ def train(**given) -> None:
         results.csv             metrics of each epoch
         log.jsonl               metrics several times an epoch
         curves.png              loss and error by epoch
+        report.html             the training as a page (cualex report); not
+                                with --no-report
         args.json, env.json     options; machine and versions
         classes.txt             classes
         finished.json           outcome and verdict
@@ -154,5 +156,9 @@ def _run(training, packs, as_json: bool) -> None:
         _training.conclude(best, len(setup.source.classes))
     if samples := training.write_samples():
         _output.say(f"Try it: cualex predict {samples}")
+    if failed := training.write_report():
+        _output.say(failed)
+    elif not setup.options.no_report:
+        _output.say(f"Report: {run.path / 'report.html'}")
     if skipped := sum(len(pack.skipped) for pack in packs.values()):
         raise Unreadable(f"{skipped} images could not be read and were skipped; {run.path / 'skipped.csv'} lists them")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from cualex.model import Model, load
     from cualex.networks import package as networks
     from cualex.networks.summary import Summary, summary
+    from cualex.page import notebook as notebook
     from cualex.trainer import Training, train
     from cualex.training.records import Epoch, Update
     from cualex.training.run import Run
@@ -64,8 +65,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name == "networks":  # a package that can be called
-        return importlib.import_module("cualex.networks")
+    if name in ("networks", "notebook"):  # a package that can be called; what Jupyter shows, built on all that it shows
+        return importlib.import_module("cualex.networks" if name == "networks" else "cualex.page.notebook")
     raise AttributeError(f"module 'cualex' has no attribute {name!r}")
 
 

@@ -74,6 +74,11 @@ class Model(Explainable):
         network, device = self.network, self.parameters.placement
         return f"Model({network.name}, {len(self.classes)} classes, crops of {network.crop}, {device})"
 
+    def _repr_html_(self) -> str:
+        import cualex  # whose notebook stands above this class, and is imported when Jupyter asks
+
+        return cualex.notebook.model(self)
+
     @overload
     def predict(self, sources: ImageSource, top: int = 5, crops: int = 1) -> Predictions: ...
 

@@ -188,6 +188,17 @@ def real_curves():
         yield real
 
 
+@pytest.fixture(scope="session", autouse=True)
+def real_report():
+    """Let trainings write no report: it takes longer than they do. Return what writes it."""
+    from cualex.page import sections
+
+    real = sections.at_end
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "at_end", lambda *given: None)
+        yield real
+
+
 @pytest.fixture
 def drawn_curves(real_curves, monkeypatch):
     """Let trainings draw their curves."""

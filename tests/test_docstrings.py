@@ -16,7 +16,7 @@ import cualex
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RECORDS = {"CualexError", "Epoch", "Update", "__version__"}  # nobody makes one by hand
-INTERNAL = {"plan", "centre", "open", "records", "write_samples"}  # for commands and engines
+INTERNAL = {"plan", "centre", "open", "records", "write_report", "write_samples"}  # for commands and engines
 COLOURS = {"cat": ((95, 55, 27), (199, 57, 19)), "dog": ((246, 182, 248), (45, 179, 76))}  # disc, background
 
 

@@ -112,10 +112,10 @@ def inspect(
     return np.array(_squared(image, size)), header
 
 
-def png(image: np.ndarray) -> bytes:
-    """Return an image, uint8 (rows, columns, 3), as the bytes of a PNG file."""
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+    """Return an image, uint8 (rows, columns, 3), or 4 of a PNG, as the bytes of a file: "PNG" or "JPEG"."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    Image.fromarray(image).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
     return file.getvalue()
 
 

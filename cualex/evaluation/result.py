@@ -47,6 +47,11 @@ class Evaluation:
             f"%, top-5 error {100 * self.top5_error:.1f} %, loss {self.loss:.4f})"
         )
 
+    def _repr_html_(self) -> str:
+        import cualex  # whose notebook stands above this class, and is imported when Jupyter asks
+
+        return cualex.notebook.evaluation(self)
+
     def __str__(self) -> str:
         said = accuracies(self.top1, self.top5, len(self.classes))
         return f"{self.count:,} images: {', '.join(said)}, loss {self.loss:.4f}"

@@ -82,6 +82,11 @@ class Network:
         for _ in self.stages():  # a layer that does not fit the maps below it says so
             pass
 
+    def _repr_html_(self) -> str:
+        import cualex  # whose notebook stands above this class, and is imported when Jupyter asks
+
+        return cualex.notebook.network(self)
+
     def side(self, layer: str) -> str:
         """Return whether a layer's output is from before or after its activation, as a text; "" for other layers.
 

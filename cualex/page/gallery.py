@@ -67,7 +67,7 @@ def decoded(data: bytes, stored: int, view: int = 0) -> tuple[str, np.ndarray, b
     """Decode an image file: its id, the pixels (stored, stored, 3), a PNG of at least `view` pixels a side."""
     image = images.load(data, stored, "the image")
     shown = images.load(data, view, "the image") if view > stored else image
-    return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.png(shown)
+    return hashlib.sha256(image.tobytes()).hexdigest()[:24], image, images.encoded(shown)
 
 
 def _name(file: Path) -> str:

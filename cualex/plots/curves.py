@@ -123,7 +123,7 @@ def _curve(
     right.plot(epochs, errors, **marked)
     if top5:
         right.plot(epochs, [100 * (1 - row["metrics/accuracy_top5"]) for row in rows], color=colour, **FIVE)
-    for epoch in _drops(rows):
+    for epoch in drops(rows):
         for axes in (left, right):
             axes.axvline(epoch - 0.5, color=theme.faint, zorder=0, **DROP)
     best = min(range(len(rows)), key=errors.__getitem__)
@@ -138,16 +138,24 @@ def _legends(left: Any, right: Any, found: list[list[dict[str, float]]], top5: b
     right.plot([], [], color=colour, label="top-1")
     if top5:
         right.plot([], [], color=colour, label="top-5", **FIVE)
-    if any(map(_drops, found)):
+    if any(map(drops, found)):
         right.plot([], [], color=theme.faint, label="learning rate lowered", **DROP)
     for axes in (left, right):
         for text in axes.legend(loc="best", handlelength=2.2).get_texts():
             text.set_parse_math(False)  # a run may be called $x_$
 
 
-def _drops(rows: list[dict[str, float]]) -> list[float]:
-    """Return the epochs with which a lower learning rate begins."""
-    return [row["epoch"] for before, row in itertools.pairwise(rows) if row["lr"] < before["lr"]]
+def drops(rows: list[dict[str, float]]) -> list[float]:
+    """Return the epochs with which a lower learning rate begins that is, or follows, that of several epochs.
+
+    A cosine falls with every epoch, and has none.
+    """
+    level = [before["lr"] == row["lr"] for before, row in itertools.pairwise(rows)]
+    return [
+        row["epoch"]
+        for at, (before, row) in enumerate(itertools.pairwise(rows))
+        if row["lr"] < before["lr"] and any(level[max(0, at - 1) : at + 2])
+    ]
 
 
 def _classes(run: Run) -> int:

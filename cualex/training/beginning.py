@@ -26,6 +26,7 @@ KEPT = (
     "keep",
     "weights",
     "tensorboard",
+    "no_report",
 )
 RECORDED = {"weights": "start"}
 NEW_RUN_ONLY = {

@@ -26,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mean_at": ("crop", "centre"),
 }
 PATHS, TEXTS = ("data", "output", "weights", "names", "cache", "config"), ("network", "name", "device")
-FLAGS = ("paper", "pretrained", "scratch", "watch", "keep", "no_pack", "tensorboard", "augment")
+FLAGS = ("paper", "pretrained", "scratch", "watch", "keep", "no_pack", "no_report", "tensorboard", "augment")
 SEVERAL = ("variant", "freeze", "multipliers", "drop_epochs")  # texts, sequences or mappings
 
 
@@ -93,6 +93,7 @@ class Options:
     watch: bool = False
     keep: bool = False
     tensorboard: bool = False
+    no_report: bool = False
     val_split: float = 0.2
     val: str = "held-out"
     names: Path | None = None

@@ -109,6 +109,7 @@ class Setup:
             "no_pack": options.no_pack,
             "watch": options.watch,
             "tensorboard": options.tensorboard,
+            "no_report": options.no_report,
             "keep": options.keep,
             "recipe": self.recipe.described(),
             "colours": {"covariance": pack.covariance, **vars(pack.components)},

@@ -20,7 +20,7 @@ def here(tmp_path):
     weights_file.save(tmp_path / "lenet5.safetensors", weights)
     (tmp_path / "photos").mkdir()
     for seed in range(2):
-        image = images.png(page_networks.image(weights.network, seed))
+        image = images.encoded(page_networks.image(weights.network, seed))
         (tmp_path / "photos" / f"cat {seed}.png").write_bytes(image)
     (tmp_path / "broken.png").write_bytes(b"none")
     return tmp_path

@@ -25,7 +25,7 @@ from tests.support import asgi, page_networks
 @pytest.fixture
 def page():
     network = page_networks.seer().weights.network
-    examples = [Example(f"example {seed}", images.png(page_networks.image(network, seed))) for seed in range(2)]
+    examples = [Example(f"example {seed}", images.encoded(page_networks.image(network, seed))) for seed in range(2)]
     return Page([page_networks.seer(), page_networks.seer()], examples)
 
 
@@ -112,7 +112,7 @@ def test_examples_that_excite_a_map_are_found_in_steps(app):
 
 
 def test_an_image_of_a_users_own_is_held_by_its_content(app):
-    data = images.png(np.random.default_rng(7).integers(0, 256, (90, 120, 3), np.uint8))
+    data = images.encoded(np.random.default_rng(7).integers(0, 256, (90, 120, 3), np.uint8))
     first, again = (asgi.post(app, "/api/images", data) for _ in range(2))
     assert first.status == 200
     assert first.json == again.json
@@ -123,7 +123,8 @@ def test_an_image_of_a_users_own_is_held_by_its_content(app):
 
 def test_old_images_make_room(page, app, monkeypatch):
     monkeypatch.setattr(answers, "KEPT", 2)
-    kept = [page.keep(images.png(page_networks.image(page.seers[0].weights.network, seed))) for seed in (20, 21, 22)]
+    network = page.seers[0].weights.network
+    kept = [page.keep(images.encoded(page_networks.image(network, seed))) for seed in (20, 21, 22)]
     answer = asgi.post(app, "/api/name", {"image": kept[0]})
     assert (answer.status, answer.json) == (404, {"error": "That image is no longer held: choose it again."})
     assert asgi.post(app, "/api/name", {"image": kept[2]}).status == 200

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def served(*seers, host="127.0.0.1", token="", live=None):
     """Serve networks, and give the address."""
     network = seers[0].weights.network
-    examples = [Example(f"example {seed}", images.png(page_networks.image(network, seed))) for seed in range(3)]
+    examples = [Example(f"example {seed}", images.encoded(page_networks.image(network, seed))) for seed in range(3)]
     with serving.bound("127.0.0.1", 0) as listening:
         server = uvicorn.Server(serving.config(page_app.app(Page(list(seers), examples, live), host, token)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -119,7 +119,7 @@ def test_images_are_dropped_pasted_and_refused_with_a_sentence(opening, address)
         if (kind === "drop") dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
         else dispatchEvent(new ClipboardEvent("paste", {clipboardData: data}));
     }"""
-    image = list(images.png(page_networks.image(page_networks.seer().weights.network, 9)))
+    image = list(images.encoded(page_networks.image(page_networks.seer().weights.network, 9)))
     before = verdict(tab)
     tab.evaluate(give, [image, "mine.png", "image/png", "drop"])
     tab.wait_for_selector("#samples [title=mine][aria-pressed=true]")

@@ -19,7 +19,7 @@ from cualex.training.run import Run
 from tests import ROOT
 from tests.support import page_networks
 
-PNG = images.png(page_networks.image(page_networks.seer("lenet5").weights.network))
+PNG = images.encoded(page_networks.image(page_networks.seer("lenet5").weights.network))
 GOLDEN = ROOT / "tests/golden/v0.1"
 
 

@@ -18,7 +18,7 @@ from tests.support import page_networks
 
 def examples(seer, count=2, name="a <b>&\"</script> 'image'"):
     network = seer.weights.network
-    return [Example(f"{name} {seed}", images.png(page_networks.image(network, seed))) for seed in range(count)]
+    return [Example(f"{name} {seed}", images.encoded(page_networks.image(network, seed))) for seed in range(count)]
 
 
 def parts(text):

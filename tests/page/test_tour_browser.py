@@ -103,9 +103,9 @@ def test_the_bundled_network_says_what_cualex_says(opening, file, seer):
 def test_every_network_says_what_cualex_says(opening, tmp_path, name):
     seer = page_networks.seer(name)
     image = page_networks.image(seer.weights.network)
-    made = tour.tour(seer, [Example("image", images.png(image))])
+    made = tour.tour(seer, [Example("image", images.encoded(image))])
     assert made.computes
-    tab = opening(written(seer, [Example("image", images.png(image))], tmp_path))
+    tab = opening(written(seer, [Example("image", images.encoded(image))], tmp_path))
     check_agreement(tab, seer, image)
 
 
@@ -164,7 +164,7 @@ def test_a_heat_map_is_computed_and_images_of_ones_own_are_read(opening, file, s
         dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
     }"""
     image = page_networks.image(seer.weights.network, 9)
-    tab.evaluate(give, [list(images.png(image)), "mine.png", "image/png"])
+    tab.evaluate(give, [list(images.encoded(image)), "mine.png", "image/png"])
     tab.wait_for_selector("#samples [title=mine][aria-pressed=true]")
     tab.wait_for_timeout(500)
     agree(tab, seer.name(image))  # of the stored size already: nothing is resized
@@ -179,7 +179,7 @@ def test_a_file_without_the_network_shows_what_it_holds_and_says_what_it_lacks(o
     monkeypatch.setattr(tour, "MOST", 1000)
     seer = page_networks.seer()
     drawn = [page_networks.image(seer.weights.network, seed) for seed in range(2)]
-    path = written(seer, [Example(f"image {at}", images.png(each)) for at, each in enumerate(drawn)], tmp_path)
+    path = written(seer, [Example(f"image {at}", images.encoded(each)) for at, each in enumerate(drawn)], tmp_path)
     tab = opening(path)
     agree(tab, seer.name(drawn[0]))
     assert "It holds answers for 2 images" in tab.inner_text("#kept")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cualex.plots import samples
+from cualex.plots.curves import drops
 from cualex.training.run import Run
 
 
@@ -78,3 +79,20 @@ def test_samples_are_the_first_picture_of_each_class(tmp_path):
     for path, index in zip(written, (1, 0), strict=True):
         with Image.open(path) as image:
             assert np.array_equal(np.asarray(image), pictures[index])
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([0.01, 0.01, 0.001, 0.001], [3]),
+        ([0.01, 0.001, 0.001], [2]),
+        ([0.01, 0.01, 0.001], [3]),
+        ([0.01, 0.01, 0.001, 0.0001, 0.0001], [3, 4]),
+        ([0.01, 0.0075, 0.0025, 0.0001], []),
+        ([0.002, 0.004, 0.01, 0.0075, 0.0025], []),
+        ([0.01], []),
+    ],
+    ids=["steps", "at once", "at the end", "twice", "cosine", "warm-up and cosine", "one epoch"],
+)
+def test_drops_are_marked_and_a_cosine_has_none(rates, expected):
+    assert drops([{"epoch": epoch, "lr": rate} for epoch, rate in enumerate(rates, 1)]) == expected

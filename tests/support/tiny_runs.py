@@ -18,7 +18,8 @@ from cualex.training.records import Notice, Update
 from cualex.training.state import State
 from cualex.weights import Weights, initial
 
-OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002, "--keep")
+OPTIONS = ("--network", "speck", "--crop", 11, "-b", 8, "--epochs", 3, "--lr", 0.02, "--save-every", 0.002)
+OPTIONS += ("--keep", "--no-report")
 
 TINY = Recipe(network="cifar-relu", crop=27, batch=8, rate=0.01, decay=0.0, dropout=0.0, epochs=3, colour_noise=0.0)
 

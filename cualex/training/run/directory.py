@@ -7,6 +7,7 @@ skipped.csv           images that could not be read, and why
 log.jsonl             a line every few updates and one an epoch; fields named time_* differ from run to run
 results.csv           a line an epoch, from the log
 curves.png            loss and error
+report.html           the training as a page: what was trained, results, mistakes
 last.safetensors      the last checkpoint: weights, velocities and the state of the training
 previous.safetensors  the checkpoint before; both are removed at the end, unless they are to be kept
 best.safetensors      the weights with the smallest validation error
@@ -67,6 +68,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        import cualex  # whose notebook stands above this class, and is imported when Jupyter asks
+
+        return cualex.notebook.run(self)
 
     @classmethod
     def create(cls, root: str | Path = "runs", name: str = "train") -> "Run":
@@ -159,6 +165,10 @@ class Run:
     def arguments(self) -> dict[str, Any]:
         """Read args.json."""
         return self._read("args.json")
+
+    def environment(self) -> dict[str, Any]:
+        """Read env.json."""
+        return self._read("env.json")
 
     def log(self) -> Log:
         """Open the log."""
