@@ -118,12 +118,17 @@ def compare(named: tuple[str, ...], output: Path | None, root: Path, as_json: bo
     if output is not None:
         files.require_writable(output)
     compared = [overview.read(path) for path in paths]
+    drawn = [Run(each.path) for each in compared if each.results]
+    if output is not None and not drawn:
+        raise UsageError(f"{output}: nothing to plot, since no epoch has ended in any of these runs. Leave -o out.")
     settings = overview.different(compared)
     results = {name: [figure(each) for each in compared] for name, figure in RESULTS.items()}
     same = overview.same_images(compared)
     if output is not None:
-        curves.draw_runs([Run(each.path) for each in compared if each.results], output)
-        _output.say(f"Plot: {output}")
+        curves.draw_runs(drawn, output)
+        out = [each.path for each in compared if not each.results]
+        without = f", without {', '.join(map(str, out))}, where no epoch has ended" if out else ""
+        _output.say(f"Plot: {output}{without}")
     if as_json:
         shown = [each.document() | {"results": each.results} for each in compared]
         _output.document({"runs": shown, "settings": settings, "same_images": same})

@@ -152,6 +152,24 @@ def test_prune_refuses_a_run_that_trains(place):
     held.unlock()
 
 
+def test_runs_without_results_are_left_out_of_the_plot_by_name(place):
+    (place / "runs/train-2/results.csv").unlink()
+    result = run("runs", "compare", "train", "train-2", "-o", "curves.png")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "Plot: curves.png, without runs/train-2, where no epoch has ended\n",
+    )
+    (place / "curves.png").unlink()
+    (place / "runs/train/results.csv").unlink()
+    result = run("runs", "compare", "train", "train-2", "-o", "curves.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: curves.png: nothing to plot, since no epoch has ended in any of these runs. Leave -o out.\n"
+    )
+    assert not (place / "curves.png").exists()
+    assert run("runs", "compare", "train", "train-2").exit_code == 0
+
+
 TAKING = {  # every command that takes a weights file
     "predict": ["predict", "red.png", "-w"],
     "features": ["features", "red.png", "-o", "out.npy", "-w"],
