@@ -183,12 +183,13 @@ def _value(value: object) -> str:
     type=click.FloatRange(0),
     metavar="DAYS",
     help="Remove the checkpoints of runs unchanged for more than DAYS days, also of stopped ones, which can then not "
-    "be resumed; stopped and failed runs without best.safetensors whole.",
+    "be resumed; whole runs as --without-result does.",
 )
 @click.option(
     "--without-result",
     is_flag=True,
-    help="Remove stopped and failed runs without best.safetensors whole, also those that could be resumed.",
+    help="Remove whole runs that stopped or failed without best.safetensors, also those that could be resumed, but not "
+    "those with a result of an experiment.",
 )
 @root
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before removing.")

@@ -67,8 +67,8 @@ def choose(
     """Return what would be removed; nothing is yet.
 
     named: whole runs, with their best weights.  older: days since the last change: the checkpoints of such runs, and
-    all of those that stopped or failed without best weights.  without_result: whole runs that stopped or failed without
-    best weights.  Without any of these, the checkpoints of finished runs.
+    all of those that stopped or failed without best weights, and without a result of an experiment.  without_result:
+    such runs whole, of any age.  Without any of these, the checkpoints of finished runs.
 
     Raise RunLocked for a named run in which a process trains; UsageError for a link to one, a name of two, or a
     directory whose args.json is not of cualex. All of these are left out where runs are not named.
