@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cualex.cli import _aliases, _options, _output
-from cualex.errors import UsageError
+from cualex.errors import OutputError, UsageError
 
 
 class Listing(click.Group):
@@ -118,12 +118,17 @@ def compare(named: tuple[str, ...], output: Path | None, root: Path, as_json: bo
     if output is not None:
         files.require_writable(output)
     compared = [overview.read(path) for path in paths]
+    drawn = [Run(each.path) for each in compared if each.results]
+    if output is not None and not drawn:
+        raise UsageError(f"{output}: nothing to plot, since no epoch has ended in any of these runs. Leave -o out.")
     settings = overview.different(compared)
     results = {name: [figure(each) for each in compared] for name, figure in RESULTS.items()}
     same = overview.same_images(compared)
     if output is not None:
-        curves.draw_runs([Run(each.path) for each in compared if each.results], output)
-        _output.say(f"Plot: {output}")
+        curves.draw_runs(drawn, output)
+        out = [each.path for each in compared if not each.results]
+        without = f", without {', '.join(map(str, out))}, where no epoch has ended" if out else ""
+        _output.say(f"Plot: {output}{without}")
     if as_json:
         shown = [each.document() | {"results": each.results} for each in compared]
         _output.document({"runs": shown, "settings": settings, "same_images": same})
@@ -178,12 +183,13 @@ def _value(value: object) -> str:
     type=click.FloatRange(0),
     metavar="DAYS",
     help="Remove the checkpoints of runs unchanged for more than DAYS days, also of stopped ones, which can then not "
-    "be resumed; runs without best.safetensors whole.",
+    "be resumed; whole runs as --without-result does.",
 )
 @click.option(
     "--without-result",
     is_flag=True,
-    help="Remove whole runs without best.safetensors, also stopped ones that could be resumed.",
+    help="Remove whole runs that stopped or failed without best.safetensors, also those that could be resumed, but not "
+    "those with a result of an experiment.",
 )
 @root
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before removing.")
@@ -195,7 +201,9 @@ def prune(
 
     Without RUN and options, remove the checkpoints of the finished runs in --root. RUN, a directory or a name in
     --root, is removed whole; best.safetensors is removed with a run that is named, and never otherwise. What would be
-    removed is listed with its size before you are asked; a run in which a process trains is never touched.
+    removed is listed with its size before you are asked. A run in which a process trains, or that has changed since it
+    was listed, is not touched. Links stay, as do files not written by cualex, and directories whose args.json names no
+    network.
 
     \b
     Examples:
@@ -211,7 +219,7 @@ def prune(
     chosen = pruning.choose(root, named, older, without_result)
     if not chosen:
         if as_json:
-            _output.document({"removed": [], "bytes": 0})
+            _output.document({"removed": [], "bytes": 0, "kept": []})
         else:
             click.echo(f"Nothing to remove in {root}.")
         return
@@ -221,12 +229,19 @@ def prune(
         best = " with best.safetensors" if each.whole and each.run.has_best else ""
         _output.say(f"{each.run.path} ({each.run.state}): {what}{best}, {_output.size(each.bytes)}")
     _output.confirm(f"Remove these {total}?", yes)
-    removed = pruning.remove(chosen)
-    for each in chosen:
-        if each not in removed:
-            _output.say(f"Kept: {each.run.path}, since a process trains in it.")
-    freed = sum(each.bytes for each in removed)
+    outcomes = pruning.remove(chosen)
+    for outcome in outcomes:
+        path = outcome.removal.run.path
+        if outcome.kept and not outcome.failed:
+            _output.say(f"Skipped: {path}, since {outcome.kept}.")
+        if outcome.left:
+            _output.say(f"Left in {path}, not written by cualex: {', '.join(each.name for each in outcome.left)}.")
+    removed = [outcome for outcome in outcomes if outcome.bytes or not outcome.kept]
+    freed = sum(outcome.bytes for outcome in removed)
     if as_json:
-        _output.document({"removed": [each.document() for each in removed], "bytes": freed})
+        kept = [{"run": outcome.removal.run.path, "reason": outcome.kept} for outcome in outcomes if outcome.kept]
+        _output.document({"removed": [each.document() for each in removed], "bytes": freed, "kept": kept})
     else:
         click.echo(f"Removed: {_output.size(freed)}.")
+    if failed := "; ".join(outcome.kept for outcome in outcomes if outcome.failed):
+        raise OutputError(f"{failed}. Change the permissions, and prune again.")

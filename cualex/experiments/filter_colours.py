@@ -2,7 +2,6 @@
 
 import numpy as np
 
-FILE = "filters.npy"  # conv1's, in the directory of a run
 SPLITS = 2000  # random divisions into halves that the towers are compared with
 COLUMNS = ("colour, greyer tower", "colour, other tower", "difference", "random halves as far apart, %")
 

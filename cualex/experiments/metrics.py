@@ -13,6 +13,7 @@ from cualex.evaluation import evaluate
 from cualex.experiments import filter_colours
 from cualex.model import Model
 from cualex.training.run import Run
+from cualex.training.run.directory import FILTERS
 
 GOAL = 25.0  # percent of training error, in figure 1
 LEFT = 0.95  # of ln C: a mean loss below it has left it
@@ -89,7 +90,7 @@ def _updates(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
 
 def _colours(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     tensor = weights.load(run.path / "last.safetensors").tensors["conv1.weight"]
-    np.save(run.path / filter_colours.FILE, tensor)
+    np.save(run.path / FILTERS, tensor)
     return filter_colours.figures(tensor)
 
 

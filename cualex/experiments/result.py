@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cualex.experiments import filter_colours, metrics
+from cualex.experiments import metrics
 from cualex.experiments.compare import Row
 from cualex.experiments.experiment import Experiment, Scale
 from cualex.experiments.runner import Measured
@@ -17,6 +17,7 @@ from cualex.plots import experiments as plots
 from cualex.plots.experiments import Line
 from cualex.system import files
 from cualex.training.run import Run
+from cualex.training.run.directory import FILTERS
 
 
 def document(
@@ -61,7 +62,7 @@ def draw(
     path = directory / f"{experiment.name}.png"
     drawn = [each for each in measured if each.diverged is None]
     if experiment.measure is metrics.COLOURS and drawn:
-        paths = {f"seed {each.trial.seed}": directory / each.trial.name / filter_colours.FILE for each in drawn}
+        paths = {f"seed {each.trial.seed}": directory / each.trial.name / FILTERS for each in drawn}
         plots.draw_filters({seed: np.load(file) for seed, file in paths.items()}, path)
         return path
     best = {(row.arm, row.rate) for row in table if row.chosen}

@@ -15,10 +15,10 @@ from cualex.system import files
 from cualex.training import loop
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run, restore
+from cualex.training.run.directory import CHECKPOINTS, MEASURED
 from cualex.training.state import RECENT
 
-MEASURED = "measured.json"  # in the directory of a finished run
-WEIGHTS = ("last.safetensors", "previous.safetensors", "best.safetensors")
+WEIGHTS = (*CHECKPOINTS, "best.safetensors")
 
 
 @dataclass(frozen=True)

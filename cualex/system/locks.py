@@ -6,8 +6,11 @@ The system unlocks the file when the process ends, however that happens.
 import contextlib
 import os
 import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+PATIENCE, AGAIN = 0.2, 0.005  # seconds: until a lock counts as held by another process; between attempts
 
 
 class Held(Exception):
@@ -19,17 +22,11 @@ def lock(path: Path) -> Callable[[], None]:
 
     Raise Held while another process has it, OSError where the file cannot be made or locked.
     """
-    import portalocker  # here, so that what locks nothing does not need it
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.AlreadyLocked:
-        os.close(handle)
-        raise Held(_holder(path)) from None
-    except portalocker.LockException as error:
-        os.close(handle)
-        raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from error
+    until = time.monotonic() + PATIENCE  # since `is_held`, in another process, has the lock for a moment
+    while (handle := _attempt(path)) is None:
+        if time.monotonic() >= until:
+            raise Held(_holder(path))
+        time.sleep(AGAIN)
     with contextlib.suppress(OSError):  # it is locked, even if a full disk refuses the name
         os.truncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
@@ -44,7 +41,7 @@ def lock(path: Path) -> Callable[[], None]:
 def is_held(path: Path) -> bool:
     """Return whether a process has a lock, which is not taken; a file that is missing or cannot be read has none.
 
-    For a moment the file has a shared lock, so that `lock` may fail in another process just then.
+    For a moment the file has a shared lock, for which `lock` waits in another process.
     """
     import portalocker
 
@@ -61,6 +58,24 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _attempt(path: Path) -> int | None:
+    """Lock a file now, and return its handle; None where another process has it."""
+    import portalocker  # here, so that what locks nothing does not need it
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    except (portalocker.AlreadyLocked, FileNotFoundError):
+        pass
+    except portalocker.LockException as error:
+        os.close(handle)
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from error
+    os.close(handle)  # held, or of a file that was removed meanwhile, whose lock nobody else would meet
+    return None
 
 
 def _holder(path: Path) -> str:

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from cualex.cli import _output
 from cualex.training.run import Run
 from tests.support import colour_network, json_keys
 from tests.support.colour_network import picture, run
@@ -135,8 +136,9 @@ def test_prune_removes_named_runs_whole_and_prints_json(place):
     result = run("runs", "prune", "train", "--yes", "--json")
     assert json.loads(result.stdout) == {
         "schema_version": 1,
-        "removed": [{"run": "runs/train", "removed": "run", "bytes": size}],
+        "removed": [{"run": "runs/train", "removed": "run", "bytes": size, "left": []}],
         "bytes": size,
+        "kept": [],
     }
     assert "the whole run with best.safetensors" in result.stderr
     assert [path.name for path in (place / "runs").iterdir()] == ["train-2"]
@@ -151,6 +153,65 @@ def test_prune_refuses_a_run_that_trains(place):
     assert (result.exit_code, result.stdout) == (6, "")
     assert (place / "runs/train/best.safetensors").exists()
     held.unlock()
+
+
+def test_prune_goes_on_after_a_failure_and_says_what_stays(place, monkeypatch):
+    for name in ("thesis.txt", *"abcde"):
+        (place / "runs/train-2" / name).touch()
+    unlink = type(place).unlink
+
+    def refuse(path, missing_ok=False):
+        if path.parent.name == "train" and path.name == "best.safetensors":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(type(place), "unlink", refuse)
+    result = run("runs", "prune", "train", "train-2", "--yes", "--json")
+    assert result.exit_code == 1
+    failure = "runs/train/best.safetensors: cannot be removed (Operation not permitted)"
+    assert result.stderr.splitlines()[-2:] == [
+        "Left in runs/train-2, not written by cualex: a, b, c, d, e, thesis.txt.",
+        f"Error: {failure}. Change the permissions, and prune again.",
+    ]
+    told = json.loads(result.stdout)
+    assert json_keys.faults(["runs", "prune"], told) == []
+    assert told["kept"] == [{"run": "runs/train", "reason": failure}]
+    assert [each["run"] for each in told["removed"]] == ["runs/train", "runs/train-2"]
+    assert told["removed"][0]["bytes"] == 5000
+    assert told["removed"][1]["left"] == [f"runs/train-2/{name}" for name in (*"abcde", "thesis.txt")]
+    assert (place / "runs/train/args.json").exists()
+
+
+def test_prune_looks_again_after_it_has_asked(place, monkeypatch):
+    (place / "runs/train/finished.json").unlink()
+
+    def finishes(question, yes):
+        (place / "runs/train/finished.json").write_text('{"best_epoch": 2, "top1": 0.5, "top5": 1}')
+
+    monkeypatch.setattr(_output, "confirm", finishes)
+    result = run("runs", "prune", "train")
+    assert (result.exit_code, result.stdout) == (0, "Removed: 0 B.\n")
+    said = "Skipped: runs/train, since it has changed since it was listed, and is finished now.\n"
+    assert result.stderr.endswith(said)
+    assert (place / "runs/train/best.safetensors").exists()
+
+
+def test_runs_without_results_are_left_out_of_the_plot_by_name(place):
+    (place / "runs/train-2/results.csv").unlink()
+    result = run("runs", "compare", "train", "train-2", "-o", "curves.png")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "Plot: curves.png, without runs/train-2, where no epoch has ended\n",
+    )
+    (place / "curves.png").unlink()
+    (place / "runs/train/results.csv").unlink()
+    result = run("runs", "compare", "train", "train-2", "-o", "curves.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: curves.png: nothing to plot, since no epoch has ended in any of these runs. Leave -o out.\n"
+    )
+    assert not (place / "curves.png").exists()
+    assert run("runs", "compare", "train", "train-2").exit_code == 0
 
 
 TAKING = {  # every command that takes a weights file

@@ -12,6 +12,15 @@ from cualex.system import locks
 HOLD = "import sys, pathlib; from cualex.system import locks; locks.lock(pathlib.Path(sys.argv[1])); print('locked', flush=True); input()"  # noqa: E501
 
 
+LOOK = """import sys, portalocker
+with open(sys.argv[1]) as file:
+    portalocker.lock(file, portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING)
+    print("looks", flush=True)
+    input()
+print("has looked", flush=True)
+input()"""
+
+
 @pytest.fixture
 def holder(tmp_path):
     """Lock a file in another process."""
@@ -78,3 +87,37 @@ def test_two_that_look_at_a_lock_do_not_take_each_other_for_its_holder(tmp_path)
     assert locks.is_held(tmp_path / "lock")
     unlock()
     assert not locks.is_held(tmp_path / "lock")
+
+
+def test_a_process_that_looks_at_a_lock_does_not_keep_another_from_it(tmp_path, monkeypatch):
+    """As `cualex runs` does, caught while it has the lock for a moment."""
+    path = tmp_path / "lock"
+    path.touch()
+    words = [sys.executable, "-c", LOOK, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "looks\n"
+
+        def end_of_look(seconds):
+            print(file=process.stdin, flush=True)
+            assert process.stdout.readline() == "has looked\n"
+
+        monkeypatch.setattr(locks.time, "sleep", end_of_look)
+        locks.lock(path)()
+        process.kill()
+
+
+def test_a_file_that_is_removed_while_it_is_locked_is_locked_anew(tmp_path, monkeypatch):
+    """As `cualex runs prune` does: the lock of the removed file would keep nobody else out."""
+    import portalocker
+
+    path, real = tmp_path / "lock", portalocker.lock
+
+    def removed_meanwhile(handle, flags):
+        monkeypatch.setattr(portalocker, "lock", real)
+        path.unlink()
+        real(handle, flags)
+
+    monkeypatch.setattr(portalocker, "lock", removed_meanwhile)
+    unlock = locks.lock(path)
+    assert locks.is_held(path)
+    unlock()

@@ -292,6 +292,16 @@ def test_kills_lose_nothing_where_checkpoints_go(forks, whole, tmp_path, kills):
     assert kept(run) == BEST
 
 
+def test_checkpoints_that_cannot_be_removed_do_not_end_a_training(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(1, "Operation not permitted")
+
+    run = Run.create(tmp_path)
+    monkeypatch.setattr(Run, "remove_checkpoints", refuse)
+    list(training(run, keep=False))
+    assert run.outcome()
+
+
 @pytest.mark.slow
 def test_checkpoints_that_go_before_the_mark_are_lost(whole, tmp_path, monkeypatch):
     """Planted."""

@@ -15,7 +15,6 @@ finished.json         the outcome and the verdict, written at the end of the tra
 run.lock              locked by the process that trains, which it names; the system unlocks it when that ends
 """
 
-import contextlib
 import csv
 import errno
 import io
@@ -33,6 +32,8 @@ from cualex.system import files, locks
 from cualex.training.run.log import Log
 from cualex.weights import Weights
 
+CHECKPOINTS = ("previous.safetensors", "last.safetensors")  # the older first
+MEASURED, FILTERS = "measured.json", "filters.npy"  # of a run in an experiment: its result, and conv1's filters
 COLUMNS = {
     "epoch": "epoch",
     "time": "time_total",
@@ -205,10 +206,9 @@ class Run:
         return self._last.exists() or self._previous.exists()
 
     def remove_checkpoints(self) -> None:
-        """Remove both checkpoints, the older first, so that a kill leaves the newer."""
-        with contextlib.suppress(OSError):  # they are harmless
-            self._previous.unlink(missing_ok=True)
-            self._last.unlink(missing_ok=True)
+        """Remove both checkpoints, the older first, so that a kill leaves the newer; raise OSError if one stays."""
+        for path in (self._previous, self._last):
+            path.unlink(missing_ok=True)
 
     def weights(self) -> Weights | None:
         """Read the last checkpoint or, without one, the best weights; None: there are neither."""
@@ -236,11 +236,11 @@ class Run:
 
     @property
     def _last(self) -> Path:
-        return self.path / "last.safetensors"
+        return self.path / CHECKPOINTS[1]
 
     @property
     def _previous(self) -> Path:
-        return self.path / "previous.safetensors"
+        return self.path / CHECKPOINTS[0]
 
     def _read(self, name: str) -> Any:
         try:

@@ -8,6 +8,7 @@ failed     it has neither, or its description cannot be read
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from cualex.errors import CualexError, OutputError, UsageError
 from cualex.system import locks
-from cualex.training.run.directory import COLUMNS, Run
+from cualex.training.run.directory import CHECKPOINTS, COLUMNS, MEASURED, Run
 
 DEFAULT = "runs"
 MARKS = ("args.json", "run.lock", "log.jsonl")  # files of which a run has at least one
@@ -48,6 +49,8 @@ class Overview:
     images: Any = field(default=None, repr=False)
     results: list[dict[str, float]] = field(default_factory=list, repr=False)
     problem: str = ""
+    described: bool = False
+    measured: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return plain values, without what --json of a list has no use for."""
@@ -70,20 +73,29 @@ def runs(root: str | Path = DEFAULT) -> list[Overview]:
     return sorted(found, key=lambda each: (-each.changed, each.path.name))
 
 
-def find(named: str | Path, root: str | Path = DEFAULT) -> Path:
-    """Return the directory of a run: a path, or a name in `root`. Raise UsageError where it is no run."""
-    path = Path(named)
-    if not path.exists() and (Path(root) / named).exists():
-        path = Path(root) / named
-    if not _is_run(path):
+def find(named: str | Path, root: str | Path = DEFAULT, only: bool = False) -> Path:
+    """Return the directory of a run: a path or, where that is no run, a name in `root`.
+
+    Raise UsageError where neither is a run and, with `only`, where a bare name is both.
+    """
+    path, inside = Path(named), Path(root) / named
+    bare = os.fspath(named) == path.name  # ./train is the path, whatever `root` has
+    found = [each for each in (path, inside if bare or not path.exists() else path) if _is_run(each)]
+    if not found:
         known = ", ".join(each.path.name for each in runs(root)[:10]) if Path(root).is_dir() else ""
         there = f" {root} has {known}." if known else " `cualex runs DIR` lists those of a directory."
-        raise UsageError(f"{named}: {'not a run' if path.exists() else 'no such run'}.{there}")
-    return path
+        exists = path.exists() or inside.exists()
+        raise UsageError(f"{named}: {'not a run' if exists else 'no such run'}.{there}")
+    if only and not found[0].samefile(found[-1]):
+        raise UsageError(f"{named}: two runs, {os.curdir}{os.sep}{path} and {inside}. Name one by its path.")
+    return found[0]
 
 
-def read(path: Path) -> Overview:
-    """Read a run; what is damaged is a problem of the overview, and no error."""
+def read(path: Path, locked: bool = False) -> Overview:
+    """Read a run; what is damaged is a problem of the overview, and no error.
+
+    locked: this process has its lock, so that it is not running.
+    """
     run, problems = Run(path), list[str]()
 
     def tried(read: Any) -> Any:
@@ -99,8 +111,8 @@ def read(path: Path) -> Overview:
     best = tried(lambda: _best(outcome, results))
     recipe: dict[str, Any] = tried(lambda: dict(described.get("recipe", {}))) or {}
     settings = {name: value for name, value in described.items() if name not in NOT_SETTINGS} | recipe
-    files = [(file.name, size) for file in path.rglob("*") if (size := _size(file)) is not None]
-    held = locks.is_held(path / "run.lock")
+    sizes = [size for file in path.rglob("*") if (size := _size(file)) is not None]
+    held = not locked and locks.is_held(path / "run.lock")
     state = "running" if held else "finished" if outcome else "stopped" if run.resumable and described else "failed"
     return Overview(
         path,
@@ -111,13 +123,15 @@ def read(path: Path) -> Overview:
         int(results[-1]["epoch"]) if results else 0,
         recipe.get("epochs") if isinstance(recipe.get("epochs"), int) else None,
         best,
-        sum(size for _, size in files),
-        sum(size for name, size in files if name in ("last.safetensors", "previous.safetensors")),
+        sum(sizes),
+        sum(_size(path / name) or 0 for name in CHECKPOINTS),
         (path / "best.safetensors").exists(),
         settings,
         described.get("pictures"),
         results,
         problems[0] if problems else "",
+        described=isinstance(recipe.get("network"), str),
+        measured=any((path / name).exists() for name in ("finished.json", MEASURED)),
     )
 
 

@@ -162,7 +162,8 @@ class RunWriter:
             }
         )
         if not self.keep:
-            self.run.remove_checkpoints()
+            with contextlib.suppress(OSError):  # they are harmless
+                self.run.remove_checkpoints()
 
     def close(self) -> None:
         """Write the pending events, and unlock the run."""

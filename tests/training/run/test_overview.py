@@ -2,14 +2,17 @@
 
 import json
 import os
+import pathlib
 import shutil
 
 import pytest
 
 from cualex.errors import RunLocked, UsageError
+from cualex.plots import curves, samples
 from cualex.system import locks
 from cualex.training.run import Run, overview, pruning
 from tests import ROOT
+from tests.support.tiny_runs import Squares, stop, training
 
 RESULTS = """epoch,time,train/loss,val/loss,metrics/accuracy_top1,metrics/accuracy_top5,lr,img/s
 1,10,1.5,1.25,0.5,1,0.01,90
@@ -39,6 +42,12 @@ def make(root, name, *files, age=0.0, **settings):
         changed = path.stat().st_mtime - 86_400 * age
         os.utime(path / file, (changed, changed))
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch):
+    """Let a lock that is held not be waited for."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -110,8 +119,10 @@ def test_what_is_damaged_is_listed_all_the_same(trained, name, text):
 
 
 def test_runs_of_version_01_are_listed():
-    found = overview.runs(ROOT / "tests/golden/v0.1")
+    found = [each for kind in ("whole", "stopped") for each in overview.runs(ROOT / "tests/golden/v0.1" / kind)]
+    assert len(found) == 4
     for each in found:
+        assert each.described
         assert each.problem == ""
         assert each.network
 
@@ -136,6 +147,23 @@ def test_a_run_is_named_by_its_path_or_in_the_directory(trained, monkeypatch):
         overview.find("none", trained / "notes")
 
 
+def test_a_directory_of_that_name_that_is_no_run_hides_none(trained, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    (trained.parent / "bare").mkdir()
+    assert overview.find("bare", "runs") == pathlib.Path("runs/bare")
+    with pytest.raises(UsageError, match=r"^\./bare: not a run\. runs has "):
+        overview.find("./bare", "runs")
+    make(trained.parent, "early")
+    assert overview.find("early", "runs") == pathlib.Path("early")
+    with pytest.raises(UsageError, match=r"^early: two runs, \./early and runs/early\. Name one by its path\.$"):
+        pruning.choose("runs", ["early"])
+    assert [each.run.path for each in pruning.choose("runs", ["./early", "runs/early"])] == [
+        pathlib.Path("early"),
+        pathlib.Path("runs/early"),
+    ]
+    assert chosen(".", ["early"]) == {"early": "run"}
+
+
 # --- pruning
 
 
@@ -147,7 +175,7 @@ def chosen(*arguments, **options):
 
 def test_what_is_chosen(trained):
     assert chosen(trained) == {"finished": "checkpoints"}
-    assert chosen(trained, without_result=True) == {"early": "run", "failed": "run", "damaged": "run"}
+    assert chosen(trained, without_result=True) == {"early": "run", "failed": "run"}
     assert chosen(trained, older=30) == {"finished": "checkpoints", "stopped": "checkpoints", "early": "run"}
     assert chosen(trained, older=30, without_result=True) == {
         "early": "run",
@@ -171,17 +199,146 @@ def test_checkpoints_go_and_the_rest_stays(trained):
     assert pruning.choose(trained) == []
 
 
-def test_a_named_run_goes_whole_and_no_other_file(trained):
-    (trained / "bare" / "samples").mkdir()
-    (trained / "bare" / "samples" / "1.png").touch()
+def test_a_named_run_goes_whole_and_what_cualex_has_not_written_stays(trained):
+    """Neither foreign files, in its samples too, nor what links lead to; not even links named like its files."""
+    path, outside = trained / "bare", trained.parent / "photos"
+    for place in (outside, path / "samples", path / "data"):
+        place.mkdir()
+    (path / "classes.txt").write_text("cat\n../cat\n")
+    for name in ("cat.png", ".cat.png.12.part", "dog.png", "cat.jpg"):
+        (path / "samples" / name).touch()
+    for name in ("events.out.tfevents.1.host.2", ".log.jsonl.12.part", ".thesis.txt.12.part", "thesis.txt"):
+        (path / name).touch()
+    (path / "data" / "last.safetensors").touch()
+    (outside / "cat.png").touch()
+    (path / "photos").symlink_to(outside)
+    (path / "last.safetensors").symlink_to(outside / "cat.png")
+    others = [name for name in tree(trained) if not name.startswith("bare/")]
+    (removed,) = pruning.remove(pruning.choose(trained, ["bare"]))
+    mine = {name: [] for name in (".thesis.txt.12.part", "last.safetensors", "photos", "thesis.txt")}
+    mine |= {"data": ["data/last.safetensors"], "samples": ["samples/cat.jpg", "samples/dog.png"]}
+    assert [each.name for each in removed.left] == sorted(mine)
+    assert tree(path) == sorted([*mine, *mine["data"], *mine["samples"]])
+    assert [name for name in tree(trained) if not name.startswith("bare/")] == others
+    assert tree(outside) == ["cat.png"]
+
+
+def test_samples_that_are_a_link_stay(trained):
     outside = trained.parent / "photos"
     outside.mkdir()
-    (outside / "kept.png").touch()
-    (trained / "bare" / "photos").symlink_to(outside)
-    others = [name for name in tree(trained) if not name.startswith("bare")]
-    pruning.remove(pruning.choose(trained, ["bare"]))
-    assert tree(trained) == others
-    assert tree(outside) == ["kept.png"]
+    (outside / "cat.png").touch()
+    (trained / "bare" / "classes.txt").write_text("cat\n")
+    (trained / "bare" / "samples").symlink_to(outside)
+    (removed,) = pruning.remove(pruning.choose(trained, ["bare"]))
+    assert removed.left == (trained / "bare" / "samples",)
+    assert tree(outside) == ["cat.png"]
+
+
+@pytest.mark.usefixtures("speck")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_all_that_a_training_writes_goes(tmp_path, monkeypatch, stopped):
+    run = Run.create(tmp_path)
+    records = training(run, save_every=0.0)
+    if stopped:
+        stop(records, 10)
+    else:
+        list(records)
+        curves.draw(run)
+        samples.write(Squares(12), run.path / "samples")
+    (run.path / "report.html").touch()
+    run.unlock()
+    monkeypatch.chdir(run.path)
+    chosen = pruning.choose(tmp_path, ["."])
+    (removed,) = pruning.remove(chosen)
+    assert (removed.left, removed.kept, removed.bytes) == ((), "", chosen[0].bytes)
+    assert removed.bytes > 10_000
+    assert tree(tmp_path) == []
+
+
+OTHERS = {  # what the args.json of other programs may hold
+    "numbers": {"lr": 1},
+    "a list": [1],
+    "a text": {"recipe": "of a cake"},
+    "no network": {"recipe": {"epochs": 3}},
+    "another network": {"recipe": {"network": {"depth": 3}}},
+}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "damaged", "log.jsonl", "run.lock"])
+def test_a_directory_of_another_program_is_not_pruned(tmp_path, name):
+    place = tmp_path / "other-project"
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "thesis.txt").touch()
+    (place / "last.safetensors").write_bytes(b"1")
+    if name in OTHERS:
+        (place / "args.json").write_text(json.dumps(OTHERS[name]))
+    else:
+        (place / ("args.json" if name == "damaged" else name)).write_text("{")
+    for options in ({}, {"older": 0.0}, {"without_result": True}):
+        assert pruning.choose(tmp_path, **options) == []
+    with pytest.raises(UsageError, match=r"other-project: expected an args\.json of cualex, which names a network\. "):
+        pruning.choose(tmp_path, ["other-project"])
+
+
+@pytest.mark.parametrize("mark", ["finished", "damaged", "measured"])
+def test_results_without_weights_stay(tmp_path, mark):
+    """As an experiment leaves its trials: finished, diverged, or ended when the measure was reached."""
+    path = make(tmp_path, "trial", "results", "finished" if mark == "finished" else "last", age=50)
+    if mark != "finished":
+        (path / f"{'finished' if mark == 'damaged' else mark}.json").write_text("{")
+    assert chosen(tmp_path, without_result=True) == {}
+    assert chosen(tmp_path, older=30) == ({} if mark == "finished" else {"trial": "checkpoints"})
+    assert chosen(tmp_path, ["trial"]) == {"trial": "run"}
+
+
+@pytest.mark.parametrize("name", ["early", "stopped"])
+def test_a_run_that_changed_since_the_choice_is_kept(trained, name):
+    """It went on while the user was asked, and finished."""
+    early = [pruning.choose(trained, older=30.0), pruning.choose(trained, [name])]
+    early = [[each for each in removals if each.run.path.name == name] for removals in early]
+    (trained / name / "best.safetensors").write_bytes(bytes(2000))
+    (trained / name / "finished.json").write_text(json.dumps({"best_epoch": 2, "top1": 0.75, "top5": 1.0}))
+    before = tree(trained)
+    for removals in early:
+        (skipped,) = pruning.remove(removals)
+        assert skipped.kept == "it has changed since it was listed, and is finished now"
+    assert tree(trained) == before
+    assert not locks.is_held(trained / name / "run.lock")
+
+
+def test_a_new_epoch_is_a_change_and_a_run_that_is_gone_is_none_to_lock(trained):
+    removals = pruning.choose(trained, ["early", "failed"])
+    os.utime(trained / "early" / "log.jsonl")
+    shutil.rmtree(trained / "failed")
+    assert [each.kept for each in pruning.remove(removals)] == [
+        "it has changed since it was listed, and is stopped now",
+        "it is gone",
+    ]
+    assert (trained / "early" / "last.safetensors").exists()
+    assert not (trained / "failed").exists()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_cannot_be_removed_is_said_and_the_others_go(trained, monkeypatch, whole):
+    """Counted is what is gone."""
+    make(trained, "other", "finished", "best", "last", age=50)
+    removals = pruning.choose(trained, ["finished", "other"] if whole else ())
+    unlink = type(trained).unlink
+
+    def refuse(path, missing_ok=False):
+        if path == trained / "finished" / "last.safetensors":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(type(trained), "unlink", refuse)
+    removed = {each.removal.run.path.name: each for each in pruning.remove(removals)}
+    assert removed["finished"].kept.endswith("last.safetensors: cannot be removed (Operation not permitted)")
+    assert [(removed[name].bytes, removed[name].failed) for name in ("finished", "other")] == [
+        (100, True),
+        (removals[-1].bytes if whole else 100, False),
+    ]
+    assert (trained / "finished" / "args.json").exists()
+    assert not (trained / "other" / "last.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +363,7 @@ def test_a_run_that_trains_is_never_touched(trained, name):
     before = tree(trained / name)
     for removals in early:
         removed = pruning.remove([each for each in removals if each.run.path.name == name])
-        assert removed == []
+        assert {(each.kept, each.bytes) for each in removed} <= {("a process trains in it", 0)}
     assert tree(trained / name) == before
 
 
