@@ -1,12 +1,25 @@
 """Options that several commands share, each said once: `@_options.device` and so on."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 # That a file is there and readable is the library's to say: its line names the way out.
 FILE = click.Path(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: NaN passes the comparisons of click's own type."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail as for one out of the range."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{found} is not a finite number.", param, ctx)
+        return found
 
 
 class Grouping(click.Command):
@@ -100,7 +113,7 @@ no_pack = click.option(
 )
 val_split = click.option(
     "--val-split",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Number(0, 1, max_open=True),
     default=0.2,
     show_default=True,
     help="Fraction of each class of the training images that is held out for validation where there is no val/; 0 for "
