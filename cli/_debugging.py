@@ -1,20 +1,19 @@
 """`cualex train --overfit`, `--check-gradients` and `--find-lr`: checks before a training, which write no run."""
 
-from pathlib import Path
-
 import click
 
-from cualex.cli import _output
+from cualex.cli import _output, _show
 from cualex.cli._train_values import TrainOptions
 
 LISTED = 3  # misclassified images named, at most
-PLOT = Path("find-lr.png")
+PLOT = "find-lr"  # its name without .png
 A_DECADE = 3  # rows of the table of --find-lr
 
 
 def refuse(options: TrainOptions) -> None:
-    """Raise UsageError for checks that do not go together."""
+    """Raise UsageError for checks that do not go together, and OutputError where the plot cannot be written."""
     from cualex.errors import UsageError
+    from cualex.system import files
 
     asked = {"--overfit": options.overfit, "--check-gradients": options.check_gradients, "--find-lr": options.find_lr}
     names = [name for name, value in asked.items() if value]
@@ -25,6 +24,8 @@ def refuse(options: TrainOptions) -> None:
             raise UsageError(f"{name} starts from initial weights, --resume does not: leave --resume out")
     if options.find_lr and options.lr is not None:
         raise UsageError("--find-lr tries all learning rates, --lr names one: leave one of them out")
+    if options.find_lr:
+        files.require_writable(_show.target(None, PLOT))  # now, and not after packing and the test
 
 
 def recipe(options: TrainOptions, given):
@@ -142,11 +143,12 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
             steps.append(step)
             progress(step.update, f"rate {step.rate:.1e}", f"loss {step.smoothed:.3f}")
     rate = steps.suggestion
-    rate_range.draw(steps, rate, PLOT)
+    path = _show.target(None, PLOT)
+    rate_range.draw(steps, rate, path)
     if as_json:
         rows = [vars(step) for step in steps]
         _output.document(
-            {"suggestion": rate, "rule": range_test.RULE, "plot": PLOT, "batch_size": recipe.batch, "rows": rows}
+            {"suggestion": rate, "rule": range_test.RULE, "plot": path, "batch_size": recipe.batch, "rows": rows}
         )
         return rate is not None
     every = range_test.UPDATES // (A_DECADE * 7)
@@ -158,7 +160,7 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
         said = "No suggestion: the loss has not fallen at any rate. --overfit 32 looks for the cause."
     else:
         said = f"Suggestion: --lr {rate:g}, {range_test.RULE}; batch size {recipe.batch}."
-    for line in ("", said, f"Plot: {PLOT}"):
+    for line in ("", said, f"Plot: {path}"):
         _output.echo(line)
     return rate is not None
 

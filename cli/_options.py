@@ -1,5 +1,6 @@
 """Options that several commands share, each said once: `@_options.device` and so on."""
 
+import math
 import os
 import re
 import shlex
@@ -25,6 +26,17 @@ class LocalPath(click.Path):
 
 
 FILE = LocalPath(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: NaN passes the comparisons of click's own type."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail as for one out of the range."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{found} is not a finite number.", param, ctx)
+        return found
 
 
 class Grouping(click.Command):
@@ -118,7 +130,7 @@ no_pack = click.option(
 )
 val_split = click.option(
     "--val-split",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Number(0, 1, max_open=True),
     default=0.2,
     show_default=True,
     help="Fraction of each class of the training images that is held out for validation where there is no val/; 0 for "

@@ -1,4 +1,4 @@
-"""What the plots of `cualex show` share: where they are written, their theme, and what is said of them."""
+"""What the plots of commands share: where they are written, their theme, and what is said of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,8 +72,10 @@ def numbers(text: str | None) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def target(output: Path | None, name: str, ending: str) -> Path:
+def target(output: Path | None, name: str, ending: str = ".png") -> Path:
     """Return the path of a plot: the one that was given, or the first of name.png, name-2.png, ... that is free.
+
+    ending: of the numbers beside it, if there are any.
 
     A given plot is replaced, and its numbers with it; numbers without a plot are another's, and an error. Raise
     OutputError before the work for a path that cannot be written.

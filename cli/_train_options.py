@@ -15,7 +15,7 @@ def options(command):
     return command
 
 
-_RATE, _FRACTION = click.FloatRange(0, min_open=True), click.FloatRange(0, 1, max_open=True)
+_RATE, _FRACTION = _options.Number(0, min_open=True), _options.Number(0, 1, max_open=True)
 _DATA = _options.grouped(
     "Data",
     _options.val_split,
@@ -95,7 +95,7 @@ _RECIPE = _options.grouped(
     click.option("--head-lr", type=_RATE, metavar="FACTOR", help="Multiplier of --lr for the last dense layer."),
     click.option(
         "--warmup",
-        type=click.FloatRange(0),
+        type=_options.Number(0),
         metavar="EPOCHS",
         help="Warm up linearly from a hundredth of the learning rates over EPOCHS epochs, such as 0.5; the schedule "
         "runs meanwhile.",
@@ -117,7 +117,7 @@ _RECIPE = _options.grouped(
         "--patience.",
     ),
     click.option("--momentum", type=_FRACTION, help="Momentum coefficient."),
-    click.option("--weight-decay", type=click.FloatRange(0), help="L2 weight decay of the weights; biases have none."),
+    click.option("--weight-decay", type=_options.Number(0), help="L2 weight decay of the weights; biases have none."),
     click.option("--dropout", type=_FRACTION, help="Dropout probability; 0 for none."),
     click.option(
         "--class-weights",
@@ -141,7 +141,7 @@ _AUGMENTATION = _options.grouped(
     ),
     click.option(
         "--colour-noise",
-        type=click.FloatRange(0),
+        type=_options.Number(0),
         metavar="DEVIATION",
         help="Standard deviation of the PCA colour noise, relative to that of the images; the paper's is 0.1, 0 for "
         "none.",
@@ -177,7 +177,7 @@ _RUN = _options.grouped(
     click.option("--name", default="train", show_default=True, help="Name of the run directory."),
     click.option(
         "--save-every",
-        type=click.FloatRange(0),
+        type=_options.Number(0),
         default=10.0,
         show_default=True,
         metavar="MINUTES",
@@ -193,7 +193,7 @@ _DIAGNOSIS = _options.grouped(
         "--find-lr",
         is_flag=True,
         help="Learning-rate range test: raise the rate from update to update until the loss diverges, print and plot "
-        "loss against rate (find-lr.png), suggest one rate; save no run.",
+        "loss against rate (find-lr.png, or find-lr-2.png and so on), suggest one rate; save no run.",
     ),
     click.option(
         "--overfit",

@@ -36,7 +36,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 )
 @click.option(
     "--val-split",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=_options.Number(0, 1, max_open=True),
     help="Fraction of each class held out, as `train --val-split`.  [default: the run's, for its own data set]",
 )
 @_options.names

@@ -26,7 +26,7 @@ BOM = "\ufeff"  # without it Excel takes UTF-8 for the letters of Windows' code 
 @click.option(
     "--min",
     "least",
-    type=click.FloatRange(0, 1),
+    type=_options.Number(0, 1),
     metavar="P",
     help="Reject images whose top probability is below P, such as 0.5: no class in table and CSV, 'accepted': false "
     "in JSON.",

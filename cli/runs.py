@@ -180,7 +180,7 @@ def _value(value: object) -> str:
 @click.argument("named", metavar="[RUN]...", nargs=-1)
 @click.option(
     "--older",
-    type=click.FloatRange(0),
+    type=_options.Number(0),
     metavar="DAYS",
     help="Remove the checkpoints of runs unchanged for more than DAYS days, also of stopped ones, which can then not "
     "be resumed; whole runs as --without-result does.",

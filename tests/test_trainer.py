@@ -309,6 +309,8 @@ def test_a_stop_that_saves_nothing_is_found(here, monkeypatch):
         ({"weights": 5}, UsageError, r"^weights=5: expected a path$"),
         ({"resume": 5}, UsageError, r"^resume=5: expected the path of a run, or True for the newest unfinished one$"),
         ({"lr": float("nan")}, UsageError, r"^lr=nan: expected a number above 0$"),
+        ({"lr": float("inf")}, UsageError, r"^lr=inf: expected a number above 0$"),
+        ({"multipliers": ["conv1.lr=2"]}, UsageError, r"^multipliers=\['conv1\.lr=2'\]: expected a text such as "),
         ({"lr": 0}, UsageError, r"^lr=0: expected a number above 0$"),
         ({"momentum": 1.0}, UsageError, r"^momentum=1\.0: expected a number of at least 0 and below 1$"),
         ({"seed": -1}, UsageError, r"^seed=-1: expected a whole number of at least 0 and at most "),

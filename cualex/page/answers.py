@@ -107,7 +107,6 @@ class Page:
                 seer.name(self.examples[0][2])
 
 
-
 def packed(seen: Seen) -> bytes:
     """Write maps: the length of the JSON, the JSON, zeros up to a multiple of four, float32 maps in its order."""
     layers = [[name, *layer.shape] for name, layer in seen.layers.items()]

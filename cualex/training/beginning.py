@@ -83,11 +83,13 @@ def chosen(options: Options) -> Weights | None:
     if start is None:
         return None
     found = weights.load(start)
-    own = found.network.name
+    own, way = found.network.name, ", or add --scratch" if options.config else ""  # --from may be the file's
     if "network" in options.given and options.network != own:
-        raise UsageError(f"--network {options.network}: --from {start} is a weights file of {own}; leave --network out")
+        raise UsageError(
+            f"--network {options.network}: --from {start} is a weights file of {own}; leave --network out{way}"
+        )
     if "variant" in options.given:
-        raise UsageError(f"--variant: --from {start} has its own network arguments; leave --variant out")
+        raise UsageError(f"--variant: --from {start} has its own network arguments; leave --variant out{way}")
     return found
 
 

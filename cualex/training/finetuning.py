@@ -1,5 +1,6 @@
 """The weights that a training starts with: initial, of a checkpoint, or for fine-tuning another training's."""
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from cualex.training.state import State
 from cualex.weights import Weights, initial
 
 KEPT = ("crop", "mean_at", "dropout")  # arguments of the network that a recipe has too
+OF_NETWORK = ("network", "variant", "crop", "mean_at")  # fields of a recipe that are those of the weights
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,34 @@ def begin(recipe: Recipe, pack: Split, kept: Weights | None = None) -> Weights:
     return Weights(network, tensors, list(pack.classes), mean)
 
 
-def recipe(trained: Weights, begun: Recipe) -> Recipe:
-    """Return a recipe for the network of a weights file: its variant, crop, mean and dropout."""
+def recipe(trained: Weights, begun: Recipe, stated: Container[str] = ()) -> Recipe:
+    """Return a recipe for the network of a weights file: its variant, crop, mean and dropout.
+
+    stated: fields that stay as the recipe has them.
+    """
     theirs = trained.network.arguments
     usual = arguments.defaults(networks.find(trained.network.name))
     others = {name: value for name, value in theirs.items() if name not in (*KEPT, "classes")}
     variant = {name: value for name, value in others.items() if value != usual[name]}
-    kept: dict[str, Any] = {name: theirs[name] for name in KEPT if name in theirs}
-    return replace(begun, network=trained.network.name, variant=variant, **kept)
+    kept: dict[str, Any] = {"network": trained.network.name, "variant": variant}
+    kept |= {name: theirs[name] for name in KEPT if name in theirs}
+    return replace(begun, **{name: value for name, value in kept.items() if name not in stated})
 
 
 def start(trained: Weights, wanted: Recipe, classes: list[str]) -> Start:
     """Return all layers of a weights file with its mean image, so that features stay the same.
 
     The last dense layer is kept, its outputs in the order of `classes`, if the class names are the same; else it is
-    drawn from the seed. Raise UsageError when the recipe has another crop or mean.
+    drawn from the seed. Raise UsageError when the recipe has another network, crop or mean.
     """
-    for name in ("crop", "mean_at"):
-        expected, got = trained.network.arguments.get(name), getattr(wanted, name)
-        if expected is not None and expected != got:
+    theirs = {"network": trained.network.name, **trained.network.arguments}
+    ours = {"network": wanted.network, **wanted.arguments(len(classes))}
+    for name in theirs:
+        if name not in ("classes", "dropout") and name in ours and theirs[name] != ours[name]:
+            option = name if name in OF_NETWORK else "variant"
             raise UsageError(
-                f"the weights to start from were trained with {name} {expected}, got {got}: "
-                f"leave --{name.replace('_', '-')} out"
+                f"the weights to start from were trained with {name} {theirs[name]}, got {ours[name]}: "
+                f"leave --{option.replace('_', '-')} out"
             )
     network = networks.build(wanted.network, **{**trained.network.arguments, **wanted.arguments(len(classes))})
     head, tensors = head_of(network), dict(trained.tensors)

@@ -1,7 +1,8 @@
 """The options of a training, for `cualex train` and `cualex.train` alike; imports nothing heavy."""
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -27,7 +28,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 PATHS, TEXTS = ("data", "output", "weights", "names", "cache", "config"), ("network", "name", "device")
 FLAGS = ("paper", "pretrained", "scratch", "watch", "keep", "no_pack", "no_report", "tensorboard", "augment")
-SEVERAL = ("variant", "freeze", "multipliers", "drop_epochs")  # texts, sequences or mappings
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,52 @@ class Range:
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             return False
-        value = float(value)
-        low = value > self.least if self.above else value >= self.least  # NaN is in no range
-        return low and (self.most is None or (value < self.most if self.below else value <= self.most))
+        try:
+            value = float(value)
+        except OverflowError:  # a whole number beyond all floats
+            return False
+        low = value > self.least if self.above else value >= self.least
+        high = self.most is None or (value < self.most if self.below else value <= self.most)
+        return low and high and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The values, other than numbers, that an option takes; said: in the words of an error."""
+
+    said: str
+    accepts: Callable[[Any], bool]
+
+    def __str__(self) -> str:
+        return self.said
+
+    def __contains__(self, value: object) -> bool:
+        return self.accepts(value)
+
+
+def path(value: Any) -> bool:
+    """Return whether a value is a path that a system can have."""
+    return isinstance(value, str | os.PathLike) and "\0" not in str(value)
+
+
+def one_of(choices: Sequence[str]) -> Form:
+    """Return the form of some texts."""
+    return Form(", ".join(each or '""' for each in choices), lambda value: isinstance(value, str) and value in choices)
+
+
+def texts(value: Any) -> bool:
+    """Return whether a value is a text, or several."""
+    return isinstance(value, Sequence) and all(isinstance(each, str) for each in value)
+
+
+def whole_numbers(value: Any) -> bool:
+    """Return whether a value is a sequence of whole numbers."""
+    return isinstance(value, Sequence) and all(each in Range(True, -math.inf) for each in value)
+
+
+def table(value: Any) -> bool:
+    """Return whether a value is a mapping from texts."""
+    return isinstance(value, Mapping) and texts(list(value))
 
 
 _COUNT, _RATE = Range(True, 1), Range(False, 0, above=True)
@@ -62,6 +105,21 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("weight_decay", "colour_noise", "save_every", "warmup"), _POSITIVE),
     **dict.fromkeys(("plain_epochs", "stop_after"), Range(True, 0)),
     "seed": Range(True, 0, 2**40 - 1),
+}
+VALUES: dict[str, Range | Form] = {
+    **RANGES,
+    **{name: one_of(choices) for name, choices in CHOICES.items()},
+    **dict.fromkeys(TEXTS, Form("a text", lambda value: isinstance(value, str))),
+    **dict.fromkeys(PATHS, Form("a path", path)),
+    **dict.fromkeys(FLAGS, Form("true or false", lambda value: value in (True, False))),
+    "variant": Form("texts such as norm=none, or a table", lambda value: texts(value) or table(value)),
+    "freeze": Form("a text such as conv1,conv2, or a list of texts", texts),
+    "multipliers": Form(
+        "a text such as conv1.lr=0.1, or a table", lambda value: isinstance(value, str) or table(value)
+    ),
+    "drop_epochs": Form(
+        "a text such as 6,8, or a list of whole numbers", lambda value: isinstance(value, str) or whole_numbers(value)
+    ),
 }
 
 
@@ -151,24 +209,10 @@ class Options:
 def of(**given: Any) -> Options:
     """Return the options that were given as keywords; None is not given.
 
-    Raise UsageError for a value of another type, or outside of `CHOICES` or `RANGES`.
+    Raise UsageError for a value that is not in `VALUES`.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    for name, value in given.items():
-        if name in CHOICES and value not in CHOICES[name]:
-            raise UsageError(f"{name}={value!r}: expected {', '.join(CHOICES[name])}")
-        if name in RANGES:
-            if value not in RANGES[name]:
-                raise UsageError(f"{name}={value!r}: expected {RANGES[name]}")
-            given[name] = int(value) if RANGES[name].whole else float(value)  # as the command reads it
-        if name in TEXTS and not isinstance(value, str):
-            raise UsageError(f"{name}={value!r}: expected a text")
-        if name in PATHS and not isinstance(value, str | os.PathLike):
-            raise UsageError(f"{name}={value!r}: expected a path")
-        if name in FLAGS and value not in (True, False):
-            raise UsageError(f"{name}={value!r}: expected true or false")
-        if name in SEVERAL and not isinstance(value, str | Sequence | Mapping):
-            raise UsageError(f"{name}={value!r}: expected a text, a list or a table")
+    given |= {name: check(name, given[name], VALUES[name]) for name in given if name in VALUES}
     given |= {name: Path(given[name]) for name in PATHS if name in given}
     if "data" in given:
         given["data"] = str(given["data"])
@@ -177,3 +221,12 @@ def of(**given: Any) -> Options:
             raise UsageError(f"resume={resume!r}: expected the path of a run, or True for the newest unfinished one")
         given["resume"] = NEWEST if resume is True else os.fspath(resume)
     return Options(**given, given=frozenset(given))
+
+
+def check(name: str, value: Any, expected: Range | Form) -> Any:
+    """Return a value as the command reads it; raise UsageError, with the name, for one that is not expected."""
+    if value not in expected:
+        raise UsageError(f"{name}={value!r}: expected {expected}")
+    if isinstance(expected, Range):
+        return int(value) if expected.whole else float(value)
+    return value

@@ -13,6 +13,8 @@ from cualex.training.recipes import Recipe
 from cualex.training.run import restore
 from cualex.weights import Weights
 
+ELSEWHERE = ("classes", *finetuning.KEPT)  # arguments of a network that --variant does not give
+
 
 def name(options: Options) -> str:
     """Return the name of the recipe; on the demo set, a network with a recipe for it takes "demo"."""
@@ -36,7 +38,7 @@ def begin(options: Options, images: int, found: Weights | None) -> Recipe:
         recipe = automatic_recipe.choose(options.network, images, cuda, tuned, options.batch_size, options.crop)
     else:
         recipe = recipes.named(options.recipe, options.network if found or "network" in options.given else None)
-    return finetuning.recipe(found, recipe) if found else recipe
+    return finetuning.recipe(found, recipe, options.described or ()) if found else recipe
 
 
 def changed(recipe: Recipe, options: Options) -> Recipe:
@@ -46,9 +48,8 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         raise UsageError(f"--drop-epochs belongs to --schedule steps, got --schedule {schedule}: leave one of them out")
     if options.optimizer and options.optimizer != recipe.optimizer:
         recipe = recipe.but(**recipes.RULES[options.optimizer])
-    elsewhere = ("classes", *finetuning.KEPT)
     recipe = recipe.but(
-        variant=recipe.variant | networks.read_variant(recipe.network, options.variant, elsewhere),
+        variant=recipe.variant | networks.read_variant(recipe.network, options.variant, ELSEWHERE),
         crop=options.crop,
         batch=options.batch_size,
         accumulate=options.accumulate,
@@ -57,7 +58,7 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         head_rate=options.head_lr,
         warmup=options.warmup,
         freeze=_layers(options.freeze),
-        multipliers=_multipliers(options.multipliers),
+        multipliers=multipliers(options.multipliers),
         momentum=options.momentum,
         decay=options.weight_decay,
         dropout=options.dropout,
@@ -92,7 +93,7 @@ def _layers(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return () if given == "none" else tuple(name.strip() for name in given.split(",") if name.strip())
 
 
-def _multipliers(given: str | Mapping[str, float] | None) -> dict[str, float] | None:
+def multipliers(given: str | Mapping[str, float] | None) -> dict[str, float] | None:
     """Return multipliers of a mapping, or of a text such as conv1.lr=0.1,conv1.decay=4; none for "none"."""
     if given is None or given == "none":
         return None if given is None else {}

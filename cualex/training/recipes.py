@@ -25,6 +25,7 @@ from cualex.training.schedules import (
 
 SCHEDULES = ("plateau", "steps", "cosine", "2012")
 CLASS_WEIGHTS = ("", "balanced")
+TIES = ("first", "last")
 
 
 @dataclass(frozen=True)

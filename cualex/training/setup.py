@@ -177,7 +177,8 @@ def _file(options: Options, run: Run | None) -> File | None:
         raise UsageError(f"--network {options.network}: a run goes on with its own layers; leave --network out")
     if options.weights or options.pretrained:
         option = "--from" if options.weights else "--pretrained"
-        raise UsageError(f"--network {options.network}: {option} has a network of its own; leave one of them out")
+        way = ", or add --scratch" if options.config else ""
+        raise UsageError(f"--network {options.network}: {option} has a network of its own; leave one of them out{way}")
     return File(options.network)
 
 

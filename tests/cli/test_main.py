@@ -93,6 +93,25 @@ def test_an_unknown_command_without_a_near_one_is_told_all(run):
     assert run("xyzzy").stderr.endswith(f"Error: No such command 'xyzzy'. The commands are {said}.\n")
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999"])
+def test_numbers_are_finite_in_all_commands(number):
+    """The comparisons of click's own type let NaN pass, and Inf where there is no upper bound."""
+    context = click.Context(cli.main)
+    commands = [cli.main.get_command(context, name) for name in cli.main.list_commands(context)]
+    commands += [own for each in commands for own in getattr(each, "commands", {}).values()]
+    options = [each for command in commands for each in command.params if isinstance(each.type, click.FloatRange)]
+    assert {"--lr", "--momentum", "--older", "--min"} <= {each.opts[0] for each in options}
+    for each in options:
+        with pytest.raises(click.BadParameter):
+            each.type.convert(number, each, context)
+
+
+def test_a_number_that_is_not_finite_is_one_line(run):
+    result = run("train", "--lr", "nan")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("Error: Invalid value for '--lr': nan is not a finite number.\n")
+
+
 def test_an_unknown_network_is_one_line(run):
     result = run("summary", "alexnt")
     assert result.exit_code == 2

@@ -68,15 +68,15 @@ def divide(arranged: Arranged, roots: Sequence[str], share: float, seed: int, ru
 
     Raise UsageError for an unknown rule.
     """
-    if rule not in _RULES:
+    if rule not in RULES:
         raise UsageError(
-            f"split rule {rule!r}: expected {' or '.join(_RULES)}. "
+            f"split rule {rule!r}: expected {' or '.join(RULES)}. "
             "Use the version of cualex that has it, or start a new run."
         )
     train: dict[str, list[File]] = {}
     val: dict[str, list[File]] = {}
     for name, files in arranged["train"].items():
-        taken = {file.name for file in _RULES[rule](files, roots, share, seed)}
+        taken = {file.name for file in RULES[rule](files, roots, share, seed)}
         train[name] = [file for file in files if file.name not in taken]
         if taken:
             val[name] = [file for file in files if file.name in taken]
@@ -100,7 +100,7 @@ def _by_rank(files: list[File], _: Sequence[str], share: float, seed: int) -> li
     return ranked[: _in_both(math.floor(share * len(files) + 0.5), len(files))]
 
 
-_RULES = {RULE: _by_threshold, FIRST_RULE: _by_rank}
+RULES = {RULE: _by_threshold, FIRST_RULE: _by_rank}
 
 
 def _in_both(count: int, total: int) -> int:

@@ -112,8 +112,7 @@ def run(
     kept: weights to start from, not initial ones.  Raise Diverged where the loss is not finite from the start.
     """
     begun = begin(recipe, pack, kept)
-    parameters = Parameters(begun.network, device, precision=precision, compiling=compiling)
-    parameters.load(begun.tensors)
+    parameters = Parameters(begun.network, device, precision=precision, compiling=compiling, tensors=begun.tensors)
     stepper = Stepper(Rising(recipe, begun.network), parameters, begun.mean, recipe.weigh_classes(pack))
     stream = recipe.stream(pack, begun.network.crop)
     stepper.begin(epoch=1, update=0)

@@ -39,8 +39,11 @@ class EventFiles:
         self._failed = False
 
     def resume(self, update: int) -> str | None:
-        """Let TensorBoard drop what an earlier start wrote after `update`, the checkpoint's."""
+        """Let TensorBoard drop what an earlier start wrote after `update`, the checkpoint's or 0, if there was one."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
+
+        if not any(self.directory.glob("events.out.tfevents.*")):
+            return None
 
         return self._write(step=update + 1, session_log=SessionLog(status=SessionLog.START))
 

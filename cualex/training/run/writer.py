@@ -72,7 +72,7 @@ class RunWriter:
             where = f"in epoch {self.state.epoch} of {self.course.last}" if left else "with all epochs done"
             self.tell(f"{done}, {where}.", kept=False)
         self.log.cut(self.state.log)
-        if self.events and self.state.update:
+        if self.events:
             self.tell(self.events.resume(self.state.update), kept=False)
 
     def compare(self) -> None:

@@ -1,13 +1,18 @@
 """--find-lr: where the loss falls and diverges, what is suggested, and that nothing is left behind."""
 
+import contextlib
 import json
+from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cualex.cli import main
+from cualex.cli import _debugging, main
+from cualex.cli._train_values import TrainOptions
+from cualex.plots import rate_range
 from cualex.training.debugging import range_test
 from cualex.training.debugging.range_test import EARLY, HIGH, LOW, Step, Steps
 from tests.support import json_keys
@@ -123,6 +128,29 @@ def test_it_prints_a_table_and_one_suggestion(here, monkeypatch):
     else:
         assert lines[-2].startswith("Suggestion: --lr ")
         assert sum("Suggestion" in line for line in lines) == 1
+
+
+def test_a_plot_before_it_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(range_test, "UPDATES", 12)
+    monkeypatch.setattr(rate_range, "draw", lambda steps, rate, path: path.write_text("new"))
+    (tmp_path / "find-lr.png").write_text("mine")
+    options = TrainOptions(find_lr=True, as_json=True, batch_size=8)
+    for number in (2, 3):
+        _debugging.refuse(options)
+        with contextlib.suppress(click.exceptions.Exit):  # whether a rate is suggested is not the matter
+            _debugging.give(options, SimpleNamespace(recipe=RECIPE, options=options, device="cpu"), Squares(), None)
+        assert json.loads(capsys.readouterr().out)["plot"] == f"find-lr-{number}.png"
+    texts = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert texts == {"find-lr.png": "mine", "find-lr-2.png": "new", "find-lr-3.png": "new"}
+
+
+def test_where_no_plot_can_be_written_nothing_is_read_or_run(here, monkeypatch):
+    monkeypatch.setattr("cualex.system.files.os.access", lambda path, mode: False)
+    result = train("--find-lr")
+    said = "Error: cannot write find-lr.png: permission denied. Choose a writable path.\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+    assert {file.name for file in here.iterdir()} == {"photos"}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from cualex.errors import UsageError
+from cualex.training import finetuning
 from cualex.training.run import Run, event_files
 from cualex.training.run.event_files import EventFiles
-from tests.support.tiny_runs import left, log, stop, training
+from cualex.weights import Weights, initial
+from tests.support.tiny_runs import RECIPE, Squares, left, log, speck, stop, training
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -27,6 +29,12 @@ def read(run):
     scalars = {tag: found.Scalars(tag) for tag in found.Tags()["scalars"]}
     assert all(len({each.step for each in many}) == len(many) for many in scalars.values()), "a step twice"
     return {tag: {each.step: each.value for each in many} for tag, many in scalars.items()}
+
+
+def weights_of(recipe):
+    """Return weights to start from, of the recipe's network."""
+    network, pack = speck(), Squares()
+    return Weights(network, initial.draw(network, recipe.seed), list(pack.classes), pack.mean)
 
 
 def expected(run):
@@ -65,6 +73,19 @@ def test_a_run_that_goes_on_has_each_step_once(tensorboard, tmp_path):
         patch.setattr("cualex.training.run.writer.RunWriter.save_if_due", lambda self, between_epochs=False: None)
         stop(training(run, tensorboard=True), 12)
     list(training(run, tensorboard=True))
+    same(read(run), expected(run))
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_run_that_begins_again_has_each_step_once(tensorboard, tmp_path, tuned):
+    """Killed at update 12 before its first checkpoint; fine-tuned, its checkpoint is that of update 0."""
+    run, recipe = Run.create(tmp_path), RECIPE.but(epochs=3)
+    begun = finetuning.start(weights_of(recipe), recipe, list(Squares().classes)) if tuned else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cualex.training.loop.Training._leave", lambda self: None)
+        patch.setattr("cualex.training.run.writer.RunWriter.save_if_due", lambda self, between_epochs=False: None)
+        stop(training(run, recipe, tensorboard=True, start=begun), 12)
+    list(training(run, recipe, tensorboard=True))
     same(read(run), expected(run))
 
 
