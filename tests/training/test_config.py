@@ -258,10 +258,9 @@ def test_a_fine_tuned_run_begins_again_with_its_own_dropout(tmp_path, monkeypatc
     assert again.setup.network == first.setup.network
     scratch = cualex.train(config=tmp_path, scratch=True)
     assert (scratch.setup.start, scratch.recipe) == (None, first.recipe)
-    with pytest.raises(
-        UsageError, match=r"^--network lenet5: --from cifar10 is .*; leave --network out, or add --scratch$"
-    ):
-        cualex.train(config=tmp_path, network="lenet5")
+    for given in {"network": "lenet5"}, {"variant": {"norm": "none"}}, {"network": "mine.py:made"}:
+        with pytest.raises(UsageError, match=f"^--{next(iter(given))}.* out, or add --scratch$"):
+            cualex.train(config=tmp_path, **given)
     assert cualex.train(config=tmp_path, network="lenet5", crop=32, scratch=True).recipe.network == "lenet5"
     other = json.dumps({"data": "demo", "recipe": CAFFE.but(dropout=0.25, epochs=4).described()})
     (tmp_path / "args.json").write_text(other)
