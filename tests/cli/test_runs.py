@@ -143,7 +143,7 @@ def test_prune_removes_named_runs_whole_and_prints_json(place):
     assert "the whole run with best.safetensors" in result.stderr
     assert [path.name for path in (place / "runs").iterdir()] == ["train-2"]
     nothing = json.loads(run("runs", "prune", "--older", 99, "--json").stdout)
-    assert nothing == {"schema_version": 1, "removed": [], "bytes": 0}
+    assert nothing == {"schema_version": 1, "removed": [], "bytes": 0, "kept": []}
 
 
 def test_prune_refuses_a_run_that_trains(place):

@@ -1,8 +1,7 @@
 """Find the images of a data set, their classes and splits.
 
-A set is a folder, a .zip or a .tar in one of the layouts of layout.py, a file of images as arrays (arrays.py), or the
-built-in `demo`. Without val/, a part of train becomes val, and test/ is left alone. Nothing is decoded here; pack.py
-does that.
+A set is a folder, .zip or .tar in a layout of layout.py, a file of images as arrays (arrays.py), or `demo`. pack.py
+decodes. Without val/, a part of train becomes val, and test/ is left alone.
 """
 
 import hashlib
@@ -207,11 +206,8 @@ def _lacking(source: Source) -> str | None:
 
 
 def _listing(data: str | Path) -> Listing:
-    path = Path(data).expanduser()
-    if "://" in str(data) and not path.exists():
-        raise DataError(f"{data} is a URL, and folders and archives are read. Download it first: curl -LO {data}")
     try:
-        path = path.resolve(strict=True)
+        path = Path(data).expanduser().resolve(strict=True)
         if path.is_dir():
             return containers.opened(folder(path), path)
         return (
@@ -220,7 +216,9 @@ def _listing(data: str | Path) -> Listing:
             else containers.opened(archive(path), None)
         )
     except FileNotFoundError:
-        raise DataError(f"{data}: no such folder, .zip or .tar; `demo` is the built-in data set") from None
+        url = f" is a URL, and folders and archives are read. Download it first: curl -LO {data}"
+        no = ": no such folder, .zip or .tar; `demo` is the built-in data set"
+        raise DataError(f"{data}{url if '://' in str(data) else no}") from None
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error.strerror or error})") from None
 
