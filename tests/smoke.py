@@ -42,8 +42,11 @@ def main():
     assert home.is_relative_to(sysconfig.get_path("purelib")), f"this is not the installed cualex: {home}"
     assert (home / "py.typed").exists(), "py.typed is missing"
 
+    from cualex import lessons
+
     modules = [module.name for module in pkgutil.walk_packages([str(home)], "cualex.")]
-    for name in modules:
+    scripts = {f"cualex.lessons.{name.replace('-', '_')}" for name in lessons.names()}  # which run when imported
+    for name in sorted({*modules} - scripts):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
