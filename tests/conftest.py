@@ -14,7 +14,10 @@ os.environ["CUALEX_SELF_TEST"] = "0"
 import numpy as np
 import pytest
 
+from tests import ROOT
 from tests.support import gpu_selection
+
+ENGINE = ROOT / "tests" / "engine"
 
 # A shell's background job ignores Ctrl-C, and so would every process of the tests that it is sent to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -79,10 +82,21 @@ def cuda_child(request):
     return run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    """With --gpu keep what is for GPUs; without, the engine in other precisions than fp32 is a slow test.
+
+    In the emulator each of them builds kernels of its own.
+    """
     if config.getoption("--gpu"):
         items[:], others = gpu_selection.keep(items, config.getoption("gpu_on_cpu"))
         config.hook.pytest_deselected(items=others)
+        return
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        other = any(isinstance(each, str) and ("bf16" in each or "tf32" in each) for each in values)
+        if other and item.path.is_relative_to(ENGINE):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_it_learns_and_evaluate_predict_and_features_agree(place):
     np.testing.assert_array_equal(found[0], wanted)
 
 
+@pytest.mark.slow
 def test_new_classes_keep_the_averages(place):
     """Fine-tuning draws the last layer anew, and nothing else."""
     found = weights.load(place / "runs" / "train" / "best.safetensors")

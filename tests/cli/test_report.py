@@ -32,6 +32,7 @@ def test_the_newest_run_has_its_report_in_its_directory(place):
     assert "Of 37 images 75.7 % are correct." in html
 
 
+@pytest.mark.slow
 def test_weights_have_theirs_beside_them_and_the_bundled_ones_here(place):
     path = colour_network.saved(place / "some" / "mine.safetensors")
     result = run("report", path, "--data", "photos", "--device", "cpu")

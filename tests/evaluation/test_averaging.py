@@ -81,7 +81,8 @@ def test_other_numbers_of_crops_are_refused():
     assert str(caught.value) == "5 crops: expected 1 or 10"
 
 
-@pytest.mark.parametrize("mean_at", [pytest.param("crop", marks=pytest.mark.slow), "centre"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mean_at", ["crop", "centre"])
 def test_ten_crops_by_hand(rng, mean_at):
     """Cut out every view here, less the mean, and show it to a network without a mean, at the centre alone."""
     mean = rng.integers(0, 56, (32, 32, 3))

@@ -249,6 +249,7 @@ def test_wrong_arguments_are_one_line():
         cualex.summary("alexnet", crop=9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [

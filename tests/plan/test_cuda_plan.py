@@ -54,7 +54,7 @@ def alone(emulated):
     return of
 
 
-FAST = {("fp32", "cuda:0"), ("tf32", "cuda:0,cuda:1"), ("bf16", "cuda:0,cuda:0")}
+FAST = {("tf32", "cuda:0,cuda:1")}
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_every_step_and_every_copy_is_between_two_clocks(measured):
     assert min(span.began for span in steps) == 0
 
 
+@pytest.mark.slow
 def test_links_of_one_exchange_begin_before_either_has_ended(measured):
     """Both directions at once: neither waits for the other. In the emulator's order, by which its clocks count."""
     names = [

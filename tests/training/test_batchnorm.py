@@ -102,6 +102,7 @@ def test_a_run_that_diverges_leaves_the_last_good_averages(tmp_path):
         assert (after[name] == before[name]).all(), name
 
 
+@pytest.mark.slow
 def test_two_networks_are_averaged_and_each_alone_is_as_it_was(run):
     best = weights.load(run.path / "best.safetensors")
     other = dataclasses.replace(best, tensors=initial.draw(best.network, 5))

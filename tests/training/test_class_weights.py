@@ -94,7 +94,7 @@ def test_a_gradient_is_the_weighted_mean_of_those_of_the_images():
     assert apart(kept()[0], found) > 0.1
 
 
-@pytest.mark.parametrize("parts", [3, 6])
+@pytest.mark.parametrize("parts", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_the_parts_gradients_are_the_whole_batchs(parts):
     whole, loss = kept(class_weights=LOUD)
     found, in_parts = kept(class_weights=LOUD, accumulate=parts)

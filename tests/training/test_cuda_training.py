@@ -84,7 +84,8 @@ def test_features_come_in_the_same_order_as_on_the_cpu(gpus, tmp_path):
         assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(gpus, tmp_path, precision):
     """Results come some updates later: those on their way when it is stopped are in the checkpoint and in the log."""
     recipe, ends = tiny_runs.RECIPE.but(epochs=3, drop_epochs=(1,)), []

@@ -234,6 +234,7 @@ def test_samples_that_are_a_link_stay(trained):
     assert tree(outside) == ["cat.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("speck")
 @pytest.mark.parametrize("stopped", [False, True])
 def test_all_that_a_training_writes_goes(tmp_path, monkeypatch, stopped):
