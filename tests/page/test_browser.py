@@ -151,8 +151,8 @@ def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening
     tab.click("[data-method=saliency]")
     tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
     assert tab.locator("#methods [aria-pressed=true]").inner_text() == "Saliency"
-    painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
-    assert tab.locator("#heat").evaluate(painted)
+    painted = "document.querySelector('#heat').getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
+    tab.wait_for_function(painted)  # the caption comes first
 
 
 def test_two_networks_are_compared(opening, address):
