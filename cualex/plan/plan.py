@@ -114,7 +114,8 @@ class Plan(BoundSteps):
                 for device in devices:
                     device.end(self.control, self.training)
                 home, own = devices[self._sums.place], self._sums.array
-                sums.append(home.fetch(own) if self.training else partial(home.download, own))
+                soon = self.training or self.rule.parts > 1  # the next run, or part, overwrites them
+                sums.append(home.fetch(own) if soon else partial(home.download, own))
             self._run(self._once, each)
         self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome

@@ -221,3 +221,17 @@ def test_what_cannot_be_is_said(settings, said):
     with pytest.raises(UsageError) as caught:
         Plan(small_alexnet.parameters(), 6, **settings)
     assert str(caught.value) == said
+
+
+def test_loss_and_counts_of_inference_are_those_of_all_parts():
+    """Every part writes them over: they are kept where a plan has several."""
+    made, rng = small_alexnet.parameters("cpu"), np.random.default_rng(5)
+    size, images = made.network.stored, 6
+    batch = rng.integers(0, 256, (images, size, size, 3), np.uint8), np.zeros((images, 3), np.int32)
+    results = []
+    for parts in (1, 3):
+        plan = Plan(made, images, "infer", accumulate=parts)
+        plan.put(*batch, np.array([0, 1, 2, 3, -1, 0], np.int32))
+        results.append(plan.run().result)
+    assert [result.count for result in results] == [5, 5]
+    assert results[1].loss == pytest.approx(results[0].loss, rel=1e-6)
