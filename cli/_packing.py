@@ -1,4 +1,4 @@
-"""Packing as commands show it: disk space, progress, and images that could not be read."""
+"""Data sets as commands open them: what is evaluated, packing, disk space, and images that could not be read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,3 +67,35 @@ def _report(split: str, named: tuple[tuple[str, str], ...], what: str) -> None:
         _output.say(f"  {name}: {reason}")
     if len(named) > LISTED:
         _output.say(f"  ... and {len(named) - LISTED:,} more")
+
+
+def find_evaluated(data, weights: Path, classes: list[str] | None, val_split: float | None, names):
+    """Find the set that was named, or the run's own; print which, and its notes. classes: None for any."""
+    from cualex.data import opening
+
+    if data is None:
+        run = opening.run_of(weights)
+        data = run.get("data", "demo")
+        _output.say(f"Data: {data}, {'the data set of the run' if run else 'the built-in data set'}.")
+    source = opening.find_evaluated(data, weights, classes, val_split, names)
+    for note in source.notes:
+        _output.say(f"Note: {note}")
+    return source
+
+
+def choose(source, split: str | None) -> tuple[str, str]:
+    """Return the split to evaluate and its name; print a note if the network may have been trained on it."""
+    from cualex.data import opening
+
+    chosen, called = opening.choose(source, split)
+    if called == "all":
+        _output.say(
+            f"Note: {source.name} has no splits, so all of its images are evaluated, including any that the network "
+            "was trained on."
+        )
+    return chosen, called
+
+
+def one(source, split: str, size: int, *, no_pack: bool, **packing):
+    """Open a split."""
+    return packs(source, [split], size, keep=not no_pack, **packing)[split]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cualex.cli import _inputs, _model, _options, _output, _packing, _show
+from cualex.cli import _inputs, _model, _options, _packing, _show
 from cualex.errors import Unreadable, UsageError
 
 SPLIT = click.option(
@@ -74,7 +74,6 @@ def opened(
     names,
     device,
     precision,
-    no_pack,
     any_classes: bool = False,
     **packing,
 ) -> Opened:
@@ -83,17 +82,14 @@ def opened(
     any_classes: take images of any class, and images without one; else the classes must be those of the weights.
     """
     from cualex import evaluation
-    from cualex.data import opening
 
     path, model = _model.load(weights, device, precision, inside=True)
-    source = opening.find_evaluated(data, path, None if any_classes else model.classes, None, names)
-    for note in source.notes:
-        _output.say(f"Note: {note}")
+    source = _packing.find_evaluated(data, path, None if any_classes else model.classes, None, names)
     if not any_classes:
         evaluation.check_classes(model.classes, source.classes)
-    chosen, called = opening.choose(source, split)
-    packs = _packing.packs(source, [chosen], model.network.stored, keep=not no_pack, **packing)
-    return Opened(packs[chosen], model, path, f"{Path(source.name).name} {called}")
+    chosen, called = _packing.choose(source, split)
+    pack = _packing.one(source, chosen, model.network.stored, **packing)
+    return Opened(pack, model, path, f"{Path(source.name).name} {called}")
 
 
 def is_image(name: str) -> bool:

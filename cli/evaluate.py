@@ -68,14 +68,12 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     paths, models = zip(*(_model.load(path, device, precision) for path in weights or [None]), strict=True)
     evaluation.check_together(models, paths)
     model = models[0]
-    source = _find(data, paths[0], model.classes, val_split, names)
-    for note in source.notes:
-        _output.say(f"Note: {note}")
+    source = _packing.find_evaluated(data, paths[0], model.classes, val_split, names)
     evaluation.check_classes(model.classes, source.classes)
-    split, called = _choose(source, split)
+    split, called = _packing.choose(source, split)
     if output is not None:
         files.make_directory(output)  # before the work, so that nobody waits for an error
-    pack = _pack(source, split, model.network.stored, **packing)
+    pack = _packing.one(source, split, model.network.stored, **packing)
     found = evaluation.evaluate(models, pack, batch_size, crops=int(crops))
     if output is not None:
         _write(found, output)
@@ -92,35 +90,6 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     if pack.skipped:
         total = found.count + len(pack.skipped)
         raise Unreadable(f"{len(pack.skipped):,} of {total:,} images could not be read; the others are evaluated.")
-
-
-def _find(data, weights: Path, classes: list[str], val_split: float | None, names):
-    """Find the set: the one that was named, or the run's own."""
-    from cualex.data import opening
-
-    if data is None:
-        run = opening.run_of(weights)
-        data = run.get("data", "demo")
-        _output.say(f"Data: {data}, {'the data set of the run' if run else 'the built-in data set'}.")
-    return opening.find_evaluated(data, weights, classes, val_split, names)
-
-
-def _choose(source, split: str | None) -> tuple[str, str]:
-    """Return the split to evaluate and its name; print a note if the network may have been trained on it."""
-    from cualex.data import opening
-
-    chosen, called = opening.choose(source, split)
-    if called == "all":
-        _output.say(
-            f"Note: {source.name} has no splits, so all of its images are evaluated, including any that the network "
-            "was trained on."
-        )
-    return chosen, called
-
-
-def _pack(source, split: str, size: int, *, no_pack: bool, cache, workers, yes):
-    packs = _packing.packs(source, [split], size, cache=cache, workers=workers, yes=yes, keep=not no_pack)
-    return packs[split]
 
 
 def _write(found, directory: Path) -> None:
