@@ -21,7 +21,7 @@ from cualex.page.gallery import Example
 from cualex.page.live import Live
 from cualex.page.seeing import Seer
 from tests.support import page_networks
-from tests.support.chromium import ready, verdict, watch
+from tests.support.chromium import ready, until, verdict, watch
 
 pytestmark = pytest.mark.slow
 
@@ -151,8 +151,8 @@ def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening
     tab.click("[data-method=saliency]")
     tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
     assert tab.locator("#methods [aria-pressed=true]").inner_text() == "Saliency"
-    painted = "document.querySelector('#heat').getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
-    tab.wait_for_function(painted)  # the caption comes first
+    painted = "() => document.querySelector('#heat').getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
+    until(tab, painted)  # the caption comes first
 
 
 def test_two_networks_are_compared(opening, address):
@@ -189,7 +189,7 @@ def test_all_of_it_by_keys(opening, address):
     tab.focus("#lens [data-keep=big]")
     at = tab.get_attribute("#lens [data-keep=big]", "aria-label")
     tab.keyboard.press("ArrowDown" if "row 0" in at else "ArrowUp")
-    tab.wait_for_function("at => document.querySelector('[data-keep=big]').getAttribute('aria-label') !== at", arg=at)
+    until(tab, "at => document.querySelector('[data-keep=big]').getAttribute('aria-label') !== at", at)
     tab.keyboard.press("Escape")
     tab.wait_for_selector("#lens", state="hidden")
     assert tab.evaluate("document.activeElement.dataset.stage") == "conv3"
@@ -235,7 +235,7 @@ def test_two_users_at_once(opening, address):
     second.click("#samples button >> nth=0")
     second.wait_for_selector("#samples button >> nth=0")
     ready(second)
-    second.wait_for_function("whole => document.querySelector('.doubt').textContent === whole", arg=whole[1])
+    until(second, "whole => document.querySelector('.doubt').textContent === whole", whole[1])
     assert verdict(second) == whole
 
 

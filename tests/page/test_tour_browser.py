@@ -9,7 +9,7 @@ from cualex.page.gallery import Example
 from cualex.page.seeing import Seer
 from cualex.pretrained import located
 from tests.support import page_networks
-from tests.support.chromium import ready, verdict, watch
+from tests.support.chromium import ready, until, verdict, watch
 
 pytestmark = pytest.mark.slow
 AGREEING = 0.002  # of probabilities: float32 sums in another order, and weights of 16 bits
@@ -153,7 +153,7 @@ def test_a_heat_map_is_computed_and_images_of_ones_own_are_read(opening, file, s
     tab.click("[data-method=grad-cam]")
     tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
     painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
-    tab.wait_for_function(f"() => ({painted})(document.querySelector('#heat'))")
+    until(tab, f"() => ({painted})(document.querySelector('#heat'))")
     tab.click(".bar >> nth=3")
     tab.wait_for_selector("#notice:has-text('This file has this heat map of the whole network and of bird alone.')")
     tab.click("#heating")

@@ -1,6 +1,7 @@
 """What tests of the page ask of a tab."""
 
 import shutil
+import time
 
 NEEDED = "needs Chromium and Playwright"
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -20,6 +21,17 @@ def watch(tab, wrong, origin, allowed=()):
     tab.on("console", said)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("request", asked)
+
+
+def until(tab, function, argument=None, seconds=30):
+    """Wait until a JavaScript function gives something true.
+
+    Playwright's `wait_for_function` asks again inside the page, by an eval that the page's Content Security Policy refuses.
+    """
+    end = time.monotonic() + seconds
+    while not tab.evaluate(function, argument):
+        assert time.monotonic() < end, f"not true within {seconds} s: {function}"
+        tab.wait_for_timeout(20)
 
 
 def ready(tab):
