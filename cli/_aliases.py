@@ -60,7 +60,8 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {  # where an option means s
 
 VALUES = {  # of an option with choices, in lower case
     "--mean-at": {"center": "centre"},
-    "--method": {"gradcam": "grad-cam", "ig": "integrated-gradients", "guided-backprop": "guided-backpropagation"},
+    "--method": {"gradcam": "grad-cam", "ig": "integrated-gradients", "guided-backprop": "guided-backpropagation"}
+    | {"guided": "guided-backpropagation", "integrated": "integrated-gradients"},
     "--metric": {"euclidean": "l2"},
     "--optimizer": {"sgd": "momentum"},
     "--precision": {"float32": "fp32", "bfloat16": "bf16"},

@@ -11,7 +11,7 @@ COUNT = 1000
 
 def classes() -> list[str]:
     """Return unique class names: the first word; all words where two classes share it; and the number if needed."""
-    words = [line.split(" ", 1)[1] for line in _lines()]
+    words = _words()
     first = [word.split(", ")[0] for word in words]
     names = [short if first.count(short) == 1 else full for short, full in zip(first, words, strict=True)]
     return [
@@ -30,13 +30,13 @@ def english(name: str) -> str:
 
 
 def same(name: str) -> tuple[str, ...]:
-    """Return what else a class is called: `0` of Caffe's lists, `n01440764` of the folders, `tench`."""
+    """Return what else a class is called: `0` and `tench, Tinca tinca` of Caffe's lists, `n01440764`, `tench`."""
     return _others().get(name, ())
 
 
 def both_ways() -> frozenset[str]:
-    """Return all WordNet numbers and English names of the classes."""
-    return frozenset((*numbers(), *classes()))
+    """Return all names of classes: WordNet numbers, English names and whole lines of words, but no indices."""
+    return frozenset(name for name in _others() if not name.isdecimal())
 
 
 @functools.cache
@@ -47,9 +47,18 @@ def _titles() -> dict[str, str]:
 @functools.cache
 def _others() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
+    words = _words()
     for index, (number, word) in enumerate(_titles().items()):
-        found |= {str(index): (number, word), number: (word,), word: (number,)}
+        # Two classes that share all of their words (crane, the bird and the machine) cannot be told apart by them.
+        whole = (words[index],) if words[index] != word and words.count(words[index]) == 1 else ()
+        names = (number, word, *whole)
+        found[str(index)] = names
+        found |= {name: tuple(other for other in names if other != name) for name in names}
     return found
+
+
+def _words() -> list[str]:
+    return [line.split(" ", 1)[1] for line in _lines()]
 
 
 @functools.cache
