@@ -180,7 +180,7 @@ def _document(report) -> dict:
 
 
 def _show(report) -> None:
-    from cualex.data.sources.filtering import some
+    from cualex.system.amounts import some
 
     _table(report)
     sides = report.sides

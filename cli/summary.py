@@ -94,6 +94,7 @@ def _built(name: str, variant: tuple[str, ...] = (), classes: int | None = None,
 def _layers(network, device: str | None, as_json: bool, weights, classes: list[str] | None) -> None:
     from cualex.devices.placement import placement
     from cualex.networks.summary import summary
+    from cualex.system.amounts import some
 
     found = summary(network)
     rows, cells = [asdict(row) for row in found.rows], found.cells()
@@ -112,7 +113,7 @@ def _layers(network, device: str | None, as_json: bool, weights, classes: list[s
     _output.table(cells, found.total_cells(), ("crosses", "neurons", "towers"))
     click.echo("\n" + "\n".join(found.remarks()))
     if classes:
-        shown = ", ".join(map(_inputs.title, classes[:LISTED])) + (", ..." if len(classes) > LISTED else "")
+        shown = some([_inputs.title(name) for name in classes], LISTED)
         click.echo(f"Weights: {weights}; {network.name}, {len(classes):,} classes: {shown}")
 
 

@@ -15,6 +15,7 @@ from cualex.engine.contract import rank
 from cualex.errors import DataError, UsageError
 from cualex.evaluation.result import Evaluation
 from cualex.model import Model, load
+from cualex.system.amounts import some
 from cualex.system.keywords import checked
 
 Evaluated = Model | str | os.PathLike[str]  # a model, or the path of weights
@@ -116,8 +117,8 @@ def check_together(models: Sequence[Model], names: Sequence[str]) -> None:
     for model, name in others:
         if model.classes != first[0].classes:
             raise UsageError(
-                f"an ensemble needs the same classes: {first[1]} has {_some(first[0].classes)}, "
-                f"{name} has {_some(model.classes)}. Leave one of them out."
+                f"an ensemble needs the same classes: {first[1]} has {some(first[0].classes)}, "
+                f"{name} has {some(model.classes)}. Leave one of them out."
             )
         if model.network.stored != first[0].network.stored:
             raise UsageError(
@@ -130,10 +131,6 @@ def check_classes(expected: Sequence[str], got: Sequence[str]) -> None:
     """Raise DataError unless the classes of a set are the network's, by name and in order."""
     if list(expected) != list(got):
         raise DataError(
-            f"the classes of the data set are {_some(got)}, expected those of the network: {_some(expected)}. "
+            f"the classes of the data set are {some(got)}, expected those of the network: {some(expected)}. "
             "Give a data set of these classes, or other weights."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -12,6 +12,7 @@ from cualex.explain.grad_cam import grad_cam
 from cualex.explain.gradients import guided_backpropagation, integrated_gradients, saliency
 from cualex.explain.occlusion import occlusion
 from cualex.explain.passes import Passes
+from cualex.system.amounts import some
 from cualex.system.keywords import known
 
 METHODS: Mapping[str, Callable[..., tuple[np.ndarray, dict[str, Any]]]] = {
@@ -73,8 +74,7 @@ def class_index(classes: Sequence[str], cls: str | int) -> int:
     """Return the index of a class that is given by its name or index; raise UsageError where there is none."""
     if isinstance(cls, str):
         if cls not in classes:
-            few = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-            raise UsageError(f"class {cls!r}: expected one of {few}")
+            raise UsageError(f"class {cls!r}: expected one of {some(classes, 10)}")
         return list(classes).index(cls)
     if not 0 <= cls < len(classes):
         raise UsageError(f"class {cls}: expected an index from 0 to {len(classes) - 1}")

@@ -18,6 +18,7 @@ from cualex.page import charts
 from cualex.page.markup import bar, table, text, title
 from cualex.plots import towers
 from cualex.plots.theme import THEMES
+from cualex.system.amounts import some
 from cualex.training import confidence
 from cualex.training.run import Run
 from cualex.training.verdict import Verdict
@@ -47,9 +48,8 @@ def network(found: Network) -> str:
 
 def model(found: Model) -> str:
     """Return a model as HTML: its classes and device, and its network."""
-    names = ", ".join(title(name) for name in found.classes[:SHOWN])
-    more = f" and {len(found.classes) - SHOWN:,} more" if len(found.classes) > SHOWN else ""
-    return _styled(f"<p>{text(found)}: {text(names)}{more}</p>") + network(found.network)
+    names = some([title(name) for name in found.classes], SHOWN)
+    return _styled(f"<p>{text(found)}: {text(names)}</p>") + network(found.network)
 
 
 def run(found: Run) -> str:

@@ -1,6 +1,7 @@
-"""Amounts as texts: durations, bytes; and whether a text can be printed."""
+"""Amounts as texts: durations, bytes, lists of names; and whether a text can be printed."""
 
 import sys
+from collections.abc import Sequence
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -21,6 +22,12 @@ def size(number: float, digits: int = 2) -> str:
         number, power = number / 1000, power + 1
     decimals = digits - len(f"{number:.0f}") if power else 0
     return f"{number:.{max(0, decimals)}f} {UNITS[power]}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """List the first names, and the number of the others: a, b and 3 more. Names with commas are set apart by ;."""
+    between = "; " if any("," in name for name in names[:most]) else ", "
+    return between.join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def written(text: str) -> bool:

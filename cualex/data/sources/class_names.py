@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from cualex.data.sources import imagenet_classes
 from cualex.data.sources.classless import Arranged, Found
-from cualex.data.sources.filtering import some
 from cualex.data.sources.listing import File, order
 from cualex.errors import DataError
+from cualex.system.amounts import some
 
 
 def training_classes(path: str, arranged: Arranged) -> list[str]:

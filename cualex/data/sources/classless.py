@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cualex.data.sources import label_files
-from cualex.data.sources.filtering import LeftOut, example, some
+from cualex.data.sources.filtering import LeftOut, example
 from cualex.data.sources.listing import File, Listing
 from cualex.data.sources.lists import Labels
 from cualex.errors import DataError
+from cualex.system.amounts import some
 
 # split -> class -> its files
 Arranged = dict[str, dict[str, list[File]]]

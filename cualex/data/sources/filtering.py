@@ -10,6 +10,7 @@ from cualex.data.sources.archives import SUFFIXES
 from cualex.data.sources.left_behind import is_left_behind, runs
 from cualex.data.sources.listing import File, Listing
 from cualex.errors import DataError
+from cualex.system.amounts import some
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,6 @@ _OTHERS = {
     r"\.(?:7z|rar)": "an archive that is not read: extract it",
     r"\.(?:csv|tsv)": "tables: where they hold pixels, save each row as a PNG, in a folder for each class",
 }
-
-
-def some(names: list[str]) -> str:
-    """List up to five names, and the number of the others."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def images(listing: Listing, decoding: int = DECODING) -> tuple[list[File], list[LeftOut]]:

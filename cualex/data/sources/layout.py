@@ -16,11 +16,12 @@ import re
 from cualex.data.image_kinds import DECODING, FIRST_DECODING
 from cualex.data.sources import annotated, classless, filtering, label_files, split_names
 from cualex.data.sources.classless import Found
-from cualex.data.sources.filtering import LeftOut, some
+from cualex.data.sources.filtering import LeftOut
 from cualex.data.sources.left_behind import is_left_behind
 from cualex.data.sources.listing import File, Listing
 from cualex.data.sources.lists import Labels
 from cualex.errors import DataError
+from cualex.system.amounts import some
 
 SPLITS = ("train", "val", "test")
 _PART = re.compile(r"(?:.*[-_ ])?(?:part|batch|chunk|shard|fold|images?|imgs?|archive|volume)[-_ ]?\d+", re.IGNORECASE)
