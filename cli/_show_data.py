@@ -36,6 +36,16 @@ class Opened:
     weights: Path
     name: str
 
+    @property
+    def title(self) -> str:
+        """What a plot says of the set and the split: all of its images, where it has no splits."""
+        return self.name.removesuffix(" all") + ", all images" if self.name.endswith(" all") else self.name
+
+    @property
+    def counted(self) -> str:
+        """The title with the number of images."""
+        return f"{self.name.removesuffix(' all')}, {len(self.pack):,} images"
+
     def crops(self, indices: Any) -> tuple[Any, Any]:
         """Return images of the pack, (n, stored, stored, 3), and their centre crops."""
         import numpy as np

@@ -75,7 +75,8 @@ def heat(
                 own = {name: value for name, value in given.items() if name in options_of(method)}
                 row.append(model.explain(stored, index, method, **own))
                 done(sum(map(len, rows)))
-    said = f"{image.name}, {model.network.name}; the score is before the softmax."
+    chosen = "Classes as named" if len(indices) > 1 else "The class as named" if classes else "The likeliest class"
+    said = f"{image.name}, {model.network.name}. {chosen}; its score is before the softmax."
     probabilities = [float(shares[row[0].index]) for row in rows]
     data = drawing.draw(rows, probabilities, path, said, _show.colours(theme))
     about = {
@@ -151,8 +152,10 @@ def dream(
     with _output.Progress("Images", len(chosen)) as done:
         for number, index in enumerate(chosen, 1):
             made = model.dream(layer, index, steps=steps, seed=seed)
+            tower = index * towers // channels
             name = label(model.classes[index]) if of_classes else f"filter {index}"
-            colour = None if of_classes else colour_of(model.network, towers, index * towers // channels, colours)
+            name += f", tower {tower + 1}" if towers > 1 else ""
+            colour = None if of_classes else colour_of(model.network, towers, tower, colours)
             dreams.append(drawing.Dreamt(name, made, colour))
             done(number)
     title = f"What excites {'the classes' if of_classes else layer}"

@@ -84,7 +84,7 @@ def neighbours(
             drawing.Shown(pack.names[index], each, shown.class_of(index), float(found[at, index]))
             for index, each in zip(indices.tolist(), crops, strict=True)
         ]
-    said = f"{shown.name}, {len(pack):,} images; {METRICS[metric]} distance of {asked.shape[1]:,} features, {layer} of "
+    said = f"{shown.counted}; {METRICS[metric]} distance of {asked.shape[1]:,} features, {layer} of "
     said += f"{model.network.name}."
     pairs = [near.cls == query.cls for query, *every in rows for near in every if query.cls and near.cls]
     if pairs:
@@ -151,7 +151,7 @@ def strongest(
         lambda indices: shown.crops(indices)[1],
     )
     side = model.network.side(layer)
-    said = f"{shown.name}, {len(pack):,} images; {model.network.name}, {layer}{f', {side}' if side else ''}. "
+    said = f"{shown.counted}; {model.network.name}, {layer}{f', {side}' if side else ''}. "
     said += drawing.legend(model.network, layer)
     table = drawing.draw(model.network, layer, found, path, said, _show.colours(theme))
     _show.finish(path, table, as_json, **shown.document, layer=layer, strongest=table)

@@ -59,7 +59,8 @@ def predictions(
             gallery.Card(shown.pack.names[index], image, guesses, shown.pack.classes[shown.pack.labels[index]])
             for index, image, guesses in zip(indices, crops, found, strict=True)
         ]
-        said = f"{shown.name}: the true class, and the likeliest ones. Green is the true class, purple a wrong first."
+        said = f"{shown.title}; {shown.model.network.name}. The true class, then the likeliest: "
+        said += "green is the true one, purple a wrong first."
         document = shown.document
     rows = gallery.draw_predictions(cards, path, said, _show.colours(theme))
     _show.finish(path, rows, as_json, **document, predictions=rows)
@@ -125,10 +126,11 @@ def mistakes(
     shown = _show_data.opened(data, weights, **options)
     found = evaluation.evaluate(shown.model, shown.pack, batch_size)
     wrong = gallery.mistaken(found)
-    said = f"{shown.name}: {found.count - found.right1:,} of {found.count:,} images are wrong"
+    said = f"{shown.title}: {found.count - found.right1:,} of {found.count:,} images are wrong"
     if len(wrong):
         _, crops = shown.crops(wrong[:count])
         said += f"; the {count} most confident mistakes." if len(wrong) > count else "; the most confident comes first."
+        said += " Bold: what an image was taken for, with the probability; below it, what it is."
         rows = gallery.draw_mistakes(found, crops, path, said, _show.colours(theme))
         _show.finish(path, rows, as_json, **shown.document, mistakes=rows)
     else:

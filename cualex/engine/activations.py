@@ -174,7 +174,7 @@ _ALL = (
     Activation("elu", "x where x > 0, else a (e^x - 1)", "1 where y > 0, else y + a", _elu, _elu_slope, parameter=1.0),
     Activation(
         "gelu",
-        "x P(x), P: normal distribution",
+        "x P(x), P: normal CDF",
         "P(x) + x e^(-x^2/2) / sqrt(2 pi)",
         _gelu,
         _gelu_slope,

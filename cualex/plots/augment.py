@@ -97,7 +97,9 @@ def draw(
     crop, stored = network.crop, network.stored
     said = f"{network.name}: a crop of {crop}×{crop} out of {stored}×{stored}, at another place in every epoch and "
     said += f"mirrored half of the time: {batches.views(stored, crop):,} views. "
-    said += f"Colour noise of deviation {recipe.colour_noise:g}." if recipe.colour_noise else "No colour noise."
+    noise = f"PCA colour noise of deviation {recipe.colour_noise:g}."
+    said += noise if recipe.colour_noise else "No colour noise."
+    said += " Below each: epoch, first row and column of the crop, and what is added to R, G and B of 0 to 255."
     if not recipe.augment:
         said = f"{network.name}: the centre crop of {crop}×{crop} in every epoch, as the recipe does not augment."
     across = min(ACROSS, count)
@@ -115,11 +117,11 @@ def draw(
             axes = place(drawn, left, top, SIDE, SIDE)
             axes.imshow(found.images[index], aspect="auto", interpolation="antialiased")
             row, column, mirror = found.views[index]
-            words = f"row {row}, column {column}{', mirrored' if mirror else ''}"
+            words = f"{index + 1}: from {row}, {column}{', mirrored' if mirror else ''}"
             blocks.note(axes, words, (0, 0), (0, -5), va="top")
             if recipe.augment and recipe.colour_noise:
                 shift = " ".join(f"{round(float(part)):+d}" for part in found.colours[index]).replace("-", "−")
-                blocks.note(axes, f"colour {shift}", (0, 0), (0, -16), va="top")
+                blocks.note(axes, f"R G B {shift}", (0, 0), (0, -16), va="top")
     return found.images
 
 

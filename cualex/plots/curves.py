@@ -66,7 +66,7 @@ def draw_runs(runs: Sequence[Run], path: Any, theme: Theme = LIGHT) -> Table:
             style = {"color": theme.series[index % len(theme.series)], "marker": MARKERS[index // 5 % len(MARKERS)]}
             if not single:
                 left.plot([], [], label=fitted(name, LONGEST, SUBTITLE), **style)
-            _curve(left, right, rows, style, top5, theme)
+            _curve(left, right, rows, style, top5, "" if single else fitted(name, LONGEST, SUBTITLE), theme)
         _legends(left, right, found, top5, theme.series[0] if single else theme.soft, theme)
         for axes, words in ((left, "Loss"), (right, "Validation error")):
             axes.set_title(words)
@@ -74,7 +74,7 @@ def draw_runs(runs: Sequence[Run], path: Any, theme: Theme = LIGHT) -> Table:
             axes.grid(axis="y")
             axes.spines["left"].set_visible(False)
             axes.tick_params(length=0)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         right.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     return [
         {
@@ -112,12 +112,13 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def _curve(
-    left: Any, right: Any, rows: list[dict[str, float]], style: dict[str, Any], top5: bool, theme: Theme
+    left: Any, right: Any, rows: list[dict[str, float]], style: dict[str, Any], top5: bool, name: str, theme: Theme
 ) -> None:
-    """Draw one run."""
+    """Draw one run; name: beside its best epoch, "" of the only one."""
     epochs, colour = [row["epoch"] for row in rows], style["color"]
     marked = style if len(rows) < MARKED else {"color": colour}
-    left.plot(epochs, [row["train/loss"] for row in rows], color=colour, **TRAINING)
+    alone = {"marker": "_", "markersize": 12, "markeredgewidth": 1.6} if len(rows) == 1 else {}  # one epoch is no line
+    left.plot(epochs, [row["train/loss"] for row in rows], color=colour, **TRAINING, **alone)
     left.plot(epochs, [row["val/loss"] for row in rows], **marked)
     errors = [100 * (1 - row["metrics/accuracy_top1"]) for row in rows]
     right.plot(epochs, errors, **marked)
@@ -127,8 +128,8 @@ def _curve(
         for axes in (left, right):
             axes.axvline(epoch - 0.5, color=theme.faint, zorder=0, **DROP)
     best = min(range(len(rows)), key=errors.__getitem__)
-    said = f"best: {errors[best]:.1f} %, epoch {epochs[best]:.0f}"
-    right.plot(epochs[best], errors[best], color=colour, label=said, **BEST)
+    said = f"best{f' of {name}' if name else ''}: {errors[best]:.1f} %, epoch {epochs[best]:.0f}"
+    right.plot(epochs[best], errors[best], color=colour, label=said, clip_on=False, **BEST)
 
 
 def _legends(left: Any, right: Any, found: list[list[dict[str, float]]], top5: bool, colour: str, theme: Theme) -> None:

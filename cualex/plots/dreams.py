@@ -13,7 +13,7 @@ from cualex.plots.gallery import grid
 from cualex.plots.text import short
 from cualex.plots.theme import LIGHT, Theme
 
-SIDE = 1.69  # inches, of an image
+SIDE, LARGER = 1.69, 3.4  # inches: of an image, and of one or two
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Dreamt:
 
 def draw(dreams: Sequence[Dreamt], path: str | Path, title: str, subtitle: str, theme: Theme = LIGHT) -> np.ndarray:
     """Draw each image above its name and its activation, before and after; return them: uint8 (n, crop, crop, 3)."""
-    size, corners = grid(len(dreams), SIDE, SIDE + blocks.below((each.name for each in dreams), SIDE))
+    side = LARGER if len(dreams) <= 2 else SIDE
+    size, corners = grid(len(dreams), side, side + blocks.below((each.name for each in dreams), side))
     with figure(path, size, title, subtitle, theme) as drawn:
         for each, (left, top) in zip(dreams, corners, strict=True):
-            axes = blocks.image(drawn, each.dream.image, left, top, SIDE)
+            axes = blocks.image(drawn, each.dream.image, left, top, side)
             course = each.dream.course
-            blocks.caption(axes, SIDE, each.name, f"{short(course[0])} → {short(course[-1])}", each.colour)
+            blocks.caption(axes, side, each.name, f"{short(course[0])} → {short(course[-1])}", each.colour)
     return np.stack([each.dream.image for each in dreams])

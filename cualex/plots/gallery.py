@@ -14,7 +14,7 @@ from cualex.plots.text import fitted, label, width_of
 from cualex.plots.theme import LIGHT, SMALL, TEXT, Theme
 
 WIDE = 9.6  # inches, of a row of images
-SIDE, SMALL_SIDE, GAP = (1.95, 2.9), (1.36, 2.2), 0.28  # inches: of an image, and at most for long names; between
+SIDE, SMALL_SIDE, GAP = (1.95, 2.9), (1.36, 2.18), 0.28  # inches: of an image, and at most for long names; between
 ROW, BAR, BELOW = 0.27, 0.06, 0.3  # inches: for a class, of its bar, and for the name of the image
 SHARE = 0.5  # inches, for a probability
 SHORTEST = 0.012  # inches, of a bar
@@ -56,6 +56,7 @@ def draw_predictions(cards: Sequence[Card], path: str | Path, subtitle: str, the
     """
     shown = max(len(card.guesses) for card in cards)
     side = _side((named for card in cards for named, _ in card.guesses), SIDE, bold=False)
+    side = even(len(cards), side, SIDE)
     size, corners = grid(len(cards), side, side + BELOW + shown * ROW)
     with figure(path, size, "Predictions", subtitle, theme) as drawn:
         for card, (left, top) in zip(cards, corners, strict=True):
@@ -91,6 +92,7 @@ def draw_mistakes(
         for index, image in zip(mistaken(evaluation), images, strict=False)
     ]
     side = _side((card.guesses[0][0] for card in cards), SMALL_SIDE, bold=True)
+    side = even(len(cards), side, SMALL_SIDE)
     size, corners = grid(len(cards), side, side + blocks.LINES)
     with figure(path, size, "Mistakes", subtitle, theme) as drawn:
         for card, (left, top) in zip(cards, corners, strict=True):
@@ -115,6 +117,14 @@ def _side(names: Iterable[str], limits: tuple[float, float], bold: bool) -> floa
     """Return the side of an image in inches at which a probability fits beside each of the names."""
     longest = max(width_of(label(name), SMALL, bold) for name in set(names))
     return min(max(limits[0], longest + SHARE), limits[1])
+
+
+def even(count: int, side: float, limits: tuple[float, float]) -> float:
+    """Return a side at most as large with which one more in a row makes the last row full, where there is one."""
+    across = int((WIDE + GAP) / (side + GAP)) + 1
+    smaller = (WIDE + GAP) / across - GAP - 1e-9
+    gained = count % (across - 1) and count % across == 0
+    return smaller if gained and smaller >= limits[0] else side
 
 
 def grid(count: int, wide: float, tall: float) -> tuple[tuple[float, float], list[tuple[float, float]]]:
@@ -145,8 +155,10 @@ def _colour(card: Card, named: str, rank: int, theme: Theme) -> str:
 
 
 def percent(probability: float) -> str:
-    """Return a probability with two digits."""
+    """Return a probability with two digits, more near to 1; 0 % and 100 % are of 0 and 1 alone."""
     share = 100 * probability
     if share != share:
         return "NaN"
-    return "<0.1 %" if 0 < share < 0.05 else f"{share:.0f} %" if share >= 9.95 or share == 0 else f"{share:.1f} %"
+    if 0 < share < 0.05 or 99.95 <= share < 100:
+        return "<0.1 %" if share < 1 else ">99.9 %"
+    return f"{share:.1f} %" if 0 < share < 9.95 or 99.5 <= share < 100 else f"{share:.0f} %"

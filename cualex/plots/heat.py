@@ -45,8 +45,10 @@ def draw(
     across = 1 + len(rows[0])
     side = min(SIDE, (WIDE - (across - 1) * GAP) / across)
     tall = blocks.HEAD + side + blocks.LINES + GAP
-    said = f"{subtitle} Each map is scaled by itself, from 0 to its 99th percentile."
-    with figure(path, (across * (side + GAP) - GAP, len(rows) * tall + 0.3), "Heat maps", said, theme) as drawn:
+    several = len(rows) * len(rows[0]) > 1
+    said = f"{subtitle} {'Each map is' if several else 'It is'} scaled by itself, from 0 to its 99th percentile."
+    title = "Heat maps" if several else "Heat map"
+    with figure(path, (across * (side + GAP) - GAP, len(rows) * tall + 0.3), title, said, theme) as drawn:
         for number, (row, probability) in enumerate(zip(rows, probabilities, strict=True)):
             top = number * tall + blocks.HEAD
             said = f"probability {percent(probability)}, score {short(row[0].score)}"
@@ -56,7 +58,7 @@ def draw(
             for column, found in enumerate(row, 1):
                 axes = blocks.image(drawn, overlaid(found), column * (side + GAP), top, side)
                 blocks.caption(axes, side, NAMES[found.method], _said(found))
-        _key(drawn, side + GAP, len(rows) * tall + 0.02)
+        _key(drawn, 0, len(rows) * tall + 0.02)
     return np.stack([np.stack([found.heat for found in row]) for row in rows])
 
 
@@ -77,17 +79,17 @@ def _over(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _said(found: Explanation) -> str:
-    """Return what a method was told, or found, beside the heat."""
+    """Return what the heat is of, as far as a method was told."""
     settings: Mapping[str, Any] = found.settings
     if not np.isfinite(found.heat).all():
         return "has NaN or Inf"
     if not found.heat.any():
         return "0 at every pixel"
     if "layer" in settings:
-        return f"maps of {settings['layer']}"
+        return f"{settings['layer']}, enlarged"
     if "patch" in settings:
-        return f"patches of {settings['patch']} pixels"
-    return f"{settings['steps']} steps" if "steps" in settings else ""
+        return f"patch {settings['patch']}, stride {settings['stride']}"
+    return f"from the mean, {settings['steps']} steps" if "steps" in settings else "|gradient|"
 
 
 def _key(drawn: Any, left: float, top: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from cualex.explain.neighbours import distances
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure
-from cualex.plots.text import label, short
+from cualex.plots.text import file_title, label, short
 from cualex.plots.theme import LIGHT, Theme
 
 WIDE, GAP, AFTER, SIDE = (
@@ -78,5 +78,5 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
 
 def _named(image: Shown) -> tuple[str, str]:
     """Return what an image is called, and what else there is to say of it as a query: its class, if any, and name."""
-    name = image.name.rpartition("/")[2]
+    name = file_title(image.name)
     return (label(image.cls), name) if image.cls else (name, "")

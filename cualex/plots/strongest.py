@@ -14,7 +14,7 @@ from cualex.networks import Network
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure
 from cualex.plots.maps import colour_of, towers_of
-from cualex.plots.text import label, short
+from cualex.plots.text import file_title, label, short
 from cualex.plots.theme import LIGHT, Theme
 
 WIDE, GAP, SIDE = 10.0, 0.12, 1.72  # inches: of a row, between images, and of an image at most
@@ -136,12 +136,13 @@ def legend(network: Network, layer: str) -> str:
     field = receptive_field(network, layer)
     if field.size >= field.crop:
         return "Below each image: the activation of the unit, which sees the whole crop, or nearly."
-    return f"Above each image: the {field.size}×{field.size} pixels that the unit sees; below: its activation."
+    seen = f"{field.size}×{field.size} of the {field.crop}×{field.crop} pixels"
+    return f"Above each image: the {seen} that the unit sees, grey beyond the edge; below: its activation."
 
 
 def _named(strong: Strongest) -> str:
     name, cls = strong.image
-    return label(cls) if cls else str(name)
+    return label(cls) if cls else file_title(str(name))
 
 
 def _said(each: Excited) -> str:

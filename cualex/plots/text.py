@@ -1,5 +1,6 @@
 """Texts in plots: names of classes, cut or wrapped to a width in inches."""
 
+import re
 import warnings
 
 from cualex.data.sources import imagenet_classes
@@ -25,10 +26,10 @@ def fitted(text: str, inches: float, size: float, bold: bool = False) -> str:
 
 
 def wrapped(text: str, inches: float, size: float, bold: bool = False) -> list[str]:
-    """Divide a text between words into lines that are no wider than `inches`; a longer word is cut."""
+    """Divide a text between words, and after _ and -, into lines no wider than `inches`; a longer word is cut."""
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
+    for space, word in re.findall(r"(\s*)([^\s_-]+[_-]*|[_-]+)", text.strip()):
+        longer = lines[-1] + (" " if space else "") + word if lines else word
         if lines and width_of(longer, size, bold) <= inches:
             lines[-1] = longer
         else:
@@ -43,8 +44,16 @@ def in_two(text: str, inches: float, size: float) -> list[str]:
 
 
 def short(number: float) -> str:
-    """Return a number with three digits."""
-    return f"{number:.3g}".replace("-", "−")
+    """Return a number with three digits, zeros at its end included, so that numbers beside each other have as many."""
+    text = f"{number:,.0f}" if 999.5 <= abs(number) < 1e6 else f"{number:#.3g}".removesuffix(".")
+    return (text if number else "0").replace("-", "−")
+
+
+def file_title(name: str) -> str:
+    """Return what to call an image that has no class: its file's name without folders, ending and WordNet number."""
+    stem = name.rpartition("/")[2]
+    stem = stem.rpartition(".")[0] or stem
+    return re.sub(r"^n\d{8}_(?=\w)", "", stem)
 
 
 def width_of(text: str, size: float, bold: bool = False) -> float:

@@ -57,6 +57,17 @@ class Theme:
         """Return the colour map of yes and no: a colour, and its tint."""
         return _colours(self.mixed(colour, TINT), colour)
 
+    def readable(self, behind: Any) -> str:
+        """Return ink or ground, whichever has more contrast (WCAG 2.2) with the colour behind a text."""
+        from matplotlib.colors import to_rgb
+
+        def luminance(colour: Any) -> float:
+            linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+            return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+
+        below = luminance(behind)
+        return max(self.ink, self.ground, key=lambda text: max(below / luminance(text), luminance(text) / below))
+
     @property
     def signed(self) -> Any:
         """Colour map of numbers from negative over 0, the ground, to positive."""

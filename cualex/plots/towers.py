@@ -20,7 +20,7 @@ DRAWN = ("conv", "dense", *POOLS)
 NAMES = {"lrn": "norm", "spatial_lrn": "norm", "batchnorm": "batch norm", "exchange": "exchange", "join": "join"}
 PIXELS = 192  # of the height of a block, which all layers of the paper divide; others are a little lower or higher
 LANE, BETWEEN, ABOVE = PIXELS / DPI, 0.3, 0.46  # inches: of a tower, between towers, and for the names above
-LINE = 0.145  # inches, of a caption
+LINE, BELOW = 0.145, 2  # inches, of a caption; lines below a layer, under which are those of what lies between
 GAP, FIRST, IMAGE = 0.3, 0.55, 0.75  # inches: between layers, at least, and before the first; side of the image
 THREADS = 9  # lines from one tower to another
 WIDE = 20  # pixels, of a square from which on the gap is wider
@@ -125,9 +125,9 @@ def draw(network: Network, path: str | Path, theme: Theme = LIGHT) -> list[Box]:
     total = totals(rows(network))
     said = f"{network.classes:,} classes, {total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds."
     if any(column.box.sent for column in layers):
-        said += " Lines that cross are links: below, the floats that each tower sends per image."
+        said += " Where lines of both towers cross are links; below them, what each tower sends of an image."
     # Widths of texts differ a little between versions of matplotlib.
-    size = (math.ceil(10 * x) / 10, ABOVE + height + 0.12 + max(2, captions) * LINE)
+    size = (math.ceil(10 * x) / 10, ABOVE + height + 0.12 + (BELOW + captions) * LINE)
     with figure(path, size, network.name, said, theme) as drawn:
         axes = place(drawn, 0, 0, *size)
         axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
@@ -156,7 +156,7 @@ def _columns(network: Network) -> Iterator[Column]:
     for row in rows(network):
         if row.kind in ("conv", "dense"):
             box = links[row.layer]
-            yield Column(box, between + ([f"{max(box.sent):,}"] if box.sent else []))
+            yield Column(box, between + ([f"{max(box.sent):,} floats"] if box.sent else []))
             between = []
         elif row.kind in POOLS:
             _, high, wide = row.output
@@ -226,5 +226,5 @@ def _block(axes: Any, network: Network, column: Column, bottom: float, theme: Th
     for number, words in enumerate(column.between):
         serif = {} if words[0].isdigit() else {"fontfamily": [SERIF], "fontstyle": "italic", "fontsize": SMALL + 1}
         middle = column.left - 0.5 * max(GAP, *(width_of(each, SMALL) + 0.12 for each in column.between))
-        y = bottom + 0.16 + number * LINE
+        y = bottom + 0.16 + (BELOW + number) * LINE
         axes.text(middle, y, words, ha="center", **{**style, **serif})

@@ -129,7 +129,7 @@ def explanations():
         "guided-backpropagation": (np.maximum(stripes, 0), {}),
         "grad-cam": (disc**2, {"layer": "relu5"}),
         "integrated-gradients": (disc * stripes, {"steps": 64}),
-        "occlusion": (np.pad(coarse, (0, 67 - len(coarse))) - 0.3, {"patch": 16}),
+        "occlusion": (np.pad(coarse, (0, 67 - len(coarse))) - 0.3, {"patch": 16, "stride": 8}),
     }
     return [
         [

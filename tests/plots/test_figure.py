@@ -4,11 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from cualex.errors import OutputError, UsageError
 from cualex.plots import figure
-from cualex.plots.text import fitted, label, width_of, wrapped
+from cualex.plots.text import file_title, fitted, label, short, width_of, wrapped
 from cualex.plots.theme import DPI, MARGIN, THEMES
 
 
@@ -113,3 +114,37 @@ def test_labels_are_english_and_on_one_line():
 def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
     assert width_of("猫", 8) > 0
     draw(tmp_path / "a.png", title="猫", subtitle="猫 $x_$ \udce9".encode("utf-8", "replace").decode())
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(6.3, "6.30"), (20, "20.0"), (211.4, "211"), (1234.5, "1,234"), (-0.0715, "−0.0715"), (0, "0"), (2e7, "2.00e+07")],
+)
+def test_numbers_have_three_digits(number, text):
+    assert short(number) == text
+
+
+def test_an_image_without_a_class_is_called_by_its_file():
+    names = ("photos/n02802426_basketball.JPEG", "a/IMG_2931.jpg", "n02802426_.jpg", ".jpg", "cat")
+    assert [file_title(name) for name in names] == ["basketball", "IMG_2931", "n02802426_", ".jpg", "cat"]
+    wide = width_of("German_short", 10)
+    assert wrapped("German_short-haired pointer", wide, 10) == ["German_", "short-haired", "pointer"]
+    assert wrapped("German_short-haired", wide * 0.8, 10) == ["German_", "short-", "haired"]
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_a_text_in_a_cell_can_be_read(theme):
+    """Of ink and ground one has at least the root of their contrast with any colour; white on pale green had 2.4."""
+    least = contrast(theme.ink, theme.ground) ** 0.5
+    for shade in np.linspace(0, 1, 21):
+        behind = theme.flat(theme.positive)(shade)[:3]
+        assert contrast(theme.readable(behind), behind) >= least - 1e-9
+
+
+def contrast(one, other):
+    """Return the contrast of WCAG 2.2, from 1 to 21."""
+    both = []
+    for colour in (one, other):
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+        both.append(float(np.dot([0.2126, 0.7152, 0.0722], parts)) + 0.05)
+    return max(both) / min(both)

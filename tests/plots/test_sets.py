@@ -40,12 +40,20 @@ def test_the_most_confident_mistake_comes_first_and_nan_is_none():
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        *((1, "100 %"), (0.996, "100 %"), (0.0995, "10 %"), (0.03, "3.0 %")),
+        *((1, "100 %"), (0.9996, ">99.9 %"), (0.996, "99.6 %"), (0.994, "99 %"), (0.0995, "10 %"), (0.03, "3.0 %")),
         *((0.0004, "<0.1 %"), (0, "0 %"), (np.nan, "NaN")),
     ],
 )
 def test_probabilities_have_two_digits(share, text):
     assert gallery.percent(share) == text
+
+
+def test_a_last_row_is_filled_where_smaller_images_do_it():
+    """Eight images with long names were three, three and two in rows."""
+    side = gallery.even(8, gallery.SIDE[1], gallery.SIDE)
+    assert gallery.SIDE[0] <= side < gallery.SIDE[1]
+    assert len({top for _, top in gallery.grid(8, side, 3.0)[1]}) == 2
+    assert [gallery.even(count, 2.9, gallery.SIDE) for count in (1, 2, 3, 6, 7)] == [2.9] * 5
 
 
 def test_images_grow_for_long_names_and_rows_hold_fewer():
