@@ -11,8 +11,10 @@ from cualex.engine.activations import ACTIVATIONS
 from cualex.layers import Conv, Dense, MaxPool, Softmax, activation
 from cualex.lessons import Learner, demo_images, figure, work
 
+print(f"{'name':12} {'y, the output for the input x':34} slope")
 for each in ACTIVATIONS.values():
     print(f"{each.name:12} {each.formula:34} {each.derivative_formula}")
+print("a is 0.01 for leaky-relu and 1 for elu, unless one asks for another.")
 
 # %% [markdown]
 # A gradient that goes back through a layer is multiplied by the slope there. Far from 0 the sigmoid and tanh are flat,
@@ -27,8 +29,9 @@ for name, slope in slopes.items():
 
 # %% [markdown]
 # ReLU's flat side has a price. A filter whose sums are negative for *every* image has the slope 0 for every image: no
-# gradient reaches its weights, and it can never come back. It is *dead*. One update with too high a rate can do it, by
-# pushing the filter's bias far below 0. That is done by hand here, to all filters of conv2.
+# gradient reaches its weights. It is *dead*, and comes back only if the layers below it change. One update with too
+# high a rate can do it, by pushing the filter's bias far below 0. That is done by hand here, to all filters of conv2:
+# each bias is so low that the largest sum is -0.5.
 
 
 # %%
@@ -64,7 +67,7 @@ for function in ("relu", "leaky-relu:0.1", "elu"):
     before = dead(learner)
     results[function] = learner.train(work(120, 8))
     right = learner.accuracy(images, labels)
-    print(f"{function:15} always negative at first {before:4.0%}, at the end {dead(learner):4.0%}; right {right:.0%}")
+    print(f"{function:15} dead at first {before:4.0%}, at the end {dead(learner):4.0%}; its images right {right:.0%}")
 
 # %%
 with figure("A network whose conv2 begins dead", 6.5, 2.6) as drawn:
@@ -72,14 +75,15 @@ with figure("A network whose conv2 begins dead", 6.5, 2.6) as drawn:
     for function, losses in results.items():
         axes.plot(losses, label=function)
     axes.axhline(np.log(10), color="gray", linestyle=":", label="guessing, ln 10")
-    axes.set(xlabel="update", ylabel="loss", ylim=(0, 3))
+    axes.set(xlabel="update", ylabel="loss", ylim=(0, None))
     axes.legend()
 
 # %% [question]
 # All three networks begin with filters that are below 0 for every image. Why can two of them learn?
 
 # %% [answer]
-# Below 0 leaky ReLU has the slope 0.1 here (0.01 by default) and ELU the slope e^x: small, but not 0. A gradient still
-# reaches the weights, and pulls the sums back. ReLU's slope there is 0. The other cures are not to kill it at all: a
-# lower rate, a warm-up (`cualex train --warmup`), and biases that begin at 1, as conv2, conv4 and conv5 of AlexNet have
-# them.
+# Below 0 leaky ReLU has the slope 0.1 here (0.01 by default) and ELU the slope e^x: small, but not 0. A gradient
+# still reaches the weights, and pulls the sums back. ReLU's slope there is 0: its loss stays at ln 10, that of
+# guessing among ten classes. ELU overshoots at first, as all of its filters come back at once. The other cures are
+# not to kill it at all: a lower rate, a rate that begins low (warm-up, `cualex train --warmup`), and biases that
+# begin at 1, as conv2, conv4 and conv5 of AlexNet have them.

@@ -27,8 +27,9 @@ with figure("One image, eight views", 8.0, 1.6, "crops of 67 pixels of 76, mirro
 # The paper stores images with 256 pixels a side, takes crops of 224 and mirrors them, and counts 2,048 views. Check it.
 
 # %%
-print("paper:", 2 * (256 - 224) ** 2)
-print("all positions of 224 pixels:", 2 * (256 - 224 + 1) ** 2, "of 227:", 2 * (256 - 227 + 1) ** 2)
+print(f"the paper's count: {2 * (256 - 224) ** 2:,}")
+for crop in (224, 227):
+    print(f"crops of {crop} pixels: {256 - crop + 1} positions a side, {2 * (256 - crop + 1) ** 2:,} views")
 
 # %% [answer]
 # (256 - 224)^2 * 2 = 2,048. There are 33 positions along a side, not 32, so that it should be 2,178; and with crops of
@@ -36,16 +37,18 @@ print("all positions of 224 pixels:", 2 * (256 - 224 + 1) ** 2, "of 227:", 2 * (
 # nearly all pixels.
 
 # %% [markdown]
-# Colours: over the pixels of many images red, green and blue rise and fall together. The principal components of their
-# covariance say how; each image gets a random multiple of each, with the deviation 0.1 of its own.
+# Colours: over the pixels of many images red, green and blue do not vary independently. The *principal components*
+# are the directions in which they vary most, at right angles to each other; their signs mean nothing. To each image a
+# random shift along each is added, a tenth as large as the colours vary there (a standard deviation of 0.1 times
+# theirs).
 
 # %%
 many = demo_images(work(200, 50), 32)[0].reshape(-1, 3).astype(np.float64)
-variances, directions = np.linalg.eigh(np.cov(many.T))
+variances, directions = (part[..., ::-1] for part in np.linalg.eigh(np.cov(many.T)))  # the largest first
 scaled = np.sqrt(variances)[:, None] * directions.T  # a row each: the component as long as its deviation
 for deviation, (red, green, blue) in zip(np.sqrt(variances), directions.T, strict=True):
-    print(f"deviation {deviation:5.1f} along red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f}")
-subtitle = "deviation 0.5, five times the paper's, so that it shows"
+    print(f"standard deviation {deviation:5.1f} along red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f}")
+subtitle = "shifts of 0.5 standard deviations, five times the paper's, so that they show"
 with figure("The same image in other colours", 8.0, 1.6, subtitle) as drawn:
     for axes in drawn.subplots(1, 8):
         shift = random.normal(0, 0.5, 3) @ scaled
@@ -53,16 +56,17 @@ with figure("The same image in other colours", 8.0, 1.6, subtitle) as drawn:
         axes.set_axis_off()
 
 # %% [markdown]
-# At test time there is no chance: five crops, the corners and the centre, and their mirror images; the ten answers are
-# averaged.
+# At test time there is no chance: five crops, the corners and the centre, and their mirror images; the paper averages
+# the ten answers. Why, shows the bundled network, which knows ten classes of photographs and no crosses: its answers
+# to the eight views above differ. Right they cannot be.
 
 # %%
 model = cualex.load("cifar10")
 answers = model.predict(views, top=1)
-print("eight views, eight answers:", [f"{named} {share:.0%}" for [(named, share)] in answers])
+print("\n".join(f"view {number}: {named} {share:.0%}" for number, [(named, share)] in enumerate(answers, 1)))
 
 # %% [markdown]
-# What it is worth, on few images: a network trained on the same crop of each, and on random ones.
+# What crops and mirror images are worth on 100 images: a network trained on the same crop of each, and on random ones.
 
 
 # %%
@@ -89,3 +93,8 @@ for augmented in (False, True):
         f"{'random crops and mirror images' if augmented else 'always the centre':31} training loss "
         f"{np.mean(losses[-10:]):.3f}, new images right {learner.accuracy(test, right_answers):.0%}"
     )
+
+# %% [markdown]
+# The network that sees other views each time learns its images less well and new ones better. The classes here differ
+# in where their colours are, so colours are left as they are. `cualex experiment no-augmentation --results` has the
+# paper's network with and without.

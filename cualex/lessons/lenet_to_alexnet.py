@@ -1,10 +1,12 @@
 """From LeNet to AlexNet.
 
-Fourteen years lie between LeNet-5 (1998), which read postal codes, and AlexNet. The idea is the same: convolutions and
-pools, then dense layers. What changed?
+Fourteen years lie between LeNet-5 (1998), which read the digits of bank cheques, and AlexNet. The idea is the same:
+convolutions and pools, then dense layers. What changed?
 """
 
 # %%
+import textwrap
+
 import cualex
 from cualex.lessons import figure
 
@@ -20,7 +22,14 @@ print(f"ratio    {new.parameters / old.parameters:>11,.0f}             {new.mult
 
 # %%
 for name, summary in summaries.items():
-    print(f"{name}:", " ".join(row.layer for row in summary.rows), end="\n\n")
+    print(
+        textwrap.fill(f"{name}: {' '.join(row.layer for row in summary.rows)}", 100, subsequent_indent="    "),
+        end="\n\n",
+    )
+
+# %% [markdown]
+# *norm* is local response normalisation; at an *exchange* and a *join* the two towers of AlexNet meet; *drop* is
+# dropout. Each has a lesson.
 
 # %% [markdown]
 # | | LeNet-5 | AlexNet |
@@ -38,7 +47,7 @@ for name, summary in summaries.items():
 
 # %%
 rows = {row.layer: row for row in summaries["alexnet"].rows if row.multiply_adds}
-with figure("Parameters and multiply-adds of alexnet", 7.5, 2.6) as drawn:
+with figure("Parameters and multiply-adds of alexnet", 9.0, 2.6) as drawn:
     for axes, count in zip(drawn.subplots(1, 2), ("parameters", "multiply_adds"), strict=True):
         axes.bar(list(rows), [getattr(row, count) / 1e6 for row in rows.values()])
         axes.set(title=count.replace("_", "-"), ylabel="millions")
@@ -48,5 +57,5 @@ for count in ("parameters", "multiply_adds"):
 
 # %% [answer]
 # The weights lie in the dense layers, fc6 first of all; the work lies in the convolutions, whose few weights are used
-# at every position. So dropout is where the weights are, and the kernels that must be fast are those of convolution.
-# Networks after AlexNet (GoogLeNet, ResNet) left the dense layers out, and lost little.
+# at every position. So dropout is where the weights are, and what must be fast is convolution. Networks after AlexNet
+# (GoogLeNet, ResNet) kept one dense layer, the classifier, and lost little.

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cualex.errors import UsageError
 from cualex.lessons import tools
@@ -51,6 +51,22 @@ class Cell:
     text: str
 
 
+class Printed(io.StringIO):
+    """What a cell prints; a stream is given it too, as it comes."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Keep a text, and pass it on."""
+        if self._stream:
+            self._stream.write(text)
+            self._stream.flush()
+        return super().write(text)
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A lesson: its name, its title and its cells.
@@ -63,15 +79,18 @@ class Lesson:
     title: str
     cells: tuple[Cell, ...]
 
-    def run(self, directory: Path) -> Iterator[Cell]:
-        """Run the cells; yield each, and after a cell of code what it printed and its plots, as PNG in `directory`."""
+    def run(self, directory: Path, stream: TextIO | None = None) -> Iterator[Cell]:
+        """Run the cells; yield each, and after a cell of code what it printed and its plots, as PNG in `directory`.
+
+        stream: is also given what a cell prints, as soon as it does; training takes a while.
+        """
         namespace: dict[str, Any] = {"__name__": f"cualex lesson {self.name}"}
         with tools.written_to(directory, self.name) as plots:
             for cell in self.cells:
                 yield cell
                 if cell.kind != "code":
                     continue
-                printed, before = io.StringIO(), len(plots)
+                printed, before = Printed(stream), len(plots)
                 with contextlib.redirect_stdout(printed):
                     exec(compile(cell.text, f"<lesson {self.name}>", "exec"), namespace)
                 if printed.getvalue():
@@ -108,7 +127,9 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Lesson:
-    """Read a lesson; raise UsageError for a name that there is not."""
+    """Read a lesson by its name, or by its number in the list from 1; raise UsageError where there is none."""
+    if name.isdecimal() and 1 <= int(name) <= len(NAMES):
+        name = NAMES[int(name) - 1]
     if name not in NAMES:
         close = difflib.get_close_matches(name, NAMES, 1)
         hint = f" Did you mean {close[0]}?" if close else ""

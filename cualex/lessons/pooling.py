@@ -32,20 +32,22 @@ print(x, "3x3, moved by 2:", pool(x, 3, 2), "2x2, moved by 2:", pool(x, 2, 2), s
 
 # %%
 for size in (3, 2):
-    print(f"{size}x{size}:", [(side - size) // 2 + 1 for side in (55, 27, 13)])
+    print(f"windows of {size}x{size}:", ", ".join(str((side - size) // 2 + 1) for side in (55, 27, 13)))
 
 # %% [answer]
-# 27, 13 and 6 in both cases. Since 55, 27 and 13 are odd, windows of 2x2 leave a row and a column out each time. So the
-# comparison in the paper (0.4 points of top-1 error) is one of what the windows see, with the sizes all alike.
+# 27, 13 and 6 in both cases. Since 55, 27 and 13 are odd, windows of 2x2 leave a row and a column out each time. The
+# paper found 0.4 percentage points less top-1 error with 3x3 (the likeliest class is wrong that much less often). The
+# sizes being alike, it is what the windows see that makes the difference.
 
 # %% [markdown]
-# What a pool does to an image that moves: the bundled network, and how much the maps of its layers change when the
-# image moves to the right by some pixels, as a share of their size.
+# What a pool does to an image that moves: the bundled network (AlexNet at half width), and how much the maps of its
+# layers change when the image moves to the right by some pixels, and comes in again on the left. 100 % is a change as
+# long as the maps themselves, as vectors. norm1 and norm2 are the maps that pool1 and pool2 read.
 
 # %%
 model = cualex.load("cifar10")
 images, _ = demo_images(32, model.network.stored)
-for layer in ("norm1", "pool1", "relu2", "pool2", "relu5", "pool5"):
+for layer in ("norm1", "pool1", "norm2", "pool2", "relu5", "pool5"):
     change = []
     for pixels in (1, 2, 4):
         before, after = model.features(images, layer), model.features(np.roll(images, pixels, axis=2), layer)
@@ -53,8 +55,10 @@ for layer in ("norm1", "pool1", "relu2", "pool2", "relu5", "pool5"):
     print(f"{layer:6} 1, 2 and 4 pixels:", "  ".join(f"{each:4.0%}" for each in change))
 
 # %% [markdown]
-# Each pool changes less than the maps below it, and the more so the further the image moves. None of it is invariance:
-# after all three a shift of four pixels still shows.
+# Each pool's output changes less than the maps that it reads. But it does change: after all three pools a shift of four
+# pixels still shows.
+#
+# Now one map of norm1, pooled as AlexNet does, and as LeNet did, by the average.
 
 # %%
 maps = model.features(images[:1], "norm1")[0, 5]
@@ -65,7 +69,9 @@ with figure("One map, pooled", 7.0, 2.5) as drawn:
         axes.imshow(values, cmap="gray")
         axes.set_title(f"{name}, {values.shape[0]}x{values.shape[1]}")
         axes.set_axis_off()
-print("as pool1 has it:", (shown["largest of each window"] == model.features(images[:1], "pool1")[0, 5]).all())
+same = (shown["largest of each window"] == model.features(images[:1], "pool1")[0, 5]).all()
+print("The largest values are those of the network's pool1:", same)
 
 # %% [markdown]
-# `cualex experiment non-overlapping-pooling --results` has what overlapping gained on whole trainings here.
+# The largest value keeps thin lines that the average blurs. `cualex experiment non-overlapping-pooling --results` has
+# what overlapping gained on whole trainings here.

@@ -46,7 +46,7 @@ def work(count: int, least: int = 1) -> int:
 def figure(title: str = "", width: float = 8.0, height: float = 3.0, subtitle: str = "") -> Iterator[Any]:
     """Yield a matplotlib Figure to draw into, sizes in inches; at the end it is shown.
 
-    A notebook shows it below the cell, `cualex lesson` writes it as PNG.
+    A notebook shows it below the cell, `cualex lesson` writes it as PNG, as does the script by itself.
     """
     if _output is not None:
         path = _output.directory / f"{_output.name}-{len(_output.written) + 1}.png"
@@ -54,8 +54,12 @@ def figure(title: str = "", width: float = 8.0, height: float = 3.0, subtitle: s
             yield drawn
         _output.written.append(path)
         return
-    from IPython.display import Image, display  # type: ignore[import-not-found]
-
+    try:
+        from IPython.display import Image, display  # type: ignore[import-not-found]
+    except ImportError:  # the script was run by Python itself
+        with written_to(Path(), "figure"), figure(title, width, height, subtitle) as drawn:
+            yield drawn
+        return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "figure.png"
         with plots.figure(path, (width, height), title, subtitle) as drawn:

@@ -1,8 +1,9 @@
 """Gradients that vanish.
 
 A gradient goes back through every layer above it, and each multiplies it by weights and by the slope of its activation.
-The sigmoid's slope is never above 1/4: after six layers little is left for the first. Here six convolutions differ in
-nothing but the activation, and the mean size of each layer's weight gradient is measured.
+The sigmoid's slope is never above 1/4: after six layers little is left for the first. Here networks of six convolutions
+differ in their activation alone, and the mean size of each layer's weight gradient is measured. All begin with the same
+weights, whose size suits tanh and ReLU; the sigmoid would need larger ones, and its slope would still be 1/4 at most.
 """
 
 # %%
@@ -37,7 +38,7 @@ with figure("Mean size of the weight gradient", 6.5, 2.8, "six convolutions, bef
     axes = drawn.subplots()
     for function, values in sizes.items():
         axes.semilogy(range(1, DEPTH + 1), values, marker="o", label=function)
-    axes.set(xlabel="convolution, from the image", ylabel="mean |dw|")
+    axes.set(xlabel="convolution, from the image", ylabel="mean absolute value")
     axes.legend()
 
 # %% [question]
@@ -47,13 +48,14 @@ with figure("Mean size of the weight gradient", 6.5, 2.8, "six convolutions, bef
 for function, values in sizes.items():
     print(
         f"{function:8} conv6 / conv1 = {values[-1] / values[0]:,.1f}; a layer takes a factor of "
-        f"{(values[-1] / values[0]) ** (1 / (DEPTH - 1)):.2f}"
+        f"{(values[-1] / values[0]) ** (1 / (DEPTH - 1)):.2f}, ten layers {(values[-1] / values[0]) ** 2:,.1f}"
     )
 
 # %% [answer]
-# The last column is the factor that one layer costs: raise it to the tenth power for ten more layers. For the sigmoid
-# nothing would reach the image, while tanh and ReLU lose little or nothing *before* training. Tanh's trouble comes
-# later: where weights grow, its inputs leave the steep part. That is what the paper means by a saturating function.
+# The factor of one layer, raised to the tenth power, is that of ten more: for the sigmoid nearly a million, so that
+# nothing would reach the image. For tanh and ReLU the factor is below 1: their gradients even grow a little towards the
+# image, *before* training. Tanh's trouble comes later: where weights grow, its inputs leave the steep part. That is
+# what the paper means by a saturating function.
 
 # %% [markdown]
 # Does it matter? The same networks, trained for as many updates at the same rate.
@@ -66,6 +68,7 @@ for function in sizes:
     print(f"{function:8} loss {losses[0]:.2f} -> {np.mean(losses[-10:]):.2f}; conv1 moved by {moved:.1e} a weight")
 
 # %% [markdown]
-# The sigmoid's network has not moved: its loss is that of guessing, ln 10 = 2.30, and its first layer stands still.
-# With images of deviation 1 and weights that suit it, tanh is no slower than ReLU here. `cualex lesson activations` has
-# the slopes; `cualex experiment relu-against-tanh --results` what became of the paper's factor of six.
+# The sigmoid's network has come to guessing, a loss of ln 10 = 2.30, and no further: its first layer has not moved.
+# With images that are scaled to a standard deviation of 1 and weights that suit it, tanh is no slower than ReLU here.
+# `cualex lesson activations` has the slopes; `cualex experiment relu-against-tanh --results` what became of the
+# paper's factor of six.

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -125,6 +126,54 @@ def test_the_command_writes_a_notebook(tmp_path):
     assert done.exit_code == 0
     book = json.loads((tmp_path / "pooling.ipynb").read_text())
     assert "".join(book["cells"][0]["source"]).startswith("# Pooling that overlaps")
+
+
+def test_a_lesson_is_called_by_its_number_too():
+    assert lessons.find("5").name == NAMES[4]
+    for name in ("0", str(len(NAMES) + 1)):
+        with pytest.raises(UsageError, match=f"no lesson is called '{name}'"):
+            lessons.find(name)
+
+
+def test_a_notebook_with_notes_stays(tmp_path):
+    """A second --notebook once wrote over what its reader had added; without a name all are written."""
+    done = CliRunner().invoke(main, ["lesson", "--notebook", "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert {path.stem for path in tmp_path.iterdir()} == set(NAMES)
+    (tmp_path / "pooling.ipynb").write_text("mine")
+    done = CliRunner().invoke(main, ["lesson", "pooling", "--notebook", "-o", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: {tmp_path}/pooling.ipynb exists, perhaps with notes of yours: remove it, or give another --output.\n"
+    )
+    assert (tmp_path / "pooling.ipynb").read_text() == "mine"
+
+
+def test_what_a_cell_prints_comes_while_it_runs(tmp_path):
+    """A training of a minute was a minute of silence."""
+    stream = io.StringIO()
+    script = '"""T."""\n# %%\nprint("one")\n1 / 0\n'
+    with pytest.raises(ZeroDivisionError):
+        list(parse("some", script).run(tmp_path, stream))
+    assert stream.getvalue() == "one\n"
+
+
+def test_texts_are_wrapped_and_tables_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    done = CliRunner().invoke(main, ["lesson", "lenet-to-alexnet", "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "|---|" not in done.stdout
+    paragraphs = [part for part in done.stdout.split("\n\n") if "Fourteen years" in part]
+    assert all(len(line) <= 50 for line in paragraphs[0].splitlines())
+    assert f"Plot: {tmp_path}/lenet-to-alexnet-1.png" in done.stdout
+
+
+def test_q_ends_at_a_question(tmp_path, monkeypatch):
+    monkeypatch.setattr("cualex.cli.lesson._at_terminal", lambda: True)
+    for answer, goes_on in (("q", False), ("", True)):
+        done = CliRunner().invoke(main, ["lesson", "lenet-to-alexnet", "-o", str(tmp_path)], input=f"{answer}\n")
+        assert done.exit_code == 0, done.output
+        assert ("Answer. " in done.stdout) == goes_on
 
 
 def test_a_file_in_place_of_the_directory_is_named(tmp_path):
