@@ -1,6 +1,7 @@
 """How long kernels should take: counted from a plan and its compiled kernels, without a GPU.
 
-    table.py      a plan to rows, one for each launch, and their total
+    planned.py    a plan without a GPU: its launches, and the code of its kernels
+    table.py      what they do, a row for each launch, and their total
     counts.py     what a launch does: waves, instructions, bytes; from the plan's arrays and the kernel's SASS
     sass.py       SASS to instructions by kind, loops, registers
     estimate.py   the time of a launch from its counts

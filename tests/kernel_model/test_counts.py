@@ -6,7 +6,7 @@ import pytest
 
 from cualex import networks
 from cualex.kernel_model import counts, estimate, sass
-from cualex.kernel_model.table import Planned
+from cualex.kernel_model.planned import Planned
 from tests.support.written_sass import GEMM, PLAIN, listing
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cualex import networks
 from cualex.errors import DeviceError
-from cualex.kernel_model.table import Planned
+from cualex.kernel_model.planned import Planned
 from cualex.kernels.binaries import compiler_version
 from cualex.kernels.disassembly import check_tools
 

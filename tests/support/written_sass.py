@@ -1,6 +1,6 @@
 """SASS as cuobjdump prints it, written by hand: for what reads it, without a compiler."""
 
-from cualex.kernel_model import table
+from cualex.kernel_model import planned
 
 
 def listing(*lines, registers=40, stack=0, shared=1024, local=0):
@@ -33,5 +33,5 @@ def stand_in(monkeypatch, asked=None):
             asked.append((kernel.name, architecture))
         return GEMM if kernel.gemm else PLAIN
 
-    monkeypatch.setattr(table, "check_tools", lambda: None)
-    monkeypatch.setattr(table, "disassemble", disassemble)
+    monkeypatch.setattr(planned, "check_tools", lambda: None)
+    monkeypatch.setattr(planned, "disassemble", disassemble)
