@@ -29,7 +29,7 @@ NUMBERS = ("blocks", "waves", "registers", "spilled", "shared", "an SM", "occupa
     default="cuda:0",
     show_default=True,
     metavar="DEVICE",
-    help="Placement of the towers, the halves of the network: cuda:0; or cuda:0,cuda:1, a GPU for each. No GPU is used.",
+    help="Placement of the towers, the halves of the network: cuda:0; or cuda:0,cuda:1, a GPU each. No GPU is used.",
 )
 @_options.precision
 @click.option(

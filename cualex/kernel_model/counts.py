@@ -29,6 +29,7 @@ UNSPLIT = {  # what a gemm leaves to the launch that adds up its slabs
     "conv_input_gradient": ("relu0", "relu1", "dx0", "dx1"),
     "conv_weight_gradient": ("weight", "velocity", "copy", "bias", "bias_velocity"),
 }
+FEW = {"batchnorm_statistics": ("x",)}  # arrays of which some values are read
 SCRATCH = ("slabs", "bias_slabs")
 UNROLLED = 8  # slabs that a pass of the loop over splits reads (gemm_splits.cu)
 ASSUMED = {
@@ -166,11 +167,15 @@ def _trips(
             trips[loop] = steps
             continue
         loaded = _loaded(sass, loop)
-        if main is not None and any(each.name.startswith(("LDG.", "LDGSTS")) for each in sass.within(loop)):
+        if launch.kernel.gemm and any(each.name.startswith(("LDG.", "LDGSTS")) for each in sass.within(loop)):
             trips[loop], how = _chunk(launch), "values"
-        elif main is None and loaded and not any(_loaded(sass, other) for other in sass.loops if other.within(loop)):
+        elif (
+            not launch.kernel.gemm
+            and loaded
+            and not any(_loaded(sass, other) for other in sass.loops if other.within(loop))
+        ):
             trips[loop], how = max(1.0, read / threads / loaded), "loads"
-        elif main is None and any(each.name.startswith("BAR") for each in sass.within(loop)):
+        elif not launch.kernel.gemm and any(each.name.startswith("BAR") for each in sass.within(loop)):
             trips[loop], how = max(1.0, (launch.block - 1).bit_length()), "barrier"
         else:
             trips[loop], how = 1.0, "once"
@@ -211,7 +216,7 @@ def _product(trips: Mapping[Loop, float], at: int) -> float:
 def _accesses(launch: Launch) -> list[Access]:
     """List what a launch reads, then what it writes."""
     split = launch.kernel.gemm and launch.constants["SPLITS"] != 1
-    spared = UNSPLIT[launch.kernel.name] if split else ()
+    spared = UNSPLIT[launch.kernel.name] if split else FEW.get(launch.kernel.name, ())
     updated = UPDATED.get(launch.kernel.name, ())
     if launch.constants.get("SINK", 0) != 0 and not split:
         updated += SUNK

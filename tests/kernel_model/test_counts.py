@@ -131,11 +131,23 @@ def test_values_of_a_chunk_are_copied_one_by_one():
     assert tf32.instructions == 75 * (2 * 4 + 2) + 1
 
 
+def test_a_gemm_of_one_step_copies_values_one_by_one_too():
+    """Its main loop is gone, and what is left are loops over the values of a chunk."""
+    found = count(launch("conv_forward", 1), listing("LDG.E.U16 R4, [R2]", "@P0 BRA 0x0", "HMMA.16816 R0", "EXIT"))
+    assert (found.main, found.instructions, found.loads) == ({}, 2 * 8 + 2, 9)
+
+
+def test_statistics_read_few_values_of_the_maps():
+    found = count(launch("batchnorm_statistics", network="alexnet-batchnorm", batch=8), PLAIN)
+    slabs = sides(found)[False]
+    assert slabs % (2 * 8 * 96) == 0  # splits, two sums of a channel in float64
+
+
 def test_every_kernel_whose_sums_are_split_is_known():
     """What a gemm leaves to its slabs are arguments that it has; so are those that are updated."""
     from cualex.kernels import find
 
-    for known in (counts.UNSPLIT, counts.UPDATED):
+    for known in (counts.UNSPLIT, counts.UPDATED, counts.FEW):
         for kernel, names in known.items():
             assert set(names) <= {argument.name for argument in find(kernel).arguments}, kernel
     assert set(counts.SUNK) <= {argument.name for argument in find("conv_weight_gradient").arguments}
