@@ -1,6 +1,7 @@
 """SASS of a kernel: printed by cuobjdump, kept beside the binary, without the bits of its instructions."""
 
 import subprocess
+import tomllib
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from cualex.errors import DeviceError
 from cualex.kernels import disassembly
 from cualex.kernels.binaries import compile_ptx
 from cualex.kernels.source import parse
+from tests import ROOT
 
 PRINTED = """\
 
@@ -64,13 +66,22 @@ def test_what_cuobjdump_says_of_a_binary_is_passed_on(made, monkeypatch):
         disassembly.disassemble(made[0], kernels.find("crop"), (), 90)
 
 
+def test_the_extra_that_errors_name_has_compiler_and_disassembler_and_its_old_name():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["nvrtc"] == ["cualex[kernels]"]
+    named = " ".join(extras["kernels"])
+    assert all(wheel in named for wheel in ("cupy-cuda", "nvidia-cuda-nvrtc", "nvidia-cuda-cuobjdump"))
+    assert "cualex[kernels]" in disassembly.INSTALL
+
+
 def test_a_kernel_is_compiled_to_ptx():
     pytest.importorskip("cupy", reason="CuPy is not installed, the door to NVRTC")
     try:
         disassembly.check_tools()
     except DeviceError as error:
         pytest.skip(str(error))
-    toy = parse("toy.cu", 'extern "C" __global__ void toy(const float* x, float* y) {\n    y[0] = x[0];\n}\n')["toy"]
+    code = 'extern "C" __global__ void toy(const float* x, float* const y) {\n    y[0] = x[0];\n}\n'
+    toy = parse("toy.cu", code)["toy"]
     assert (toy.arguments[0].constant, toy.arguments[1].constant) == (True, False)
     text = compile_ptx(toy, (), 80)
     assert ".target sm_80" in text
