@@ -46,6 +46,8 @@ def show(measured) -> None:
         _output.table([_stage(rate, images) for rate in measured.waiting.rates])
     if measured.torch:
         _against(measured, ms)
+    if measured.model:
+        _modelled(measured.model, ms)
     _output.echo(f"\n{_output.machine(said)}\nCommand: {said['command']}")
 
 
@@ -149,6 +151,27 @@ def _stage(rate, images: float) -> dict:
         "of memcpy": "" if rate.of_a_copy is None else f"{rate.of_a_copy:9.0%}",
         "cores to keep up": f"{rate.cores(images):16.3f}",
     }
+
+
+def _modelled(model: dict, ms) -> None:
+    """Print the measured times beside those of the model of kernels, and what that assumes."""
+    rows = [
+        {
+            "step": row["name"],
+            "function": row["function"],
+            " measured": ms(row["milliseconds"] / 1000),
+            "    model": ms(row["modelled_milliseconds"] / 1000) if row["ratio"] else "",
+            "ratio": f"{row['ratio']:5.2f}" if row["ratio"] else "",
+        }
+        for row in model["rows"]
+    ]
+    _output.echo("\nMeasured beside the model of kernels; ratio 2: the GPU takes twice as long as the model says.\n")
+    _output.table(rows)
+    _output.echo(
+        f"\n{ms(model['milliseconds'] / 1000)} ms  measured, without copies between devices\n"
+        f"{ms(model['modelled_milliseconds'] / 1000)} ms  modelled for an {model['gpu']}, ratio {model['ratio']:.2f}\n"
+        "\nAssumed\n" + "\n".join(f"  {each}" for each in model["assumptions"])
+    )
 
 
 def _against(measured, ms) -> None:

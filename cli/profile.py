@@ -34,6 +34,11 @@ from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
     help="Time PyTorch layer by layer too, if it is installed.",
 )
 @click.option(
+    "--against-model",
+    is_flag=True,
+    help="Print the times that `cualex kernels` models beside those of the GPU.",
+)
+@click.option(
     "--data",
     metavar="DATA",
     help="Also measure how long a step waits for images of this data set, and how many CPU cores keep the device fed.",
@@ -60,6 +65,7 @@ def profile(
     variant,
     repeat,
     against,
+    against_model,
     data,
     trace,
     device,
@@ -93,12 +99,14 @@ def profile(
     given = {"--classes": classes, "--crop": crop, "--precision": precision}
     given |= {"--against": against, "--data": data, "--trace": trace}
     command += [word for name, value in given.items() if value is not None for word in (name, value)]
+    command += ["--against-model"] * against_model
     command += [word for each in variant for word in ("--variant", each)]
     if trace is not None:
         timeline.check(trace)
     problem = _problem(network, batch_size, classes, crop, variant)
     source, pack = _pack(data, problem.network, batch_size, **packing) if data else (None, None)
     wanted = {"precision": precision, "against": against, "pack": pack, "data": data, "source": source}
+    wanted |= {"modelled": against_model, "compiling": _output.Compiling()}
     records = profiles.profile(problem, mode, device, repeat, **wanted)
     measured = _watch(records, repeat)
     measured.conditions["command"] = shlex.join(map(str, ["cualex", "profile", *command]))

@@ -85,12 +85,23 @@ def compile_kernel(kernel: Kernel, defines: Iterable[str], architecture: int) ->
 
     Raise DeviceError with the .cu file, the line and the compiler's message.
     """
+    return _compiled(kernel, defines, architecture, "sm") + b"\0"  # CuPy takes the last byte for the end of a string
+
+
+def compile_ptx(kernel: Kernel, defines: Iterable[str], architecture: int) -> str:
+    """Compile one kernel to PTX, from which the binary of an architecture is made; raise DeviceError as above."""
+    return _compiled(kernel, defines, architecture, "compute").rstrip(b"\0").decode()
+
+
+def _compiled(kernel: Kernel, defines: Iterable[str], architecture: int, kind: str) -> bytes:
+    """Compile for "sm", to a binary, or "compute", to PTX."""
     nvrtc = _nvrtc()
-    options = (*OPTIONS, f"-arch=sm_{architecture}", *defines)
+    options = (*OPTIONS, f"-arch={kind}_{architecture}", *defines)
     program = nvrtc.createProgram(assemble(kernel), kernel.file, (), ())
     try:
         nvrtc.compileProgram(program, options)
-        return nvrtc.getCUBIN(program) + b"\0"  # CuPy takes the last byte for the end of a string
+        made = nvrtc.getCUBIN(program) if kind == "sm" else nvrtc.getPTX(program)
+        return made if isinstance(made, bytes) else made.encode()
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program)
         raise DeviceError(_said(kernel, architecture, log or str(error))) from error

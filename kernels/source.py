@@ -26,11 +26,12 @@ CONSTANTS = re.compile(r"^// (dimensions|reals|choices):([ \w]*)$", re.MULTILINE
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a kernel: its C type without `const`, its name, whether it is a pointer."""
+    """One argument of a kernel: its C type without `const`, its name, whether it is a pointer, and to what is const."""
 
     type: str
     name: str
     pointer: bool
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _written(kernel: Kernel, name: str, value) -> str:
 def _argument(text: str) -> Argument:
     pointer = "*" in text
     words = [w for w in text.replace("*", " ").split() if w not in ("const", "__restrict__")]
-    return Argument(" ".join(words[:-1]), words[-1], pointer)
+    return Argument(" ".join(words[:-1]), words[-1], pointer, constant=text.split()[0] == "const")
 
 
 def _with_headers(file: str, replaced: dict[str, str], seen: set[str]) -> str:

@@ -18,7 +18,7 @@ ORDER = [  # parts on one line do not import one another
     "weights",
     "plan",
     "views explain",
-    "model benchmark",
+    "model benchmark kernel_model",
     "evaluation formats profiling",
     "training",
     "plots pretrained.__main__",

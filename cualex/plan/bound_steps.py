@@ -49,7 +49,7 @@ class BoundSteps:
         for buffer in self.buffers:
             buffer.array = None
         for step in self.steps:
-            step.run = not_bound
+            step.run, step.launches = not_bound, []
         self._gradients = {}
 
     def output(self, name: str) -> np.ndarray:
@@ -96,8 +96,8 @@ class BoundSteps:
             return []
         sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
         work = partial(step.call, device, **step.arrays(), **sinks, **step.numbers)
-        step.run, launches = device.prepare(work)
-        return launches
+        step.run, step.launches = device.prepare(work)
+        return step.launches
 
     def _make_sink(self, step: Step, last: str) -> Sink:
         """Make the sink of one of a step's parameters."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cualex.kernels import Launch
 from cualex.layers.maps import Operand
 
 
@@ -26,7 +27,8 @@ class Step:
 
     `call` is the engine's function, `function` its name; a link has none, for the device itself copies. `reads` and
     `writes` have its arrays by argument: operands, lists of them, the parameters' arrays, or None. `sinks` name the
-    parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link".
+    parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link". `launches` are
+    the kernels that it runs on a GPU, once it is bound.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Step:
     numbers: dict[str, Any] = field(default_factory=dict)
     operations: int = 0
     run: Callable[[], None] = not_bound
+    launches: list[Launch] = field(default_factory=list)
 
     def operands(self) -> list[Operand]:
         """Return every operand that is read or written."""

@@ -7,7 +7,7 @@ and writes (plan/step.py), with what the update moves (`moved` in profiling/roof
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from cualex.data.sources import Source
 from cualex.data.split import Split
 from cualex.devices.placement import placement
 from cualex.plan import Plan
-from cualex.profiling import data_throughput, data_wait, roofline
+from cualex.profiling import against_model, data_throughput, data_wait, roofline
 from cualex.profiling.against_torch import TorchLayers
 from cualex.profiling.passes import Pass, measure
 from cualex.profiling.roofline import Roofline
@@ -55,12 +55,16 @@ def profile(
     source: Source | None = None,
     side: int | None = None,
     copied: int = roofline.COPIED,
+    modelled: bool = False,
+    compiling: Callable[[int, int], None] | None = None,
 ) -> Iterator[Pass | Profile]:
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
     against: "torch" runs PyTorch layer by layer after every pass.  pack, data: a split and the name of its set, on
     which as many steps run, to measure how long they wait.  source: its set, to measure the data throughput by stage.
-    side, copied: of the roofline's matrices, and its copy in bytes. Raise CualexError when PyTorch is not installed.
+    modelled: whether to put the model of kernels beside a GPU's times; `compiling` hears how many kernels are compiled
+    for it.  side, copied: of the roofline's matrices, and its copy in bytes. Raise CualexError when PyTorch is not
+    installed.
     """
     conditions: dict[str, Any] = {
         **environment.describe(),
@@ -78,6 +82,7 @@ def profile(
         kind, used = "cuda" if placed.cuda else "cpu", ours.device.precision
         torch = stack.enter_context(TorchLayers(problem, mode, kind, used)) if against == "torch" else None
         plan, parameters = ours.plan, ours.parameters
+        table = against_model.model(plan, mode, compiling) if modelled else None
         conditions |= {
             "device": str(placed),
             "precision": used,
@@ -103,7 +108,12 @@ def profile(
         if source is not None:
             waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
     result = summarise(plan.steps, passes, parameters, roofs, conditions)
-    yield replace(result, waiting=waited, torch=torch.document(result.rows) if torch else None)
+    yield replace(
+        result,
+        waiting=waited,
+        torch=torch.document(result.rows) if torch else None,
+        model=against_model.document(result.rows, table) if table else None,
+    )
 
 
 def _staged(plan: Plan, problem: Problem) -> tuple[np.ndarray, ...]:

@@ -79,6 +79,7 @@ class Profile:
     conditions: dict[str, Any]
     waiting: Waiting | None = None
     torch: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
     @property
     def serial(self) -> float:
@@ -163,6 +164,7 @@ class Profile:
             "rooflines": {name: asdict(roof) for name, roof in self.rooflines.items()},
             "waiting": self.waiting and self.waiting.document(self.conditions["batch_size"] / self.real),
             "torch": self.torch,
+            "model": self.model,
             "conditions": self.conditions,
         }
 

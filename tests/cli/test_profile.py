@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cualex import cli, networks
 from cualex.benchmark import problem, rounds
-from cualex.cli import _output
+from cualex.cli import _output, _profile
 from cualex.networks import summary
 from cualex.profiling import profile as profiles
 from cualex.profiling import roofline
@@ -203,6 +203,36 @@ def test_the_help_shows_examples():
     said = CliRunner().invoke(cli.main, ["profile", "--help"]).stdout
     assert "cualex profile runs/train --data demo --trace step.json" in said
     assert "--against" in said
+
+
+def test_a_cpu_has_no_model(run):
+    result = run("cifar-relu", "--against-model")
+    said = "--against-model compares times of a GPU: add --device cuda:0. `cualex kernels` needs no GPU"
+    assert (result.exit_code, f"Error: {said}" in result.stderr) == (2, True)
+
+
+def test_modelled_times_are_printed_beside_the_measured_ones(capsys):
+    row = {"name": "conv1+relu1", "function": "conv.forward", "milliseconds": 3.0}
+    link = {"name": "link", "function": "", "milliseconds": 1.0, "modelled_milliseconds": None, "ratio": None}
+    document = {
+        "rows": [{**row, "modelled_milliseconds": 1.5, "ratio": 2.0}, link],
+        "milliseconds": 3.0,
+        "modelled_milliseconds": 1.5,
+        "ratio": 2.0,
+        "gpu": "NVIDIA H200",
+        "assumptions": ["Shared memory: without bank conflicts."],
+    }
+    _profile._modelled(document, lambda seconds: f"{1000 * seconds:.2f}")
+    _, _, _, names, _, *rows = capsys.readouterr().out.splitlines()
+    assert names.split() == ["step", "function", "measured", "model", "ratio"]
+    assert [each.split() for each in rows[:2]] == [
+        ["conv1+relu1", "conv.forward", "3.00", "1.50", "2.00"],
+        ["link", "1.00"],
+    ]
+    assert rows[3:5] == [
+        "3.00 ms  measured, without copies between devices",
+        "1.50 ms  modelled for an NVIDIA H200, ratio 2.00",
+    ]
 
 
 # --- against PyTorch

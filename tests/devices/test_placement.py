@@ -3,9 +3,9 @@
 import pytest
 
 from cualex.devices import placement as module
+from cualex.devices.dry_runtime import DryRuntime
 from cualex.devices.placement import open_devices, placement
 from cualex.errors import DeviceError, GpuNotUsed, OutOfMemory, UsageError
-from tests.support.dry_runtime import DryRuntime
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 The launches are those of real plans at batch 128 and 1, in every precision. What differs in its choices is compiled for
 every architecture; of other networks' kernels and of bf16 without tensor cores only some architectures are tried.
-NVRTC and cuobjdump come as wheels: the extra `nvrtc`.
+NVRTC and cuobjdump come as wheels: the extra `kernels`.
 """
 
 import re
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cualex import kernels, networks
+from cualex.devices.dry_runtime import DryRuntime
 from cualex.engine.activations import ACTIVATIONS
 from cualex.engine.cuda import statistics
 from cualex.errors import DeviceError
@@ -25,7 +26,6 @@ from cualex.plan import ExplainPlan, Plan
 from cualex.plan.update_rule import Rule
 from cualex.system.environment import cores
 from cualex.weights.parameters import Parameters
-from tests.support.dry_runtime import DryRuntime
 
 # Device, batch, mode, fused; the last for the kernels that only plain plans, two GPUs and kept gradients launch.
 PLANS = (
@@ -150,7 +150,7 @@ def cuobjdump():
         pytest.skip(str(error))
     found = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/**/bin/cuobjdump"))
     if not found:
-        pytest.skip("cuobjdump is not here: pip install 'cualex[nvrtc]'")
+        pytest.skip("cuobjdump is not here: pip install 'cualex[kernels]'")
     return found[0]
 
 

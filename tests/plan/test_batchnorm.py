@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from cualex.devices.dry_runtime import DryRuntime
 from cualex.engine.host import batchnorm
 from cualex.errors import UsageError
 from cualex.layers import BatchNorm, Conv, Dense, Softmax
@@ -15,7 +16,6 @@ from cualex.weights import Weights
 from cualex.weights.initial import draw
 from cualex.weights.parameters import Parameters
 from tests.support import small_alexnet, tiny_runs
-from tests.support.dry_runtime import DryRuntime
 
 AVERAGES = [f"norm{n}.{last}" for n in (1, 2, 3) for last in ("mean", "variance")]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cualex.devices.cuda import CudaDevice
+from cualex.devices.dry_runtime import DryRuntime
 from tests.support import small_alexnet
-from tests.support.dry_runtime import DryRuntime
 
 
 def parameters():

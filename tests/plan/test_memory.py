@@ -3,9 +3,9 @@
 import pytest
 
 from cualex import networks
+from cualex.devices.dry_runtime import DryRuntime
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
-from tests.support.dry_runtime import DryRuntime
 
 
 @pytest.mark.slow

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cualex import networks
+from cualex.devices.dry_runtime import DryRuntime
 from cualex.engine.cuda import gemm_tiles
 from cualex.kernels.architectures import precisions
 from cualex.plan import Plan
 from cualex.weights.parameters import Parameters
-from tests.support.dry_runtime import DryRuntime
 
 ARCHITECTURES = (75, 80, 90)
 BATCHES = (1, 32, 128)
