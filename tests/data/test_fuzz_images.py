@@ -171,7 +171,7 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
 
 
 def held_in_a_pack(mutants, outcomes, place):
-    """Pack them all: every name keeps its own pixels or its own reason, in the order of the names. Return the pixels."""
+    """Pack them all: every name keeps its own pixels or its own reason, in the order of the names. Return pixels."""
     with zipfile.ZipFile(place / "set.zip", "w") as archive:
         for number, data in enumerate(mutants):
             archive.writestr(f"{'ab'[number % 2]}/{number:05}.jpg", data)
