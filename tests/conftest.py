@@ -18,6 +18,19 @@ from tests import ROOT
 from tests.support import gpu_selection
 
 ENGINE = ROOT / "tests" / "engine"
+# Files with a test that takes half a minute and more begin first, or the last process would run it alone at the end.
+LONGEST = [
+    "kernels/test_architectures.py",
+    "data/sources/test_demo.py",
+    "training/test_signals.py",
+    "training/test_kills.py",
+    "training/debugging/test_diagnostics.py",
+    "page/test_tour_browser.py",
+    "page/test_browser.py",
+    "formats/test_fuzz.py",
+    "data/test_fuzz_images.py",
+    "devices/self_test/test_kernels.py",
+]
 
 # A shell's background job ignores Ctrl-C, and so would every process of the tests that it is sent to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -86,8 +99,10 @@ def cuda_child(request):
 def pytest_collection_modifyitems(config, items):
     """With --gpu keep what is for GPUs; without, the engine in other precisions than fp32 is a slow test.
 
-    In the emulator each of them builds kernels of its own.
+    In the emulator each of them builds kernels of its own. The longest begin first: --no-loadscope-reorder keeps it so.
     """
+    longest = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: longest.get(item.path, len(LONGEST)))
     if config.getoption("--gpu"):
         items[:], others = gpu_selection.keep(items, config.getoption("gpu_on_cpu"))
         config.hook.pytest_deselected(items=others)

@@ -3,7 +3,7 @@
 python -m tests.first_gpu_page profile FILE      print the figures of `cualex profile --json` in some lines
 python -m tests.first_gpu_page benchmark FILE    the same of `cualex benchmark --json`
 python -m tests.first_gpu_page train             train a small AlexNet for two updates a precision, for a sanitizer
-python -m tests.first_gpu_page small ARGUMENTS   `cualex ARGUMENTS` with small products as yardstick, for an emulator
+python -m tests.first_gpu_page small ARGUMENTS   `cualex ARGUMENTS` for an emulator: small products, turns of two steps
 """
 
 import json
@@ -63,10 +63,11 @@ def train():
 
 def small(arguments):
     """Run the command."""
+    from cualex.benchmark import rounds
     from cualex.benchmark.matmul_rate import SIDES
     from cualex.cli import main
 
-    SIDES["cuda"] = 64
+    SIDES["cuda"], rounds.MOST = 64, 2
     sys.argv[1:] = arguments
     main()
 

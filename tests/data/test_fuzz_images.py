@@ -166,38 +166,34 @@ def test_damage_gives_a_picture_or_a_reason(count, tmp_path, monkeypatch):
         assert 0.03 < sum(read) / len(read) < 0.95, kind
     for function in (images.load, images.inspect):
         monkeypatch.setitem(function.__kwdefaults__, "pixels", PIXELS)
-    held_in_a_pack(outcomes, tmp_path)
-    named_by_a_network(outcomes)
+    mutants = [mutated(number)[1] for number in range(count)]
+    named_by_a_network(mutants, outcomes, held_in_a_pack(mutants, outcomes, tmp_path))
 
 
-def held_in_a_pack(outcomes, place):
-    """Pack them all: every name keeps its own pixels or its own reason, in the order of the names."""
+def held_in_a_pack(mutants, outcomes, place):
+    """Pack them all: every name keeps its own pixels or its own reason, in the order of the names. Return pixels."""
     with zipfile.ZipFile(place / "set.zip", "w") as archive:
-        for number in range(len(outcomes)):
-            archive.writestr(f"{'ab'[number % 2]}/{number:05}.jpg", mutated(number)[1])
+        for number, data in enumerate(mutants):
+            archive.writestr(f"{'ab'[number % 2]}/{number:05}.jpg", data)
     source = sources.find(place / "set.zip", val_split=0)
     held = finish(pack.pack(source, "train", SIZE, cache=place / "cache", workers=3))
-    found = {
-        name: {"digest": hashlib.sha256(picture.tobytes()).hexdigest()}
-        for name, picture in zip(held.names, everything(held), strict=True)
-    }
+    pixels = dict(zip(held.names, everything(held), strict=True))
+    found = {name: {"digest": hashlib.sha256(picture.tobytes()).hexdigest()} for name, picture in pixels.items()}
     assert list(found) == sorted(found)
     assert [held.classes[label] for label in held.labels] == [name[0] for name in held.names]
     found |= {name: {"reason": reason} for name, reason in held.skipped}
     assert len(found) == len(outcomes)
     for name, outcome in found.items():
         assert outcome == outcomes[int(name[2:7])]
+    return {int(name[2:7]): picture for name, picture in pixels.items()}
 
 
-def named_by_a_network(outcomes):
+def named_by_a_network(mutants, outcomes, pixels):
     """Let a network see them in batches: what its first layer passes on are the pixels of the picture itself."""
     model = cualex.Model(colour_network.made())
-    asked = [(f"{number}.jpg", mutated(number)[1]) for number in range(len(outcomes))]
-    answers = model.each(asked, "relu1")
-    for (name, data), outcome, answer in zip(asked, outcomes, answers, strict=True):
+    answers = model.each([(f"{number}.jpg", data) for number, data in enumerate(mutants)], "relu1")
+    for number, (outcome, answer) in enumerate(zip(outcomes, answers, strict=True)):
         if isinstance(answer, PictureError):
-            assert (answer.name, answer.reason) == (name, outcome["reason"])
+            assert (answer.name, answer.reason) == (f"{number}.jpg", outcome["reason"])
         else:
-            picture = images.load(data, SIZE)[2:29, 2:29]
-            assert hashlib.sha256(images.load(data, SIZE).tobytes()).hexdigest() == outcome["digest"]
-            assert (answer[:3] == picture.transpose(2, 0, 1)).all(), name
+            assert (answer[:3] == pixels[number][2:29, 2:29].transpose(2, 0, 1)).all(), number

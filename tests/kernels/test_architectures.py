@@ -6,10 +6,13 @@ NVRTC and cuobjdump come as wheels: the extra `kernels`.
 """
 
 import re
+import struct
 import subprocess
 import sysconfig
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,7 @@ OTHERS = (  # networks with layers that alexnet has not, and their arguments
 USED = re.compile(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 WIDE = {8: "STG.E.64", 16: "STG.E.128"}  # the store of so many bytes: NVRTC cuts some into pieces
 FAST = 90  # the architecture of the fast part
-PRODUCTS_READ = {75, FAST}  # whose instructions are read, with and without asynchronous copies: half a second each
+PRODUCTS_READ = {75, FAST}  # whose instructions are read, with and without asynchronous copies
 FEW = {75, 90, 120}  # the oldest, the usual and the newest, for kernels beside those of alexnet: it takes minutes
 
 
@@ -156,25 +159,53 @@ def cuobjdump():
 
 @pytest.fixture
 def compiled(cuobjdump, tmp_path):
-    """Return a function that compiles launches, and gives each with its figures and its instructions."""
-
-    def disassemble(path, read):
-        words = [cuobjdump, "-res-usage", *(["-sass"] if read else []), path]
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    """Return a function that compiles launches, and gives each with its figures and its instructions, where read."""
 
     def one(launch, architecture):
         path = tmp_path / f"{launch.kernel.name}-{abs(hash(launch.defines))}-{architecture}.cubin"
-        path.write_bytes(compile_kernel(launch.kernel, launch.defines, architecture))
-        text = disassemble(path, is_read(launch, architecture))
-        found = USED.search(text)
+        cubin = compile_kernel(launch.kernel, launch.defines, architecture)
+        path.write_bytes(cubin)
+        words = [cuobjdump, "-res-usage", path]
+        found = USED.search(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
         figures = dict(zip(("registers", "stack", "shared", "local"), map(int, found.groups()[1:]), strict=True))
-        return launch, figures, text
+        return figures, code(cubin, launch.kernel.name)
 
     def all_of(wanted, architecture):
         with ThreadPoolExecutor(cores()) as threads:
-            return list(threads.map(lambda launch: one(launch, architecture), wanted))
+            made = list(threads.map(lambda launch: one(launch, architecture), wanted))
+        read = [is_read(launch, architecture) for launch in wanted]
+        codes = [own for (_, own), chosen in zip(made, read, strict=True) if chosen]
+        texts = iter(disassemble(cuobjdump.with_name("nvdisasm"), codes, architecture, tmp_path / "code"))
+        return [
+            (launch, figures, next(texts) if chosen else "")
+            for launch, (figures, _), chosen in zip(wanted, made, read, strict=True)
+        ]
 
     return all_of
+
+
+def code(cubin, kernel):
+    """Return the machine code of a kernel: a section of an ELF file of 64 bits."""
+    (table,) = struct.unpack_from("<Q", cubin, 0x28)
+    size, count, names = struct.unpack_from("<HHH", cubin, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQ", cubin, table + number * size) for number in range(count)]
+    place = sections[names][4]
+    wanted = f".text.{kernel}\0".encode()
+    return next(
+        cubin[start : start + length] for name, *_, start, length in sections if cubin.startswith(wanted, place + name)
+    )
+
+
+def disassemble(nvdisasm, codes, architecture, path):
+    """Return the instructions of kernels, a text each. All at once: to start, nvdisasm takes half a second."""
+    path.write_bytes(b"".join(codes))
+    words = [nvdisasm, "--binary", f"SM{architecture}", path]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines() if codes else []
+    ends, texts = list(accumulate(map(len, codes))), [[] for _ in codes]
+    for line in lines:
+        if found := re.match(r" +/\*([0-9a-f]+)\*/", line):
+            texts[bisect_right(ends, int(found[1], 16))].append(line)
+    return ["\n".join(text) for text in texts]
 
 
 def is_read(launch, architecture):
@@ -249,7 +280,7 @@ def test_before_sm_80_sums_are_added_while_values_are_loaded(compiled):
     assert len(whole) == 3
     for launch, figures, sass in compiled([*whole.values()], 75):
         check(launch, figures, sass, 75)
-        names = re.findall(r"/\*[0-9a-f]{4}\*/ +(?:@!?U?P\d+ )?([A-Z]+)", sass)
+        names = re.findall(r"/\*[0-9a-f]{4,5}\*/ +(?:@!?U?P\d+ )?([A-Z]+)", sass)
         loop = names[names.index("BAR") : len(names) - names[::-1].index("FFMA")]
         last_load, first_store = len(loop) - loop[::-1].index("LDG"), loop.index("STS")
         assert loop[last_load:first_store].count("FFMA") > 90, launch.kernel.name

@@ -21,7 +21,7 @@ from cualex.page.gallery import Example
 from cualex.page.live import Live
 from cualex.page.seeing import Seer
 from tests.support import page_networks
-from tests.support.chromium import ready, until, verdict, watch
+from tests.support.chromium import ready, until, verdict, watch, widest
 
 pytestmark = pytest.mark.slow
 
@@ -53,8 +53,8 @@ def opening(browser):
     """Open the page; at the end no error was written, and no other host was asked."""
     opened, wrong = [], []
 
-    def call(at, width=1440, height=900, theme="light", allowed=()):
-        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+    def call(at, width=1440, height=900, allowed=()):
+        tab = browser.new_page(viewport={"width": width, "height": height})
         origin = re.match(r"http://[^/]+/", at)[0]
         watch(tab, wrong, origin, allowed)
         opened.append(tab)
@@ -215,15 +215,14 @@ def test_all_of_it_by_keys(opening, address):
 
 
 @pytest.mark.parametrize("width", [360, 700, 1000, 1440, 2560])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_every_width(opening, address, width, theme):
-    tab = ready(opening(address, width, 800, theme))
+def test_it_fits_every_width(opening, address, width):
+    tab = ready(opening(address, width, 800))
     for place in ("", "#relu1.1", "#pool2.3", "#norm1.2", "#relu6.4", "#fc8.2"):
         if place:
             tab.goto("about:blank")
             tab.goto(address + place)
             tab.wait_for_selector("#lens:not([hidden]) .panes")
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width, place
+        assert widest(tab) <= width, place
 
 
 def test_two_users_at_once(opening, address):

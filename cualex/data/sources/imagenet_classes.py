@@ -4,6 +4,7 @@ That is the order of Caffe, PyTorch, TensorFlow and the ONNX zoo. The challenge'
 """
 
 import functools
+from collections import Counter
 from importlib import resources
 
 COUNT = 1000
@@ -13,10 +14,10 @@ def classes() -> list[str]:
     """Return unique class names: the first word; all words where two classes share it; and the number if needed."""
     words = _words()
     first = [word.split(", ")[0] for word in words]
-    names = [short if first.count(short) == 1 else full for short, full in zip(first, words, strict=True)]
-    return [
-        name if names.count(name) == 1 else f"{name} ({number})" for name, number in zip(names, numbers(), strict=True)
-    ]
+    count = Counter(first)
+    names = [short if count[short] == 1 else full for short, full in zip(first, words, strict=True)]
+    count = Counter(names)
+    return [name if count[name] == 1 else f"{name} ({number})" for name, number in zip(names, numbers(), strict=True)]
 
 
 def numbers() -> list[str]:
@@ -34,6 +35,7 @@ def same(name: str) -> tuple[str, ...]:
     return _others().get(name, ())
 
 
+@functools.cache
 def both_ways() -> frozenset[str]:
     """Return all names of classes: WordNet numbers, English names and whole lines of words, but no indices."""
     return frozenset(name for name in _others() if not name.isdecimal())

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 import cualex
@@ -96,23 +94,33 @@ def expected(folders):
     return {(name, shown): SHOWN[name].count(shown) for name in folders for shown in SHOWN[name]}
 
 
-FOLDERS = st.lists(st.sampled_from(CLASSES), unique=True, min_size=1)
+def any_of(examples, **drawn):
+    """Return what lets a function run with so many examples, drawn by functions of (strategies, folders).
 
+    Hypothesis is imported here: it reads every module of the program once, and every process collects this file.
+    """
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
 
-def same_for_any(examples):
-    @settings(
+    folders = st.lists(st.sampled_from(CLASSES), unique=True, min_size=1)
+    few = settings(
         max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    @given(
-        order=st.permutations(CLASSES),
-        folders=FOLDERS,
-        more=FOLDERS,
-        empty=FOLDERS,
-        split=st.sampled_from(["", "val", "test"]),
+    return lambda check: few(given(**{name: draw(st, folders) for name, draw in drawn.items()})(check))
+
+
+def same_for_any(examples):
+    @any_of(
+        examples,
+        order=lambda st, folders: st.permutations(CLASSES),
+        folders=lambda st, folders: folders,
+        more=lambda st, folders: folders,
+        empty=lambda st, folders: folders,
+        split=lambda st, folders: st.sampled_from(["", "val", "test"]),
     )
     def check(order, folders, more, empty, split):
         found = confusion(order, folders, empty, split)
@@ -133,14 +141,21 @@ def test_folders_in_any_number_and_order_give_the_same_confusion(examples):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, derandomize=True, deadline=None, database=None)
-@given(folders=FOLDERS, strange=st.sampled_from(["0", "RED", "blue", "e", "zebra", "10 "]))
-def test_a_folder_that_is_no_class_is_named_and_shifts_nothing(folders, strange):
+def test_a_folder_that_is_no_class_is_named_and_shifts_nothing():
     """A folder too many is never taken for a class, wherever it would come in the order."""
-    with tempfile.TemporaryDirectory() as place:
-        fill(Path(place), folders)
-        (Path(place) / strange).mkdir()
-        (Path(place) / strange / "1.png").write_bytes(pictures("red")[0])
-        with pytest.raises(DataError) as caught:
-            sources.find(place, val_split=0, classes=CLASSES)
-    assert f": the model has no class {strange}; its 6 classes are " in str(caught.value)
+
+    @any_of(
+        15,
+        folders=lambda st, folders: folders,
+        strange=lambda st, folders: st.sampled_from(["0", "RED", "blue", "e", "zebra", "10 "]),
+    )
+    def check(folders, strange):
+        with tempfile.TemporaryDirectory() as place:
+            fill(Path(place), folders)
+            (Path(place) / strange).mkdir()
+            (Path(place) / strange / "1.png").write_bytes(pictures("red")[0])
+            with pytest.raises(DataError) as caught:
+                sources.find(place, val_split=0, classes=CLASSES)
+        assert f": the model has no class {strange}; its 6 classes are " in str(caught.value)
+
+    check()
