@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.emulator import library
+from cualex.emulator import library
 from tests.emulator.streams import Event, Item, Record, Stream, Wait
 
 Clock = dict[Stream, int]

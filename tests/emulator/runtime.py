@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from cualex.emulator import build, library
 from cualex.kernels import Launch
-from tests.emulator import build, library, streams
+from tests.emulator import streams
 from tests.emulator.graphs import Capture, CaptureError, EmulatedGraph
 from tests.emulator.hazards import Hazards, Touch
 from tests.emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work

@@ -8,7 +8,8 @@ from cualex.devices.fallbacks import Fallbacks
 from cualex.engine.cuda import gemm_tiles
 from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
-from tests.emulator import EmulationError, build
+from cualex.emulator import build
+from tests.emulator import EmulationError
 from tests.support import reference
 from tests.support.conv_cases import CASES, Case, draw, equal
 from tests.support.cuda_arrays import CUDA, PRECISIONS, Convolution, cut_into, open_bench, small, wanted

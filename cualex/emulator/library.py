@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cualex.emulator import build
 from cualex.kernels import Kernel, Launch
 from cualex.kernels.source import SIGNATURE
-from tests.emulator import build
 
 ORDERS = {"ascending": 0, "descending": 1}
 RANDOM = 2

@@ -1,7 +1,7 @@
 """Build kernels for the CPU with g++: once for each text and choice; what is built stays in cualex's cache.
 
 A kernel's library needs no header but the emulator's and takes a tenth of a second. The machine that it runs on
-(the .cpp files here) is a library of its own, built once.
+(machine/*.cpp) is a library of its own, built once.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from cualex import kernels
 from cualex.kernels import Kernel
 from cualex.system import cache as caches
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "machine"
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
 # fma and vectors of 8 floats where the processor has them: g++ would call a function for each fma.
 VECTORS = {"avx2", "fma"}

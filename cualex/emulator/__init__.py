@@ -1,0 +1,1 @@
+"""Kernels on the CPU, thread by thread, as hostile as CUDA allows."""
