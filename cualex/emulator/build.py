@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +43,8 @@ FAST = [*KERNEL, "-O1"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
 # vector is read and written whole.
 CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]
+# Kernels of users: also atomics, and how much work is done (own.cpp).
+OWN = [*CHECKED, "-fsanitize-coverage=trace-pc", "-fmax-errors=20"]
 AT_ONCE = 2  # processes of g++
 
 
@@ -74,7 +76,7 @@ def compiler() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def program(kernel: Kernel, constants, checked: bool = False) -> Program:
+def program(kernel: Kernel, constants: Mapping, checked: bool = False) -> Program:
     """Describe the build of a kernel with some constants, of which only the choices matter."""
     choices = {name: constants[name] for name in kernel.choices}
     return Program(kernel, _assemble(kernel), _options(choices), checked)
@@ -82,14 +84,18 @@ def program(kernel: Kernel, constants, checked: bool = False) -> Program:
 
 def path(wanted: Program) -> Path:
     """Return the library of a program; build it where it is missing."""
-    source = _source(wanted)
-    made = _place(wanted.kernel.name, source, wanted.flags, machine().name)
+    return library(wanted.kernel.name, _source(wanted), wanted.flags)
+
+
+def library(name: str, source: str, flags: Sequence[str]) -> Path:
+    """Return the library of a whole text; build it where it is missing."""
+    made = _place(name, source, flags, machine().name)
     if not made.exists():
-        run([*wanted.flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
+        run([*flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
     return made
 
 
-def build(programs, progress=None) -> None:
+def build(programs: Iterable[Program], progress: Callable[[int, int], None] | None = None) -> None:
     """Build what is missing, several at once; `progress` gets how many are done, of how many."""
     programs = list(programs)
     machine()
@@ -121,7 +127,7 @@ def _options(choices: dict) -> tuple[str, ...]:
     return tuple(f"-D{name}={int(v) if isinstance(v, bool) else v}" for name, v in choices.items())
 
 
-def _place(name: str, *parts) -> Path:
+def _place(name: str, *parts: object) -> Path:
     digest = hashlib.sha256(repr((compiler(), parts)).encode()).hexdigest()[:24]
     return caches.directory() / "emulator" / f"{name}-{digest}.so"
 
@@ -150,7 +156,8 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
 
 def _call(words: list[str], out: str, source: str | None = None) -> None:
     """Call g++ and raise what it says."""
-    done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True)
+    plain = {**os.environ, "LC_ALL": "C"}  # English, whatever the user's language
+    done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True, env=plain)
     if done.returncode:
         raise BuildError(done.stderr)
 

@@ -35,7 +35,9 @@ extern "C" void __ubsan_handle_type_mismatch_v1(void*, void* place) {
                             *emulator::running, HERE);
 }
 
+// What lies behind an array of a thread is its stack: a user's kernel, which may write there, ends.
 extern "C" void __ubsan_handle_out_of_bounds(void*, size_t index) {
     emulator::checker::find("index out of bounds of an array: ", std::to_string(static_cast<long>(index)),
                             *emulator::running, HERE);
+    if (emulator::launch.own) emulator::abandon("");
 }
