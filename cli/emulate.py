@@ -140,7 +140,8 @@ def _show(report, written: dict) -> None:
     if report.findings:
         _output.echo()
     if report.requests:
-        _output.table([_row(each, report) for each in report.requests])
+        dear = any(each.note for each in report.requests)
+        _output.table([{**_row(each, report), **({"": each.note} if dear else {})} for each in report.requests])
         _output.echo()
     for name in report.written:
         shown = f"{name}: {written[name]}" if name in written else f"{name} = {_values(report.arrays[name])}"
@@ -163,7 +164,6 @@ def _row(each, report) -> dict:
         "requests": each.requests,
         "per request": f"{mean:.4g} {unit if mean != 1 else unit[:-1]}",
         "at best": f"{each.ideal / each.requests:.4g}",
-        "": each.note,
     }
 
 

@@ -67,6 +67,8 @@ class Own(ctypes.Structure):
         ("begin", ctypes.c_void_p),
         ("end", ctypes.c_void_p),
         ("steps", ctypes.c_uint64),
+        ("guards", ctypes.POINTER(ctypes.c_uint32)),
+        ("guard_count", ctypes.c_size_t),
     ]
 
 

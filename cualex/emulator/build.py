@@ -4,7 +4,6 @@ A kernel's library needs no header but the emulator's and takes a tenth of a sec
 (machine/*.cpp) is a library of its own, built once.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -137,6 +136,8 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
 
     `parts` are compiled first, several at once.
     """
+    import fcntl  # which Windows lacks: nothing is built there, but all can be imported
+
     made.parent.mkdir(exist_ok=True)
     part = made.with_name(f".{made.name}.{os.getpid()}.{id(words)}.part")
     with open(made.with_name(f".{made.name}.lock"), "w") as lock, TemporaryDirectory() as place:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from cualex.emulator import binding
@@ -36,9 +37,9 @@ class Lines:
         self, faults: list[binding.Fault], block: tuple[int, int, int], arrays: Arrays, steps: int
     ) -> list[Finding]:
         """Return faults with their lines, those of one line and kind as one."""
-        places = self._places([fault.code for fault in faults])
-        others = self._places([fault.other for fault in faults])
-        shared = _shared_variables(self.path)
+        both = self._places([fault.code for fault in faults] + [fault.other for fault in faults])
+        places, others = both[: len(faults)], both[len(faults) :]
+        shared = shared_variables(self.path)
         found: dict[tuple, Finding] = {}
         for fault, (file, line), (_, other) in zip(faults, places, others, strict=True):
             text, where, thread, count = _taken_apart(fault.text, block)
@@ -58,10 +59,9 @@ class Lines:
             found[key] = Finding(
                 kind, file, line, text, own_line, where, thread, count, other if kind == "race" else None
             )
-        known = {(each.file, each.line) for each in found.values() if not each.text.startswith("touches")}
-        kept = [
-            each for each in found.values() if not (each.text.startswith("touches") and (each.file, each.line) in known)
-        ]
+        # What the checker has seen goes on to a page that nobody may touch: the same once more.
+        seen = {each.text.partition(" ")[2] for each in found.values() if not each.text.startswith("touches ")}
+        kept = [each for each in found.values() if each.text.removeprefix("touches ") not in seen]
         return sorted(kept, key=lambda each: (each.file, each.line or 0))
 
     def requests(self) -> list[Requests]:
@@ -114,14 +114,17 @@ def _in_words(text: str, arrays: Arrays, shared: list[tuple[int, int, str]], ste
         return f"{name}[{offset // size}]"
 
     def variable(found: re.Match) -> str:
-        offset = int(found.group(1))
-        inside = [(offset - start, name) for start, size, name in shared if start <= offset < start + size]
-        return f"byte {inside[0][0]} of {inside[0][1]}" if inside else found.group()
+        offset, size = int(found.group(1)), int(found.group(3))
+        inside = [(offset - start, name) for start, length, name in shared if start <= offset < start + length]
+        if found.group(2):  # dynamic
+            inside = [(offset, "extern __shared__ memory")]
+        return f"element {inside[0][0] // size} of {inside[0][1]}" if inside else found.group()
 
     text = re.sub(r"(\d+) bytes (past) the end of array (\d+)", element, text)
     text = re.sub(r"(\d+) bytes (before) array (\d+)", element, text)
     text = re.sub(r"byte (\d+) (of) array (\d+)", element, text)
-    text = re.sub(r"byte (\d+) of shared memory", variable, text)
+    text = re.sub(r"byte (\d+) of (dynamic )?shared memory @(\d+)", variable, text)
+    text = re.sub(r" @\d+$", "", text)
     text = re.sub(
         r"(\d+) bytes past the end of dynamic shared memory",
         r"extern __shared__ memory \1 bytes past its end (--shared)",
@@ -131,9 +134,13 @@ def _in_words(text: str, arrays: Arrays, shared: list[tuple[int, int, str]], ste
     return text.replace("the kernel does not end", f"not done after {steps:,} steps (--steps allows more)")
 
 
-def _shared_variables(path: Path) -> list[tuple[int, int, str]]:
+@cache
+def shared_variables(path: Path) -> list[tuple[int, int, str]]:
     """List the variables in __shared__ memory: where they begin, their bytes, their names."""
     listed = subprocess.run(["nm", "-C", "-f", "sysv", str(path)], capture_output=True, text=True).stdout
     rows = [[cell.strip() for cell in line.split("|")] for line in listed.splitlines() if "|" in line]
     found = [row for row in rows if len(row) > 4 and row[3] == "TLS" and row[1] and row[4]]
-    return [(int(row[1], 16), int(row[4], 16), row[0].rpartition("::")[2]) for row in found]
+    return [
+        (int(row[1], 16), int(row[4], 16), row[0] if row[0].startswith("guard") else row[0].rpartition("::")[2])
+        for row in found
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from cualex.emulator import arguments, binding, build
 from cualex.emulator.arguments import BF16, Type, Value
-from cualex.emulator.findings import Lines
+from cualex.emulator.findings import Lines, shared_variables
 from cualex.emulator.report import Report
 from cualex.emulator.source import Source, UserKernel
 from cualex.errors import KernelError, UsageError
@@ -60,6 +60,9 @@ class Program:
         own.dynamic = ctypes.addressof(ctypes.c_char.in_dll(self.library, "cualex_dynamic"))
         ctypes.c_char.in_dll(self.library, "cualex_mark")  # now this thread has the variables
         binding.machine().emulator_find_own(entry, ctypes.byref(own))
+        guards = [start for start, _, name in shared_variables(self.path) if name.startswith("guard variable")]
+        own.guards = (ctypes.c_uint32 * max(1, len(guards)))(*guards)
+        own.guard_count = len(guards)
         static = own.fixed_bytes - 1
         if static > STATIC_SHARED or static + shared > SHARED:
             raise UsageError(

@@ -268,7 +268,9 @@ void access_by(const Thread& thread, const void* address, size_t bytes, Access a
                                                : write(*record, thread, in_shared, access, at);
         if (found.what) fault = found;
     }
-    if (fault.what) find(fault.what, place(from), thread, code, code_at(fault.other));
+    if (!fault.what) return;
+    const std::string size = launch.own ? " @" + std::to_string(bytes) : "";  // of an element, as it seems
+    find(fault.what, place(from) + size, thread, code, code_at(fault.other));
 }
 
 }  // namespace emulator::checker

@@ -53,6 +53,8 @@ struct Own {
     char* dynamic;
     char *begin, *end;  // all memory of the kernel's library
     uint64_t steps;     // that all threads together may take: blocks of code without a branch
+    const uint32_t* guards;  // where among the variables g++ notes that it has initialised one; CUDA has no such thing
+    size_t guard_count;
 };
 
 enum Order { ASCENDING, DESCENDING, RANDOM };
