@@ -1,5 +1,6 @@
 """A user's kernel as a program: compiled by g++, loaded, launched on the emulated machine."""
 
+import _ctypes
 import ctypes
 import re
 from collections.abc import Mapping
@@ -111,6 +112,10 @@ class Program:
             printed=binding.machine().emulator_printed().decode("utf-8", "replace"),
             complete=not any(fault.ends for fault in faults),
         )
+
+    def close(self) -> None:
+        """Unload it: the next run begins with __device__ variables as they are declared."""
+        _ctypes.dlclose(self.library._handle)
 
     def _refused(self, said: str) -> KernelError:
         """Return the first error of g++ at a line of the user's, with that line."""

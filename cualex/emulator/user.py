@@ -60,8 +60,11 @@ def run(
     extents = _extent("grid", grid, GRID), _extent("block", block, BLOCK)
     _check_size(*extents)
     program = Program(user, chosen, kernel, defines or {}, name)
-    values = given_arguments.ready(chosen, program.types, arguments)
-    return program.launch(values, *extents, shared, schedule, steps)
+    try:
+        values = given_arguments.ready(chosen, program.types, arguments)
+        return program.launch(values, *extents, shared, schedule, steps)
+    finally:
+        program.close()
 
 
 def _opened(path: str | Path) -> tuple[str, str, Path]:

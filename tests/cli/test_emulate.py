@@ -10,10 +10,9 @@ from click.testing import CliRunner
 
 from cualex import cli
 from cualex.cli.help import text
-from cualex.emulator import build
 from tests.support import json_keys
 
-pytestmark = pytest.mark.skipif(not build.compiler(), reason="the emulator needs Linux and g++")
+pytestmark = [pytest.mark.emulator, pytest.mark.usefixtures("gxx")]
 
 KERNEL = """__global__ void twice(const float* x, float* y, int n) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;

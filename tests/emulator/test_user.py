@@ -1,5 +1,6 @@
 """Kernels of users: each planted fault is found, at its line, and what is right is left in peace."""
 
+import doctest
 import os
 import re
 import signal
@@ -13,10 +14,7 @@ from cualex import emulator
 from cualex.emulator import build
 from cualex.errors import KernelError, UsageError
 
-pytestmark = [
-    pytest.mark.emulator,
-    pytest.mark.skipif(not build.compiler(), reason="the emulator needs Linux and g++"),
-]
+pytestmark = [pytest.mark.emulator, pytest.mark.usefixtures("gxx")]
 
 # One program of many kernels, so that g++ runs once: `which` says which fault. Threads: 64, in two blocks.
 FAULTS = """// Each part ends with its name.
@@ -136,6 +134,19 @@ def test_a_finding_tells_what_and_who():
     (found,) = faults(13).findings[:1]
     assert "the other access is in line" in found.text
     assert found.other_line == KINDS[13][0]
+
+
+def test_every_run_begins_with_variables_as_they_are_declared():
+    text = "__device__ int runs = 7;\n__global__ void k(int* y) { y[0] = ++runs; }"
+    assert [emulator.run(text, "zeros(1)", block=1).arrays["y"].tolist() for _ in range(3)] == [[8]] * 3
+
+
+def test_the_example_of_the_docstring_runs():
+    (test,) = doctest.DocTestFinder(recurse=False).find(emulator.run, "run", globs={"np": np})
+    assert len(test.examples) == 4
+    told = []
+    doctest.DocTestRunner().run(test, out=told.append)
+    assert told == []
 
 
 COSTS = """__global__ void costs(const float* x, float* y) {
