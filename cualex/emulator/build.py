@@ -43,7 +43,7 @@ FAST = [*KERNEL, "-O1"]
 # vector is read and written whole.
 CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]
 # Kernels of users: also atomics, and how much work is done (own.cpp).
-OWN = [*CHECKED, "-fsanitize-coverage=trace-pc", "-fmax-errors=20"]
+OWN = [*CHECKED, "-fsanitize-coverage=trace-pc", "-Wno-undef", "-fmax-errors=20"]
 AT_ONCE = 2  # processes of g++
 
 

@@ -134,7 +134,7 @@ class Program:
         undeclared = re.match(r"'(\w+)' was not declared", what)
         name = undeclared.group(1) if undeclared else ""
         if name in self.user.host:
-            return f"{name} (line {self.user.host[name]}) is a function of the host: mark it __device__."
+            return f"{name} (line {self.user.host[name]}) is the host's: kernels see what is marked __device__."
         if name.startswith("__"):
             return f"The emulator does not have {name}."
         if what.startswith("uninitialized const"):

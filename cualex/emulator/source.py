@@ -26,6 +26,11 @@ OMITTED = re.compile(
 )
 KEPT = re.compile(r"(c?(stdint|stddef|float|limits)|type_traits|limits|utility|array|tuple|initializer_list)(\.h)?")
 HALVES = {"cuda_fp16.h", "cuda_bf16.h"}
+# Types and variables with these in them are the host's.
+HOST_TYPES = re.compile(
+    r"\bstd::(vector|w?string|(unordered_)?(map|set)|deque|list|(unique|shared)_ptr|function|[io]?f?stream|ostream|thread"
+    r"|mutex|chrono|random_device|mt19937|default_random_engine|cout|cerr)\b|\bcuda\w+_t\b"
+)
 REFUSED = {
     r"\basm\b": "inline PTX (asm) is not emulated",
     r"\b(?:cooperative_groups|cg::\w+)": "cooperative groups are not emulated; __syncthreads and __shfl_*_sync are",
@@ -156,6 +161,11 @@ def _host_parts(source: Source, code: str, file: str) -> Iterator[tuple[int, int
                     yield start + lead, at
             else:  # a struct, or values of a variable, which end with ;
                 continue
+        elif HOST_TYPES.search(head):
+            named = re.search(r"\b(?:struct|class|union)\s+(\w+)", head)
+            if named:
+                source.host[named.group(1)] = _line(code, start + named.start())
+            yield start + len(head) - len(head.lstrip()), at
         start = at
 
 

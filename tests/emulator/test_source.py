@@ -12,6 +12,8 @@ PROGRAM = """#include <cuda_runtime.h>
 /* a comment with { and
    __global__ void not_this(int n) */
 struct Pair { float a, b; __device__ float sum() const { return a + b; } };
+struct Host { std::vector<float> x; void grow() { x.push_back(1); } };
+std::vector<int> list;
 constexpr int twice(int n) { return 2 * n; }
 __device__ inline float square(float a) { return a * a; }
 static void host(std::vector<float>& x) { x.push_back('{'); }
@@ -45,15 +47,15 @@ def test_kernels_are_found(program):
         ("const T* __restrict__ x", "T* y", "int n = 3"),
         "typename T, int N = 4",
         "",
-        12,
+        14,
     )
     assert second == source.UserKernel(
-        "second", ("v", "count"), ("float4 v", "unsigned long long count"), "", "128", 18
+        "second", ("v", "count"), ("float4 v", "unsigned long long count"), "", "128", 20
     )
 
 
 def test_what_is_the_hosts_goes_and_lines_stay(program):
-    assert program.host == {"host": 10, "main": 21}
+    assert program.host == {"Host": 8, "host": 12, "main": 23}
     kept = program.text
     assert "<<<" not in kept
     assert "vector" not in kept
@@ -65,7 +67,7 @@ def test_what_is_the_hosts_goes_and_lines_stay(program):
         number, _, rest = part.partition(" ")
         for offset, line in enumerate(rest.split("\n")[1:-1]):
             if "square(float" in line:
-                assert int(number) + offset == 9
+                assert int(number) + offset == 11
 
 
 def test_headers_of_the_user_are_put_in_once(tmp_path):

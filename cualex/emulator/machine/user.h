@@ -2,6 +2,9 @@
 // expect without a header. cualex/emulator/source.py puts this before the user's text, and ENTRY behind it.
 #pragma once
 #define CUALEX_USER
+#define __CUDACC__ 1
+#define __NVCC__ 1
+#define __CUDA_ARCH__ 900
 #include <float.h>
 #include <limits.h>
 #include <stddef.h>
