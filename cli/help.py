@@ -14,6 +14,7 @@ TOPICS = {
     "diagnose": "what to do when a training does not work",
     "install": "GPUs, no internet, containers, Slurm, Windows, notebooks",
     "json": "keys of the documents that --json prints",
+    "kernels": "your first CUDA kernel, in ten minutes, without a GPU",
     "networks": "the architectures and their variants",
     "recipes": "what training chooses, schedules, fine-tuning",
 }
@@ -33,6 +34,7 @@ def help(ctx: click.Context, topic: str | None) -> None:
         diagnose    what to do when a training does not work
         install     GPUs, no internet, containers, Slurm, Windows, notebooks
         json        keys of the documents that --json prints
+        kernels     your first CUDA kernel, in ten minutes, without a GPU
         networks    the architectures and their variants
         recipes     what training chooses, schedules, fine-tuning
 

@@ -8,6 +8,7 @@
     │   ├── NoGpu           1   there is no GPU, or no CuPy to use it with
     │   └── DeviceLost      7   a GPU that failed while it computed; a training resumes from its last checkpoint
     ├── OutputError         1   a path that cannot be written: disk full, permission denied
+    ├── KernelError         1   a kernel of the user's that cannot be compiled or emulated
     ├── UsageError          2   an invalid argument
     ├── Unreadable          3   finished, but some inputs could not be read; the results are written
     ├── Diverged            4   the loss or the weights are not finite (NaN or Inf)
@@ -78,6 +79,14 @@ class DeviceLost(DeviceError):
 
 class OutputError(CualexError):
     """A file or directory that cannot be written."""
+
+
+class KernelError(CualexError):
+    """A kernel of the user's that cannot be compiled or emulated; `details` are all that the compiler says."""
+
+    def __init__(self, what: str = "", way_out: str = "", details: str = ""):
+        super().__init__(what, way_out)
+        self.details = details
 
 
 class UsageError(CualexError):

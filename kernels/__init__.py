@@ -8,7 +8,7 @@ A launch takes three hops, from the operation to CuPy:
 
 A `Launch` is a record: what will run, on which arrays, with which constants. So a device can note launches instead of
 queueing them (`prepare`), have those of a whole plan compiled together (`compile`), and repeat them; and another
-runtime, the emulator of the tests, can run them.
+runtime, that of the emulator (cualex/emulator) in the tests, can run them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -147,6 +147,15 @@ def emulated(request):
     return EmulatedRuntime
 
 
+@pytest.fixture(scope="session")
+def gxx():
+    """Skip a test where kernels of users cannot be emulated."""
+    from tests.emulator import available
+
+    if not available():
+        pytest.skip("the emulator needs Linux and g++")
+
+
 @pytest.fixture(params=["host fp32", "host fp64", "cuda fp32", "cuda bf16"])
 def bench(request):
     """Open each engine in each precision that its maps can have."""

@@ -1,4 +1,4 @@
-"""What runs kernels: the interface between the CUDA engine and CuPy, or the emulator of the tests.
+"""What runs kernels: the interface between the CUDA engine and CuPy, or the emulator in the tests.
 
 Arrays behave like NumPy's as far as a plan needs it: shape, dtype, strides, flags, indexing by numbers and slices,
 `view` and `reshape`. Work is queued on streams; a stream keeps its order, streams are ordered by events alone.

@@ -1,7 +1,7 @@
 // Inline PTX: the instructions without a CUDA C++ intrinsic. The only file with any.
 //
-// tests/emulator/primitives.cuh has a twin of each for the CPU; a test holds the two lists against each other, and
-// another checks each primitive's meaning on a GPU. Before sm_80 there is no asynchronous copy: it is a plain one.
+// cualex/emulator/machine/primitives.cuh has a twin of each for the CPU; a test holds the two lists against each other,
+// and another checks each primitive's meaning on a GPU. Before sm_80 there is no asynchronous copy: it is a plain one.
 #pragma once
 #include "bf16.cuh"
 

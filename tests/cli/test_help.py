@@ -38,8 +38,8 @@ def test_an_unknown_topic_is_told_all():
     result = run("help", "weather")
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: no help topic 'weather'; the topics are changes, cite, completion, diagnose, install, json, networks, "
-        "recipes, and every command\n",
+        "Error: no help topic 'weather'; the topics are changes, cite, completion, diagnose, install, json, kernels, "
+        "networks, recipes, and every command\n",
     )
 
 

@@ -4,7 +4,7 @@
     pytest --gpu=cpu                                every GPU test; what has several streams, in three orders
     cudart.activate()                               in this process, before CuPy is imported, and in its children
 
-Device memory is the host's, kernels are compiled by g++ and run in the emulator (tests/emulator). What CUDA refuses is
+Device memory is the host's, kernels are compiled by g++ and run in the emulator (cualex/emulator). What CUDA refuses is
 refused with its code, and stderr says why. What CUDA would not notice is a *finding*: two accesses that nothing brings
 into order, pinned memory that the host changes while it is read, a kernel captured before it has run once (CUDA loads
 it then). `cudart.left()` says what has not been freed.

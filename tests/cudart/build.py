@@ -25,8 +25,8 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cualex.emulator import build as emulator
 from cualex.system import cache as caches
-from tests.emulator import build as emulator
 
 HERE = Path(__file__).resolve().parent
 EMULATOR = emulator.FOLDER
@@ -37,7 +37,7 @@ SOURCES = [
     *sorted(path for path in HERE.glob("*.cpp") if path.name != "nvrtc.cpp"),
     *sorted(path for path in EMULATOR.glob("*.cpp") if path.name not in REPLACED),
 ]
-MACHINE = [*emulator.COMMON, "-O2", f"-I{HERE}", f"-I{HERE / 'include'}"]
+MACHINE = [*emulator.COMMON, "-O2", f"-I{HERE}", f"-I{HERE / 'include'}", f"-I{EMULATOR}"]
 # Every access to memory calls a hook of marks.cpp; see emulator/build.py for the rest.
 KERNEL = [flag for flag in emulator.KERNEL if not flag.startswith(("-I", "-W", "-g"))]
 KERNEL += ["-O1", "-fsanitize=thread", "-fno-tree-sra", "-Wno-tsan"]

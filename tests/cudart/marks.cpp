@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../emulator/checker.h"
+#include "checker.h"
 #include "ordering.h"
 
 namespace cudart::marks {

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "../emulator/state.h"
+#include "state.h"
 #include "kernel.h"
 #include "ordering.h"
 

@@ -92,7 +92,7 @@ SEVERAL = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.emulator import build
+from cualex.emulator import build
 made = Path({made!r})
 build.run(["-shared", "-fPIC", "-x", "c++", "-"], made, "int answer() {{ return 42; }}")
 print(made.stat().st_ino, made.stat().st_size)

@@ -16,9 +16,9 @@ EmulationError says what a kernel does wrong, BuildError what g++ says. Without 
 tests take the class from the fixture `emulated`, which skips them (or ask `available()`).
 """
 
-from tests.emulator.build import BuildError, compiler
+from cualex.emulator.binding import EmulationError
+from cualex.emulator.build import BuildError, compiler
 from tests.emulator.hazards import HazardError
-from tests.emulator.library import EmulationError
 from tests.emulator.runtime import EmulatedRuntime
 from tests.emulator.texts import launch_text, run_text
 

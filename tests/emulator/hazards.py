@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.emulator import library
+from cualex.emulator import binding
 from tests.emulator.streams import Event, Item, Record, Stream, Wait
 
 Clock = dict[Stream, int]
@@ -75,7 +75,7 @@ class Hazards:
 
     def _touch(self, stream: Stream, clock: Clock, touch: Touch) -> None:
         start, end = touch.extent
-        number = library.machine().emulator_array_at(start)
+        number = binding.machine().emulator_array_at(start)
         if not number:  # memory of the host, whose values were taken at the call
             return
         kept = []

@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from cualex.emulator import binding, build
 from cualex.kernels import Launch
-from tests.emulator import build, library, streams
+from tests.emulator import library, streams
 from tests.emulator.graphs import Capture, CaptureError, EmulatedGraph
 from tests.emulator.hazards import Hazards, Touch
 from tests.emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
@@ -92,7 +93,7 @@ class EmulatedRuntime:
         """Return an array full of poison."""
         if not 0 <= device < self.devices:
             raise ValueError(f"there is no device {device}")
-        return library.allocate(device, tuple(shape), dtype)
+        return binding.allocate(device, tuple(shape), dtype)
 
     def staging(self, device: int, shape: tuple[int, ...], dtype) -> np.ndarray:
         """Return memory of the host: all of it is as good, but this is read when a copy runs."""

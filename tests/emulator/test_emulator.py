@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.emulator import BuildError, EmulationError, available, build, launch_text, run_text
+from cualex.emulator import build
+from tests.emulator import BuildError, EmulationError, available, launch_text, run_text
 
 pytestmark = pytest.mark.emulator
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from cualex import kernels
+from cualex.emulator import build
 from tests.emulator import EmulationError, run_text
 
 KERNELS = Path(kernels.__file__).parent
-TWIN = Path(__file__).parent / "primitives.cuh"
+TWIN = build.FOLDER / "primitives.cuh"
 INCLUDE = '#include "common/primitives.cuh"\n'
 LANE = np.arange(32)
 GROUP, INSIDE = LANE // 4, LANE % 4  # g and t of the PTX manual

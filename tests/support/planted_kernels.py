@@ -24,6 +24,6 @@ def planted(runtime, fault, into):
 
 def nowhere(places):
     """List the texts that no kernel, header or emulated primitive has: a fault there would be planted nowhere."""
-    folders = Path(kernels.__file__).parent, ROOT / "tests" / "emulator"
+    folders = Path(kernels.__file__).parent, ROOT / "cualex" / "emulator"
     texts = [path.read_text() for folder in folders for path in folder.rglob("*.cu*")]
     return [place for place in places if not any(place in text for text in texts)]

@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cualex.devices.fallbacks import Fallbacks
+from cualex.emulator import build
 from cualex.engine.cuda import gemm_tiles
 from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
-from tests.emulator import EmulationError, build
+from tests.emulator import EmulationError
 from tests.support import reference
 from tests.support.conv_cases import CASES, Case, draw, equal
 from tests.support.cuda_arrays import CUDA, PRECISIONS, Convolution, cut_into, open_bench, small, wanted

@@ -1,17 +1,16 @@
 """Build kernels for the CPU with g++: once for each text and choice; what is built stays in cualex's cache.
 
 A kernel's library needs no header but the emulator's and takes a tenth of a second. The machine that it runs on
-(the .cpp files here) is a library of its own, built once.
+(machine/*.cpp) is a library of its own, built once.
 """
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +21,7 @@ from cualex import kernels
 from cualex.kernels import Kernel
 from cualex.system import cache as caches
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "machine"
 PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
 # fma and vectors of 8 floats where the processor has them: g++ would call a function for each fma.
 VECTORS = {"avx2", "fma"}
@@ -43,6 +42,8 @@ FAST = [*KERNEL, "-O1"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
 # vector is read and written whole.
 CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]
+# Kernels of users: also atomics, and how much work is done (own.cpp).
+OWN = [*CHECKED, "-fsanitize-coverage=trace-pc", "-Wno-undef", "-fmax-errors=20"]
 AT_ONCE = 2  # processes of g++
 
 
@@ -74,7 +75,7 @@ def compiler() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def program(kernel: Kernel, constants, checked: bool = False) -> Program:
+def program(kernel: Kernel, constants: Mapping, checked: bool = False) -> Program:
     """Describe the build of a kernel with some constants, of which only the choices matter."""
     choices = {name: constants[name] for name in kernel.choices}
     return Program(kernel, _assemble(kernel), _options(choices), checked)
@@ -82,14 +83,18 @@ def program(kernel: Kernel, constants, checked: bool = False) -> Program:
 
 def path(wanted: Program) -> Path:
     """Return the library of a program; build it where it is missing."""
-    source = _source(wanted)
-    made = _place(wanted.kernel.name, source, wanted.flags, machine().name)
+    return library(wanted.kernel.name, _source(wanted), wanted.flags)
+
+
+def library(name: str, source: str, flags: Sequence[str]) -> Path:
+    """Return the library of a whole text; build it where it is missing."""
+    made = _place(name, source, flags, machine().name)
     if not made.exists():
-        run([*wanted.flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
+        run([*flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
     return made
 
 
-def build(programs, progress=None) -> None:
+def build(programs: Iterable[Program], progress: Callable[[int, int], None] | None = None) -> None:
     """Build what is missing, several at once; `progress` gets how many are done, of how many."""
     programs = list(programs)
     machine()
@@ -121,7 +126,7 @@ def _options(choices: dict) -> tuple[str, ...]:
     return tuple(f"-D{name}={int(v) if isinstance(v, bool) else v}" for name, v in choices.items())
 
 
-def _place(name: str, *parts) -> Path:
+def _place(name: str, *parts: object) -> Path:
     digest = hashlib.sha256(repr((compiler(), parts)).encode()).hexdigest()[:24]
     return caches.directory() / "emulator" / f"{name}-{digest}.so"
 
@@ -131,6 +136,8 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
 
     `parts` are compiled first, several at once.
     """
+    import fcntl  # which Windows lacks: nothing is built there, but all can be imported
+
     made.parent.mkdir(exist_ok=True)
     part = made.with_name(f".{made.name}.{os.getpid()}.{id(words)}.part")
     with open(made.with_name(f".{made.name}.lock"), "w") as lock, TemporaryDirectory() as place:
@@ -150,7 +157,8 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
 
 def _call(words: list[str], out: str, source: str | None = None) -> None:
     """Call g++ and raise what it says."""
-    done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True)
+    plain = {**os.environ, "LC_ALL": "C"}  # English, whatever the user's language
+    done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True, env=plain)
     if done.returncode:
         raise BuildError(done.stderr)
 

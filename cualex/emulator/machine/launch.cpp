@@ -21,6 +21,7 @@ const void* called_from;
 
 static const char* const OVERFLOWN = "a thread needs more than 64 KB of stack for its local variables";
 static std::string error;
+static bool abandoned;
 static sigjmp_buf outside;
 
 Index thread_index() { return running->index; }
@@ -33,7 +34,8 @@ char* shared_memory() { return shared; }
 // What was on the stacks of the threads is forgotten, not unwound.
 void abandon(const std::string& message) {
     error = message;
-    if (running)
+    abandoned = true;
+    if (running && !message.empty())
         error += " (block " + std::to_string(block.x) + "," + std::to_string(block.y) + "," + std::to_string(block.z) +
                  " thread " + std::to_string(running->number) + ")";
     siglongjmp(outside, 1);
@@ -76,8 +78,10 @@ class Faults {
         action.sa_sigaction = on_signal;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
         for (int i = 0; i < 3; ++i) sigaction(SIGNALS[i], &action, &before[i]);
+        if (launch.own) begin_limits();
     }
     ~Faults() {
+        if (launch.own) end_limits();
         for (int i = 0; i < 3; ++i) sigaction(SIGNALS[i], &before[i], nullptr);
         sigaltstack(&stack_before, nullptr);
     }
@@ -106,6 +110,7 @@ static void run_blocks() {
 extern "C" const char* emulator_launch(const Launch* wanted, uint64_t seed, const void** code) {
     launch = *wanted;
     error.clear();
+    abandoned = false;
     running = nullptr;
     called_from = nullptr;
     Faults faults;
@@ -122,7 +127,7 @@ extern "C" const char* emulator_launch(const Launch* wanted, uint64_t seed, cons
     running = nullptr;
     close_devices(false);
     *code = called_from;
-    return error.empty() ? nullptr : error.c_str();
+    return abandoned ? error.c_str() : nullptr;
 }
 
 }  // namespace emulator

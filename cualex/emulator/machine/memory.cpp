@@ -51,6 +51,12 @@ extern "C" void emulator_free(void* start) {
     arrays.erase(reinterpret_cast<uintptr_t>(array->mapped));
 }
 
+// Say that nobody has written to an array: the checker shall find who reads it.
+extern "C" void emulator_mark_empty(void* start) {
+    const Array* array = array_near(reinterpret_cast<uintptr_t>(start));
+    arrays[reinterpret_cast<uintptr_t>(array->mapped)].empty = true;
+}
+
 // Return the number of the array that an address lies in, or 0.
 extern "C" int emulator_array_at(void* address) {
     const Array* array = array_near(reinterpret_cast<uintptr_t>(address));
@@ -75,6 +81,7 @@ void close_devices(bool closed) {
 
 // Lay out the shared memory of a block, with a guard page at its end.
 void set_shared(size_t bytes) {
+    if (launch.own) return;
     if (!shared_end) {
         char* mapped = map(SHARED_BYTES + 2 * GUARD);
         if (!mapped) abandon("no memory for shared memory");
@@ -87,15 +94,45 @@ void set_shared(size_t bytes) {
     shared = shared_end - rounded;
 }
 
+static bool within(uintptr_t address, const char* start, size_t bytes) {
+    return address - reinterpret_cast<uintptr_t>(start) < bytes;
+}
+
+// Variables of known size lie in Python's memory: what is near them is taken for a slip from them.
+static bool near_fixed(uintptr_t address) {
+    return within(address, launch.own->fixed - PAGE, launch.own->fixed_bytes + 2 * PAGE);
+}
+
 bool is_shared(uintptr_t address) {
+    if (const Own* own = launch.own)
+        return near_fixed(address) || within(address, own->dynamic, SHARED_BYTES);
     const uintptr_t end = reinterpret_cast<uintptr_t>(shared_end);
     return address >= end - SHARED_BYTES - GUARD && address < end + GUARD;
 }
 
-void poison_shared() { memset(shared, POISON, shared_end - shared); }
+Span shared_span(uintptr_t address) {
+    const Own* own = launch.own;
+    if (!own) return {shared, launch.shared_bytes, 0};
+    if (near_fixed(address)) return {own->fixed, own->fixed_bytes, 0};
+    return {own->dynamic, launch.shared_bytes, up(own->fixed_bytes, ALIGNMENT)};
+}
+
+size_t shared_bytes() {
+    return launch.own ? up(launch.own->fixed_bytes, ALIGNMENT) + launch.shared_bytes : launch.shared_bytes;
+}
+
+void poison_shared() {
+    if (const Own* own = launch.own) {
+        memset(own->fixed, POISON, own->fixed_bytes);
+        memset(own->dynamic, POISON, launch.shared_bytes);
+    } else {
+        memset(shared, POISON, shared_end - shared);
+    }
+}
 
 // What lies between the end of shared memory and the guard page must be as it was.
 void check_shared() {
+    if (launch.own) return;  // the checker has seen every access
     for (const char* place = shared + launch.shared_bytes; place < shared_end; ++place)
         if (static_cast<unsigned char>(*place) != POISON) abandon("a thread has written past the end of shared memory");
 }
@@ -108,8 +145,11 @@ static std::string distance(uintptr_t address, uintptr_t start, size_t bytes) {
 
 // Describe where an address lies: Python knows the arrays by their numbers.
 std::string place(uintptr_t address) {
-    if (is_shared(address))
-        return distance(address, reinterpret_cast<uintptr_t>(shared), launch.shared_bytes) + "shared memory";
+    if (is_shared(address)) {
+        const Span piece = shared_span(address);
+        const char* const name = launch.own && piece.start == launch.own->dynamic ? "dynamic shared memory" : "shared memory";
+        return distance(address, reinterpret_cast<uintptr_t>(piece.start), piece.bytes) + name;
+    }
     if (const Array* array = array_near(address)) {
         std::string text = distance(address, reinterpret_cast<uintptr_t>(array->start), array->bytes) + "array " +
                            std::to_string(array->number);

@@ -13,6 +13,9 @@
 
 namespace emulator::requests {
 
+// Of a kernel that takes many steps between two barriers, the first requests of each lane at one place stand for all.
+constexpr size_t KEPT = 4096;
+
 struct Piece {
     uintptr_t address;
     size_t bytes;
@@ -37,8 +40,9 @@ void begin_launch() {
 void note(const Thread& thread, const void* address, size_t bytes, bool write, const void* code) {
     const uintptr_t place = reinterpret_cast<uintptr_t>(address);
     const bool in_shared = is_shared(place);
-    if (in_shared || array_near(place))
-        open[{thread.warp, Place(code, in_shared, write)}][thread.lane].push_back({place, bytes});
+    if (!in_shared && !array_near(place)) return;
+    std::vector<Piece>& pieces = open[{thread.warp, Place(code, in_shared, write)}][thread.lane];
+    if (!launch.own || pieces.size() < KEPT) pieces.push_back({place, bytes});
 }
 
 static uint64_t turns(const Piece* pieces, size_t count) {

@@ -12,13 +12,17 @@ void block_is_ordered();
 void warp_is_ordered(unsigned warp, unsigned lanes);
 
 // What a thread does to memory: an asynchronous copy writes from its issue until it arrives.
-enum Access { READ, WRITE, ISSUE, ARRIVE };
+enum Access { READ, WRITE, ISSUE, ARRIVE, ATOMIC };
 
 // Check an access; `code` is where it is made.
 void access_by(const Thread& thread, const void* address, size_t bytes, Access access, const void* code);
 
-// Note a fault that does not end the launch.
-void find(const char* what, const std::string& where, const Thread& thread, const void* code);
+// Note a fault that does not end the launch; `other` is where in the code the other side of a race is.
+void find(const char* what, const std::string& where, const Thread& thread, const void* code,
+          const void* other = nullptr);
+
+// The block that runs has called __threadfence.
+void fence();
 
 // An array is freed.
 void forget(const Array& array);

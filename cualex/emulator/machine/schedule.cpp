@@ -59,6 +59,11 @@ void pause() {
         begin_on_new_stack(&self->stack, run_threads);
 }
 
+void yield() {
+    ready.insert(ready.begin(), running->number);
+    pause();
+}
+
 static void finish() {
     if (!running->copies.empty()) abandon("a thread ends with asynchronous copies that it has not waited for");
     running->stack = nullptr;  // for the thread of that number in the next block

@@ -11,6 +11,8 @@ struct Record {
     uint32_t read_before;  // the last epoch before in which another block has read it
     uint32_t readers;      // lanes of the warp that reads in read_epoch
     uint16_t writer, read_warp;
+    bool atomic;               // the last write
+    int32_t write_at, read_at; // where in the code, from the kernel's entry on
 };
 
 constexpr uint16_t SEVERAL = 0xffff;  // warps

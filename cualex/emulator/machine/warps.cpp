@@ -95,6 +95,9 @@ static void move(Thread* lanes, unsigned arrived) {
         if (!(arrived >> i & 1u)) continue;
         const unsigned source = lanes[i].source;
         moved[i] = arrived >> source & 1u ? lanes[source].value : ~Bits(0);
+        if (launch.own && !(arrived >> source & 1u))
+            checker::find("takes the value of a lane that takes no part, ", "lane " + std::to_string(source), lanes[i],
+                          called_from);
     }
     for (unsigned i = 0; i < WARP; ++i)
         if (arrived >> i & 1u) lanes[i].value = moved[i];

@@ -129,10 +129,20 @@ STORE(__stwt)
 #undef STORE
 
 // Between barriers threads do not interleave, so these are atomic as they stand; the checker must not look inside.
+// In kernels of the network atomics on floats are banned: their order depends on timing. In those of users (user.h) all
+// atomics are watched as a whole.
+#ifdef CUALEX_USER
+#define RULE(type)
+#define WATCH(place) emulator::atomic(place, sizeof *place, __builtin_return_address(0))
+#else
+#define RULE(type) static_assert(type(1) / 2 == 0, "atomics on floats are banned: their order depends on timing")
+#define WATCH(place)
+#endif
 #define ATOMIC(name, result)                                                                               \
     template <class T>                                                                                     \
     __attribute__((noinline, no_sanitize("thread"))) T name(T* place, decltype(T()) value) {               \
-        static_assert(T(1) / 2 == 0, "atomics on floats are banned: their order depends on timing");       \
+        RULE(T);                                                                                           \
+        WATCH(place);                                                                                      \
         const T old = *place;                                                                              \
         *place = result;                                                                                   \
         return old;                                                                                        \
@@ -145,15 +155,24 @@ ATOMIC(atomicAnd, old & value)
 ATOMIC(atomicOr, old | value)
 ATOMIC(atomicXor, old ^ value)
 ATOMIC(atomicExch, value)
+ATOMIC(atomicInc, old >= value ? 0 : old + 1)
+ATOMIC(atomicDec, old == 0 || old > value ? value : old - 1)
 #undef ATOMIC
 template <class T>
 __attribute__((noinline, no_sanitize("thread"))) T atomicCAS(T* place, decltype(T()) expected, decltype(T()) value) {
+    WATCH(place);
     const T old = *place;
     if (old == expected) *place = value;
     return old;
 }
+#undef RULE
+#undef WATCH
 
+#ifdef CUALEX_USER
+__forceinline__ void __threadfence() { emulator::fence(); }
+#else
 __forceinline__ void __threadfence() {}
+#endif
 __forceinline__ void __threadfence_block() {}
 [[noreturn]] __forceinline__ void __trap() { emulator::fail("__trap() was called"); }
 

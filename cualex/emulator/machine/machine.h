@@ -54,6 +54,18 @@ void copy_issue(void* shared, const void* global, int bytes, bool inside);
 void copy_commit();
 void copy_wait(int in_flight);
 
+// What only kernels of users have (user.h). An access of a kernel's atomic function: none of these races with another.
+void atomic(const void* place, unsigned long bytes, const void* code);
+
+// What the thread has written comes before what others do behind an atomic function that they call later.
+void fence();
+
+// Let other threads of the block run: whoever waits in a loop for one of them would wait for ever.
+void yield();
+
+// Keep what a kernel prints.
+int print(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
 // End the launch with an error.
 [[noreturn]] void fail(const char* message);
 

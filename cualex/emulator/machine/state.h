@@ -46,6 +46,17 @@ struct Thread {
     };
 };
 
+// What a kernel of a user has of its own: variables in __shared__ memory, which g++ has laid out, and limits.
+struct Own {
+    char* fixed;  // the variables of known size, and those of extern __shared__
+    size_t fixed_bytes;
+    char* dynamic;
+    char *begin, *end;  // all memory of the kernel's library
+    uint64_t steps;     // that all threads together may take: blocks of code without a branch
+    const uint32_t* guards;  // where among the variables g++ notes that it has initialised one; CUDA has no such thing
+    size_t guard_count;
+};
+
 enum Order { ASCENDING, DESCENDING, RANDOM };
 
 struct Launch {
@@ -56,6 +67,13 @@ struct Launch {
     Order order;
     bool checked, counted;  // watched for faults; requests to memory counted
     int device;
+    const Own* own;  // null for kernels of the network, which have all their shared memory in one piece
+};
+
+// A piece of shared memory, and where it begins in all of it.
+struct Span {
+    const char* start;
+    size_t bytes, offset;
 };
 
 extern Launch launch;
@@ -78,6 +96,7 @@ void draw_from(uint64_t seed);
 size_t any_of(size_t count);
 void make_ready(unsigned first, unsigned count, unsigned lanes);
 void pause();
+void yield();  // let all others that can run come first
 void begin_threads();
 void run_block();
 
@@ -98,16 +117,23 @@ struct Array {
     char* mapped;
     size_t mapped_bytes;
     int device, number;
+    bool empty;  // nobody has written to it
 };
 const Array* array_near(uintptr_t address);
 bool is_shared(uintptr_t address);  // or in its guard pages
+Span shared_span(uintptr_t address);  // the one that an address of shared memory lies in, or near
+size_t shared_bytes();
 void set_shared(size_t bytes);
 void poison_shared();
 void check_shared();
 void close_devices(bool closed);
 std::string place(uintptr_t address);
 
-// launch.cpp: end a launch before its time.
+// own.cpp: a kernel of a user may be stopped, and shall not run for ever.
+void begin_limits();
+void end_limits();
+
+// launch.cpp: end a launch before its time; without a message what the checker has found says why.
 [[noreturn]] void abandon(const std::string& message);
 
 }  // namespace emulator

@@ -8,6 +8,7 @@ static std::vector<unsigned> waiting;  // one word of lanes a warp
 static unsigned arrived, expected, count;
 static BarrierKind kind;
 static int line, result;
+static const void* code;  // where the first thread waits
 
 void begin_barrier() {
     expected = threads.size();
@@ -15,9 +16,19 @@ void begin_barrier() {
     arrived = 0;
 }
 
+static unsigned first_waiting() {
+    for (unsigned warp = 0;; ++warp)
+        if (waiting[warp]) return warp * WARP + __builtin_ctz(waiting[warp]);
+}
+
 static void release() {
     result = kind == COUNT ? int(count) : kind == AND ? count == arrived : count != 0;
     arrived = 0;
+    if (launch.own && expected < threads.size())
+        checker::find("divergent barrier: ",
+                      std::to_string(expected) + " of the block's " + std::to_string(threads.size()) +
+                          " threads come to it, the others have ended",
+                      threads[first_waiting()], code);
     if (launch.checked) checker::block_is_ordered();
     if (launch.counted) requests::end_of_interval();
     // The order on the list is that of the threads: see make_ready.
@@ -30,7 +41,9 @@ static void release() {
 }
 
 int block_barrier(BarrierKind wanted, int predicate, int at) {
+    called_from = __builtin_return_address(0);
     if (!arrived) {
+        code = called_from;
         kind = wanted;
         line = at;
         count = 0;
