@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from cualex.cli import _aliases, _inputs, _model, _options, _output
+from cualex.training.options import OPTIMIZERS
 
 LISTED = 10  # classes of a weights file that are printed; --json has all
 
@@ -28,6 +29,13 @@ LISTED = 10  # classes of a weights file that are printed; --json has all
     show_default=True,
     help="Step that --memory measures: training or inference.",
 )
+@click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    default=OPTIMIZERS[0],
+    show_default=True,
+    help="Optimizer of the training step that --memory measures.",
+)
 @_options.device
 @_options.precision
 @_options.as_json
@@ -40,6 +48,7 @@ def summary(
     memory: bool,
     batch_size: int,
     mode: str,
+    optimizer: str,
     device: str,
     precision: str | None,
     as_json: bool,
@@ -60,6 +69,7 @@ def summary(
         cualex summary alexnet --classes 10 --crop 131
         cualex summary alexnet --device cuda:0,cuda:1
         cualex summary alexnet --memory --batch-size 128
+        cualex summary alexnet --memory --optimizer lars
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
         cualex summary runs/train
@@ -74,7 +84,7 @@ def summary(
         other, *_ = _built(against, classes=None if _model.weights_named(against, {}) else classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
     elif memory:
-        _memory(built, batch_size, mode, device, precision, as_json)
+        _memory(built, batch_size, mode, optimizer, device, precision, as_json)
     else:
         _layers(built, None if device == "auto" else device, as_json, weights, names)
 
@@ -146,12 +156,13 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
         click.echo(f"\n{' and '.join(dict.fromkeys(whose))}: {remark}")
 
 
-def _memory(network, batch: int, mode: str, device: str, precision: str | None, as_json: bool) -> None:
+def _memory(network, batch: int, mode: str, optimizer: str, device: str, precision: str | None, as_json: bool) -> None:
     from cualex.plan.memory import measure
 
-    memory = measure(network, batch, mode, device, precision)
+    memory = measure(network, batch, mode, device, precision, optimizer)
     if as_json:
         head = {"network": network.name, "arguments": network.arguments, "batch_size": batch, "mode": mode}
+        head |= {"optimizer": optimizer} if mode == "train" else {}
         _output.document(head | asdict(memory) | {"total": memory.total})
         return
     rows = [
@@ -165,8 +176,10 @@ def _memory(network, batch: int, mode: str, device: str, precision: str | None, 
         for held in memory.buffers
     ]
     _output.table(rows)
+    averages = {"momentum": "momentum buffers", "adam": "moments", "lars": "momentum buffers"}[optimizer]
+    kept = f", {memory.gradients:,} of them gradients, which {optimizer} needs whole" if memory.gradients else ""
     click.echo(f"""
-{memory.shared:>13,} bytes of buffers, which share memory; without sharing {memory.side_by_side:,}
-{memory.parameters:>13,} bytes of parameters{" and momentum buffers" if mode == "train" else ""}
+{memory.shared:>13,} bytes of buffers, which share memory; without sharing {memory.side_by_side:,}{kept}
+{memory.parameters:>13,} bytes of parameters{f" and {averages}" if mode == "train" else ""}
 {memory.work:>13,} bytes of workspace
 {memory.total:>13,} bytes in all ({_output.size(memory.total)}); plus Python and its libraries""")
