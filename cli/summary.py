@@ -3,8 +3,9 @@
 from dataclasses import asdict
 
 import click
+from click.core import ParameterSource
 
-from cualex.cli import _aliases, _inputs, _model, _options, _output
+from cualex.cli import _aliases, _inputs, _model, _options, _output, _ranks_model
 from cualex.training.options import OPTIMIZERS
 
 LISTED = 10  # classes of a weights file that are printed; --json has all
@@ -36,6 +37,7 @@ LISTED = 10  # classes of a weights file that are printed; --json has all
     show_default=True,
     help="Optimizer of the training step that --memory measures.",
 )
+@_ranks_model.options
 @_options.device
 @_options.precision
 @_options.as_json
@@ -49,6 +51,10 @@ def summary(
     batch_size: int,
     mode: str,
     optimizer: str,
+    ranks: tuple[int, ...] | None,
+    links: tuple[tuple[float, float], ...],
+    per_machine: int,
+    compute: float | None,
     device: str,
     precision: str | None,
     as_json: bool,
@@ -72,6 +78,8 @@ def summary(
         cualex summary alexnet --memory --optimizer lars
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
+        cualex summary --ranks 2,8 --link 1.1,60 --compute 2977
+        cualex summary --ranks 64,512 --link 370,20 --link 48,46 --compute 1.3
         cualex summary runs/train
         cualex summary cifar-relu --json
     """
@@ -83,6 +91,14 @@ def summary(
             )
         other, *_ = _built(against, classes=None if _model.weights_named(against, {}) else classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
+    elif ranks:
+        if memory:
+            raise click.UsageError("--ranks and --memory print different tables: leave one of them out.")
+        given = click.get_current_context().get_parameter_source("batch_size") is not ParameterSource.DEFAULT
+        batch = batch_size if given else None
+        _ranks_model.show(built, ranks, batch, links, per_machine, compute, precision == "bf16", as_json)
+    elif links or compute:
+        raise click.UsageError("--link and --compute belong to --ranks: add it, as --ranks 8.")
     elif memory:
         _memory(built, batch_size, mode, optimizer, device, precision, as_json)
     else:

@@ -128,6 +128,7 @@ def _unpacked(listing: Listing, inside: Iterable[tuple[File, Callable[[], Listin
         ]
     if sharded:
         images, said = shards.arranged(listing.path, sharded, listing.files)
+        files = {name: file for name, file in files.items() if not shards.names_classes(name)}
         made, notes = [*made, *images], [*notes, *said]
     if errors and not made:
         raise errors[0]

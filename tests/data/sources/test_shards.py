@@ -62,6 +62,7 @@ def test_a_folder_of_shards_has_splits_by_their_names_and_classes_by_the_list(pl
     source = sources.find(place)
     assert source.classes == ("T-shirt-top", "tabby cat")
     assert counts(source) == {"train": {"T-shirt-top": 6, "tabby cat": 6}, "val": {"T-shirt-top": 1, "tabby cat": 1}}
+    assert source.notes == ()
     name = next(image.name for image in source.splits["val"] if source.classes[image.label] == "tabby cat")
     assert name == "val/tabby cat/wds-validation-0000-000091.png"
 
