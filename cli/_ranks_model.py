@@ -75,6 +75,13 @@ def options(command):
                 help="Milliseconds that a rank of --ranks takes for a training step on its images alone, as `cualex "
                 "benchmark` measures it.",
             ),
+            click.option(
+                "--memory-rate",
+                type=click.FloatRange(0, min_open=True),
+                metavar="GB/S",
+                help="GB/s of a device's memory for --ranks: counts dense gradients that are no longer fused with "
+                "their update, and dense weights that a rank no longer has.",
+            ),
         )
     ):
         command = option(command)
@@ -88,6 +95,7 @@ def show(
     links: tuple[tuple[float, float], ...],
     per_machine: int,
     compute: float | None,
+    memory_rate: float | None,
     halved: bool,
     as_json: bool,
 ) -> None:
@@ -99,7 +107,9 @@ def show(
         raise UsageError(f"--link is given {len(links)} times: give that within a machine and that between machines")
     near, far = [model.Link(rate * 1e9, latency * 1e-6) for rate, latency in links] + [None] * (2 - len(links))
     timed = None if near is None or compute is None else compute / 1e3
-    on = model.Machines(near or model.Link(1e9, 0.0), far, per_machine, timed, None, halved)
+    on = model.Machines(
+        near or model.Link(1e9, 0.0), far, per_machine, timed, memory_rate and memory_rate * 1e9, halved
+    )
     made = []
     for count in ranks:
         if batch is not None and batch % count:
@@ -171,11 +181,12 @@ def _assumptions(near: Link | None, on: Machines, made: list[Estimate]) -> list[
         links += (
             f" within machines of {on.per_machine}, {on.far.rate / 1e9:g} GB/s and {on.far.latency * 1e6:g} us between"
         )
+    memory = "memory traffic is not counted" if on.memory is None else f"memory at {on.memory / 1e9:g} GB/s"
     return [
         *said,
         f"An estimate, not measured: {on.compute * 1e3:g} ms of computing a rank, of which {HIDDEN:.0%}, the "
-        f"convolutions' backward pass, hide sums; {links}. Reading images is not counted; {TRAINING[0]} epochs are of "
-        f"{TRAINING[1]:,} images.",
+        f"convolutions' backward pass, hide sums; {links}; {memory}. Reading images is not counted; "
+        f"{TRAINING[0]} epochs are of {TRAINING[1]:,} images.",
     ]
 
 
@@ -192,6 +203,7 @@ def _document(
             "links": [{"bytes_per_s": each.rate, "latency_s": each.latency} for each in (near, far) if each],
             "ranks_per_machine": on.per_machine if far else None,
             "compute_s": on.compute,
+            "memory_bytes_per_s": on.memory,
             "hidden": HIDDEN,
             "bfloat16_maps": on.halved,
         },

@@ -55,6 +55,7 @@ def summary(
     links: tuple[tuple[float, float], ...],
     per_machine: int,
     compute: float | None,
+    memory_rate: float | None,
     device: str,
     precision: str | None,
     as_json: bool,
@@ -79,7 +80,7 @@ def summary(
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
         cualex summary --ranks 2,8 --link 1.1,60 --compute 2977
-        cualex summary --ranks 64,512 --link 370,20 --link 48,46 --compute 1.3
+        cualex summary --ranks 64,512 --link 370,20 --link 48,46 --compute 1.3 --memory-rate 4300
         cualex summary runs/train
         cualex summary cifar-relu --json
     """
@@ -96,9 +97,9 @@ def summary(
             raise click.UsageError("--ranks and --memory print different tables: leave one of them out.")
         given = click.get_current_context().get_parameter_source("batch_size") is not ParameterSource.DEFAULT
         batch = batch_size if given else None
-        _ranks_model.show(built, ranks, batch, links, per_machine, compute, precision == "bf16", as_json)
-    elif links or compute:
-        raise click.UsageError("--link and --compute belong to --ranks: add it, as --ranks 8.")
+        _ranks_model.show(built, ranks, batch, links, per_machine, compute, memory_rate, precision == "bf16", as_json)
+    elif links or compute or memory_rate:
+        raise click.UsageError("--link, --compute and --memory-rate belong to --ranks: add it, as --ranks 8.")
     elif memory:
         _memory(built, batch_size, mode, optimizer, device, precision, as_json)
     else:

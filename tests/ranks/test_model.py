@@ -9,6 +9,7 @@ from cualex import networks
 from cualex.cli import _ranks_model, main
 from cualex.ranks import model
 from cualex.ranks.model import Link, Machines, Sizes, estimate
+from tests.support import json_keys
 
 ALEXNET = Sizes(60_965_224, 58_631_144, 9216 + 4096 + 4096, 4096 + 4096 + 1000)
 NVLINK, NIC = Link(370e9, 20e-6), Link(48e9, 46e-6)
@@ -107,8 +108,19 @@ def test_the_command_prints_bytes_times_and_assumptions():
     assert "370 GB/s and 20 us within machines of 8, 48 GB/s and 46 us between" in result.output
 
 
+def test_the_command_prints_the_table_of_the_specification():
+    rates = ("--link", "370,20", "--link", "48,46", "--memory-rate", 4300)
+    result = run("--ranks", "1,2,8,64,512", *rates, "--compute", 1.3, "--precision", "bf16")
+    rows = [line.split() for line in result.output.splitlines() if line.strip()[:1].isdigit()]
+    assert {int(row[0]): (round(float(row[4]), 1), round(float(row[6]), 1)) for row in rows} == {
+        ranks: row[:2] for ranks, row in TABLE.items()
+    }
+    assert "; memory at 4300 GB/s." in result.output
+
+
 def test_json_has_the_same_numbers():
     result = json.loads(run("--ranks", 8, "-b", 1024, "--link", "1.1,60", "--compute", 2977, "--json").stdout)
+    assert json_keys.faults(["summary", "--ranks"], result) == []
     (found,) = result["ranks"]
     assert (found["ranks"], found["images"], found["group"], found["machines"]) == (8, 128, 8, 1)
     assert (found["sum"]["bytes"], found["split"]["bytes"]) == (426_756_568, 97_824_384)
@@ -130,7 +142,7 @@ def test_without_times_it_says_what_is_missing():
         (("--ranks", "8", "--link", "fast"), "'fast': expected GB/s and microseconds, as 1.1,60"),
         (("--ranks", "8", "-b", "100"), "batch size 100 cannot be dealt to 8 ranks: give a multiple of 8 as -b"),
         (("--ranks", "12", "--link", "1,1", "--link", "1,1"), "--ranks 12: 12 ranks do not fill machines of 8"),
-        (("--link", "1,1"), "--link and --compute belong to --ranks: add it, as --ranks 8."),
+        (("--link", "1,1"), "--link, --compute and --memory-rate belong to --ranks: add it, as --ranks 8."),
         (("--ranks", "8", "--memory"), "--ranks and --memory print different tables: leave one of them out."),
     ],
 )
