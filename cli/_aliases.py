@@ -46,6 +46,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # of an option, in every command that h
     "--stop-after": ("--patience", "--early-stopping"),
     "--to": ("--format",),
     "--top": ("--topk", "--top-k"),
+    "--trust": ("--trust-coefficient", "--lars-trust-coefficient"),
     "--val-split": ("--validation-split",),
     "--warmup": ("--warmup-epochs", "--lr-warmup-epochs"),
     "--weight-decay": ("--wd",),
@@ -65,7 +66,7 @@ VALUES = {  # of an option with choices, in lower case
     "--metric": {"euclidean": "l2"},
     "--optimizer": {"sgd": "momentum"},
     "--precision": {"float32": "fp32", "bfloat16": "bf16"},
-    "--schedule": {"step": "steps", "multistep": "steps"},
+    "--schedule": {"step": "steps", "multistep": "steps", "polynomial": "poly"},
 }
 
 # Options of other tools without a counterpart, and what does the same: in commands that have an option, or an argument

@@ -82,8 +82,15 @@ _RECIPE = _options.grouped(
     click.option(
         "--optimizer",
         type=click.Choice(OPTIMIZERS),
-        help="SGD with momentum (the paper's; alias: sgd), or Adam, for which --lr is 0.001 and --weight-decay 0 by "
-        "default.",
+        help="SGD with momentum (the paper's; alias: sgd), Adam, for which --lr is 0.001 and --weight-decay 0 by "
+        "default, or LARS for large batches, for which --lr is 2 (--recipe lars has more).",
+    ),
+    click.option(
+        "--trust",
+        type=_RATE,
+        metavar="COEFFICIENT",
+        help="Trust coefficient of --optimizer lars, whose local rate is trust |w| / (|g| + decay |w|).  "
+        "[default: 0.001]",
     ),
     click.option("--lr", type=_RATE, help="Initial learning rate; --find-lr suggests one. Alias: --learning-rate."),
     click.option(
@@ -104,7 +111,8 @@ _RECIPE = _options.grouped(
         "--schedule",
         type=click.Choice(SCHEDULES),
         help="Learning-rate schedule: /10 on a plateau of the validation error (the paper's), /10 after each of "
-        "--drop-epochs, cosine to 0, or the authors' manual schedule of 2012, which also freezes conv1 at the end.",
+        "--drop-epochs, cosine to 0, poly, which is (1 - done)^2, or the authors' manual schedule of 2012, which also "
+        "freezes conv1 at the end.",
     ),
     click.option(
         "--drop-epochs", metavar="N,N,...", help="Epochs after which --schedule steps divides the learning rate by 10."

@@ -42,6 +42,7 @@ def pack(
     Examples:
         cualex pack photos/ --crop 67
         cualex pack imagenet.tar --yes
+        cualex pack "shards/imagenet-{train,validation}-{0000..0007}.tar"
         cualex pack cifar10.zip --network cifar-relu --json
     """
     from cualex import networks

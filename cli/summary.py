@@ -3,8 +3,10 @@
 from dataclasses import asdict
 
 import click
+from click.core import ParameterSource
 
-from cualex.cli import _aliases, _inputs, _model, _options, _output
+from cualex.cli import _aliases, _inputs, _model, _options, _output, _ranks_model
+from cualex.training.options import OPTIMIZERS
 
 LISTED = 10  # classes of a weights file that are printed; --json has all
 
@@ -28,6 +30,14 @@ LISTED = 10  # classes of a weights file that are printed; --json has all
     show_default=True,
     help="Step that --memory measures: training or inference.",
 )
+@click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    default=OPTIMIZERS[0],
+    show_default=True,
+    help="Optimizer of the training step that --memory measures.",
+)
+@_ranks_model.options
 @_options.device
 @_options.precision
 @_options.as_json
@@ -40,6 +50,12 @@ def summary(
     memory: bool,
     batch_size: int,
     mode: str,
+    optimizer: str,
+    ranks: tuple[int, ...] | None,
+    links: tuple[tuple[float, float], ...],
+    per_machine: int,
+    compute: float | None,
+    memory_rate: float | None,
     device: str,
     precision: str | None,
     as_json: bool,
@@ -60,8 +76,11 @@ def summary(
         cualex summary alexnet --classes 10 --crop 131
         cualex summary alexnet --device cuda:0,cuda:1
         cualex summary alexnet --memory --batch-size 128
+        cualex summary alexnet --memory --optimizer lars
         cualex summary alexnet --against alexnet-2012
         cualex summary alexnet --variant norm=none --against alexnet
+        cualex summary --ranks 2,8 --link 1.1,60 --compute 2977
+        cualex summary --ranks 64,512 --link 370,20 --link 48,46 --compute 1.3 --memory-rate 4300
         cualex summary runs/train
         cualex summary cifar-relu --json
     """
@@ -73,8 +92,16 @@ def summary(
             )
         other, *_ = _built(against, classes=None if _model.weights_named(against, {}) else classes)
         _differences(built, other, [" ".join((network, *variant)), against], as_json)
+    elif ranks:
+        if memory:
+            raise click.UsageError("--ranks and --memory print different tables: leave one of them out.")
+        given = click.get_current_context().get_parameter_source("batch_size") is not ParameterSource.DEFAULT
+        batch = batch_size if given else None
+        _ranks_model.show(built, ranks, batch, links, per_machine, compute, memory_rate, precision == "bf16", as_json)
+    elif links or compute or memory_rate:
+        raise click.UsageError("--link, --compute and --memory-rate belong to --ranks: add it, as --ranks 8.")
     elif memory:
-        _memory(built, batch_size, mode, device, precision, as_json)
+        _memory(built, batch_size, mode, optimizer, device, precision, as_json)
     else:
         _layers(built, None if device == "auto" else device, as_json, weights, names)
 
@@ -147,12 +174,13 @@ def _differences(network, other, names: list[str], as_json: bool) -> None:
         click.echo(f"\n{' and '.join(dict.fromkeys(whose))}: {remark}")
 
 
-def _memory(network, batch: int, mode: str, device: str, precision: str | None, as_json: bool) -> None:
+def _memory(network, batch: int, mode: str, optimizer: str, device: str, precision: str | None, as_json: bool) -> None:
     from cualex.plan.memory import measure
 
-    memory = measure(network, batch, mode, device, precision)
+    memory = measure(network, batch, mode, device, precision, optimizer)
     if as_json:
         head = {"network": network.name, "arguments": network.arguments, "batch_size": batch, "mode": mode}
+        head |= {"optimizer": optimizer} if mode == "train" else {}
         _output.document(head | asdict(memory) | {"total": memory.total})
         return
     rows = [
@@ -166,8 +194,10 @@ def _memory(network, batch: int, mode: str, device: str, precision: str | None, 
         for held in memory.buffers
     ]
     _output.table(rows)
+    averages = {"momentum": "momentum buffers", "adam": "moments", "lars": "momentum buffers"}[optimizer]
+    kept = f", {memory.gradients:,} of them gradients, which {optimizer} needs whole" if memory.gradients else ""
     click.echo(f"""
-{memory.shared:>13,} bytes of buffers, which share memory; without sharing {memory.side_by_side:,}
-{memory.parameters:>13,} bytes of parameters{" and momentum buffers" if mode == "train" else ""}
+{memory.shared:>13,} bytes of buffers, which share memory; without sharing {memory.side_by_side:,}{kept}
+{memory.parameters:>13,} bytes of parameters{f" and {averages}" if mode == "train" else ""}
 {memory.work:>13,} bytes of workspace
 {memory.total:>13,} bytes in all ({_output.size(memory.total)}); plus Python and its libraries""")

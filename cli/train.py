@@ -31,6 +31,7 @@ def train(**given) -> None:
         cualex train photos --crop 131 -b 64 --lr 0.005
         cualex train photos --recipe paper
         cualex train cifar10.zip --network cifar-relu
+        cualex train "shards/imagenet-train-{0000..0255}.tar"
         cualex train photos --find-lr
         cualex train photos --overfit 32
         cualex train photos --check-gradients
@@ -58,6 +59,12 @@ def train(**given) -> None:
             MNIST, Fashion-MNIST, ..., with the labels file beside it
         cifar-10-python.tar.gz
             CIFAR-10 and CIFAR-100, python or binary
+        train-0000.tar, validation-0000.tar; "a-{000..255}.tar"
+            WebDataset shards: .jpg and .cls (or .json, .txt) in each, names of
+            the classes in classnames.txt; read once, when they are packed
+        data/train-00000-of-00004.parquet
+            image files and classes, as Hugging Face has them; needs
+            pip install "cualex[parquet]"
         ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar
             ImageNet as downloaded, in one folder with the devkit
 

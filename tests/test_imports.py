@@ -11,7 +11,7 @@ ORDER = [  # parts on one line do not import one another
     "errors pretrained",
     "system random",
     "kernels data features",
-    "devices emulator",
+    "devices emulator ranks",
     "engine",
     "layers doctor",
     "networks",

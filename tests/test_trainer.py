@@ -314,7 +314,7 @@ def test_a_stop_that_saves_nothing_is_found(here, monkeypatch):
         ({"lr": 0}, UsageError, r"^lr=0: expected a number above 0$"),
         ({"momentum": 1.0}, UsageError, r"^momentum=1\.0: expected a number of at least 0 and below 1$"),
         ({"seed": -1}, UsageError, r"^seed=-1: expected a whole number of at least 0 and at most "),
-        ({"schedule": "cosin"}, UsageError, r"^schedule='cosin': expected plateau, steps, cosine, 2012$"),
+        ({"schedule": "cosin"}, UsageError, r"^schedule='cosin': expected plateau, steps, cosine, poly, 2012$"),
         ({"network": "alexnte"}, UsageError, r"^no network is called 'alexnte'; there are .* Did you mean alexnet\?$"),
         ({"data": "nowhere"}, DataError, r"^nowhere: no such folder, \.zip or \.tar; `demo` is the built-in data set$"),
         ({"device": "tpu"}, UsageError, r"^device 'tpu' in 'tpu': expected cpu, cuda:0, cuda:1, \.\.\. or auto$"),

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-7  # Adam's beta 1, beta 2 and epsilon, as Keras has them
+SMALLEST_NORM = 2.0**-100  # of LARS: smaller ones count as 0, so that no quotient of norms overflows
 
 
 @dataclass
@@ -14,6 +15,7 @@ class Control:
     decay: the L2 weight decay.  step: the update, from 0.  began: the first update of this update rule.
     seed: the random seed.  slot: the input buffer in use.  part: the part of the batch, where a plan accumulates the
     gradients of several.  finite: False once the loss of a part of this step was NaN or Inf.
+    trust: LARS's coefficient.
     """
 
     rate: float = 0.01
@@ -26,6 +28,7 @@ class Control:
     bias_rate: float | None = None
     began: int = 0
     part: int = 0
+    trust: float = 0.001
 
     def rate_of(self, bias: bool) -> float:
         """Return the learning rate of biases, or of everything else."""

@@ -5,8 +5,8 @@ import numpy as np
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
 
-CONTROL_WORDS = 13
-FINITE = 12  # the index of that word in struct Control, the last
+CONTROL_WORDS = 14
+FINITE = 13  # the index of that word in struct Control, the last
 
 
 def as_stored(values: np.ndarray, target: Array) -> np.ndarray:
@@ -23,9 +23,9 @@ def control_words(control: Control) -> np.ndarray:
     """Return the bits of struct Control."""
     words = np.zeros(CONTROL_WORDS, np.uint32)
     rates = [rate(bias) for rate in (control.rate_of, control.corrected) for bias in (False, True)]
-    reals = [*rates, control.momentum, control.rate * control.decay, control.decay]
-    words[:7] = np.array(reals, np.float32).view(np.uint32)
-    words[7:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
+    reals = [*rates, control.momentum, control.rate * control.decay, control.decay, control.trust]
+    words[:8] = np.array(reals, np.float32).view(np.uint32)
+    words[8:] = control.step, control.seed & 0xFFFFFFFF, control.seed >> 32, control.slot, control.part, 1
     return words
 
 

@@ -184,7 +184,7 @@ class BatchNormOps(Protocol[D]):
 
 
 class UpdateOps(Protocol[D]):
-    """Gradient sinks: `Keep` and `Sum` store a gradient, `Momentum` and `Adam` update the weights with it.
+    """Gradient sinks: `Keep` and `Sum` store a gradient, `Momentum`, `Adam` and `Lars` update the weights with it.
 
     All arrays have the parameter's shape. decay: multiplier of the L2 weight decay. copy: the weights in the type of
     the maps, where products read those. factor: learning-rate multiplier. bias: take the learning rate of biases.
@@ -221,5 +221,17 @@ class UpdateOps(Protocol[D]):
     ) -> Sink:
         """Update by Adam, with the averages of the gradient and of its square."""
 
+    def Lars(
+        self,
+        weight: Array,
+        velocity: Array,
+        control: Control,
+        decay: float,
+        copy: Any = ...,
+        factor: float = ...,
+        bias: bool = ...,
+    ) -> Sink:
+        """Update by LARS: as `Momentum`, each tower's share at a rate by the norms of its weights and gradient."""
+
     def apply(self, device: D, gradient: Array, sink: Sink) -> None:
-        """Update a parameter by a gradient that `Keep` or `Sum` has stored; sink: `Momentum` or `Adam`."""
+        """Update a parameter by a gradient that `Keep` or `Sum` has stored; sink: `Momentum`, `Adam` or `Lars`."""

@@ -6,11 +6,12 @@ from cualex.errors import UsageError
 from cualex.experiments import tower_experiments
 from cualex.experiments.experiment import Arm, Experiment, Scale
 from cualex.experiments.metrics import EPOCHS, ERRORS, UPDATES
-from cualex.training.recipes import CIFAR, PAPER
+from cualex.training.recipes import CIFAR, LARS, LENET, PAPER
 
 FOUR_LAYERS = CIFAR.but(decay=0.0005, drop_epochs=())
 BARE = FOUR_LAYERS.but(decay=0.0, augment=False, schedule="steps")  # no regularisation, and one rate throughout
 RATES = (0.004, 0.01, 0.025, 0.06)
+LARGE = 512  # 16 times the batch of LENET
 SMALL = (
     "The paper's figure is for ImageNet: 1.2 million pictures, eight layers, 90 epochs. Here it is a network of four "
     "layers, as in the paper's own runs on CIFAR-10, on pictures of 32x32, fewer of them and for a few epochs."
@@ -131,6 +132,40 @@ _EXPERIMENTS = (
             "It can say which weights begin to learn first at this rate, and which do not within so many updates; not "
             "which of them end lower. That one never left does not mean that it never would: with 1,000 classes and "
             "1.2 million pictures the authors' networks had weeks. Losses are looked at every ten updates."
+        ),
+    ),
+    Experiment(
+        name="large-batches",
+        title="Does LARS train at 16 times the batch, where SGD at a scaled rate does not?",
+        question="What is the test error at a batch of 32, and as many epochs at 512 with scaled SGD and with LARS?",
+        section="5",
+        paper=(
+            "batches of 128 throughout. You, Gitman and Ginsburg (2017), AlexNet on ImageNet: 58.7 % top-1 at 512; at "
+            "4,096 58.5 % with LARS and 53.1 % without"
+        ),
+        arms={
+            "usual": Arm({"batch": 32}, paper="0"),
+            "sgd-scaled": Arm({"batch": LARGE, "warmup": 1.0}, rates=(0.16, 0.5), paper="+5.6"),
+            "lars": Arm({"batch": LARGE, "warmup": 1.0, **LARS}, rates=(10.0, 20.0, 40.0), paper="+0.2"),
+        },
+        measure=ERRORS,
+        scale=Scale(
+            LENET.but(epochs=12, schedule="poly", drop_epochs=(), augment=False),
+            f"LeNet-5, which is quick, on a few thousand pictures for twelve epochs. At {LARGE} pictures there is a "
+            "sixteenth of the updates, a few dozen in all. SGD has the rate by linear scaling and three times that, "
+            "LARS larger rates than on ImageNet, as each update moves the weights by a share of their norm.",
+            least=LARGE,
+            falls=False,
+        ),
+        full=Scale(
+            PAPER.but(schedule="poly", epochs=100, batch=512, colour_noise=0.0),
+            "The paper's network on the data that is named; batches are those of the arms.",
+            falls=False,
+        ),
+        reading=(
+            f"{SEEDS} Each large batch has the best of its rates, chosen by the same test error. Few updates limit "
+            "all large batches here, more than they do in 100 epochs of ImageNet: an error as low as the usual batch's "
+            "is not to be expected, only an order between LARS and scaled SGD."
         ),
     ),
 )

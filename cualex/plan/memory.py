@@ -29,9 +29,10 @@ class Held:
 class Memory:
     """The memory that one step needs, in bytes.
 
-    `buffers` are the plan's, `side_by_side` is what they would take if none shared memory, and `shared` what they
-    do take. `parameters` counts weights, biases and, in training, velocities; `work` what the engine's
-    operations use on the way.
+    `buffers` are the plan's, `gradients` those of them that keep gradients for the update: none with SGD with
+    momentum, which is fused with the gradients; all with Adam and LARS. `side_by_side` is what they would take if none
+    shared memory, and `shared` what they do take. `parameters` counts weights, biases and, in training,
+    velocities or moments; `work` what the engine's operations use on the way.
     """
 
     buffers: tuple[Held, ...]
@@ -39,6 +40,7 @@ class Memory:
     shared: int
     parameters: int
     work: int
+    gradients: int = 0
 
     @property
     def total(self) -> int:
@@ -47,14 +49,19 @@ class Memory:
 
 
 def measure(
-    network: Network, batch: int, mode: str = "train", device: str = "cpu", precision: str | None = None
+    network: Network,
+    batch: int,
+    mode: str = "train",
+    device: str = "cpu",
+    precision: str | None = None,
+    optimizer: str = "momentum",
 ) -> Memory:
     """Make a plan, run one step on empty images, and return its memory.
 
     The step is needed for the engine's work memory, which grows when an operation first runs.
     """
     parameters = Parameters(network, device, precision=precision)
-    plan = Plan(parameters, batch, mode)
+    plan = Plan(parameters, batch, mode, sink=optimizer)
     plan.run()
     steps = [f"{step.name} {step.kind}" if step.name != step.kind else step.name for step in plan.steps]
     return Memory(
@@ -63,6 +70,7 @@ def measure(
         shared=plan.bytes,
         parameters=parameters.bytes,
         work=sum(place.scratch_bytes for place in parameters.devices),
+        gradients=sum(gradient.nbytes for gradient in plan._gradients.values()),
     )
 
 

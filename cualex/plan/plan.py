@@ -27,7 +27,7 @@ class Plan(BoundSteps):
     """The steps of one network, batch and mode, ready to run.
 
     `mode` is "train" or "infer". `outputs` names layers whose maps are kept for `output`. With `fuse=False` every
-    layer has steps of its own. `sink` is where weight gradients go: "momentum" and "adam" update the weights,
+    layer has steps of its own. `sink` is where weight gradients go: "momentum", "adam" and "lars" update the weights,
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
     gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss

@@ -16,14 +16,14 @@ from cualex.weights.parameters import AVERAGES, Parameters
 if TYPE_CHECKING:
     from cualex.plan.builder import Builder
 
-SINKS = ("momentum", "adam", "keep")
+SINKS = ("momentum", "adam", "lars", "keep")
 
 
 @dataclass(frozen=True)
 class Rule:
     """How a plan updates its parameters.
 
-    sink: "momentum" or "adam", the update rule; "keep" stores the gradients and moves nothing.
+    sink: "momentum", "adam" or "lars", the update rule; "keep" stores the gradients and moves nothing.
     factors: learning-rate multipliers, by parameter ("conv1.bias"), 1 where none is given. A layer whose factors are
     all 0 is frozen: it has no update and no weight gradient, and layers below the lowest trained one no backward pass.
     decays: multipliers of the weight decay, by parameter; where none is given 1, and 0 for biases.
@@ -98,7 +98,8 @@ class Rule:
         if self.sink == "adam":
             first, second = (parameters.velocity(name, place, average) for average in AVERAGES)
             return update.Adam(weight, first, second, **numbers)
-        return update.Momentum(weight, parameters.velocity(name, place), **numbers)
+        rule = update.Lars if self.sink == "lars" else update.Momentum
+        return rule(weight, parameters.velocity(name, place), **numbers)
 
 
 def append_updates(build: "Builder") -> None:

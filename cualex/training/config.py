@@ -56,6 +56,7 @@ OVERRULED: tuple[tuple[str, Callable[[Any], object], tuple[str, ...]], ...] = (
     ("schedule", lambda value: value == "2012", ("plain_epochs",)),
     ("drop_epochs", bool, ("schedule",)),
     ("optimizer", lambda value: value == "adam", ("momentum",)),
+    ("optimizer", lambda value: value != "lars", ("trust",)),
     ("augment", lambda value: not value, ("colour_noise",)),
     ("find_lr", bool, ("lr",)),
 )

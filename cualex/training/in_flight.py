@@ -26,7 +26,7 @@ class Stepper:
         """Keep the arguments; `begin` makes the plan. class_weights: of the classes in the loss (classes,)."""
         recipe = course.recipe
         self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
-        self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
+        self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed, trust=recipe.trust)
         self._plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from cualex.errors import UsageError
 
-OPTIMIZERS, SCHEDULES = ("momentum", "adam"), ("plateau", "steps", "cosine", "2012")
+OPTIMIZERS, SCHEDULES = ("momentum", "adam", "lars"), ("plateau", "steps", "cosine", "poly", "2012")
 AUTO = "auto"
-RECIPES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision")
+RECIPES = ("paper", "demo", "cifar", "lenet", "batchnorm", "2012", "caffe", "torchvision", "lars")
 CLASS_WEIGHTS = {"balanced": "balanced", "none": ""}  # as given, and in the recipe
 NEWEST = ""  # resume: the newest unfinished run
 
@@ -100,7 +100,7 @@ _COUNT, _RATE = Range(True, 1), Range(False, 0, above=True)
 _SHARE, _POSITIVE = Range(False, 0, 1, below=True), Range(False, 0)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(("crop", "epochs", "batch_size", "accumulate", "workers"), _COUNT),
-    **dict.fromkeys(("lr", "bias_lr", "head_lr"), _RATE),
+    **dict.fromkeys(("lr", "bias_lr", "head_lr", "trust"), _RATE),
     **dict.fromkeys(("momentum", "dropout", "val_split"), _SHARE),
     **dict.fromkeys(("weight_decay", "colour_noise", "save_every", "warmup"), _POSITIVE),
     **dict.fromkeys(("plain_epochs", "stop_after"), Range(True, 0)),
@@ -168,6 +168,7 @@ class Options:
     bias_lr: float | None = None
     head_lr: float | None = None
     warmup: float | None = None
+    trust: float | None = None
     freeze: str | Sequence[str] | None = None
     multipliers: str | Mapping[str, float] | None = None
     momentum: float | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from cualex import networks
 from cualex.devices import placement
 from cualex.errors import UsageError
-from cualex.training import automatic_recipe, finetuning, recipes
+from cualex.training import automatic_recipe, finetuning, large_batches, recipes
 from cualex.training.options import AUTO, CLASS_WEIGHTS, Options
 from cualex.training.recipes import Recipe
 from cualex.training.run import restore
@@ -38,7 +38,18 @@ def begin(options: Options, images: int, found: Weights | None) -> Recipe:
         recipe = automatic_recipe.choose(options.network, images, cuda, tuned, options.batch_size, options.crop)
     else:
         recipe = recipes.named(options.recipe, options.network if found or "network" in options.given else None)
+        if options.recipe == "lars":
+            variant = networks.read_variant(recipe.network, options.variant, ELSEWHERE)
+            given = recipe.but(variant=recipe.variant | variant, crop=options.crop, batch=options.batch_size)
+            recipe = large_batches.recipe(given)
     return finetuning.recipe(found, recipe, options.described or ()) if found else recipe
+
+
+def check(options: Options) -> None:
+    """Raise UsageError for numbers that exclude each other, whatever the data set is."""
+    base = recipes.named("paper", options.network)
+    named = restore.recipe(dict(options.described)) if options.described else recipes.NAMED.get(options.recipe, base)
+    changed(base.but(optimizer=named.optimizer), options)
 
 
 def changed(recipe: Recipe, options: Options) -> Recipe:
@@ -57,6 +68,7 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         bias_rate=options.bias_lr,
         head_rate=options.head_lr,
         warmup=options.warmup,
+        trust=options.trust,
         freeze=_layers(options.freeze),
         multipliers=multipliers(options.multipliers),
         momentum=options.momentum,
@@ -79,6 +91,8 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         raise UsageError("--plain-epochs: --schedule 2012 sets them itself; leave one of them out")
     if recipe.optimizer == "adam" and options.momentum is not None:
         raise UsageError("--momentum: --optimizer adam has betas 0.9 and 0.999 instead; leave --momentum out")
+    if recipe.optimizer != "lars" and options.trust is not None:
+        raise UsageError(f"--trust: belongs to --optimizer lars, got {recipe.optimizer}; leave one of them out")
     if options.dropout is not None and recipe.network not in recipes.DROPPING:
         raise UsageError(f"--dropout: {recipe.network} has no dropout layer; leave --dropout out")
     if options.colour_noise and not recipe.augment:

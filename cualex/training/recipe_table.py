@@ -34,6 +34,7 @@ _WORDS = {
     "epochs": "epochs (maximum)",
     "schedule": "learning-rate schedule",
     "warmup": "warm-up of the rate, epochs",
+    "trust": "trust coefficient of LARS",
     "stop_after": "early stopping, patience",
     "augment": "random crops and flips",
     "views": "augmented views per image",
@@ -44,7 +45,7 @@ _WORDS = {
 }
 _OF_FEW = ("variant", "multipliers", "warmup")  # which most recipes and the paper are without
 _NONE = "none"
-_OPTIMIZERS = {"momentum": "SGD with momentum", "adam": "Adam, as in Keras"}
+_OPTIMIZERS = {"momentum": "SGD with momentum", "adam": "Adam, as in Keras", "lars": "LARS"}
 
 
 PAPER_VIEWS = {"views": "2,048"}  # as the paper counts them, without the last offset of either axis
@@ -56,7 +57,8 @@ def rows(recipe: Recipe, other: Recipe, known: dict[str, str] | None = None) -> 
     known: texts for values of the other that do not follow from its fields.
     """
     ours, theirs = _values(recipe), _values(other) | (known or {})
-    names = [name for name in _WORDS if name not in _OF_FEW or getattr(recipe, name)]
+    absent = {name for name in _OF_FEW if not getattr(recipe, name)} | ({"trust"} - _trusts(recipe))
+    names = [name for name in _WORDS if name not in absent]
     return [(_WORDS[name], ours[name], "" if ours[name] == theirs[name] else theirs[name]) for name in names]
 
 
@@ -69,6 +71,8 @@ def _values(recipe: Recipe) -> dict[str, str]:
         values["bias_rate"] += ", constant"
     if recipe.optimizer == "adam":
         values["momentum"] = _NONE
+    if not _trusts(recipe):
+        values["trust"] = _NONE
     if not recipe.augment:
         values["colour_noise"] = _word("colour_noise", 0)
     if values["colour_noise"] == _NONE:
@@ -77,11 +81,17 @@ def _values(recipe: Recipe) -> dict[str, str]:
     return values | {"views": f"{views(stored, recipe.crop) if recipe.augment else 1:,}"}
 
 
+def _trusts(recipe: Recipe) -> set[str]:
+    return {"trust"} if recipe.optimizer == "lars" else set()
+
+
 def _schedule(recipe: Recipe) -> str:
     if recipe.falls == "steps":
         return "/10 after epochs " + ", ".join(map(str, recipe.drop_epochs))
     if recipe.falls == "cosine":
         return "cosine to 0"
+    if recipe.falls == "poly":
+        return "(1 - done)^2 to 0"
     if recipe.falls == "plateau":
         return "/10 on a plateau"
     scaled = "" if recipe.epochs == EPOCHS_2012 else f", {EPOCHS_2012} epochs scaled to {recipe.epochs}"

@@ -19,11 +19,12 @@ from cualex.training.schedules import (
     Cosine,
     Fixed,
     Plateau,
+    Poly,
     Schedule,
     Schedule2012,
 )
 
-SCHEDULES = ("plateau", "steps", "cosine", "2012")
+SCHEDULES = ("plateau", "steps", "cosine", "poly", "2012")
 CLASS_WEIGHTS = ("", "balanced")
 TIES = ("first", "last")
 
@@ -32,13 +33,13 @@ TIES = ("first", "last")
 class Recipe:
     """The hyperparameters of a training.
 
-    `optimizer`: "momentum" or "adam". `rate`: the initial learning rate of weights; `bias_rate`: of biases, the same if
-    None. `schedule`: one of `SCHEDULES`; "" is "steps" at `drop_epochs` if there are any, else the paper's "plateau".
-    `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated. `head_rate`:
-    learning-rate multiplier of the last dense layer. `multipliers`: of the rate and decay of layers and parameters, as
-    {"conv1.lr": 0.1, "conv1.bias.decay": 1}, like Caffe's lr_mult and decay_mult. `accumulate`: parts in which a batch
-    is computed. `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or "balanced"
-    (`weigh_classes`).
+    `optimizer`: "momentum", "adam" or "lars". `rate`: the initial learning rate of weights; `bias_rate`: of biases, the
+    same if None. `schedule`: one of `SCHEDULES`; "" is "steps" at `drop_epochs` if there are any, else the paper's
+    "plateau". `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated.
+    `head_rate`: learning-rate multiplier of the last dense layer. `multipliers`: of the rate and decay of layers and
+    parameters, as {"conv1.lr": 0.1, "conv1.bias.decay": 1}, like Caffe's lr_mult and decay_mult. `accumulate`: parts in
+    which a batch is computed. `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or
+    "balanced" (`weigh_classes`).
 
     Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
     the factors of the components of colour, 0 for no noise; `colour_components` names the images that the components
@@ -49,7 +50,7 @@ class Recipe:
     `patience`: epochs without gain after which "plateau" divides the rate. `ties`: of the epochs with the same
     validation top-1 the "first" or the "last" is the best: with a dozen validation images there are many, and with a
     rate that falls to zero the last generalises better (to a twentieth of the epochs). `warmup`: epochs in which the
-    rates rise to those of the schedule (`Course.rates`).
+    rates rise to those of the schedule (`Course.rates`). `trust`: the coefficient of LARS.
     """
 
     network: str = "alexnet"
@@ -80,6 +81,7 @@ class Recipe:
     class_weights: str = ""
     multipliers: dict[str, float] = field(default_factory=dict)
     warmup: float = 0.0
+    trust: float = 0.001
 
     @property
     def falls(self) -> str:
@@ -106,7 +108,9 @@ class Recipe:
             return Fixed(self.rate, self.drop_epochs)
         if self.falls == "2012":
             return Schedule2012(self.rate, self.epochs)
-        return Cosine(self.rate) if self.falls == "cosine" else Plateau(self.rate, patience=self.patience)
+        if self.falls == "plateau":
+            return Plateau(self.rate, patience=self.patience)
+        return Cosine(self.rate) if self.falls == "cosine" else Poly(self.rate)
 
     def stream(self, pack: Split, crop: int, noisy: int | None = None) -> Stream:
         """Return the stream of a pack's training images with this recipe's augmentation.
@@ -162,7 +166,8 @@ DROPPING = tuple(  # the networks that have dropout
 
 ADAM: dict[str, Any] = {"optimizer": "adam", "rate": 0.001, "decay": 0.0}  # as in Keras
 MOMENTUM: dict[str, Any] = {"optimizer": "momentum", "rate": 0.01, "decay": 0.0005}  # as in the paper
-RULES = {"momentum": MOMENTUM, "adam": ADAM}  # defaults of the optimizers
+LARS: dict[str, Any] = {"optimizer": "lars", "decay": 0.0005, "trust": 0.001}
+RULES = {"momentum": MOMENTUM, "adam": ADAM, "lars": LARS | {"rate": 2.0}}  # defaults of the optimizers
 PAPER = Recipe()
 DEMO = Recipe(crop=67, batch=64, epochs=8, drop_epochs=(6,), colour_noise=0.0)
 CIFAR = Recipe(
@@ -207,6 +212,10 @@ QUICK = {
 }
 
 
+# Large batches; large_batches.py has rate and warm-up by batch size.
+LARGE = PAPER.but(batch=512, rate=2.0, epochs=100, schedule="poly", warmup=2.0, colour_noise=0.0, **LARS)
+
+
 NAMED = {  # values of --recipe; "paper" is the published recipe of any network
     "paper": PAPER,
     "demo": DEMO,
@@ -216,6 +225,7 @@ NAMED = {  # values of --recipe; "paper" is the published recipe of any network
     "2012": AS_IN_2012,
     "caffe": CAFFE,
     "torchvision": TORCHVISION,
+    "lars": LARGE,
 }
 
 

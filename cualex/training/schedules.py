@@ -1,4 +1,4 @@
-"""Learning-rate schedules: plateau of the validation error, given epochs, cosine, and the one of 2012.
+"""Learning-rate schedules: plateau of the validation error, given epochs, cosine, poly, and that of 2012.
 
 A schedule returns the rate of an update (`at`), and is updated by the validation error after an epoch.
 """
@@ -111,6 +111,23 @@ class Cosine(Schedule):
     def at(self, epoch: int, done: float) -> float:
         """Return the rate of an update."""
         return self.rate * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+@dataclass
+class Poly(Schedule):
+    """Decay the rate from update to update, as a power of what is left of the training.
+
+        rate * (1 - done)^2            done: the fraction of all updates
+
+    Caffe's "poly" policy with a power of 2, by which You, Gitman and Ginsburg (2017) trained AlexNet on large batches.
+    """
+
+    rate: float
+    finished: bool = False
+
+    def at(self, epoch: int, done: float) -> float:
+        """Return the rate of an update."""
+        return self.rate * (1 - min(done, 1.0)) ** 2
 
 
 @dataclass

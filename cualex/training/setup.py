@@ -13,7 +13,7 @@ from cualex.devices import placement
 from cualex.errors import UsageError
 from cualex.networks import Network, own
 from cualex.networks.from_file import File
-from cualex.training import beginning, finetuning, loop, recipe_choice, recipes
+from cualex.training import beginning, finetuning, large_batches, loop, recipe_choice
 from cualex.training.finetuning import Start
 from cualex.training.options import AUTO, Options
 from cualex.training.rates import Course
@@ -33,7 +33,7 @@ class Setup:
 
     run: the one that is resumed, None for a new one.  automatic: the recipe without the user's numbers, where it
     followed from the data set.  start: weights for fine-tuning.  validation: the split to validate on.
-    remarks: on the validation, sentences for the user.
+    remarks: on validation and learning rate, sentences for the user.
     """
 
     options: Options
@@ -131,12 +131,14 @@ def prepare(
     source = sources.find(options.data, names=options.names, lost=options.lost, **options.division)
     if file:
         options = _network_of(options, file, asked, len(source.classes))
+    usual: Recipe | None = None  # of a new training, with the batch size that its learning rate is for
     if recipe is None:
         images = len(source.splits["train"])
         if found is None and checked is None:
             found = beginning.bundled(options, source.name, images)
             options = options.but(weights=_bundled_name() if found else None)
         recipe = recipe_choice.begin(options, images, found).but(seed=options.seed)
+        usual = recipe_choice.begin(options.but(batch_size=None), images, found)
         if file:
             recipe = recipe.but(crop=options.crop, mean_at=options.mean_at, variant=options.variant)
     chosen = run is None and options.recipe == AUTO and not options.described
@@ -165,7 +167,7 @@ def prepare(
             Run.prepare(options.output, options.name)
         if options.tensorboard:
             event_files.check()
-        remarks = _remarks(source)
+        remarks = _remarks(source) + _on_rates(usual, recipe, options)
     return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
 
 
@@ -203,7 +205,7 @@ def _first(options: Options, run: Run | None) -> tuple[Options, Recipe | None, W
     if options.pretrained:
         options = options.but(weights=_bundled_name())
     options = options.but(recipe=recipe_choice.name(options))
-    recipe_choice.changed(recipes.named("paper", options.network), options)  # before the data set is looked at
+    recipe_choice.check(options)  # before the data set is looked at
     return options, None, found
 
 
@@ -218,3 +220,11 @@ def _remarks(source: Source) -> tuple[str, ...]:
     evaluated = "no validation images, so the training images are evaluated, at their centre crops."
     unused = ("the test images are not used; --val test validates on them.",) if "test" in source.splits else ()
     return evaluated, *unused
+
+
+def _on_rates(usual: Recipe | None, recipe: Recipe, options: Options) -> tuple[str, ...]:
+    """Return what to know of the learning rate of a new training, where the batch is not the recipe's."""
+    if usual is None:
+        return ()
+    said = large_batches.scaling(usual, recipe, "lr" in options.given), large_batches.published(recipe)
+    return tuple(filter(None, said))

@@ -8,6 +8,7 @@ struct Control {
     float momentum;
     float shrink;  // rate * decay, multiplied in float64 and rounded once
     float decay;
+    float trust;                   // LARS's coefficient
     unsigned step;                 // counts updates; dropout draws by it
     unsigned seed_low, seed_high;  // Philox's key
     unsigned slot;                 // which of the input buffers holds this step's batch

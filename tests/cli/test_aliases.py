@@ -127,7 +127,7 @@ def test_the_option_counts_once():
 def test_a_choice_without_the_alias_is_refused_as_before():
     code, line = told("train", "--optimizer", "rmsprop")
     assert code == 2
-    assert line == "Error: Invalid value for '--optimizer': 'rmsprop' is not one of 'momentum', 'adam'."
+    assert line == "Error: Invalid value for '--optimizer': 'rmsprop' is not one of 'momentum', 'adam', 'lars'."
 
 
 @pytest.mark.parametrize(

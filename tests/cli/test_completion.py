@@ -74,7 +74,7 @@ def test_paths(words, kinds):
 
 
 def test_choices_and_options():
-    assert completed("train", "--schedule", "") == {"plateau", "steps", "cosine", "2012"}
+    assert completed("train", "--schedule", "") == {"plateau", "steps", "cosine", "poly", "2012"}
     assert {"--find-lr", "--warmup", "--config"} <= completed("train", "--")
 
 

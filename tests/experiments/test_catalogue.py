@@ -61,7 +61,7 @@ def changed(one, other):
 
 
 def test_all_experiments_of_the_paper_are_there():
-    expected = {*CHANGES, "one-tower", "no-dropout"}
+    expected = {*CHANGES, "one-tower", "no-dropout", "large-batches"}
     assert set(catalogue.names()) == expected
     assert len(catalogue.names()) == len(expected)
 
@@ -75,6 +75,16 @@ def test_arms_differ_in_exactly_what_they_say(name):
         assert changed(recipes[base], recipes[arm]) == numbers
         assert different(built[base], built[arm]) == layers
         assert built[base].towers == built[arm].towers
+
+
+def test_large_batches_are_sixteen_times_the_usual_ones_and_lars_differs_by_the_rule():
+    recipes, built = arms("large-batches")
+    usual, scaled, lars = recipes.values()
+    assert changed(usual, scaled) == {"batch": (32, 512), "warmup": (0.0, 1.0)}
+    assert changed(scaled, lars) == {"optimizer": ("momentum", "lars")}
+    assert all(each == built["usual"] for each in built.values())
+    whole, _ = arms("large-batches", full=True)
+    assert changed(*list(whole.values())[1:]) == {"optimizer": ("momentum", "lars")}
 
 
 def test_without_dropout_the_layers_are_the_same_but_for_dropout():
@@ -233,5 +243,5 @@ def test_an_experiment_that_does_not_exist():
     assert str(error.value) == (
         "no experiment is called 'relu-against-tan'; there are relu-against-tanh, normalisation, "
         "non-overlapping-pooling, one-tower, no-exchange, no-dropout, no-colour-noise, towers-specialise, "
-        "initial-weights. Did you mean relu-against-tanh?"
+        "initial-weights, large-batches. Did you mean relu-against-tanh?"
     )

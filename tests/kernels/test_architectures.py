@@ -101,7 +101,7 @@ def others(known):
 def update(made, plan):
     """Launch the updates by a gradient that was kept."""
     weight = made.arrays["conv1.weight", 0]
-    for sink in ("momentum", "adam"):
+    for sink in ("momentum", "adam", "lars"):
         mover = Rule(sink).mover(made, "conv1.weight", 0, plan.control)
         made.engine.update.apply(made.devices[0], weight, mover)
 

@@ -203,6 +203,22 @@ def test_memory_names_every_buffer_and_adds_up():
     assert told["total"] == told["shared"] + told["parameters"] + told["work"]
 
 
+def test_memory_with_lars_and_adam_has_all_gradients():
+    """The update cannot be fused with them: the norms need the whole gradient."""
+    network = networks.build("cifar-relu")
+    fused, lars, adam = (memory.measure(network, 3, optimizer=each) for each in ("momentum", "lars", "adam"))
+    assert (fused.gradients, lars.gradients, adam.gradients) == (0, 4 * 215_562, 4 * 215_562)
+    assert lars.side_by_side == fused.side_by_side + lars.gradients
+    assert fused.shared < lars.shared <= fused.shared + lars.gradients + 16 * 64
+    assert (lars.parameters, adam.parameters) == (2 * 4 * 215_562, 3 * 4 * 215_562)
+    held = {each.name for each in lars.buffers if each.lasting}
+    assert {f"{name} gradient" for name in network.parameters()} <= held
+    words = ["summary", "cifar-relu", "--memory", "-b", "3", "--optimizer", "lars"]
+    told = CliRunner().invoke(cli.main, words).stdout
+    assert "; without sharing" in told
+    assert f", {4 * 215_562:,} of them gradients, which lars needs whole\n" in told
+
+
 def test_inference_holds_no_velocities_and_shares_more():
     network = networks.build("cifar-relu")
     train, infer = memory.measure(network, 3), memory.measure(network, 3, "infer")

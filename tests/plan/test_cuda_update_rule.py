@@ -29,6 +29,8 @@ def parameters(emulated, device="cuda:0", precision="fp32", **options):
         pytest.param("adam", "bf16", marks=pytest.mark.slow),
         pytest.param("momentum", "bf16", marks=pytest.mark.slow),
         pytest.param("adam", "fp32", marks=pytest.mark.slow),
+        ("lars", "fp32"),
+        ("lars", "bf16"),
     ],
 )
 def test_updates_are_those_of_the_kept_gradients(emulated, sink, precision):
@@ -65,7 +67,9 @@ def test_the_parts_gradients_are_those_of_the_whole_batch_on_the_host(emulated):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sink", "part"), [pytest.param("adam", 0, marks=pytest.mark.slow), ("momentum", 1)])
+@pytest.mark.parametrize(
+    ("sink", "part"), [pytest.param("adam", 0, marks=pytest.mark.slow), ("momentum", 1), ("lars", 1)]
+)
 def test_nothing_moves_when_the_loss_of_any_part_is_no_number(emulated, sink, part):
     """On either GPU: the second hears of it by the links. The next update is as if nothing had been."""
     made = parameters(emulated, "cuda:0,cuda:1", streams="random")

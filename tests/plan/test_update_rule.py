@@ -135,7 +135,7 @@ def test_masks_that_are_the_same_in_every_part_are_found(monkeypatch):
     assert apart(kept(accumulate=6)[0], whole) > 0.1
 
 
-@pytest.mark.parametrize(("sink", "part"), [("momentum", 0), ("momentum", 1), ("adam", 2)])
+@pytest.mark.parametrize(("sink", "part"), [("momentum", 0), ("momentum", 1), ("adam", 2), ("lars", 1)])
 def test_nothing_moves_when_the_loss_of_any_part_is_no_number(sink, part):
     made = small_alexnet.parameters()
     run(made, sink=sink, accumulate=3)
@@ -157,6 +157,8 @@ def test_nothing_moves_when_the_loss_of_any_part_is_no_number(sink, part):
     [
         ("momentum", 3, "cpu,cpu"),
         ("adam", 1, "cpu"),
+        ("lars", 1, "cpu"),
+        ("lars", 3, "cpu,cpu"),
         pytest.param("adam", 3, "cpu,cpu", marks=pytest.mark.slow),
         pytest.param("momentum", 3, "cpu", marks=pytest.mark.slow),
     ],
@@ -178,11 +180,34 @@ def test_updates_are_those_of_the_kept_gradients(sink, parts, device):
 
 
 @pytest.mark.slow
-def test_the_bits_of_adam_do_not_depend_on_the_number_of_workers():
+@pytest.mark.parametrize("sink", ["adam", "lars"])
+def test_bits_do_not_depend_on_the_number_of_workers(sink):
     one, other = small_alexnet.parameters(workers=2), small_alexnet.parameters(workers=3)
     for made in (one, other):
-        run(made, updates=2, sink="adam", accumulate=2)
+        run(made, updates=2, sink=sink, accumulate=2)
     assert small_alexnet.digest(one) == small_alexnet.digest(other)
+
+
+def test_lars_has_the_same_bits_with_the_towers_on_one_device_and_on_two():
+    """Norms are of a tower's share, so that no number crosses but those of the exchanges."""
+    one, two, whole = (small_alexnet.parameters(device) for device in ("cpu", "cpu,cpu", "cpu,cpu"))
+    for made in (one, two):
+        run(made, updates=2, sink="lars")
+    assert small_alexnet.digest(one) == small_alexnet.digest(two)
+    run(whole, updates=2)
+    assert two.ledger.floats == whole.ledger.floats
+
+
+def test_norms_over_both_towers_are_found_by_the_placement(monkeypatch):
+    rates = update.local_rates
+
+    def wrong(device, weight, gradient, control, decay):
+        made = rates(device, weight.reshape(1, -1), gradient.reshape(1, -1), control, decay)
+        return np.repeat(made, len(weight))
+
+    monkeypatch.setattr(update, "local_rates", wrong)
+    with pytest.raises(AssertionError):
+        test_lars_has_the_same_bits_with_the_towers_on_one_device_and_on_two()
 
 
 @pytest.mark.slow
@@ -201,7 +226,7 @@ def test_a_plan_that_is_released_keeps_no_memory():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"sink": "sgd"}, "update rule 'sgd': expected momentum, adam, keep"),
+        ({"sink": "sgd"}, "update rule 'sgd': expected momentum, adam, lars, keep"),
         (
             {"accumulate": 4},
             "batch size 6 is not divisible by --accumulate 4: use --accumulate 3, or another --batch-size",

@@ -274,3 +274,14 @@ def adam(weight, first, second, gradient, t, rate, decay=0.0, betas=(0.9, 0.999)
     second = second + (gradient**2 - second) * (1 - betas[1])
     correction = math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
     return weight - rate * correction * first / (np.sqrt(second) + epsilon), first, second
+
+
+def lars(weight, velocity, gradient, rate, trust, momentum=0.9, decay=0.0005):
+    """Update as algorithm 1 of You, Gitman and Ginsburg (2017): v <- m v + L rate (g + decay w), w <- w - v.
+
+    L = trust |w| / (|g| + decay |w|), trust where a norm is 0. Returns (w, v), v with the sign of `momentum` above.
+    """
+    norms = [math.sqrt(math.fsum(np.ravel(each) ** 2)) for each in (weight, gradient)]
+    local = trust * norms[0] / (norms[1] + decay * norms[0]) if all(norms) else trust
+    velocity = momentum * velocity - local * rate * (gradient + decay * weight)
+    return weight + velocity, velocity

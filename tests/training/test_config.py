@@ -70,7 +70,7 @@ def test_what_is_given_goes_before_the_file(tmp_path):
         ("recipe = ['paper']", "recipe=['paper']: expected auto, paper, "),
         ("split_rule = 7", "split_rule=7: expected hash-threshold-1, hash-rank-0"),
         ("decoding = 'x'", "decoding='x': expected a whole number of at least 2 and at most 3"),
-        ("schedule = 'cos'", "schedule='cos': expected plateau, steps, cosine, 2012"),
+        ("schedule = 'cos'", "schedule='cos': expected plateau, steps, cosine, poly, 2012"),
         ("recipe = {rates = 3}", "no hyperparameter of a recipe is called 'rates'. Did you mean 'rate'?"),
         ("batch-size = 3\nbatch_size = 4", "batch_size: the same option is given twice"),
         ("lr =", "not TOML (Invalid value (at end of document)); --config takes a run's args.json, or TOML"),
@@ -92,9 +92,9 @@ WRONG = {  # a value that no field of a recipe takes, and what is expected there
     "dropout": (None, "a number of at least 0 and below 1"),
     "epochs": (2.5, "a whole number of at least 1"),
     "drop_epochs": ("6", "a list of whole numbers"),
-    "schedule": ("cos", '"", plateau, steps, cosine, 2012'),
+    "schedule": ("cos", '"", plateau, steps, cosine, poly, 2012'),
     "stop_after": (-1, "a whole number of at least 0"),
-    "optimizer": ("x", "momentum, adam"),
+    "optimizer": ("x", "momentum, adam, lars"),
     "bias_rate": (0, "a number above 0"),
     "head_rate": (math.inf, "a number above 0"),
     "freeze": ("conv1", "a list of texts"),
@@ -111,6 +111,7 @@ WRONG = {  # a value that no field of a recipe takes, and what is expected there
     "class_weights": ("none", '"", balanced'),
     "multipliers": ([1], "a table such as {conv1.lr: 0.1}"),
     "warmup": ("x", "a number of at least 0"),
+    "trust": (0, "a number above 0"),
 }
 
 

@@ -10,7 +10,7 @@ from cualex.training import recipes
 from cualex.training.rates import Course
 from cualex.training.recipes import PAPER, Recipe
 from cualex.training.run import restore
-from cualex.training.schedules import Cosine, EarlyStop, Fixed, Plateau, Schedule2012
+from cualex.training.schedules import Cosine, EarlyStop, Fixed, Plateau, Poly, Schedule2012
 from tests.support.tiny_runs import speck
 
 NETWORK = speck()
@@ -100,6 +100,11 @@ def test_half_a_cosine(done, rate):
     assert Cosine(0.4).at(7, done) == pytest.approx(rate, abs=1e-15)
 
 
+@pytest.mark.parametrize(("done", "rate"), [(0, 0.4), (0.25, 0.225), (0.5, 0.1), (1, 0), (1.5, 0)])
+def test_poly_is_the_square_of_what_is_left(done, rate):
+    assert Poly(0.4).at(7, done) == pytest.approx(rate, abs=1e-15)
+
+
 def test_biases_keep_their_ratio():
     followed = course(Recipe(schedule="cosine", rate=0.4, bias_rate=1.2))
     assert followed.rates(1, 0.5) == pytest.approx((0.2, 0.6))
@@ -114,6 +119,7 @@ def test_biases_keep_their_ratio():
         ({"drop_epochs": (3,)}, Fixed),
         ({"schedule": "plateau", "drop_epochs": (3,)}, Plateau),
         ({"schedule": "cosine"}, Cosine),
+        ({"schedule": "poly"}, Poly),
         ({"schedule": "2012"}, Schedule2012),
     ],
 )
@@ -122,7 +128,7 @@ def test_a_recipe_names_its_schedule(changes, kind):
 
 
 def test_an_unknown_schedule_is_said():
-    with pytest.raises(UsageError, match="schedule 'linear': expected plateau, steps, cosine, 2012"):
+    with pytest.raises(UsageError, match="schedule 'linear': expected plateau, steps, cosine, poly, 2012"):
         PAPER.but(schedule="linear").begin()
 
 

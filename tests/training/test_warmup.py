@@ -30,7 +30,7 @@ def networks_known():
         yield
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "steps", "cosine", "2012"])
+@pytest.mark.parametrize("schedule", ["plateau", "steps", "cosine", "poly", "2012"])
 def test_it_multiplies_the_rates_of_every_schedule(schedule):
     recipe = RECIPE.but(schedule=schedule, epochs=10, bias_rate=0.03)
     cold, plain = Course(recipe.but(warmup=4.0), speck()), Course(recipe, speck())

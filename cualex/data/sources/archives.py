@@ -31,7 +31,7 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 
 _COMPRESSED: dict[bytes, Opener] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # What damaged archives raise, documented by the modules that read them or not.
-_DAMAGES = (
+DAMAGES = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
     *(tarfile.TarError, struct.error, ValueError, ArithmeticError),
 )
@@ -72,7 +72,7 @@ def _zip(path: str, span: Span) -> Listing:
     """List a zip by its central directory."""
     try:
         source = zipfile.ZipFile(cast(IO[bytes], span))
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise DataError(f"{path}: not a complete zip ({error}); copy or download it again") from None
     lock = threading.Lock()
     files: list[File] = []
@@ -98,7 +98,7 @@ def _zip(path: str, span: Span) -> Listing:
 
 def _unzipped(source: zipfile.ZipFile, member: zipfile.ZipInfo) -> Span:
     """Expand an archive inside of a zip, as a compressed tar is."""
-    return _expanded(lambda _: source.open(member), member.compress_size)
+    return expanded(lambda _: source.open(member), member.compress_size)
 
 
 def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.ZipInfo, name: str) -> bytes:
@@ -113,7 +113,7 @@ def _read_zipped(source: zipfile.ZipFile, lock: threading.Lock, member: zipfile.
         data = file.read(max(1, member.file_size))
         with lock:
             file.close()
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise ImageError(name, f"cannot be read from the zip ({error})") from None
     return data
 
@@ -130,7 +130,7 @@ def _tar(path: str, span: Span, date: str, opener: Opener | None) -> Listing:
     stamp = f"{span.size} {date}"
     try:
         if opener is not None:
-            span = _expanded(opener, span.size, span)
+            span = expanded(opener, span.size, span)
         # Of a file tarfile needs only what _Headers has.
         with tarfile.open(fileobj=cast(IO[bytes], _Headers(span)), mode="r:") as members:
             for member in members:
@@ -152,7 +152,7 @@ def _tar(path: str, span: Span, date: str, opener: Opener | None) -> Listing:
             end = len(span.read(512))
             if 0 < end < 512:
                 raise tarfile.ReadError("the file ends inside a header")
-    except _DAMAGES as error:
+    except DAMAGES as error:
         what = "neither a folder nor a whole .zip or .tar"
         raise DataError(f"{path}: {what} ({error}); copy or download it again") from None
     notes = _notes(climbing, special, 0)
@@ -161,7 +161,7 @@ def _tar(path: str, span: Span, date: str, opener: Opener | None) -> Listing:
     return listed(path, stamp, files, folders, notes)
 
 
-def _expanded(opener: Opener, compressed: int, source: Any = None) -> Span:
+def expanded(opener: Opener, compressed: int, source: Any = None) -> Span:
     """Expand into an unlinked file in the cache directory; compressed: bytes, which limit what it may expand to."""
     directory = cache.directory()
     try:

@@ -1,6 +1,7 @@
 """Find the images of a data set, their classes and splits.
 
-A set is a folder, .zip or .tar in a layout of layout.py, a file of images as arrays (arrays.py), or `demo`. pack.py
+A set is a folder, .zip or .tar in a layout of layout.py, shards (shards.py), Parquet (parquet.py), a file of images as
+arrays (arrays.py), or `demo`. pack.py
 decodes. Without val/, a part of train becomes val, and test/ is left alone.
 """
 
@@ -11,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cualex.data.image_kinds import DECODING
-from cualex.data.sources import arrays, class_names, containers, filtering, hold_out, label_files, layout
-from cualex.data.sources.archives import archive
+from cualex.data.sources import class_names, containers, filtering, hold_out, label_files, layout
 from cualex.data.sources.classless import Arranged
 from cualex.data.sources.filtering import LeftOut
-from cualex.data.sources.listing import File, Listing, folder, listed, order
+from cualex.data.sources.listing import File, Listing, listed, order
 from cualex.errors import DataError, UsageError
 
 
@@ -123,7 +123,7 @@ def find_images(data: str | Path, **options: Any) -> Source:
     except DataError as error:
         if options.get("names"):
             raise
-        files, _ = filtering.images(listing := _listing(data))
+        files, _ = filtering.images(listing := containers.find(data))
         digest = hashlib.sha256(repr([listing.stamp, *((file.name, file.stamp) for file in files)]).encode())
         images = tuple(Image(file.name, 0, file.read) for file in files)
         notes = (*listing.notes, f"the images are taken without classes: {error}")
@@ -152,7 +152,7 @@ def survey(
 
         source = replace(demo.source(seed), val=val, decoding=decoding)
         return Survey(source, (), _lacking(source))
-    listing = _listing(data)
+    listing = containers.find(data)
     removed = set(lost) - {file.name for file in listing.files}
     if removed:
         listing = _with(listing, removed)
@@ -203,31 +203,6 @@ def _lacking(source: Source) -> str | None:
     if source.val == "test" and source.validation is None:
         return f"{source.name}: no test/ to validate with; leave --val test out, or put images in test/CLASS/"
     return None
-
-
-def _listing(data: str | Path) -> Listing:
-    try:
-        path = Path(data).expanduser().resolve(strict=True)
-        if path.is_dir():
-            return containers.opened(folder(path), path)
-        return (
-            containers.opened(*_idx_beside(path))
-            if arrays.is_idx(path.name)
-            else containers.opened(archive(path), None)
-        )
-    except FileNotFoundError:
-        url = f" is a URL, and folders and archives are read. Download it first: curl -LO {data}"
-        no = ": no such folder, .zip or .tar; `demo` is the built-in data set"
-        raise DataError(f"{data}{url if '://' in str(data) else no}") from None
-    except OSError as error:
-        raise DataError(f"{data}: cannot be read ({error.strerror or error})") from None
-
-
-def _idx_beside(path: Path) -> tuple[Listing, Path]:
-    """List an idx file with those beside it: labels lie in a file of their own, and test images in another two."""
-    beside = folder(path.parent, deep=False)
-    files = [file for file in beside.files if arrays.is_idx(file.name)]
-    return listed(path, "", files, set(), []), path.parent
 
 
 def _with(listing: Listing, removed: set[str]) -> Listing:

@@ -31,7 +31,8 @@ class LeftOut:
 _OTHERS = {
     r"\.mat": "MATLAB arrays: save the images as PNG, in a folder for each class",
     r"\.np[yz]": "NumPy arrays: save the images as PNG, in a folder for each class",
-    r"\.(?:parquet|arrow|feather)": "a table of Hugging Face: save its images as PNG, in a folder for each class",
+    r"\.parquet": "Parquet is read in a folder, not in an archive: extract it",
+    r"\.(?:arrow|feather)": "a table of Hugging Face: save it with its to_parquet, which is read",
     r"\.tfrecords?(?:-.*)?": "TensorFlow records: save the images as PNG, in a folder for each class",
     r"\.(?:mdb|lmdb|leveldb|ldb)": "a database of Caffe: give the images that it was made from",
     r"\.(?:h5|hdf5)": "HDF5 arrays: save the images as PNG, in a folder for each class",

@@ -67,6 +67,35 @@ def adam(t: Trial) -> None:
             t.expect(name, at, values)
 
 
+def lars_sums(t: Trial) -> None:
+    """Sums of squares of weights and gradient, over each piece of each tower."""
+    (pieces, _, towers), count, piece = t.grid, t["COUNT"], t["PIECE"]
+    for k, name in enumerate(("weight", "gradient")):
+        squares, own = t.read(name), t.some(towers * pieces, 8)
+        for part in own:
+            first = part % pieces * piece
+            at = part // pieces * count + np.arange(first, min(first + piece, count))
+            t.expect("sums", k * towers * pieces + part, np.sum(squares.at(at) ** 2))
+
+
+def lars_rates(t: Trial) -> None:
+    """L = trust |w| / (|g| + decay |w|), by the sums of squares over the pieces."""
+    towers, control, sums = t.grid[0], t.read_control(), t.read("sums", 1, 9)
+    rows = np.arange(towers * t["PIECES"]).reshape(towers, -1)
+    w, g = (np.sqrt(sums.at(rows + k * rows.size).sum(axis=1)) for k in range(2))
+    decay = np.float64(control["decay"] * np.float32(t["DECAY"]))
+    t.expect("rates", np.arange(towers), np.float64(control["trust"]) * w / (g + decay * w))
+
+
+def lars(t: Trial) -> None:
+    """SGD with momentum, by a gradient that was kept, at the rate of each tower."""
+    towers, count = t.grid[2], t["COUNT"]
+    at = t.spread(towers * count)
+    gradient, names = t.read("gradient").at(at).astype(np.float32), ("weight", "velocity", "copy")
+    factor = t.given("factor") * t.read("rates", 1, 3).at(at // count).astype(np.float32)
+    _momentum(t, t.read_control(), t["DECAY"], bool(t["BIAS"]), factor, names, at, gradient)
+
+
 def batchnorm_sums(t: Trial) -> None:
     """Sums over each split's pixels, of x - pivot and its square, or of dy and dy (x - mean)."""
     pixels, channels, splits, towers = t["PIXELS"], t["CHANNELS"], t["SPLITS"], t.grid[2]

@@ -24,9 +24,7 @@ BLOCK = 1 << 22  # bytes of a copy between host and device
 FAR = 4096  # values between two sampled ones, beyond which they are read apart
 POISON = 0xFF  # of every byte of an output: NaN, or a number that no kernel writes
 # No number is the default, so that one that is read from the wrong word shows.
-CONTROL = Control(
-    rate=0.0625, bias_rate=0.3, momentum=0.7, decay=0.11, step=5, began=2, seed=0x12_3456_789A, slot=1, part=1
-)
+CONTROL = Control(0.0625, 0.7, 0.11, bias_rate=0.3, step=5, began=2, seed=0x12_3456_789A, slot=1, part=1, trust=0.4)
 
 
 @cache
@@ -132,8 +130,8 @@ class Trial:
         """Let the control hold CONTROL; return its real numbers by their names in common/control.cuh."""
         array, words = self._given["control"], control_words(self.control)
         self._inputs[address(array)] = Pattern(array, words.astype(np.float64))
-        names = ("rate", "bias_rate", "corrected", "bias_corrected", "momentum", "shrink", "decay")
-        return dict(zip(names, words[:7].view(np.float32), strict=True))
+        names = ("rate", "bias_rate", "corrected", "bias_corrected", "momentum", "shrink", "decay", "trust")
+        return dict(zip(names, words[:8].view(np.float32), strict=True))
 
     def expect(self, name: str, at: Any, values: Any, tolerance: Any = None) -> None:
         """Expect values of an output at flat indices: just these, as it stores them, or with a tolerance.

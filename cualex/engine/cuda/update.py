@@ -3,15 +3,15 @@
     Momentum    v  <-  momentum * v - rate * g - (rate * decay) * w
                 w  <-  w + v                                    (section 5 of the paper; decay is multiplied by rate)
 
-    Adam        formula in kernels/update.cu
+    Adam, Lars  formulas in kernels/update.cu
 
 By default (SGD with momentum, without --accumulate) nothing here launches a kernel: the kernels of the weight
 gradients update the weights in their epilogue (SINK is MOMENTUM; kernels/common/sink.cuh and momentum.cuh), so that
 no gradient is written; where a sum is split over blocks (split-K), its parts are, and `weight_update` of
 kernels/gemm_splits.cu adds them up and updates. `apply` launches kernels/update.cu after `Keep` or `Sum`: with
---accumulate or Adam. `Momentum` equals `Keep` followed by `apply`, bit for bit. Kernels read the learning rates from
-`device.control`, the copy of the control in device memory that `device.begin` uploads; after a loss that is not
-finite, nothing changes.
+--accumulate, Adam, or LARS, which cannot be fused: its norms need the whole gradient. `Momentum` equals `Keep` followed
+by `apply`, bit for bit. Kernels read the learning rates from `device.control`, the copy of the control in device memory
+that `device.begin` uploads; after a loss that is not finite, nothing changes.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from cualex.devices.control import EPSILON, FIRST, SECOND, Control
+from cualex.devices.control import EPSILON, FIRST, SECOND, SMALLEST_NORM, Control
 from cualex.devices.runtime import Array
 from cualex.engine.cuda.launching import THREADS, grid, storage
+
+PIECE = 1 << 15  # numbers whose squares a block of LARS adds up
 
 
 @dataclass(frozen=True)
@@ -95,22 +97,69 @@ class Adam:
     bias: bool = False
 
 
-def apply(device, gradient, sink: Momentum | Adam) -> None:
+@dataclass(frozen=True)
+class Lars:
+    """Update the weights by LARS: SGD with momentum, at a rate that follows from the norms of weights and gradient."""
+
+    weight: Array
+    velocity: Array
+    control: Control
+    decay: float
+    copy: Array | None = None
+    factor: float = 1.0
+    bias: bool = False
+
+
+def apply(device, gradient, sink: Momentum | Adam | Lars) -> None:
     """Update a parameter by its stored gradient, which is not changed."""
     if isinstance(sink, Adam):
         reals = {"FRESH_FIRST": 1 - FIRST, "FRESH_SECOND": 1 - SECOND, "EPSILON": EPSILON}
         _launch(device, "adam", gradient, sink, (sink.first, sink.second), **reals)
+    elif isinstance(sink, Lars):
+        towers = len(gradient)
+        rates = _local_rates(device, gradient, sink)
+        _launch(device, "lars", gradient, sink, (sink.velocity, rates), towers)
     else:
         _launch(device, "momentum", gradient, sink, (sink.velocity,))
 
 
-def _launch(device, name: str, gradient, sink, averages, **reals: float) -> None:
+def _local_rates(device, gradient, sink: Lars) -> Array:
+    """Launch the kernels that make the local rate of each tower; return those, float32 (towers,)."""
+    towers, count = len(gradient), gradient.size // len(gradient)
+    pieces = -(-count // PIECE)
+    sums = device.scratch("lars sums", (2, towers, pieces), np.float64)
+    rates = device.scratch("lars rates", (towers,))
+    shared = 8 * THREADS
+    device.launch(
+        "lars_sums",
+        (sink.weight, gradient, sums),
+        grid=(pieces, 1, towers),
+        block=THREADS,
+        shared=shared,
+        COUNT=count,
+        PIECE=PIECE,
+    )
+    device.launch(
+        "lars_rates",
+        (sums, device.control, rates),
+        grid=(towers,),
+        block=THREADS,
+        shared=shared,
+        PIECES=pieces,
+        DECAY=float(sink.decay),
+        SMALLEST=SMALLEST_NORM,
+    )
+    return rates
+
+
+def _launch(device, name: str, gradient, sink, state, towers=1, **reals) -> None:
+    count = gradient.size // towers
     device.launch(
         name,
-        (gradient, device.control, sink.weight, *averages, sink.copy, np.float32(sink.factor)),
-        grid=grid(gradient.size),
+        (gradient, device.control, sink.weight, *state, sink.copy, np.float32(sink.factor)),
+        grid=grid(count, 1, towers),
         block=THREADS,
-        COUNT=gradient.size,
+        COUNT=count,
         DECAY=float(sink.decay),
         BIAS=int(sink.bias),
         PRECISION=storage(device),

@@ -241,7 +241,7 @@ def test_images_of_such_a_set_can_be_given_classes(tmp_path):
 ELSEWHERE = {
     "digits.mat": "MATLAB arrays: save the images as PNG, in a folder for each class",
     "mnist.npz": "NumPy arrays: save the images as PNG, in a folder for each class",
-    "train-00000-of-00001.parquet": "a table of Hugging Face: save its images as PNG, in a folder for each class",
+    "train-00000-of-00001.arrow": "a table of Hugging Face: save it with its to_parquet, which is read",
     "train.tfrecord-00000-of-00010": "TensorFlow records: save the images as PNG, in a folder for each class",
     "data.mdb": "a database of Caffe: give the images that it was made from",
     "set.h5": "HDF5 arrays: save the images as PNG, in a folder for each class",

@@ -70,7 +70,7 @@ NETWORKS = {
 def test_the_kernels_of_every_network_pass(emulated, tmp_path, network, precision, fuse):
     net = NETWORKS[network]()
     made = Parameters(net, "cuda:0", precision=precision, runtime=self_tested(emulated(), tmp_path))
-    for settings in ({"sink": "momentum"}, {"sink": "adam"}, {"accumulate": 2}):
+    for settings in ({"sink": "momentum"}, {"sink": "adam"}, {"sink": "lars"}, {"accumulate": 2}):
         Plan(made, 4, fuse=fuse, **settings)
     Plan(made, 3, "infer", fuse=fuse)
     ExplainPlan(made, 3, [name for name in net.layers if name != "softmax"][-1], guided=True, fuse=fuse)
@@ -233,6 +233,7 @@ EQUIVALENT = {
     ("activation_backward", "COUNT"),
     ("activation_backward", "OFFSET"),
     ("conv_weight_gradient", "SIZE"),
+    ("lars_rates", "SMALLEST"),
     ("relu_backward", "COUNT"),
     ("scale", "COUNT"),
 }
@@ -274,7 +275,7 @@ def test_a_change_of_any_constant_of_any_kernel_is_seen(emulated, tmp_path):
         runtime.self_test.seen, runtime.self_test.unseen = seen, unseen
         made = Parameters(net, "cuda:0", precision="fp32", runtime=runtime)
         for fuse in (True, False):
-            for settings in ({"sink": "momentum"}, {"sink": "adam"}, {"accumulate": 2}):
+            for settings in ({"sink": "momentum"}, {"sink": "adam"}, {"sink": "lars"}, {"accumulate": 2}):
                 Plan(made, 4, fuse=fuse, **settings)
             Plan(made, 3, "infer", fuse=fuse)
     assert unseen - seen == EQUIVALENT

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("speck")
 SHORT = RECIPE.but(epochs=6, drop_epochs=(), plain_epochs=0)
 BY_HAND = SHORT.but(schedule="2012")  # conv1 is slow in the fifth epoch and frozen in the sixth, after update 24
 ADAM = SHORT.but(optimizer="adam", rate=0.003, decay=0.0, schedule="cosine")
+LARS = SHORT.but(optimizer="lars", rate=1.0, trust=0.02, schedule="poly", warmup=1.0)
 PARTS = SHORT.but(accumulate=4, dropout=0.5, freeze=("fc2",), bias_rate=0.03)
 
 
@@ -44,6 +45,8 @@ def tensors(run, name="last"):
         pytest.param(BY_HAND, (20, 26), id="across a freeze", marks=pytest.mark.slow),
         pytest.param(ADAM, (7,), id="adam along a cosine"),
         pytest.param(ADAM.but(accumulate=2), (14,), id="adam in parts", marks=pytest.mark.slow),
+        pytest.param(LARS, (3, 16), id="lars, warm-up and poly"),
+        pytest.param(LARS.but(accumulate=2, freeze=("conv1",)), (14,), id="lars in parts, frozen layer"),
         pytest.param(PARTS, (8,), id="parts of a batch", marks=pytest.mark.slow),
     ],
 )
@@ -54,6 +57,16 @@ def test_a_stopped_run_is_the_run_never_stopped(tmp_path, recipe, places):
         stop(training(run, recipe), place)
         list(training(run, recipe))
         assert left(run) == left(whole)
+
+
+def test_lars_that_begins_with_other_velocities_is_found(tmp_path, monkeypatch):
+    """Planted: a run that is resumed with its velocities lost."""
+    run, whole = Run.create(tmp_path), trained(tmp_path, LARS)[0]
+    stop(training(run, LARS), 7)
+    assert State.of(weights.load(run.path / "last.safetensors")).recipe["trust"] == 0.02
+    monkeypatch.setattr(Parameters, "load_velocities", lambda *_: None)
+    list(training(run, LARS))
+    assert left(run)["weights"] != left(whole)["weights"]
 
 
 @pytest.mark.slow
