@@ -11,7 +11,7 @@ ORDER = [  # parts on one line do not import one another
     "errors pretrained",
     "system random",
     "kernels data features",
-    "devices",
+    "devices ranks",
     "engine",
     "layers doctor",
     "networks",
@@ -42,6 +42,7 @@ FENCES = {
     "starlette": ["cualex.page"],
     "uvicorn": ["cualex.page"],
     "cupy": ["cualex.kernels", "cualex.devices.cupy_runtime"],
+    "mpi4py": ["cualex.ranks.mpi"],
     "tensorboard": ["cualex.training.run.event_files"],
     "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }

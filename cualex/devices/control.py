@@ -12,8 +12,9 @@ class Control:
 
     rate, bias_rate: the learning rates of weights and of biases (None: the same).  momentum: its coefficient.
     decay: the L2 weight decay.  step: the update, from 0.  began: the first update of this update rule.
-    seed: the random seed.  slot: the input buffer in use.  part: the part of the batch, where a plan accumulates the
-    gradients of several.  finite: False once the loss of a part of this step was NaN or Inf.
+    seed: the random seed.  slot: the input buffer in use.  part: the part of the whole batch, where a plan accumulates
+    the gradients of several.  turn: which of the parts that this process computes it is, from 0.  finite: False once
+    the loss of a part of this step was NaN or Inf.
     """
 
     rate: float = 0.01
@@ -26,6 +27,7 @@ class Control:
     bias_rate: float | None = None
     began: int = 0
     part: int = 0
+    turn: int = 0
 
     def rate_of(self, bias: bool) -> float:
         """Return the learning rate of biases, or of everything else."""

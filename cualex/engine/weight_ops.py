@@ -193,8 +193,14 @@ class UpdateOps(Protocol[D]):
     def Keep(self, gradient: Array) -> Sink:
         """Store the gradient."""
 
-    def Sum(self, gradient: Array, control: Control) -> Sink:
-        """Add up the gradients of a batch's parts; that of the first is stored."""
+    def Sum(self, gradient: Array, control: Control, count: int = ..., levels: tuple[Array, ...] = ...) -> Sink:
+        """Add up the gradients of `count` parts of a batch: in a chain, or with `levels` as a balanced tree.
+
+        Only the engine of the CPU has trees; the levels, of which the last is `gradient`, are `update.levels(count)`.
+        """
+
+    def levels(self, count: int) -> int:
+        """Return how many levels the tree of `count` parts keeps; only of engines that have trees."""
 
     def Momentum(
         self,

@@ -1,11 +1,13 @@
 """Updates in flight: the training plan, its control numbers, and the queued updates with their results."""
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from cualex.devices.control import Control
 from cualex.plan import Outcome, Plan
+from cualex.ranks import Alone, Ranks
 from cualex.training.rates import Course
 from cualex.weights.parameters import Parameters
 
@@ -22,10 +24,12 @@ class Stepper:
         parameters: Parameters,
         mean: np.ndarray,
         class_weights: np.ndarray | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Keep the arguments; `begin` makes the plan. class_weights: of the classes in the loss (classes,)."""
         recipe = course.recipe
         self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
+        self.ranks = ranks or Alone()
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed)
         self._plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()
@@ -55,14 +59,19 @@ class Stepper:
             sink=recipe.optimizer,
             factors=factors,
             accumulate=recipe.accumulate,
+            order=recipe.accumulate_order,
             decays=self.course.decays(),
             class_weights=self.class_weights,
             control=self.control,
+            ranks=self.ranks,
         )
         self._plan.put_mean(self.mean)
 
-    def queue(self, epoch: int, done: float) -> None:
-        """Queue an update on the batch in the plan. done: the fraction of the training that is over."""
+    def queue(self, epoch: int, done: float, posted: Sequence[float] = ()) -> None:
+        """Queue an update on the batch in the plan. done: the fraction of the training that is over.
+
+        posted: numbers for the other ranks; `plan.heard` are then those of all.
+        """
         self.control.rate, self.control.bias_rate = self.course.rates(epoch, done)
-        self.flying.append((self.plan.run(), self.control.rate))
+        self.flying.append((self.plan.run(posted=posted), self.control.rate))
         self.control.step += 1

@@ -48,4 +48,5 @@ ENGINE: Engine[HostDevice] = Engine(
     },
     borders=True,
     slots=0,
+    trees=True,
 )
