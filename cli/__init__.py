@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cualex import __version__
-from cualex.cli import _aliases, _exit, _terminal
+from cualex.cli import _aliases, _exit, _ranks, _terminal
 
 
 class OneFileEach(click.Group):
@@ -43,6 +43,7 @@ class OneFileEach(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what the user can put right becomes one line, the rest keeps its traceback."""
         try:
+            _ranks.check_command(ctx.protected_args[0] if ctx.protected_args else "")
             return super().invoke(ctx)
         except Exception as error:
             fault = _exit.fault(error)
@@ -58,7 +59,7 @@ class OneFileEach(click.Group):
         if not standalone_mode:
             return call()
         _terminal.never_refuse()
-        sys.exit(_exit.finish(call))
+        sys.exit(_ranks.finish(call))
 
 
 @click.group(
@@ -99,7 +100,7 @@ def main(verbose: bool) -> None:
         4           loss or weights are NaN or Inf
         5           out of memory
         6           another process is training in the run
-        7           a GPU failed; continue a training with --resume
+        7           a GPU failed, or a rank does not answer; continue a training with --resume
         129         stopped by SIGHUP (the terminal was closed)
         130, 143    stopped by Ctrl-C or SIGTERM
 

@@ -190,6 +190,11 @@ def _forget_terminal(terminals: list[Any]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def silence() -> None:
+    """Send what is printed from here on nowhere: of several ranks the first alone prints."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+
+
 def _settle_stdout() -> None:
     """Flush stdout, or redirect it to nowhere: the interpreter's last flush must not fail."""
     try:

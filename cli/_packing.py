@@ -18,12 +18,20 @@ def packs(
     workers: int | None = None,
     yes: bool = False,
     keep: bool = True,
+    ranks=None,
 ) -> dict:
     """Return each split of a source ready to read, packed now if it was not; ask before more than 20 GB.
 
-    With `keep=False` (--no-pack) the splits are only looked through, and decoded each time.
+    With `keep=False` (--no-pack) the splits are only looked through, and decoded each time. Of several ranks the first
+    of each machine packs, while the others wait.
     """
     from cualex.data.opening import Packing
+
+    if ranks is not None and ranks.size > 1:
+        one_process = {"cache": cache, "workers": workers, "yes": yes, "keep": keep}
+        made = packs(source, splits, size, **one_process) if ranks.first_here else {}
+        ranks.collect(None, "pack")
+        return made or packs(source, splits, size, **one_process)
 
     packing, splits = Packing(keep, cache, workers), list(splits)
     if found := packing.needed(source, splits, size):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _train_values
+from cualex.cli import _options, _ranks, _train_values
 from cualex.training.options import AUTO, CLASS_WEIGHTS, NEWEST, OPTIMIZERS, RECIPES, SCHEDULES
 
 
@@ -164,6 +164,8 @@ _RUN = _options.grouped(
     "Run",
     _options.device,
     _options.precision,
+    _ranks.ranks,
+    _ranks.peer_timeout,
     click.option(
         "--resume",
         is_flag=False,

@@ -183,6 +183,16 @@ class BatchNormOps(Protocol[D]):
         """Move the running averages: mean = momentum * mean + (1 - momentum) * batch_mean; not after a loss of NaN."""
 
 
+class TreeOps(Protocol):
+    """Gradients of parts added as a balanced tree, which an engine may have."""
+
+    def levels(self, count: int) -> int:
+        """Return how many arrays of the parameter's shape the sum of `count` parts takes."""
+
+    def TreeSum(self, levels: tuple[Array, ...], count: int, control: Control) -> Sink:
+        """Add up the gradients of `count` parts; the last of `levels` gets the sum."""
+
+
 class UpdateOps(Protocol[D]):
     """Gradient sinks: `Keep` and `Sum` store a gradient, `Momentum` and `Adam` update the weights with it.
 
@@ -193,14 +203,8 @@ class UpdateOps(Protocol[D]):
     def Keep(self, gradient: Array) -> Sink:
         """Store the gradient."""
 
-    def Sum(self, gradient: Array, control: Control, count: int = ..., levels: tuple[Array, ...] = ...) -> Sink:
-        """Add up the gradients of `count` parts of a batch: in a chain, or with `levels` as a balanced tree.
-
-        Only the engine of the CPU has trees; the levels, of which the last is `gradient`, are `update.levels(count)`.
-        """
-
-    def levels(self, count: int) -> int:
-        """Return how many levels the tree of `count` parts keeps; only of engines that have trees."""
+    def Sum(self, gradient: Array, control: Control) -> Sink:
+        """Add up the gradients of a batch's parts in a chain; that of the first is stored."""
 
     def Momentum(
         self,

@@ -35,9 +35,9 @@ class Plan(BoundSteps):
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
     gradients are added up in `order` (`Rule`), and one update follows. With several `ranks` each computes its own of
-    these parts, of the images that it is given; the update is the same on all. `class_weights` (classes,) are those of the loss
-    (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then on replayed as a
-    whole.
+    these parts, of the images that it is given; the update is the same on all. `class_weights` (classes,) are
+    those of the loss (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then
+    on replayed as a whole.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Plan(BoundSteps):
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
     ) -> None:
-        """Take a batch, of several ranks the part of this one: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
+        """Take a batch: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
 
-        `colours` (images, 3) are added to the red, green and blue of each image.
+        Of several ranks each takes its own part. `colours` (images, 3) are added to the red, green and blue of each image.
         """
         colours = np.zeros((self.images, 3), np.float32) if colours is None else colours
         self.inputs.put(pictures=pictures, views=views, colours=colours, labels=labels)

@@ -14,7 +14,9 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
-from cualex.engine.host.update import BLOCK, add_as_tree
+from cualex.engine.contract import Device
+from cualex.engine.host.tree import add_as_tree
+from cualex.engine.host.update import BLOCK
 from cualex.layers.maps import Buffer
 from cualex.plan.step import Step
 from cualex.ranks import Ranks, share
@@ -51,7 +53,8 @@ class RankSums:
         self._flat: dict[int, Array] = {}
         self.buckets: list[Bucket] = []
         self._needed: dict[Key, list[Bucket]] = {}
-        for place, device in enumerate(parameters.devices):
+        devices: Sequence[Device] = parameters.devices
+        for place, device in enumerate(devices):
             own = [(key, made[key]) for key in made if key[1] == place and key in gradients]
             sizes = [int(np.prod(gradients[key].shape)) for key, _ in own]
             self._flat[place] = flat = device.allocate((sum(sizes),), device.master, zero=True)
@@ -59,9 +62,7 @@ class RankSums:
                 gradients[key].array = flat[end - size : end].reshape(gradients[key].shape)
             self._cut(place, own, np.cumsum([0, *sizes]), steps)
 
-    def _cut(
-        self, place: int, own: Sequence[tuple[Key, int]], starts: np.ndarray, steps: Sequence[Step]
-    ) -> None:
+    def _cut(self, place: int, own: Sequence[tuple[Key, int]], starts: np.ndarray, steps: Sequence[Step]) -> None:
         """Make the buckets of a device."""
         for first in range(0, int(starts[-1]), self._size):
             part = slice(first, min(first + self._size, int(starts[-1])))

@@ -104,8 +104,8 @@ class Rule:
             return self.mover(parameters, name, place, control)
         if self.own == 1:
             return update.Keep(gradient)
-        if parameters.engine.trees and self.order == "tree":
-            return update.Sum(gradient, control, self.own, (*levels, gradient))
+        if (tree := parameters.engine.tree) and self.order == "tree":
+            return tree.TreeSum((*levels, gradient), self.own, control)
         return update.Sum(gradient, control)
 
     def mover(self, parameters: Parameters, name: str, place: int, control: Control) -> Sink:
@@ -136,9 +136,11 @@ def append_updates(build: "Builder") -> None:
             continue
         made = build.lasting(f"{name} gradient", place, like.shape, like.dtype)
         build.gradients[name, place] = made
-        if build.engine.trees and rule.order == "tree":
-            further = range(build.engine.update.levels(rule.own) - 1)
-            levels = [build.lasting(f"{name} gradient, level {each}", place, like.shape, like.dtype) for each in further]
+        if (tree := build.engine.tree) and rule.order == "tree":
+            further = range(tree.levels(rule.own) - 1)
+            levels = [
+                build.lasting(f"{name} gradient, level {each}", place, like.shape, like.dtype) for each in further
+            ]
             build.levels[name, place] = levels
         if rule.sink != "keep":
             towers, sinks = tuple(build.own(place, stage.towers)), {"sink": name.rpartition(".")[2]}

@@ -34,9 +34,7 @@ class Ranks(Protocol):
     def first_here(self) -> bool:
         """Return whether this is the first rank of its machine."""
 
-    def add_up(
-        self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str
-    ) -> Callable[[], None]:
+    def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Begin to replace a flat array by the sum of all ranks'; return what waits for it.
 
         Each rank gets its share of every rank's array (all-to-all), `add` makes (size, share) its sum, and every rank

@@ -4,6 +4,7 @@ One thread makes all calls of MPI, in the order in which they were asked for. Th
 sleeps between two looks at them: MPI's own waiting spins, and would take the core from a worker.
 """
 
+import os
 import pickle
 import queue
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 from cualex.errors import CualexError, RankLost, UsageError
 from cualex.ranks import share
 from cualex.ranks.launch import INSTALL, Launch
+from cualex.system import environment
 
 T = TypeVar("T")
 NAP = 1e-4  # seconds between two looks
@@ -81,7 +83,10 @@ class MpiRanks:
         lengths = self.gather(np.array([len(packed)]), what)()[:, 0]
         padded = np.zeros(lengths.max(), np.uint8)
         padded[: len(packed)] = packed
-        return [pickle.loads(row[:length].tobytes()) for row, length in zip(self.gather(padded, what)(), lengths, strict=True)]
+        return [
+            pickle.loads(row[:length].tobytes())
+            for row, length in zip(self.gather(padded, what)(), lengths, strict=True)
+        ]
 
     def at_first(self, call: Callable[[], T], what: str) -> T:
         """Return what `call` gives on rank 0; an error of it that the user can fix is raised on every rank."""
@@ -96,9 +101,9 @@ class MpiRanks:
         if fault:
             raise fault
         if text:
-            error = CualexError(text)
-            error.exit_code = code  # of rank 0's own kind
-            raise error
+            of_first = CualexError(text)
+            of_first.exit_code = code  # of rank 0's own kind
+            raise of_first
         return told[0] if self.first else value
 
     def begin_updates(self, over: bool = False) -> None:
@@ -173,8 +178,14 @@ class MpiRanks:
         self._world = world.Split(0, order.index(machines[world.rank]) * world.size + world.rank)
         self._words = self._world.Dup()  # for last words alone, which may come in the middle of anything
         self.size, self.rank, self.machines = self._world.size, self._world.rank, len(order)
-        ranks = [rank for rank, name in enumerate(self._world.allgather(machines[world.rank])) if name == machines[world.rank]]
+        ranks = [
+            rank
+            for rank, name in enumerate(self._world.allgather(machines[world.rank]))
+            if name == machines[world.rank]
+        ]
         self.here, self.first_here = len(ranks), ranks[0] == self.rank
+        bound = self._world.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
+        environment.sharing = sum(bound[rank] == bound[self.rank] for rank in ranks)
 
     def _from_first(self, value: Any, what: str) -> Any:
         packed = np.frombuffer(pickle.dumps(value if self.first else None), np.uint8)
@@ -220,4 +231,3 @@ class MpiRanks:
                     "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
                 )
             time.sleep(NAP)
-

@@ -37,7 +37,8 @@ class Recipe:
     `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated. `head_rate`:
     learning-rate multiplier of the last dense layer. `multipliers`: of the rate and decay of layers and parameters, as
     {"conv1.lr": 0.1, "conv1.bias.decay": 1}, like Caffe's lr_mult and decay_mult. `accumulate`: parts in which a batch
-    is computed, `accumulate_order`: in which their gradients are added (`Rule.order`). `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or "balanced"
+    is computed. `accumulate_order`: in which their gradients are added, "chain" or "tree" (`plan.update_rule.Rule`).
+    `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or "balanced"
     (`weigh_classes`).
 
     Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of

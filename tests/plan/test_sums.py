@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from cualex.engine.host import update
 from cualex.plan import Plan, sums
-from cualex.ranks import share
 from cualex.weights.initial import draw
 from cualex.weights.parameters import Parameters
 from tests.support import rank_threads, small_alexnet, tiny_runs

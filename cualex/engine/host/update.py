@@ -40,57 +40,16 @@ class Keep:
 
 @dataclass(frozen=True)
 class Sum(Keep):
-    """Add the gradients of the parts that this process computes of a batch, `control.turn` counting them from 0.
-
-    Without `levels` in a chain, ((1 + 2) + 3) + 4. With them as a balanced tree, (1 + 2) + (3 + 4): level i holds the
-    sum of 2^i parts until the next of that size is there, and the last level is `gradient` itself. `count` parts make
-    the sum, so that the last of them adds up what is left.
-    """
+    """Add the gradients of a batch's parts, in a chain: ((1 + 2) + 3) + 4. tree.py adds them as a tree."""
 
     control: Control
-    count: int = 1
-    levels: tuple[np.ndarray, ...] = ()
 
     def __call__(self, index, block: np.ndarray) -> None:
-        """Take the block that stands at `index` of the parameter, and use it up."""
-        turn = self.control.turn
-        if not self.levels:
-            if turn:
-                self.gradient[index] += block
-            else:
-                self.gradient[index] = block
-            return
-        added, kept = merged(turn, self.count)
-        for level in added:
-            np.add(self.levels[level][index], block, out=block)
-        self.levels[kept][index] = block
-
-
-def levels(count: int) -> int:
-    """Return how many levels the tree of `count` parts keeps."""
-    return max(1, (count - 1).bit_length())
-
-
-def merged(turn: int, count: int) -> tuple[list[int], int]:
-    """Return the levels whose sums part `turn` of `count` is added to, in order, and the level that then has the sum.
-
-    As one is added to a binary number: each level that is taken carries to the next. The last part takes all.
-    """
-    if turn == count - 1:
-        return [level for level in range(turn.bit_length()) if turn >> level & 1], levels(count) - 1
-    carried = (~turn & (turn + 1)).bit_length() - 1
-    return list(range(carried)), carried
-
-
-def add_as_tree(values: np.ndarray) -> np.ndarray:
-    """Return the sum of values (count, ...) over their first axis, in the order of `Sum`; they are used up."""
-    kept: dict[int, np.ndarray] = {}
-    for turn, value in enumerate(values):
-        added, level = merged(turn, len(values))
-        for each in added:
-            np.add(kept[each], value, out=value)
-        kept[level] = value
-    return values[-1]
+        """Take the block that stands at `index` of the parameter."""
+        if self.control.turn:
+            self.gradient[index] += block
+        else:
+            self.gradient[index] = block
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""Commands on several ranks: by the mpiexec beside this Python or of PATH, with a time limit for every launch."""
+
+import functools
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+LIMIT = 120  # seconds, of a busy machine
+PROGRAM = "tests.support.rank_program"
+
+
+@functools.cache
+def mpiexec():
+    """Return the launcher; skip the test where there is none, or no mpi4py."""
+    beside = Path(sys.executable).parent / "mpiexec"
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None or importlib.util.find_spec("mpi4py") is None:
+        pytest.skip('needs mpiexec and mpi4py: pip install "cualex[mpi]"')
+    return found
+
+
+def begin(size, *arguments, **environment):
+    """Start `cualex` on so many ranks."""
+    own = {
+        "OPENBLAS_NUM_THREADS": "1",
+        "MPLBACKEND": "agg",
+        **{name: str(value) for name, value in environment.items()},
+    }
+    words = [mpiexec(), "-n", str(size), sys.executable, "-m", PROGRAM, *map(str, arguments)]
+    return subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, **own},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process, limit=LIMIT):
+    """Wait for a launch; return its code, stdout and stderr. After the limit all its processes are killed."""
+    try:
+        out, told = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, told = process.communicate()
+        pytest.fail(f"no end after {limit} s: {told[-2000:]}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, told)
+
+
+def launch(size, *arguments, **environment):
+    """Run `cualex` on so many ranks to its end."""
+    return end(begin(size, *arguments, **environment))
