@@ -86,7 +86,7 @@ def main(verbose: bool) -> None:
         cualex train              train on a small generated data set
         cualex train photos       train on a folder of classes
         cualex predict cat.jpg    classify an image
-        cualex help               topics: install, networks, recipes, changes,
+        cualex help               topics: install, networks, recipes, ranks, changes,
                                   completion, json, diagnose, cite
 
     Results go to stdout, everything else to stderr; --json prints results as one JSON document.

@@ -192,7 +192,7 @@ def _forget_terminal(terminals: list[Any]) -> None:
 
 def silence() -> None:
     """Send what is printed from here on nowhere: of several ranks the first alone prints."""
-    sys.stdout = sys.stderr = open(os.devnull, "w")
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until this process ends)
 
 
 def _settle_stdout() -> None:

@@ -27,13 +27,9 @@ def packs(
     """
     from cualex.data.opening import Packing
 
-    if ranks is not None and ranks.size > 1:
-        one_process = {"cache": cache, "workers": workers, "yes": yes, "keep": keep}
-        made = packs(source, splits, size, **one_process) if ranks.first_here else {}
-        ranks.collect(None, "pack")
-        return made or packs(source, splits, size, **one_process)
-
     packing, splits = Packing(keep, cache, workers), list(splits)
+    if ranks is not None and not ranks.first_here:
+        ranks.collect(None, "pack")
     if found := packing.needed(source, splits, size):
         needed, said = found
         if needed > ASK:
@@ -46,6 +42,8 @@ def packs(
         made[split] = watch(packing.work(source, split, size), label, "skipped")
         _report(split, made[split].skipped, "could not be read and {} skipped")
         _report(split, made[split].noted, "{} read without a colour profile")
+    if ranks is not None and ranks.first_here:
+        ranks.collect(None, "pack")
     return made
 
 

@@ -73,8 +73,8 @@ ranks = click.option(
     expose_value=False,
     is_eager=True,
     callback=_start,
-    help="Compute with N processes on this machine, started by mpiexec -n N; on several machines mpiexec or srun starts "
-    "cualex itself. See `cualex help ranks`.",
+    help="Compute with N processes on this machine, which mpiexec -n N starts; for several machines see `cualex help "
+    "ranks`.",
 )
 peer_timeout = click.option(
     "--peer-timeout",

@@ -15,6 +15,7 @@ TOPICS = {
     "install": "GPUs, no internet, containers, Slurm, Windows, notebooks",
     "json": "keys of the documents that --json prints",
     "networks": "the architectures and their variants",
+    "ranks": "several processes: cores, machines, Slurm, Kubernetes",
     "recipes": "what training chooses, schedules, fine-tuning",
 }
 
@@ -34,6 +35,7 @@ def help(ctx: click.Context, topic: str | None) -> None:
         install     GPUs, no internet, containers, Slurm, Windows, notebooks
         json        keys of the documents that --json prints
         networks    the architectures and their variants
+        ranks       several processes: cores, machines, Slurm, Kubernetes
         recipes     what training chooses, schedules, fine-tuning
 
     \b

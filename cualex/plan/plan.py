@@ -103,7 +103,8 @@ class Plan(BoundSteps):
     ) -> None:
         """Take a batch: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
 
-        Of several ranks each takes its own part. `colours` (images, 3) are added to the red, green and blue of each image.
+        Of several ranks each takes its own part. `colours` (images, 3) are added to the red, green and blue of each
+        image.
         """
         colours = np.zeros((self.images, 3), np.float32) if colours is None else colours
         self.inputs.put(pictures=pictures, views=views, colours=colours, labels=labels)

@@ -9,6 +9,7 @@ import pickle
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -21,7 +22,8 @@ from cualex.ranks.launch import INSTALL, Launch
 from cualex.system import environment
 
 T = TypeVar("T")
-NAP = 1e-4  # seconds between two looks
+NAP = 1e-4  # seconds between two rounds of looks
+LOOKS = 16  # of a round: each moves a piece of a large message
 TIMEOUT = 600.0  # seconds without an answer after which a rank gives up
 WORDS = 2048  # bytes of the last words of a rank
 LAST = 2.0  # seconds that a failed rank waits for those of the others
@@ -149,8 +151,7 @@ class MpiRanks:
 
     def library(self) -> str:
         """Return the name and version of the MPI library."""
-        text: str = self._submit(self._mpi.Get_library_version).result()
-        return next(line for line in text.replace("\0", "").splitlines() if line.strip())
+        return _name(self._submit(self._mpi.Get_library_version).result())
 
     # --- the thread
 
@@ -164,10 +165,12 @@ class MpiRanks:
         mpi4py.rc.initialize = mpi4py.rc.finalize = False
         from mpi4py import MPI
 
-        MPI.Init_thread(MPI.THREAD_SERIALIZED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI's launcher, which is told below
+            MPI.Init_thread(MPI.THREAD_SERIALIZED)
         world = MPI.COMM_WORLD
         if world.size != launch.size:
-            library = MPI.Get_library_version().replace("\0", "").splitlines()[0].strip()
+            library = _name(MPI.Get_library_version())
             raise UsageError(
                 f"{launch.launcher} started {launch.size} processes, but mpi4py uses {library}, which sees "
                 f"{world.size}: use the mpiexec of that library, or --ranks {launch.size}"
@@ -220,14 +223,19 @@ class MpiRanks:
     def _wait(self, request: Any, what: str) -> None:
         """Sleep until a request is done; raise RankLost after the timeout."""
         until = time.monotonic() + self.timeout if self._limited else np.inf
-        while not request.Test():
+        while not any(request.Test() for _ in range(LOOKS)):
             if self._failed:
                 self._cut_off = True
                 raise Stopped
             if time.monotonic() > until:
                 self._cut_off = True
                 raise RankLost(
-                    f"no answer for {self.timeout:g} s to {what}: another rank is gone or stuck, or a cable is.",
+                    f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
                     "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
                 )
             time.sleep(NAP)
+
+
+def _name(version: str) -> str:
+    """Return the first line of what an MPI library says about itself."""
+    return " ".join(version.replace("\0", "").splitlines()[0].replace(" Version:", "").split())
