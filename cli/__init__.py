@@ -36,6 +36,7 @@ class OneFileEach(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Find the command, or name the nearest one there is."""
         name, known = args[0], self.list_commands(ctx)
+        _ranks.check_command(name)
         if name not in known and not name.startswith("-"):
             ctx.fail(_aliases.no_command(name, known))
         return super().resolve_command(ctx, args)
@@ -43,7 +44,6 @@ class OneFileEach(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what the user can put right becomes one line, the rest keeps its traceback."""
         try:
-            _ranks.check_command(ctx.protected_args[0] if ctx.protected_args else "")
             return super().invoke(ctx)
         except Exception as error:
             fault = _exit.fault(error)
@@ -86,8 +86,8 @@ def main(verbose: bool) -> None:
         cualex train              train on a small generated data set
         cualex train photos       train on a folder of classes
         cualex predict cat.jpg    classify an image
-        cualex help               topics: install, networks, recipes, ranks, changes,
-                                  completion, json, diagnose, cite
+        cualex help               topics: install, networks, recipes, ranks,
+                                  changes, completion, json, diagnose, cite
 
     Results go to stdout, everything else to stderr; --json prints results as one JSON document.
 
@@ -100,7 +100,8 @@ def main(verbose: bool) -> None:
         4           loss or weights are NaN or Inf
         5           out of memory
         6           another process is training in the run
-        7           a GPU failed, or a rank does not answer; continue a training with --resume
+        7           a GPU failed, or a rank does not answer; continue a training
+                    with --resume
         129         stopped by SIGHUP (the terminal was closed)
         130, 143    stopped by Ctrl-C or SIGTERM
 

@@ -21,11 +21,11 @@ SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
 @_ranks.ranks
 @_options.as_json
 def doctor(cache: Path | None, as_json: bool) -> None:
-    """Check this machine: versions, memory, disk, GPUs; with several ranks, MPI and how fast it is.
+    """Check this machine: versions, memory, disk, GPUs.
 
     Tries the driver, CuPy, a kernel, copies between GPUs and a CUDA graph, and lists the self-tests of kernels. Exit
     code 1: something must be fixed. A GPU that cannot be used is only a note, since the CPU is used instead, unless
-    CUALEX_DEVICE names a GPU.
+    CUALEX_DEVICE names a GPU. With several ranks it says how fast they exchange bytes.
 
     \b
     Examples:

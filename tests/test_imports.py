@@ -121,7 +121,10 @@ def faults(name, source):
             yield f"{name}, line {line}: names of {target} are given when asked for"
 
 
-LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.amounts", "cualex.system.files", "cualex.training.options"]
+LIGHT = [
+    *("cualex.cli", "cualex.errors", "cualex.ranks", "cualex.system.amounts", "cualex.system.files"),
+    "cualex.training.options",
+]
 
 
 def test_imports_point_one_way():

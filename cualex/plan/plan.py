@@ -113,12 +113,12 @@ class Plan(BoundSteps):
         """Take the mean image (stored, stored, 3)."""
         self.inputs.put_mean(mean)
 
-    def run(self, each: Callable[[Step], None] | None = None, posted: Sequence[float] = ()) -> "Outcome":
+    def run(self, each: Callable[[Step], None] | None = None) -> "Outcome":
         """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
 
         Those of training may be asked for some runs later, those of inference before the next run: few ask.
         With `each`, hand every step to it instead, which runs it: never as a graph, and of several ranks without the
-        sums and the update. What overflows shows in the loss. `posted` are numbers for the other ranks (`heard`).
+        sums and the update. What overflows shows in the loss.
         """
         sums, devices, rule, over = [], self.parameters.devices, self.rule, None if each else self._sums_over_ranks
         with np.errstate(all="ignore"):
@@ -128,8 +128,6 @@ class Plan(BoundSteps):
                 self.control.slot, self.control.turn, self.control.part = self.inputs.slot, turn, rule.first + turn
                 for device in devices:
                     device.begin(self.control, self.training)
-                if over:
-                    self._words.posted = posted
                 self._run(self._last if over and turn == rule.own - 1 else self._often, each)
                 for device in devices:
                     device.end(self.control, self.training)
@@ -145,6 +143,11 @@ class Plan(BoundSteps):
                 self._run(self._once, each)
                 self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome
+
+    def post(self, words: Sequence[float]) -> None:
+        """Let the next run tell the other ranks these numbers; `heard` are then those of all (ranks, numbers)."""
+        if self._sums_over_ranks:
+            self._words.posted = words
 
     def _update(self, over: RankSums) -> None:
         """Hear the loss of all ranks, then update by the sums of all gradients."""

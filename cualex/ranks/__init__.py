@@ -4,10 +4,13 @@
 methods in the same order.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 

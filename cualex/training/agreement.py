@@ -16,9 +16,10 @@ from cualex.errors import RanksDiffer
 from cualex.plan import Plan
 from cualex.ranks import Ranks, differing
 from cualex.training.recipes import Recipe
-from cualex.training.run import restore
+from cualex.training.run import Run, restore
 from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
+from cualex.weights import Weights
 
 
 class Agreement:
@@ -32,6 +33,12 @@ class Agreement:
         self.ranks, self._writer, self._saver, self.stopped = ranks, writer, writer.saver, False
         self.signals = SignalHandler()
         self._signal, self._due = 0, False
+
+    def begin(self, signals: SignalHandler | None) -> SignalHandler:
+        """Return the handler of signals, for the time of the updates, which begin."""
+        self.signals = signals or SignalHandler()
+        self.ranks.begin_updates()
+        return self.signals
 
     @property
     def posted(self) -> tuple[float, ...]:
@@ -86,6 +93,13 @@ class Agreement:
             self.compare()
         self._saver.save()
 
+    def finish(self, pack: Split, validation: Split) -> None:
+        """Let rank 0 write the end of the run, after all have compared their weights."""
+        self.compare()
+        self.ranks.begin_updates(over=True)
+        if self.ranks.first:
+            self._writer.finish(pack, validation)
+
     def compare(self) -> None:
         """Raise RanksDiffer unless all ranks have the same weights and velocities."""
         if self.ranks.size == 1:
@@ -107,10 +121,20 @@ class Agreement:
         return self._writer.state.update
 
 
+def open_run(
+    ranks: Ranks, run: Run, recipe: Recipe, pack: Split, validation: Split, description: dict[str, Any] | None
+) -> Weights | None:
+    """Return the checkpoint of a run that is resumed, which rank 0 opens (`restore.open_run`) and sends to all.
+
+    Raise RanksDiffer unless all ranks have the same version, recipe and images.
+    """
+    if ranks.size > 1:
+        check(ranks, recipe, pack, validation)
+    return ranks.at_first(lambda: restore.open_run(run, recipe, pack, validation, description), "open the run")
+
+
 def check(ranks: Ranks, recipe: Recipe, pack: Split, validation: Split) -> None:
     """Raise RanksDiffer unless all ranks have the same version, recipe and images."""
-    if ranks.size == 1:
-        return
     mine: dict[str, Any] = {
         "version": cualex.__version__,
         "recipe": json.loads(json.dumps(recipe.described())),

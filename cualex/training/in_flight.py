@@ -1,7 +1,6 @@
 """Updates in flight: the training plan, its control numbers, and the queued updates with their results."""
 
 from collections import deque
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -67,11 +66,8 @@ class Stepper:
         )
         self._plan.put_mean(self.mean)
 
-    def queue(self, epoch: int, done: float, posted: Sequence[float] = ()) -> None:
-        """Queue an update on the batch in the plan. done: the fraction of the training that is over.
-
-        posted: numbers for the other ranks; `plan.heard` are then those of all.
-        """
+    def queue(self, epoch: int, done: float) -> None:
+        """Queue an update on the batch in the plan. done: the fraction of the training that is over."""
         self.control.rate, self.control.bias_rate = self.course.rates(epoch, done)
-        self.flying.append((self.plan.run(posted=posted), self.control.rate))
+        self.flying.append((self.plan.run(), self.control.rate))
         self.control.step += 1

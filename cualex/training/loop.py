@@ -19,7 +19,7 @@ from cualex.training.in_flight import Stepper
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
-from cualex.training.run import Run, restore
+from cualex.training.run import Run
 from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
 from cualex.training.state import RECENT, Losses
@@ -93,9 +93,7 @@ class Training:
     ) -> None:
         """Load the last checkpoint, or draw initial weights, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
-        self.ranks = ranks
-        agreement.check(ranks, recipe, pack, validation)
-        kept = ranks.at_first(lambda: restore.open_run(run, recipe, pack, validation, description), "open the run")
+        kept = agreement.open_run(ranks, run, recipe, pack, validation, description)
         begun = begin(recipe, pack, kept)
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters, tensors=begun.tensors)
@@ -114,18 +112,13 @@ class Training:
     def go(self, signals: SignalHandler | None = None) -> Generator[Update | Epoch | Notice, None, None]:
         """Run the remaining epochs."""
         try:
-            self.agreed.signals = signals or SignalHandler()
-            with self.agreed.signals:
+            with self.agreed.begin(signals):
                 try:
-                    self.ranks.begin_updates()
                     while self.state.epoch <= self.course.last:
                         yield from self._updates()
                         yield self._end_epoch()
                     yield from self.writer.told()
-                    self.agreed.compare()
-                    self.ranks.begin_updates(over=True)
-                    if self.ranks.first:
-                        self.writer.finish(self.pack, self.validation)
+                    self.agreed.finish(self.pack, self.validation)
                 except DeviceLost as error:
                     raise self.writer.lost(error) from error
                 except BaseException as error:
@@ -148,7 +141,7 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         own = self.stepper.plan.images
-        start = state.position + self.ranks.rank * own
+        start = state.position + self.agreed.ranks.rank * own
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
         with Prefetcher(stream, own, 2, start, None, device.staging, lag, batch) as prefetcher:
             while state.position < end or self.flying:
@@ -168,7 +161,8 @@ class Training:
         """Queue an update on the next batch."""
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():
-            self.stepper.queue(*self._progress(len(self.flying)), self.agreed.posted)
+            self.stepper.plan.post(self.agreed.posted)
+            self.stepper.queue(*self._progress(len(self.flying)))
             self.agreed.hear(self.stepper.plan)
         prefetcher.hold(self.stepper.plan.loaded())
 
@@ -210,7 +204,7 @@ class Training:
     def _end_epoch(self) -> Epoch:
         """Validate, keep the best weights, update the schedule, and save."""
         state, waited = self.state, self.waited
-        validation = evaluate(self.model, self.validation, between=self.agreed.obey_between, ranks=self.ranks)
+        validation = evaluate(self.model, self.validation, between=self.agreed.obey_between, ranks=self.agreed.ranks)
         rate, _ = self.course.rates(*self._progress(-1))
         if not math.isfinite(validation.loss):
             raise self.inspection.broken_validation(validation.loss, state, rate)
