@@ -11,7 +11,7 @@ from typing import IO
 
 import click
 
-from cualex.cli import _exit
+from cualex.cli import _exit, _options
 from cualex.errors import RanksDiffer, UsageError
 from cualex.ranks import Alone, Ranks, launch
 
@@ -78,7 +78,7 @@ ranks = click.option(
 )
 peer_timeout = click.option(
     "--peer-timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_options.Number(0, min_open=True),
     metavar="SECONDS",
     expose_value=False,
     callback=_limit,
@@ -98,24 +98,11 @@ def _finish_together(found: launch.Launch, call: Callable[[], object]) -> int:
     A rank that fails waits a moment for the others. Where all have ended, rank 0 prints each different line once and
     all return one code; where the others still work, they are ended by MPI.
     """
-    from cualex.ranks.mpi import MpiRanks
-
-    global _found
-    visible = sys.stderr
-    try:
-        ranks = MpiRanks(found)
-    except Exception as error:
-        if found.rank:  # each says the same
-            _exit.silence()
-        raised = error
-        return _exit.finish(lambda: _raise(raised))
-    _found = ranks
-    if not ranks.first:
-        _exit.silence()
-    errors: list[BaseException] = []
+    visible, errors = sys.stderr, list[BaseException]()
 
     def watched() -> object:
         try:
+            _connect(found)
             return call()
         except BaseException as error:
             errors.append(error)
@@ -126,13 +113,30 @@ def _finish_together(found: launch.Launch, call: Callable[[], object]) -> int:
     except Exception:
         traceback.print_exc()
         code = 1
+    ranks = _found
+    if ranks.size == 1:  # MPI has not started
+        return code
     own = _words(errors[0]) if errors and code else ""
-    words = ranks.close(own, code)
+    words = ranks.close(own, code)  # type: ignore[attr-defined]  # several ranks have one
     if words is None:
         if not ranks.first:
             _tell(visible, ranks.rank, own)
-        ranks.abort(code)
+        ranks.abort(code)  # type: ignore[attr-defined]
     return _end(words or [], ranks, visible)
+
+
+def _connect(found: launch.Launch) -> None:
+    """Start MPI, and silence all ranks but the first."""
+    from cualex.ranks.mpi import MpiRanks
+
+    global _found
+    if found.rank:  # of the launcher's numbers: what goes wrong before MPI has started is the same on all
+        visible = _exit.silence()
+    _found = MpiRanks(found)
+    if found.rank and _found.first:
+        sys.stdout, sys.stderr = visible
+    elif not _found.first:
+        _exit.silence()
 
 
 def _end(words: list[tuple[str, int]], ranks: Ranks, visible: IO[str]) -> int:
@@ -166,7 +170,3 @@ def _words(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return str(getattr(error, "said", "Interrupted."))
     return "".join(traceback.format_exception(error))
-
-
-def _raise(error: Exception) -> None:
-    raise _exit.fault(error) or error

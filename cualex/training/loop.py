@@ -43,7 +43,7 @@ def train(
     keep: bool = True,
     tensorboard: bool = False,
     signals: SignalHandler | None = None,
-    ranks: Ranks | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generator[Update | Epoch | Notice, None, None]:
     """Train a network on a pack, validate after every epoch, and write everything to the run's directory.
 
@@ -65,7 +65,6 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        ranks = ranks or Alone()
         options = save_every, watched, keep, tensorboard and ranks.first
         made = Training(recipe, pack, validation, run, parameters, description, *options, ranks)
         return made.go(signals)

@@ -77,55 +77,59 @@ def test_the_dense_layers_are_exchanged_first():
     assert len(asked) == 1 + 2 * -(-sum(each.size for each in made.arrays.values()) // sums.BUCKET)
 
 
-class TestPlantedFaults:
-    """Each makes ranks learn something else than one process, or than one another."""
+@pytest.fixture(scope="module")
+def one_process():
+    """Return what one process learns."""
+    return trained(tiny_runs.mote(), parts=8)[0]
 
-    @pytest.fixture(autouse=True, scope="class")
-    def whole(self, request):
-        request.cls.whole = trained(tiny_runs.mote(), parts=8)[0]
-        assert digests(4) == [self.whole] * 4
 
-    def test_sums_in_another_order(self, monkeypatch):
-        monkeypatch.setattr(sums, "add_as_tree", lambda shares: tree.add_as_tree(shares[[0, 2, 1, 3]]))
-        assert self.whole not in digests(4)
+# Planted: each makes ranks learn something else than one process, or than one another.
 
-    def test_a_chain_for_the_tree(self, monkeypatch):
-        def chain(shares):
-            total = shares[0].copy()
-            for each in shares[1:]:
-                total += each
-            return total
 
-        monkeypatch.setattr(sums, "add_as_tree", chain)
-        assert self.whole not in digests(8)
+def test_sums_in_another_order(one_process, monkeypatch):
+    monkeypatch.setattr(sums, "add_as_tree", lambda shares: tree.add_as_tree(shares[[0, 2, 1, 3]]))
+    assert one_process not in digests(4)
 
-    def test_masks_counted_by_rank(self, monkeypatch):
-        monkeypatch.setattr(Rule, "first", 0)
-        assert self.whole not in digests(4)
 
-    def test_a_bucket_that_is_not_added_up(self, monkeypatch):
-        begin = sums.RankSums._begin
-        monkeypatch.setattr(
-            sums.RankSums, "_begin", lambda self, number, control: number and begin(self, number, control)
-        )
-        assert len(set(digests(2))) == 2
+def test_a_chain_for_the_tree(one_process, monkeypatch):
+    def chain(shares):
+        total = shares[0].copy()
+        for each in shares[1:]:
+            total += each
+        return total
 
-    def test_averages_moved_in_the_order_of_each_rank(self, monkeypatch):
-        move = sums.Words.move_averages
+    monkeypatch.setattr(sums, "add_as_tree", chain)
+    assert one_process not in digests(8)
 
-        def own_first(words, steps):
-            words._parts = np.roll(words._parts, -words._ranks.rank, axis=0)
-            move(words, steps)
 
-        monkeypatch.setattr(sums.Words, "move_averages", own_first)
-        assert len(set(digests(2))) == 2
+def test_masks_counted_by_rank(one_process, monkeypatch):
+    monkeypatch.setattr(Rule, "first", 0)
+    assert one_process not in digests(4)
 
-    def test_a_loss_that_only_the_rank_hears_which_has_it(self, monkeypatch):
-        """All parts must be finite, or no rank may move."""
-        found = rank_threads.run(2, broken)
-        assert [each["moved"] for each in found] == [False, False]
-        monkeypatch.setattr(sums.Words, "hear", deaf)
-        assert [each["moved"] for each in rank_threads.run(2, broken)] == [True, False]
+
+def test_a_bucket_that_is_not_added_up(monkeypatch):
+    begin = sums.RankSums._begin
+    monkeypatch.setattr(sums.RankSums, "_begin", lambda self, number, control: number and begin(self, number, control))
+    assert len(set(digests(2))) == 2
+
+
+def test_averages_moved_in_the_order_of_each_rank(monkeypatch):
+    move = sums.Words.move_averages
+
+    def own_first(words, steps):
+        words._parts = np.roll(words._parts, -words._ranks.rank, axis=0)
+        move(words, steps)
+
+    monkeypatch.setattr(sums.Words, "move_averages", own_first)
+    assert len(set(digests(2))) == 2
+
+
+def test_a_loss_that_only_the_rank_hears_which_has_it(monkeypatch):
+    """All parts must be finite, or no rank may move."""
+    found = rank_threads.run(2, broken)
+    assert [each["moved"] for each in found] == [False, False]
+    monkeypatch.setattr(sums.Words, "hear", deaf)
+    assert [each["moved"] for each in rank_threads.run(2, broken)] == [True, False]
 
 
 def broken(ranks):

@@ -58,6 +58,23 @@ def end(process, limit=LIMIT):
     return subprocess.CompletedProcess(process.args, process.returncode, out, told)
 
 
+def alive(pids):
+    """Return those of some processes that there still are, but for those whose parent has not noticed their end."""
+    found = []
+    for pid in pids:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(pid)
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def shared_memory():
+    """Return the files that MPICH has made in shared memory: ranks that are killed leave theirs."""
+    return set(Path("/dev/shm").glob("mpich_*"))
+
+
 def launch(size, *arguments, **environment):
     """Run `cualex` on so many ranks to its end."""
     return end(begin(size, *arguments, **environment))

@@ -1,20 +1,23 @@
 """`cualex` with the networks of the tests, as a launcher starts it; the environment plants what goes wrong.
 
-RANK_FAULT=what:rank and the like; see `planted`.
+RANK_FAULT is "what:rank"; see `planted`.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
 
 from cualex.ranks import launch
 from tests.support import tiny_runs
 
 
 def planted():
-    """Let one rank fail, as RANK_FAULT says."""
+    """Note this process in RANK_PIDS, a directory; let one rank fail, as RANK_FAULT says."""
     what, _, rank = os.environ.get("RANK_FAULT", "").partition(":")
     found = launch.found()
+    if found and (place := os.environ.get("RANK_PIDS")):
+        Path(place, str(found.rank)).write_text(str(os.getpid()))
     if not what or found is None or found.rank != int(rank):
         return
     if what == "recipe":

@@ -51,7 +51,7 @@ def on_ranks(path, size, recipe, stop=None, **settings):
     ("size", "changes"),
     [
         (4, {}),
-        pytest.param(2, {"network": "mote", "accumulate": 8}, marks=pytest.mark.slow),
+        pytest.param(2, {"network": "mote"}, marks=pytest.mark.slow),
         pytest.param(8, {"accumulate": 8}, marks=pytest.mark.slow),
         pytest.param(4, {"optimizer": "adam", "rate": 0.002}, marks=pytest.mark.slow),
         pytest.param(2, {"freeze": ("conv1",), "head_rate": 3.0, "class_weights": "balanced"}, marks=pytest.mark.slow),
