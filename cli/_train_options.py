@@ -77,7 +77,8 @@ _RECIPE = _options.grouped(
         "--accumulate",
         type=click.IntRange(1),
         metavar="N",
-        help="Accumulate gradients over N micro-batches of batch size / N before each update.",
+        help="Accumulate gradients over N micro-batches of batch size / N before each update; with --ranks, over those "
+        "of all ranks together.  [default: 1; a micro-batch for each rank]",
     ),
     click.option(
         "--optimizer",

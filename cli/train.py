@@ -115,8 +115,8 @@ def train(**given) -> None:
     setup = prepare(options, run, checked, writes=not options.check, ranks=ranks)
     if ranks.first:
         _introduce(setup, options.verbose)
-        if not options.check:
-            _output.say(setup.check_room())
+    if not options.check:
+        _output.say(ranks.at_first(setup.check_room, "look at the disk"))
     packs = _packing.packs(
         setup.source,
         setup.splits,

@@ -85,13 +85,15 @@ class Agreement:
             if not due:
                 return
             self.compare()
-        self._writer.save_if_due(between_epochs)
+        if self.ranks.first:
+            self._writer.save_if_due(between_epochs)
 
     def save_now(self) -> None:
         """Write a checkpoint as the training ends early."""
         if self.stopped:  # all ranks are here; else they wait for what this one will not send
             self.compare()
-        self._saver.save()
+        if self.ranks.first:
+            self._saver.save()
 
     def finish(self, pack: Split, validation: Split) -> None:
         """Let rank 0 write the end of the run, after all have compared their weights."""
