@@ -8,6 +8,7 @@ nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +20,12 @@ from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
 from cualex.plan.inputs import Inputs
 from cualex.plan.step import Outcome, Result, Step
-from cualex.plan.sums import RankSums, Words
 from cualex.plan.update_rule import Rule
 from cualex.ranks import Alone, Ranks
 from cualex.weights.parameters import Parameters
+
+if TYPE_CHECKING:
+    from cualex.plan.sums import RankSums
 
 ALONE = Alone()
 
@@ -74,7 +77,11 @@ class Plan(BoundSteps):
             parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
         )
         self.images = self.rule.own * self._part  # of the batch, those that this process computes
-        self._sums_over_ranks = RankSums(ranks, built.gradients, built.steps, parameters) if ranks.size > 1 else None
+        self._sums_over_ranks: RankSums | None = None
+        if ranks.size > 1:
+            from cualex.plan import sums as over_ranks  # which one process is not to pay for
+
+            self._sums_over_ranks = over_ranks.RankSums(ranks, built.gradients, built.steps, parameters)
         self._allocate(built, batch)
         self.inputs = Inputs(
             {**built.inputs, "labels": [built.labels.buffer]}, self.buffers, parameters.devices, self.rule.own
@@ -94,7 +101,7 @@ class Plan(BoundSteps):
         self._often = self._last = Replay(often, parameters, kept, graph)
         if self._sums_over_ranks:
             statistics = [step.arrays()[name] for step in self._averages for name in ("batch_mean", "batch_variance")]
-            self._words = Words(ranks, self.rule.own, self._sums.array, statistics, self.control)
+            self._words = over_ranks.Words(ranks, self.rule.own, self._sums.array, statistics, self.control)
             last = self._sums_over_ranks.steps(often, self._words.post, self.control)
             self._last = Replay(last, parameters, kept, graph)
 
@@ -149,7 +156,7 @@ class Plan(BoundSteps):
         if self._sums_over_ranks:
             self._words.posted = words
 
-    def _update(self, over: RankSums) -> None:
+    def _update(self, over: "RankSums") -> None:
         """Hear the loss of all ranks, then update by the sums of all gradients."""
         self.heard, of_parts = self._words.hear()
         self._words.move_averages(self._averages)
