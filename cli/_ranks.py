@@ -33,6 +33,15 @@ def check_command(name: str) -> None:
         )
 
 
+def wait_for_all() -> None:
+    """Wait until every rank is here, which is still there and not stuck; between two rounds of work."""
+    if _found.size > 1:
+        import numpy as np
+
+        _found.begin_updates()
+        _found.gather(np.zeros(1), "begin the next round")()
+
+
 def check_same(value: object, what: str) -> None:
     """Raise RanksDiffer unless all ranks have the same value; only a digest of it is sent."""
     import hashlib

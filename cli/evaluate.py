@@ -78,7 +78,7 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     ranks = _ranks.team()
     pack = _packing.one(source, split, model.network.stored, ranks=ranks, **packing)
     _ranks.check_same({"classes": model.classes, "images": pack.names, "labels": pack.labels.tolist()}, "images")
-    found = evaluation.evaluate(models, pack, batch_size, crops=int(crops), ranks=ranks)
+    found = evaluation.evaluate(models, pack, batch_size, _ranks.wait_for_all, crops=int(crops), ranks=ranks)
     if not ranks.first:
         return
     if output is not None:

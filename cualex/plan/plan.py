@@ -93,7 +93,8 @@ class Plan(BoundSteps):
         self.put(nothing, np.zeros((self.images, 3), np.int32), np.full(self.images, -1))
         self._bind_all()
         kept = list(built.gradients.values())
-        self._averages = [step for step in self.steps if ranks.size > 1 and step.function == "batchnorm.average"]
+        average = parameters.engine.batchnorm.average
+        self._averages = [step for step in self.steps if ranks.size > 1 and step.call is average]
         updates = [step for step in self.steps if accumulate > 1 and step.kind == "update"]
         apart = {id(step) for step in (*self._averages, *updates)}
         often = [step for step in self.steps if id(step) not in apart]

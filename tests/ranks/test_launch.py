@@ -80,7 +80,7 @@ with tiny_runs.known():
     names = [thread.name for thread in threading.enumerate()]
     records.close()
 import cualex.cli.train
-print([name for name in sys.modules if "mpi4py" in name or name in ("cualex.ranks.mpi", "cualex.ranks.measure")])
+print([name for name in sys.modules if "mpi4py" in name or name in ("cualex.ranks.mpi", "cualex.plan.sums")])
 print([name for name in names if name == "exchange"])
 """
     ended = run(code)

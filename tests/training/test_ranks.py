@@ -10,7 +10,7 @@ from cualex.training import agreement, loop, parts
 from cualex.training.options import Options
 from cualex.training.recipes import Recipe
 from cualex.training.records import Update
-from cualex.training.run import Run
+from cualex.training.run import Run, restore
 from cualex.training.run.unwritten import shared
 from cualex.training.signals import SignalHandler
 from tests.support import rank_threads, tiny_runs
@@ -228,6 +228,13 @@ def test_parts_that_cannot_be_dealt_are_one_line(batch, count, size, said):
 def test_parts_and_their_order_follow_from_the_ranks(recipe, options, new, size, count, order):
     found = parts.dealt(recipe, options, new, Of(size), cuda=False)
     assert (found.accumulate, found.accumulate_order) == (count, order)
+
+
+def test_a_recipe_of_0_1_adds_in_a_chain():
+    described = Recipe(accumulate=4, accumulate_order="tree").described()
+    assert restore.recipe(described).accumulate_order == "tree"
+    del described["accumulate_order"]
+    assert restore.recipe(described).accumulate_order == "chain"
 
 
 def test_ranks_are_introduced():
