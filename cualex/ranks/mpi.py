@@ -170,10 +170,12 @@ class MpiRanks:
             MPI.Init_thread(MPI.THREAD_SERIALIZED)
         world = MPI.COMM_WORLD
         if world.size != launch.size:
+            seen = world.size
+            MPI.Finalize()
             library = _name(MPI.Get_library_version())
             raise UsageError(
                 f"{launch.launcher} started {launch.size} processes, but mpi4py uses {library}, which sees "
-                f"{world.size}: use the mpiexec of that library, or --ranks {launch.size}"
+                f"{seen}: use the mpiexec of that library, or --ranks {launch.size}"
             )
         self._mpi, self._cut_off = MPI, False
         machines = world.allgather(MPI.Get_processor_name())  # MPI has just started: nothing else wants the cores

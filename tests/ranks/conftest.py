@@ -4,6 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import launches
+
+
+@pytest.fixture(autouse=True)
+def clean_shared_memory():
+    """Remove what ranks that are killed or aborted leave in shared memory."""
+    before = launches.shared_memory()
+    yield
+    for each in launches.shared_memory() - before:
+        each.unlink(missing_ok=True)
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):

@@ -19,15 +19,6 @@ GONE = 5  # seconds after which no process is left
 MANY = int(os.environ.get("RANK_ENDS", "1"))  # times as many kills and signals
 
 
-@pytest.fixture(autouse=True)
-def clean_shared_memory():
-    """Remove what killed ranks leave in shared memory."""
-    before = launches.shared_memory()
-    yield
-    for each in launches.shared_memory() - before:
-        each.unlink(missing_ok=True)
-
-
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory):
     return tmp_path_factory.mktemp("packs")
