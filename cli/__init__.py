@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cualex import __version__
-from cualex.cli import _aliases, _exit, _terminal
+from cualex.cli import _aliases, _exit, _ranks, _terminal
 
 
 class OneFileEach(click.Group):
@@ -36,6 +36,7 @@ class OneFileEach(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Find the command, or name the nearest one there is."""
         name, known = args[0], self.list_commands(ctx)
+        _ranks.check_command(name)
         if name not in known and not name.startswith("-"):
             ctx.fail(_aliases.no_command(name, known))
         return super().resolve_command(ctx, args)
@@ -58,7 +59,7 @@ class OneFileEach(click.Group):
         if not standalone_mode:
             return call()
         _terminal.never_refuse()
-        sys.exit(_exit.finish(call))
+        sys.exit(_ranks.finish(call))
 
 
 @click.group(
@@ -85,7 +86,7 @@ def main(verbose: bool) -> None:
         cualex train              train on a small generated data set
         cualex train photos       train on a folder of classes
         cualex predict cat.jpg    classify an image
-        cualex help               topics: install, networks, recipes, kernels,
+        cualex help               topics: install, networks, recipes, kernels, ranks,
                                   changes, completion, json, diagnose, cite
 
     Results go to stdout, everything else to stderr; --json prints results as one JSON document.
@@ -99,7 +100,8 @@ def main(verbose: bool) -> None:
         4           loss or weights are NaN or Inf
         5           out of memory
         6           another process is training in the run
-        7           a GPU failed; continue a training with --resume
+        7           a GPU failed, or a rank does not answer; continue a training
+                    with --resume
         129         stopped by SIGHUP (the terminal was closed)
         130, 143    stopped by Ctrl-C or SIGTERM
 

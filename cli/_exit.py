@@ -190,6 +190,13 @@ def _forget_terminal(terminals: list[Any]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def silence() -> tuple[Any, Any]:
+    """Send what is printed from here on nowhere: of several ranks the first alone prints. Return stdout and stderr."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until this process ends)
+    return before
+
+
 def _settle_stdout() -> None:
     """Flush stdout, or redirect it to nowhere: the interpreter's last flush must not fail."""
     try:

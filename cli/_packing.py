@@ -18,14 +18,18 @@ def packs(
     workers: int | None = None,
     yes: bool = False,
     keep: bool = True,
+    ranks=None,
 ) -> dict:
     """Return each split of a source ready to read, packed now if it was not; ask before more than 20 GB.
 
-    With `keep=False` (--no-pack) the splits are only looked through, and decoded each time.
+    With `keep=False` (--no-pack) the splits are only looked through, and decoded each time. Of several ranks the first
+    of each machine packs, while the others wait.
     """
     from cualex.data.opening import Packing
 
     packing, splits = Packing(keep, cache, workers), list(splits)
+    if ranks is not None and not ranks.first_here:
+        ranks.collect(None, "pack")
     if found := packing.needed(source, splits, size):
         needed, said = found
         if needed > ASK:
@@ -38,6 +42,8 @@ def packs(
         made[split] = watch(packing.work(source, split, size), label, "skipped")
         _report(split, made[split].skipped, "could not be read and {} skipped")
         _report(split, made[split].noted, "{} read without a colour profile")
+    if ranks is not None and ranks.first_here:
+        ranks.collect(None, "pack")
     return made
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _options, _train_values
+from cualex.cli import _options, _ranks, _train_values
 from cualex.training.options import AUTO, CLASS_WEIGHTS, NEWEST, OPTIMIZERS, RECIPES, SCHEDULES
 
 
@@ -77,7 +77,8 @@ _RECIPE = _options.grouped(
         "--accumulate",
         type=click.IntRange(1),
         metavar="N",
-        help="Accumulate gradients over N micro-batches of batch size / N before each update.",
+        help="Accumulate gradients over N micro-batches of batch size / N before each update; with --ranks, over those "
+        "of all ranks together.  [default: 1; a micro-batch for each rank]",
     ),
     click.option(
         "--optimizer",
@@ -172,6 +173,8 @@ _RUN = _options.grouped(
     "Run",
     _options.device,
     _options.precision,
+    _ranks.ranks,
+    _ranks.peer_timeout,
     click.option(
         "--resume",
         is_flag=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _aliases, _options, _output
+from cualex.cli import _aliases, _options, _output, _ranks
 from cualex.cli._gpus import Check, gpu_checks
 from cualex.errors import CualexError, OutputError
 
@@ -18,22 +18,24 @@ SMALL_MEMORY = 2e9  # bytes; training alexnet at batch 128 takes a little less
 
 @click.command(cls=_aliases.Command)
 @_options.cache
+@_ranks.ranks
 @_options.as_json
 def doctor(cache: Path | None, as_json: bool) -> None:
     """Check this machine: versions, memory, disk, GPUs.
 
     Tries the driver, CuPy, a kernel, copies between GPUs and a CUDA graph, and lists the self-tests of kernels. Exit
     code 1: something must be fixed. A GPU that cannot be used is only a note, since the CPU is used instead, unless
-    CUALEX_DEVICE names a GPU.
+    CUALEX_DEVICE names a GPU. With several ranks it says how fast they exchange bytes.
 
     \b
     Examples:
         cualex doctor
         cualex doctor --json
+        cualex doctor --ranks 2
     """
     from cualex.devices.self_test import report
 
-    checks = [*_software(), *_machine(cache), *gpu_checks()]
+    checks = [*_software(), *_machine(cache), *gpu_checks(), *_mpi(_ranks.team())]
     problems = [check for check in checks if check.problem]
     if as_json:
         _output.document(
@@ -105,6 +107,33 @@ def _machine(cache: Path | None) -> list[Check]:
     except OutputError as error:
         checks.append(Check("cache", "none", str(error), problem=True))
     return [*checks, _disk("this directory", Path.cwd())]
+
+
+def _mpi(ranks) -> list[Check]:
+    """Describe the MPI that is installed, and how fast ranks exchange bytes, where several run this."""
+    version = _version("mpi4py")
+    if ranks.size == 1:
+        return [Check("mpi4py", version)] if version else []
+    from cualex.ranks import measure
+
+    machines = "1 machine" if ranks.machines == 1 else f"{ranks.machines} machines"
+    share = f"{ranks.size} on {machines}; here {ranks.here}, each with {_cores()}"
+    rates = [
+        f"{measure.rate(ranks, size) / 1e6:,.0f} MB/s from each rank for sums of {size >> 20} MB"
+        for size in measure.SIZES
+    ]
+    return [
+        Check("mpi4py", f"{version} with {ranks.library()}"),
+        Check("ranks", share),
+        Check("exchange", f"{measure.latency(ranks) * 1e6:,.0f} us; {', '.join(rates)}"),
+    ]
+
+
+def _cores() -> str:
+    from cualex.system import environment
+
+    count = environment.cores()
+    return "1 core" if count == 1 else f"{count} cores"
 
 
 def _disk(what: str, path: Path) -> Check:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cualex.cli import _aliases, _inputs, _model, _options, _output, _packing
+from cualex.cli import _aliases, _inputs, _model, _options, _output, _packing, _ranks
 from cualex.errors import Unreadable
 
 FULL = 50  # classes shown in full; of more, those that are worst
@@ -46,6 +46,8 @@ FULL = 50  # classes shown in full; of more, those that are worst
 @_options.yes
 @_options.device
 @_options.precision
+@_ranks.ranks
+@_ranks.peer_timeout
 @_options.as_json
 def evaluate(data, weights, crops, split, batch_size, output, val_split, names, device, precision, as_json, **packing):
     """Measure accuracy: top-1, top-5, precision, recall, F1.
@@ -73,8 +75,12 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     split, called = _packing.choose(source, split)
     if output is not None:
         files.make_directory(output)  # before the work, so that nobody waits for an error
-    pack = _packing.one(source, split, model.network.stored, **packing)
-    found = evaluation.evaluate(models, pack, batch_size, crops=int(crops))
+    ranks = _ranks.team()
+    pack = _packing.one(source, split, model.network.stored, ranks=ranks, **packing)
+    _ranks.check_same({"classes": model.classes, "images": pack.names, "labels": pack.labels.tolist()}, "images")
+    found = evaluation.evaluate(models, pack, batch_size, _ranks.wait_for_all, crops=int(crops), ranks=ranks)
+    if not ranks.first:
+        return
     if output is not None:
         _write(found, output)
     head = {

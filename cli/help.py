@@ -16,6 +16,7 @@ TOPICS = {
     "json": "keys of the documents that --json prints",
     "kernels": "your first CUDA kernel, in ten minutes, without a GPU",
     "networks": "the architectures and their variants",
+    "ranks": "several processes: cores, machines, Slurm, Kubernetes",
     "recipes": "what training chooses, schedules, fine-tuning",
 }
 
@@ -36,6 +37,7 @@ def help(ctx: click.Context, topic: str | None) -> None:
         json        keys of the documents that --json prints
         kernels     your first CUDA kernel, in ten minutes, without a GPU
         networks    the architectures and their variants
+        ranks       several processes: cores, machines, Slurm, Kubernetes
         recipes     what training chooses, schedules, fine-tuning
 
     \b

@@ -4,7 +4,17 @@ import functools
 
 import click
 
-from cualex.cli import _aliases, _debugging, _output, _packing, _recipe, _train_options, _train_values, _training
+from cualex.cli import (
+    _aliases,
+    _debugging,
+    _output,
+    _packing,
+    _ranks,
+    _recipe,
+    _train_options,
+    _train_values,
+    _training,
+)
 
 
 @click.command(cls=_aliases.Command)
@@ -94,20 +104,26 @@ def train(**given) -> None:
         events.out.tfevents.*   with --tensorboard
     """
     from cualex import trainer
+    from cualex.errors import UsageError
     from cualex.training import beginning
+    from cualex.training.run.unwritten import shared
     from cualex.training.setup import prepare
 
     options = _train_values.read(given)
     _debugging.refuse(options)
-    run = beginning.resumed(options)
+    ranks = _ranks.team()
+    if options.check and ranks.size > 1:
+        raise UsageError("--find-lr, --overfit and --check-gradients run as one process: leave mpiexec and --ranks out")
+    run = shared(ranks, lambda: beginning.resumed(options))
     if run is not None:
         click.get_current_context().call_on_close(run.unlock)
         _output.say(f"Resuming {run.path}")
     checked = functools.partial(_debugging.recipe, options) if options.sanity_check else None
-    setup = prepare(options, run, checked, writes=not options.check)
-    _introduce(setup, options.verbose)
+    setup = prepare(options, run, checked, writes=not options.check, ranks=ranks)
+    if ranks.first:
+        _introduce(setup, options.verbose)
     if not options.check:
-        _output.say(setup.check_room())
+        _output.say(ranks.at_first(setup.check_room, "look at the disk"))
     packs = _packing.packs(
         setup.source,
         setup.splits,
@@ -116,6 +132,7 @@ def train(**given) -> None:
         workers=options.workers,
         yes=options.yes,
         keep=not setup.options.no_pack,
+        ranks=ranks,
     )
     if options.check:
         kept = run.weights() if run else setup.start and setup.start.weights
@@ -126,12 +143,17 @@ def train(**given) -> None:
 
 def _introduce(setup, verbose: bool) -> None:
     """Print what is about to be trained on, and how."""
+    from cualex.training import parts
+
     source = setup.source
     counts = ", ".join(f"{len(images):,} {split}" for split, images in source.splits.items())
     _output.say(f"{source.name}: {len(source.classes)} classes; images: {counts}")
     for note in source.notes:
         _output.say(f"Note: {note}")
     _recipe.introduce(setup, verbose)
+    if setup.ranks.size > 1:
+        for line in parts.introduced(setup.recipe, setup.ranks.size, setup.automatic):
+            _output.say(line)
     if setup.start:
         _output.say(f"Weights of {setup.options.weights}: {setup.start.said}.")
     for remark in setup.remarks:
@@ -156,6 +178,16 @@ def _run(training, packs, as_json: bool) -> None:
     except KeyboardInterrupt:
         _output.say(_training.stopped(run))
         raise
+    skipped = sum(len(pack.skipped) for pack in packs.values())
+    if setup.ranks.first:
+        _conclude(training, as_json)
+    if skipped:
+        raise Unreadable(f"{skipped} images could not be read and were skipped; {run.path / 'skipped.csv'} lists them")
+
+
+def _conclude(training, as_json: bool) -> None:
+    """Print what came of a training, and write samples and report."""
+    setup, run = training.setup, training.directory
     best = _training.best(run)
     if as_json:
         _output.document(best)
@@ -167,5 +199,3 @@ def _run(training, packs, as_json: bool) -> None:
         _output.say(failed)
     elif not setup.options.no_report:
         _output.say(f"Report: {run.path / 'report.html'}")
-    if skipped := sum(len(pack.skipped) for pack in packs.values()):
-        raise Unreadable(f"{skipped} images could not be read and were skipped; {run.path / 'skipped.csv'} lists them")

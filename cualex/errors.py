@@ -13,7 +13,9 @@
     ├── Unreadable          3   finished, but some inputs could not be read; the results are written
     ├── Diverged            4   the loss or the weights are not finite (NaN or Inf)
     ├── OutOfMemory         5   the device has too little memory for this batch size
-    └── RunLocked           6   another process is training in this run
+    ├── RunLocked           6   another process is training in this run
+    ├── RanksDiffer         1   ranks that do not train the same network on the same images
+    └── RankLost            7   a rank that does not answer; a training resumes from its last checkpoint
 
 The number is the exit code of the command that meets the error. Any other exception is a bug of cualex and keeps its
 traceback.
@@ -117,6 +119,16 @@ class RunLocked(CualexError):
     """A run in which another process is training."""
 
     exit_code = 6
+
+
+class RanksDiffer(CualexError):
+    """Ranks that have other versions, recipes, images or weights than rank 0."""
+
+
+class RankLost(CualexError):
+    """A rank that is gone or stuck."""
+
+    exit_code = 7
 
 
 class GpuNotUsed(UserWarning):

@@ -42,6 +42,7 @@ FENCES = {
     "starlette": ["cualex.page"],
     "uvicorn": ["cualex.page"],
     "cupy": ["cualex.kernels", "cualex.devices.cupy_runtime"],
+    "mpi4py": ["cualex.ranks.mpi"],
     "tensorboard": ["cualex.training.run.event_files"],
     "torch": ["cualex.benchmark.torch_side", "cualex.benchmark.torch_modules"],
 }
@@ -120,7 +121,10 @@ def faults(name, source):
             yield f"{name}, line {line}: names of {target} are given when asked for"
 
 
-LIGHT = ["cualex.cli", "cualex.errors", "cualex.system.amounts", "cualex.system.files", "cualex.training.options"]
+LIGHT = [
+    *("cualex.cli", "cualex.errors", "cualex.ranks", "cualex.system.amounts", "cualex.system.files"),
+    "cualex.training.options",
+]
 
 
 def test_imports_point_one_way():

@@ -132,7 +132,10 @@ def test_options_are_the_keywords_and_the_commands_options():
     apart = {"split_rule", "decoding", "lost", "described", "given"}
     assert keywords == {field.name for field in fields(options.Options)} - apart
     parameters = {{"named": "recipe", "start": "weights"}.get(each.name, each.name): each for each in command.params}
-    assert set(parameters) - keywords == {"overfit", "check_gradients", "find_lr", "yes", "as_json", "verbose"}
+    assert set(parameters) - keywords == {
+        *("overfit", "check_gradients", "find_lr", "yes", "as_json", "verbose"),
+        *("ranks", "peer_timeout"),  # of commands, which a launcher starts
+    }
     assert keywords <= set(parameters)
     defaults = options.Options()
     for name in keywords:

@@ -80,22 +80,30 @@ class Sequence:
     """A split in order; the last batch is padded with label -1, which is not counted.
 
     Iterate to get (images, labels) as Stream.fill writes them, valid until the next; a thread prefetches them.
-    staging: makes the arrays, in memory that the device reads by itself.
+    staging: makes the arrays, in memory that the device reads by itself.  first, every: go through every
+    so many batches, from the `first` on.
     """
 
     def __init__(
-        self, pack: Split, batch: int, staging: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty
+        self,
+        pack: Split,
+        batch: int,
+        staging: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty,
+        first: int = 0,
+        every: int = 1,
     ) -> None:
         """Keep the arguments; nothing is read yet."""
-        self.pack, self.batch, self._staging = pack, batch, staging
+        self.pack, self.batch, self._staging, self._first, self._every = pack, batch, staging, first, every
 
     def __len__(self) -> int:
-        """Count the batches."""
+        """Count the batches of the split."""
         return -(-len(self.pack) // self.batch)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Go through the split once."""
-        with Prefetcher(self, self.batch, stop=len(self.pack), staging=self._staging) as prefetcher:
+        start, stride = self._first * self.batch, self._every * self.batch
+        kept = {"start": start, "stop": len(self.pack), "stride": stride}
+        with Prefetcher(self, self.batch, staging=self._staging, **kept) as prefetcher:
             for images, _, labels, _ in prefetcher:
                 yield images, labels
 

@@ -28,6 +28,7 @@ class Prefetcher:
     """An iterator over batches (images, views, labels, colours) that fills up to `depth` of them in advance.
 
     start: the position of the first batch, in images.  stop: the position at which to end; None for never.
+    stride: from a batch to the next, in images; by default those of a batch.
     waited: the seconds that `take` has waited for data so far.
 
     A GPU reads a batch by itself, from memory that `staging` allocates, while further batches are taken: `hold` says
@@ -45,11 +46,12 @@ class Prefetcher:
         stop: int | None = None,
         staging: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty,
         lag: int = 0,
+        stride: int | None = None,
     ) -> None:
         """Start the thread."""
         size = stream.pack.size
         self.waited = 0.0
-        self._stream, self._batch, self._stop, self._lag = stream, batch, stop, lag
+        self._stream, self._stride, self._stop, self._lag = stream, stride or batch, stop, lag
         self._sets = [
             (
                 staging((batch, size, size, 3), np.uint8),
@@ -127,7 +129,7 @@ class Prefetcher:
                     if self._closed:
                         return
                 self._stream.fill(position, *self._sets[self._filled % len(self._sets)])
-                position += self._batch
+                position += self._stride
                 with self._turn:
                     self._filled += 1
                     self._turn.notify_all()

@@ -13,9 +13,9 @@ class Control:
 
     rate, bias_rate: the learning rates of weights and of biases (None: the same).  momentum: its coefficient.
     decay: the L2 weight decay.  step: the update, from 0.  began: the first update of this update rule.
-    seed: the random seed.  slot: the input buffer in use.  part: the part of the batch, where a plan accumulates the
-    gradients of several.  finite: False once the loss of a part of this step was NaN or Inf.
-    trust: LARS's coefficient.
+    seed: the random seed.  slot: the input buffer in use.  part: the part of the whole batch, where a plan accumulates
+    the gradients of several.  turn: which of the parts that this process computes it is, from 0.  finite: False once
+    the loss of a part of this step was NaN or Inf.  trust: LARS's coefficient.
     """
 
     rate: float = 0.01
@@ -29,6 +29,7 @@ class Control:
     began: int = 0
     part: int = 0
     trust: float = 0.001
+    turn: int = 0
 
     def rate_of(self, bias: bool) -> float:
         """Return the learning rate of biases, or of everything else."""

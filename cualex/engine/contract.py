@@ -39,6 +39,7 @@ class Engine(Generic[DeviceT]):
     slots: for how many batches inputs have room, on an axis before their own; 0 for one, without that axis.
     fuses: pairs of neighbouring layers that one step does together, forward and backward.
     takes_relu: kinds of layers whose backward step can take the ReLU below as well.
+    tree: adds gradients of parts as a balanced tree, where that is asked for; None: always in a chain.
     """
 
     activation: map_ops.ActivationOps[DeviceT]
@@ -64,6 +65,7 @@ class Engine(Generic[DeviceT]):
     slots: int
     fuses: frozenset[tuple[str, str]] = frozenset({("conv", "relu"), ("dense", "relu"), ("lrn", "maxpool")})
     takes_relu: frozenset[str] = frozenset({"batchnorm", "conv", "lrn", "maxpool", "spatial_lrn"})
+    tree: weight_ops.TreeOps | None = None
 
 
 class Device(Protocol):

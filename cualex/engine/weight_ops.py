@@ -183,6 +183,16 @@ class BatchNormOps(Protocol[D]):
         """Move the running averages: mean = momentum * mean + (1 - momentum) * batch_mean; not after a loss of NaN."""
 
 
+class TreeOps(Protocol):
+    """Gradients of parts added as a balanced tree, which an engine may have."""
+
+    def levels(self, count: int) -> int:
+        """Return how many arrays of the parameter's shape the sum of `count` parts takes."""
+
+    def TreeSum(self, levels: tuple[Array, ...], count: int, control: Control) -> Sink:
+        """Add up the gradients of `count` parts; the last of `levels` gets the sum."""
+
+
 class UpdateOps(Protocol[D]):
     """Gradient sinks: `Keep` and `Sum` store a gradient, `Momentum`, `Adam` and `Lars` update the weights with it.
 
@@ -194,7 +204,7 @@ class UpdateOps(Protocol[D]):
         """Store the gradient."""
 
     def Sum(self, gradient: Array, control: Control) -> Sink:
-        """Add up the gradients of a batch's parts; that of the first is stored."""
+        """Add up the gradients of a batch's parts in a chain; that of the first is stored."""
 
     def Momentum(
         self,

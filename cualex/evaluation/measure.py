@@ -3,7 +3,8 @@
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from cualex.engine.contract import rank
 from cualex.errors import DataError, UsageError
 from cualex.evaluation.result import Evaluation
 from cualex.model import Model, load
+from cualex.ranks import Alone, Ranks
 from cualex.system.amounts import some
 from cualex.system.keywords import checked
 
+ALONE = Alone()
 Evaluated = Model | str | os.PathLike[str]  # a model, or the path of weights
 
 
@@ -37,6 +40,7 @@ def evaluate(
     workers: int | None = None,
     device: str = "auto",
     precision: str | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate a network on a data set, or the average of several networks' probabilities.
 
@@ -48,7 +52,7 @@ def evaluate(
     of it; by default the validation images, else test, else all.  crops: 1, the centre, or 10, corners and centre with
     their mirror images, whose probabilities are averaged.  between: called before every run of a network.
     val_split, names, no_pack, cache, workers: as the options of `cualex evaluate`.  device, precision: of models that
-    are given as paths, as for `cualex.load`.
+    are given as paths, as for `cualex.load`.  ranks: the processes that evaluate together.
 
     Images that cannot be read are left out, with a warning. Raise DataError when the classes of the set are not the
     networks', and UsageError for networks that cannot be averaged.
@@ -70,17 +74,64 @@ def evaluate(
         pack = data
     else:
         raise UsageError(f"data={data!r}: expected a folder, .zip or .tar, or an opened pack")
-    return measure(opened, pack, batch_size, between, crops)
+    return measure(opened, pack, batch_size, between, crops, ranks)
 
 
-def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[[], None], crops: int) -> Evaluation:
-    """Evaluate networks on a split; see `evaluate`."""
+@dataclass(frozen=True)
+class Judged:
+    """What networks made of a batch: classes and their probabilities (images,), total loss, how many are in the top 5.
+
+    A class is -1 where the probabilities are not finite.
+    """
+
+    named: np.ndarray
+    probabilities: np.ndarray
+    loss: float
+    right5: int
+
+
+def measure(
+    models: Sequence[Model], pack: Split, batch: int, between: Callable[[], None], crops: int, ranks: Ranks = ALONE
+) -> Evaluation:
+    """Evaluate networks on a split; see `evaluate`.
+
+    Batches are dealt to ranks in turn, and their results are taken in the order of the split. All ranks have equally
+    many rounds, empty ones included, and call `between` before each; one process calls it more often.
+    """
     check_classes(models[0].classes, pack.classes)
-    named: list[np.ndarray] = []
-    probabilities: list[np.ndarray] = []
-    loss, right5 = 0.0, 0
-    # Every result is waited for below, before the next batch takes this one's memory.
-    for images, labels in batches.Sequence(pack, batch, models[0].parameters.devices[0].staging):
+    staging = models[0].parameters.devices[0].staging
+    own = batches.Sequence(pack, batch, staging, ranks.rank, ranks.size)
+    rounds = -(-len(own) // ranks.size)
+    if ranks.size == 1:
+        judged = list(_judge(models, own, crops, between))
+    else:
+        results = _judge(models, own, crops, lambda: None)
+        mine = []
+        for _ in range(rounds):
+            between()
+            mine.append(next(results, None))
+        every = ranks.collect(mine, "collect the evaluation")
+        dealt = (every[rank][number] for number in range(rounds) for rank in range(ranks.size))
+        judged = [each for each in dealt if each is not None]
+    loss = 0.0
+    for each in judged:  # not by sum(), which from Python 3.12 on rounds otherwise
+        loss += each.loss
+    return Evaluation(
+        tuple(models[0].classes),
+        tuple(pack.names),
+        pack.labels,
+        np.concatenate([each.named for each in judged]),
+        np.concatenate([each.probabilities for each in judged]),
+        sum(each.right5 for each in judged),
+        loss / len(pack),
+    )
+
+
+def _judge(
+    models: Sequence[Model], sequence: batches.Sequence, crops: int, between: Callable[[], None]
+) -> Iterator[Judged]:
+    """Run networks on batches. Every result is waited for before the next batch takes this one's memory."""
+    for images, labels in sequence:
         counted = labels[labels >= 0]
         average, logarithms = np.zeros(()), np.full((), -np.inf)
         every = (views.scores(model, images, labels, crops, between) for model in models)
@@ -90,20 +141,13 @@ def measure(models: Sequence[Model], pack: Split, batch: int, between: Callable[
                 average, logarithms = average + some, np.logaddexp(logarithms, logarithm)
         count = crops * len(models)
         average /= count
-        loss += float((math.log(count) - logarithms).sum())
-        right5 += int((rank(average, counted) < 5).sum())
         best = average.argmax(axis=1)
-        named.append(np.where(np.isnan(average).any(axis=1), -1, best))
-        probabilities.append(np.take_along_axis(average, best[:, None], 1)[:, 0].astype(np.float32))
-    return Evaluation(
-        tuple(models[0].classes),
-        tuple(pack.names),
-        pack.labels,
-        np.concatenate(named),
-        np.concatenate(probabilities),
-        right5,
-        loss / len(pack),
-    )
+        yield Judged(
+            np.where(np.isnan(average).any(axis=1), -1, best),
+            np.take_along_axis(average, best[:, None], 1)[:, 0].astype(np.float32),
+            float((math.log(count) - logarithms).sum()),
+            int((rank(average, counted) < 5).sum()),
+        )
 
 
 def _name(given: Evaluated, number: int) -> str:

@@ -41,6 +41,7 @@ class BoundSteps:
         buffers.check_room(self.buffers, self.parameters.devices, built.batch, batch, built.training)
         self.bytes = buffers.allocate(self.buffers, self.parameters.devices)
         self._gradients = {key: buffer.array for key, buffer in built.gradients.items()}
+        self._levels = {key: [buffer.array for buffer in levels] for key, levels in built.levels.items()}
 
     def release(self) -> None:
         """Let go of all memory: this plan cannot run again."""
@@ -50,7 +51,7 @@ class BoundSteps:
             buffer.array = None
         for step in self.steps:
             step.run, step.launches = not_bound, []
-        self._gradients = {}
+        self._gradients, self._levels = {}, {}
 
     def output(self, name: str) -> np.ndarray:
         """Return the maps of a layer named in `outputs`: (images, channels, rows, columns), a copy.
@@ -104,5 +105,5 @@ class BoundSteps:
         name, parameters = f"{step.layers[0]}.{last}", self.parameters
         if step.kind == "update":
             return self.rule.mover(parameters, name, step.place, self.control)
-        gradient = self._gradients.get((name, step.place))
-        return self.rule.make(parameters, name, step.place, gradient, self.control)
+        gradient, levels = (kept.get((name, step.place)) for kept in (self._gradients, self._levels))
+        return self.rule.make(parameters, name, step.place, gradient, levels or [], self.control)

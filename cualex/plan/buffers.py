@@ -43,13 +43,13 @@ def allocate(buffers: Iterable[Buffer], devices: Sequence[Device]) -> int:
     """Give every buffer its memory, and return how many bytes that takes.
 
     Lasting buffers get their own. The others share one block a device: the largest first, each at the lowest
-    offset where it meets no buffer that lives at the same time.
+    offset where it meets no buffer that lives at the same time. A buffer that has an array keeps it.
     """
     total = 0
     for place, device in enumerate(devices):
         own = [buffer for buffer in buffers if buffer.place == place]
         for buffer in own:
-            if buffer.lasting and not buffer.packed:
+            if buffer.lasting and not buffer.packed and buffer.array is None:
                 buffer.array = device.allocate(buffer.shape, buffer.dtype, zero=True)
         total += sum(buffer.bytes for buffer in own if buffer.lasting)
         offsets = arrange(_passing(own))

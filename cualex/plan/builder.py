@@ -49,6 +49,7 @@ class Builder(Parts):
         self.inputs: dict[str, list[Buffer]] = {"pictures": [], "views": [], "colours": [], "mean": []}
         self.outputs: dict[str, Maps] = {}
         self.gradients: dict[tuple[str, int], Buffer] = {}
+        self.levels: dict[tuple[str, int], list[Buffer]] = {}
         self._walk()
 
     # --- what layers ask for

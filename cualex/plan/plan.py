@@ -6,8 +6,9 @@ either side, the ledger is its links, `summary --memory` prints its buffers. In 
 nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,13 @@ from cualex.plan.graph import Replay
 from cualex.plan.inputs import Inputs
 from cualex.plan.step import Outcome, Result, Step
 from cualex.plan.update_rule import Rule
+from cualex.ranks import Alone, Ranks
 from cualex.weights.parameters import Parameters
+
+if TYPE_CHECKING:
+    from cualex.plan.sums import RankSums
+
+ALONE = Alone()
 
 
 class Plan(BoundSteps):
@@ -30,9 +37,10 @@ class Plan(BoundSteps):
     layer has steps of its own. `sink` is where weight gradients go: "momentum", "adam" and "lars" update the weights,
     "keep" stores the gradients for `gradients`. `factors` of the rate, by parameter, are 0 for frozen layers
     (`Rule`). With `accumulate` a batch is computed in so many parts, one after the other in the memory of one; their
-    gradients are added up, and one update follows. `class_weights` (classes,) are those of the loss
-    (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then on replayed as a
-    whole.
+    gradients are added up in `order` (`Rule`), and one update follows. With several `ranks` each computes its own of
+    these parts, of the images that it is given; the update is the same on all. `class_weights` (classes,) are
+    those of the loss (`layers.Softmax`). With `graph` the second run is captured, where the device can, and from then
+    on replayed as a whole.
     """
 
     def __init__(
@@ -46,15 +54,17 @@ class Plan(BoundSteps):
         sink: str = "momentum",
         factors: Mapping[str, float] | None = None,
         accumulate: int = 1,
+        order: str = "chain",
         decays: Mapping[str, float] | None = None,
         class_weights: np.ndarray | None = None,
         control: Control | None = None,
         graph: bool = True,
+        ranks: Ranks = ALONE,
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
         check_layers(parameters.network, outputs)
-        self.rule = Rule(sink, factors or {}, accumulate, decays or {})
+        self.rule = Rule(sink, factors or {}, accumulate, decays or {}, order, ranks.size, ranks.rank)
         if mode == "train":
             self.rule.check(parameters.network, batch)
         self._part, self.training = batch // accumulate, mode == "train"
@@ -66,30 +76,45 @@ class Plan(BoundSteps):
         built = Builder(
             parameters, self._part, self.training, self.control, fuse, outputs, self.rule, class_weights is not None
         )
+        self.images = self.rule.own * self._part  # of the batch, those that this process computes
+        self._sums_over_ranks: RankSums | None = None
+        if ranks.size > 1:
+            from cualex.plan import sums as over_ranks  # which one process is not to pay for
+
+            self._sums_over_ranks = over_ranks.RankSums(ranks, built.gradients, built.steps, parameters)
         self._allocate(built, batch)
         self.inputs = Inputs(
-            {**built.inputs, "labels": [built.labels.buffer]}, self.buffers, parameters.devices, accumulate
+            {**built.inputs, "labels": [built.labels.buffer]}, self.buffers, parameters.devices, self.rule.own
         )
         self._sums = built.sums.buffer
         if class_weights is not None and built.class_weights is not None:
             parameters.devices[0].upload(built.class_weights.buffer.array, class_weights)
-        nothing = np.zeros((batch, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
-        self.put(nothing, np.zeros((batch, 3), np.int32), np.full(batch, -1))
+        nothing = np.zeros((self.images, *built.inputs["pictures"][0].shape[-3:]), np.uint8)
+        self.put(nothing, np.zeros((self.images, 3), np.int32), np.full(self.images, -1))
         self._bind_all()
-        parts: dict[bool, list[Step]] = {False: [], True: []}
-        for step in self.steps:
-            parts[accumulate > 1 and step.kind == "update"].append(step)
         kept = list(built.gradients.values())
-        self._often, self._once = (Replay(steps, parameters, kept, graph) for steps in parts.values())
+        average = parameters.engine.batchnorm.average
+        self._averages = [step for step in self.steps if ranks.size > 1 and step.call is average]
+        updates = [step for step in self.steps if accumulate > 1 and step.kind == "update"]
+        apart = {id(step) for step in (*self._averages, *updates)}
+        often = [step for step in self.steps if id(step) not in apart]
+        self._once = Replay(updates, parameters, kept, graph)
+        self._often = self._last = Replay(often, parameters, kept, graph)
+        if self._sums_over_ranks:
+            statistics = [step.arrays()[name] for step in self._averages for name in ("batch_mean", "batch_variance")]
+            self._words = over_ranks.Words(ranks, self.rule.own, self._sums.array, statistics, self.control)
+            last = self._sums_over_ranks.steps(often, self._words.post, self.control)
+            self._last = Replay(last, parameters, kept, graph)
 
     def put(
         self, pictures: np.ndarray, views: np.ndarray, labels: np.ndarray, colours: np.ndarray | None = None
     ) -> None:
         """Take a batch: stored images (uint8), views (row, column, mirror) and labels (-1: not counted).
 
-        `colours` (images, 3) are added to the red, green and blue of each image.
+        Of several ranks each takes its own part. `colours` (images, 3) are added to the red, green and blue of each
+        image.
         """
-        colours = np.zeros((self.batch, 3), np.float32) if colours is None else colours
+        colours = np.zeros((self.images, 3), np.float32) if colours is None else colours
         self.inputs.put(pictures=pictures, views=views, colours=colours, labels=labels)
 
     def put_mean(self, mean: np.ndarray) -> None:
@@ -100,25 +125,47 @@ class Plan(BoundSteps):
         """Queue all steps once, on what was put in last; return what gives loss and counts when asked.
 
         Those of training may be asked for some runs later, those of inference before the next run: few ask.
-        With `each`, hand every step to it instead, which runs it: never as a graph. What overflows shows in the loss.
+        With `each`, hand every step to it instead, which runs it: never as a graph, and of several ranks without the
+        sums and the update. What overflows shows in the loss.
         """
-        sums, devices = [], self.parameters.devices
+        sums, devices, rule, over = [], self.parameters.devices, self.rule, None if each else self._sums_over_ranks
         with np.errstate(all="ignore"):
-            for part in range(self.rule.parts):
-                if self.rule.parts > 1:
-                    self.inputs.load(part)
-                self.control.slot, self.control.part = self.inputs.slot, part
+            for turn in range(rule.own):
+                if rule.own > 1:
+                    self.inputs.load(turn)
+                self.control.slot, self.control.turn, self.control.part = self.inputs.slot, turn, rule.first + turn
                 for device in devices:
                     device.begin(self.control, self.training)
-                self._run(self._often, each)
+                self._run(self._last if over and turn == rule.own - 1 else self._often, each)
                 for device in devices:
                     device.end(self.control, self.training)
+                if over:
+                    self._words.note()
+                    continue  # the last was sent with its loss
                 home, own = devices[self._sums.place], self._sums.array
-                soon = self.training or self.rule.parts > 1  # the next run, or part, overwrites them
+                soon = self.training or rule.parts > 1  # the next run, or part, overwrites them
                 sums.append(home.fetch(own) if soon else partial(home.download, own))
-            self._run(self._once, each)
-        self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
+            if over:
+                self._update(over)
+            elif rule.ranks == 1:
+                self._run(self._once, each)
+                self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome
+
+    def post(self, words: Sequence[float]) -> None:
+        """Let the next run tell the other ranks these numbers; `heard` are then those of all (ranks, numbers)."""
+        if self._sums_over_ranks:
+            self._words.posted = words
+
+    def _update(self, over: "RankSums") -> None:
+        """Hear the loss of all ranks, then update by the sums of all gradients."""
+        self.heard, of_parts = self._words.hear()
+        self._words.move_averages(self._averages)
+        for step in self._once.steps:
+            over.wait_for(step)
+            step.run()
+        over.wait()
+        self._outcome = Outcome(lambda: np.sum(list(of_parts), axis=0))
 
     def _run(self, replay: Replay, each: Callable[[Step], None] | None) -> None:
         """Queue some of the steps, or hand each of them out."""
@@ -149,7 +196,7 @@ class Plan(BoundSteps):
     def release(self) -> None:
         """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
         super().release()
-        del self._often, self._once, self.inputs
+        del self._often, self._once, self._last, self.inputs
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
         """Return the maps of a layer named in `outputs` as they are stored: (device, its towers)."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cualex.plan.builder import Builder
 
 SINKS = ("momentum", "adam", "lars", "keep")
+ORDERS = ("chain", "tree")
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,34 @@ class Rule:
     all 0 is frozen: it has no update and no weight gradient, and layers below the lowest trained one no backward pass.
     decays: multipliers of the weight decay, by parameter; where none is given 1, and 0 for biases.
     parts: in how many parts a batch is computed, whose gradients are added up before one update.
+    order: in which they are added: a "chain", ((1 + 2) + 3) + 4, as runs of 0.1 do, or a "tree", (1 + 2) + (3 + 4).
+    ranks, rank: of how many processes, each with as many parts, this is which.
     """
 
     sink: str = "momentum"
     factors: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
     decays: Mapping[str, float] = field(default_factory=dict)
+    order: str = "chain"
+    ranks: int = 1
+    rank: int = 0
+
+    @property
+    def own(self) -> int:
+        """Return how many parts this process computes."""
+        return self.parts // self.ranks
+
+    @property
+    def first(self) -> int:
+        """Return the index of the first of them in the batch."""
+        return self.rank * self.own
 
     def check(self, network: Network, batch: int) -> None:
         """Raise UsageError unless there is something to train and the batch has equal parts, each large enough."""
         if self.sink not in SINKS:
             raise UsageError(f"update rule {self.sink!r}: expected {', '.join(SINKS)}")
+        if self.order not in ORDERS:
+            raise UsageError(f"order of sums {self.order!r}: expected {', '.join(ORDERS)}")
         if batch % self.parts:
             fits = max(parts for parts in range(1, self.parts) if batch % parts == 0)
             raise UsageError(
@@ -77,12 +95,18 @@ class Rule:
         """Return whether gradients are kept, and not handed to the update within the step that makes them."""
         return self.sink != "momentum" or self.parts > 1
 
-    def make(self, parameters: Parameters, name: str, place: int, gradient: Array, control: Control) -> Sink:
+    def make(
+        self, parameters: Parameters, name: str, place: int, gradient: Array, levels: list[Array], control: Control
+    ) -> Sink:
         """Make the sink that takes a parameter's gradient: where it is kept, or the update itself."""
         update = parameters.engine.update
         if not self.keeps:
             return self.mover(parameters, name, place, control)
-        return update.Sum(gradient, control) if self.parts > 1 else update.Keep(gradient)
+        if self.own == 1:
+            return update.Keep(gradient)
+        if (tree := parameters.engine.tree) and self.order == "tree":
+            return tree.TreeSum((*levels, gradient), self.own, control)
+        return update.Sum(gradient, control)
 
     def mover(self, parameters: Parameters, name: str, place: int, control: Control) -> Sink:
         """Make what moves a parameter by its gradient."""
@@ -113,6 +137,12 @@ def append_updates(build: "Builder") -> None:
             continue
         made = build.lasting(f"{name} gradient", place, like.shape, like.dtype)
         build.gradients[name, place] = made
+        if (tree := build.engine.tree) and rule.order == "tree":
+            further = range(tree.levels(rule.own) - 1)
+            levels = [
+                build.lasting(f"{name} gradient, level {each}", place, like.shape, like.dtype) for each in further
+            ]
+            build.levels[name, place] = levels
         if rule.sink != "keep":
             towers, sinks = tuple(build.own(place, stage.towers)), {"sink": name.rpartition(".")[2]}
             apply, reads = build.engine.update.apply, {"gradient": Operand(made)}

@@ -36,11 +36,18 @@ def processor() -> str:
     return platform.processor()
 
 
+sharing = 1  # ranks of this machine that may use the same cores; cualex.ranks.mpi finds it
+
+
 def cores() -> int:
-    """Count the cores that this process may use: by affinity, a container's quota, and Slurm's --cpus-per-task."""
+    """Count the cores that this process may use: by affinity, a container's quota, and Slurm's --cpus-per-task.
+
+    Ranks that the launcher has not bound to cores of their own take equal shares.
+    """
     counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     if quota := _quota():
         counts.append(max(1, math.ceil(quota)))
+    counts = [max(1, count // sharing) for count in counts]
     if (slurm := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal() and int(slurm):
         counts.append(int(slurm))
     return min(counts)

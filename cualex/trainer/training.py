@@ -146,14 +146,15 @@ class Training:
             warn_of_skipped((self._packs or {}).values(), f"{self.setup.run.path / 'skipped.csv'} lists them")
         assert self._packs
         assert self.setup.run
+        first = self.setup.ranks.first
         drawing = Drawing(self.setup.run)
         with contextlib.closing(self.setup.records(self._packs, self._compiling, signals)) as records:
             for record in records:
                 yield record
-                if isinstance(record, Epoch) and (failed := drawing.again()):
+                if first and isinstance(record, Epoch) and (failed := drawing.again()):
                     yield Notice(failed, kept=False)
         self._finished = True
-        if failed := drawing.again(last=True):
+        if first and (failed := drawing.again(last=True)):
             yield Notice(failed, kept=False)
 
     def write_samples(self) -> Path | None:

@@ -12,6 +12,7 @@ from cualex import networks
 from cualex.data import image_kinds
 from cualex.data.sources import hold_out
 from cualex.errors import UsageError
+from cualex.plan.update_rule import ORDERS
 from cualex.training import finetuning, options, recipe_choice, recipes
 from cualex.training.options import Form, Options, Range
 from cualex.training.recipes import Recipe
@@ -36,6 +37,7 @@ FIELDS: dict[str, Range | Form] = {
     "class_weights": options.one_of(recipes.CLASS_WEIGHTS),
     "ties": options.one_of(recipes.TIES),
     "patience": Range(True, 1),
+    "accumulate_order": options.one_of(ORDERS),
     "freeze": Form("a list of texts", lambda value: not isinstance(value, str) and options.texts(value)),
     "drop_epochs": Form(
         "a list of whole numbers", lambda value: not isinstance(value, str) and options.whole_numbers(value)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.plan import Outcome, Plan
+from cualex.ranks import Alone, Ranks
 from cualex.training.rates import Course
 from cualex.weights.parameters import Parameters
 
@@ -22,10 +23,12 @@ class Stepper:
         parameters: Parameters,
         mean: np.ndarray,
         class_weights: np.ndarray | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Keep the arguments; `begin` makes the plan. class_weights: of the classes in the loss (classes,)."""
         recipe = course.recipe
         self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
+        self.ranks = ranks or Alone()
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed, trust=recipe.trust)
         self._plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()
@@ -55,9 +58,11 @@ class Stepper:
             sink=recipe.optimizer,
             factors=factors,
             accumulate=recipe.accumulate,
+            order=recipe.accumulate_order,
             decays=self.course.decays(),
             class_weights=self.class_weights,
             control=self.control,
+            ranks=self.ranks,
         )
         self._plan.put_mean(self.mean)
 

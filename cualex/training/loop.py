@@ -9,19 +9,23 @@ from typing import Any
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
 from cualex.errors import CualexError, DeviceLost, Diverged
-from cualex.evaluation import Evaluation, evaluate
+from cualex.evaluation import evaluate
 from cualex.model import Model
+from cualex.ranks import Alone, Ranks
+from cualex.training import agreement
 from cualex.training.debugging.inspection import Inspection
 from cualex.training.finetuning import Start, begin
 from cualex.training.in_flight import Stepper
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
-from cualex.training.run import Run, restore
+from cualex.training.run import Run
 from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
 from cualex.training.state import RECENT, Losses
 from cualex.weights.parameters import Parameters
+
+ALONE = Alone()
 
 
 def train(
@@ -39,6 +43,7 @@ def train(
     keep: bool = True,
     tensorboard: bool = False,
     signals: SignalHandler | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generator[Update | Epoch | Notice, None, None]:
     """Train a network on a pack, validate after every epoch, and write everything to the run's directory.
 
@@ -49,7 +54,8 @@ def train(
     epochs.  compiling: called with (done, total) while kernels compile.  watched: layer statistics after every epoch,
     not only every few (debugging/layer_statistics.py).  start: weights and mean image for fine-tuning; by default
     weights are drawn from the seed.  keep: False removes the checkpoints after the last epoch.  tensorboard: write the
-    log as event files too.  signals: the handler to use, so that the caller can release it.
+    log as event files too.  signals: the handler to use, so that the caller can release it.  ranks: the processes that
+    train together, each on its own part of every batch; of those other than the first, `run` is an `Unwritten`.
 
     Raise Diverged when the loss is NaN or Inf (weights on disk stay as they are), DeviceLost when a GPU fails (another
     process can resume), RunLocked when another process trains in that run, DataError when its data set is another one.
@@ -59,7 +65,8 @@ def train(
         parameters = {"device": device, "precision": precision, "compiling": compiling}
         if start and not run.begun:
             run.save(start.checkpoint())
-        made = Training(recipe, pack, validation, run, parameters, description, save_every, watched, keep, tensorboard)
+        options = save_every, watched, keep, tensorboard and ranks.first
+        made = Training(recipe, pack, validation, run, parameters, description, *options, ranks)
         return made.go(signals)
     except BaseException:
         run.unlock()
@@ -81,18 +88,20 @@ class Training:
         watched: bool,
         keep: bool = True,
         tensorboard: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Load the last checkpoint, or draw initial weights, and build the first plan."""
         self.recipe, self.pack, self.validation, self.run = recipe, pack, validation, run
-        kept = restore.open_run(run, recipe, pack, validation, description)
+        kept = agreement.open_run(ranks, run, recipe, pack, validation, description)
         begun = begin(recipe, pack, kept)
         self.course = Course(recipe, begun.network)
         self.parameters = Parameters(begun.network, **parameters, tensors=begun.tensors)
-        self.stepper = Stepper(self.course, self.parameters, begun.mean, recipe.weigh_classes(pack))
+        self.stepper = Stepper(self.course, self.parameters, begun.mean, recipe.weigh_classes(pack), ranks)
         self.flying = self.stepper.flying
         self.model = Model(begun, parameters=self.parameters)
         self.inspection = Inspection(self.model, self.stepper, pack, validation, watched)
         self.writer = RunWriter(run, self.course, self.model, self.inspection.watch, save_every, keep, tensorboard)
+        self.agreed = agreement.Agreement(ranks, self.writer)
         self.writer.restore(kept)
         self.state = self.writer.state
         self.stepper.begin(self.state.epoch, self.state.update)
@@ -102,13 +111,13 @@ class Training:
     def go(self, signals: SignalHandler | None = None) -> Generator[Update | Epoch | Notice, None, None]:
         """Run the remaining epochs."""
         try:
-            with signals or SignalHandler() as self.signals:
+            with self.agreed.begin(signals):
                 try:
                     while self.state.epoch <= self.course.last:
                         yield from self._updates()
                         yield self._end_epoch()
                     yield from self.writer.told()
-                    self.writer.finish(self.pack, self.validation)
+                    self.agreed.finish(self.pack, self.validation)
                 except DeviceLost as error:
                     raise self.writer.lost(error) from error
                 except BaseException as error:
@@ -130,12 +139,13 @@ class Training:
             return
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
+        own = self.stepper.plan.images
+        start = state.position + self.agreed.ranks.rank * own
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with Prefetcher(stream, batch, start=state.position, staging=device.staging, lag=lag) as prefetcher:
+        with Prefetcher(stream, own, 2, start, None, device.staging, lag, batch) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
-                pause = self.signals.noted or self.writer.saver.due()
-                if not pause and state.position + len(self.flying) * batch < end:
+                if not self.agreed.pause and state.position + len(self.flying) * batch < end:
                     self._queue(prefetcher)
                     if len(self.flying) <= lag:
                         continue
@@ -143,14 +153,16 @@ class Training:
                     update = self._account(prefetcher.waited)
                     yield update
                 if not self.flying:
-                    self.signals.obey()
-                    self.writer.save_if_due()
+                    self.agreed.obey()
+                    self.agreed.save_if_due()
 
     def _queue(self, prefetcher: Prefetcher) -> None:
         """Queue an update on the next batch."""
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():
+            self.stepper.plan.post(self.agreed.posted)
             self.stepper.queue(*self._progress(len(self.flying)))
+            self.agreed.hear(self.stepper.plan)
         prefetcher.hold(self.stepper.plan.loaded())
 
     def _progress(self, further: int) -> tuple[int, float]:
@@ -191,11 +203,11 @@ class Training:
     def _end_epoch(self) -> Epoch:
         """Validate, keep the best weights, update the schedule, and save."""
         state, waited = self.state, self.waited
-        validation = evaluate(self.model, self.validation, between=self.signals.obey)
+        validation = evaluate(self.model, self.validation, between=self.agreed.obey_between, ranks=self.agreed.ranks)
         rate, _ = self.course.rates(*self._progress(-1))
         if not math.isfinite(validation.loss):
             raise self.inspection.broken_validation(validation.loss, state, rate)
-        done, better = state.losses, self._better(validation)
+        done, better = state.losses, state.is_better(validation.top1, self.recipe, self.course.last)
         with self._moving():
             looked = self.inspection.after_epoch(state)
             self.writer.tell(self.inspection.after_validation(state, validation, rate))
@@ -217,29 +229,18 @@ class Training:
                 self.writer.tell(change)
             state.epoch, state.losses = state.epoch + 1, Losses()
         self.writer.write_results()
-        self.writer.save_if_due(between_epochs=True)
+        self.agreed.save_if_due(between_epochs=True)
         return report
-
-    def _better(self, validation: Evaluation) -> bool:
-        """Return whether a validation is better than the best so far, or as good and late enough to replace it.
-
-        The best weights are written to disk, so an equal epoch replaces them at most twenty times in a training, and
-        at its end.
-        """
-        epoch, best = self.state.epoch, self.state.best or {"epoch": 0, "top1": -1}
-        late = epoch == self.course.last or epoch - best["epoch"] >= self.recipe.epochs / 20
-        as_good = validation.top1 == best["top1"] and self.recipe.ties == "last" and late
-        return validation.top1 > best["top1"] or as_good
 
     def _leave(self) -> None:
         """Save a checkpoint when the training ends early; after a second signal do not."""
-        if self.signals.urgent:
+        if self.agreed.signals.urgent:
             return
         with contextlib.suppress(CualexError):  # the first exception is reported, not this
             while self.whole and self.flying:
                 self._account()
             if self.whole:
-                self.writer.saver.save()
+                self.agreed.save_now()
 
     @contextlib.contextmanager
     def _moving(self) -> Iterator[None]:

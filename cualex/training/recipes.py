@@ -38,7 +38,8 @@ class Recipe:
     "plateau". `stop_after`: epochs without gain after which the training ends. `freeze`: layers that are not updated.
     `head_rate`: learning-rate multiplier of the last dense layer. `multipliers`: of the rate and decay of layers and
     parameters, as {"conv1.lr": 0.1, "conv1.bias.decay": 1}, like Caffe's lr_mult and decay_mult. `accumulate`: parts in
-    which a batch is computed. `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or
+    which a batch is computed. `accumulate_order`: in which their gradients are added, "chain" or "tree"
+    (`plan.update_rule.Rule`). `dropout`: the fraction dropped. `class_weights`: of the training loss, "" for none or
     "balanced" (`weigh_classes`).
 
     Without `augment` every image is the centre crop, in its own colours. `colour_noise` is the standard deviation of
@@ -82,6 +83,7 @@ class Recipe:
     multipliers: dict[str, float] = field(default_factory=dict)
     warmup: float = 0.0
     trust: float = 0.001
+    accumulate_order: str = "chain"
 
     @property
     def falls(self) -> str:

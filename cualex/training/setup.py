@@ -13,7 +13,8 @@ from cualex.devices import placement
 from cualex.errors import UsageError
 from cualex.networks import Network, own
 from cualex.networks.from_file import File
-from cualex.training import beginning, finetuning, large_batches, loop, recipe_choice
+from cualex.ranks import Alone, Ranks
+from cualex.training import beginning, finetuning, large_batches, loop, parts, recipe_choice
 from cualex.training.finetuning import Start
 from cualex.training.options import AUTO, Options
 from cualex.training.rates import Course
@@ -21,9 +22,11 @@ from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run, event_files, restore
 from cualex.training.run.checkpoints import Room
+from cualex.training.run.unwritten import shared
 from cualex.training.signals import SignalHandler
 from cualex.weights import Weights
 
+ALONE = Alone()
 Records = Generator[Update | Epoch | Notice, None, None]
 
 
@@ -33,7 +36,7 @@ class Setup:
 
     run: the one that is resumed, None for a new one.  automatic: the recipe without the user's numbers, where it
     followed from the data set.  start: weights for fine-tuning.  validation: the split to validate on.
-    remarks: on validation and learning rate, sentences for the user.
+    remarks: on validation and learning rate, sentences for the user.  ranks: the processes that train together.
     """
 
     options: Options
@@ -46,6 +49,7 @@ class Setup:
     device: str
     validation: str
     remarks: tuple[str, ...]
+    ranks: Ranks = ALONE
 
     @property
     def splits(self) -> list[str]:
@@ -66,8 +70,14 @@ class Setup:
         if self.automatic and self.options.batch_size is None:
             recipe = recipe.but(batch=min(recipe.batch, len(packs["train"])))
         batches.check_batch(packs["train"], recipe.batch)
-        self.check_room()  # again, after packs that may lie on the same disk
-        return replace(self, recipe=recipe, run=self.run or Run.create(self.options.output, self.options.name))
+        if self.ranks.size > 1:
+            parts.check(recipe, self.ranks.size)
+
+        def made() -> Run:
+            self.check_room()  # again, after packs that may lie on the same disk
+            return self.run or Run.create(self.options.output, self.options.name)
+
+        return replace(self, recipe=recipe, run=shared(self.ranks, made))
 
     def records(
         self,
@@ -92,6 +102,7 @@ class Setup:
             keep=self.options.keep,
             tensorboard=self.options.tensorboard,
             signals=signals,
+            ranks=self.ranks,
         )
 
     def description(self, pack: Split) -> dict[str, Any]:
@@ -117,12 +128,16 @@ class Setup:
 
 
 def prepare(
-    options: Options, run: Run | None, checked: Callable[[Recipe], Recipe] | None = None, writes: bool = True
+    options: Options,
+    run: Run | None,
+    checked: Callable[[Recipe], Recipe] | None = None,
+    writes: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Setup:
     """Return the setup of a training with these options; run: the one to resume, locked (`beginning.resumed`).
 
     checked: for a sanity check, returns its recipe for the training's.  writes: False for a check, which writes no
-    run and validates nothing.
+    run and validates nothing.  ranks: the processes that train together, of which this is one.
     Raise UsageError for options that exclude each other, DataError for a set that cannot be trained on, WeightsError,
     and DeviceError for a device that does not exist.
     """
@@ -148,8 +163,11 @@ def prepare(
         if run is not None:
             restore.check_fixed(run, recipe)
         recipe = checked(recipe)
-    elif run is not None:
-        restore.check(run, recipe)
+    else:
+        cuda = placement.placement(options.device.partition(",")[0], towers=1).cuda
+        recipe = parts.dealt(recipe, options, run is None, ranks, cuda)
+        if run is not None:
+            restore.check(run, recipe)
     start = finetuning.start(found, recipe, list(source.classes)) if found else None
     arguments = found.network.arguments if found else {}  # with those that no recipe has
     network = networks.build(recipe.network, **arguments | recipe.arguments(len(source.classes)))
@@ -163,12 +181,12 @@ def prepare(
     if not writes:
         validation = "train"
     else:
-        if run is None:
+        if run is None and ranks.first:
             Run.prepare(options.output, options.name)
         if options.tensorboard:
             event_files.check()
         remarks = _remarks(source) + _on_rates(usual, recipe, options)
-    return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
+    return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks, ranks)
 
 
 def _file(options: Options, run: Run | None) -> File | None:

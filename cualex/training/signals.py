@@ -49,10 +49,10 @@ class SignalHandler:
         finally:
             self.__enter__()
 
-    def obey(self) -> None:
-        """Call the previous handler for the signal that waits, if there is one."""
-        if self.noted:
-            number, frame = self.noted
+    def obey(self, instead: int | None = None) -> None:
+        """Call the previous handler for the signal that waits, if there is one; or for one that another rank got."""
+        if waiting := self.noted or (instead and (instead, None)):
+            number, frame = waiting
             self.noted, self._obeyed = None, True
             self._hand_on(number, frame)
 
@@ -64,7 +64,7 @@ class SignalHandler:
             self.noted = number, frame
 
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        handler = self._before[number]
+        handler = self._before.get(number, signal.SIG_DFL)
         if callable(handler):
             handler(number, frame)
         elif handler == signal.SIG_DFL:

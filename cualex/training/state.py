@@ -3,10 +3,13 @@
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cualex.errors import WeightsError
 from cualex.weights import Weights
+
+if TYPE_CHECKING:
+    from cualex.training.recipes import Recipe
 
 NOTE = "training"  # name of the state in a checkpoint's notes
 RECENT = 10  # updates a line of the log
@@ -73,6 +76,16 @@ class State:
     notices: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+
+    def is_better(self, top1: float, recipe: "Recipe", last: int) -> bool:
+        """Return whether a validation is better than the best so far, or as good and late enough to replace it.
+
+        The best weights are written to disk, so an equal epoch replaces them at most twenty times in a training, and
+        at its end, the epoch `last`.
+        """
+        best = self.best or {"epoch": 0, "top1": -1}
+        late = self.epoch == last or self.epoch - best["epoch"] >= recipe.epochs / 20
+        return top1 > best["top1"] or (top1 == best["top1"] and recipe.ties == "last" and late)
 
     def note(self) -> dict[str, str]:
         """Return the state as a note of a weights file."""

@@ -39,7 +39,7 @@ def test_an_unknown_topic_is_told_all():
     assert (result.exit_code, result.stderr) == (
         2,
         "Error: no help topic 'weather'; the topics are changes, cite, completion, diagnose, install, json, kernels, "
-        "networks, recipes, and every command\n",
+        "networks, ranks, recipes, and every command\n",
     )
 
 

@@ -107,6 +107,7 @@ WRONG = {  # a value that no field of a recipe takes, and what is expected there
     "variant": ("x", "a table"),
     "seed": (10**400, "a whole number of at least 0 and at most "),
     "patience": ("5", "a whole number of at least 1"),
+    "accumulate_order": ("ring", "chain, tree"),
     "ties": ("middle", "first, last"),
     "class_weights": ("none", '"", balanced'),
     "multipliers": ([1], "a table such as {conv1.lr: 0.1}"),

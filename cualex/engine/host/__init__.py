@@ -19,6 +19,7 @@ from cualex.engine.host import (
     softmax,
     spatial_lrn,
     statistics,
+    tree,
     update,
 )
 
@@ -48,4 +49,5 @@ ENGINE: Engine[HostDevice] = Engine(
     },
     borders=True,
     slots=0,
+    tree=tree,
 )

@@ -44,7 +44,7 @@ def forward(
     sums[0] = (losses * weights[counted]).sum()
     sums[1], sums[2], sums[3] = (place < 1).sum(), (place < 5).sum(), len(counted)
     if dx is not None:
-        control.finite = bool(np.isfinite(sums[0])) and (control.part == 0 or control.finite)
+        control.finite = bool(np.isfinite(sums[0])) and (control.turn == 0 or control.finite)
         np.copyto(dx[0], probabilities)
         dx[0, counted, own] -= 1
         dx[0] *= weights[:, None] / (max(len(counted), 1) * parts)

@@ -15,7 +15,7 @@ g: the mean gradient of the batch. rate: that of weights or of biases (--bias-lr
 times the layer's own multiplier, 0 for biases unless --set says otherwise. decay * rate is the product of float64 of
 the weights' rate, rounded, then times both multipliers. All is float32, rounded after each operation. In `momentum`
 below `factor` and `decay` are these multipliers, `control` has rate and decay. A weight gradient arrives block by
-block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the batch's parts before.
+block, each block once, from any worker. `Keep` stores it, `Sum` adds it to those of the batch's other parts.
 `Momentum` updates the block's weights at once, so that a dense layer's gradient, a product of two thin matrices, is
 never written to memory as a whole; it is `Keep` followed by `apply`, to the bit. `Adam` and `Lars` always follow `Keep`
 or `Sum`. The norms of `Lars` need the whole gradient, so it cannot be fused and keeps it. They are float64, of squares
@@ -48,13 +48,13 @@ class Keep:
 
 @dataclass(frozen=True)
 class Sum(Keep):
-    """Add the gradients of a batch's parts; that of the first is stored."""
+    """Add the gradients of a batch's parts, in a chain: ((1 + 2) + 3) + 4. tree.py adds them as a tree."""
 
     control: Control
 
     def __call__(self, index, block: np.ndarray) -> None:
         """Take the block that stands at `index` of the parameter."""
-        if self.control.part:
+        if self.control.turn:
             self.gradient[index] += block
         else:
             self.gradient[index] = block

@@ -50,7 +50,9 @@ class Inspection:
         """Return the error for a loss that is NaN or Inf in the update after `state`."""
         course = self.stepper.course
         stream = course.recipe.stream(self.pack, self.model.network.crop, course.noisy)
-        fault = nonfinite.in_update(self.stepper.plan, stream, state.update, state.position)
+        own = nonfinite.in_update(self.stepper.plan, stream, state.update, state.position)
+        faults = self.stepper.ranks.collect(own, "look for NaN and Inf")  # each rank has looked at its own images
+        fault = next((each for each in faults if each), None)
         return self._diverged(loss, state, rate, fault, further=1)
 
     def broken_validation(self, loss: float, state: State, rate: float) -> Diverged:

@@ -63,8 +63,9 @@ def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault |
     if fault := in_parameters(plan.parameters):
         return fault
     plan.control.step = update
-    names = [stream.pack.names[index] for index in stream.chosen(position, plan.batch)]
-    with Prefetcher(stream, plan.batch, start=position) as prefetcher:
+    position += plan.rule.rank * plan.images
+    names = [stream.pack.names[index] for index in stream.chosen(position, plan.images)]
+    with Prefetcher(stream, plan.images, start=position) as prefetcher:
         plan.put(*prefetcher.take())
     return _in_run(plan, names)
 
@@ -109,7 +110,7 @@ def _written(plan: Plan, step: Step, names: Sequence[str]) -> list[Fault]:
         if values is None or values.ndim < 3 or np.isfinite(values).all():
             continue
         by_image = np.moveaxis(values, 0 if operand.tower is not None else 1, 0)
-        first = plan.control.part * len(by_image)  # a micro-batch of --accumulate
+        first = plan.control.turn * len(by_image)  # a micro-batch of --accumulate
         part = names[first : first + len(by_image)]
         rows = by_image[: len(part)].reshape(len(part), -1)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))

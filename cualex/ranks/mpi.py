@@ -1,0 +1,243 @@
+"""Ranks on MPI: the one file that imports mpi4py.
+
+One thread makes all calls of MPI, in the order in which they were asked for. They are non-blocking, and the thread
+sleeps between two looks at them: MPI's own waiting spins, and would take the core from a worker.
+"""
+
+import os
+import pickle
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cualex.errors import CualexError, RankLost, UsageError
+from cualex.ranks import share
+from cualex.ranks.launch import INSTALL, Launch
+from cualex.system import environment
+
+T = TypeVar("T")
+NAP = 1e-4  # seconds between two rounds of looks
+LOOKS = 16  # of a round: each moves a piece of a large message
+TIMEOUT = 600.0  # seconds without an answer after which a rank gives up
+WORDS = 2048  # bytes of the last words of a rank
+LAST = 2.0  # seconds that a failed rank waits for those of the others
+CHUNK = 1 << 30  # bytes of one message: MPI counts in 32 bits
+
+
+class Stopped(Exception):
+    """An exchange that was given up, since this rank has failed."""
+
+
+class MpiRanks:
+    """All ranks of a launch, numbered machine by machine; see `Ranks`.
+
+    timeout: seconds.  here: how many ranks this machine has.  machines: how many machines there are.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        """Start MPI; raise UsageError without mpi4py, and where another MPI's launcher was used."""
+        self.timeout, self._limited, self._failed = TIMEOUT, False, False
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], bool] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="exchange", daemon=True).start()
+        self._submit(lambda: self._connect(launch)).result()
+
+    @property
+    def first(self) -> bool:
+        """Return whether this is rank 0."""
+        return self.rank == 0
+
+    # --- what every rank asks for
+
+    def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
+        """Begin to replace a flat array by the sum of all ranks'; return what waits for it."""
+        own = [share(len(values), self.size, rank) for rank in range(self.size)]
+        counts, starts = [each.stop - each.start for each in own], [each.start for each in own]
+        mine, kind = counts[self.rank], values.dtype.char
+
+        def work() -> None:
+            shares = np.empty((self.size, mine), values.dtype)
+            received = [mine] * self.size, [mine * rank for rank in range(self.size)]
+            self._wait(self._world.Ialltoallv([values, counts, starts, kind], [shares, *received, kind]), what)
+            total = add(shares)
+            self._wait(self._world.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
+
+        return self._submit(work).result
+
+    def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:
+        """Begin to collect an array of every rank, all of one shape; return what waits for (size, *shape)."""
+
+        def work() -> np.ndarray:
+            received = np.empty((self.size, *values.shape), values.dtype)
+            self._wait(self._world.Iallgather(values, received), what)
+            return received
+
+        return self._submit(work).result
+
+    def collect(self, value: T, what: str) -> list[T]:
+        """Return a plain value of every rank."""
+        packed = np.frombuffer(pickle.dumps(value), np.uint8)
+        lengths = self.gather(np.array([len(packed)]), what)()[:, 0]
+        padded = np.zeros(lengths.max(), np.uint8)
+        padded[: len(packed)] = packed
+        return [
+            pickle.loads(row[:length].tobytes())
+            for row, length in zip(self.gather(padded, what)(), lengths, strict=True)
+        ]
+
+    def at_first(self, call: Callable[[], T], what: str) -> T:
+        """Return what `call` gives on rank 0; an error of it that the user can fix is raised on every rank."""
+        told: tuple[Any, str, int] = (None, "", 0)
+        fault: CualexError | None = None
+        if self.first:
+            try:
+                told = call(), "", 0
+            except CualexError as error:
+                told, fault = (None, str(error), error.exit_code), error
+        value, text, code = self._from_first(told, what)
+        if fault:
+            raise fault
+        if text:
+            of_first = CualexError(text)
+            of_first.exit_code = code  # of rank 0's own kind
+            raise of_first
+        return told[0] if self.first else value
+
+    def begin_updates(self, over: bool = False) -> None:
+        """From here on, give up after `timeout` seconds without an answer; `over`: wait without limit again."""
+        self._limited = not over
+
+    # --- the end
+
+    def close(self, words: str, code: int) -> list[tuple[str, int]] | None:
+        """Exchange last words and exit codes; end MPI, and return those of all ranks.
+
+        A rank that has done its work, whose code is 0, waits for the others; one that has failed waits a moment only,
+        since the others may wait for what it will never send: None says that there is no answer, and `abort` follows.
+        """
+        self._failed = bool(code)
+        own = np.zeros(WORDS + 1, np.uint8)
+        said = np.frombuffer(words.encode()[-WORDS:], np.uint8)
+        own[0], own[1 : 1 + len(said)] = min(code, 255), said
+
+        def work() -> list[tuple[str, int]] | None:
+            received = np.empty((self.size, len(own)), np.uint8)
+            request, until = self._words.Iallgather(own, received), time.monotonic() + LAST
+            while not request.Test():
+                if code and time.monotonic() > until:
+                    return None
+                time.sleep(NAP)
+            if not self._cut_off:  # else what was begun is still on its way
+                self._mpi.Finalize()
+            return [(bytes(row[1:]).rstrip(b"\0").decode(errors="replace"), int(row[0])) for row in received]
+
+        return self._submit(work, always=True).result()
+
+    @property
+    def cut_off(self) -> bool:
+        """Return whether an exchange was given up, so that only `abort` can end this process."""
+        return self._cut_off
+
+    def abort(self, code: int) -> None:
+        """End all ranks with this exit code."""
+        self._submit(lambda: self._world.Abort(code), always=True).result()
+
+    # --- measurements
+
+    def library(self) -> str:
+        """Return the name and version of the MPI library."""
+        return _name(self._submit(self._mpi.Get_library_version).result())
+
+    # --- the thread
+
+    def _connect(self, launch: Launch) -> None:
+        try:
+            import mpi4py
+        except ImportError:
+            raise UsageError(
+                f"{launch.launcher} started {launch.size} processes, and there is no mpi4py: {INSTALL}"
+            ) from None
+        mpi4py.rc.initialize = mpi4py.rc.finalize = False
+        from mpi4py import MPI
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI's launcher, which is told below
+            MPI.Init_thread(MPI.THREAD_SERIALIZED)
+        world = MPI.COMM_WORLD
+        if world.size != launch.size:
+            seen = world.size
+            MPI.Finalize()
+            library = _name(MPI.Get_library_version())
+            raise UsageError(
+                f"{launch.launcher} started {launch.size} processes, but mpi4py uses {library}, which sees "
+                f"{seen}: use the mpiexec of that library, or --ranks {launch.size}"
+            )
+        self._mpi, self._cut_off = MPI, False
+        machines = world.allgather(MPI.Get_processor_name())  # MPI has just started: nothing else wants the cores
+        order = list(dict.fromkeys(machines))
+        self._world = world.Split(0, order.index(machines[world.rank]) * world.size + world.rank)
+        self._words = self._world.Dup()  # for last words alone, which may come in the middle of anything
+        self.size, self.rank, self.machines = self._world.size, self._world.rank, len(order)
+        ranks = [
+            rank
+            for rank, name in enumerate(self._world.allgather(machines[world.rank]))
+            if name == machines[world.rank]
+        ]
+        self.here, self.first_here = len(ranks), ranks[0] == self.rank
+        bound = self._world.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
+        environment.sharing = sum(bound[rank] == bound[self.rank] for rank in ranks)
+
+    def _from_first(self, value: Any, what: str) -> Any:
+        packed = np.frombuffer(pickle.dumps(value if self.first else None), np.uint8)
+
+        def work() -> Any:
+            length = np.array([len(packed)])
+            self._wait(self._world.Ibcast(length, root=0), what)
+            received = packed.copy() if self.first else np.empty(int(length[0]), np.uint8)
+            for start in range(0, len(received), CHUNK):
+                self._wait(self._world.Ibcast(received[start : start + CHUNK], root=0), what)
+            return None if self.first else pickle.loads(received.tobytes())
+
+        sent = self._submit(work).result()
+        return value if self.first else sent
+
+    def _submit(self, job: Callable[[], T], always: bool = False) -> "Future[T]":
+        """Queue a job for the thread; `always`: also after a failure."""
+        future: Future[T] = Future()
+        self._jobs.put((job, future, always))
+        return future
+
+    def _work(self) -> None:
+        while entry := self._jobs.get():
+            job, future, always = entry
+            try:
+                if self._failed and not always:
+                    raise Stopped
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _wait(self, request: Any, what: str) -> None:
+        """Sleep until a request is done; raise RankLost after the timeout."""
+        until = time.monotonic() + self.timeout if self._limited else np.inf
+        while not any(request.Test() for _ in range(LOOKS)):
+            if self._failed:
+                self._cut_off = True
+                raise Stopped
+            if time.monotonic() > until:
+                self._cut_off = True
+                raise RankLost(
+                    f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
+                    "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
+                )
+            time.sleep(NAP)
+
+
+def _name(version: str) -> str:
+    """Return the first line of what an MPI library says about itself."""
+    return " ".join(version.replace("\0", "").splitlines()[0].replace(" Version:", "").split())

@@ -1,0 +1,56 @@
+"""`cualex` with the networks of the tests, as a launcher starts it; the environment plants what goes wrong.
+
+RANK_FAULT is "what:rank"; see `planted`.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from cualex.ranks import launch
+from tests.support import tiny_runs
+
+
+def planted():
+    """Note this process in RANK_PIDS, a directory; let one rank fail, as RANK_FAULT says."""
+    what, _, rank = os.environ.get("RANK_FAULT", "").partition(":")
+    found = launch.found()
+    if found and (place := os.environ.get("RANK_PIDS")):
+        Path(place, str(found.rank)).write_text(str(os.getpid()))
+    if not what or found is None or found.rank != int(rank):
+        return
+    if what == "recipe":
+        sys.argv += ["--momentum", "0.8"]
+    elif what == "version":
+        import cualex
+
+        cualex.__version__ = "0.0"
+    elif what == "data":
+        sys.argv = [os.environ["OTHER_DATA"] if each == os.environ["DATA"] else each for each in sys.argv]
+    else:
+        from cualex.plan import Plan
+
+        run, count = Plan.run, 0
+
+        def faulty(plan, *arguments, **settings):
+            nonlocal count
+            count += plan.training
+            if count == 4 and plan.training:
+                if what == "bug":
+                    raise ZeroDivisionError("planted")
+                if what == "weights":
+                    plan.parameters.arrays["fc3.bias", 0][...] += 1
+                if what in ("SIGSTOP", "SIGKILL"):
+                    os.kill(os.getpid(), getattr(signal, what))
+            return run(plan, *arguments, **settings)
+
+        Plan.run = faulty
+
+
+if __name__ == "__main__":
+    from cualex.cli import main
+
+    with tiny_runs.known():
+        planted()
+        main()
