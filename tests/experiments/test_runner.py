@@ -117,9 +117,8 @@ def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("measure", [EPOCHS, UPDATES])
+@pytest.mark.parametrize("measure", [metrics.epochs_to(60.0), UPDATES], ids=["epochs", "updates"])
 def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monkeypatch):
-    monkeypatch.setattr(metrics, "GOAL", 60.0)
     monkeypatch.setattr(metrics, "LEFT", 0.99)
     experiment = toy(measure, learns={"epochs": 40, "augment": False}, never={"rate": 1e-9})
     experiment.arms["never"] = Arm(rates=(1e-9,))
@@ -128,8 +127,8 @@ def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monk
     assert never.epochs == 2
     assert 0 < learns.figures[measure.columns[0]] < 40 * 37 / 8
     assert learns.epochs < 40
-    seen = metrics.errors if measure is EPOCHS else lambda run: [loss for _, loss in metrics.losses(run)]
-    goal = 60.0 if measure is EPOCHS else 0.99 * np.log(3)
+    seen = metrics.errors if measure.goal else lambda run: [loss for _, loss in metrics.losses(run)]
+    goal = measure.goal or 0.99 * np.log(3)
     *before, last = seen(Run(tmp_path / learns.trial.name))
     assert last <= goal < min([*before, np.inf])
     row = compare.rows(experiment, [learns, never])[1]
