@@ -1,6 +1,7 @@
 """What an experiment's numbers show: chance, seeds that would tell, and arms that learned nothing."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cualex.experiments.experiment import Arm, Trial
 from cualex.experiments.metrics import COLOURS, ERRORS, UPDATES, better_than_guessing
 from cualex.experiments.runner import Measured
 from cualex.training.run import Run
+from tests import ROOT
 from tests.support.tiny_runs import RECIPE, Squares
 
 TOY = dataclasses.replace(catalogue.find("one-tower"), arms={"base": Arm(), "other": Arm()})
@@ -167,3 +169,16 @@ def test_the_table_of_figure_1_says_what_its_reading_does():
             both = row["inputs"] == "raw" and row["pools"] == "average"
             assert (float(ratio) > 1.5) == both, row
     assert np.isin([row["engine"] for row in figure_1.trainings()], ["PyTorch", "cualex"]).all()
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_readme_s_table_is_of_the_results(name):
+    """A row an experiment, with the numbers of its effects, its seeds, and those that would tell."""
+    (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    effects = evidence.committed()["results"][name]["effects"].values()
+    assert f"; {next(iter(effects))['seeds']} |" in row
+    for line in evidence.so_far(catalogue.find(name)):
+        if number := re.search(r"[+-]?[\d.]+ ± [\d.]+", line):
+            assert number.group() in row
+        if seeds := re.search(r"(\d+) seeds would", line.replace("1,000", "")):
+            assert f"{seeds.group(1)} seeds would tell" in row or "±" in row
