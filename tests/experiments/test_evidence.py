@@ -177,8 +177,11 @@ def test_the_readme_s_table_is_of_the_results(name):
     (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
     effects = evidence.committed()["results"][name]["effects"].values()
     assert f"; {next(iter(effects))['seeds']} |" in row
-    for line in evidence.so_far(catalogue.find(name)):
+    told, lines = [], evidence.so_far(catalogue.find(name))
+    for line in lines:
         if number := re.search(r"[+-]?[\d.]+ ± [\d.]+", line):
             assert number.group() in row
         if seeds := re.search(r"(\d+) seeds would", line.replace("1,000", "")):
-            assert f"{seeds.group(1)} seeds would tell" in row or "±" in row
+            told.append(int(seeds.group(1)))
+    if told and not any("larger than" in line or "never got there" in line for line in lines):
+        assert f"{max(told)} seeds would tell" in row

@@ -14,9 +14,10 @@ from cualex.experiments.compare import Row, Spread
 from cualex.experiments.experiment import Arm, Experiment, Scale, Trial
 from cualex.experiments.metrics import COLOURS, EPOCHS, ERRORS, UPDATES
 from cualex.experiments.runner import Begin, Measured
-from cualex.training import estimate
+from cualex.training import autoencoder, estimate
+from cualex.training.finetuning import Start, begin
 from cualex.training.recipes import PAPER
-from cualex.training.records import Update
+from cualex.training.records import Notice, Update
 from cualex.training.run import Run
 from tests.support.tiny_runs import RECIPE, Squares
 
@@ -135,6 +136,32 @@ def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monk
     assert row.missing == 1
     assert row.beyond == pytest.approx(getattr(never, measure.counts) / learns.figures[measure.columns[0]])
     assert result.draw(experiment, [learns, never], compare.rows(experiment, [learns, never]), tmp_path, 3)
+
+
+def test_an_arm_starts_from_pre_trained_weights_and_does_so_once(tmp_path, monkeypatch):
+    """All weights 0: a network that starts so has another loss than one that starts from drawn weights."""
+    asked = []
+
+    def start(recipe, pack, images, updates, **settings):
+        asked.append((recipe.seed, len(images), updates, settings))
+        yield autoencoder.Pretrained("conv1", 0.25, {})
+        begun = begin(recipe, pack)
+        return Start(dataclasses.replace(begun, tensors={k: 0 * v for k, v in begun.tensors.items()}), "none")
+
+    monkeypatch.setattr(autoencoder, "start", start)
+    experiment = toy(scratch={}, pretrained=Arm(pretrained=True))
+    scale = dataclasses.replace(experiment.scale, unlabelled=(12, 5), recipe=experiment.scale.recipe.but(rate=1e-9))
+    experiment = dataclasses.replace(experiment, scale=scale)
+    unlabelled = Squares(12, seed=4)
+    seen = list(records(experiment, tmp_path, unlabelled=unlabelled))
+    notices = [each.text for each in seen if isinstance(each, Notice)]
+    assert "conv1 gives back 75% of the variance of what it reads" in notices
+    assert asked == [(0, 12, 5, {"device": "cpu", "precision": None})]
+    losses = {arm: Run(tmp_path / f"{arm}-1e-09-0").results()[0]["val/loss"] for arm in experiment.arms}
+    assert losses["pretrained"] == pytest.approx(np.log(3), abs=1e-5)  # results.csv has five digits
+    assert losses["scratch"] != losses["pretrained"]
+    list(records(experiment, tmp_path, unlabelled=unlabelled))
+    assert len(asked) == 1
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_an_update_goes_down_the_gradient_of_the_squared_error(name):
     assert seen > 8
 
 
-def test_layers_below_are_frozen_and_as_at_test_and_begin_as_they_are_drawn():
+def test_layers_below_are_frozen_and_as_at_test_and_begin_as_they_are_drawn(monkeypatch):
     network = net()
     coder = autoencoder.autoencoder(network, "conv2")
     names = ["conv1", "relu1", "pool1", "drop1", "conv2", "relu2", "drop", "decoder"]
@@ -104,12 +104,19 @@ def test_layers_below_are_frozen_and_as_at_test_and_begin_as_they_are_drawn():
     assert coder.layers["drop1"] == MeanDropout(0.25)
     assert coder.layers["decoder"] == Conv(5, size=3, pad=1, std=None)
     assert autoencoder.autoencoder(network, "fc3").layers["decoder"] == Dense(6 * 3 * 3, std=None)
-    drawn = initial.draw(network, 5)
+    drawn, frozen = initial.draw(network, 5), []
+
+    def plan(parameters, batch, **settings):
+        frozen.append(sorted({key.partition(".")[0] for key, factor in settings["factors"].items() if not factor}))
+        return ReconstructionPlan(parameters, batch, **settings)
+
+    monkeypatch.setattr(autoencoder, "ReconstructionPlan", plan)
     for learned in autoencoder.pretrain(network, Images(40), Images(40).mean, 3, seed=5):
         assert set(learned.tensors) == {f"{learned.layer}.weight", f"{learned.layer}.bias"}
         for key, value in learned.tensors.items():
             assert value.shape == drawn[key].shape
             assert (value != drawn[key]).any()
+    assert frozen == [[], ["conv1"], ["conv1", "conv2"]]
 
 
 def test_what_is_learned_is_given_back_better_the_longer_and_keeps_the_size_of_the_code():
