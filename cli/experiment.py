@@ -104,7 +104,8 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     if left:
         seconds = estimate.seconds(left, pack, tested, settings)
         said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
-        said += " if none ends early, estimated from a few updates of each arm, without reading and writing"
+        without = "reading, writing and pre-training" if unlabelled is not None else "reading and writing"
+        said += f" if none ends early, estimated from a few updates of each arm, without {without}"
         if seconds > LONG:
             _output.confirm(f"{said}. Continue?", options["yes"])
         else:

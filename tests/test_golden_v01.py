@@ -36,7 +36,7 @@ SLOW = OUTLINES - {"doctor"} | {"train"}  # more than half a second each
 # Their images are decoded from files, and do not come from a pack of 0.1.
 DECODED = {"predict", "predict-lenet5", "features-csv", "features-npy", "evaluate-two", "train"}
 TRAINED = {"train"}
-GROWING = {"show-activations"}  # tables with a row for whatever there is, new ones at the end
+GROWING = {"show-activations", "experiment-list"}  # tables with a row for whatever there is, new ones at the end
 
 # A sum of K products is off by 4 * 6e-8 * sqrt(K) of SUM|ab| at the most, and a layer hands
 # that on to the next: as many times as there are layers, of which alexnet's have K up to 363, in conv1.

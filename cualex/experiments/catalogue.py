@@ -102,39 +102,6 @@ _EXPERIMENTS = (
     ),
     *tower_experiments.EXPERIMENTS,
     Experiment(
-        name="pre-training",
-        title="Does pre-training without labels help where labelled images are few?",
-        question="What is the test error from drawn weights, and from layers that learned to give back what they read?",
-        section="4, whose ways are augmentation and dropout",
-        paper="no figure: the paper trains from drawn weights, on 1.2 million images",
-        arms={
-            "scratch": Arm(paper="0"),
-            "auto-encoder": Arm(pretrained=True),
-        },
-        measure=ERRORS,
-        scale=Scale(
-            FOUR_LAYERS.but(epochs=10, augment=False, variant={"width": 0.5, "norm": "none"}),
-            "The lectures name the way and no figure. Each of the three convolutions in turn is trained to give back "
-            "what it reads, with a decoder of its own that is thrown away, on images without their labels; all of them "
-            "and a new dense layer are then trained on few labelled images, as from drawn weights.",
-            pictures=500,
-            tested=2_000,
-            least=1_000,
-            unlabelled=(5_000, 200),
-        ),
-        full=Scale(
-            FOUR_LAYERS.but(epochs=30, augment=False),
-            "The same at full width, on 5,000 labelled images and all others without labels.",
-            pictures=5_000,
-            unlabelled=(10**9, 3_000),
-        ),
-        reading=(
-            f"{SEEDS} Both arms have the same drawn weights before, and the same order of images after. What an "
-            "auto-encoder learns serves all that is in an image, not what tells classes apart. Pre-training costs more "
-            "time than the training itself; with as much time, or with augmentation, drawn weights may do as well."
-        ),
-    ),
-    Experiment(
         name="initial-weights",
         title="With which initial weights does the network leave ln C, and when?",
         question="After how many updates is the mean loss of ten updates below 0.95 ln C?",
@@ -167,6 +134,39 @@ _EXPERIMENTS = (
             "It can say which weights begin to learn first at this rate, and which do not within so many updates; not "
             "which of them end lower. That one never left does not mean that it never would: with 1,000 classes and "
             "1.2 million pictures the authors' networks had weeks. Losses are looked at every ten updates."
+        ),
+    ),
+    Experiment(
+        name="pre-training",
+        title="Does pre-training without labels help where labelled images are few?",
+        question="What is the test error from drawn weights, and from layers that learned to give back what they read?",
+        section="4, whose ways are augmentation and dropout",
+        paper="no figure: the paper trains from drawn weights, on 1.2 million images",
+        arms={
+            "scratch": Arm(paper="0"),
+            "auto-encoder": Arm(pretrained=True),
+        },
+        measure=ERRORS,
+        scale=Scale(
+            FOUR_LAYERS.but(epochs=10, augment=False, variant={"width": 0.5, "norm": "none"}),
+            "The lectures name the way and no figure. Each of the three convolutions in turn is trained to give back "
+            "what it reads, with a decoder of its own that is thrown away, on images without their labels; all of them "
+            "and a new dense layer are then trained on few labelled images, as from drawn weights.",
+            pictures=500,
+            tested=2_000,
+            least=1_000,
+            unlabelled=(5_000, 200),
+        ),
+        full=Scale(
+            FOUR_LAYERS.but(epochs=30, augment=False),
+            "The same at full width, on 5,000 labelled images and all others without labels.",
+            pictures=5_000,
+            unlabelled=(10**9, 3_000),
+        ),
+        reading=(
+            f"{SEEDS} Both arms have the same drawn weights before, and the same order of images after. What an "
+            "auto-encoder learns serves all that is in an image, not what tells classes apart. Pre-training costs more "
+            "time than the training itself; with as much time, or with augmentation, drawn weights may do as well."
         ),
     ),
 )

@@ -249,5 +249,5 @@ def test_an_experiment_that_does_not_exist():
     assert str(error.value) == (
         "no experiment is called 'relu-against-tan'; there are relu-against-tanh, normalisation, "
         "non-overlapping-pooling, one-tower, no-exchange, no-dropout, no-colour-noise, towers-specialise, "
-        "pre-training, initial-weights. Did you mean relu-against-tanh?"
+        "initial-weights, pre-training. Did you mean relu-against-tanh?"
     )
