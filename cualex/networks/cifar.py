@@ -12,9 +12,10 @@ SCALE = 1 / 64  # of the grey levels
 INPUTS = {"scaled": SCALE, "raw": 1.0}
 POOLS = {"max": MaxPool, "average": AveragePool}  # of pool2 and pool3
 INITIAL = {"even": (0.1, 0.03), "cuda-convnet": (0.0064, 0.01)}  # deviations in conv1 for scaled images, and above
+LATER = ("width", "pools", "inputs", "initial")
 
 
-@network("cifar-relu")
+@network("cifar-relu", later=LATER)
 def cifar_relu(
     classes: int = 10,
     crop: int = 27,
@@ -38,7 +39,7 @@ def cifar_relu(
     return _architecture("relu", classes, norm, pool, width, pools, inputs, initial)
 
 
-@network("cifar-tanh")
+@network("cifar-tanh", later=(*LATER, "function"))
 def cifar_tanh(
     classes: int = 10,
     crop: int = 27,

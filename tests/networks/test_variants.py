@@ -149,6 +149,14 @@ def test_figure_1_has_cuda_convnet_s_weights_and_pools():
     assert [name for name in sigmoid.layers if name.startswith("sigmoid")] == ["sigmoid1", "sigmoid2", "sigmoid3"]
 
 
+def test_arguments_that_came_later_are_kept_where_they_are_not_the_defaults():
+    before = {"classes": 10, "crop": 27, "mean_at": "crop", "norm": "across", "pool": 3}
+    assert networks.build("cifar-tanh", inputs="scaled").arguments == before
+    changed = networks.build("cifar-tanh", inputs="raw", function="sigmoid")
+    assert changed.arguments == before | {"inputs": "raw", "function": "sigmoid"}
+    assert networks.build("cifar-tanh", **changed.arguments) == changed
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
