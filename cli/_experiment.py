@@ -1,28 +1,34 @@
 """An experiment as its command shows it: what it is, how far it is, and what came of it."""
 
 import datetime
-import json
 import os
-from importlib import resources
 
 from cualex.cli import _output
 
 
 def listing(as_json: bool) -> None:
     """Print all experiments with a line each."""
-    from cualex.experiments import catalogue
+    from cualex.experiments import catalogue, evidence
 
     found = [catalogue.find(name) for name in catalogue.names()]
     rows = [{"experiment": each.name, "section": each.section, "question": each.title} for each in found]
     if as_json:
-        _output.document(rows)
-    else:
-        _output.table(rows)
+        _output.document([row | {"so_far": evidence.so_far(each)} for row, each in zip(rows, found, strict=True)])
+        return
+    _output.table(rows)
+    _output.echo()
+    _output.echo("So far, at the default scale (--results has all figures):")
+    for each in found:
+        for line in evidence.so_far(each) or ["no difference was measured; see --results"]:
+            _output.echo(f"  {each.name}: {line}")
 
 
 def results(name: str | None, as_json: bool) -> None:
     """Print what an experiment, or each, has shown so far, with the conditions it was run under."""
-    found = json.loads(resources.files("cualex.experiments").joinpath("results.json").read_text(encoding="utf-8"))
+    from cualex.experiments import catalogue, evidence, figure_1
+
+    found = evidence.committed()
+    found["results"]["relu-against-tanh"]["table"] = figure_1.table()
     if name:
         found["results"] = {name: found["results"][name]}
     if as_json:
@@ -32,6 +38,11 @@ def results(name: str | None, as_json: bool) -> None:
         _output.echo(f"{experiment}: {result['scale']}")
         for what in ("here", "paper", "reading"):
             _output.echo(f"  {what}: {result[what]}")
+        for line in evidence.so_far(catalogue.find(experiment)):
+            _output.echo(f"  {line}")
+        if "table" in result:
+            _output.table(result["table"])
+            _output.echo(figure_1.READING)
         _output.echo()
     _output.echo(found["conditions"])
 
@@ -49,7 +60,7 @@ def device_and_size(experiment, scale, source, device: str, precision: str | Non
     return str(placed), stored
 
 
-def description(experiment, scale, source, pack, tested, settings: dict) -> dict:
+def description(experiment, scale, source, pack, tested, settings: dict, unlabelled=None) -> dict:
     """Describe what the bits of every training depend on: a directory holds those of one description."""
     return {
         "experiment": experiment.name,
@@ -61,18 +72,23 @@ def description(experiment, scale, source, pack, tested, settings: dict) -> dict
         "device": settings["device"],
         "precision": settings["precision"],
         "recipes": {arm: experiment.recipe(scale, arm).described() for arm in experiment.arms},
+        **({"unlabelled": len(unlabelled), "pretraining": scale.unlabelled[1]} if unlabelled is not None else {}),
     }
 
 
-def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
+def introduce(experiment, scale, pack, tested, own: bool, trials, unlabelled=None) -> None:
     """Print the question, the scale, and how that differs from the paper's.
 
     own: whether the evaluated images are those that it trains on.
     """
+    from cualex.experiments import evidence
+
     arms, rates = len(experiment.arms), len({trial.rate for trial in trials})
     _output.say(f"{experiment.question}")
     _output.say(f"The paper, section {experiment.section}: {experiment.paper}.")
     _output.say(f"Here: {scale.differs}")
+    for line in evidence.so_far(experiment):
+        _output.say(f"So far: {line}")
     asked = [("train on", scale.pictures, pack.different), ("test on", scale.tested, tested.different)]
     for what, wanted, got in asked:
         if wanted is not None and got <= wanted - len(pack.classes):  # less is what equal shares leave over
@@ -80,6 +96,11 @@ def introduce(experiment, scale, pack, tested, own: bool, trials) -> None:
     if len(pack) > pack.different:
         times = len(pack) // pack.different
         _output.say(f"Note: an epoch has each of the {pack.different:,} images {times} times.")
+    if unlabelled is not None:
+        _output.say(
+            f"Before it, {' and '.join(name for name, arm in experiment.arms.items() if arm.pretrained)} has "
+            f"{scale.unlabelled[1]:,} updates of each hidden layer on {len(unlabelled):,} images without their labels."
+        )
     _output.say(
         f"{count(arms, 'arm')}, {count(rates, 'rate')} each, {count(scale.seeds, 'seed')} from 0 on: "
         f"{len(trials)} trainings of {scale.recipe.epochs} epochs at most, on {len(pack):,} images, "
@@ -149,14 +170,16 @@ def _number(value: float | None) -> str:
     return "never" if value is None else f"{value:.3g}"
 
 
-def print_result(experiment, table, conditions: dict, directory, plot) -> None:
-    """Print the table, the paper's figure, the reading, and where all is."""
+def print_result(experiment, table, conditions: dict, directory, plot, findings) -> None:
+    """Print the table, what it shows, the paper's figure, the reading, and where all is."""
     from cualex.experiments.compare import edges
 
     _output.table([_cells(experiment, row) for row in table])
     _output.echo()
     if any(arm.rates for arm in experiment.arms.values()):
         _output.echo("* the best learning rate of its arm, which is compared.")
+    for line in findings:
+        _output.echo(line)
     _output.echo(f"The paper, section {experiment.section}: {experiment.paper}.")
     for arm in edges(experiment, table):
         _output.echo(f"The best learning rate of {arm} is the smallest or largest tried: a better one may lie beyond.")

@@ -44,8 +44,9 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     """Run an experiment of the paper; without NAME, list them.
 
     An experiment trains a few small networks that differ in one thing, with one to three random seeds. It prints the
-    mean and standard deviation over seeds beside the paper's value, and writes result.json with all conditions and a
-    plot. Run the same command again to resume it.
+    mean and standard deviation over seeds beside the paper's value, says which differences are more than chance, and
+    writes result.json with all conditions and a plot. Run the same command again to resume it. The list says what each
+    has shown so far at its default scale, or how many seeds it would take.
 
     \b
     Examples:
@@ -57,7 +58,7 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     """
     from cualex.data import sources
     from cualex.errors import UsageError
-    from cualex.experiments import catalogue, compare, estimate, result, runner
+    from cualex.experiments import catalogue, compare, estimate, evidence, result, runner
     from cualex.experiments.subset import First
 
     if results:
@@ -66,7 +67,7 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     if name is None or listed:
         _experiment.listing(as_json)
         return
-    chosen = catalogue.find(name)
+    chosen = catalogue.find(name).at_full() if full else catalogue.find(name)
     scale = (chosen.full if full else chosen.scale).but(pictures=pictures, seeds=seeds, epochs=epochs)
     source = sources.find(data, val="val-or-test")  # the paper's figures are test errors
     if scale.pictures is not None and scale.pictures < len(source.classes):
@@ -90,36 +91,41 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     pack = First(few, None, max(scale.least, scale.recipe.batch))  # an epoch has an update
     shown = scale.tested and max(scale.tested, len(source.classes))
     tested = First(few if chosen.measure.on_training else packs[validation], shown)
+    unlabelled = First(packs["train"], scale.unlabelled[0]) if scale.unlabelled else None
     scale = scale.on(len(pack))
     trials = chosen.trials(scale)
     own = chosen.measure.on_training or validation == "train"
-    _experiment.introduce(chosen, scale, pack, tested, own, trials)
+    _experiment.introduce(chosen, scale, pack, tested, own, trials, unlabelled)
     settings = {"device": placed, "precision": options["precision"], "compiling": _output.Compiling()}
-    about = _experiment.description(chosen, scale, source, pack, tested, settings)
+    about = _experiment.description(chosen, scale, source, pack, tested, settings, unlabelled)
     directory = runner.directory(output, name, about)
     left = [trial for trial in trials if runner.done(directory, trial, chosen.measure) is None]
     _output.say(f"Directory: {directory}; {len(trials) - len(left)} of {len(trials)} trainings are done.")
     if left:
         seconds = estimate.seconds(left, pack, tested, settings)
         said = f"{_experiment.count(len(left), 'training')} will take about {_output.duration(seconds)}"
-        said += " if none ends early, estimated from a few updates of each arm, without reading and writing"
+        without = "reading, writing and pre-training" if unlabelled is not None else "reading and writing"
+        said += f" if none ends early, estimated from a few updates of each arm, without {without}"
         if seconds > LONG:
             _output.confirm(f"{said}. Continue?", options["yes"])
         else:
             _output.say(f"{said}.")
     conditions = _experiment.conditions(shlex.join(["cualex", *sys.argv[1:]]), settings)
     try:
-        records = runner.run(trials, chosen.measure, pack, tested, directory, settings, keep_weights)
+        where = directory, settings, keep_weights
+        records = runner.run(trials, chosen.measure, pack, tested, *where, unlabelled=unlabelled)
         with contextlib.closing(records):
             measured = _experiment.show(records, left, len(pack))
     except KeyboardInterrupt:
         _output.say("Resume with the same command.")
         raise
     table = compare.rows(chosen, measured)
-    found = result.document(chosen, scale, measured, table, about, conditions)
+    learned = evidence.learned(chosen, measured, table, directory, tested)
+    findings = evidence.findings(chosen, table, learned)
+    found = result.document(chosen, scale, measured, table, about, conditions, learned, findings)
     result.write(directory, found)
     plot = result.draw(chosen, measured, table, directory, len(pack.classes))
     if as_json:
         _output.document(found)
     else:
-        _experiment.print_result(chosen, table, conditions, directory, plot)
+        _experiment.print_result(chosen, table, conditions, directory, plot, findings)

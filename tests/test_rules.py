@@ -267,7 +267,9 @@ def test_the_results_of_experiments_are_of_experiments():
 
     found = json.loads((ROOT / "cualex/experiments/results.json").read_text())
     assert sorted(found["results"]) == sorted(catalogue.names())
-    assert all(set(result) == {"scale", "here", "paper", "reading"} for result in found["results"].values())
+    for name, result in found["results"].items():
+        assert set(result) == {"scale", "here", "paper", "reading", "effects"}
+        assert set(result["effects"]) <= set(catalogue.find(name).arms)
 
 
 @pytest.mark.parametrize("language", ["py", "cu", "cuh"])

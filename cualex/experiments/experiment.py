@@ -15,13 +15,15 @@ class Arm:
     """An arm: its differences from the scale's recipe.
 
     changes: of fields of the recipe.  variant: arguments of the network's function.  rates: to try, by default the
-    recipe's.  paper: the paper's result, relative to the first arm.
+    recipe's.  paper: the paper's result, relative to the first arm.  pretrained: whether the hidden layers learn as
+    auto-encoders first (training/autoencoder.py).
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
     variant: dict[str, Any] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
     paper: str = ""
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Scale:
     updates: the least number of updates, which determines the epochs.  least: images in an epoch, at least; a smaller
     set is repeated, as an epoch ends with a validation and a checkpoint.
     falls: whether the rate is divided by ten for the last fifth of the epochs; else the schedule is the recipe's.
+    unlabelled: images, of the same split, on which pre-trained arms pre-train, and for how many updates of each layer.
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class Scale:
     updates: int | None = None
     least: int = 0
     falls: bool = True
+    unlabelled: tuple[int, int] | None = None
 
     def but(self, pictures: int | None = None, seeds: int | None = None, epochs: int | None = None) -> "Scale":
         """Return this scale with some fields replaced; None leaves a field as it is."""
@@ -58,12 +62,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of an experiment."""
+    """One training of an experiment. pretraining: updates of each layer as an auto-encoder, before it; 0 for none."""
 
     arm: str
     rate: float
     seed: int
     recipe: Recipe
+    pretraining: int = 0
 
     @property
     def name(self) -> str:
@@ -77,7 +82,7 @@ class Experiment:
 
     title: one line.  question, paper: the paper's question and result, in `section`.  arms: by name; the others are
     compared with the first.  scale, full: the small scale, and the paper's.  reading: how to interpret a result at the
-    small scale.
+    small scale.  full_measure: at the paper's scale, if it is another.
     """
 
     name: str
@@ -90,11 +95,17 @@ class Experiment:
     scale: Scale
     full: Scale
     reading: str
+    full_measure: Measure | None = None
+
+    def at_full(self) -> "Experiment":
+        """Return this experiment with the measure of the paper's scale."""
+        return replace(self, measure=self.full_measure or self.measure)
 
     def trials(self, scale: Scale) -> list[Trial]:
         """Return the trainings: all arms and rates with the first seed, then with the next."""
+        updates = scale.unlabelled[1] if scale.unlabelled else 0
         return [
-            Trial(name, rate, seed, self.recipe(scale, name).but(rate=rate, seed=seed))
+            Trial(name, rate, seed, self.recipe(scale, name).but(rate=rate, seed=seed), updates * arm.pretrained)
             for seed in range(scale.seeds)
             for name, arm in self.arms.items()
             for rate in arm.rates or (scale.recipe.rate,)

@@ -12,6 +12,7 @@ from cualex.data.split import Split
 from cualex.evaluation import evaluate
 from cualex.experiments import filter_colours
 from cualex.model import Model
+from cualex.training import confidence
 from cualex.training.run import Run
 from cualex.training.run.directory import FILTERS
 
@@ -19,6 +20,24 @@ GOAL = 25.0  # percent of training error, in figure 1
 LEFT = 0.95  # of ln C: a mean loss below it has left it
 
 Figures = dict[str, float | None]
+
+
+def better_than_guessing(run: Run, figures: Figures, tested: Split) -> bool:
+    """Return whether the last epoch's accuracy is above that of the largest class, as a training's verdict has it.
+
+    The lower bound of the one-sided 97.5 % interval lies above it (training/confidence.py).
+    """
+    if not (found := errors(run)):
+        return False
+    images, largest = len(tested), int(np.bincount(tested.labels).max())
+    return confidence.above(round((1 - found[-1] / 100) * images), images, largest / images)
+
+
+def errors(run: Run) -> list[float]:
+    """Return the errors after all epochs, in percent."""
+    if not (run.path / "results.csv").exists():
+        return []
+    return [100 * (1 - row["metrics/accuracy_top1"]) for row in run.results()]
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,9 @@ class Measure:
     reached: whether a run can end.  on_training: whether epochs are validated on training images.
     counts: "epochs" or "updates" if the first column counts those. Arms are then compared by ratio, with a lower bound
     for one that never reached it; else by difference.
+    learned: whether a run with these figures is better than guessing on the images that it was validated on.
+    chance: the column of the percentage that chance alone would give, if there is one.
+    goal: of the training error, in percent, where the first column counts the epochs to it.
     """
 
     columns: tuple[str, ...]
@@ -37,6 +59,9 @@ class Measure:
     reached: Callable[[Run, int], bool] | None = None
     on_training: bool = False
     counts: str = ""
+    learned: Callable[[Run, Figures, Split], bool] = better_than_guessing
+    chance: str = ""
+    goal: float | None = None
 
 
 def crossing(values: list[float], goal: float, first: float) -> float | None:
@@ -52,13 +77,6 @@ def crossing(values: list[float], goal: float, first: float) -> float | None:
     return None
 
 
-def errors(run: Run) -> list[float]:
-    """Return the errors after all epochs, in percent."""
-    if not (run.path / "results.csv").exists():
-        return []
-    return [100 * (1 - row["metrics/accuracy_top1"]) for row in run.results()]
-
-
 def losses(run: Run) -> list[tuple[int, float]]:
     """Return the mean losses of ten updates, with the number of the last."""
     records = run.log().records()
@@ -72,13 +90,19 @@ def _errors(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     return {"test error, %": errors(run)[-1], "training error, %": training}
 
 
-def _epochs(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
-    found = errors(run)
-    first = 100 * (1 - 1 / len(pack.classes))
-    return {
-        "epochs to 25 % training error": crossing(found, GOAL, first),
-        "lowest training error, %": min(found),
-    }
+def epochs_to(goal: float) -> Measure:
+    """Return the measure of the epochs until the training error is at a goal, in percent."""
+    columns = f"epochs to {goal:g} % training error", "lowest training error, %"
+
+    def take(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
+        found = errors(run)
+        first = 100 * (1 - 1 / len(pack.classes))
+        return dict(zip(columns, (crossing(found, goal, first), min(found)), strict=True))
+
+    def reached(run: Run, classes: int) -> bool:
+        return any(error <= goal for error in errors(run)[-1:])
+
+    return Measure(columns, take, reached, on_training=True, counts="epochs", goal=goal)
 
 
 def _updates(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
@@ -94,8 +118,8 @@ def _colours(run: Run, pack: Split, settings: dict[str, Any]) -> Figures:
     return filter_colours.figures(tensor)
 
 
-def _below_goal(run: Run, classes: int) -> bool:
-    return any(error <= GOAL for error in errors(run)[-1:])
+def _left(run: Run, figures: Figures, tested: Split) -> bool:
+    return figures[UPDATES.columns[0]] is not None
 
 
 def _has_left(run: Run, classes: int) -> bool:
@@ -103,18 +127,13 @@ def _has_left(run: Run, classes: int) -> bool:
 
 
 ERRORS = Measure(("test error, %", "training error, %"), _errors)
-EPOCHS = Measure(
-    ("epochs to 25 % training error", "lowest training error, %"),
-    _epochs,
-    reached=_below_goal,
-    on_training=True,
-    counts="epochs",
-)
+EPOCHS = epochs_to(GOAL)
 UPDATES = Measure(
     ("updates to leave ln C", "last loss / ln C"),
     _updates,
     reached=_has_left,
     on_training=True,
     counts="updates",
+    learned=_left,
 )
-COLOURS = Measure(filter_colours.COLUMNS, _colours)
+COLOURS = Measure(filter_colours.COLUMNS, _colours, chance=filter_colours.COLUMNS[-1])

@@ -27,8 +27,13 @@ def document(
     table: Sequence[Row],
     about: dict[str, Any],
     conditions: dict[str, Any],
+    learned: dict[str, bool],
+    findings: Sequence[str],
 ) -> dict[str, Any]:
-    """Return question, table, trainings and conditions as plain values. about: the data."""
+    """Return question, table, trainings and conditions as plain values.
+
+    about: the data.  learned, findings: what `evidence` says of the arms and of the table.
+    """
     return {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -38,6 +43,8 @@ def document(
         "reading": experiment.reading,
         "about": about,
         "table": [asdict(row) for row in table],
+        "learned": learned,
+        "findings": list(findings),
         "runs": [
             {"run": each.trial.name, "arm": each.trial.arm, "rate": each.trial.rate, "seed": each.trial.seed}
             | {"figures": each.figures, "diverged": each.diverged}
@@ -75,8 +82,8 @@ def draw(
         lines.append(Line(each.trial.arm, points, strong))
     if by_update:
         plots.draw_lines(lines, path, ("update", "cross-entropy"), ("ln C", math.log(classes)))
-    elif experiment.measure is metrics.EPOCHS:
-        level = (f"{metrics.GOAL:g} %", metrics.GOAL)
+    elif goal := experiment.measure.goal:
+        level = (f"{goal:g} %", goal)
         plots.draw_lines(lines, path, ("epoch", "training error, %"), level)
     else:
         plots.draw_lines(lines, path, ("epoch", "test error, %"))

@@ -12,7 +12,8 @@ from cualex.errors import Diverged, OutputError, UsageError
 from cualex.experiments.experiment import Trial
 from cualex.experiments.metrics import Figures, Measure
 from cualex.system import files
-from cualex.training import loop
+from cualex.training import autoencoder, loop
+from cualex.training.finetuning import Start
 from cualex.training.records import Epoch, Notice, Update
 from cualex.training.run import Run, restore
 from cualex.training.run.directory import CHECKPOINTS, MEASURED
@@ -106,18 +107,19 @@ def run(
     settings: dict[str, Any],
     keep_weights: bool = False,
     save_every: float = 600.0,
+    unlabelled: Split | None = None,
 ) -> Generator[Begin | Update | Epoch | Notice | Measured]:
     """Train and measure all trials below the directory `root`, on a pack; `tested` are the validation images.
 
     settings: device, precision and compiling, keyword arguments of `Parameters`. Earlier results are read, and stopped
     trainings resume, to the same bits. After one that diverges the next starts. Weights of a finished trial are
-    removed, unless `keep_weights`.
+    removed, unless `keep_weights`. unlabelled: the images for pre-training, whose labels are not read.
     """
     for number, trial in enumerate(trials, 1):
         measured = done(root, trial, measure)
         if measured is None:
             yield Begin(trial, number, len(trials))
-            measured = yield from _one(trial, measure, pack, tested, root, settings, save_every)
+            measured = yield from _one(trial, measure, pack, tested, root, settings, save_every, unlabelled)
             if not keep_weights:
                 for name in WEIGHTS:
                     (root / trial.name / name).unlink(missing_ok=True)
@@ -132,6 +134,7 @@ def _one(
     root: Path,
     settings: dict[str, Any],
     save_every: float,
+    unlabelled: Split | None,
 ) -> Generator[Update | Epoch | Notice, None, Measured]:
     """Train the rest of a trial, and measure it; return that as Measured."""
     run, classes = Run(root / trial.name), len(pack.classes)
@@ -141,7 +144,11 @@ def _one(
     figures: Figures = dict.fromkeys(measure.columns)
     try:
         if not run.outcome() and not (measure.reached and measure.reached(run, classes)):
-            records = loop.train(trial.recipe, pack, tested, run, **settings, description={}, save_every=save_every)
+            start = None
+            if unlabelled is not None and trial.pretraining and not run.begun:
+                start = yield from _pretrained(trial, pack, unlabelled, settings)
+            own: dict[str, Any] = {"description": {}, "save_every": save_every, "start": start}
+            records = loop.train(trial.recipe, pack, tested, run, **settings, **own)
             with contextlib.closing(records):
                 for record in records:
                     yield record
@@ -160,6 +167,20 @@ def _one(
     }
     files.replace_text(run.path / MEASURED, json.dumps(taken, indent=2) + "\n")
     return Measured(trial, **taken)
+
+
+def _pretrained(
+    trial: Trial, pack: Split, unlabelled: Split, settings: dict[str, Any]
+) -> Generator[Notice, None, Start]:
+    """Pre-train the hidden layers of a trial's network, and tell what each gives back; return where training starts."""
+    own = {name: settings[name] for name in ("device", "precision")}
+    work = autoencoder.start(trial.recipe, pack, unlabelled, trial.pretraining, **own)
+    while True:
+        try:
+            learned = next(work)
+        except StopIteration as end:
+            return end.value
+        yield Notice(f"{learned.layer} gives back {1 - learned.left:.0%} of the variance of what it reads")
 
 
 def _logged(record: Update | Epoch | Notice) -> bool:

@@ -46,7 +46,7 @@ EXPERIMENTS = (
             "no-exchange": Arm(variant={"exchange": False}, paper="+1.2 (code)"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS, DIFFERS, pictures=3_000, tested=2_500),
+        scale=Scale(TOWERS, DIFFERS, seeds=4, pictures=3_000, tested=2_500),
         full=FULL,
         reading=(
             f"{SEEDS} Without exchanges conv3, fc6 and fc7 have half of their weights, so that less is lost than "
@@ -64,7 +64,7 @@ EXPERIMENTS = (
             "no-dropout": Arm({"dropout": 0.0}, rates=(0.003, 0.01), paper="overfits"),
         },
         measure=ERRORS,
-        scale=Scale(TOWERS.but(epochs=12), DIFFERS, seeds=2, pictures=2_000, tested=2_000),
+        scale=Scale(TOWERS.but(epochs=12), DIFFERS, seeds=3, pictures=2_000, tested=2_000),
         full=FULL,
         reading=(
             f"{SEEDS} Overfitting is the gap between the two errors; dropout slows learning, and a network that has "

@@ -5,6 +5,6 @@ A lesson is a Python script in cells (`# %%`), which editors and Jupyter run one
 """
 
 from cualex.lessons.lesson import Lesson, find, names
-from cualex.lessons.tools import Learner, demo_images, figure, work
+from cualex.lessons.tools import Learner, Unlabelled, demo_images, figure, work
 
-__all__ = ["Learner", "Lesson", "demo_images", "figure", "find", "names", "work"]
+__all__ = ["Learner", "Lesson", "Unlabelled", "demo_images", "figure", "find", "names", "work"]

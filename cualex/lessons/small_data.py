@@ -10,7 +10,8 @@ ones to judge by.
 import numpy as np
 
 from cualex.layers import Conv, Dense, Dropout, MaxPool, ReLU, Softmax
-from cualex.lessons import Learner, demo_images, figure, work
+from cualex.lessons import Learner, Unlabelled, demo_images, figure, work
+from cualex.training.autoencoder import pretrain
 
 
 def layers(dropout=0.0):
@@ -49,34 +50,32 @@ judge("weight decay", Learner(layers(), images, labels, crop=27, decay=0.01))
 judge("dropout", Learner(layers(0.5), images, labels, crop=27))
 
 # %% [markdown]
-# Pre-training: the lectures' fourth way is without labels. An auto-encoder learns to give back what it was shown, from
-# fewer numbers; layer by layer its weights become those of the network. Here it is done for conv1 alone, on patches of
-# many images whose labels nobody knows: the best linear auto-encoder has the patches' principal components for filters.
-
-# %%
-unlabelled = demo_images(work(1000, 100))[0]
-random = np.random.default_rng(0)
-patches = []
-for _ in range(work(8000, 800)):
-    which, top, left = random.integers(0, (len(unlabelled), 28, 28))
-    patches.append(unlabelled[which, top : top + 5, left : left + 5].transpose(2, 0, 1).ravel() / 64.0)
-patches = np.array(patches) - np.mean(patches, axis=0)
-values, vectors = np.linalg.eigh(np.cov(patches.T))
-best = vectors[:, ::-1][:, :24].T
-left_over = ((patches - patches @ best.T @ best) ** 2).sum() / (patches**2).sum()
-print(f"24 numbers for {patches.shape[1]} give the patches back but for {left_over:.1%} of their variance")
-
-with figure("What the auto-encoder found", 6.0, 1.9) as drawn:
-    for axes, filter in zip(drawn.subplots(2, 12).flat, best.reshape(-1, 3, 5, 5).transpose(0, 2, 3, 1), strict=True):
-        axes.imshow(np.clip(0.5 + filter, 0, 1))
-        axes.set_axis_off()
+# Pre-training: the lectures' fourth way is without labels. An auto-encoder learns to give back what it was shown; layer
+# by layer its weights become those of the network. conv1 comes first: with a decoder of its own it learns to give back
+# the image, and the decoder is thrown away. Then conv2 learns to give back what it reads, which is what conv1 now makes
+# of the image, and then fc3. Half of a layer's units are dropped meanwhile: a unit that copies one value is of little
+# use to a decoder that does without half of them. The images are many, and nobody knows their labels.
 
 # %%
 learner = Learner(layers(), images, labels, crop=27)
-weights = learner.weights()
-weights["conv1.weight"] = (best.reshape(-1, 3, 5, 5) * 0.1 * 75**0.5).astype(np.float32)  # as large as those drawn
+weights, unlabelled = learner.weights(), demo_images(work(1000, 100))[0]
+for layer in pretrain(learner.network, Unlabelled(unlabelled), learner.mean, work(120, 5)):
+    weights.update(layer.tensors)
+    print(f"{layer.layer} gives back {1 - layer.left:.0%} of the variance of what it reads")
+
+with figure("What conv1 learned to give images back with", 6.0, 1.9) as drawn:
+    filters = weights["conv1.weight"].transpose(0, 2, 3, 1)
+    for axes, filter in zip(drawn.subplots(2, 12).flat, filters, strict=True):
+        axes.imshow(0.5 + 0.5 * filter / abs(filter).max())
+        axes.set_axis_off()
+
+# %%
 learner.parameters.load(weights)
 judge("auto-encoder", learner)
+
+# %% [markdown]
+# On photographs, with three seeds and more images: `cualex experiment pre-training`, by the same code
+# (cualex/training/autoencoder.py).
 
 # %% [markdown]
 # And with labels, of another task: the bundled network was trained on photographs of ten other classes. Only a new last

@@ -90,6 +90,26 @@ def demo_images(count: int, side: int = 32, split: str = "train") -> tuple[np.nd
     return images, (np.arange(count) % classes).astype(np.int32)
 
 
+class Unlabelled:
+    """Images in memory as a split of which nobody knows the labels: all are 0. images: uint8 (n, side, side, 3)."""
+
+    classes, skipped, mean, covariance, components = ("",), (), None, None, None
+
+    def __init__(self, images: np.ndarray) -> None:
+        """Keep the images."""
+        self.images, self.size = images, images.shape[1]
+        self.labels = np.zeros(len(images), np.int32)
+        self.names = tuple(map(str, range(len(images))))
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.images)
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        """Copy the images `indices` (k,) into `out`, uint8 (k, side, side, 3)."""
+        out[:] = self.images[indices]
+
+
 class Learner:
     """A network in training on images in memory.
 

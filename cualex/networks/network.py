@@ -163,10 +163,10 @@ class NamedNetwork(Generic[P]):
 
     __name__: str
 
-    def __init__(self, name: str, function: Callable[P, Architecture], smallest: int):
+    def __init__(self, name: str, function: Callable[P, Architecture], smallest: int, later: tuple[str, ...] = ()):
         """Take the signature and the docstring of the function."""
         update_wrapper(self, function)
-        self.name, self.smallest, self._function = name, smallest, function
+        self.name, self.smallest, self._function, self.later = name, smallest, function, later
         self._signature = inspect.signature(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Network:
@@ -180,6 +180,10 @@ class NamedNetwork(Generic[P]):
         if arguments["crop"] < self.smallest:
             raise ValueError(f"a crop must have at least {self.smallest} pixels a side, got {arguments['crop']}")
         made = self._function(*args, **kwargs)
+        parameters = self._signature.parameters
+        for each in self.later:
+            if arguments[each] == parameters[each].default:
+                del arguments[each]
         return Network(
             name=self.name,
             layers={name: layer for name, layer in made.layers.items() if layer is not None},
@@ -195,9 +199,13 @@ class NamedNetwork(Generic[P]):
         )
 
 
-def network(name: str, smallest: int = 0) -> Callable[[Callable[P, Architecture]], NamedNetwork[P]]:
+def network(
+    name: str, smallest: int = 0, later: tuple[str, ...] = ()
+) -> Callable[[Callable[P, Architecture]], NamedNetwork[P]]:
     """Make a function's architecture the network of that name.
 
-    smallest: the crop, in pixels a side, that leaves one value a map after the last pool.
+    smallest: the crop, in pixels a side, that leaves one value a map after the last pool.  later: arguments that the
+    function got after files of the network were written; with their defaults they are not among `Network.arguments`, so
+    that these files keep their text and earlier versions read them.
     """
-    return lambda function: NamedNetwork(name, function, smallest)
+    return lambda function: NamedNetwork(name, function, smallest, later)

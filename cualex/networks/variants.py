@@ -38,7 +38,7 @@ def normalisation(norm: str, scale: float = 1.0) -> Layer | None:
     are scale^2 times as small, and LRN only divides by k^beta. "across-unscaled" and "within-unscaled" have an alpha
     that is 1 / scale^2 times the paper's, and normalise such images as the paper's does its own.
     """
-    layer = _of(NORMS, "normalisation", norm.removesuffix(UNSCALED))
+    layer = one_of(NORMS, "normalisation", norm.removesuffix(UNSCALED))
     if not norm.endswith(UNSCALED):
         return layer
     if not isinstance(layer, LRN):
@@ -58,10 +58,11 @@ def deviations(initial: str) -> tuple[float | None, float | None]:
 
     As the code of "2012" had them; as the "paper" says, 0.01 everywhere; or Glorot's, for which both are None.
     """
-    return _of(INITIAL, "initial weights", initial)
+    return one_of(INITIAL, "initial weights", initial)
 
 
-def _of(table: Mapping[str, T], what: str, name: str) -> T:
+def one_of(table: Mapping[str, T], what: str, name: str) -> T:
+    """Return the entry of a table; raise ValueError that names the entries for a name that is not there."""
     if name not in table:
         raise ValueError(f"{what} {name!r}: expected {', '.join(table)}")
     return table[name]

@@ -81,7 +81,16 @@ def test_results_of_an_experiment_have_their_conditions():
     found = json.loads(run("experiment", "--results", "--json").stdout)
     assert set(found) == {"schema_version", "conditions", "results"}
     assert json_keys.faults(["experiment", "--results"], found) == []
-    assert len(found["results"]) == 9
+    assert len(found["results"]) == 10
+
+
+def test_results_say_what_is_more_than_chance_and_under_which_conditions():
+    shown = run("experiment", "one-tower", "--results").stdout
+    assert "one-tower against two-towers: +1.7 ± 1.9 points over 3 seeds: not told from chance; if it is" in shown
+    figure = run("experiment", "relu-against-tanh", "--results").stdout
+    assert re.search(r"^PyTorch +raw +average +even +32 +5000 .* 2\.04 ± 0\.07 ", figure, re.M)
+    assert "six was never seen" in figure
+    assert "tanh against relu: 2.04 ± 0.07 times over 3 seeds: larger than three" in run("experiment").stdout
 
 
 def test_the_json_of_a_network_is_documented(tmp_path):

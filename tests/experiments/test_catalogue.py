@@ -7,8 +7,8 @@ import pytest
 
 from cualex import networks
 from cualex.errors import UsageError
-from cualex.experiments import catalogue, filter_colours
-from cualex.experiments.metrics import crossing
+from cualex.experiments import catalogue, figure_1, filter_colours
+from cualex.experiments.metrics import EPOCHS, ERRORS, crossing
 from cualex.experiments.subset import First
 from cualex.layers import LRN, BatchNorm, Exchange, ReLU, SpatialLRN, activation
 from tests.support.small_alexnet import different
@@ -16,14 +16,16 @@ from tests.support.small_alexnet import different
 ALPHA = 1e-4 * 64**2  # pictures are divided by 64
 NORMS = {"none": None, "within": SpatialLRN(5, 2.0, ALPHA, 0.75), "batch": BatchNorm()}
 UPPER = ("conv3", "conv4", "conv5")
+TANH = {f"relu{number}": (ReLU(), None) for number in (1, 2, 3)}
+TANH |= {f"tanh{number}": (None, activation("tanh")) for number in (1, 2, 3)}
+SCALED = {("conv1", "std"): (0.1 / 64, 0.1)}
 CHANGES = {  # of the recipe, beside its network and variant, and of the layers; by experiment and arm
     "relu-against-tanh": {
-        "tanh": (
-            {},
-            {f"relu{number}": (ReLU(), None) for number in (1, 2, 3)}
-            | {f"tanh{number}": (None, activation("tanh")) for number in (1, 2, 3)},
-        )
+        "tanh": ({}, TANH),
+        "relu-scaled": ({}, SCALED),
+        "tanh-scaled": ({}, TANH | SCALED),
     },
+    "pre-training": {"auto-encoder": ({}, {})},
     "normalisation": {
         arm: ({}, {name: (LRN(alpha=ALPHA), layer) for name in ("norm1", "norm2")}) for arm, layer in NORMS.items()
     },
@@ -123,13 +125,27 @@ def test_every_experiment_is_whole(name):
         assert len(text) > 20
 
 
-def test_the_paper_s_figure_1_has_no_regularisation_and_four_rates():
+def test_the_paper_s_figure_1_has_no_regularisation_and_the_best_rates_of_the_search():
     experiment = catalogue.find("relu-against-tanh")
-    for recipe in arms("relu-against-tanh")[0].values():
+    recipes, built = arms("relu-against-tanh")
+    for recipe in recipes.values():
         assert (recipe.decay, recipe.dropout, recipe.augment, recipe.falls) == (0.0, 0.0, False, "steps")
         assert recipe.drop_epochs == ()
-    assert {len(arm.rates) for arm in experiment.arms.values()} == {4}
-    assert experiment.arms["relu"].rates == experiment.arms["tanh"].rates
+    assert {name: network.scale for name, network in built.items()} == {
+        "relu": 1.0, "tanh": 1.0, "relu-scaled": 1 / 64, "tanh-scaled": 1 / 64,
+    }  # fmt: skip
+    rows = {row["inputs"]: row for row in figure_1.table() if (row["pools"], row["initial"]) == ("average", "even")
+            and (row["batch"], row["images"], row["engine"]) == ("32", "5000", "PyTorch")}  # fmt: skip
+    for name, arm in experiment.arms.items():
+        function, _, scaled = name.partition("-")
+        (rate,) = arm.rates
+        assert rows[scaled or "raw"][function].startswith(f"{rate:g}: ")
+
+
+def test_the_goal_is_40_percent_here_and_the_paper_s_25_at_full_size():
+    experiment = catalogue.find("relu-against-tanh")
+    assert (experiment.measure.goal, experiment.at_full().measure) == (40.0, EPOCHS)
+    assert catalogue.find("one-tower").at_full().measure is ERRORS
 
 
 def test_a_scale_takes_other_numbers():
@@ -243,5 +259,5 @@ def test_an_experiment_that_does_not_exist():
     assert str(error.value) == (
         "no experiment is called 'relu-against-tan'; there are relu-against-tanh, normalisation, "
         "non-overlapping-pooling, one-tower, no-exchange, no-dropout, no-colour-noise, towers-specialise, "
-        "initial-weights, large-batches. Did you mean relu-against-tanh?"
+        "initial-weights, large-batches, pre-training. Did you mean relu-against-tanh?"
     )

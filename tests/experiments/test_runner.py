@@ -14,9 +14,10 @@ from cualex.experiments.compare import Row, Spread
 from cualex.experiments.experiment import Arm, Experiment, Scale, Trial
 from cualex.experiments.metrics import COLOURS, EPOCHS, ERRORS, UPDATES
 from cualex.experiments.runner import Begin, Measured
-from cualex.training import estimate
+from cualex.training import autoencoder, estimate
+from cualex.training.finetuning import Start, begin
 from cualex.training.recipes import PAPER
-from cualex.training.records import Update
+from cualex.training.records import Notice, Update
 from cualex.training.run import Run
 from tests.support.tiny_runs import RECIPE, Squares
 
@@ -117,9 +118,8 @@ def test_one_that_diverges_is_reported_and_the_next_begins(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("measure", [EPOCHS, UPDATES])
+@pytest.mark.parametrize("measure", [metrics.epochs_to(60.0), UPDATES], ids=["epochs", "updates"])
 def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monkeypatch):
-    monkeypatch.setattr(metrics, "GOAL", 60.0)
     monkeypatch.setattr(metrics, "LEFT", 0.99)
     experiment = toy(measure, learns={"epochs": 40, "augment": False}, never={"rate": 1e-9})
     experiment.arms["never"] = Arm(rates=(1e-9,))
@@ -128,14 +128,40 @@ def test_a_training_ends_when_it_has_shown_what_is_asked(tmp_path, measure, monk
     assert never.epochs == 2
     assert 0 < learns.figures[measure.columns[0]] < 40 * 37 / 8
     assert learns.epochs < 40
-    seen = metrics.errors if measure is EPOCHS else lambda run: [loss for _, loss in metrics.losses(run)]
-    goal = 60.0 if measure is EPOCHS else 0.99 * np.log(3)
+    seen = metrics.errors if measure.goal else lambda run: [loss for _, loss in metrics.losses(run)]
+    goal = measure.goal or 0.99 * np.log(3)
     *before, last = seen(Run(tmp_path / learns.trial.name))
     assert last <= goal < min([*before, np.inf])
     row = compare.rows(experiment, [learns, never])[1]
     assert row.missing == 1
     assert row.beyond == pytest.approx(getattr(never, measure.counts) / learns.figures[measure.columns[0]])
     assert result.draw(experiment, [learns, never], compare.rows(experiment, [learns, never]), tmp_path, 3)
+
+
+def test_an_arm_starts_from_pre_trained_weights_and_does_so_once(tmp_path, monkeypatch):
+    """All weights 0: a network that starts so has another loss than one that starts from drawn weights."""
+    asked = []
+
+    def start(recipe, pack, images, updates, **settings):
+        asked.append((recipe.seed, len(images), updates, settings))
+        yield autoencoder.Pretrained("conv1", 0.25, {})
+        begun = begin(recipe, pack)
+        return Start(dataclasses.replace(begun, tensors={k: 0 * v for k, v in begun.tensors.items()}), "none")
+
+    monkeypatch.setattr(autoencoder, "start", start)
+    experiment = toy(scratch={}, pretrained=Arm(pretrained=True))
+    scale = dataclasses.replace(experiment.scale, unlabelled=(12, 5), recipe=experiment.scale.recipe.but(rate=1e-9))
+    experiment = dataclasses.replace(experiment, scale=scale)
+    unlabelled = Squares(12, seed=4)
+    seen = list(records(experiment, tmp_path, unlabelled=unlabelled))
+    notices = [each.text for each in seen if isinstance(each, Notice)]
+    assert "conv1 gives back 75% of the variance of what it reads" in notices
+    assert asked == [(0, 12, 5, {"device": "cpu", "precision": None})]
+    losses = {arm: Run(tmp_path / f"{arm}-1e-09-0").results()[0]["val/loss"] for arm in experiment.arms}
+    assert losses["pretrained"] == pytest.approx(np.log(3), abs=1e-5)  # results.csv has five digits
+    assert losses["scratch"] != losses["pretrained"]
+    list(records(experiment, tmp_path, unlabelled=unlabelled))
+    assert len(asked) == 1
 
 
 @pytest.mark.slow

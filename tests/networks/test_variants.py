@@ -1,11 +1,13 @@
 """The networks of the paper's experiments: each differs from the paper's in what it says, and can be trained."""
 
+import re
+
 import numpy as np
 import pytest
 
 from cualex import networks
 from cualex.errors import UsageError
-from cualex.layers import LRN, BatchNorm, SpatialLRN
+from cualex.layers import LRN, AveragePool, BatchNorm, MaxPool, SpatialLRN
 from cualex.networks import summary
 from cualex.plan import Plan
 from cualex.weights import initial
@@ -117,3 +119,53 @@ def test_what_cannot_be_is_said(arguments, line):
     with pytest.raises(UsageError) as error:
         networks.build("alexnet", **arguments)
     assert str(error.value) == f"network alexnet with {said}: {line}"
+
+
+@pytest.mark.parametrize("name", ["cifar-relu", "cifar-tanh"])
+def test_raw_images_begin_as_the_same_function_as_scaled_ones(name):
+    """Weights of conv1 and grey levels differ by 64 the other way round: the products are the same bits."""
+    scaled, raw = (networks.build(name, inputs=inputs) for inputs in ("scaled", "raw"))
+    assert (scaled.scale, raw.scale) == (1 / 64, 1.0)
+    assert different(scaled, raw) == {("conv1", "std"): (0.1, 0.1 / 64)}
+    one, other = (initial.draw(network, 3) for network in (scaled, raw))
+    assert (one["conv1.weight"] == 64 * other["conv1.weight"]).all()
+    assert all((one[key] == other[key]).all() for key in one if key != "conv1.weight")
+
+
+def test_figure_1_has_cuda_convnet_s_weights_and_pools():
+    plain = networks.build("cifar-relu")
+    assert different(plain, networks.build("cifar-relu", inputs="raw", initial="cuda-convnet")) == {
+        ("conv1", "std"): (0.1, 0.0001),
+        **{(name, "std"): (0.03, 0.01) for name in ("conv2", "conv3", "fc4")},
+    }
+    pools = different(plain, networks.build("cifar-relu", pools="average"))
+    assert pools == {
+        "pool2": (MaxPool(size=3, stride=2), AveragePool(size=3, stride=2)),
+        "pool3": (MaxPool(size=2, stride=2), AveragePool(size=2, stride=2)),
+    }
+    halved = different(plain, networks.build("cifar-relu", width=0.5))
+    assert halved == {(name, "filters"): (64, 32) for name in ("conv1", "conv2", "conv3")}
+    sigmoid = networks.build("cifar-tanh", function="sigmoid")
+    assert [name for name in sigmoid.layers if name.startswith("sigmoid")] == ["sigmoid1", "sigmoid2", "sigmoid3"]
+
+
+def test_arguments_that_came_later_are_kept_where_they_are_not_the_defaults():
+    before = {"classes": 10, "crop": 27, "mean_at": "crop", "norm": "across", "pool": 3}
+    assert networks.build("cifar-tanh", inputs="scaled").arguments == before
+    changed = networks.build("cifar-tanh", inputs="raw", function="sigmoid")
+    assert changed.arguments == before | {"inputs": "raw", "function": "sigmoid"}
+    assert networks.build("cifar-tanh", **changed.arguments) == changed
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"inputs": "grey"}, "inputs 'grey': expected scaled, raw"),
+        ({"pools": "mean"}, "pools 'mean': expected max, average"),
+        ({"initial": "2012"}, "initial weights '2012': expected even, cuda-convnet"),
+        ({"width": 0.0}, "expected a width above 0, at most 16384, got 0.0"),
+    ],
+)
+def test_what_the_cifar_networks_have_not_is_refused(given, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        networks.build("cifar-relu", **given)
