@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from cualex.explain.occlusion import Square
 from cualex.page.gallery import VIEW, Example, Strongest, decoded
 from cualex.page.guard import Queue, Refused
 from cualex.page.live import Live
-from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
+from cualex.page.seeing import COVER, GRID, Seen, Seer
 
 KEPT = 256  # images
 AT_ONCE = 1  # examples that one question looks at: what another user waits for
@@ -84,7 +85,7 @@ class Page:
         found.advance(AT_ONCE)
         return {"done": found.done, "of": len(found.examples), "strongest": found.of(block["shown"], index)}
 
-    def asked(self, question: dict[str, Any]) -> tuple[Seer, np.ndarray, list[str], Cover | None]:
+    def asked(self, question: dict[str, Any]) -> tuple[Seer, np.ndarray, list[str], Square | None]:
         """Return network, image, parts off and cover of a question; raise Refused for what they cannot be."""
         number, off, cover = question.get("network", 0), question.get("off", []), question.get("cover")
         if not isinstance(number, int) or not 0 <= number < len(self.seers):

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from cualex.explain.strongest import peaks
 from cualex.page.bundle import bundle
 from cualex.page.gallery import STRONGEST, VIEW, Example, decoded
-from cualex.page.seeing import COVER, GRID, Seer, largest
+from cualex.page.seeing import COVER, GRID, Seer
 from cualex.weights.quantisation import SCALE, dequantise, quantise
 
 MOST = 24_000_000  # bytes of weights in a file; the file has four thirds of it
@@ -80,7 +81,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
                 heat = np.array(list(seer.heat(image, likeliest, (), method)))
                 arrays.add(f"{identity}.{method}", np.rint(255 * heat).astype(np.uint8))
             for block in described["blocks"]:
-                most, where = largest(layers[block["shown"]])
+                most, where = peaks(layers[block["shown"]])
                 arrays.add(f"{identity}.{block['shown']}.most", most)
                 arrays.add(f"{identity}.{block['shown']}.where", where.astype(np.uint16))
             if alive:
@@ -105,7 +106,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "strongest": STRONGEST,
         "run": None,
         "stamp": "",
-        "offset": seer.model.centre()[0],
+        "offset": network.centre.start,
         "scale": np.broadcast_to(np.asarray(network.scale, float), 3).tolist(),
         "tensors": list(weights) if alive else [],
         "answers": answers,
@@ -135,8 +136,8 @@ def _weights(seer: Seer) -> dict[str, np.ndarray]:
         if not np.allclose(dequantise(q, scale), turned, rtol=1e-6, atol=0):
             q, scale = quantise(turned, 16)
         made[name], made[name + SCALE] = q, scale
-    offset, crop = seer.model.centre()[0], seer.weights.network.crop
-    made["mean"] = seer.model.mean[offset : offset + crop, offset : offset + crop].astype(np.float32)
+    centre = seer.weights.network.centre
+    made["mean"] = seer.model.mean[centre, centre].astype(np.float32)
     return made
 
 

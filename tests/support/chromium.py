@@ -26,7 +26,8 @@ def watch(tab, wrong, origin, allowed=()):
 def until(tab, function, argument=None, seconds=30):
     """Wait until a JavaScript function gives something true.
 
-    Playwright's `wait_for_function` asks again inside the page, by an eval that the page's Content Security Policy refuses.
+    Playwright's `wait_for_function` asks again inside the page, by an eval that the page's Content Security Policy
+    refuses.
     """
     end = time.monotonic() + seconds
     while not tab.evaluate(function, argument):
