@@ -29,12 +29,14 @@ KEPT = 4  # networks with parts off that are kept, the last used
 class Seen:
     """What a network made of an image.
 
-    layers: (maps, rows, columns) by name, towers one after the other.  passed: see crossing.py.
+    layers: (maps, rows, columns) by name, towers one after the other.  passed: see crossing.py.  broken: the first
+    layer of which some value is NaN or Inf, "" where all are numbers.
     """
 
     layers: dict[str, np.ndarray]
     probabilities: np.ndarray
     passed: dict[str, list[list[float]]]
+    broken: str = ""
 
 
 class Seer:
@@ -68,7 +70,8 @@ class Seer:
         silent = changes.silent(network, off)
         passed = crossing.passed(self.description["blocks"], layers, tensors, network, silent)
         probabilities = layers[self.model.output][:, 0, 0]
-        return Seen({name: layers[name] for name in names}, probabilities, passed)
+        broken = next((name for name, layer in layers.items() if not np.isfinite(layer).all()), "")
+        return Seen({name: layers[name] for name in names}, probabilities, passed, broken)
 
     def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Square | None = None) -> dict[str, np.ndarray]:
         """Return the outputs (maps, rows, columns) of all layers that are described, and the image as it is read."""
@@ -93,13 +96,6 @@ class Seer:
         maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
         return [method for method in METHODS if method != "grad-cam" or maps]
 
-    def check_heat(self, method: str, off: Collection[str]) -> None:
-        """Raise UsageError for a heat map that cannot be computed with parts off."""
-        if method != METHODS[0] and changes.silent(self.weights.network, off):
-            raise UsageError(
-                f"{method}: gradients are not computed with a tower off. Switch it on, or take the heat map by covering"
-            )
-
     def heat(
         self, image: np.ndarray, target: int, off: Collection[str] = (), method: str = METHODS[0]
     ) -> Iterator[list[float]]:
@@ -108,10 +104,11 @@ class Seer:
         occlusion: how much the probability falls when a square there is covered; the centres of the squares are spread
         evenly over the crop.  grad-cam, saliency: from 0 to 1, see `Explanation.heat`.
         """
-        self.check_heat(method, off)
         model, crop = self._without(off)[0], self.weights.network.crop
         if method != METHODS[0]:
-            yield from model.explain(image, target, method).heat.round(3).tolist()
+            explained = model.explain(image, target, method)
+            self._check_number(method, target, explained.score)
+            yield from explained.heat.round(3).tolist()
             return
         side = max(1, round(COVER * crop))
         first = self.weights.network.centre.start
@@ -121,8 +118,17 @@ class Seer:
             return self._run(model, images, (model.output,)).output(model.output)[:, target, 0, 0]
 
         squares = [(top, left, side) for top in tops for left in tops]
-        _, rows = occlusion.falls(probabilities, image, self._mean, squares, GRID)
+        probability, rows = occlusion.falls(probabilities, image, self._mean, squares, GRID)
+        self._check_number(method, target, probability)
         yield from rows
+
+    def _check_number(self, method: str, target: int, value: float) -> None:
+        """Raise UsageError where there is no heat map, since what it explains is NaN or Inf."""
+        if not np.isfinite(value):
+            what = "probability" if method == METHODS[0] else "score"
+            raise UsageError(
+                f"{method}: the {what} of {self.weights.classes[target]} is {value}, which nothing explains"
+            )
 
     def filter(self, block: str, index: int) -> tuple[np.ndarray, float]:
         """Return a filter (weights as the towers are ordered) and its bias; raise UsageError where there is none."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from cualex.errors import UsageError
 from cualex.explain.strongest import peaks
 from cualex.page.bundle import bundle
 from cualex.page.gallery import STRONGEST, VIEW, Example, decoded
@@ -62,7 +63,8 @@ class Tour:
 def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], object] = lambda done: None) -> Tour:
     """Make the file of a network and images; the same image twice is in it once.
 
-    progress: called with the number of images that are done. Raise ImageError for an image that cannot be read.
+    progress: called with the number of images that are done. Raise ImageError for an image that cannot be read, and
+    UsageError for a network whose values are NaN or Inf.
     """
     network, arrays = seer.weights.network, Arrays()
     described = seer.description | {"files": seer.files}
@@ -74,6 +76,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         identity, image, png = decoded(example.data, network.stored, VIEW)
         if not any(each["id"] == identity for each in shown):
             layers = seer.maps(image)
+            _check_finite(example.name, layers)
             likeliest = int(layers[seer.model.output].argmax())
             view = base64.b64encode(png).decode()
             shown.append({"id": identity, "name": example.name, "png": view, "likeliest": likeliest})
@@ -114,6 +117,15 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "lacking": "" if alive else "This file holds answers, not the network. cualex explore computes others.",
     }
     return Tour(_file(found, arrays.data), len(shown), alive)
+
+
+def _check_finite(name: str, layers: dict[str, np.ndarray]) -> None:
+    """Raise UsageError where values are NaN or Inf: a diverged network has no answers to hand out."""
+    if broken := next((layer for layer, maps in layers.items() if not np.isfinite(maps).all()), ""):
+        raise UsageError(
+            f"{name}: from {broken} on the network gives NaN or Inf, so there is no tour of it. Its training may have "
+            "diverged: cualex explore shows its layers"
+        )
 
 
 def _computes(seer: Seer) -> bool:
