@@ -15,7 +15,6 @@ import click
 
 from cualex.cli import _terminal
 from cualex.errors import UsageError
-from cualex.system import strict_json
 from cualex.system.amounts import duration as duration
 from cualex.system.amounts import size as size
 from cualex.system.amounts import written
@@ -36,7 +35,9 @@ def document_text(value: object, escaped: bool = False) -> str:
 
     An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
     """
-    strict = strict_json.plain(value)
+    from cualex.system.strict_json import plain as strict_plain
+
+    strict = strict_plain(value)
     strict = {"schema_version": SCHEMA, **strict} if isinstance(strict, dict) else strict
     return json.dumps(strict, indent=2, ensure_ascii=escaped, allow_nan=False)
 
