@@ -169,10 +169,17 @@ _RUN = _options.grouped(
         is_flag=False,
         flag_value=NEWEST,
         metavar="[RUN]",
-        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
+        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --root.",
     ),
     click.option(
-        "--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Directory for run directories."
+        "--root",
+        "--output",
+        "output",
+        type=_options.FILE,
+        default=Path("runs"),
+        show_default=True,
+        metavar="DIR",
+        help="Directory of runs, in which the run gets its own; --output is the older name.",
     ),
     click.option("--name", default="train", show_default=True, help="Name of the run directory."),
     click.option(

@@ -14,9 +14,9 @@ LONG = 3600.0  # seconds; above this a person is asked
 
 @click.command(cls=_aliases.Command)
 @click.argument("name", required=False)
+@_options.data(default="demo")
 @click.option("--list", "listed", is_flag=True, help="List the experiments, one line each.")
 @click.option("--results", is_flag=True, help="Print the results so far of NAME, or of all, and train nothing.")
-@click.option("--data", default="demo", show_default=True, help="Data set, as `cualex train` takes it.")
 @click.option(
     "--pictures",
     type=click.IntRange(1),
@@ -29,11 +29,14 @@ LONG = 3600.0  # seconds; above this a person is asked
 @_options.device
 @_options.precision
 @click.option(
+    "--root",
     "--output",
+    "output",
     type=_options.FILE,
     default=Path("runs"),
     show_default=True,
-    help="Directory for results.",
+    metavar="DIR",
+    help="Directory of runs, in which the experiment gets its own; --output is the older name.",
 )
 @click.option("--keep-weights", is_flag=True, help="Keep the weights of finished trainings.")
 @_options.cache
@@ -45,15 +48,15 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
 
     An experiment trains a few small networks that differ in one thing, with one to three random seeds. It prints the
     mean and standard deviation over seeds beside the paper's value, and writes result.json with all conditions and a
-    plot. Run the same command again to resume it.
+    plot. Run the same command again to resume it. DATA is what `cualex train` takes, by default demo.
 
     \b
     Examples:
         cualex experiment
-        cualex experiment relu-against-tanh --data cifar10.zip
+        cualex experiment relu-against-tanh cifar10.zip
         cualex experiment relu-against-tanh --results
-        cualex experiment no-dropout --data photos --seeds 5
-        cualex experiment one-tower --data imagenet --full
+        cualex experiment no-dropout photos --seeds 5
+        cualex experiment one-tower imagenet --full
     """
     from cualex.data import sources
     from cualex.errors import UsageError

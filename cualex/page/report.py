@@ -143,9 +143,7 @@ def read(
     report = _without_images(named, device, precision, compiling)
     own = str(report.arguments.get("data", ""))
     if not data and not own:
-        report.why = (
-            "A weights file does not name its images: cualex report WEIGHTS --data FOLDER evaluates a data set."
-        )
+        report.why = "A weights file does not name its images: cualex report WEIGHTS FOLDER evaluates a data set."
         return report
     size, classes = report.model.network.stored, report.model.classes
     try:
@@ -158,7 +156,7 @@ def read(
         if data:
             raise
         report.why = (
-            f"The data set {shown(own)} is gone, or has changed: cualex report RUN --data FOLDER names one of the same "
+            f"The data set {shown(own)} is gone, or has changed: cualex report RUN FOLDER names one of the same "
             "classes."
         )
     return report
