@@ -32,7 +32,6 @@ from cualex.profiling.profile import profile
 from cualex.profiling.table import Profile
 from cualex.training.debugging.overfit_images import Few
 from cualex.training.run import Run
-from cualex.training.run.overview import MARKS
 from cualex.training.verdict import Verdict
 from cualex.weights import Weights
 
@@ -207,7 +206,8 @@ def _without_images(
 
 
 def _in_run(path: Path) -> bool:
-    return any((path.parent / name).exists() for name in MARKS)
+    """Return whether weights lie in the directory of a run, be its files damaged."""
+    return any((path.parent / name).exists() for name in ("args.json", "run.lock", "log.jsonl"))
 
 
 def _tried(read: Callable[[], Any]) -> dict[str, Any]:

@@ -117,6 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"not {kind} ({error}); --config takes a run's args.json, or TOML") from None
     if not isinstance(found, dict):
         raise UsageError(f"expected options by name, got {type(found).__name__}")
+    if not found:
+        raise UsageError("no option in it; --config takes a run's args.json, or TOML such as `epochs = 30`")
     return found
 
 

@@ -165,7 +165,7 @@ def prepare(
             Run.prepare(options.output, options.name)
         if options.tensorboard:
             event_files.check()
-        remarks = _remarks(source)
+        remarks = (*_remarks(source), *beginning.imported(found))
     return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks)
 
 

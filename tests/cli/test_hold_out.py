@@ -71,7 +71,7 @@ def aged(data, monkeypatch, *more):
 @pytest.mark.slow
 def test_part_of_train_validates_and_test_is_for_evaluate(here):
     recorded, said = train("tested")
-    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "held-out")
+    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-2", "held-out")
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (21, 9)
     assert (
         "Note: val is held out from train: 9 of 30 images (--val-split 0.2); the test images choose neither epoch nor "
@@ -85,7 +85,7 @@ def test_part_of_train_validates_and_test_is_for_evaluate(here):
 @pytest.mark.slow
 def test_test_validates_where_it_is_asked_to(here):
     recorded, said = train("tested", "--val", "test")
-    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "test")
+    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-2", "test")
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (30, 7)
     assert "Note:" not in said
     assert evaluated() == ("test", 7)
