@@ -63,8 +63,11 @@ def resumed(options: Options) -> Run | None:
 
 def of_run(run: Run, options: Options) -> tuple[Recipe, Options]:
     """Return the recipe of a resumed run, and the options with the run's own where the user gave none."""
-    before = run.arguments()
-    recipe = restore.recipe(before.get("recipe"))
+    try:
+        before = config.recorded(run.arguments(), [*(RECORDED.get(name, name) for name in KEPT), *config.RULES])
+        recipe = restore.recipe(before.get("recipe"))
+    except UsageError as error:
+        raise UsageError(f"{run.path / 'args.json'}: {error}") from None
     before |= hold_out.of_run(before)
     before.setdefault("keep", True)  # runs of 0.1 always kept their checkpoints
     recipe = recipe.but(**{name: getattr(options, name) for name in ("network", "seed") if name in options.given})

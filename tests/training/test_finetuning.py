@@ -15,6 +15,7 @@ from cualex.training.options import Options
 from cualex.training.records import Update
 from cualex.training.run import Run
 from cualex.weights import Weights, initial
+from tests import ROOT
 from tests.support import page_networks
 from tests.support.tiny_runs import RECIPE, speck, stop, training
 
@@ -208,26 +209,33 @@ def test_every_option_reaches_the_recipe(here):
         assert words in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["onnx", "pth", "caffemodel"])
-def test_weights_of_another_program_are_imported_to_start_from(tmp_path, kind):
+@pytest.mark.parametrize(("to", "file"), [("onnx", "net.onnx"), ("torch", "net.pth")])
+def test_weights_of_another_program_are_imported_to_start_from(tmp_path, to, file):
     """They are those of `cualex import`; the number of classes may be another."""
-    exported = {"onnx": ("onnx", "net.onnx"), "pth": ("torch", "net.pth"), "caffemodel": ("caffe", "net.caffemodel")}
-    to, name = exported[kind]
     own = page_networks.weights("lenet5")
     weights.save(tmp_path / "own.safetensors", own)
-    words = ["export", "--to", to, "-w", str(tmp_path / "own.safetensors"), "-o", str(tmp_path / name)]
+    words = ["export", "--to", to, "-w", str(tmp_path / "own.safetensors"), "-o", str(tmp_path / file)]
     made = CliRunner().invoke(main, words)
     assert made.exit_code == 0, made.output
-    (file,) = tmp_path.glob(f"net*.{kind}")
-    found = beginning.chosen(Options(weights=file))
+    found = beginning.chosen(Options(weights=tmp_path / file))
     for tensor, values in own.tensors.items():
         np.testing.assert_allclose(found.tensors[tensor], values, rtol=1e-6, atol=1e-7)
     (said,) = beginning.imported(found)
     assert said.startswith("the weights are imported, as lenet5 with images of ")
-    assert f"`cualex import {file}` prints all that is assumed" in said
+    assert f"`cualex import {tmp_path / file}` prints all that is assumed" in said
     assert beginning.imported(own) == ()
     start = finetuning.start(found, finetuning.recipe(found, RECIPE), ["cat", "dog"])
     assert start.weights.network.classes == 2
+
+
+@pytest.mark.slow
+def test_a_caffemodel_is_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+    model = ROOT / "tests/golden/v0.1/exported/network.caffemodel"
+    result = CliRunner().invoke(main, ["train", "demo", "--from", str(model), "--epochs", "1", "--overfit", "2"])
+    assert result.exit_code in (0, 1), result.output  # whether it is learned is not asked
+    assert "demo: 10 classes" in result.stderr
 
 
 def test_what_is_no_weights_of_anything_is_refused_by_what_it_is(tmp_path):
