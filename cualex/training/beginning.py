@@ -113,7 +113,12 @@ def _read(start: Path) -> Weights:
     try:
         found, _ = load.load(start)
     except WeightsError as error:
-        raise (unknown if recognise.KNOWN in str(error) else error) from None
+        if recognise.KNOWN in str(error):
+            raise unknown from None
+        if "--" not in str(error):
+            raise
+        way = f"That is for `cualex import {shlex.quote(str(start))}`, whose weights file --from takes."
+        raise WeightsError(f"{error} {way}") from None
     return replace(found, notes={**found.notes, NOW: str(start)})
 
 

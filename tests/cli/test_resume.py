@@ -33,7 +33,7 @@ def train(*arguments):
 
 
 def started(*more):
-    """Train for two epochs of 21 images, which are six updates of eight; with --keep checkpoints stay."""
+    """Train for two epochs of 24 images, which are six updates of eight; with --keep checkpoints stay."""
     result = train("photos", "--network", "speck", "--crop", 11, "-b", 8, "--epochs", 2, "--lr", 0.005, *more)
     assert result.exit_code == 0, result.output
     return result
@@ -70,7 +70,7 @@ def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(
     result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
     assert result.exit_code == 0, result.output
     assert "Continues with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
-    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 8
+    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 9
     assert (here / "runs/train/last.safetensors").exists()  # --keep is one of the run's own options
 
 

@@ -228,14 +228,15 @@ def test_weights_of_another_program_are_imported_to_start_from(tmp_path, to, fil
     assert start.weights.network.classes == 2
 
 
-@pytest.mark.slow
-def test_a_caffemodel_is_trained_on(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path / "cache"))
+def test_what_import_must_be_told_is_told_to_import():
+    """A caffemodel of 67 pixels: its size is not in the file."""
     model = ROOT / "tests/golden/v0.1/exported/network.caffemodel"
-    result = CliRunner().invoke(main, ["train", "demo", "--from", str(model), "--epochs", "1", "--overfit", "2"])
-    assert result.exit_code in (0, 1), result.output  # whether it is learned is not asked
-    assert "demo: 10 classes" in result.stderr
+    with pytest.raises(WeightsError) as caught:
+        beginning.chosen(Options(weights=model))
+    assert str(caught.value) == (
+        f"{model}: fc6.0 is 128x8 here, alexnet-caffe has 128x288. Give its architecture with --network, or its input "
+        f"size with --crop. That is for `cualex import {model}`, whose weights file --from takes."
+    )
 
 
 def test_what_is_no_weights_of_anything_is_refused_by_what_it_is(tmp_path):
