@@ -23,8 +23,8 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     """Draw the maps of an image at a layer, tower by tower, and return them: float32 (channels, rows, columns).
 
     Values from 0 up are drawn in the tower's colour by their square root, up to the layer's 99.5th percentile; where
-    some are negative, all are drawn straight, green above 0 and purple below. Raise ImageError and UsageError as
-    `Model.maps` does.
+    some are negative, all are drawn on a linear scale, green above 0 and purple below. Raise ImageError and UsageError
+    as `Model.maps` does.
     """
     maps = model.maps(image, layer)
     towers = towers_of(model.network, layer)
@@ -37,7 +37,7 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     count, rows, columns = maps.shape
     what = f"{count} maps of {rows}×{columns}" if rows * columns > 1 else f"{count} units"
     side = model.network.side(layer)
-    scale = "straight" if signed else "square-root"
+    scale = "linear" if signed else "square-root"
     said = f"{model.network.name}; {what}{f', {side}' if side else ''}. One {scale} scale for all."
     if finite.size < maps.size:
         said += f" {maps.size - finite.size:,} values are NaN or Inf."

@@ -134,7 +134,7 @@ def test_images_are_dropped_pasted_and_refused_with_a_sentence(opening, address)
 
 
 def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening, address):
-    tab = ready(opening(address))
+    tab = ready(opening(address, allowed=("willReadFrequently",)))  # said of the look at the canvas, below
     tab.click("#covering")
     box = tab.locator("#frame").bounding_box()
     tab.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
@@ -315,6 +315,7 @@ def test_a_network_that_has_diverged_says_so_in_every_layer(opening):
             tab.wait_for_selector(f"#lens h2:text-is('{block['name']}')")
             if block["name"] == "conv3":
                 assert "NaN" in tab.inner_text("#lens .total")
+                assert "one for the layer; red: NaN" in tab.inner_text("#lens .key")
             tab.keyboard.press("Escape")
             tab.wait_for_selector("#lens", state="hidden")
         tab.click(".bar >> nth=2")

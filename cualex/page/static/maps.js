@@ -105,7 +105,7 @@ export function cells(canvas, values, side, size, { colours, shade, digits = tru
     const at = 4 * Math.round(shade(values[i * side + j]));
     const light = 0.3 * colours[at] + 0.59 * colours[at + 1] + 0.11 * colours[at + 2];
     to.fillStyle = light > 140 ? "#15181c" : "#fdfdfb";
-    to.fillText(cell < 50 * ratio ? brief(values[i * side + j]) : number(values[i * side + j]), (j + 0.5) * cell, (i + 0.54) * cell);
+    to.fillText(cell < 80 * ratio ? brief(values[i * side + j]) : number(values[i * side + j]), (j + 0.5) * cell, (i + 0.54) * cell);
   }
 }
 
