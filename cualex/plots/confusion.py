@@ -48,7 +48,8 @@ def _named(
     with figure(path, (left + side + 0.6, above + 0.15 + side), "Confusion matrix", subtitle, theme) as drawn:
         axes = place(drawn, left, above + 0.15, side, side)
         axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
-        axes.imshow(_colours(shares, np.diag(shares), theme), aspect="auto")
+        colours = _colours(shares, np.diag(shares), theme)
+        axes.imshow(colours, aspect="auto")
         for edge in np.arange(count + 1) - 0.5:
             axes.axhline(edge, color=theme.ground, linewidth=0.8)
             axes.axvline(edge, color=theme.ground, linewidth=0.8)
@@ -63,9 +64,8 @@ def _named(
         if count <= COUNTED:
             for (row, column), number in np.ndenumerate(matrix):
                 if number:
-                    strong = shares[row, column] > 0.5
                     size = SMALL if len(f"{number:,}") < 5 else SMALL - 2
-                    inside = {"fontsize": size, "color": theme.ground if strong else theme.ink}
+                    inside = {"fontsize": size, "color": theme.legible(colours[row, column])}
                     axes.text(column, row, f"{number:,}", ha="center", va="center", **inside)
 
 
