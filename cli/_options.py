@@ -87,6 +87,20 @@ def data(default: str | None = None) -> Callable:
     return lambda command: argument(option(command))
 
 
+def root(of: str) -> Callable:
+    """Make --root, the directory of runs; --output is its older name.  of: what gets a directory of its own there."""
+    return click.option(
+        "--root",
+        "--output",
+        "output",
+        type=FILE,
+        default=Path("runs"),
+        show_default=True,
+        metavar="DIR",
+        help=f"Directory of runs, in which the {of} gets its own; --output is the older name.",
+    )
+
+
 device = click.option(
     "--device",
     default="auto",

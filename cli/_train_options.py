@@ -1,7 +1,5 @@
 """The options of `cualex train`, in the groups of its help."""
 
-from pathlib import Path
-
 import click
 
 from cualex.cli import _options, _train_values
@@ -171,16 +169,7 @@ _RUN = _options.grouped(
         metavar="[RUN]",
         help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --root.",
     ),
-    click.option(
-        "--root",
-        "--output",
-        "output",
-        type=_options.FILE,
-        default=Path("runs"),
-        show_default=True,
-        metavar="DIR",
-        help="Directory of runs, in which the run gets its own; --output is the older name.",
-    ),
+    _options.root("run"),
     click.option("--name", default="train", show_default=True, help="Name of the run directory."),
     click.option(
         "--save-every",

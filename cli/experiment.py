@@ -3,7 +3,6 @@
 import contextlib
 import shlex
 import sys
-from pathlib import Path
 
 import click
 
@@ -28,16 +27,7 @@ LONG = 3600.0  # seconds; above this a person is asked
 @click.option("--full", is_flag=True, help="Train at the paper's size; prints the estimated time and asks first.")
 @_options.device
 @_options.precision
-@click.option(
-    "--root",
-    "--output",
-    "output",
-    type=_options.FILE,
-    default=Path("runs"),
-    show_default=True,
-    metavar="DIR",
-    help="Directory of runs, in which the experiment gets its own; --output is the older name.",
-)
+@_options.root("experiment")
 @click.option("--keep-weights", is_flag=True, help="Keep the weights of finished trainings.")
 @_options.cache
 @_options.workers

@@ -3,6 +3,7 @@
 import doctest
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -81,12 +82,7 @@ def test_layers_with_weights_on_gpus_give_the_hosts(emulated, name):
     layer, tensors, function = WEIGHTED[name]
     x, dy = problem(function, np.float32)
     device = CudaDevice("cuda:0", emulated(), 0, "fp32")
-
-    def put(values):
-        array = device.allocate(values.shape, np.float32)
-        device.upload(array, values)
-        return array
-
+    put = partial(held, device)
     expected, found = layer(x, *tensors), apply(layer, put(x), device, tensors=dict(zip(NAMES, tensors, strict=False)))
     assert_allclose(device.download(found.array), expected.array, rtol=1e-4, atol=1e-4)
     assert_allclose(device.download(found.backward(put(dy))), expected.backward(dy), rtol=1e-4, atol=1e-4)
@@ -98,9 +94,9 @@ def test_a_strided_convolution_of_an_image_on_a_gpu_is_the_hosts(emulated):
 
     layer, x = Conv(4, size=5, stride=2, pad=1), np.random.default_rng(0).normal(size=(2, 3, 11, 9)).astype(np.float32)
     device = CudaDevice("cuda:0", emulated(), 0, "fp32")
-    given = device.allocate(x.shape, np.float32)
-    device.upload(given, x)
-    assert_allclose(device.download(apply(layer, given, device, seed=1).array), layer(x, seed=1).array, atol=1e-5)
+    assert_allclose(
+        device.download(apply(layer, held(device, x), device, seed=1).array), layer(x, seed=1).array, atol=1e-5
+    )
 
 
 def test_weights_on_a_gpu_and_the_layer_stay_there(cupy):
@@ -110,6 +106,13 @@ def test_weights_on_a_gpu_and_the_layer_stay_there(cupy):
     assert isinstance(found.array, cupy.ndarray)
     assert_allclose(found.array.get(), function(x), rtol=1e-4, atol=1e-4)
     assert_allclose(found.backward(cupy.asarray(dy)).get(), layer(x, *tensors).backward(dy), rtol=1e-4, atol=1e-4)
+
+
+def held(device, values):
+    """Return an array of a device with values."""
+    array = device.allocate(values.shape, np.float32)
+    device.upload(array, values)
+    return array
 
 
 def problem(function, dtype=np.float64):
@@ -139,12 +142,7 @@ def test_gpus_give_the_hosts(emulated, name):
     layer, function = LAYERS[name]
     x, dy = problem(function, np.float32)
     device = CudaDevice("cuda:0", emulated(), 0, "fp32")
-
-    def put(values):
-        array = device.allocate(values.shape, np.float32)
-        device.upload(array, values)
-        return array
-
+    put = partial(held, device)
     expected, found = layer(x), apply(layer, put(x), device)
     assert_allclose(device.download(found.array), expected.array, rtol=1e-5, atol=1e-6)
     assert_allclose(device.download(found.backward(put(dy))), expected.backward(dy), rtol=1e-4, atol=1e-5)
