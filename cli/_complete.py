@@ -66,7 +66,7 @@ def data(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _runs(ctx: click.Context) -> Iterator[Path]:
-    """Yield the run directories below --output, which is ./runs where a command has no such option."""
+    """Yield the run directories below --root, which is ./runs where a command has no such option."""
     root = Path(ctx.params.get("output") or "runs") if ctx.command.name == "train" else Path("runs")
     yield from sorted(file.parent for file in root.glob("*/args.json"))
 
@@ -79,6 +79,7 @@ def _starting(names, incomplete: str) -> list[CompletionItem]:
 OF: dict[str | tuple[str | None, str | None] | None, Values] = {
     "against": networks,
     "data": data,
+    "data_argument": data,
     "network": networks,
     "pictures": files,
     "resume": runs,

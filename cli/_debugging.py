@@ -148,7 +148,7 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
     if as_json:
         rows = [vars(step) for step in steps]
         _output.document(
-            {"suggestion": rate, "rule": range_test.RULE, "plot": path, "batch_size": recipe.batch, "rows": rows}
+            {"suggestion": rate, "rule": steps.rule, "plot": path, "batch_size": recipe.batch, "rows": rows}
         )
         return rate is not None
     every = range_test.UPDATES // (A_DECADE * 7)
@@ -159,7 +159,7 @@ def _find_lr(setup, pack, kept, as_json: bool) -> bool:
     if rate is None:
         said = "No suggestion: the loss has not fallen at any rate. --overfit 32 looks for the cause."
     else:
-        said = f"Suggestion: --lr {rate:g}, {range_test.RULE}; batch size {recipe.batch}."
+        said = f"Suggestion: --lr {rate:g}, {steps.rule}; batch size {recipe.batch}."
     for line in ("", said, f"Plot: {path}"):
         _output.echo(line)
     return rate is not None

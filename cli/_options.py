@@ -67,6 +67,40 @@ def grouped(title: str, *options: Callable) -> Callable:
     return add
 
 
+class Data(click.Option):
+    """The option --data, of which the argument DATA takes the place. Fail where both are given."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the data set that either names."""
+        given = ctx.params.pop("data_argument", None)
+        if not isinstance(given, str):  # click 8.3 has a value of its own for what is not given
+            return super().process_value(ctx, value)
+        if ctx.get_parameter_source("data") == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"Two data sets, {given} and --data {value}: give one.", ctx)
+        return given
+
+
+def data(default: str | None = None) -> Callable:
+    """Make the argument DATA, and --data, its older name."""
+    argument = click.argument("data_argument", metavar="[DATA]", required=False, is_eager=True)
+    option = click.option("--data", cls=Data, default=default, metavar="DATA", help="Older name of DATA.")
+    return lambda command: argument(option(command))
+
+
+def root(of: str) -> Callable:
+    """Make --root, the directory of runs; --output is its older name.  of: what gets a directory of its own there."""
+    return click.option(
+        "--root",
+        "--output",
+        "output",
+        type=FILE,
+        default=Path("runs"),
+        show_default=True,
+        metavar="DIR",
+        help=f"Directory of runs, in which the {of} gets its own; --output is the older name.",
+    )
+
+
 device = click.option(
     "--device",
     default="auto",

@@ -35,31 +35,11 @@ def document_text(value: object, escaped: bool = False) -> str:
 
     An object begins with the version of its schema; `cualex help json` says what that means, and lists the keys.
     """
-    plain = _plain(value)
-    plain = {"schema_version": SCHEMA, **plain} if isinstance(plain, dict) else plain
-    return json.dumps(plain, indent=2, ensure_ascii=escaped, allow_nan=False)
+    from cualex.system.strict_json import plain as strict_plain
 
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None  # NaN compares as false
-    if isinstance(value, str):
-        return _readable(value)
-    return value if isinstance(value, str | int | None) else str(value)
-
-
-def _readable(text: str) -> str:
-    """Return a file's name that the system's encoding lacks (LANG=C) as the UTF-8 that it is, if so."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        return text
+    strict = strict_plain(value)
+    strict = {"schema_version": SCHEMA, **strict} if isinstance(strict, dict) else strict
+    return json.dumps(strict, indent=2, ensure_ascii=escaped, allow_nan=False)
 
 
 def table(

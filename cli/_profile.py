@@ -132,7 +132,7 @@ def _share(part: float, whole: float) -> str:
 
 def _waiting(waiting) -> str:
     if waiting is None:
-        return "Waiting for data: not measured (add --data DATA)."
+        return "Waiting for data: not measured (name a data set: cualex profile NETWORK DATA)."
     step, waited, handed = (
         1000 * seconds / waiting.steps for seconds in (waiting.seconds, waiting.waited, waiting.handed)
     )

@@ -119,8 +119,7 @@ def divided(named: tuple[str, ...]) -> tuple[str | None, list[str]]:
 
 def cropped(model: Any, images: Any) -> Any:
     """Return the centre crops of images (n, stored, stored, 3): what the network sees of them."""
-    row, column, _ = model.centre()
-    return images[:, row : row + model.network.crop, column : column + model.network.crop]
+    return images[:, model.network.centre, model.network.centre]
 
 
 def refuse_skipped(pack: Any) -> None:

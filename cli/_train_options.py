@@ -1,7 +1,5 @@
 """The options of `cualex train`, in the groups of its help."""
 
-from pathlib import Path
-
 import click
 
 from cualex.cli import _options, _ranks, _train_values
@@ -180,11 +178,9 @@ _RUN = _options.grouped(
         is_flag=False,
         flag_value=NEWEST,
         metavar="[RUN]",
-        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --output.",
+        help="Resume a stopped run: its directory, or without RUN the newest unfinished one in --root.",
     ),
-    click.option(
-        "--output", type=_options.FILE, default=Path("runs"), show_default=True, help="Directory for run directories."
-    ),
+    _options.root("run"),
     click.option("--name", default="train", show_default=True, help="Name of the run directory."),
     click.option(
         "--save-every",

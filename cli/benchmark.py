@@ -147,6 +147,9 @@ def _losses(train: dict) -> str:
 
 def _memory(document: dict) -> str:
     peak, planned, interpreter = (document[f"{name}_memory_bytes"] for name in ("peak", "planned", "interpreter"))
+    if peak is None or interpreter is None:
+        known = "not measured on this system" if peak is None else _output.size(peak)
+        return f"Memory of a training step: {known}. The plan needs {_output.size(planned)}."
     over = peak / (planned + interpreter) - 1
     return (
         f"Memory of a training step, in its own process: peak RSS {_output.size(peak)}. The plan needs "

@@ -29,6 +29,7 @@ FULL = 50  # classes shown in full; of more, those that are worst
 )
 @_options.batch_size(32)
 @click.option(
+    "-o",
     "--output",
     type=_options.FILE,
     metavar="DIR",
@@ -61,7 +62,7 @@ def evaluate(data, weights, crops, split, batch_size, output, val_split, names, 
     Examples:
         cualex evaluate
         cualex evaluate photos -w runs/train/best.safetensors --split test
-        cualex evaluate photos.zip --output judged
+        cualex evaluate photos.zip -o judged
         cualex evaluate photos --crops 10 -w runs/train/best.safetensors -w runs/train-2/best.safetensors
     """
     from cualex import evaluation

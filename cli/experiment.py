@@ -3,7 +3,6 @@
 import contextlib
 import shlex
 import sys
-from pathlib import Path
 
 import click
 
@@ -14,9 +13,9 @@ LONG = 3600.0  # seconds; above this a person is asked
 
 @click.command(cls=_aliases.Command)
 @click.argument("name", required=False)
+@_options.data(default="demo")
 @click.option("--list", "listed", is_flag=True, help="List the experiments, one line each.")
 @click.option("--results", is_flag=True, help="Print the results so far of NAME, or of all, and train nothing.")
-@click.option("--data", default="demo", show_default=True, help="Data set, as `cualex train` takes it.")
 @click.option(
     "--pictures",
     type=click.IntRange(1),
@@ -28,13 +27,7 @@ LONG = 3600.0  # seconds; above this a person is asked
 @click.option("--full", is_flag=True, help="Train at the paper's size; prints the estimated time and asks first.")
 @_options.device
 @_options.precision
-@click.option(
-    "--output",
-    type=_options.FILE,
-    default=Path("runs"),
-    show_default=True,
-    help="Directory for results.",
-)
+@_options.root("experiment")
 @click.option("--keep-weights", is_flag=True, help="Keep the weights of finished trainings.")
 @_options.cache
 @_options.workers
@@ -47,14 +40,15 @@ def experiment(name, listed, results, data, pictures, seeds, epochs, full, outpu
     mean and standard deviation over seeds beside the paper's value, says which differences are more than chance, and
     writes result.json with all conditions and a plot. Run the same command again to resume it. The list says what each
     has shown so far at its default scale, or how many seeds it would take.
+    DATA is what `cualex train` takes, by default demo.
 
     \b
     Examples:
         cualex experiment
-        cualex experiment relu-against-tanh --data cifar10.zip
+        cualex experiment relu-against-tanh cifar10.zip
         cualex experiment relu-against-tanh --results
-        cualex experiment no-dropout --data photos --seeds 5
-        cualex experiment one-tower --data imagenet --full
+        cualex experiment no-dropout photos --seeds 5
+        cualex experiment one-tower imagenet --full
     """
     from cualex.data import sources
     from cualex.errors import UsageError

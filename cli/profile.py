@@ -10,6 +10,7 @@ from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
 
 @click.command(cls=_aliases.Command)
 @click.argument("network", default="alexnet")
+@_options.data()
 @click.option(
     "--mode",
     type=click.Choice(["train", "infer"]),
@@ -37,11 +38,6 @@ from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
     "--against-model",
     is_flag=True,
     help="Print the times that `cualex kernels` models beside those of the GPU.",
-)
-@click.option(
-    "--data",
-    metavar="DATA",
-    help="Also measure how long a step waits for images of this data set, and how many CPU cores keep the device fed.",
 )
 @click.option(
     "--trace",
@@ -75,12 +71,14 @@ def profile(
 ):
     """Profile a step, layer by layer, against the roofline.
 
-    NETWORK is an architecture, a weights file, or a run directory. Prints what a step costs: floating-point operations
-    (two per multiply-add) and bytes of each layer, and its time, when it runs alone: median and 95th percentile, share
-    of the step, FLOP/s, bytes/s, and the fraction of the roofline, whose peak FLOP/s and bandwidth are measured in the
-    same run. dx is the gradient of a layer's input, dw that of its parameters, with the update. The rows add up to the
-    serial step; below it stands the actual step, with overlap. Narrow terminals omit columns, --json has all. Keep the
-    machine idle.
+    NETWORK is an architecture, a weights file, or a run directory. With DATA, a data set as `cualex train` takes it,
+    also measures how long a step waits for its images, and how many CPU cores keep the device fed.
+
+    Prints what a step costs: floating-point operations (two per multiply-add) and bytes of each layer, and its time,
+    when it runs alone: median and 95th percentile, share of the step, FLOP/s, bytes/s, and the fraction of the
+    roofline, whose peak FLOP/s and bandwidth are measured in the same run. dx is the gradient of a layer's input, dw
+    that of its parameters, with the update. The rows add up to the serial step; below it stands the actual step, with
+    overlap. Narrow terminals omit columns, --json has all. Keep the machine idle.
 
     --against torch runs the same network in PyTorch, layer by layer, in a second process.
 
@@ -89,15 +87,26 @@ def profile(
         cualex profile
         cualex profile alexnet --mode infer -b 1 --repeat 100
         cualex profile alexnet --variant norm=none
-        cualex profile runs/train --data demo --trace step.json
+        cualex profile runs/train demo --trace step.json
         cualex profile --against torch --json
     """
     from cualex.profiling import profile as profiles
     from cualex.profiling import trace as timeline
 
-    command = [network, "--mode", mode, "--batch-size", batch_size, "--repeat", repeat, "--device", device]
+    command = [
+        network,
+        *([data] if data else []),
+        "--mode",
+        mode,
+        "--batch-size",
+        batch_size,
+        "--repeat",
+        repeat,
+        "--device",
+        device,
+    ]
     given = {"--classes": classes, "--crop": crop, "--precision": precision}
-    given |= {"--against": against, "--data": data, "--trace": trace}
+    given |= {"--against": against, "--trace": trace}
     command += [word for name, value in given.items() if value is not None for word in (name, value)]
     command += ["--against-model"] * against_model
     command += [word for each in variant for word in ("--variant", each)]
@@ -148,7 +157,7 @@ def _pack(data: str, network, batch: int, *, no_pack: bool, cache, workers, yes)
     source = sources.find(data)
     if len(source.classes) > network.classes:
         raise UsageError(
-            f"--data {data}: {len(source.classes):,} classes, and the network has {network.classes:,}. "
+            f"{data}: {len(source.classes):,} classes, and the network has {network.classes:,}. "
             f"Add --classes {len(source.classes)}, or name another data set."
         )
     settings = {"cache": cache, "workers": workers, "yes": yes, "keep": not no_pack}

@@ -10,12 +10,8 @@ from cualex.errors import UsageError
 
 @click.command(cls=_aliases.Command)
 @click.argument("named", metavar="[RUN|WEIGHTS]", type=_options.FILE, required=False)
+@_options.data()
 @_options.weights
-@click.option(
-    "--data",
-    metavar="DATA",
-    help="Data set to evaluate, as for `cualex evaluate`.  [default: the run's validation images]",
-)
 @click.option(
     "-o",
     "--output",
@@ -48,13 +44,14 @@ def report(
     train the same again. The file needs no other file and no network, and can be read on a phone; of paths it has only
     the last part. `cualex train` writes one at its end, of at most 1,000 images, with the profile of inference.
 
-    Weights without a run, and a run whose data set is gone, give the sections that can be had.
+    DATA is the data set to evaluate, as for `cualex evaluate`; by default the run's validation images. Weights without
+    a run, and a run whose data set is gone, give the sections that can be had.
 
     \b
     Examples:
         cualex report
         cualex report runs/train-2 -o dogs.html
-        cualex report best.safetensors --data photos
+        cualex report best.safetensors photos
     """
     from cualex.page import report as reports
     from cualex.page import sections

@@ -4,6 +4,7 @@
     ├── DataError           1   a data set: missing, empty, an unknown class
     │   └── ImageError      1   an image that cannot be read
     ├── WeightsError        1   a weights file: damaged, or of another network
+    │   └── ForeignWeights  1   no weights file of cualex, and perhaps one of another program
     ├── DeviceError         1   a device that does not exist or cannot be used: busy, too old, no driver
     │   ├── NoGpu           1   there is no GPU, or no CuPy to use it with
     │   └── DeviceLost      7   a GPU that failed while it computed; a training resumes from its last checkpoint
@@ -63,6 +64,10 @@ PictureError = ImageError  # its name in cualex 0.1
 
 class WeightsError(CualexError):
     """A weights file that is damaged or of another network."""
+
+
+class ForeignWeights(WeightsError):
+    """A file that is no weights file of cualex; it may be one of another program, which `cualex import` reads."""
 
 
 class DeviceError(CualexError):

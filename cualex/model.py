@@ -234,8 +234,8 @@ class Model(Explainable):
 
     def centre(self) -> tuple[int, int, int]:
         """Return the view of the centre crop: row, column, not mirrored."""
-        offset = (self.network.stored - self.network.crop) // 2
-        return offset, offset, 0
+        first = self.network.centre.start
+        return first, first, 0
 
 
 def _name(source: ImageSource) -> str:

@@ -20,12 +20,14 @@ STEPS = 2  # the first allocates work memory
 class Peak:
     """Bytes: peak resident memory, on GPUs of CuPy's pools; planned memory; and the interpreter before any plan.
 
+    None where the system does not tell: Windows, of processes.
+
     planned: buffers, parameters, velocities and work memory, the sum of `cualex summary --memory`.
     """
 
-    resident: int
+    resident: int | None
     planned: int
-    interpreter: int
+    interpreter: int | None
 
 
 def measure(network: Network, batch: int, device: str = "cpu", precision: str | None = None) -> Peak:
@@ -57,8 +59,8 @@ def _answer(network: str, arguments: dict[str, Any], batch: int, device: str, pr
     }
 
 
-def _peak() -> int:
-    """Return the peak resident memory of this process in bytes.
+def _peak() -> int | None:
+    """Return the peak resident memory of this process in bytes; None where Python cannot ask for it (Windows).
 
     On Linux `ru_maxrss` is inherited from the parent process, so VmHWM of /proc is read there.
     """
@@ -66,8 +68,10 @@ def _peak() -> int:
     if status.exists():
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
-    import resource
-
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

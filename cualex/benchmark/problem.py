@@ -31,8 +31,8 @@ class Problem:
 
     def crops(self) -> np.ndarray:
         """Return the preprocessed crops, minus the mean and scaled: float32 (n, 3, crop, crop)."""
-        side, edge = self.network.crop, (self.network.stored - self.network.crop) // 2
-        middle = self.mean[edge : edge + side, edge : edge + side]
+        side, centre = self.network.crop, self.network.centre
+        middle = self.mean[centre, centre]
         scale = np.array(self.network.scale, np.float32)
         crops = np.empty((len(self.images), 3, side, side), np.float32)
         for crop, image, (row, column, mirror) in zip(crops, self.images, self.views, strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from cualex.data.colour_noise import Noise
 from cualex.data.prefetch import Prefetcher
-from cualex.data.split import Split
+from cualex.data.split import Split, centre
 from cualex.errors import DataError, UsageError
 from cualex.random import philox
 
@@ -143,8 +143,7 @@ def fixed_views(size: int, crop: int, crops: int) -> np.ndarray:
     """
     if crops not in CROPS:
         raise UsageError(f"{crops} crops: expected {' or '.join(map(str, CROPS))}")
-    middle, last = (size - crop) // 2, size - crop
-    centre = (middle, middle)
-    corners = ((0, 0), (0, last), centre, (last, 0), (last, last))
-    seen = [(*centre, 0)] if crops == 1 else [(*corner, mirror) for mirror in (0, 1) for corner in corners]
+    middle, last = centre(size, crop).start, size - crop
+    corners = ((0, 0), (0, last), (middle, middle), (last, 0), (last, last))
+    seen = [(middle, middle, 0)] if crops == 1 else [(*corner, mirror) for mirror in (0, 1) for corner in corners]
     return np.array(seen, np.int32)

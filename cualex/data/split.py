@@ -45,3 +45,9 @@ class Split(Protocol):
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         """Copy the images `indices` (k,) into `out`, uint8 (k, size, size, 3)."""
+
+
+def centre(size: int, crop: int) -> slice:
+    """Return the rows, and the columns, of the centre crop; one between two pixels is rounded up and left."""
+    first = (size - crop) // 2
+    return slice(first, first + crop)

@@ -45,7 +45,7 @@ def evaluate(
     """Evaluate a network on a data set, or the average of several networks' probabilities.
 
         >>> cualex.evaluate("runs/train", "photos")
-        Evaluation(11 images, 2 classes: top-1 error 0.0 %, top-5 error 0.0 %, loss 0.0...)
+        Evaluation(8 images, 2 classes: top-1 error 0.0 %, top-5 error 0.0 %, loss 0.0...)
 
     models: a Model, the path of a weights file, of a run or a Run, or a list of these.  data: a folder, .zip or .tar as
     for `cualex.train`, "demo", or an opened pack; by default the data set of the run.  split: "train", "val" or "test"

@@ -23,10 +23,10 @@ class Evaluation:
 
         >>> result = cualex.evaluate("runs/train", "photos")
         >>> result.top1_error, result.top5_error, result.right1, result.count
-        (0.0, 0.0, 11, 11)
+        (0.0, 0.0, 8, 8)
         >>> result.confusion
-        array([[5, 0],
-               [0, 6]])
+        array([[4, 0],
+               [0, 4]])
 
     names: of the images.  labels: int (n,), the true classes.  named: int (n,), the predicted classes, of ties the
     first; -1 where scores are NaN.  probabilities: float32 (n,), of the predicted classes.

@@ -44,9 +44,8 @@ class Passes:
 
     def crop(self, images: np.ndarray) -> np.ndarray:
         """Return the centre crops of images (n, stored, stored, 3): (n, 3, crop, crop)."""
-        side = self.network.crop
-        first = (self.network.stored - side) // 2
-        return images[:, first : first + side, first : first + side].transpose(0, 3, 1, 2)
+        centre = self.network.centre
+        return images[:, centre, centre].transpose(0, 3, 1, 2)
 
     @property
     def scores(self) -> str:

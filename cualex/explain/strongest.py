@@ -1,6 +1,5 @@
 """The images that excite a filter most, and where in them."""
 
-import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,24 +39,58 @@ class Strongest:
 Found = tuple[int, float, int, int]  # index of an image, activation, row, column
 
 
+class Ranking:
+    """The largest values of channels, among the images that went by; only `count` of each channel are kept.
+
+    The strongest first; among equals the earlier image, and in it the first unit. NaN is never strong.
+    """
+
+    def __init__(self, count: int, channels: Sequence[int] | None = None) -> None:
+        """Keep `count` images of each of the channels, by default of all."""
+        self._count, self._channels, self._images = count, channels, 0
+        self._kept: tuple[np.ndarray, ...] = ()  # indices, activations, positions: (channels, images) each
+        self._columns = 1
+
+    def add(self, maps: np.ndarray) -> None:
+        """Take the maps (channels, rows, columns) of the next image; raise UsageError for a channel that they lack."""
+        for channel in self._channels or ():
+            if not 0 <= channel < len(maps):
+                raise UsageError(f"filter {channel}: expected a number from 0 to {len(maps) - 1}")
+        values, positions = peaks(maps if self._channels is None else maps[list(self._channels)])
+        found: tuple[np.ndarray, ...] = np.full(len(values), self._images), values, positions
+        found = tuple(each[:, None] for each in found)
+        if self._kept:
+            found = tuple(np.concatenate(pair, axis=1) for pair in zip(self._kept, found, strict=True))
+        order = np.argsort(-found[1], axis=1, kind="stable")[:, : self._count]
+        self._kept = tuple(np.take_along_axis(each, order, 1) for each in found)
+        self._columns = maps.shape[2]
+        self._images += 1
+
+    def of(self, number: int) -> list[Found]:
+        """Return what is kept of the channel of that number among those that are looked at."""
+        found = zip(*(each[number].tolist() for each in self._kept), strict=True)
+        return [(index, value, *divmod(position, self._columns)) for index, value, position in found]
+
+
 def largest(maps: Iterable[np.ndarray], channels: Sequence[int], count: int) -> list[list[Found]]:
     """Return (index, activation, row, column) of the maps with the largest values, for each of some channels.
 
-    maps: (channels, rows, columns) each. The strongest first; among equals the earlier image, and in it the first unit.
-    NaN is never strong. Only `count` are kept while the maps go by. Raise UsageError for a channel that does not exist.
+    maps: (channels, rows, columns) each; see `Ranking`. Raise UsageError for a channel that does not exist.
     """
-    kept: list[list[tuple[float, int, int, int]]] = [[] for _ in channels]
-    for index, each in enumerate(maps):
-        for channel, heap in zip(channels, kept, strict=True):
-            if not 0 <= channel < len(each):
-                raise UsageError(f"filter {channel}: expected a number from 0 to {len(each) - 1}")
-            own = np.where(np.isnan(each[channel]), -np.inf, each[channel])
-            row, column = np.unravel_index(int(own.argmax()), own.shape)
-            entry = float(own[row, column]), -index, -int(row), -int(column)
-            (heapq.heappush if len(heap) < count else heapq.heappushpop)(heap, entry)
-    return [
-        [(-index, value, -row, -column) for value, index, row, column in sorted(heap, reverse=True)] for heap in kept
-    ]
+    ranking = Ranking(count, channels)
+    for each in maps:
+        ranking.add(each)
+    return [ranking.of(number) for number in range(len(channels))]
+
+
+def peaks(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest value of each map of maps (channels, rows, columns), and its index among the map's values.
+
+    NaN counts as -Inf.
+    """
+    flat = np.where(np.isnan(maps), -np.inf, maps).reshape(len(maps), -1)
+    positions = flat.argmax(axis=1)
+    return np.take_along_axis(flat, positions[:, None], 1)[:, 0], positions
 
 
 def check_count(count: int, least: int, images: Sequence[Any]) -> None:

@@ -28,7 +28,7 @@ def read(path: str | Path, count: int) -> list[str]:
         raise DataError(f"{path}: the list of classes cannot be read ({reason}). {ONE_A_LINE}")
     listed = _listed(path, written, count)
     if len(listed) != count:
-        raise DataError(f"{path}: {len(listed)} classes, expected {count}. {ONE_A_LINE}")
+        raise DataError(f"{path}: {len(listed):,} classes, and the network has {count:,} outputs. {ONE_A_LINE}")
     return listed
 
 
@@ -56,8 +56,13 @@ def _column(path: str | Path, rows: list[list[str]], count: int) -> list[str]:
     named = [columns[header.index(name)] for name in NAMES if name in header]
     found = [column for column in named if not _is_order(column)] or texts
     if not found or (len(found) > 1 and not named):
-        what = ", ".join(header) or f"{wide} columns"
-        raise DataError(f"{path}: {len(rows)} rows ({what}), expected {count} classes in a column called class.")
+        what = f"{len(rows):,} rows of {', '.join(map(repr, rows[0])) if header else f'{wide} columns'}"
+        if len(body) != count:
+            raise DataError(f"{path}: {what}, and the network has {count:,} outputs. {ONE_A_LINE}")
+        raise DataError(
+            f"{path}: {what}: which of them has the names of the classes? Call it class, in a first row with the names "
+            "of the columns."
+        )
     order = numbers[0] if numbers else None
     names = found[0]
     return names if order is None else [name for _, name in sorted(zip(map(int, order), names, strict=True))]

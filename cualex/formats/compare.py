@@ -61,14 +61,12 @@ def _ours(weights: Weights, image: str | Path) -> tuple[np.ndarray, Model, np.nd
 def _seen(stored: np.ndarray, weights: Weights, how: str) -> np.ndarray:
     """Return the centre crop (1, 3, crop, crop), RGB: as it is, minus the mean, or also scaled."""
     network = weights.network
-    begin = (network.stored - network.crop) // 2
-    middle = slice(begin, begin + network.crop)
     given = stored.astype(np.float32)
     if how != "as it is":
         given = given - weights.mean
     if how == "scaled":
         given = given * np.asarray(network.scale, np.float32)
-    return np.ascontiguousarray(given[:, middle, middle].transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(given[:, network.centre, network.centre].transpose(0, 3, 1, 2))
 
 
 def _by(

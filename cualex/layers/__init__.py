@@ -1,6 +1,6 @@
 """Layers as frozen numbers: shapes, parameters and the engine functions that make them.
 
-Those without weights can be called with arrays (`calls.MapLayer`): `y = LRN()(x)`, `dx = y.backward(dy)`.
+They can be called with arrays (calls.py): `y = LRN()(x)`, `y = Conv(8, size=3)(x, weight, bias)`, `y.backward(dy)`.
 """
 
 from cualex.layers.activation import Activation, activation

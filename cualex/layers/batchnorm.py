@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from cualex.devices.runtime import Array
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Parameter, Then
+from cualex.layers.calls import Result, WeightedLayer, called
+from cualex.layers.layer import Kept, Parameter, Then
 from cualex.layers.maps import Arguments, Maps, Shape
 
 
 @dataclass(frozen=True)
-class BatchNorm(Layer):
+class BatchNorm(WeightedLayer):
     """Give each channel a mean of `bias` and a deviation of about `weight`.
 
         y = weight * (x - mean) / sqrt(variance + epsilon) + bias
@@ -28,6 +30,10 @@ class BatchNorm(Layer):
     label too. Where the gradients of several batches are added up before an update, each batch has statistics of its
     own, and each moves the averages. A frozen layer normalises by the averages in training too, and leaves them as
     they are. Ioffe and Szegedy (2015).
+
+        >>> y = BatchNorm(epsilon=1)(np.ones((1, 2, 1, 1), np.float32), mean=np.zeros(2), variance=np.array([3, 15.0]))
+        >>> np.asarray(y).ravel().tolist(), y.backward(np.ones(y.shape, np.float32)).ravel().tolist()
+        ([0.5, 0.25], [0.5, 0.25])
     """
 
     epsilon: float = 1e-3
@@ -39,6 +45,19 @@ class BatchNorm(Layer):
             raise ValueError(f"batchnorm: epsilon must be above 0, got {self.epsilon}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"batchnorm: momentum must lie between 0 and 1, got {self.momentum}")
+
+    def __call__(
+        self,
+        x: Array,
+        weight: Array | None = None,
+        bias: Array | None = None,
+        mean: Array | None = None,
+        variance: Array | None = None,
+        *,
+        seed: int = 0,
+    ) -> Result:
+        """Normalise maps by averages that are given, else 0 and 1; see `WeightedLayer`."""
+        return called(self, x, {"weight": weight, "bias": bias, "mean": mean, "variance": variance}, seed)
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """Return `weight` and `bias` (channels,): 1 and 0 at first."""

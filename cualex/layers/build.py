@@ -85,9 +85,10 @@ class Build(Protocol):
         writes: Arguments = ...,
         sinks: Mapping[str, str] = ...,
         products: int = 0,
+        place: int | None = None,
         **numbers: Any,
     ) -> None:
-        """Append a step on each device: `function(device, **reads, **writes, **sinks, **numbers)`.
+        """Append a step on each device, or at one `place`: `function(device, **reads, **writes, **sinks, **numbers)`.
 
         function: one of `engine`. reads, writes: its arrays by argument; None is passed on. sinks: by argument, the
         last name of the parameter whose gradient it takes. products: how often the step makes the layer's product, for

@@ -1,27 +1,28 @@
 """Layers that are called with arrays: `y = LRN()(x)` and `dx = y.backward(dy)`, on the device of x.
 
+Those with weights are given them, or draw them: `Conv(8, size=3)(x, weight, bias)`, `Conv(8, size=3)(x, seed=1)`.
+
 No array is kept on a layer: what a call computes, and what its backward pass needs, belongs to the result. The steps
-are those that the layer gives every plan, run one by one: `Call` is the `Build` that runs them at once.
+are those that the layer gives every plan, run one by one: `Call` (immediate.py) is the `Build` that runs them at once.
 """
 
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from cualex import engine
-from cualex.devices.control import Control
 from cualex.devices.cuda import CudaDevice
 from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.devices.host import HostDevice
 from cualex.devices.runtime import Array
-from cualex.engine.contract import Device, Engine
 from cualex.errors import UsageError
-from cualex.layers.layer import Layer
-from cualex.layers.maps import Arguments, Buffer, Maps, PerDevice, Shape
+from cualex.layers.immediate import Call
+from cualex.layers.layer import Layer, Parameter
 
 CPU, GPU = 1, 2  # of DLPack
 _turn = threading.Lock()  # calls share a device, whose work memory serves one at a time
@@ -73,23 +74,56 @@ class MapLayer(Layer):
         tower's. On a GPU x must be contiguous, and products have float32's precision. Raise UsageError for an array of
         another shape or type.
         """
-        device, given = _placed(x)
-
-        def beside(dy: Array) -> Array:
-            other, array = _placed(dy)
-            if other is not device:
-                raise UsageError(
-                    f"dy must be {device.master} on {device.name}, as x is; got {array.dtype} on {other.name}"
-                )
-            return array
-
-        return apply(self, given, device, beside)
+        return called(self, x, {}, 0)
 
 
-def apply(layer: Layer, x: Array, device: Any, beside: Callable[[Array], Array] = lambda dy: dy) -> Result:
-    """Apply a layer to a plain array of a device; `beside` brings its gradient there."""
+class WeightedLayer(Layer):
+    """A layer with weights that reads the maps of one tower: it can be called."""
+
+    def __call__(self, x: Array, weight: Array | None = None, bias: Array | None = None, *, seed: int = 0) -> Result:
+        """Apply the layer to maps (images, channels, rows, columns), as in inference, on the device of x.
+
+        x: as for layers without weights (`MapLayer`).  weight, bias: canonical, of the shapes that `parameters` gives
+        for one image of x, as PyTorch has them; those that are not given are drawn as at the start of a training, from
+        `seed`. `backward` gives the gradient of x; weights get none. Raise UsageError for an array of another shape or
+        type, and where the layer does not fit the maps.
+        """
+        return called(self, x, {"weight": weight, "bias": bias}, seed)
+
+
+def called(layer: Layer, x: Array, tensors: Mapping[str, Array | None], seed: int) -> Result:
+    """Apply a layer to an array on the device of x; see `apply`."""
+    device, given = _placed(x)
+
+    def beside(dy: Array) -> Array:
+        other, array = _placed(dy)
+        if other is not device:
+            raise UsageError(f"dy must be {device.master} on {device.name}, as x is; got {array.dtype} on {other.name}")
+        return array
+
+    return apply(layer, given, device, beside, tensors, seed)
+
+
+def apply(
+    layer: Layer,
+    x: Array,
+    device: Any,
+    beside: Callable[[Array], Array] = lambda dy: dy,
+    tensors: Mapping[str, Array | None] = MappingProxyType({}),
+    seed: int = 0,
+) -> Result:
+    """Apply a layer to a plain array of a device; `beside` brings its gradient there.
+
+    tensors: canonical parameters and state by their last names; None, or no entry, is drawn from the seed.
+    """
     _check("x", x, device, None)
-    call = Call(device, layer.kind)
+    try:
+        layer.output_shape(x.shape[1:])
+    except ValueError as error:
+        raise UsageError(f"{error}; x is {tuple(x.shape)}") from None
+    own = {**layer.parameters(x.shape[1:]), **layer.state(x.shape[1:])}
+    canonical = {name: _canonical(name, each, tensors.get(name), seed) for name, each in own.items()}
+    call = Call(device, layer, x.shape[1:], canonical)
     build: Any = call  # it has what layers without weights ask of a plan
     with _turn:
         maps = call.read(x)
@@ -144,73 +178,13 @@ def _check(name: str, x: Array, device: Any, shape: tuple[int, ...] | None) -> N
         raise UsageError(f"{name} must be contiguous on a GPU: give cupy.ascontiguousarray({name})")
 
 
-class Call:
-    """What a layer that is called has for a `Build`: one tower on one device, whose steps run at once."""
-
-    training, trained, index, accumulated = False, False, 0, 1
-    class_weights = None
-
-    def __init__(self, device: Any, kind: str) -> None:
-        """Compute a layer of this kind on a device."""
-        self.device: Device = device
-        self.engine: Engine[Any] = engine.find(device.engine)
-        self.control, self._kind, self._batch = Control(), kind, 0
-        self.first_tower = PerDevice(lambda place: 0)
-
-    def read(self, x: Array) -> Maps:
-        """Return a plain array as maps."""
-        self._batch = len(x)
-        maps = self.maps(x.shape[1:], 1)
-        self._run(partial(self.engine.layout.from_plain, self.device, x, maps.on(0).array()))
-        return maps
-
-    def plain(self, maps: Maps) -> Array:
-        """Return maps as a plain array, once all that is queued is done."""
-        y = self.device.allocate((self._batch, *maps.shape), self.device.master)
-        self._run(partial(self.engine.layout.to_plain, self.device, maps.on(0).array(), y))
-        self.device.synchronize()
-        return y
-
-    def maps(self, shape: Shape, towers: int, label: str = "", border: int | None = None, dtype: Any = None) -> Maps:
-        """Make maps; none of these layers' readers wants a border."""
-        channels, rows, columns = shape
-        full, kind = (1, self._batch, rows, columns, channels), np.dtype(dtype or self.device.dtype)
-        return Maps(
-            (channels, rows, columns), 1, (Buffer(label, 0, full, kind, array=self.device.allocate(full, kind)),)
+def _canonical(name: str, parameter: Parameter, given: Array | None, seed: int) -> np.ndarray:
+    """Return a canonical tensor that is given, on the host, or drawn."""
+    if given is None:
+        return parameter.draw(parameter.shape, [seed, zlib.crc32(name.encode())])
+    device, array = _placed(given)
+    if array.dtype not in (np.float32, np.float64) or tuple(array.shape) != parameter.shape:
+        raise UsageError(
+            f"{name} must be float32 or float64 of the shape {parameter.shape}, got {array.dtype} {tuple(array.shape)}"
         )
-
-    def saved(self, x: Maps, y: Maps) -> Maps | None:
-        """Make what the engine keeps for the backward pass."""
-        keeps = self.engine.saves.get(self._kind)
-        if keeps is None:
-            return None
-        return self.maps({"input": x, "output": y}[keeps.like].shape, 1, dtype=keeps.dtype)
-
-    def gradient(self, x: Maps, *, relu: bool = True) -> Maps:
-        """Make the gradient of x."""
-        return self.maps(x.shape, 1)
-
-    def step(
-        self,
-        function: Callable[..., None],
-        /,
-        *,
-        reads: Arguments,
-        writes: Arguments,
-        sinks: Mapping[str, str] = {},
-        products: int = 0,
-        **numbers: Any,
-    ) -> None:
-        """Run a step."""
-        arrays = {name: given and given.on(0).array() for name, given in {**reads, **writes}.items()}
-        own = {name: each.on(0) if isinstance(each, PerDevice) else each for name, each in numbers.items()}
-        self._run(partial(function, self.device, **arrays, **own))
-
-    def _run(self, work: Callable[[], None]) -> None:
-        """Run an engine's function; on a GPU once its kernels are compiled and tested."""
-        while True:
-            run, launches = self.device.prepare(work)
-            self.device.compile(launches)
-            if self.device.self_test(launches, []):
-                run()
-                return
+    return np.asarray(device.download(array))

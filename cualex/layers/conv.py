@@ -7,12 +7,13 @@ import numpy as np
 
 from cualex.engine.contract import Engine
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Parameter, Reading, Then, windows
+from cualex.layers.calls import WeightedLayer
+from cualex.layers.layer import Kept, Parameter, Reading, Then, windows
 from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
-class Conv(Layer):
+class Conv(WeightedLayer):
     """Slide filters over the maps.
 
         y[f, p, q] = bias[f] + SUM over c, r, s of x[c, p*stride + r - pad, q*stride + s - pad] * weight[f, c, r, s]
@@ -23,6 +24,10 @@ class Conv(Layer):
 
     Pixels that are left over at the end are not seen. With `round_up` they are: the last filters reach beyond the end,
     onto zeros, as in cuda-convnet; 224 pixels then give 55 positions of 11 by 4, as 227 do.
+
+        >>> y = Conv(4, size=3, pad=1)(np.ones((1, 2, 5, 5), np.float32), np.ones((4, 2, 3, 3)), np.zeros(4))
+        >>> y.shape, np.asarray(y)[0, 0, 0].tolist(), y.backward(np.ones(y.shape, np.float32))[0, 0, 2, 2].item()
+        ((1, 4, 5, 5), [8.0, 12.0, 12.0, 12.0, 8.0], 36.0)
     """
 
     filters: int

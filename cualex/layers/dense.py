@@ -8,18 +8,23 @@ import numpy as np
 
 from cualex.engine.contract import Engine
 from cualex.layers.build import Build
-from cualex.layers.layer import Kept, Layer, Parameter, Reading, Then
+from cualex.layers.calls import WeightedLayer
+from cualex.layers.layer import Kept, Parameter, Reading, Then
 from cualex.layers.maps import Maps, Shape
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(WeightedLayer):
     """Connect every output with every input.
 
         y[o] = bias[o] + SUM over i of x[i] * weight[o, i]
 
     `outputs` is one tower's. Canonical inputs run over channels, rows, columns, as PyTorch and Caffe flatten maps.
     Initial weights have the standard deviation `std`, or are Glorot's for None; initial biases are `bias`.
+
+        >>> y = Dense(3)(np.ones((2, 4, 1, 1), np.float32), np.full((3, 4), 0.5), np.zeros(3))
+        >>> y.shape, np.asarray(y).ravel().tolist(), y.backward(np.ones(y.shape, np.float32)).ravel()[:2].tolist()
+        ((2, 3, 1, 1), [2.0, 2.0, 2.0, 2.0, 2.0, 2.0], [1.5, 1.5])
     """
 
     outputs: int

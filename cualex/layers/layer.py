@@ -39,6 +39,21 @@ class Parameter:
         """Describe weights (outputs, inputs, rows, columns) of deviation `std`, or, for None, Glorot's."""
         return cls(shape, std=std) if std is not None else cls(shape, limit=glorot(shape))
 
+    def draw(self, shape: tuple[int, ...], key: list[int]) -> np.ndarray:
+        """Draw initial values of a shape, float32, from a generator with that key: two numbers of 64 bits."""
+        generator = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
+        if self.limit:
+            values = generator.random(shape, np.float32)
+            values *= np.float32(2 * self.limit)
+            values += np.float32(self.value - self.limit)
+        elif self.std:
+            values = generator.standard_normal(shape, np.float32)
+            values *= np.float32(self.std)
+            values += np.float32(self.value)
+        else:
+            values = np.full(shape, self.value, np.float32)
+        return values
+
 
 def glorot(weight: tuple[int, ...]) -> float:
     """Return the limit sqrt(6 / (fan in + fan out)) of initial weights of a shape (outputs, inputs, rows, columns).

@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec
 
 import numpy as np
 
+from cualex.data.split import centre
 from cualex.layers import Activation, Conv, Dense, Exchange, Layer, Parameter, Reading, ReLU, Shape
 
 
@@ -86,6 +87,11 @@ class Network:
         import cualex  # whose notebook stands above this class, and is imported when Jupyter asks
 
         return cualex.notebook.network(self)
+
+    @property
+    def centre(self) -> slice:
+        """Return the rows, and the columns, of a stored image that its centre crop has."""
+        return centre(self.stored, self.crop)
 
     def side(self, layer: str) -> str:
         """Return whether a layer's output is from before or after its activation, as a text; "" for other layers.

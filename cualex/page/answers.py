@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from cualex.explain.occlusion import Square
 from cualex.page.gallery import VIEW, Example, Strongest, decoded
 from cualex.page.guard import Queue, Refused
 from cualex.page.live import Live
-from cualex.page.seeing import COVER, GRID, Cover, Seen, Seer
+from cualex.page.seeing import COVER, GRID, Seen, Seer
+from cualex.system.strict_json import plain
 
 KEPT = 256  # images
 AT_ONCE = 1  # examples that one question looks at: what another user waits for
@@ -84,7 +86,7 @@ class Page:
         found.advance(AT_ONCE)
         return {"done": found.done, "of": len(found.examples), "strongest": found.of(block["shown"], index)}
 
-    def asked(self, question: dict[str, Any]) -> tuple[Seer, np.ndarray, list[str], Cover | None]:
+    def asked(self, question: dict[str, Any]) -> tuple[Seer, np.ndarray, list[str], Square | None]:
         """Return network, image, parts off and cover of a question; raise Refused for what they cannot be."""
         number, off, cover = question.get("network", 0), question.get("off", []), question.get("cover")
         if not isinstance(number, int) or not 0 <= number < len(self.seers):
@@ -107,11 +109,16 @@ class Page:
                 seer.name(self.examples[0][2])
 
 
+def strict(value: object) -> bytes:
+    """Write strict JSON: null for NaN and Inf, of which browsers read none."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
 def packed(seen: Seen) -> bytes:
     """Write maps: the length of the JSON, the JSON, zeros up to a multiple of four, float32 maps in its order."""
     layers = [[name, *layer.shape] for name, layer in seen.layers.items()]
-    head = {"layers": layers, "probabilities": seen.probabilities.tolist(), "passed": seen.passed}
-    text = json.dumps(head).encode()
+    head = {"layers": layers, "probabilities": seen.probabilities, "passed": seen.passed, "broken": seen.broken}
+    text = strict(head)
     text += b" " * (-len(text) % 4)
     parts = [np.ascontiguousarray(layer, "<f4").tobytes() for layer in seen.layers.values()]
     return b"".join((struct.pack("<I", len(text)), text, *parts))

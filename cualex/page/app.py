@@ -12,7 +12,8 @@
     GET  /api/excites/NETWORK/BLOCK/INDEX                   {done, of, strongest}
     GET  /api/run                                           curves of a run, and a stamp of its weights
 
-Errors are JSON, {"error": sentence}. Nothing is kept of a user but images, by their content, the last ones.
+Numbers are null where they are NaN or Inf. Errors are JSON, {"error": sentence}. Nothing is kept of a user but images,
+by their content, the last ones.
 """
 
 import json
@@ -32,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from cualex.errors import CualexError, UsageError
 from cualex.page import guard
-from cualex.page.answers import Page, packed
+from cualex.page.answers import Page, packed, strict
 from cualex.page.guard import Guard, Queue, Refused
 
 BYTES = 20_000_000  # of an image file
@@ -70,12 +71,12 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
 
     async def networks(request: Request) -> Response:
         async with queue.turn():
-            return JSONResponse(await queue.compute(page.networks))
+            return Answer(await queue.compute(page.networks))
 
     async def add(request: Request) -> Response:
         async with queue.turn():
             data = await guard.body(request, BYTES)
-            return JSONResponse({"id": await queue.compute(page.keep, data)})
+            return Answer({"id": await queue.compute(page.keep, data)})
 
     async def image(request: Request) -> Response:
         return Response(page.image(request.path_params["id"])[1], media_type="image/png")
@@ -96,7 +97,7 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
     async def name(request: Request) -> Response:
         async with queue.turn():
             seer, pixels, off, cover = page.asked(_object(await guard.body(request, ASKED)))
-            return JSONResponse({"probabilities": (await queue.compute(seer.name, pixels, off, cover)).tolist()})
+            return Answer({"probabilities": await queue.compute(seer.name, pixels, off, cover)})
 
     async def heat(request: Request) -> Response:
         async with queue.turn():
@@ -108,7 +109,6 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             method = question.get("method", seer.methods[0])
             if method not in seer.methods:
                 raise Refused(400, f"method: expected {', '.join(seer.methods)}, got {method!r}.")
-            seer.check_heat(method, off)
         held = AsyncExitStack()
         await held.enter_async_context(heats.turn())
         rows = seer.heat(pixels, target, off, method)
@@ -122,7 +122,7 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
             # Row by row, so that others come between, and a user who has left stops it.
             row = first
             while row is not None:
-                yield json.dumps(row).encode() + b"\n"
+                yield strict(row) + b"\n"
                 row = await queue.compute(next, rows, None)
 
         return _Stream(lines(), held)
@@ -137,11 +137,11 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
 
     async def excites(request: Request) -> Response:
         async with queue.turn():
-            return JSONResponse(await queue.compute(page.excites, *_path(request, len(page.seers))))
+            return Answer(await queue.compute(page.excites, *_path(request, len(page.seers))))
 
     async def run(request: Request) -> Response:
         async with queue.turn():
-            return JSONResponse(await queue.compute(page.run))
+            return Answer(await queue.compute(page.run))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -169,6 +169,14 @@ def app(page: Page, host: str = "127.0.0.1", token: str = "") -> Starlette:
         exception_handlers={Refused: _refused, CualexError: _fault, HTTPException: _http, Exception: _bug},
         lifespan=lifespan,
     )
+
+
+class Answer(JSONResponse):
+    """Strict JSON, with null for NaN and Inf."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the text."""
+        return strict(content)
 
 
 class _Stream(StreamingResponse):

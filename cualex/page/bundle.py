@@ -11,7 +11,7 @@ the blocks, hence every exported name must be the only one of its kind:
 
 import re
 
-_IMPORT = re.compile(r'^import (?:\{[^}]*\}|\* as (\w+)) from "\./([\w.]+)";\n', re.M)
+_IMPORT = re.compile(r'^import (?:\{(?![^}]* as )[^}]*\}|\* as (\w+)) from "\./([\w.]+)";\n', re.M)
 _EXPORT = re.compile(r"^export (?:(?:const|let) ([\w$]+) =|((?:async )?function\*?|class) ([\w$]+))", re.M)
 
 

@@ -39,6 +39,16 @@ class Silence(Exchange):
         )
         return replace(gathered, sources=sources), kept
 
+    def backward(self, build: Build, x: Maps, y: Maps, kept: Kept, dy: Maps, then: Then) -> Maps:
+        """Bring back the gradients of towers that are heard, and zeros for the others, which nothing hears."""
+        dx = super().backward(build, x, y, kept, dy, then)
+        towers = ((place, part, own) for place, part in enumerate(dx.parts) if part for own in range(part.shape[0]))
+        for tower, (place, part, own) in enumerate(towers):
+            if tower in self.silent:
+                zero, each = build.engine.activation.forward, Operand(part, own)
+                build.step(zero, reads={"x": each}, writes={"y": each}, place=place, function="linear:0,0")
+        return dx
+
 
 @dataclass(frozen=True)
 class SilentExchange(Silence):

@@ -18,7 +18,7 @@ from cualex.data import images
 from cualex.evaluation import TOP5
 from cualex.plots import filters as filter_plot
 from cualex.plots.blocks import mosaic
-from cualex.plots.curves import drops
+from cualex.plots.curves import best_epoch, drops
 from cualex.plots.theme import THEMES, Theme
 from cualex.training.run import Run
 
@@ -75,7 +75,7 @@ def training(run: Run) -> str:
     if top5:
         points = [(epoch, 100 * (1 - each)) for epoch, each in zip(epochs, five, strict=True)]
         errors.append(Curve("top-5", "tower2", points, dashed=True))
-    best = min(errors[0].points, key=lambda point: point[1] if math.isfinite(point[1]) else math.inf)
+    best = errors[0].points[epochs.index(best_epoch(run, rows))]
     said = f"best: {best[1]:.1f} %, epoch {best[0]:.0f}"
     return (
         f'<div class="charts">{_figure("Loss (cross-entropy)", losses, fallen)}'

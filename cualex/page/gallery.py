@@ -11,7 +11,8 @@ import numpy as np
 from cualex.data import images
 from cualex.data.sources import demo
 from cualex.errors import ImageError
-from cualex.page.seeing import Seer, largest
+from cualex.explain.strongest import Ranking
+from cualex.page.seeing import Seer
 
 MOST = 256  # examples that are held
 VIEW = 256  # pixels a side of an example as the page shows it; the network reads its own size
@@ -83,8 +84,7 @@ class Strongest:
     seer: Seer
     examples: list[tuple[str, np.ndarray]]  # (id, image)
     done: int = 0
-    _values: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    _places: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    _rankings: dict[str, Ranking] = field(default_factory=dict)
 
     def advance(self, count: int) -> None:
         """Look at the next `count` examples."""
@@ -92,24 +92,14 @@ class Strongest:
         for _, image in self.examples[self.done : self.done + count]:
             layers = self.seer.maps(image)
             for name in shown:
-                values, places = largest(layers[name])
-                self._values.setdefault(name, []).append(values)
-                self._places.setdefault(name, []).append(places)
+                self._rankings.setdefault(name, Ranking(STRONGEST)).add(layers[name])
             self.done += 1
 
     def of(self, layer: str, index: int) -> list[dict[str, Any]]:
         """Return the strongest examples of a map so far: the image's id, the position, the value; none of 0 or less."""
-        values = np.array([each[index] for each in self._values.get(layer, [])])
-        order = np.argsort(-values, kind="stable")[:STRONGEST]
-        columns = self.seer.description["layers"][layer]["columns"]
-        places = self._places.get(layer, [])
+        found = self._rankings[layer].of(index) if layer in self._rankings else []
         return [
-            {
-                "id": self.examples[at][0],
-                "row": int(places[at][index]) // columns,
-                "column": int(places[at][index]) % columns,
-                "value": float(values[at]),
-            }
-            for at in order.tolist()
-            if values[at] > 0
+            {"id": self.examples[at][0], "row": row, "column": column, "value": value}
+            for at, value, row, column in found
+            if value > 0
         ]

@@ -14,6 +14,7 @@ from cualex.profiling.table import Profile
 
 FULL = 20  # classes whose confusion matrix is a table, and rows of classes that are shown without unfolding
 PAIRS = 10  # confusions that are listed
+STRONG = 0.72  # fraction of a row from which on the ground's colour stands out more, between those of both themes
 
 
 def classes(report: Report) -> str:
@@ -76,7 +77,7 @@ def confusion(report: Report) -> str:
     body = ""
     for row, name in enumerate(names):
         cells = "".join(
-            f'<td class="{"right" if row == column else "wrong"}{" strong" * bool(shares[row, column] > 0.5)}" '
+            f'<td class="{"right" if row == column else "wrong"}{" strong" * bool(shares[row, column] > STRONG)}" '
             f'style="--part:{100 * float(shares[row, column]):.0f}%">{matrix[row, column] or ""}</td>'
             for column in range(len(names))
         )

@@ -59,7 +59,7 @@ def run(found: Run) -> str:
     said = "not finished" if outcome is None else "finished"
     if judged:
         low, high = (100 * bound for bound in judged.interval)
-        said = f"{judged.phrase}: {100 * judged.last_top1:.1f} % of {judged.images:,} images correct "
+        said = f"{judged.told}: {100 * judged.last_top1:.1f} % of {judged.images:,} images correct "
         said += f"(95 % interval {low:.1f} to {high:.1f} %); best {100 * judged.top1:.1f} %, epoch {judged.best_epoch}."
     return _styled(f"<p><b>{text(found.path.name)}</b> <small>{text(said)}</small></p>{charts.training(found)}")
 

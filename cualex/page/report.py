@@ -32,7 +32,6 @@ from cualex.profiling.profile import profile
 from cualex.profiling.table import Profile
 from cualex.training.debugging.overfit_images import Few
 from cualex.training.run import Run
-from cualex.training.run.overview import MARKS
 from cualex.training.verdict import Verdict
 from cualex.weights import Weights
 
@@ -143,9 +142,7 @@ def read(
     report = _without_images(named, device, precision, compiling)
     own = str(report.arguments.get("data", ""))
     if not data and not own:
-        report.why = (
-            "A weights file does not name its images: cualex report WEIGHTS --data FOLDER evaluates a data set."
-        )
+        report.why = "A weights file does not name its images: cualex report WEIGHTS FOLDER evaluates a data set."
         return report
     size, classes = report.model.network.stored, report.model.classes
     try:
@@ -158,7 +155,7 @@ def read(
         if data:
             raise
         report.why = (
-            f"The data set {shown(own)} is gone, or has changed: cualex report RUN --data FOLDER names one of the same "
+            f"The data set {shown(own)} is gone, or has changed: cualex report RUN FOLDER names one of the same "
             "classes."
         )
     return report
@@ -209,7 +206,8 @@ def _without_images(
 
 
 def _in_run(path: Path) -> bool:
-    return any((path.parent / name).exists() for name in MARKS)
+    """Return whether weights lie in the directory of a run, be its files damaged."""
+    return any((path.parent / name).exists() for name in ("args.json", "run.lock", "log.jsonl"))
 
 
 def _tried(read: Callable[[], Any]) -> dict[str, Any]:

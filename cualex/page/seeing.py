@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from cualex.errors import UsageError
+from cualex.explain import occlusion
 from cualex.explain.grad_cam import last_maps
+from cualex.explain.occlusion import Square
 from cualex.model import Model
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
@@ -23,19 +24,19 @@ METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
 COVER = 0.24  # side of that cover, as a fraction of the crop
 KEPT = 4  # networks with parts off that are kept, the last used
 
-Cover = tuple[int, int, int]  # top, left and side of a square of the crop, in pixels; it may reach beyond the edges
-
 
 @dataclass
 class Seen:
     """What a network made of an image.
 
-    layers: (maps, rows, columns) by name, towers one after the other.  passed: see crossing.py.
+    layers: (maps, rows, columns) by name, towers one after the other.  passed: see crossing.py.  broken: the first
+    layer of which some value is NaN or Inf, "" where all are numbers.
     """
 
     layers: dict[str, np.ndarray]
     probabilities: np.ndarray
     passed: dict[str, list[list[float]]]
+    broken: str = ""
 
 
 class Seer:
@@ -61,7 +62,7 @@ class Seer:
         return found
 
     def see(
-        self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Cover | None = None
+        self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Square | None = None
     ) -> Seen:
         """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks."""
         layers = self.maps(image, off, cover)
@@ -69,9 +70,10 @@ class Seer:
         silent = changes.silent(network, off)
         passed = crossing.passed(self.description["blocks"], layers, tensors, network, silent)
         probabilities = layers[self.model.output][:, 0, 0]
-        return Seen({name: layers[name] for name in names}, probabilities, passed)
+        broken = next((name for name, layer in layers.items() if not np.isfinite(layer).all()), "")
+        return Seen({name: layers[name] for name in names}, probabilities, passed, broken)
 
-    def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Cover | None = None) -> dict[str, np.ndarray]:
+    def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Square | None = None) -> dict[str, np.ndarray]:
         """Return the outputs (maps, rows, columns) of all layers that are described, and the image as it is read."""
         model, _ = self._without(off)
         image = self._covered(image, cover)
@@ -83,7 +85,7 @@ class Seer:
             layers[name] = plan.output(name)[0] if name in outputs else previous
         return layers
 
-    def name(self, image: np.ndarray, off: Collection[str] = (), cover: Cover | None = None) -> np.ndarray:
+    def name(self, image: np.ndarray, off: Collection[str] = (), cover: Square | None = None) -> np.ndarray:
         """Return the probabilities (classes,) of an image."""
         return self._without(off)[0].probabilities(self._covered(image, cover)[None])[0]
 
@@ -94,13 +96,6 @@ class Seer:
         maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
         return [method for method in METHODS if method != "grad-cam" or maps]
 
-    def check_heat(self, method: str, off: Collection[str]) -> None:
-        """Raise UsageError for a heat map that cannot be computed with parts off."""
-        if method != METHODS[0] and changes.silent(self.weights.network, off):
-            raise UsageError(
-                f"{method}: gradients are not computed with a tower off. Switch it on, or take the heat map by covering"
-            )
-
     def heat(
         self, image: np.ndarray, target: int, off: Collection[str] = (), method: str = METHODS[0]
     ) -> Iterator[list[float]]:
@@ -109,18 +104,31 @@ class Seer:
         occlusion: how much the probability falls when a square there is covered; the centres of the squares are spread
         evenly over the crop.  grad-cam, saliency: from 0 to 1, see `Explanation.heat`.
         """
-        self.check_heat(method, off)
         model, crop = self._without(off)[0], self.weights.network.crop
         if method != METHODS[0]:
-            yield from model.explain(image, target, method).heat.round(3).tolist()
+            explained = model.explain(image, target, method)
+            self._check_number(method, target, explained.score)
+            yield from explained.heat.round(3).tolist()
             return
         side = max(1, round(COVER * crop))
-        whole = float(model.probabilities(image[None])[0, target])
-        tops = [round((crop - 1) * (index + 0.5) / GRID - side / 2) for index in range(GRID)]
-        for top in tops:
-            images = np.stack([self._covered(image, (top, left, side)) for left in tops])
-            covered = self._run(model, images, (model.output,)).output(model.output)
-            yield (whole - covered[:, target, 0, 0]).tolist()
+        first = self.weights.network.centre.start
+        tops = [first + round((crop - 1) * (index + 0.5) / GRID - side / 2) for index in range(GRID)]
+
+        def probabilities(images: np.ndarray) -> np.ndarray:
+            return self._run(model, images, (model.output,)).output(model.output)[:, target, 0, 0]
+
+        squares = [(top, left, side) for top in tops for left in tops]
+        probability, rows = occlusion.falls(probabilities, image, self._mean, squares, GRID)
+        self._check_number(method, target, probability)
+        yield from rows
+
+    def _check_number(self, method: str, target: int, value: float) -> None:
+        """Raise UsageError where there is no heat map, since what it explains is NaN or Inf."""
+        if not np.isfinite(value):
+            what = "probability" if method == METHODS[0] else "score"
+            raise UsageError(
+                f"{method}: the {what} of {self.weights.classes[target]} is {value}, which nothing explains"
+            )
 
     def filter(self, block: str, index: int) -> tuple[np.ndarray, float]:
         """Return a filter (weights as the towers are ordered) and its bias; raise UsageError where there is none."""
@@ -164,15 +172,12 @@ class Seer:
         self._variants.move_to_end(key)
         return self._variants[key]
 
-    def _covered(self, image: np.ndarray, cover: Cover | None) -> np.ndarray:
+    def _covered(self, image: np.ndarray, cover: Square | None) -> np.ndarray:
         """Return the image with a square of the crop replaced by the mean image, of which nothing is left to see."""
         if cover is None:
             return image
-        crop, offset = self.weights.network.crop, self.model.centre()[0]
-        top, left, side = cover
-        rows, columns = (slice(offset + max(0, at), offset + max(0, min(crop, at + side))) for at in (top, left))
-        covered = image.copy()
-        covered[rows, columns] = self._mean[rows, columns]
+        covered, centre = image.copy(), self.weights.network.centre
+        occlusion.cover(covered[centre, centre], self._mean[centre, centre], cover)
         return covered
 
     @cached_property
@@ -181,9 +186,8 @@ class Seer:
 
     def _entered(self, image: np.ndarray) -> np.ndarray:
         """Return what the first layer reads: the centre crop minus the mean, times the scale, (3, crop, crop)."""
-        offset, network = self.model.centre()[0], self.weights.network
-        square = slice(offset, offset + network.crop)
-        values = (image[square, square] - self.model.mean[square, square]) * np.asarray(network.scale, np.float32)
+        network, centre = self.weights.network, self.weights.network.centre
+        values = (image[centre, centre] - self.model.mean[centre, centre]) * np.asarray(network.scale, np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
 
 
@@ -200,10 +204,3 @@ def check_alike(compared: Sequence[Weights]) -> None:
             )
         if other.stored != first.stored:
             raise UsageError(f"--against: images of {other.stored} pixels, expected {first.stored}")
-
-
-def largest(layer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest value of each map, and its index among the map's values."""
-    flat = layer.reshape(len(layer), -1)
-    places: Any = flat.argmax(axis=1)
-    return flat.max(axis=1), places

@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from cualex.errors import UsageError
+from cualex.explain.strongest import peaks
 from cualex.page.bundle import bundle
 from cualex.page.gallery import STRONGEST, VIEW, Example, decoded
-from cualex.page.seeing import COVER, GRID, Seer, largest
+from cualex.page.seeing import COVER, GRID, Seer
 from cualex.weights.quantisation import SCALE, dequantise, quantise
 
 MOST = 24_000_000  # bytes of weights in a file; the file has four thirds of it
@@ -61,7 +63,8 @@ class Tour:
 def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], object] = lambda done: None) -> Tour:
     """Make the file of a network and images; the same image twice is in it once.
 
-    progress: called with the number of images that are done. Raise ImageError for an image that cannot be read.
+    progress: called with the number of images that are done. Raise ImageError for an image that cannot be read, and
+    UsageError for a network whose values are NaN or Inf.
     """
     network, arrays = seer.weights.network, Arrays()
     described = seer.description | {"files": seer.files}
@@ -73,6 +76,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         identity, image, png = decoded(example.data, network.stored, VIEW)
         if not any(each["id"] == identity for each in shown):
             layers = seer.maps(image)
+            _check_finite(example.name, layers)
             likeliest = int(layers[seer.model.output].argmax())
             view = base64.b64encode(png).decode()
             shown.append({"id": identity, "name": example.name, "png": view, "likeliest": likeliest})
@@ -80,7 +84,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
                 heat = np.array(list(seer.heat(image, likeliest, (), method)))
                 arrays.add(f"{identity}.{method}", np.rint(255 * heat).astype(np.uint8))
             for block in described["blocks"]:
-                most, where = largest(layers[block["shown"]])
+                most, where = peaks(layers[block["shown"]])
                 arrays.add(f"{identity}.{block['shown']}.most", most)
                 arrays.add(f"{identity}.{block['shown']}.where", where.astype(np.uint16))
             if alive:
@@ -105,7 +109,7 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "strongest": STRONGEST,
         "run": None,
         "stamp": "",
-        "offset": seer.model.centre()[0],
+        "offset": network.centre.start,
         "scale": np.broadcast_to(np.asarray(network.scale, float), 3).tolist(),
         "tensors": list(weights) if alive else [],
         "answers": answers,
@@ -113,6 +117,15 @@ def tour(seer: Seer, examples: Sequence[Example], progress: Callable[[int], obje
         "lacking": "" if alive else "This file holds answers, not the network. cualex explore computes others.",
     }
     return Tour(_file(found, arrays.data), len(shown), alive)
+
+
+def _check_finite(name: str, layers: dict[str, np.ndarray]) -> None:
+    """Raise UsageError where values are NaN or Inf: a diverged network has no answers to hand out."""
+    if broken := next((layer for layer, maps in layers.items() if not np.isfinite(maps).all()), ""):
+        raise UsageError(
+            f"{name}: from {broken} on the network gives NaN or Inf, so there is no tour of it. Its training may have "
+            "diverged: cualex explore shows its layers"
+        )
 
 
 def _computes(seer: Seer) -> bool:
@@ -135,8 +148,8 @@ def _weights(seer: Seer) -> dict[str, np.ndarray]:
         if not np.allclose(dequantise(q, scale), turned, rtol=1e-6, atol=0):
             q, scale = quantise(turned, 16)
         made[name], made[name + SCALE] = q, scale
-    offset, crop = seer.model.centre()[0], seer.weights.network.crop
-    made["mean"] = seer.model.mean[offset : offset + crop, offset : offset + crop].astype(np.float32)
+    centre = seer.weights.network.centre
+    made["mean"] = seer.model.mean[centre, centre].astype(np.float32)
     return made
 
 

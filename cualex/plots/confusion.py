@@ -65,7 +65,7 @@ def _named(
             for (row, column), number in np.ndenumerate(matrix):
                 if number:
                     size = SMALL if len(f"{number:,}") < 5 else SMALL - 2
-                    inside = {"fontsize": size, "color": theme.readable(colours[row, column])}
+                    inside = {"fontsize": size, "color": theme.legible(colours[row, column])}
                     axes.text(column, row, f"{number:,}", ha="center", va="center", **inside)
 
 

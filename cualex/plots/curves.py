@@ -10,7 +10,7 @@ from cualex.evaluation import TOP5
 from cualex.plots.figure import Table, figure
 from cualex.plots.text import fitted
 from cualex.plots.theme import LIGHT, SUBTITLE, Theme
-from cualex.training.run import Run
+from cualex.training.run import Run, overview
 
 DRAW_EVERY = 5.0  # seconds; epochs of small sets are shorter than a drawing takes
 MARKED = 30  # epochs up to which each is marked
@@ -62,11 +62,11 @@ def draw_runs(runs: Sequence[Run], path: Any, theme: Theme = LIGHT) -> Table:
     said = "Cross-entropy of training (augmented, with dropout) and validation, and the validation error, by epoch."
     with figure(path, (9.6, 3.9), title, said, theme) as drawn:
         left, right = drawn.subplots(1, 2)
-        for index, (name, rows) in enumerate(zip(names, found, strict=True)):
+        for index, (name, rows, best) in enumerate(zip(names, found, map(best_epoch, runs, found), strict=True)):
             style = {"color": theme.series[index % len(theme.series)], "marker": MARKERS[index // 5 % len(MARKERS)]}
             if not single:
                 left.plot([], [], label=fitted(name, LONGEST, SUBTITLE), **style)
-            _curve(left, right, rows, style, top5, "" if single else fitted(name, LONGEST, SUBTITLE), theme)
+            _curve(left, right, rows, style, top5, "" if single else fitted(name, LONGEST, SUBTITLE), theme, best)
         _legends(left, right, found, top5, theme.series[0] if single else theme.soft, theme)
         for axes, words in ((left, "Loss"), (right, "Validation error")):
             axes.set_title(words)
@@ -105,6 +105,19 @@ def _results(run: Run) -> list[dict[str, float]]:
     return rows
 
 
+def best_epoch(run: Run, rows: list[dict[str, float]]) -> int:
+    """Return the best epoch: of epochs that are equally good the one whose weights the run has kept."""
+    epochs = {int(row["epoch"]) for row in rows}
+    for outcome in (run.outcome, lambda: None):  # what finished.json says, unless it is damaged or of other epochs
+        try:
+            best = overview.best_of(outcome(), rows)
+        except (CualexError, OSError, ValueError, KeyError, TypeError):
+            continue
+        if best and best["epoch"] in epochs:
+            return int(best["epoch"])
+    raise UsageError(f"{run.path}: results.csv has no epoch")
+
+
 def names_of(runs: Sequence[Run]) -> list[str]:
     """Return the directory's name of each run, or its whole path where two have the same."""
     last = [run.path.resolve().name for run in runs]
@@ -112,9 +125,16 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def _curve(
-    left: Any, right: Any, rows: list[dict[str, float]], style: dict[str, Any], top5: bool, name: str, theme: Theme
+    left: Any,
+    right: Any,
+    rows: list[dict[str, float]],
+    style: dict[str, Any],
+    top5: bool,
+    name: str,
+    theme: Theme,
+    best: int,
 ) -> None:
-    """Draw one run; name: beside its best epoch, "" of the only one."""
+    """Draw one run; name: beside its best epoch, "" of the only one.  best: the epoch that is marked."""
     epochs, colour = [row["epoch"] for row in rows], style["color"]
     marked = style if len(rows) < MARKED else {"color": colour}
     alone = {"marker": "_", "markersize": 12, "markeredgewidth": 1.6} if len(rows) == 1 else {}  # one epoch is no line
@@ -127,9 +147,9 @@ def _curve(
     for epoch in drops(rows):
         for axes in (left, right):
             axes.axvline(epoch - 0.5, color=theme.faint, zorder=0, **DROP)
-    best = min(range(len(rows)), key=errors.__getitem__)
-    said = f"best{f' of {name}' if name else ''}: {errors[best]:.1f} %, epoch {epochs[best]:.0f}"
-    right.plot(epochs[best], errors[best], color=colour, label=said, clip_on=False, **BEST)
+    error = errors[epochs.index(best)]
+    said = f"best{f' of {name}' if name else ''}: {error:.1f} %, epoch {best}"
+    right.plot(best, error, color=colour, label=said, clip_on=False, **BEST)
 
 
 def _legends(left: Any, right: Any, found: list[list[dict[str, float]]], top5: bool, colour: str, theme: Theme) -> None:

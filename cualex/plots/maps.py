@@ -81,9 +81,8 @@ def _laid(maps: np.ndarray) -> np.ndarray:
 
 def picture(drawn: Any, model: Model, image: ImageSource, top: float, side: float) -> None:
     """Draw what the network is shown of an image: the centre crop."""
-    row, column, _ = model.centre()
-    crop = model.network.crop
-    axes = blocks.image(drawn, model.read(image)[row : row + crop, column : column + crop], 0, top, side)
+    crop, centre = model.network.crop, model.network.centre
+    axes = blocks.image(drawn, model.read(image)[centre, centre], 0, top, side)
     blocks.note(axes, f"the centre crop, {crop}×{crop}", (0, 0), (0, -5), va="top")
 
 

@@ -68,7 +68,7 @@ def draw(model: Model, image: ImageSource, path: str | Path, theme: Theme = LIGH
     lanes = max(len(each.towers) for each in layers)
     wide = IMAGE + GAP + sum(each.width + BETWEEN for each in layers) - BETWEEN
     tall = ABOVE + lanes * (LANE + BELOW) - BELOW / 2
-    said = f"{model.network.name}; {100 * (every == 0).mean():.0f} % of all values after ReLU are 0, drawn pale; "
+    said = f"{model.network.name}; {100 * (every == 0).mean():.0f} % of all values after ReLU are 0, drawn faint; "
     said += "the others are coloured."
     with figure(path, (wide, tall), "What ReLU sets to zero", said, theme) as drawn:
         picture(drawn, model, image, ABOVE + (lanes * (LANE + BELOW) - BELOW - IMAGE) / 2, IMAGE)

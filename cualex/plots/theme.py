@@ -49,6 +49,20 @@ class Theme:
         pairs = zip(to_rgb(self.ground), to_rgb(colour), strict=True)
         return tuple((1 - part) * ground + part * hue for ground, hue in pairs)
 
+    def legible(self, behind: Any) -> str:
+        """Return the colour of a text upon another colour (red, green, blue): ink or ground, whichever stands out more.
+
+        By the contrast of relative luminances L, (L + 0.05) / (L' + 0.05), of the Web Content Accessibility Guidelines.
+        """
+        from matplotlib.colors import to_rgb
+
+        def bright(colour: Any) -> float:
+            linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in to_rgb(colour)]
+            return sum(part * x for part, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) + 0.05
+
+        own = bright(behind)
+        return max((self.ink, self.ground), key=lambda each: max(bright(each) / own, own / bright(each)))
+
     def deep(self, colour: str) -> Any:
         """Return the colour map of numbers from 0, a tint that is told from the ground, over a colour to ink."""
         return _colours(self.mixed(colour, TINT), colour, self.ink)
@@ -56,17 +70,6 @@ class Theme:
     def flat(self, colour: str) -> Any:
         """Return the colour map of yes and no: a colour, and its tint."""
         return _colours(self.mixed(colour, TINT), colour)
-
-    def readable(self, behind: Any) -> str:
-        """Return ink or ground, whichever has more contrast (WCAG 2.2) with the colour behind a text."""
-        from matplotlib.colors import to_rgb
-
-        def luminance(colour: Any) -> float:
-            linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
-            return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
-
-        below = luminance(behind)
-        return max(self.ink, self.ground, key=lambda text: max(below / luminance(text), luminance(text) / below))
 
     @property
     def signed(self) -> Any:

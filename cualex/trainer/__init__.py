@@ -75,7 +75,7 @@ def train(
     """Train a network on a data set, as `cualex train` does: the same recipe, bits and run directory.
 
         >>> cualex.train("photos", epochs=5)
-        Training('photos', alexnet, 29 images in 2 classes, 5 epochs, batch size 16, rate 0.003, cpu)
+        Training('photos', alexnet, 32 images in 2 classes, 5 epochs, batch size 16, rate 0.003, cpu)
         >>> cualex.train("photos", network="cifar-relu", epochs=1, name="small").run()
         Run('runs/small')
 

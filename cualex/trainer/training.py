@@ -21,7 +21,7 @@ class Training:
 
         >>> training = cualex.train("photos", network="cifar-relu", epochs=3, lr=0.005)
         >>> training
-        Training('photos', cifar-relu, 29 images in 2 classes, 3 epochs, batch size 16, rate 0.005, cpu)
+        Training('photos', cifar-relu, 32 images in 2 classes, 3 epochs, batch size 16, rate 0.005, cpu)
         >>> for epoch in training:
         ...     if epoch.validation.top1 > 0.8:
         ...         break
@@ -88,8 +88,8 @@ class Training:
 
         >>> for epoch in cualex.train("photos", network="cifar-relu", epochs=2):
         ...     print(epoch)
-        epoch 1/2  loss ...  validation loss ..., top-1 ...%  rate 0.0082  ... s  best
-        epoch 2/2  loss ...  validation loss ..., top-1 ...%  rate 0.00072  ... s...
+        epoch 1/2  loss ...  validation loss ..., top-1 ...%  rate 0.0085  ... s  best
+        epoch 2/2  loss ...  validation loss ..., top-1 ...%  rate 0.0015  ... s...
         """
         from cualex.page import notebook
 

@@ -20,7 +20,7 @@ def _guessing(verdict: Verdict, command: str) -> str:
     low, high = (100 * bound for bound in verdict.interval)
     digits = 0 if high - low >= 5 else 1
     result = (
-        f"{verdict.phrase}: {100 * verdict.last_top1:.1f} % of "
+        f"{verdict.told}: {100 * verdict.last_top1:.1f} % of "
         f"{_count(verdict.images, 'validation image' if verdict.held_out else 'training image')} correct "
         f"(95 % interval {low:.{digits}f} to {high:.{digits}f} %); "
         f"always predicting the largest class: {100 * verdict.baseline:.0f} %."

@@ -1,11 +1,13 @@
 """Where a training begins: in a run that is resumed, at the weights of another training, or at random weights."""
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cualex import pretrained, weights
 from cualex.data.sources import hold_out
-from cualex.errors import UsageError
+from cualex.errors import ForeignWeights, UsageError, WeightsError
 from cualex.training import automatic_recipe, config
 from cualex.training.options import NEWEST, Options, of
 from cualex.training.recipes import Recipe
@@ -38,6 +40,7 @@ NEW_RUN_ONLY = {
     "pretrained": "pretrained",
     "scratch": "scratch",
 }
+NOW = "imported to start from"  # note of weights that this process has imported: the file
 ALONE = ("network", "crop", "variant", "recipe", "paper")  # options that rule out the bundled network
 
 
@@ -60,8 +63,11 @@ def resumed(options: Options) -> Run | None:
 
 def of_run(run: Run, options: Options) -> tuple[Recipe, Options]:
     """Return the recipe of a resumed run, and the options with the run's own where the user gave none."""
-    before = run.arguments()
-    recipe = restore.recipe(before.get("recipe"))
+    try:
+        before = config.recorded(run.arguments(), [*(RECORDED.get(name, name) for name in KEPT), *config.RULES])
+        recipe = restore.recipe(before.get("recipe"))
+    except UsageError as error:
+        raise UsageError(f"{run.path / 'args.json'}: {error}") from None
     before |= hold_out.of_run(before)
     before.setdefault("keep", True)  # runs of 0.1 always kept their checkpoints
     recipe = recipe.but(**{name: getattr(options, name) for name in ("network", "seed") if name in options.given})
@@ -82,7 +88,7 @@ def chosen(options: Options) -> Weights | None:
     start = Path(pretrained.NAME) if options.pretrained else start
     if start is None:
         return None
-    found = weights.load(start)
+    found = _read(start)
     own, way = found.network.name, ", or add --scratch" if options.config else ""  # --from may be the file's
     if "network" in options.given and options.network != own:
         raise UsageError(
@@ -91,6 +97,40 @@ def chosen(options: Options) -> Weights | None:
     if "variant" in options.given:
         raise UsageError(f"--variant: --from {start} has its own network arguments; leave --variant out{way}")
     return found
+
+
+def _read(start: Path) -> Weights:
+    """Load weights: a file of cualex, or one of another program, which is imported; `imported` says so in its notes.
+
+    Raise WeightsError where it is neither, with the reason why it is not imported unless nothing is known of it.
+    """
+    try:
+        return weights.load(start)
+    except ForeignWeights as error:
+        unknown = error
+    from cualex.formats import load, recognise  # only for such a file: readers take a tenth of a second
+
+    try:
+        found, _ = load.load(start)
+    except WeightsError as error:
+        if recognise.KNOWN in str(error):
+            raise unknown from None
+        if "--" not in str(error):
+            raise
+        way = f"That is for `cualex import {shlex.quote(str(start))}`, whose weights file --from takes."
+        raise WeightsError(f"{error} {way}") from None
+    return replace(found, notes={**found.notes, NOW: str(start)})
+
+
+def imported(found: Weights | None) -> tuple[str, ...]:
+    """Return what to know of weights that were imported to start from them."""
+    if found is None or NOW not in found.notes:
+        return ()
+    said = shlex.quote(found.notes[NOW])
+    return (
+        f"the weights are imported, as {found.network.name} with images of {found.network.crop} pixels; `cualex import "
+        f"{said}` prints all that is assumed, and keeps them as a file.",
+    )
 
 
 def bundled(options: Options, data: str, images: int) -> Weights | None:

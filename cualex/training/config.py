@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ RULES: dict[str, Range | Form] = {  # of args.json: how the set was read and div
     "split_rule": options.one_of((*hold_out.RULES,)),
     "decoding": Range(True, image_kinds.FIRST_DECODING, image_kinds.DECODING),
 }
+RECORDED = {"val": options.one_of((*hold_out.VALIDATING,))}  # of args.json, where a run of 0.1 has another value
 RESULTS = ("colours", "pictures")  # of args.json: what follows from the data set
 # Fields of a recipe that options call otherwise, and those that have other values, or no option.
 OPTIONS = {"batch": "batch_size", "rate": "lr", "bias_rate": "bias_lr", "head_rate": "head_lr", "decay": "weight_decay"}
@@ -120,6 +121,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"not {kind} ({error}); --config takes a run's args.json, or TOML") from None
     if not isinstance(found, dict):
         raise UsageError(f"expected options by name, got {type(found).__name__}")
+    if not found:
+        raise UsageError("no option in it; --config takes a run's args.json, or TOML such as `epochs = 30`")
     return found
 
 
@@ -140,6 +143,29 @@ def _options(found: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any
         table = name == "recipe" and isinstance(value, dict)
         values[name] = options.check(key, value, expected) if expected and not table else value
     return values
+
+
+def recorded(found: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return a run's args.json, which a resumed run goes on with; raise UsageError for a value that no run records.
+
+    names: the options in it that are read.
+    """
+    if not isinstance(found, dict):
+        raise UsageError(f"expected a run's options by name, got {type(found).__name__}")
+    for key in names:
+        name = NAMES.get(key, key)
+        expected = RECORDED.get(name) or RULES.get(name) or options.VALUES.get(name)
+        if expected is not None and found.get(key) is not None:
+            options.check(key, found[key], expected)
+    described = found.get("recipe")
+    if described is not None and not isinstance(described, dict):
+        raise UsageError(f"recipe={described!r}: expected a table")
+    if described:
+        _recipe({key: value for key, value in described.items() if key in FIELDS})
+    counts = found.get("pictures")
+    if counts is not None and not (isinstance(counts, dict) and {"train", "validation"} <= counts.keys()):
+        raise UsageError(f"pictures={counts!r}: expected the numbers of images")
+    return found
 
 
 def _recipe(described: dict[str, Any]) -> dict[str, Any]:

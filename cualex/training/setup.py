@@ -185,7 +185,7 @@ def prepare(
             Run.prepare(options.output, options.name)
         if options.tensorboard:
             event_files.check()
-        remarks = _remarks(source) + _on_rates(usual, recipe, options)
+        remarks = (*_remarks(source), *beginning.imported(found), *_on_rates(usual, recipe, options))
     return Setup(options, run, source, recipe, automatic, start, network, str(placed), validation, remarks, ranks)
 
 

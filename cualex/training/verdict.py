@@ -14,6 +14,7 @@ from cualex.evaluation import entropy, uneven
 from cualex.training import advice, confidence, trends
 
 BETTER, NO_BETTER = "Better than guessing", "No better than guessing"
+TOO_FEW = "Too few images to tell it from guessing"
 BEHIND = 0.05  # by which macro recall lies below top-1 if small classes are neglected
 FALLEN = 0.5  # of the largest learning rate; below it the schedule has dropped it
 
@@ -74,6 +75,12 @@ class Verdict:
     def phrase(self) -> str:
         """The verdict in a phrase."""
         return BETTER if self.better else NO_BETTER
+
+    @property
+    def told(self) -> str:
+        """The verdict as people are told it: of an accuracy above guessing in too few images, that they cannot tell."""
+        above = self.right > self.baseline * self.images
+        return TOO_FEW if self.cannot_tell and self.held_out and above else self.phrase
 
     @property
     def last_top1(self) -> float:

@@ -29,7 +29,7 @@ import numpy as np
 import safetensors
 
 from cualex import networks, pretrained
-from cualex.errors import CualexError, OutputError, UsageError, WeightsError
+from cualex.errors import CualexError, ForeignWeights, OutputError, UsageError, WeightsError
 from cualex.networks import Network, own
 from cualex.system import files
 from cualex.weights import quantisation, tensor_file
@@ -161,7 +161,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except CualexError as error:
         raise WeightsError(
             f"{path}: written by another version of cualex ({_short(error)}). Update cualex, or train again."
@@ -205,7 +205,7 @@ def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
 def _described(metadata: dict[str, str]) -> tuple[Network, list[str]]:
     """Return the network and the class names in a file's metadata."""
     if metadata.get("cualex") not in (FORMAT, EIGHT_BITS):
-        raise WeightsError("not a weights file of cualex, as `cualex train` writes; `cualex import` converts others.")
+        raise ForeignWeights("not a weights file of cualex, as `cualex train` writes; `cualex import` converts others.")
     described = json.loads(metadata["network"])
     network = networks.build(described["name"], **described["arguments"])
     kept = json.loads(metadata["preprocessing"])

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import safetensors
 
-from cualex.errors import WeightsError
+from cualex.errors import ForeignWeights
 
 PIECE = 1 << 20  # bytes
 KINDS = {"float32": "F32", "int8": "I8"}  # NumPy's types, as the format names them
@@ -45,13 +45,13 @@ def _header(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
 
 
 def opened(raw: BinaryIO, path: Path) -> Any:
-    """Open a file with safetensors' library; raise WeightsError for another format, ValueError for a name given twice.
+    """Open a file with safetensors' library.
 
-    raw: the same file, at its start.
+    raw: the same file, at its start. Raise ForeignWeights for another format, ValueError for a name given twice.
     """
     length = raw.read(8)
     if raw.read(1) not in (b"{", b""):  # where the header begins
-        raise WeightsError(
+        raise ForeignWeights(
             "not a weights file of cualex, which are safetensors. Copy it again if it was one; `cualex import` "
             "converts those of PyTorch, ONNX, Caffe, Keras and TensorFlow."
         )

@@ -184,6 +184,16 @@ def test_memory_is_measured_in_a_process_of_its_own():
     assert 0 < peak.planned < peak.resident
 
 
+def test_on_windows_which_has_no_resource_module_the_peak_is_left_out(monkeypatch):
+    monkeypatch.setattr(memory.Path, "exists", lambda path: False)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert memory._peak() is None
+    named = {"peak_memory_bytes": None, "planned_memory_bytes": 5_000_000, "interpreter_memory_bytes": None}
+    told = importlib.import_module("cualex.cli.benchmark")._memory
+    assert told(named) == "Memory of a training step: not measured on this system. The plan needs 5.0 MB."
+    assert told({**named, "peak_memory_bytes": 7_000_000}).startswith("Memory of a training step: 7.0 MB. The plan")
+
+
 @pytest.mark.slow
 def test_a_step_of_alexnet_at_batch_128_stays_below_its_bound():
     """1.9 GB resident, and within a tenth of what the plan says and the interpreter."""

@@ -1,6 +1,7 @@
 """Aliases of options in the names of other tools, and what an unknown option is told."""
 
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -198,3 +199,37 @@ def test_help_says_what_a_tower_is_where_the_word_first_stands(command):
     if first:
         around = text[max(0, first.start() - 120) : first.end() + 160]
         assert re.search(r"\bhal(f|ves)\b", around), around
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("experiment no-dropout", "demo"),
+        ("experiment no-dropout photos", "photos"),
+        ("experiment no-dropout --data photos", "photos"),
+        ("experiment --data photos no-dropout", "photos"),
+        ("profile", None),
+        ("profile alexnet photos", "photos"),
+        ("report runs/train photos", "photos"),
+        ("report --data photos", "photos"),
+    ],
+)
+def test_a_data_set_is_an_argument_or_data_its_older_name(words, found):
+    command, *rest = words.split()
+    params = read(command, *rest)
+    assert params["data"] == found
+    assert "data_argument" not in params
+
+
+def test_two_data_sets_are_refused_and_the_environment_gives_way(monkeypatch):
+    assert told("profile", "alexnet", "a", "--data", "b") == (2, "Error: Two data sets, a and --data b: give one.")
+    monkeypatch.setenv("CUALEX_PROFILE_DATA", "b")
+    context = {"auto_envvar_prefix": "CUALEX_PROFILE"}
+    assert COMMANDS["profile",].make_context("profile", ["alexnet", "a"], **context).params["data"] == "a"
+    assert COMMANDS["profile",].make_context("profile", ["alexnet"], **context).params["data"] == "b"
+
+
+@pytest.mark.parametrize("command", ["train", "experiment"])
+def test_the_directory_of_runs_is_root_everywhere_and_output_its_older_name(command):
+    for name in ("--root", "--output", "--output-dir"):
+        assert read(command, name, "elsewhere")["output"] == Path("elsewhere")

@@ -51,7 +51,9 @@ def test_options_of_train_are_in_groups_and_each_is_in_one():
     assert re.findall(r"^(\w[^:\n]*):$", listed, re.M) == titles
     for option in command.params:
         if isinstance(option, click.Option):
-            assert len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}\b(?!-)", listed, re.M)) == 1, option.opts
+            assert len(re.findall(rf"^  (?:-\w, )?(?:--\w+, )?{option.opts[-1]}\b(?!-)", listed, re.M)) == 1, (
+                option.opts
+            )
     assert re.match(r"  (-h, )?--help ", listed.rstrip().splitlines()[-1])
 
 

@@ -71,21 +71,21 @@ def aged(data, monkeypatch, *more):
 @pytest.mark.slow
 def test_part_of_train_validates_and_test_is_for_evaluate(here):
     recorded, said = train("tested")
-    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "held-out")
-    assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (21, 9)
+    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-2", "held-out")
+    assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (24, 6)
     assert (
-        "Note: val is held out from train: 9 of 30 images (--val-split 0.2); the test images choose neither epoch nor "
+        "Note: val is held out from train: 6 of 30 images (--val-split 0.2); the test images choose neither epoch nor "
         "learning rate (--val test validates with them)\n"
     ) in said
-    assert evaluated() == ("val", 9)
+    assert evaluated() == ("val", 6)
     assert evaluated("--split", "test") == ("test", 7)
-    assert evaluated("--split", "train") == ("train", 21)
+    assert evaluated("--split", "train") == ("train", 24)
 
 
 @pytest.mark.slow
 def test_test_validates_where_it_is_asked_to(here):
     recorded, said = train("tested", "--val", "test")
-    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-1", "test")
+    assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-2", "test")
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (30, 7)
     assert "Note:" not in said
     assert evaluated() == ("test", 7)

@@ -41,7 +41,7 @@ def test_it_says_how_much_it_writes_and_what_it_wrote(run, folder, tmp_path):
     assert result.exit_code == 0
     assert f"{folder}: packing 9 images x 3,072 bytes takes 28 kB; " in result.stderr
     rows = [line.split() for line in result.stdout.splitlines()[2:]]
-    assert [row[:4] for row in rows] == [["train", "6", "0", "2"], ["val", "3", "0", "2"]]
+    assert [row[:4] for row in rows] == [["train", "7", "0", "2"], ["val", "2", "0", "2"]]
     assert rows[0][-1].startswith(str(tmp_path / "cache"))
 
 

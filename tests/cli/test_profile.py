@@ -134,7 +134,7 @@ def test_the_command_prints_a_table(run):
         assert f" ms  {words}" in line
     assert "Roofline of cpu: 2000 GFLOP/s and 300 GB/s, measured in this run by\nmade by hand." in result.stdout
     assert "Links: none; all towers are on one device." in lines
-    assert "Waiting for data: not measured (add --data DATA)." in lines
+    assert "Waiting for data: not measured (name a data set: cualex profile NETWORK DATA)." in lines
     assert "Profiling: 2/2 passes" in result.stderr
     assert "Profiling" not in result.stdout
 
@@ -146,7 +146,7 @@ def test_a_run_its_links_and_its_data(run, tmp_path):
     for name in colour_network.CLASSES:
         for number in range(3):
             colour_network.picture(tmp_path / f"set/{name}/{number}.png", name)
-    result = run(tmp_path / "run", "--data", str(tmp_path / "set"), "--no-pack")
+    result = run(tmp_path / "run", str(tmp_path / "set"), "--no-pack")
     assert result.exit_code == 0, result.output
     assert f"Waiting for data ({tmp_path / 'set'}): " in result.stdout
     assert result.stdout.startswith("cifar-relu, train, batch size 3 on cpu (fp32); 2 passes.")
@@ -187,7 +187,7 @@ def test_a_set_of_more_classes_than_the_network_has(run, tmp_path):
         (tmp_path / f"set/{number}/a.jpg").write_bytes(b"x")
     result = run("cifar-relu", "--classes", "3", "--data", str(tmp_path / "set"))
     assert result.exit_code == 2
-    said = f"--data {tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another data set."
+    said = f"{tmp_path / 'set'}: 4 classes, and the network has 3. Add --classes 4, or name another data set."
     assert result.stderr.splitlines()[-1] == f"Error: {said}"
 
 
@@ -201,7 +201,7 @@ def test_without_pytorch_there_is_one_line(run, monkeypatch):
 
 def test_the_help_shows_examples():
     said = CliRunner().invoke(cli.main, ["profile", "--help"]).stdout
-    assert "cualex profile runs/train --data demo --trace step.json" in said
+    assert "cualex profile runs/train demo --trace step.json" in said
     assert "--against" in said
 
 

@@ -40,7 +40,7 @@ def test_weights_have_theirs_beside_them_and_the_bundled_ones_here(place):
     assert "75.7 %" in (place / "some" / "mine-report.html").read_text()
     result = run("report", path, "-o", "here.html", "--device", "cpu")
     assert (result.exit_code, result.stdout) == (0, "here.html\n")
-    assert "Note: A weights file does not name its images: cualex report WEIGHTS --data FOLDER" in result.stderr
+    assert "Note: A weights file does not name its images: cualex report WEIGHTS FOLDER" in result.stderr
     assert str(report.target("cifar10")) == "report.html"
 
 
@@ -66,7 +66,7 @@ def test_what_is_refused_leaves_no_file(place, words, said):
 def test_a_data_set_of_other_classes_is_refused_where_it_is_named(place):
     path = colour_network.saved(place / "mine.safetensors")
     fill(place / "others", {"cat": ["red"] * 3, "dog": ["blue"] * 3})
-    result = run("report", path, "--data", "others", "--device", "cpu")
+    result = run("report", path, "others", "--device", "cpu")
     assert result.exit_code != 0
     assert "classes" in result.stderr
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from cualex import weights
 from cualex.cli import main
+from tests.support.tiny_runs import RECIPE
 
 pytestmark = pytest.mark.usefixtures("speck")
 
@@ -32,7 +33,7 @@ def train(*arguments):
 
 
 def started(*more):
-    """Train for two epochs of 21 images, which are six updates of eight; with --keep checkpoints stay."""
+    """Train for two epochs of 24 images, which are six updates of eight; with --keep checkpoints stay."""
     result = train("photos", "--network", "speck", "--crop", 11, "-b", 8, "--epochs", 2, "--lr", 0.005, *more)
     assert result.exit_code == 0, result.output
     return result
@@ -69,7 +70,7 @@ def test_a_finished_run_goes_on_with_more_epochs_where_its_checkpoints_are_kept(
     result = train("--resume", "train", "--epochs", 3, "--lr", 0.001)
     assert result.exit_code == 0, result.output
     assert "Continues with epochs 3 (was 2), rate 0.001 (was 0.005)." in result.stderr
-    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 8
+    assert json.loads((here / "runs/train/finished.json").read_text())["updates"] == 9
     assert (here / "runs/train/last.safetensors").exists()  # --keep is one of the run's own options
 
 
@@ -144,3 +145,51 @@ def test_options_of_new_runs_are_refused(here, option):
         2,
         f"Error: {option[0]} is for new runs, and --resume continues one: leave one of them out",
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"recipe": {"epochs": "many"}}, "recipe.epochs='many': expected a whole number of at least 1"),
+        ({"recipe": {"epochs": -3}}, "recipe.epochs=-3: expected a whole number of at least 1"),
+        ({"recipe": {"rate": float("nan")}}, "recipe.rate=nan: expected a number above 0"),
+        ({"recipe": {"batch": 0}}, "recipe.batch=0: expected a whole number of at least 1"),
+        ({"recipe": {"optimizer": "best"}}, "recipe.optimizer='best': expected momentum, adam"),
+        ({"recipe": {"network": ["speck"]}}, "recipe.network=['speck']: expected a text"),
+        ({"recipe": {"variant": 7}}, "recipe.variant=7: expected a table"),
+        ({"recipe": {"freeze": [3]}}, "recipe.freeze=[3]: expected a list of texts"),
+        ({"recipe": {"seed": 2.5}}, "recipe.seed=2.5: expected a whole number"),
+        ({"recipe": 3}, "recipe=3: expected a table"),
+        ({"recipe": None}, "this run has no recipe. Start a new run."),
+        ({"val_split": "half"}, "val_split='half': expected a number of at least 0 and below 1"),
+        ({"val": "none"}, "val='none': expected held-out, test, val-or-test"),
+        ({"split_rule": 5}, "split_rule=5: expected hash-threshold-2, "),
+        ({"decoding": "new"}, "decoding='new': expected a whole number"),
+        ({"save_every": -1}, "save_every=-1: expected a number of at least 0"),
+        ({"precision": "fp5"}, "precision='fp5': expected fp32, tf32, bf16"),
+        ({"device": 7}, "device=7: expected a text"),
+        ({"data": 7}, "data=7: expected a path"),
+        ({"names": [1]}, "names=[1]: expected a path"),
+        ({"keep": "yes"}, "keep='yes': expected true or false"),
+        ({"pictures": 9}, "pictures=9: expected the numbers of images"),
+        ([1, 2], "expected a run's options by name, got list"),
+        ("text", "expected a run's options by name, got str"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_a_hand_has_written_into_args_json_is_one_line(tmp_path, monkeypatch, change, said):
+    """Whatever it is, neither a traceback nor a training with it."""
+    monkeypatch.chdir(tmp_path)
+    described = {"data": "demo", "val_split": 0.2, "device": "cpu", "recipe": RECIPE.described()}
+    if isinstance(change, dict):
+        recipe = change.get("recipe", {})
+        described |= {**change, "recipe": described["recipe"] | recipe if isinstance(recipe, dict) else recipe}
+    else:
+        described = change
+    run = tmp_path / "runs" / "train"
+    run.mkdir(parents=True)
+    (run / "args.json").write_text(json.dumps(described))
+    (run / "last.safetensors").write_bytes(b"not read")
+    code, line = fault(train("--resume", "runs/train"))
+    assert code == 2, line
+    assert line.startswith(f"Error: runs/train/args.json: {said}")

@@ -252,7 +252,9 @@ def test_classes_come_from_a_list_or_are_numbered(imported, rng, tmp_path):
     (tmp_path / "names").write_text("rose\n\ntulip, red\naster\n")
     assert imported(data, crop=99, classes=tmp_path / "names")[0].classes == ["rose", "tulip, red", "aster"]
     (tmp_path / "names").write_text("rose\n")
-    with pytest.raises(DataError, match=r"names: 1 classes, expected 3\. Give a file with one class per line\."):
+    with pytest.raises(
+        DataError, match=r"names: 1 classes, and the network has 3 outputs\. Give a file with one class per line\."
+    ):
         imported(data, crop=99, classes=tmp_path / "names")
 
 

@@ -84,10 +84,12 @@ def test_class_names_come_from_a_csv(tmp_path, kind):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\nc,d\ne,f\n", r"3 rows \(2 columns\), expected 3 classes in a column called class"),
-        ("class\nrose\n", "2 classes, expected 3"),
-        ("", r"0 rows \(0 columns\)"),
-        ("0\n1\n2\n", r"3 rows \(1 columns\)"),
+        ("a,b\nc,d\ne,f\n", "names.csv: 3 rows of 2 columns: which of them has the names of the classes"),
+        ("english,latin\na,b\nc,d\ne,f\n", "4 rows of 'english', 'latin': which of them has the names of the classes"),
+        ("a,b\nc,d\n", "names.csv: 2 rows of 2 columns, and the network has 3 outputs"),
+        ("class\nrose\n", "2 classes, and the network has 3 outputs"),
+        ("", "0 rows of 0 columns"),
+        ("0\n1\n2\n", "3 rows of 1 columns"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, text, words):
@@ -121,7 +123,11 @@ def test_every_way_of_writing_classes(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\x89PNG\r\n\x1a\n\0\0", r"cannot be read \(it is no text\)"), (b"", "0 classes, expected 3")]
+    ("data", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", r"cannot be read \(it is no text\)"),
+        (b"", "0 classes, and the network has 3 outputs"),
+    ],
 )
 def test_what_is_no_text_is_no_list_of_classes(tmp_path, data, words):
     (tmp_path / "c.txt").write_bytes(data)

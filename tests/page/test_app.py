@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+import math
 import re
 import struct
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,7 +183,6 @@ def test_files_that_are_no_images_are_refused_in_a_sentence(app, data, status, s
         ("/api/heat", {"image": "IMAGE", "class": 5}, 400),
         ("/api/heat", {"image": "IMAGE"}, 400),
         ("/api/heat", {"image": "IMAGE", "class": 3, "method": "magic"}, 400),
-        ("/api/heat", {"image": "IMAGE", "class": 3, "method": "saliency", "off": ["tower1"]}, 400),
         ("/api/name", b" " * 65000, 413),
     ],
 )
@@ -353,3 +354,39 @@ def test_what_is_wrong_with_a_heat_map_is_said_before_it_begins(app, image):
 
 def test_a_path_with_thousands_of_digits_is_not_found(app):
     assert asgi.get(app, f"/api/filter/0/conv1/{'9' * 5000}").status == 404
+
+
+def refuse_constants(text):
+    raise AssertionError(f"{text} is not JSON")
+
+
+def test_a_network_that_has_diverged_is_answered_in_strict_json(page):
+    """Browsers read no NaN and no Infinity: null stands for them, and what is broken is named."""
+    page.seers[:] = [page_networks.diverged()]
+    app, image = page_app.app(page), page.examples[0][1]
+
+    def strict(body):
+        return json.loads(body, parse_constant=refuse_constants)
+
+    answer = asgi.post(app, "/api/see", {"image": image, "layers": ["relu1", "fc8"]})
+    (length,) = struct.unpack("<I", answer.body[:4])
+    head = strict(answer.body[4 : 4 + length])
+    assert head["broken"] == "conv2"
+    assert head["probabilities"] == [None] * 5
+    assert None in head["passed"]["conv3"][0]
+    assert strict(asgi.post(app, "/api/name", {"image": image}).body) == {"probabilities": [None] * 5}
+    for method in page.seers[0].methods:
+        refused = asgi.post(app, "/api/heat", {"image": image, "class": 3, "method": method})
+        assert refused.status == 400
+        assert re.fullmatch(rf"{method}: the (score|probability) of class 3 is nan, which .*", refused.json["error"])
+    (one, *_) = strict(asgi.get(app, "/api/excites/0/conv2/0").body)["strongest"] or [{"value": None}]
+    assert one["value"] is None
+    seen = page.seers[0].see(page.image(image)[0], [])
+    assert seen.broken == "conv2"
+    assert page_networks.seer().see(page.image(image)[0], []).broken == ""
+
+
+def test_curves_with_nan_are_strict_json(page):
+    page.live = SimpleNamespace(stamp=0, loaded=0, curves=lambda: {"epochs": [{"epoch": 1, "loss": math.inf}]})
+    body = asgi.get(page_app.app(page), "/api/run").body
+    assert json.loads(body, parse_constant=refuse_constants)["run"]["epochs"] == [{"epoch": 1, "loss": None}]

@@ -134,7 +134,7 @@ def test_images_are_dropped_pasted_and_refused_with_a_sentence(opening, address)
 
 
 def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening, address):
-    tab = ready(opening(address))
+    tab = ready(opening(address, allowed=("willReadFrequently",)))  # said of the look at the canvas, below
     tab.click("#covering")
     box = tab.locator("#frame").bounding_box()
     tab.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
@@ -298,3 +298,25 @@ def test_a_run_is_followed_while_it_trains(opening, tmp_path):
         tab.wait_for_selector("#about:not(:has-text('training'))")
         tab.wait_for_timeout(100)
         tab.close()  # before the server ends, whom it would miss
+
+
+def test_a_network_that_has_diverged_says_so_in_every_layer(opening):
+    with served(page_networks.diverged()) as at:
+        tab = ready(opening(at))
+        assert verdict(tab) == ("no answer", "probabilities are NaN")
+        tab.wait_for_selector(
+            "#caption:has-text('From conv2 on, values are NaN or Inf, so no class has a probability.')"
+        )
+        tab.click("#heating")
+        tab.wait_for_selector("#notice:has-text('There is no heat map: no class has a probability.')")
+        for block in page_networks.diverged().description["blocks"][:-1]:
+            tab.click(f"[data-stage={block['name']}] >> nth=0")
+            tab.wait_for_selector(f"#lens h2:text-is('{block['name']}')")
+            if block["name"] == "conv3":
+                assert "NaN" in tab.inner_text("#lens .total")
+                assert "one for the layer; red: NaN" in tab.inner_text("#lens .key")
+            tab.keyboard.press("Escape")
+            tab.wait_for_selector("#lens", state="hidden")
+        tab.click(".bar >> nth=2")
+        tab.wait_for_selector("#lens h2:text-is('fc8')")
+        assert "NaN" in tab.inner_text("#lens .result")

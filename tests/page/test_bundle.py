@@ -30,6 +30,11 @@ def test_every_module_is_a_block_after_those_that_it_imports():
         ("a.js", 'import { x } from "./none.js";\n', "there is no module none.js; there are app.js, a.js, b.js"),
         ("a.js", "export default 1;\n", "a.js: cannot be put into one script: export default 1;"),
         ("a.js", "export let x = 1, y = 2;\nexport { x };\n", "a.js: cannot be put into one script: export { x };"),
+        (
+            "a.js",
+            'import { g as h } from "./b.js";\n',
+            'a.js: cannot be put into one script: import { g as h } from "./b.js";',
+        ),
         ("a.js", 'import x from "./b.js";\n', 'a.js: cannot be put into one script: import x from "./b.js";'),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from cualex import networks
 from cualex.errors import UsageError
+from cualex.explain.passes import class_seed
 from cualex.layers import ReLU
 from cualex.model import Model
 from cualex.page import changes
@@ -112,3 +113,41 @@ def test_an_unknown_part_is_refused():
     image = page_networks.image(seer.weights.network)
     with pytest.raises(UsageError, match=r"^lenet5 has no part 'tower1' that can be switched off$"):
         seer.name(image, ["tower1"])
+
+
+OFF = [["tower1"], ["tower2", "norm"], ["exchange"], ["norm"], ["activation"], ["tower1", "exchange", "activation"]]
+
+
+@pytest.mark.parametrize("off", OFF, ids="+".join)
+def test_gradients_with_parts_off_are_the_slopes_of_the_score(off):
+    """In float64, by central differences of the network without the parts, in every direction of 8."""
+    _, analytic, numeric = slopes(off)
+    np.testing.assert_allclose(analytic, numeric, rtol=1e-5, atol=1e-7 * np.abs(numeric).max())
+
+
+def test_a_silent_tower_that_gets_a_gradient_is_noticed(monkeypatch):
+    """Planted: what a tower that is off gave is answered as if it had been read."""
+    _, right, _ = slopes(["tower1"])
+    monkeypatch.setattr(changes.Silence, "backward", changes.Exchange.backward)
+    _, analytic, numeric = slopes(["tower1"])
+    assert np.abs(analytic - numeric).max() > 1e-3 * np.abs(numeric).max()
+    assert not np.array_equal(right, analytic)
+
+
+@pytest.mark.parametrize("off", [["tower1"], ["tower2", "exchange"]], ids="+".join)
+def test_gradients_with_a_tower_off_are_the_same_bits_on_devices_of_their_own(off):
+    assert np.array_equal(slopes(off, "cpu,cpu")[0], slopes(off)[0])
+
+
+def slopes(off, device="cpu", index=2):
+    """Return the score's gradient at the image, and along 8 directions its slopes, from it and by differences."""
+    seer = Seer(page_networks.weights(), device, "fp64")
+    model, _ = seer._without(off)
+    passes = model._passes
+    pixels = passes.crop(page_networks.image(seer.weights.network)[None]).astype(float)
+    directions = np.random.default_rng(0).standard_normal((8, *pixels.shape[1:]))
+    gradient = passes.gradient(pixels, passes.scores, class_seed(index)).pixels[0]
+    step = 1e-4
+    ends = passes.output(np.concatenate([pixels + step * directions, pixels - step * directions]), passes.scores)
+    above, below = np.split(ends[:, index, 0, 0], 2)
+    return gradient, np.einsum("dchw,chw->d", directions, gradient), (above - below) / (2 * step)

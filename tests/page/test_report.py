@@ -117,7 +117,7 @@ def test_the_head_has_the_runs_accuracy_with_its_interval(page):
     low, high = (100 * bound for bound in confidence.interval(12, 16))
     assert f"75.0 % best validation top-1 95 % interval {low:.1f} to {high:.1f} %, 16 images" in page.text
     assert "48 images 32 train, 16 validation" in page.text
-    assert "No better than guessing: 75.0 % of 16 validation images correct" in page.text
+    assert "Too few images to tell it from guessing: 75.0 % of 16 validation images correct" in page.text
 
 
 def test_the_recipe_is_beside_the_papers(html):

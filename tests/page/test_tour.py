@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cualex.data import images
+from cualex.errors import UsageError
 from cualex.page import tour
 from cualex.page.gallery import Example
 from cualex.page.seeing import Seer
@@ -170,3 +171,12 @@ def test_the_same_image_twice_is_in_it_once():
 def test_what_the_browser_does_not_compute_leaves_its_answers():
     seer = Seer(page_networks.weights("lenet5", function="gelu"))
     assert not tour.tour(seer, examples(seer, 1)).computes
+
+
+def test_a_network_that_has_diverged_is_no_tour():
+    seer = page_networks.diverged()
+    one = [Example("one", images.encoded(page_networks.image(seer.weights.network)))]
+    with pytest.raises(
+        UsageError, match=r"^one: from conv2 on the network gives NaN or Inf, so there is no tour of it"
+    ):
+        tour.tour(seer, one)

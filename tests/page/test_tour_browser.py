@@ -40,7 +40,7 @@ def opening(browser):
     def call(path, width=1440, place=""):
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
         tab = context.new_page()
-        watch(tab, wrong, path.as_uri())
+        watch(tab, wrong, path.as_uri(), ("willReadFrequently",))  # said of how tests look at canvases
         opened.append(context)
         tab.goto(path.as_uri() + place)
         return ready(tab)

@@ -4,7 +4,6 @@ import csv
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from cualex.errors import OutputError, UsageError
@@ -130,21 +129,3 @@ def test_an_image_without_a_class_is_called_by_its_file():
     wide = width_of("German_short", 10)
     assert wrapped("German_short-haired pointer", wide, 10) == ["German_", "short-haired", "pointer"]
     assert wrapped("German_short-haired", wide * 0.8, 10) == ["German_", "short-", "haired"]
-
-
-@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
-def test_a_text_in_a_cell_can_be_read(theme):
-    """Of ink and ground one has at least the root of their contrast with any colour; white on pale green had 2.4."""
-    least = contrast(theme.ink, theme.ground) ** 0.5
-    for shade in np.linspace(0, 1, 21):
-        behind = theme.flat(theme.positive)(shade)[:3]
-        assert contrast(theme.readable(behind), behind) >= least - 1e-9
-
-
-def contrast(one, other):
-    """Return the contrast of WCAG 2.2, from 1 to 21."""
-    both = []
-    for colour in (one, other):
-        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
-        both.append(float(np.dot([0.2126, 0.7152, 0.0722], parts)) + 0.05)
-    return max(both) / min(both)

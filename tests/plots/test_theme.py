@@ -50,6 +50,17 @@ def test_text_can_be_read_and_lines_be_seen(theme):
     assert contrast(theme.faint, theme.ground) >= 3
 
 
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_a_text_in_a_cell_can_be_read_on_every_shade(theme):
+    """The larger of both contrasts is at least the root of that between ink and ground, and more than 4.5."""
+    for colour in (theme.positive, theme.negative):
+        for part in np.linspace(0, 1, 21):
+            behind = theme.flat(colour)(part)[:3]
+            shade = "#" + "".join(f"{round(255 * each):02x}" for each in behind)
+            other = theme.ink if theme.legible(behind) == theme.ground else theme.ground
+            assert contrast(theme.legible(behind), shade) >= max(contrast(other, shade) - 0.05, 4)
+
+
 @pytest.mark.parametrize("blindness", SEEN)
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
 def test_the_towers_and_the_signs_and_curves_that_follow_one_another_differ(theme, blindness):

@@ -1,12 +1,13 @@
 """What a training draws and writes for people: curves and samples. A drawing must hold what it shows."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cualex.plots import samples
+from cualex.plots import curves, samples
 from cualex.plots.curves import drops
 from cualex.training.run import Run
 
@@ -96,3 +97,17 @@ def test_samples_are_the_first_picture_of_each_class(tmp_path):
 )
 def test_drops_are_marked_and_a_cosine_has_none(rates, expected):
     assert drops([{"epoch": epoch, "lr": rate} for epoch, rate in enumerate(rates, 1)]) == expected
+
+
+def test_of_equal_epochs_the_one_whose_weights_are_kept_is_the_best(tmp_path):
+    """In the plot as in `cualex runs compare` and finished.json; before the end it is the first."""
+    run = Run.create(tmp_path)
+    rows = [
+        {"epoch": float(epoch), "metrics/accuracy_top1": top1, "metrics/accuracy_top5": 1.0}
+        for epoch, top1 in enumerate((0.5, 0.75, 0.75, 0.75), 1)
+    ]
+    assert curves.best_epoch(run, rows) == 2
+    outcome = {"best_epoch": 4, "top1": 0.75, "top5": 1.0}
+    for text, best in ((json.dumps(outcome), 4), ("{", 2), ('{"best_epoch": 9, "top1": 1, "top5": 1}', 2)):
+        (run.path / "finished.json").write_text(text)
+        assert curves.best_epoch(run, rows) == best

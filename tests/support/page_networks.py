@@ -49,6 +49,14 @@ def weights(name="alexnet", classes=5, seed=0, **arguments):
 
 
 @cache
+def diverged(name="alexnet"):
+    """Return a network whose values overflow from its second convolution on, as of a training that diverges."""
+    found = weights(name)
+    found.tensors["conv2.weight"] *= np.float32(1e37)
+    return Seer(found)
+
+
+@cache
 def seer(name="alexnet"):
     """Return the small network of a name; tests that share it leave it as it is."""
     return Seer(weights(name))

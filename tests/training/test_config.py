@@ -68,7 +68,7 @@ def test_what_is_given_goes_before_the_file(tmp_path):
         ('output = "\\u0000"', "output='\\x00': expected a path"),
         ("recipe = 5", "recipe=5: expected auto, paper, "),
         ("recipe = ['paper']", "recipe=['paper']: expected auto, paper, "),
-        ("split_rule = 7", "split_rule=7: expected hash-threshold-1, hash-rank-0"),
+        ("split_rule = 7", "split_rule=7: expected hash-threshold-2, hash-threshold-1, hash-rank-0"),
         ("decoding = 'x'", "decoding='x': expected a whole number of at least 2 and at most 3"),
         ("schedule = 'cos'", "schedule='cos': expected plateau, steps, cosine, poly, 2012"),
         ("recipe = {rates = 3}", "no hyperparameter of a recipe is called 'rates'. Did you mean 'rate'?"),
@@ -196,10 +196,16 @@ def test_a_name_of_other_tools_is_answered_with_the_option(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
-    [("a.json", "[3]", "expected options by name, got list"), ("a.json", "{", "not JSON (Expecting property name")],
+    [
+        ("a.json", "[3]", "expected options by name, got list"),
+        ("a.json", "{", "not JSON (Expecting property name"),
+        ("a.json", "{}", "no option in it; --config takes a run's args.json, or TOML such as `epochs = 30`"),
+        ("a.toml", "", "no option in it"),
+        ("a.toml", "# lr = 0.1\n", "no option in it"),
+    ],
 )
 def test_what_is_no_object_is_refused(tmp_path, name, text, said):
-    with pytest.raises(UsageError, match=r"a\.json: ") as error:
+    with pytest.raises(UsageError, match=r"a\.(json|toml): ") as error:
         read(tmp_path / name, text)
     assert said in str(error.value)
 

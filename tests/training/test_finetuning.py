@@ -9,11 +9,14 @@ from PIL import Image
 
 from cualex import weights
 from cualex.cli import main
-from cualex.errors import UsageError
-from cualex.training import finetuning
+from cualex.errors import UsageError, WeightsError
+from cualex.training import beginning, finetuning
+from cualex.training.options import Options
 from cualex.training.records import Update
 from cualex.training.run import Run
 from cualex.weights import Weights, initial
+from tests import ROOT
+from tests.support import page_networks
 from tests.support.tiny_runs import RECIPE, speck, stop, training
 
 pytestmark = pytest.mark.usefixtures("speck")
@@ -204,3 +207,45 @@ def test_every_option_reaches_the_recipe(here):
     assert (recipe["rate"], recipe["decay"]) == (0.001, 0.0)
     for words in ("Adam, as in Keras", "early stopping, patience", "micro-batches per update"):
         assert words in result.stderr
+
+
+@pytest.mark.parametrize(("to", "file"), [("onnx", "net.onnx"), ("torch", "net.pth")])
+def test_weights_of_another_program_are_imported_to_start_from(tmp_path, to, file):
+    """They are those of `cualex import`; the number of classes may be another."""
+    own = page_networks.weights("lenet5")
+    weights.save(tmp_path / "own.safetensors", own)
+    words = ["export", "--to", to, "-w", str(tmp_path / "own.safetensors"), "-o", str(tmp_path / file)]
+    made = CliRunner().invoke(main, words)
+    assert made.exit_code == 0, made.output
+    found = beginning.chosen(Options(weights=tmp_path / file))
+    for tensor, values in own.tensors.items():
+        np.testing.assert_allclose(found.tensors[tensor], values, rtol=1e-6, atol=1e-7)
+    (said,) = beginning.imported(found)
+    assert said.startswith("the weights are imported, as lenet5 with images of ")
+    assert f"`cualex import {tmp_path / file}` prints all that is assumed" in said
+    assert beginning.imported(own) == ()
+    start = finetuning.start(found, finetuning.recipe(found, RECIPE), ["cat", "dog"])
+    assert start.weights.network.classes == 2
+
+
+def test_what_import_must_be_told_is_told_to_import():
+    """A caffemodel of 67 pixels: its size is not in the file."""
+    model = ROOT / "tests/golden/v0.1/exported/network.caffemodel"
+    with pytest.raises(WeightsError) as caught:
+        beginning.chosen(Options(weights=model))
+    assert str(caught.value) == (
+        f"{model}: fc6.0 is 128x8 here, alexnet-caffe has 128x288. Give its architecture with --network, or its input "
+        f"size with --crop. That is for `cualex import {model}`, whose weights file --from takes."
+    )
+
+
+def test_what_is_no_weights_of_anything_is_refused_by_what_it_is(tmp_path):
+    for name, data, said in (
+        ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "Git LFS"),
+        ("b.bin", bytes(range(7, 200)) * 9, "not a weights file of cualex, which are safetensors. Copy it again"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(WeightsError, match=said) as caught:
+            beginning.chosen(Options(weights=tmp_path / name))
+        assert str(caught.value).startswith(f"{tmp_path / name}: ")
+        assert str(caught.value).count(name) == 1

@@ -183,8 +183,19 @@ def test_no_better_than_guessing():
 def test_a_set_too_small_to_decide_says_so(right, validation, said):
     found = judged(right, validation)
     assert (found.better, found.cannot_tell) == (False, True)
-    assert lines(found)[0].startswith("No better than guessing: ")
+    above = right > max(validation)
+    told = "Too few images to tell it from guessing: " if above else "No better than guessing: "
+    assert lines(found)[0].startswith(told)
     assert said in lines(found)[0]
+    assert found.document()["verdict"] == "No better than guessing"  # what scripts read stays
+
+
+def test_all_of_five_images_are_too_few_to_say_that_guessing_is_as_good():
+    found = judged(5, (1, 4))
+    assert lines(found)[0].startswith(
+        "Too few images to tell it from guessing: 100.0 % of 5 validation images correct (95 % interval 48 to 100 %); "
+        "always predicting the largest class: 80 %. 5 images cannot tell; about 17 could: add images"
+    )
 
 
 def test_the_last_epoch_is_judged_and_the_best_one_is_said():

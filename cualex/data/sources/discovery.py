@@ -80,10 +80,9 @@ def find(
     val: the validation split. "held-out": val/, or without it a part of train. "test": test/. "val-or-test", of cualex
     0.1: val/, else test/, else a part of train.
     val_split: the fraction of train that is held out, class by class; 0 for none.
-        An image is held out by `seed` and its name, so adding or removing an image moves no other. A class of two
-        images or more is in both splits, one image stays in train: this alone may move another image, one of the same
-        class, and only where all of that class lie on one side (hold_out.py has the proof that it must, and how
-        rarely: at 20 %, one new image in 360 of a class of 20).
+        An image is held out by `seed` and its name. A class of two images or more is in both splits, one image stays
+        in train; small classes give the share to one image, large ones nearly. Adding or removing an image moves none
+        of another class, and one of its own at the most (hold_out.py has the rules).
     split_rule: the rule that holds images out, one of hold_out.py; a resumed run keeps its rule.
     names: a file with a line `name class` for every image that lies in no class folder, or what else label_files.py
         takes.

@@ -2,6 +2,14 @@
 
 A run records its rule in args.json, so that its images stay in their split when new runs get another rule.
 
+`hash-threshold-2`, of new runs: as `hash-threshold-1`, but the number of images that a class of n gives is kept near
+its share p: at least floor(p n - s), at most ceil(p n + s), with the slack s = (n - 20) min(0.1, p, 1 - p), 0 up to 20
+images. So small classes of one size give as many, to one image: two classes of 10 give 2 and 2, and not 1 and 4, of
+which no accuracy could be told. From about 100 images on, where s is two standard deviations, it divides as
+`hash-threshold-1` does. Where the bounds act, the images with the smallest hashes are taken. Either bound grows by one
+at the most with every image, so that a new image moves one other at the most, of its own class; it does so more often
+where classes are small.
+
 `hash-threshold-1`: an image is in val when the first 64 bits of SHA-256(seed, name), read as a fraction of 2**64, are
 below the share. The name is the path below the folder of the classes, in Unicode's form NFC: a folder, its archive, and
 either of them inside a wrapping folder or below train/, are divided alike. So the class of an image is part of its name
@@ -35,14 +43,17 @@ SHA-256(seed, path). That number grows with the class, so about every fifth new 
 import hashlib
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from cualex.data import image_kinds
 from cualex.data.sources.classless import Arranged
 from cualex.data.sources.listing import File, order
 from cualex.errors import UsageError
 
-RULE, FIRST_RULE = "hash-threshold-1", "hash-rank-0"  # of new runs, and of those of cualex 0.1
+RULE, FIRST_RULE = "hash-threshold-2", "hash-rank-0"  # of new runs, and of those of cualex 0.1
+EVEN = 20  # images of a class up to which the number that is held out is the share's, to one image
+SLACK = 0.1  # images more or fewer for each image beyond
 
 # The validation split: the first of these that a set has; without any a part of train, except for "test", which must
 # exist.
@@ -85,13 +96,31 @@ def divide(arranged: Arranged, roots: Sequence[str], share: float, seed: int, ru
     return divided, sum(len(files) for files in val.values())
 
 
-def _by_threshold(files: list[File], roots: Sequence[str], share: float, seed: int) -> list[File]:
-    """Return the images whose hash is below the share: of two images or more at least one, but never all."""
+def _by_threshold(
+    bounds: Callable[[int, float], tuple[int, int]], files: list[File], roots: Sequence[str], share: float, seed: int
+) -> list[File]:
+    """Return the images whose hash is below the share, as many as `bounds` allows.
+
+    Of two images or more it is at least one, but never all.
+    """
     below = share * 2**64  # exact: only the exponent changes
     hashes = {file.name: int.from_bytes(_sha256(seed, _inside(file.name, roots))[:8], "big") for file in files}
     # Two spellings of one name have one hash and stay in the order of their bytes.
     ranked = sorted(files, key=lambda file: hashes[file.name])
-    return ranked[: _in_both(sum(value < below for value in hashes.values()), len(files))]
+    least, most = bounds(len(files), share)
+    return ranked[: _in_both(min(max(sum(value < below for value in hashes.values()), least), most), len(files))]
+
+
+def _near_share(count: int, share: float) -> tuple[int, int]:
+    """Return how many images a class of `count` gives at least and at most."""
+    slack = max(0, count - EVEN) * min(SLACK, share, 1 - share)
+    rounding = 1e-9  # 0.2 * 15 is a little more than 3
+    return math.floor(share * count - slack + rounding), math.ceil(share * count + slack - rounding)
+
+
+def _any(count: int, share: float) -> tuple[int, int]:
+    """Return that any number of images will do."""
+    return 0, count
 
 
 def _by_rank(files: list[File], _: Sequence[str], share: float, seed: int) -> list[File]:
@@ -100,7 +129,11 @@ def _by_rank(files: list[File], _: Sequence[str], share: float, seed: int) -> li
     return ranked[: _in_both(math.floor(share * len(files) + 0.5), len(files))]
 
 
-RULES = {RULE: _by_threshold, FIRST_RULE: _by_rank}
+RULES: dict[str, Callable[[list[File], Sequence[str], float, int], list[File]]] = {
+    RULE: partial(_by_threshold, _near_share),
+    "hash-threshold-1": partial(_by_threshold, _any),
+    FIRST_RULE: _by_rank,
+}
 
 
 def _in_both(count: int, total: int) -> int:

@@ -43,7 +43,7 @@ def given(path: str | Path) -> Labels:
     if place.name.lower() == _TRUTH or data.startswith(b"MATLAB 5.0"):
         beside = [File(each.name, "", each.read_bytes) for each in sorted(place.parent.iterdir()) if each.is_file()]
         read = _devkit if place.name.lower() == _TRUTH else _flowers
-        found = read(str(path), beside)
+        found = read(str(place.parent), beside)  # whose files are named in errors
         if found is None:
             raise DataError(f"{path}: no labels of images; expected Oxford's imagelabels.mat, or lines `image class`")
         return found

@@ -73,13 +73,12 @@ class Graph:
         """Subtract the mean at the centre crop and scale."""
         stage = next(network.stages())
         self.stage = Stage(0, "preprocessing", stage.layer, stage.reading, stage.output, 1)
-        begin = (network.stored - network.crop) // 2
         image = np.ascontiguousarray(mean.transpose(2, 0, 1)[None], np.float32)
         crop = [
             self._keep(f"preprocessing.{name}", np.array(values, np.int64))
             for name, values in (
-                ("begin", [begin] * 2),
-                ("end", [begin + network.crop] * 2),
+                ("begin", [network.centre.start] * 2),
+                ("end", [network.centre.stop] * 2),
                 ("axes", [2, 3]),
             )
         ]

@@ -190,7 +190,8 @@ function see({ pixels, off, cover }) {
     else if (name !== "image") x = step(x, name, gone);
     layers[name] = x;
   }
-  return { layers, probabilities: Array.from(x.data), passed };
+  const broken = Object.keys(layers).find(name => !layers[name].data.every(Number.isFinite)) ?? "";
+  return { layers, probabilities: Array.from(x.data), passed, broken };
 }
 
 const answers = {

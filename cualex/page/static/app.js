@@ -64,7 +64,7 @@ async function alone() {
   for (let t = 1; t <= towers; t++) {
     const others = Array.from({ length: towers }, (_, n) => `tower${n + 1}`).filter(part => part !== `tower${t}`);
     const said = await server.name({ network: held.network, image: held.sample.id, off: others });
-    found.push([best(said), Math.max(...said)]);
+    found.push(said);
   }
   held.alone = found;
   if (!walking) caption();
@@ -86,7 +86,7 @@ export function draw(fresh = false) {
   const held = now();
   if (!held?.seen || missing(held.seen, wanted()).length) return;
   const said = held.seen.probabilities, whole = held.plain.probabilities, other = state.b && (held === state.a ? state.b : state.a);
-  if (!state.order || fresh) state.order = [...about.classes.keys()].sort((x, y) => whole[y] - whole[x]).slice(0, 10);
+  if (!state.order || fresh) state.order = [...about.classes.keys()].sort((x, y) => (whole[y] || 0) - (whole[x] || 0)).slice(0, 10);
   state.target ??= best(whole);
   figure.bars(state.order, said, {
     before: held.changed ? whole : null, second: other?.seen?.probabilities, target: state.heat ? state.target : null,

@@ -41,8 +41,10 @@ function crossing(one) {
 export function caption(one) {
   const box = $("caption"), held = now(), { classes } = about;
   if (!held?.seen) return;
-  const said = held.seen.probabilities;
+  const said = held.seen.probabilities, { broken } = held.seen;
   if (one) return box.replaceChildren(h("b", {}, one.name), ` ${what(one)}`, crossing(one));
+  if (broken) return box.replaceChildren("From ", h("b", {}, broken), " on, values are NaN or Inf", best(said) < 0 ? ", so no class has a probability. " : ". ",
+    h("small", {}, off().length ? "Numbers outgrow what the network was trained for." : "The training may have diverged: cualex help diagnose."));
   const gone = off();
   if (gone.length || state.cover) {
     const without = gone.map(part => (/^tower/.test(part) || part === "activation" ? "" : part === "exchange" ? "the " : "") + about.parts[part]).join(" and ");
@@ -54,12 +56,18 @@ export function caption(one) {
     const [x, y] = [state.a, state.b].map(slot => slot.seen?.probabilities);
     if (!x || !y) return;
     const names = state.a.network === state.b.network ? ["A is", "B is"] : ["Network A says", "network B says"];
-    return box.replaceChildren(`${names[0]} `, h("b", {}, classes[best(x)]), ` (${percent(Math.max(...x))}), ${names[1]} `, h("b", {}, classes[best(y)]), ` (${percent(Math.max(...y))}). `,
+    return box.replaceChildren(`${names[0]} `, ...likeliest(x), `, ${names[1]} `, ...likeliest(y), ". ",
       h("small", {}, state.showing === "difference" ? "Green: stronger in A. Purple: stronger in B." : "Bars: solid for the one on show, outlined for the other. b changes between them."));
   }
   if (!held.alone) return box.replaceChildren(towers > 1 ? "Two towers read one image. Hover a layer, click a map." : "Hover a layer, click a map.");
-  const parts = held.alone.flatMap(([k, p], t) => [`${t ? ", tower" : "Tower"} ${t + 1} alone ${t ? "" : "would say "}`, h("b", { class: `tower${t + 1}` }, classes[k]), ` (${percent(p)})`]);
-  box.replaceChildren(...parts, ". Together they say ", h("b", {}, classes[best(said)]), `, ${percent(Math.max(...said))}. `, h("small", {}, "A line is as strong as what passes along it."));
+  const parts = held.alone.flatMap((alone, t) => [`${t ? ", tower" : "Tower"} ${t + 1} alone ${t ? "" : "would say "}`, ...likeliest(alone, `tower${t + 1}`)]);
+  box.replaceChildren(...parts, ". Together they say ", ...likeliest(said), ". ", h("small", {}, "A line is as strong as what passes along it."));
+}
+
+// The likeliest class with its probability.
+function likeliest(said, cls = "") {
+  const k = best(said);
+  return k < 0 ? [h("b", { class: cls }, "nothing"), " (NaN)"] : [h("b", { class: cls }, about.classes[k]), ` (${percent(said[k])})`];
 }
 
 // The line beside the title.

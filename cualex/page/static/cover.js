@@ -65,7 +65,8 @@ export async function heat(on = state.heat) {
   for (const button of $("methods").children) button.setAttribute("aria-pressed", button.dataset.method === state.method);
   const held = now(), rows = [], asked = on && held?.plain;
   if (asked) {
-    state.target ??= best(held.plain.probabilities);
+    if (state.target == null || state.target < 0) state.target = best(held.plain.probabilities);
+    if (state.target < 0) return void (say("There is no heat map: no class has a probability."), heat(false));
     drawHeat(rows); // its key takes room, so the figure is arranged after it
   }
   drawImage();
@@ -85,7 +86,7 @@ export async function heat(on = state.heat) {
 
 function drawHeat(rows) {
   const grid = rows[0]?.length ?? state.grid, canvas = $("heat"), tiny = h("canvas", { width: grid, height: grid }), pen = tiny.getContext("2d"), image = pen.createImageData(grid, grid);
-  const drops = rows.flat(), most = drops.reduce((a, b) => Math.max(a, Math.abs(b)), 0.02);
+  const drops = rows.flat().map(value => value || 0), most = drops.reduce((a, b) => Math.max(a, Math.abs(b)), 0.02);
   drops.forEach((value, at) => image.data.set([...(value > 0 ? [40, 200, 105] : [178, 92, 235]), 225 * (Math.abs(value) / most) ** 0.8], 4 * at));
   pen.putImageData(image, 0, 0);
   Object.assign(canvas, { width: 280, height: 280 });

@@ -2,7 +2,7 @@
 
 import { h, mosaic, palette, percent, rem, scale } from "./maps.js";
 import { about, dense, each, hidden, hue, layer, output, signed, towers, unit } from "./network.js";
-import { $ } from "./state.js";
+import { $, best } from "./state.js";
 
 const svg = $("links"), holder = $("blocks");
 const LINES = 9; // of a bundle between two lanes
@@ -152,9 +152,10 @@ export function link(seen, off) {
       lines.push(path);
     }
   };
+  const strength = value => (Number.isFinite(value) ? value : 0);
   const gone = (count, t) => count > 1 && off[`tower${t + 1}`];
   hidden.forEach((one, at) => {
-    const before = hidden[at - 1], passed = seen.passed[one.name], most = Math.max(...passed.flat(), 1e-9);
+    const before = hidden[at - 1], passed = seen.passed[one.name].map(row => row.map(strength)), most = Math.max(...passed.flat(), 1e-9);
     boxes.get(one).forEach((box, to) => {
       if (gone(one.lanes, to)) return;
       if (!before) return bundle(image, box, "enter", 0, 0.75);
@@ -165,7 +166,7 @@ export function link(seen, off) {
       });
     });
   });
-  const last = hidden.at(-1), sums = seen.passed[output.name][0], most = Math.max(...sums, 1e-9);
+  const last = hidden.at(-1), sums = seen.passed[output.name][0].map(strength), most = Math.max(...sums, 1e-9);
   if (last) boxes.get(last).forEach((box, t) => {
     if (!gone(last.lanes, t)) bundle(box, classes, hue(last.shown, t), hidden.length, (sums[t] ?? 0) / most, tall ? LINES : classes.rows.length);
   });
@@ -219,19 +220,20 @@ export function bars(order, said, { before, second, target, choose }) {
         h("span", { class: "share" }))),
       classes.length > order.length ? h("p", { class: "quiet" }, `the likeliest ${order.length} of ${classes.length.toLocaleString("en")}`) : "");
   }
-  const best = said.indexOf(Math.max(...said)), [verdict, doubt] = box.children, was = before?.indexOf(Math.max(...before));
-  verdict.textContent = classes[best];
-  verdict.classList.toggle("long", classes[best].length > 11);
-  $("short").replaceChildren(...order.slice(0, 3).map(k => h("span", { class: k === best ? "best" : "" }, `${classes[k]} ${percent(said[k])}`)));
-  doubt.textContent = percent(said[best]) + (before && was !== best ? `, was ${classes[was]}` : "");
+  const first = best(said), [verdict, doubt] = box.children, was = before && best(before);
+  verdict.textContent = classes[first] ?? "no answer";
+  verdict.classList.toggle("long", verdict.textContent.length > 11);
+  $("short").replaceChildren(...order.slice(0, 3).map(k => h("span", { class: k === first ? "best" : "" }, `${classes[k]} ${percent(said[k])}`)));
+  doubt.textContent = (first < 0 ? "probabilities are NaN" : percent(said[first])) + (before && was !== first ? `, was ${classes[was] ?? "none"}` : "");
+  const wide = share => `${(share || 0) * 100}%`; // a style of NaN would leave the bar as it was
   for (const row of box.querySelectorAll(".bar")) {
     const k = +row.dataset.class, [, track, share] = row.children, [fill, other, tick] = track.children;
-    fill.style.width = `${said[k] * 100}%`;
-    other.style.width = second ? `${second[k] * 100}%` : "0";
-    tick.style.left = before ? `${before[k] * 100}%` : "";
+    fill.style.width = wide(said[k]);
+    other.style.width = wide(second?.[k]);
+    tick.style.left = before ? wide(before[k]) : "";
     tick.hidden = !before;
     row.classList.toggle("two", Boolean(second));
-    row.classList.toggle("best", k === best);
+    row.classList.toggle("best", k === first);
     row.classList.toggle("target", k === target);
     share.textContent = percent(said[k]);
     row.setAttribute("aria-label", `${classes[k]} ${percent(said[k])}`);

@@ -66,16 +66,16 @@ function allMaps(one, go) {
     });
     pair.append(h("figure", {}, towers > 1 ? h("figcaption", { class: `tower${t + 1}` }, `tower ${t + 1}`) : "", board));
   }
-  pane.append(pair, key(shade, isSigned, colours(name, tower(name, state.map))));
+  pane.append(pair, key(shade, isSigned, colours(name, tower(name, state.map)), maps.data.some(Number.isNaN)));
   return pane;
 }
 
-function key(shade, isSigned, ramp) {
+function key(shade, isSigned, ramp, broken) {
   const canvas = h("canvas", { class: "ramp" }), wide = 160;
   const line = { data: new Float32Array(wide).map((_, i) => i / (wide - 1)), side: 1 };
   mosaic(canvas, line, Array.from(line.data, (_, i) => i), { columns: wide, tile: 1, tall: 8, colours: ramp, shade: part => 255 * part });
   return h("p", { class: "key" }, h("span", {}, isSigned ? number(-shade.top, 1) : "0"), canvas, h("span", {}, number(shade.top, 1)),
-    h("small", {}, isSigned ? "linear scale around 0" : "square-root scale, one for the layer"));
+    h("small", {}, isSigned ? "linear scale around 0" : "square-root scale, one for the layer", broken ? "; red: NaN" : ""));
 }
 
 // An image with all but a rectangle of the crop in the dark.
@@ -140,7 +140,7 @@ function oneMap(one, go) {
 export function exciting(one) {
   const box = h("div", { class: "exciting" }, h("h3", {}, "What excites it")), row = h("div", { class: "row" }), said = h("p", { class: "quiet" }, "looking at the examples …");
   box.append(row, said);
-  const turn = asked, { map } = state, { network } = now();
+  const turn = asked, { map } = state, { network } = now(), partial = layer(one.shown).field?.[0] < about.crop;
   (async () => {
     for (;;) {
       let found;
@@ -152,7 +152,7 @@ export function exciting(one) {
       row.replaceChildren(...drawings);
       const all = `${found.of} example${found.of === 1 ? "" : "s"}`;
       said.textContent = found.done < found.of ? `${found.done} of ${all} …`
-        : found.strongest.length ? `The strongest of ${all}${layer(one.shown).field ? ", with the part that the position sees" : ""}.` : `Nothing: of ${all} none makes it positive.`;
+        : found.strongest.length ? `The strongest of ${all}${partial ? ", with the part that the position sees" : ""}.` : `Nothing: of ${all} none makes it positive.`;
       if (found.done >= found.of) return;
     }
   })();

@@ -41,12 +41,12 @@ const svg = (tag, attributes) => {
 
 // One curve over the epochs, from 0 or its least value up, with its last value written at the end.
 function curve(name, values, epochs, colour, share = false) {
-  const wide = 240, high = 64, most = Math.max(...values, 1e-9), least = share ? 0 : Math.min(0, ...values), last = values.at(-1);
+  const wide = 240, high = 64, finite = values.filter(Number.isFinite), most = Math.max(...finite, 1e-9), least = share ? 0 : Math.min(0, ...finite), last = values.at(-1);
   const at = (value, n) => [(wide * n) / Math.max(1, epochs - 1), high - 4 - ((high - 8) * (value - least)) / ((share ? 1 : most) - least)];
-  const points = values.map(at), plot = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": `${name}, by epoch: ${values.map(value => number(value)).join(", ")}` });
+  const points = values.map(at).filter((_, n) => Number.isFinite(values[n])), plot = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": `${name}, by epoch: ${values.map(value => number(value)).join(", ")}` });
   plot.append(svg("line", { x1: 0, x2: wide, y1: high - 4, y2: high - 4, class: "axis" }),
     svg("polyline", { points: points.map(pair => pair.join()).join(" "), class: colour }), svg("circle", { cx: points.at(-1)[0], cy: points.at(-1)[1], r: 2.5, class: colour }));
-  return h("figure", {}, h("figcaption", {}, `${name} `, h("b", {}, share ? `${(100 * last).toFixed(1)} %` : number(last))), plot);
+  return h("figure", {}, h("figcaption", {}, `${name} `, h("b", {}, share && Number.isFinite(last) ? `${(100 * last).toFixed(1)} %` : number(last))), plot);
 }
 
 let turn = 0;
@@ -56,8 +56,8 @@ export async function plot(news = true) {
   const { epochs, planned } = state.run, box = $("curves");
   if (!epochs.length) box.replaceChildren(h("p", { class: "quiet" }, "No epoch is done yet."));
   else box.replaceChildren(...[["training loss", "loss", "soft"], ["validation loss", "val_loss", "ink"], ["validation top-1", "top1", "ink", true]]
-    .filter(([, key]) => epochs.every(epoch => Number.isFinite(epoch[key])))
-    .map(([name, key, colour, share]) => curve(name, epochs.map(epoch => epoch[key]), Math.max(planned ?? 0, epochs.length), colour, share)));
+    .filter(([, key]) => epochs.some(epoch => Number.isFinite(epoch[key])))
+    .map(([name, key, colour, share]) => curve(name, epochs.map(epoch => epoch[key] ?? NaN), Math.max(planned ?? 0, epochs.length), colour, share)));
   const one = blocks[0];
   if (!news || !one.window || layer(one.below).maps !== 3) return;
   const own = ++turn, count = Math.min(layer(one.name).maps, 96), filters = [];

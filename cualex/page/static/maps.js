@@ -37,7 +37,7 @@ export const palette = name => ramps[theme()][name];
 // Where 0 and the end of a scale lie. Activations: square root from 0 to the 99.5 % quantile of the layer, so that weak
 // ones are seen beside strong ones. Signed numbers: straight, to the same distance on both sides of 0.
 export function scale(values, signed = false) {
-  const sample = values.length > 60000 ? values.filter((_, i) => i % 5 === 0) : values;
+  const sample = (values.length > 60000 ? values.filter((_, i) => i % 5 === 0) : values).filter(Number.isFinite);
   const sorted = Float32Array.from(sample, Math.abs).sort();
   const top = sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1;
   const f = signed
@@ -45,6 +45,8 @@ export function scale(values, signed = false) {
     : value => 255 * Math.sqrt(Math.max(0, Math.min(1, value / top)));
   return Object.assign(f, { top, signed });
 }
+
+const NOT_A_NUMBER = [214, 45, 90]; // a colour that no scale has
 
 const scratch = document.createElement("canvas"), pen = scratch.getContext("2d", { willReadFrequently: false });
 
@@ -56,8 +58,9 @@ function lay(layer, order, columns, colours, shade) { // all maps side by side, 
   order.forEach((k, n) => {
     const left = (n % columns) * side, top = Math.floor(n / columns) * side;
     for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) {
-      const from = 4 * Math.round(shade(data[(k * side + i) * side + j])), to = 4 * ((top + i) * wide + left + j);
-      out[to] = colours[from]; out[to + 1] = colours[from + 1]; out[to + 2] = colours[from + 2]; out[to + 3] = 255;
+      const value = data[(k * side + i) * side + j], to = 4 * ((top + i) * wide + left + j), is = !Number.isNaN(value);
+      const from = is ? 4 * Math.round(shade(value)) : 0, of = is ? colours : NOT_A_NUMBER;
+      out[to] = of[from]; out[to + 1] = of[from + 1]; out[to + 2] = of[from + 2]; out[to + 3] = 255;
     }
   });
   pen.putImageData(image, 0, 0);
@@ -102,7 +105,7 @@ export function cells(canvas, values, side, size, { colours, shade, digits = tru
     const at = 4 * Math.round(shade(values[i * side + j]));
     const light = 0.3 * colours[at] + 0.59 * colours[at + 1] + 0.11 * colours[at + 2];
     to.fillStyle = light > 140 ? "#15181c" : "#fdfdfb";
-    to.fillText(cell < 50 * ratio ? brief(values[i * side + j]) : number(values[i * side + j]), (j + 0.5) * cell, (i + 0.54) * cell);
+    to.fillText(cell < 80 * ratio ? brief(values[i * side + j]) : number(values[i * side + j]), (j + 0.5) * cell, (i + 0.54) * cell);
   }
 }
 
@@ -124,13 +127,14 @@ export function colourFilter(canvas, weight, side, size) {
 }
 
 export function number(value, digits = 2) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "−Inf" : "Inf";
   const size = Math.abs(value);
   const text = size >= 1000 ? size.toFixed(0) : size >= 100 ? size.toFixed(Math.min(digits, 1)) : size.toFixed(digits);
   return (value < 0 && +text !== 0 ? "−" : "") + text;
 }
 const brief = value => (value === 0 ? "0" : Math.abs(value) < 1 ? number(value).replace("0.", ".") : number(value, 1));
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
-export const percent = share => (share >= 0.995 ? "100" : share < 0.0095 ? (share * 100).toFixed(1) : (share * 100).toFixed(0)) + "\u00a0%";
+export const percent = share => Number.isNaN(share) ? "NaN" : (share >= 0.995 ? "100" : share < 0.0095 ? (share * 100).toFixed(1) : (share * 100).toFixed(0)) + "\u00a0%";
 
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

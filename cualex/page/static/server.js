@@ -31,12 +31,19 @@ async function ask(path, sent, signal) {
 
 const json = async (...asked) => (await ask(...asked)).json();
 
+// JSON has null for NaN and Inf.
+const numbers = list => list.map(value => value ?? NaN);
+
 export const enter = token => json("/api/token", { token });
 export const networks = () => json("/api/networks");
 export const address = id => `/api/images/${id}`;
 export const addImage = file => json("/api/images", file);
-export const name = async question => (await json("/api/name", question)).probabilities;
-export const excites = (network, block, map) => json(`/api/excites/${network}/${block}/${map}`);
+export const name = async question => numbers((await json("/api/name", question)).probabilities);
+export async function excites(network, block, map) {
+  const found = await json(`/api/excites/${network}/${block}/${map}`);
+  for (const one of found.strongest) one.value ??= Infinity; // it is above 0
+  return found;
+}
 export const run = () => json("/api/run");
 
 // Maps as {layers: {name: {data, maps, side}}, probabilities, passed}; see `packed` of answers.py.
@@ -49,7 +56,7 @@ export async function see(question) {
     layers[layer] = { data: new Float32Array(bytes, at, maps * side * side), maps, side };
     at += 4 * maps * side * side;
   }
-  return { layers, probabilities: head.probabilities, passed: head.passed };
+  return { layers, probabilities: numbers(head.probabilities), passed: head.passed, broken: head.broken };
 }
 
 const filters = new Map(); // of the network that is loaded: a filter is asked for once
@@ -74,6 +81,6 @@ export async function* heatRows(question, signal) {
     if (done) return;
     const lines = (text + value).split("\n");
     text = lines.pop();
-    for (const line of lines) yield JSON.parse(line);
+    for (const line of lines) yield numbers(JSON.parse(line));
   }
 }

@@ -20,7 +20,9 @@ export const state = {
 export const slot = () => (state.showing === "b" ? "b" : "a");
 export const now = () => state[slot()];
 export const off = () => Object.keys(state.off).filter(part => state.off[part]);
-export const best = said => said.indexOf(Math.max(...said));
+
+// The likeliest class; -1 where every probability is NaN, as of a network that has diverged.
+export const best = said => said.reduce((found, value, k) => (value > (said[found] ?? -Infinity) ? k : found), -1);
 
 export function say(text) {
   $("notice").textContent = text;

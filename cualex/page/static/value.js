@@ -37,9 +37,9 @@ function pool(name, before, kind) {
   const { size, stride, pad = 0 } = layer(name).numbers, earlier = now().seen.layers[before], [row, column] = state.pixel, list = [];
   for (let u = 0; u < size; u++) for (let v = 0; v < size; v++) {
     const [i, j] = [row * stride + u - pad, column * stride + v - pad], inside = i >= 0 && j >= 0 && i < earlier.side && j < earlier.side;
-    list.push(inside ? at(earlier, state.map, i, j) : NaN); // beyond the end: not a part of the window
+    list.push(inside ? at(earlier, state.map, i, j) : undefined); // beyond the end: not a part of the window
   }
-  const isMax = kind === "maxpool", inside = list.filter(x => !Number.isNaN(x)), y = isMax ? Math.max(...inside) : inside.reduce((a, b) => a + b) / inside.length;
+  const isMax = kind === "maxpool", inside = list.filter(x => x !== undefined), y = isMax ? Math.max(...inside) : inside.reduce((a, b) => a + b) / inside.length;
   return [
     formula(`y = ${isMax ? "max" : "mean"} of ${size} × ${size}`),
     h("div", { class: "term" }, small(Float32Array.from(list, x => x || 0), size, 7.5 * rem(), colours(before, tower(before, state.map)), scale(earlier.data, signed(before, state.off))), h("span", {}, isMax ? "the largest is" : "the mean is"), h("b", { class: "result" }, number(y))),

@@ -108,9 +108,8 @@ def take(model: Model, images: np.ndarray, factors: Mapping[str, float] | None =
 
 def read(model: Model, images: np.ndarray) -> Input:
     """Return the statistics of the network's input for images (n, stored, stored, 3), at their centre."""
-    row, column, _ = model.centre()
-    seen = slice(row, row + model.network.crop), slice(column, column + model.network.crop)
-    values = images[:, *seen].astype(np.float32) - model.mean[seen]
+    centre = model.network.centre
+    values = images[:, centre, centre].astype(np.float32) - model.mean[centre, centre]
     means, deviations = (
         values.mean(axis=(0, 1, 2), dtype=np.float64),
         values.std(axis=(0, 1, 2), dtype=np.float64),

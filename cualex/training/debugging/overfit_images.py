@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cualex.data.split import Split
+from cualex.data.split import Split, centre
 from cualex.evaluation import entropy
 
 LOOKED_AT = 1_000_000_000  # bytes of images in which copies are searched: 5,000 of 256 pixels a side
@@ -90,8 +90,7 @@ def choose(pack: Split, count: int, crop: int) -> Few:
 
 def digests(pack: Split, indices: np.ndarray, crop: int) -> Iterator[tuple[int, bytes]]:
     """Yield (index, digest) for images of a pack: of the centre crop."""
-    first = (pack.size - crop) // 2
-    seen = slice(first, first + crop)
+    seen = centre(pack.size, crop)
     for start in range(0, len(indices), TOGETHER):
         part = indices[start : start + TOGETHER]
         images = np.empty((len(part), pack.size, pack.size, 3), np.uint8)

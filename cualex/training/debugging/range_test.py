@@ -44,6 +44,11 @@ RISEN, DIVERGED, LEARNED = 0.1, 0.4, 0.1
 FALLEN = 0.98  # a loss that never falls below that suggests nothing
 PART = 1 / 3
 RULE = "a third of the largest learning rate at which the loss still falls (Smith 2017, section 3.3)"
+OF_LEARNED = (
+    "a third of the learning rate by which the loss had fallen below a tenth of its start: the images were learned "
+    "before any rate was too large, and higher ones were not tried"
+)
+OF_LEAST = f"a third of the learning rate at which the loss was least; up to {HIGH:g} it never rose much again"
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,24 @@ class Steps(list[Step]):
     @property
     def suggestion(self) -> float | None:
         """The suggested rate, to two digits; None where the loss has not fallen at any rate."""
+        edge, _ = self._edge()
+        return None if edge is None else float(f"{PART * edge.rate:.2g}")
+
+    @property
+    def rule(self) -> str:
+        """What the suggestion is, by how the test ended."""
+        return self._edge()[1]
+
+    def _edge(self) -> tuple[Step | None, str]:
+        """Return the update whose rate decides, and what a third of its rate is."""
         later = self[EARLY:]
         if not later or min(step.smoothed for step in later) > FALLEN * self._start:
-            return None
-        edge = self._reached(RISEN) or self._learned() or min(later, key=lambda step: step.smoothed)
-        return float(f"{PART * edge.rate:.2g}")
+            return None, RULE
+        if risen := self._reached(RISEN):
+            return risen, RULE
+        if learned := self._learned():
+            return learned, OF_LEARNED
+        return min(later, key=lambda step: step.smoothed), OF_LEAST
 
     @property
     def _start(self) -> float:

@@ -19,7 +19,7 @@ from cualex.system import locks
 from cualex.training.run.directory import CHECKPOINTS, COLUMNS, MEASURED, Run
 
 DEFAULT = "runs"
-MARKS = ("args.json", "run.lock", "log.jsonl")  # files of which a run has at least one
+MARKS = ("run.lock", *CHECKPOINTS)  # files that no other program writes: with one of them args.json may be damaged
 # Of args.json: what follows from the data or from the version, or has a row of its own.
 NOT_SETTINGS = ("colours", "pictures", "recipe", "split_rule", "decoding", "loss_weights")
 
@@ -67,7 +67,7 @@ def runs(root: str | Path = DEFAULT) -> list[Overview]:
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root}: a file, expected a directory of runs")
     try:
-        found = [read(path) for path in root.iterdir() if _is_run(path)] if root.exists() else []
+        found = [read(path) for path in root.iterdir() if is_run(path)] if root.exists() else []
     except OSError as error:
         raise OutputError(f"{root}: cannot be read ({error.strerror}). Name another directory of runs.") from error
     return sorted(found, key=lambda each: (-each.changed, each.path.name))
@@ -80,7 +80,7 @@ def find(named: str | Path, root: str | Path = DEFAULT, only: bool = False) -> P
     """
     path, inside = Path(named), Path(root) / named
     bare = os.fspath(named) == path.name  # ./train is the path, whatever `root` has
-    found = [each for each in (path, inside if bare or not path.exists() else path) if _is_run(each)]
+    found = [each for each in (path, inside if bare or not path.exists() else path) if is_run(each)]
     if not found:
         known = ", ".join(each.path.name for each in runs(root)[:10]) if Path(root).is_dir() else ""
         there = f" {root} has {known}." if known else " `cualex runs DIR` lists those of a directory."
@@ -108,7 +108,7 @@ def read(path: Path, locked: bool = False) -> Overview:
     described: dict[str, Any] = (tried(lambda: dict(run.arguments())) if run.begun else None) or {}
     outcome = tried(run.outcome)
     results = (tried(lambda: _results(run)) if (path / "results.csv").exists() else None) or []
-    best = tried(lambda: _best(outcome, results))
+    best = tried(lambda: best_of(outcome, results))
     recipe: dict[str, Any] = tried(lambda: dict(described.get("recipe", {}))) or {}
     settings = {name: value for name, value in described.items() if name not in NOT_SETTINGS} | recipe
     sizes = [size for file in path.rglob("*") if (size := _size(file)) is not None]
@@ -147,8 +147,17 @@ def same_images(compared: Sequence[Overview]) -> bool:
     return len({json.dumps(each.images, sort_keys=True) for each in compared}) == 1
 
 
-def _is_run(path: Path) -> bool:
-    return path.is_dir() and any((path / name).exists() for name in MARKS)
+def is_run(path: Path) -> bool:
+    """Return whether a directory is one of a training; other programs have an args.json too."""
+    if not path.is_dir():
+        return False
+    if any((path / name).exists() for name in MARKS):
+        return True
+    try:
+        recipe = json.loads((path / "args.json").read_bytes())["recipe"]
+        return isinstance(recipe, dict) and "network" in recipe
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def _results(run: Run) -> list[dict[str, float]]:
@@ -156,8 +165,10 @@ def _results(run: Run) -> list[dict[str, float]]:
     return [{name: row[name] for name in COLUMNS} for row in run.results()]
 
 
-def _best(outcome: dict[str, Any] | None, results: list[dict[str, float]]) -> dict[str, float] | None:
-    """Return the best validation: of the outcome, or of the epochs until now, the first of equals."""
+def best_of(outcome: dict[str, Any] | None, results: list[dict[str, float]]) -> dict[str, float] | None:
+    """Return the best validation, epoch, top1 and top5: of the outcome, which says whose weights are kept, or of the
+    epochs until now, the first of equals.
+    """
     if outcome:
         return {"epoch": outcome["best_epoch"], "top1": outcome["top1"], "top5": outcome["top5"]}
     if not results:

@@ -146,6 +146,13 @@ def test_a_devkit_that_is_damaged(imagenet, tmp_path):
     )
     with pytest.raises(DataError, match=r"this is ImageNet's devkit: give the images, and the devkit as --names$"):
         sources.find(kit)
+    (kit / "data/meta.mat").unlink()
+    truth = kit / "data/ILSVRC2012_validation_ground_truth.txt"
+    with pytest.raises(DataError) as caught:
+        sources.find(imagenet, names=truth)
+    assert str(caught.value) == (
+        f"{truth.parent}: {truth.name} without meta.mat, which has the classes of its numbers; put it beside it"
+    )
 
 
 def test_a_models_names_for_imagenets_classes(imagenet, tmp_path):

@@ -41,9 +41,12 @@ def below(name, share=0.2, seed=0):
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
-def moves(before, new, **options):
+PLAIN = "hash-threshold-1"
+
+
+def moves(before, new, rule=PLAIN, **options):
     """Return the images of `before` that change sides when `new` are added."""
-    return held_out(before, **options) ^ held_out(before | new, **options) & before
+    return held_out(before, rule=rule, **options) ^ held_out(before | new, rule=rule, **options) & before
 
 
 # --- what an image that comes or goes moves
@@ -95,18 +98,49 @@ def test_of_three_images_one_always_is_moved_by_another_and_never_more():
             assert sum(bool(moves(three - {new}, {new}, share=share)) for new in three) == 1
 
 
-def test_a_larger_share_takes_none_away():
+@pytest.mark.parametrize("rule", [hold_out.RULE, PLAIN])
+def test_a_larger_share_takes_none_away(rule):
     rng, shares = random.Random(4), (0.01, 0.1, 0.2, 0.5, 0.9)
     for _ in range(100):
-        names = drawn(rng, rng.randint(2, 30))
+        names = drawn(rng, rng.randint(2, 60))
         for small, large in itertools.pairwise(shares):
-            assert held_out(names, small) <= held_out(names, large)
+            assert held_out(names, small, rule=rule) <= held_out(names, large, rule=rule)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9])
+def test_another_moves_one_at_most_where_the_number_is_kept_near_the_share(share):
+    rng = random.Random(6)
+    for count in [*range(1, 25), *range(25, 120, 7)]:
+        others, own, new = drawn(rng, 3, "b"), drawn(rng, count), drawn(rng, 1)
+        found = moves(others | own, new, rule=hold_out.RULE, share=share)
+        assert not found & others
+        assert len(found) <= 1
 
 
 # --- how many
 
 
-@pytest.mark.parametrize("rule", [hold_out.RULE, "hash-rank-0"])
+def test_small_classes_of_one_size_give_as_many():
+    """By the threshold alone two classes of 10 gave 1 and 4."""
+    rng, plain = random.Random(7), set()
+    for _ in range(50):
+        classes = [drawn(rng, 10, "a"), drawn(rng, 10, "b")]
+        assert [len(held_out(names)) for names in classes] == [2, 2]
+        plain.update(len(held_out(names, rule=PLAIN)) for names in classes)
+        assert len(held_out(drawn(rng, 15))) == 3
+        assert len(held_out(drawn(rng, 12))) in (2, 3)
+    assert plain >= {1, 2, 3, 4}
+
+
+def test_large_classes_are_divided_by_the_threshold_alone():
+    """A class of 300 may give 28 images more or fewer than 60: four standard deviations."""
+    rng = random.Random(8)
+    for _ in range(20):
+        names = drawn(rng, 300)
+        assert held_out(names) == held_out(names, rule=PLAIN) == {name for name in names if below(name)}
+
+
+@pytest.mark.parametrize("rule", [hold_out.RULE, PLAIN, "hash-rank-0"])
 @pytest.mark.parametrize("share", [1e-9, 0.2, 0.5, 0.999])
 def test_classes_of_two_or_more_are_in_both_splits(rule, share):
     rng = random.Random(5)
@@ -294,7 +328,7 @@ def test_what_another_cualex_may_have_recorded_is_refused(tmp_path):
     with pytest.raises(UsageError) as caught:
         sources.find(place, split_rule="hash-2")
     assert str(caught.value) == (
-        "split rule 'hash-2': expected hash-threshold-1 or hash-rank-0. "
+        "split rule 'hash-2': expected hash-threshold-2 or hash-threshold-1 or hash-rank-0. "
         "Use the version of cualex that has it, or start a new run."
     )
     with pytest.raises(UsageError, match=r"^validation 'none': expected held-out, test, val-or-test$"):

@@ -39,6 +39,7 @@ def test_a_third_of_the_rate_at_which_the_loss_rises():
     steps = curve(0.9, 0.8, 0.7, 0.7, 0.75, 0.85, 0.5, 2.0)  # the fall after the spike is no reason
     near(steps.suggestion, rate(5))
     assert steps.ended
+    assert steps.rule.startswith("a third of the largest learning rate at which the loss still falls")
     assert not curve(0.9, 0.8, 0.7, 0.7, 0.75, 0.85).ended
 
 
@@ -50,10 +51,13 @@ def test_a_set_that_is_learned_ends_the_test():
     steps = curve(0.5, 0.2, 0.05)
     near(steps.suggestion, rate(2))
     assert steps.ended
+    assert steps.rule.startswith("a third of the learning rate by which the loss had fallen below a tenth of its start")
 
 
 def test_where_nothing_rises_the_least_loss_counts():
-    near(curve(0.9, 0.8, 0.7, 0.75).suggestion, rate(2))
+    steps = curve(0.9, 0.8, 0.7, 0.75)
+    near(steps.suggestion, rate(2))
+    assert steps.rule.startswith("a third of the learning rate at which the loss was least; up to 10 it never rose")
 
 
 @pytest.mark.parametrize("losses", [(), (1.0, 1.01, 0.99), (1.2, 1.5)])

@@ -61,6 +61,11 @@ def trained(tmp_path):
     make(root, "failed", age=2)
     (root / "damaged").mkdir()
     (root / "damaged" / "args.json").write_text("{")
+    (root / "damaged" / "run.lock").touch()
+    for name, text in {"another": '{"lr": 0.1}', "list": "[3]", "broken": "{", "flat": '{"recipe": "fast"}'}.items():
+        (root / name).mkdir()  # of other programs
+        (root / name / "args.json").write_text(text)
+        (root / name / "log.jsonl").touch()
     (root / "notes").mkdir()
     (root / "notes" / "best.safetensors").touch()
     (root / "a file").touch()
