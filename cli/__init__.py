@@ -86,8 +86,8 @@ def main(verbose: bool) -> None:
         cualex train              train on a small generated data set
         cualex train photos       train on a folder of classes
         cualex predict cat.jpg    classify an image
-        cualex help               topics: install, networks, recipes, kernels, ranks,
-                                  changes, completion, json, diagnose, cite
+        cualex help               topics: install, networks, recipes, kernels,
+                                  ranks, changes, completion, json, diagnose, cite
 
     Results go to stdout, everything else to stderr; --json prints results as one JSON document.
 

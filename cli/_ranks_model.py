@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cualex.cli import _output
+from cualex.cli import _options, _output
 
 if TYPE_CHECKING:
     from cualex.networks import Network
@@ -70,14 +70,14 @@ def options(command):
             ),
             click.option(
                 "--compute",
-                type=click.FloatRange(0, min_open=True),
+                type=_options.Number(0, min_open=True),
                 metavar="MS",
                 help="Milliseconds that a rank of --ranks takes for a training step on its images alone, as `cualex "
                 "benchmark` measures it.",
             ),
             click.option(
                 "--memory-rate",
-                type=click.FloatRange(0, min_open=True),
+                type=_options.Number(0, min_open=True),
                 metavar="GB/S",
                 help="GB/s of a device's memory for --ranks: counts dense gradients that are no longer fused with "
                 "their update, and dense weights that a rank no longer has.",

@@ -22,6 +22,8 @@ What is responsible for what:
                                the same classes in the right colours (here the other way round).
     mean picture doubled       training: "off centre"
     rate times 30              training: "stuck" or not finite; overfit with --lr
+    (dark, right data)         training: "stuck", and the verdict: with a few levels of contrast the loss stays at that
+                               of guessing in these updates, so that both are true
     mean picture with NaN      training and overfit name the input of the network; of the photographs the NaN is in
                                column 75, outside the centre crop, which is all that overfit shows
 """

@@ -83,7 +83,7 @@ def test_results_of_an_experiment_have_their_conditions():
     found = json.loads(run("experiment", "--results", "--json").stdout)
     assert set(found) == {"schema_version", "conditions", "results"}
     assert json_keys.faults(["experiment", "--results"], found) == []
-    assert len(found["results"]) == 10
+    assert len(found["results"]) == 11
 
 
 def test_results_say_what_is_more_than_chance_and_under_which_conditions():

@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from cualex import networks
+from cualex.devices.stored import CONTROL_WORDS
 from cualex.kernel_model import counts, estimate, sass
 from cualex.kernel_model.planned import Planned
 from tests.support.written_sass import GEMM, PLAIN, listing
@@ -86,7 +87,7 @@ def test_the_update_reads_what_it_writes():
     weights, biases = 4096 * 9216, 4096
     own = 2 * weights * 4 + 2 * biases * 4
     assert sides(found)[True] == own + weights * 2
-    assert sides(found)[False] == own + 128 * 9216 * 2 + 128 * 4096 * 2 + 13 * 4
+    assert sides(found)[False] == own + 128 * 9216 * 2 + 128 * 4096 * 2 + CONTROL_WORDS * 4
 
 
 def test_a_split_sum_writes_slabs_and_nothing_else():
@@ -97,9 +98,8 @@ def test_a_split_sum_writes_slabs_and_nothing_else():
 
 
 def test_one_slot_of_the_inputs_is_read():
-    assert (
-        sides(count(launch("crop"), PLAIN))[False] == 128 * (256 * 256 * 3 + 3 * 4 + 3 * 4) + 256 * 256 * 3 * 4 + 13 * 4
-    )
+    read = 128 * (256 * 256 * 3 + 3 * 4 + 3 * 4) + 256 * 256 * 3 * 4 + CONTROL_WORDS * 4
+    assert sides(count(launch("crop"), PLAIN))[False] == read
 
 
 def test_a_loop_that_loads_runs_until_all_is_read():
