@@ -1,9 +1,9 @@
 """Small data: four ways to learn from few images.
 
-A network of millions of weights learns a hundred images by heart. The lectures name four remedies: more images made
-from those there are (augmentation), weights that are kept small (weight decay), dropout, and weights that have learned
-something before (pre-training). Here each is tried on its own: a hundred images of ten classes, and three hundred new
-ones to judge by.
+A network of millions of weights learns a hundred images by heart. There are four remedies: more images made from those
+there are (augmentation), weights that are kept small (weight decay), dropout, and weights that have learned something
+before (pre-training), without labels or with those of another task. Here each is tried on its own: a hundred images of
+ten classes, and three hundred new ones to judge by. Weight decay is 0.01, twenty times the paper's.
 """
 
 # %%
@@ -50,7 +50,7 @@ judge("weight decay", Learner(layers(), images, labels, crop=27, decay=0.01))
 judge("dropout", Learner(layers(0.5), images, labels, crop=27))
 
 # %% [markdown]
-# Pre-training: the lectures' fourth way is without labels. An auto-encoder learns to give back what it was shown; layer
+# Pre-training, without labels: an auto-encoder learns to give back what it was shown; layer
 # by layer its weights become those of the network. conv1 comes first: with a decoder of its own it learns to give back
 # the image, and the decoder is thrown away. Then conv2 learns to give back what it reads, which is what conv1 now makes
 # of the image, and then fc3. Half of a layer's units are dropped meanwhile: a unit that copies one value is of little
@@ -74,12 +74,14 @@ learner.parameters.load(weights)
 judge("auto-encoder", learner)
 
 # %% [markdown]
-# On photographs, with three seeds and more images: `cualex experiment pre-training`, by the same code
+# It does not help here: what gives an image back is not what tells its class. On photographs, with three seeds and more
+# images, it does not either: `cualex experiment pre-training --results`, by the same code
 # (cualex/training/autoencoder.py).
 
 # %% [markdown]
-# And with labels, of another task: the bundled network was trained on photographs of ten other classes. Only a new last
-# layer is trained here, on its features.
+# And with labels, of another task: the bundled network (AlexNet at half width) was trained on photographs of ten other
+# classes. Of it the maps after conv5 (relu5) are taken as features, and a linear classifier (ridge regression) learns
+# the new classes from them. `cualex lesson fine-tuning` has other layers, some of which are better.
 
 # %%
 import cualex
@@ -95,14 +97,19 @@ results["pre-trained"] = float(((y @ x.T @ solution).argmax(axis=1) == answers).
 print(f"features of the bundled network: new images right {results['pre-trained']:.0%}")
 
 # %%
-with figure("New images right", 6.0, 2.6, "100 images to learn from, ten classes, one seed") as drawn:
+shares = np.array(list(results.values()))[::-1]
+deviations = np.sqrt(shares * (1 - shares) / len(answers))
+subtitle = "100 images to learn from, ten classes, one training each; bars: two standard deviations of a share of 300"
+with figure("New images right", 7.0, 2.8, subtitle) as drawn:
     axes = drawn.subplots()
-    axes.barh(list(results)[::-1], [100 * each for each in results.values()][::-1])
+    axes.barh(list(results)[::-1], 100 * shares, xerr=200 * deviations, error_kw={"ecolor": "gray"})
     axes.set(xlabel="%", xlim=(0, 100))
 
 # %% [question]
 # 300 new images judge. How large must a difference be before it says anything?
 
 # %% [answer]
-# A share p of n images has the deviation sqrt(p (1 - p) / n): about 0.025 here. Two networks that differ by less than
-# five points may be equally good. That is why `cualex experiment` repeats with other seeds and prints deviations.
+# A share p of n images has the standard deviation sqrt(p (1 - p) / n), about 2.5 percentage points here, and a
+# difference of two shares the root of 2 times that. So two networks that differ by less than seven points may be
+# equally good; and another random seed of the training moves both. By that measure only what is seven points above
+# "nothing" in the list says anything. That is why `cualex experiment` repeats with other seeds and prints deviations.
