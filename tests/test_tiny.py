@@ -20,7 +20,7 @@ def photos(tmp_path, monkeypatch):
     rng = np.random.default_rng(2012)
     for name, colour in COLOURS.items():
         (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(8):
+        for number in range(10):
             pixels = np.clip(rng.normal(colour, 30, (40, 48, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
     monkeypatch.chdir(tmp_path)
@@ -36,7 +36,7 @@ def run(*words):
 
 
 def train(name, *options):
-    """Train a small network for four epochs of three updates, the last two epochs at a tenth of the rate."""
+    """Train a small network for four epochs of four updates, the last two epochs at a tenth of the rate."""
     recipe = "--network cifar-relu -b 6 --epochs 4 --lr 0.01 --schedule steps --drop-epochs 2"
     return run("train", "photos", *recipe.split(), "--name", name, *options)
 

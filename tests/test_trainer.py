@@ -264,7 +264,7 @@ def test_an_exception_that_is_kept_has_saved_and_unlocked(here):
     with pytest.raises(ZeroDivisionError) as held:
         training.run()
     assert (training.directory.path / "last.safetensors").exists()
-    assert cualex.train(resume=True).run().outcome()["updates"] == 5
+    assert cualex.train(resume=True).run().outcome()["updates"] == 6
     assert held.traceback
 
 

@@ -54,8 +54,8 @@ def scaling(before: Recipe, now: Recipe, given: bool) -> str | None:
         return None
     return (
         f"The learning rate {now.rate:g} is that of batches of {before.batch:,}, and is not scaled; for {now.batch:,} "
-        f"linear scaling (Goyal et al. 2017) would give --lr {now.rate * factor:.3g}, with --warmup "
-        f"{'5' if factor > 1 else '0'}."
+        f"linear scaling (Goyal et al. 2017) would give --lr {now.rate * factor:.3g}"
+        f"{', with --warmup 5' if factor > 1 else ''}."
     )
 
 

@@ -87,7 +87,7 @@ def test_test_validates_where_it_is_asked_to(here):
     recorded, said = train("tested", "--val", "test")
     assert (recorded["split_rule"], recorded["val"]) == ("hash-threshold-2", "test")
     assert (recorded["pictures"]["train"], recorded["pictures"]["validation"]) == (30, 7)
-    assert "Note:" not in said
+    assert "held out" not in said
     assert evaluated() == ("test", 7)
     (here / "runs/train/finished.json").unlink()
     run("train", "--resume", "runs/train")

@@ -241,7 +241,7 @@ def test_a_set_without_mistakes_has_no_plot(here, colours):
         colour_network.picture(here / "right" / folder / "0.png", folder)
     result = run("mistakes", "right", "--json")
     assert result.exit_code == 0
-    assert "right all: 0 of 3 images are wrong, so there is no plot.\n" in result.stderr
+    assert "right, all images: 0 of 3 images are wrong, so there is no plot.\n" in result.stderr
     assert json.loads(result.stdout)["output"] is None
     assert not (here / "mistakes.png").exists()
 
