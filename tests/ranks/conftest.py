@@ -1,10 +1,8 @@
 """What the tests of ranks share."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.support import launches
+from tests.support import data_sets, launches
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +16,5 @@ def clean_shared_memory():
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """Write 63 images of three colours."""
-    place, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for number in range(63):
-        pixels = rng.integers(0, 100, (16, 16, 3), np.uint8)
-        pixels[..., number % 3] += 100
-        folder = place / f"colour {number % 3}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return place
+    """Write images of three colours."""
+    return data_sets.three_colours(tmp_path_factory.mktemp("data"))

@@ -101,6 +101,18 @@ def colourful(rng):
     return np.stack(parts, axis=-1)
 
 
+def three_colours(place):
+    """Write 63 images of three colours into folders, and return where."""
+    rng = np.random.default_rng(0)
+    for number in range(63):
+        pixels = rng.integers(0, 100, (16, 16, 3), np.uint8)
+        pixels[..., number % 3] += 100
+        folder = place / f"colour {number % 3}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return place
+
+
 def counts(source):
     """Count the images: {split: {class: number}}."""
     found = {split: {} for split in source.splits}

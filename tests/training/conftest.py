@@ -1,18 +1,11 @@
 """What the tests of training share."""
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from tests.support import data_sets
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Write pictures of three colours."""
-    place, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for number in range(63):
-        pixels = rng.integers(0, 100, (16, 16, 3), np.uint8)
-        pixels[..., number % 3] += 100
-        folder = place / f"colour {number % 3}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return place
+    """Write images of three colours."""
+    return data_sets.three_colours(tmp_path_factory.mktemp("data"))

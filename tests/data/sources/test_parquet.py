@@ -10,6 +10,7 @@ from PIL import Image
 from cualex.data import sources
 from cualex.data.sources import parquet
 from cualex.errors import DataError, ImageError
+from tests.support.data_sets import counts
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -36,14 +37,6 @@ def table(path, labels, first=0, plain=False, metadata=None, images=None, column
     made = made.replace_schema_metadata(metadata)
     pyarrow.parquet.write_table(made, path, row_group_size=rows)
     return path
-
-
-def counts(source):
-    made = {}
-    for split, images in source.splits.items():
-        names = [source.classes[image.label] for image in images]
-        made[split] = {name: names.count(name) for name in source.classes}
-    return made
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from PIL import Image
 from cualex.data import pack, sources
 from cualex.data.sources import containers, shards
 from cualex.errors import DataError
+from tests.support.data_sets import counts
 
 
 def picture(colour):
@@ -38,14 +39,6 @@ def samples(first, classes, kind="cls"):
         members.append((f"{number:06}.png", picture(number % 250)))
         members.append((f"{number:06}.{kind}", label if isinstance(label, str) else json.dumps(label)))
     return members
-
-
-def counts(source):
-    made = {}
-    for split, images in source.splits.items():
-        names = [source.classes[image.label] for image in images]
-        made[split] = {name: names.count(name) for name in source.classes}
-    return made
 
 
 @pytest.fixture
