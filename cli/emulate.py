@@ -87,15 +87,13 @@ def emulate(file, kernel, grid, block, arguments, shared, defines, schedule, ste
 
     from cualex import emulator
     from cualex.emulator import arguments as descriptions
-    from cualex.errors import KernelError, UsageError
+    from cualex.errors import KernelError
     from cualex.system import files
 
     with contextlib.suppress(ValueError):
         schedule = int(schedule)
-    if isinstance(schedule, str) and schedule not in ("ascending", "descending"):
-        raise UsageError(f"--schedule {schedule!r}: expected ascending, descending, or a whole number as a seed.")
     given = descriptions.split(arguments)
-    macros = {name: value or "1" for name, _, value in (each.partition("=") for each in defines)}
+    macros = {name: value if sign else "1" for name, sign, value in (each.partition("=") for each in defines)}
     options = {"kernel": kernel, "grid": grid, "block": block, "shared": shared, "defines": macros}
     try:
         report = emulator.run(file, *given, **options, schedule=schedule, steps=steps)

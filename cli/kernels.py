@@ -84,7 +84,7 @@ def _network(named: str, variant: tuple[str, ...], **given: int | None):
     from cualex import networks, weights
 
     path = _model.weights_named(named, given, variant)
-    return networks.named(named, variant, **given) if path is None else weights.load(path).network
+    return networks.named(named, variant, **given) if path is None else weights.describe(path).network
 
 
 def _show(table) -> None:

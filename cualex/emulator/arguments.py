@@ -9,6 +9,7 @@ Types are the kernel's: zeros(8) for `double*` is of doubles, float4* takes floa
 """
 
 import ast
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _number(said: str, kind: Type, value: Any) -> bytes:
         raise UsageError(f"{said} is {wanted}, and {_short(value)} is given.")
     whole = kind.given.kind in "iu?"
     for each in values:
-        if whole and (each != each or int(each) != each):
+        if whole and not (math.isfinite(each) and int(each) == each):
             raise UsageError(f"{said} is a whole number, and {each} is given.")
         if kind.given.kind in "iu" and not np.iinfo(kind.given).min <= each <= np.iinfo(kind.given).max:
             raise UsageError(f"{said}: {each} does not fit into {kind.given}.")
@@ -187,9 +188,9 @@ def _made(text: str, maker: str, words: str, dtype: np.dtype) -> Any:
             numbers.pop()
         values = [ast.literal_eval(number) for number in numbers]
         made = MAKERS[maker](np.random.default_rng(seed), *values)
+        return made if isinstance(made, Empty) else made.astype(dtype)
     except (ValueError, SyntaxError, TypeError, MemoryError):
         raise UsageError(f"{text!r} cannot be made: expected {EXAMPLES[maker]}.") from None
-    return made if isinstance(made, Empty) else made.astype(dtype)
 
 
 def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,23 +6,18 @@ A kernel's library needs no header but the emulator's and takes a tenth of a sec
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cualex import kernels
-from cualex.kernels import Kernel
 from cualex.system import cache as caches
 
 FOLDER = Path(__file__).parent / "machine"
-PRIMITIVES = (FOLDER / "primitives.cuh").read_text()
 # fma and vectors of 8 floats where the processor has them: g++ would call a function for each fma.
 VECTORS = {"avx2", "fma"}
 CPUINFO = Path("/proc/cpuinfo")
@@ -37,8 +32,6 @@ KERNEL = [*COMMON, "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno
 KERNEL += ["-nostartfiles", "-nodefaultlibs", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden"]
 KERNEL += ["-Werror=undef", "-Werror=return-type", "-Werror=uninitialized", "-Wno-maybe-uninitialized"]
 KERNEL += [f"-I{FOLDER}"]
-# Most kernels are built for a few small launches: at -O2 g++ takes a third longer, and whole plans run no faster.
-FAST = [*KERNEL, "-O1"]
 # g++ calls hooks at every access to memory (checker.cpp) and at misaligned or foreign places of local arrays; a
 # vector is read and written whole.
 CHECKED = [*KERNEL, "-O1", "-fno-tree-sra", "-fsanitize=thread,alignment,bounds"]
@@ -51,21 +44,6 @@ class BuildError(Exception):
     """Report what g++ says about a kernel; files and lines are those of the .cu."""
 
 
-@dataclass(frozen=True)
-class Program:
-    """Name what a library holds: a kernel with its text, its choices as options of the compiler, and the build."""
-
-    kernel: Kernel
-    text: str
-    choices: tuple[str, ...]
-    checked: bool
-
-    @property
-    def flags(self) -> list[str]:
-        """Return the options of g++."""
-        return [*(CHECKED if self.checked else FAST), *self.choices]
-
-
 @cache
 def compiler() -> str:
     """Say which g++ there is and for which machine; empty without one, or not on Linux."""
@@ -75,33 +53,12 @@ def compiler() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def program(kernel: Kernel, constants: Mapping, checked: bool = False) -> Program:
-    """Describe the build of a kernel with some constants, of which only the choices matter."""
-    choices = {name: constants[name] for name in kernel.choices}
-    return Program(kernel, _assemble(kernel), _options(choices), checked)
-
-
-def path(wanted: Program) -> Path:
-    """Return the library of a program; build it where it is missing."""
-    return library(wanted.kernel.name, _source(wanted), wanted.flags)
-
-
 def library(name: str, source: str, flags: Sequence[str]) -> Path:
     """Return the library of a whole text; build it where it is missing."""
     made = _place(name, source, flags, machine().name)
     if not made.exists():
         run([*flags, "-x", "c++", "-", "-x", "none", str(machine()), "-lm"], made, source)
     return made
-
-
-def build(programs: Iterable[Program], progress: Callable[[int, int], None] | None = None) -> None:
-    """Build what is missing, several at once; `progress` gets how many are done, of how many."""
-    programs = list(programs)
-    machine()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done, _ in enumerate(pool.map(path, programs), 1):
-            if progress is not None:
-                progress(done, len(programs))
 
 
 @cache
@@ -115,15 +72,6 @@ def machine() -> Path:
         whole = "".join(f'#include "{source}"\n' for source in sources)
         run([*MACHINE, f"-Wl,-soname,{made.name}", "-x", "c++", "-", "-x", "none"], made, whole)
     return made
-
-
-@cache
-def _assemble(kernel: Kernel) -> str:
-    return kernels.assemble(kernel, {"common/primitives.cuh": PRIMITIVES})
-
-
-def _options(choices: dict) -> tuple[str, ...]:
-    return tuple(f"-D{name}={int(v) if isinstance(v, bool) else v}" for name, v in choices.items())
 
 
 def _place(name: str, *parts: object) -> Path:
@@ -161,26 +109,3 @@ def _call(words: list[str], out: str, source: str | None = None) -> None:
     done = subprocess.run(["g++", *words, "-o", out], input=source, capture_output=True, text=True, env=plain)
     if done.returncode:
         raise BuildError(done.stderr)
-
-
-def _source(wanted: Program) -> str:
-    """Return the whole text for g++: the builtins, the constants, the kernel, and how the machine enters it.
-
-    Dimensions and reals are variables that the kernel cannot write and g++ knows nothing about: their memory is
-    laid out in assembler, one after the other, for Python to fill before a launch.
-    """
-    kernel = wanted.kernel
-    types = [("int", name) for name in kernel.dimensions] + [("float", name) for name in kernel.reals]
-    declared = "".join(f"extern const {kind} {name};\n" for kind, name in types)
-    placed = "".join(f".hidden {name}\\n.globl {name}\\n{name}: .long 0\\n" for _, name in types)
-    arguments = ", ".join(
-        f"*({argument.type}{'*' if argument.pointer else ''}*)arguments[{i}]"
-        for i, argument in enumerate(kernel.arguments)
-    )
-    bound = re.search(r"__global__ void\s+__launch_bounds__\(([^(),]*)", wanted.text)
-    return (
-        f'#include "cuda.h"\n{declared}{wanted.text}\n#line 1 "entry"\n#pragma GCC visibility push(default)\n'
-        f'asm(".data\\n.balign 4\\n.globl cualex_constants\\ncualex_constants:\\n{placed}.long 0\\n.text");\n'
-        f'extern "C" const int cualex_threads = {bound.group(1) if bound else 1024};\n'
-        f'extern "C" void cualex_enter(void** arguments) {{ {kernel.name}({arguments}); }}\n'
-    )

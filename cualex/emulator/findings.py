@@ -13,10 +13,10 @@ from cualex.emulator.source import Source
 
 KINDS = {
     "race": r"race: ",
+    "misaligned address": r"misaligned address: |touches a misaligned",
     "out of bounds": r"out of bounds: |index out of bounds|touches .*(past the end|before|nobody has|far from)",
     "uninitialised read": r"reads what (this block has never|nobody has) written|takes the value of a lane",
     "divergent barrier": r"divergent barriers?: |deadlock: |the lanes of a warp disagree|a lane is not in the mask",
-    "misaligned address": r"misaligned address: |touches a misaligned",
     "null pointer": r"touches a null pointer|out of bounds: \w+ a null pointer",
     "endless loop": r"the kernel does not end",
     "assertion": r"assertion failed",
@@ -48,10 +48,16 @@ class Lines:
                 line = int(barrier.group(1) or barrier.group(2))
             text = re.sub(r"^(race|out of bounds|divergent barriers?|misaligned address|assertion failed): ", "", text)
             text = _in_words(text, arrays, shared, steps)
-            key = (kind, file, line, other if kind == "race" else re.sub(r"\d+", "", text))
+            # A misaligned access is told by the machine's signal and, with the array's name, by the checks.
+            told = other if kind == "race" else "" if kind == "misaligned address" else re.sub(r"\d+", "", text)
+            key = (kind, file, line, told)
             if key in found:
                 before = found[key]
-                found[key] = replace(before, count=before.count + count)
+                if kind == "misaligned address":
+                    named = text if before.text.startswith("touches") else before.text
+                    found[key] = replace(before, count=max(before.count, count), text=named)
+                else:
+                    found[key] = replace(before, count=before.count + count)
                 continue
             if kind == "race" and other:
                 text += f"; the other access is in line {other}"

@@ -122,7 +122,9 @@ class Program:
         errors = [each.groups() for each in ERROR.finditer(said)]
         own = [each for each in errors if each[0] in self.user.files] or errors
         if not own:
-            return KernelError(f"{self.file}: g++ cannot compile it: {said.strip().splitlines()[-1]}", details=said)
+            lines = said.strip().splitlines()
+            told = next((line for line in lines if "error:" in line), lines[-1])
+            return KernelError(f"{self.file}: g++ cannot compile it: {told}", details=said)
         file, line, what = own[0]
         what = re.sub(r" \[-[\w=-]+\]$", "", what)
         shown = self.user.line(file, int(line))

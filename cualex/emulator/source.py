@@ -15,6 +15,9 @@ from cualex.errors import KernelError, UsageError
 TEXTS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"][^\n]*', re.MULTILINE)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
+MARK = re.compile(
+    r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()((?:\\\n|[^\n])*?\b__(?:global|device)__(?:\\\n|[^\n])*)", re.MULTILINE
+)
 BOUNDS = re.compile(r"__launch_bounds__\s*\(")
 DYNAMIC = re.compile(r"\bextern\s+__shared__\s+([^;={}]*?\w)\s*\[\s*\]")
 # Of these headers kernels use nothing, or what is there without them.
@@ -39,7 +42,8 @@ REFUSED = {
     r"\b(?:tex[123]D\w*|surf[123]D\w*|cudaTextureObject_t|cudaSurfaceObject_t)\b": "textures are not emulated",
     r"\b(?:clock|clock64|globaltimer|__nanosleep)\s*\(": "the emulator has no time of a GPU",
     r"\b__activemask\s*\(": "no program may rely on __activemask(): give the mask of lanes that take part",
-    r"\b(?:new|delete)\b|\b(?:malloc|free)\s*\(": "memory is not allocated in kernels here: give arrays as arguments",
+    r"\bnew\b|(?<!=)(?<!= )\bdelete\b|\b(?:malloc|free)\s*\(": "memory is not allocated in kernels here: "
+    "give arrays as arguments",
     r"\b(?:curand\w*|cub::\w+|thrust::\w+)": "libraries of CUDA are not emulated",
     r"\b__(?:cluster_dims|constant_cluster)__\b": "thread block clusters are not emulated",
 }
@@ -65,11 +69,16 @@ class Source:
     kernels: list[UserKernel]
     files: dict[str, list[str]]
     host: dict[str, int] = field(default_factory=dict)  # functions of the host, and their lines
+    marks: dict[str, str] = field(default_factory=dict)  # macros whose texts hold __global__ or __device__, and which
 
     def line(self, file: str, number: int) -> str:
         """Return a line of a file, "" where there is none."""
         lines = self.files.get(file, [])
         return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
+    def marked(self, head: str, word: str) -> bool:
+        """Return whether a function is marked with __global__ or __device__, itself or by a macro."""
+        return any(each == word or self.marks.get(each) == word for each in re.findall(r"\w+", head))
 
     def kernel(self, name: str | None) -> UserKernel:
         """Return the kernel of that name, `sum` or `sum<float, 128>`, or the only one."""
@@ -101,6 +110,7 @@ def _file(source: Source, name: str, text: str, folder: Path, around: tuple[Path
     """Return the text of a file with its headers; `around` are the headers that it is in."""
     source.files[name] = text.split("\n")
     plain = TEXTS.sub(_without_comment, text)
+    _note_marks(source, plain, folder)
     code = DIRECTIVE.sub(_blank, TEXTS.sub(_blank, text))  # the same without strings, macros and headers
     for start, end in _host_parts(source, code, name):
         plain = plain[:start] + _blanked(plain[start:end]) + plain[end:]
@@ -117,6 +127,17 @@ def _file(source: Source, name: str, text: str, folder: Path, around: tuple[Path
         parts.append(f'\n#line {line} "{name}"\n')
         end = include.end()
     return "".join([*parts, plain[end:]])
+
+
+def _note_marks(source: Source, plain: str, folder: Path, seen: frozenset[Path] = frozenset()) -> None:
+    """Note macros such as `#define HD __host__ __device__`, of a text and of the headers in quotes that it has."""
+    for found in MARK.finditer(plain):
+        source.marks[found.group(1)] = "__global__" if "__global__" in found.group(2) else "__device__"
+    for include in INCLUDE.finditer(plain):
+        path = (folder / include.group(2)).resolve()
+        if include.group(1) == '"' and path not in seen and path.is_file():
+            text = TEXTS.sub(_without_comment, path.read_text(encoding="utf-8", errors="replace"))
+            _note_marks(source, text, path.parent, seen | {path})
 
 
 def _included(source: Source, include: re.Match, place: str, folder: Path, around: tuple[Path, ...]) -> str:
@@ -153,9 +174,11 @@ def _host_parts(source: Source, code: str, file: str) -> Iterator[tuple[int, int
                 raise KernelError(f"{file}:{_line(code, found.start())}: the brace that opens here is not closed.")
             if "(" in head and not re.search(r"\b(struct|class|union|enum)\b|=\s*$", re.sub(r"<[^{}]*?>", "", head)):
                 lead = len(head) - len(head.lstrip())
-                if "__global__" in head:
+                if source.marked(head, "__global__"):
                     source.kernels.append(_kernel(head, spaces, _line(code, start + lead)))
-                elif not re.search(r"\b(__device__|constexpr|__forceinline__)\b|\boperator\b", head):
+                elif not (
+                    source.marked(head, "__device__") or re.search(r"\b(constexpr|__forceinline__|operator)\b", head)
+                ):
                     if name := re.search(r"(\w+)\s*\(", head):
                         source.host[name.group(1)] = _line(code, start + name.start())
                     yield start + lead, at

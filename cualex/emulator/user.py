@@ -14,6 +14,7 @@ from cualex.errors import KernelError, UsageError
 
 STEPS = 50_000_000
 MOST_THREADS = 1 << 24
+ORDERS = ("ascending", "descending")
 BLOCK = (1024, 1024, 64)
 GRID = (2**31 - 1, 65_535, 65_535)
 
@@ -59,6 +60,10 @@ def run(
     chosen = user.kernel(kernel)
     extents = _extent("grid", grid, GRID), _extent("block", block, BLOCK)
     _check_size(*extents)
+    if isinstance(schedule, str) and schedule not in ORDERS:
+        raise UsageError(f"--schedule {schedule!r}: expected {', '.join(ORDERS)}, or a whole number as a seed.")
+    if shared < 0:
+        raise UsageError(f"--shared {shared}: expected a number of bytes, from 0.")
     program = Program(user, chosen, kernel, defines or {}, name)
     try:
         values = given_arguments.ready(chosen, program.types, arguments)

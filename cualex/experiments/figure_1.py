@@ -32,8 +32,8 @@ def trainings() -> list[dict[str, str]]:
 def table(rows: list[dict[str, str]] | None = None) -> list[dict[str, str]]:
     """Return a row for each condition: each activation at its best rate, and how many times longer tanh took.
 
-    The best rate is that which came first to 25 % on seed 0, else to 40 %, else lowest. A star marks one with no
-    slower rate tried on both of its sides. "> 1.8" is a bound: tanh had not arrived when it was stopped. Ratios are
+    The best rate is that which came first to 25 % on seed 0, else to 40 %, else lowest. A star marks the
+    smallest or largest rate tried. "> 1.8" is a bound: tanh had not arrived when it was stopped. Ratios are
     means over seeds, with their standard deviation where there are several.
     """
     rows = trainings() if rows is None else rows

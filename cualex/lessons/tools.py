@@ -48,6 +48,7 @@ def figure(title: str = "", width: float = 8.0, height: float = 3.0, subtitle: s
 
     A notebook shows it below the cell, `cualex lesson` writes it as PNG, as does the script by itself.
     """
+    global _output
     if _output is not None:
         path = _output.directory / f"{_output.name}-{len(_output.written) + 1}.png"
         with plots.figure(path, (width, height), title, subtitle) as drawn:
@@ -57,7 +58,8 @@ def figure(title: str = "", width: float = 8.0, height: float = 3.0, subtitle: s
     try:
         from IPython.display import Image, display  # type: ignore[import-not-found]
     except ImportError:  # the script was run by Python itself
-        with written_to(Path(), "figure"), figure(title, width, height, subtitle) as drawn:
+        _output = Output(Path(), "figure")
+        with figure(title, width, height, subtitle) as drawn:
             yield drawn
         return
     with tempfile.TemporaryDirectory() as directory:

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cualex.emulator import binding, build
+from cualex.emulator import binding
 from cualex.kernels import Kernel, Launch
 from cualex.kernels.source import SIGNATURE
+from tests.emulator import programs
 
 
 class Library:
     """Hold one kernel with its choices, ready to run."""
 
-    def __init__(self, program: build.Program):
+    def __init__(self, program: programs.Program):
         """Load it; build it where that has not been done."""
         binding.machine()  # the kernel's library finds it by its name
         self.kernel: Kernel = program.kernel
         self.checked = program.checked
-        self.path: Path = build.path(program)
+        self.path: Path = programs.path(program)
         parts = re.findall(SIGNATURE, program.text)[0][1].split(",")
         names = [argument.name for argument in self.kernel.arguments]
         self.arguments = [(name, "const" in part) for name, part in zip(names, parts, strict=True)]

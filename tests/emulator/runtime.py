@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from cualex.emulator import binding, build
+from cualex.emulator import binding
 from cualex.kernels import Launch
-from tests.emulator import library, streams
+from tests.emulator import library, programs, streams
 from tests.emulator.graphs import Capture, CaptureError, EmulatedGraph
 from tests.emulator.hazards import Hazards, Touch
 from tests.emulator.streams import Event, Item, Record, Stream, Transfer, Wait, Work
@@ -178,7 +178,7 @@ class EmulatedRuntime:
 
     def compile(self, launches: Iterable[Launch], progress: Callable[[int, int], None] | None = None) -> None:
         """Build what these launches need and is not there yet."""
-        build.build(dict.fromkeys(self._program(launch) for launch in launches), progress)
+        programs.build(dict.fromkeys(self._program(launch) for launch in launches), progress)
 
     def launch(self, stream: Stream, launch: Launch) -> None:
         """Queue a kernel."""
@@ -253,8 +253,8 @@ class EmulatedRuntime:
                 key = line, "shared" if total.in_shared else "global", "write" if total.write else "read"
                 self.requests[key] = self.requests.get(key, Requests()) + total
 
-    def _program(self, launch: Launch) -> build.Program:
-        return build.program(launch.kernel, launch.constants, self.checked)
+    def _program(self, launch: Launch) -> programs.Program:
+        return programs.program(launch.kernel, launch.constants, self.checked)
 
     def _library(self, launch: Launch) -> library.Library:
         program = self._program(launch)

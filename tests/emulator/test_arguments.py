@@ -119,3 +119,14 @@ def test_structs_and_pointers_to_pointers_are_refused():
     with pytest.raises(KernelError, match=r"^a\.cu:7: k takes `Pair p`, and the emulator passes numbers and arrays\.$"):
         arguments.types_of(kernel, [0], "a.cu:7")
     assert arguments.types_of(kernel, [20_413], "")[0] == FLOAT4S
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan"])
+def test_no_whole_number_is_infinite(text):
+    with pytest.raises(UsageError, match="is a whole number"):
+        ready(INT, text)
+
+
+def test_an_array_of_letters_cannot_be_made():
+    with pytest.raises(UsageError, match=r"cannot be made: expected full\(7, 64\)"):
+        ready(FLOATS, "full('a', 32)")

@@ -137,3 +137,27 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, text, said):
 def test_a_file_without_a_kernel_is_refused(tmp_path):
     with pytest.raises(KernelError, match=r"^there is no kernel here: a function marked __global__ void is one\.$"):
         source.read("k.cu", "int main() { return 0; }", tmp_path).kernel(None)
+
+
+def test_marks_behind_macros_are_read(tmp_path):
+    """`#define HD __host__ __device__` is in most headers that host and device share."""
+    (tmp_path / "common.h").write_text('#define KERNEL extern "C" __global__ void\n')
+    text = """#include "common.h"
+#define HD __host__ \\
+    __device__
+#define SIZE 4
+HD float twice(float x) { return 2 * x; }
+float of_the_host(float x) { return x; }
+KERNEL k(float* y) { y[threadIdx.x] = twice(SIZE); }
+"""
+    read = source.read("k.cu", text, tmp_path)
+    assert [(each.name, each.line) for each in read.kernels] == [("k", 7)]
+    assert list(read.host) == ["of_the_host"]
+    assert "twice(float x)" in read.text
+
+
+def test_a_deleted_function_takes_no_memory(tmp_path):
+    text = "struct P { P() = default; P(const P&) = delete; P(P&&) =delete; };\n__global__ void k(int* y) { *y = 1; }\n"
+    assert source.read("k.cu", text, tmp_path).kernels
+    with pytest.raises(KernelError, match=r"k\.cu:1: memory is not allocated in kernels"):
+        source.read("k.cu", "__global__ void k(int* y) { delete y; }\n", tmp_path)

@@ -332,6 +332,30 @@ def test_sizes_that_no_gpu_has_are_refused(options, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"schedule": "foo"}, "--schedule 'foo': expected ascending, descending"),
+        ({"shared": -4}, "--shared -4: expected"),
+    ],
+)
+def test_options_are_checked_from_python_too(options, said):
+    with pytest.raises(UsageError, match=said):
+        emulator.run("__global__ void k(float* y) { y[0] = 1; }", "zeros(1)", **options)
+
+
+def test_a_misaligned_store_is_one_fault_of_that_kind():
+    """The machine's signal was told as out of bounds, beside the check's finding."""
+    text = "__global__ void k(float* y) { *(float4*)(y + 1) = make_float4(1, 2, 3, 4); }"
+    found = emulator.run(text, "zeros(16)", block=1).findings
+    assert [each.kind for each in found] == ["misaligned address"]
+
+
+def test_an_empty_macro_is_empty():
+    text = "#define TEXT(x) #x\n__global__ void k(int* y) { y[0] = 1 QUIET + 1; }"
+    assert emulator.run(text, "zeros(1)", block=1, defines={"QUIET": ""}).arrays["y"][0] == 2
+
+
 def test_launch_bounds_are_kept():
     text = "#define MOST 64\n__global__ void __launch_bounds__(MOST) k(float* y) { *y = 1; }"
     with pytest.raises(UsageError, match=r"^--block: 65 threads, and __launch_bounds__ of k says 64\.$"):

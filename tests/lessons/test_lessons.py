@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -181,6 +182,16 @@ def test_a_file_in_place_of_the_directory_is_named(tmp_path):
     done = CliRunner().invoke(main, ["lesson", "pooling", "-o", str(tmp_path / "lessons")])
     assert done.exit_code == 1
     assert done.stderr == f"Error: cannot write {tmp_path}/lessons: a file of that name exists. Choose a directory.\n"
+
+
+def test_a_script_by_itself_writes_each_of_its_figures(tmp_path):
+    """All had one name, so that the last was left."""
+    (tmp_path / "IPython.py").write_text("raise ImportError")
+    draw = "    with figure('A', 3, 2) as drawn:\\n        drawn.subplots()\\n"
+    code = f"from cualex.lessons import figure\\nfor _ in range(2):\\n{draw}"
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": paths})
+    assert {path.name for path in tmp_path.glob("*.png")} == {"figure-1.png", "figure-2.png"}
 
 
 def test_less_work_is_done_where_the_environment_says_so(monkeypatch):

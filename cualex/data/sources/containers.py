@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cualex.data.image_kinds import ENDINGS
-from cualex.data.sources import arrays, parquet, shards
+from cualex.data.sources import arrays, parquet, patterns, shards
 from cualex.data.sources.archives import SUFFIXES, archive
 from cualex.data.sources.left_behind import is_left_behind
 from cualex.data.sources.listing import File, Listing, folder, listed
@@ -24,7 +24,7 @@ def find(data: str | Path) -> Listing:
     """
     try:
         given = Path(data).expanduser()
-        if not given.exists() and (several := shards.several(str(given), lambda name: Path(name).is_file())):
+        if not given.exists() and (several := patterns.several(str(given), lambda name: Path(name).is_file())):
             return opened(*_of(str(given.absolute()), list(map(Path, several))))
         path = given.resolve(strict=True)
         if path.is_dir():

@@ -5,10 +5,10 @@ A run records its rule in args.json, so that its images stay in their split when
 `hash-threshold-2`, of new runs: as `hash-threshold-1`, but the number of images that a class of n gives is kept near
 its share p: at least floor(p n - s), at most ceil(p n + s), with the slack s = (n - 20) min(0.1, p, 1 - p), 0 up to 20
 images. So small classes of one size give as many, to one image: two classes of 10 give 2 and 2, and not 1 and 4, of
-which no accuracy could be told. From about 100 images on, where s is two standard deviations, it divides as
-`hash-threshold-1` does. Where the bounds act, the images with the smallest hashes are taken. Either bound grows by one
-at the most with every image, so that a new image moves one other at the most, of its own class; it does so more often
-where classes are small.
+which no accuracy could be told. From about 200 images on, where s exceeds three standard deviations, it divides as
+`hash-threshold-1` nearly always does. Where the bounds act, the images with the smallest hashes are taken. Either bound
+grows by one at the most with every image, so that a new image moves one other at the most, of its own class; it does so
+more often where classes are small.
 
 `hash-threshold-1`: an image is in val when the first 64 bits of SHA-256(seed, name), read as a fraction of 2**64, are
 below the share. The name is the path below the folder of the classes, in Unicode's form NFC: a folder, its archive, and

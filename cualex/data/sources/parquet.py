@@ -18,10 +18,10 @@ from typing import Any
 
 from cualex.data import images
 from cualex.data.sources import archives, shards
-from cualex.data.sources.filtering import some
 from cualex.data.sources.listing import File
 from cualex.data.sources.spans import Span
 from cualex.errors import DataError, ImageError
+from cualex.system.amounts import some
 
 SUFFIX = ".parquet"
 _IMAGES = ("image", "img", "picture", "jpg", "png", "webp")
@@ -76,19 +76,22 @@ class _Table:
         self.names = self._names(schema, label)
         self._lock = threading.Lock()
         self._images: Span | None = None
+        self._failed: str | None = None  # why the file could not be expanded, which is tried once
         self._ends: list[tuple[int, int] | None] = []
 
     def read(self, row: int, name: str) -> bytes:
         """Return a row's image file; the first call expands those of all rows."""
         with self._lock:
-            if self._images is None:
+            if self._failed is None and self._images is None:
                 try:
                     stream = _Stream(self._batches(), self._ends)
                     self._images = archives.expanded(
                         lambda _: contextlib.nullcontext(stream), self._file.stat().st_size
                     )
                 except (OSError, DataError, *archives.DAMAGES) as error:
-                    raise ImageError(name, f"cannot be read from the Parquet file ({_line(error)})") from None
+                    self._failed = f"cannot be read from the Parquet file ({_line(error)})"
+            if self._failed or self._images is None:
+                raise ImageError(name, self._failed or "")
             place = self._ends[row] if row < len(self._ends) else None
         if place is None:
             raise ImageError(name, "has no bytes in the Parquet file, perhaps only a path: embed the images in it")

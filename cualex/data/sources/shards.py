@@ -10,20 +10,24 @@ else sees folders. The class is what the first of these holds:
 The names of numbered classes are the lines of a classnames.txt (or of _LISTS) beside the shards, or the values of a
 .json. The split is a word of the shard's name, as in `train-0003.tar`, or of its folder's. Shards are read where they
 are, at packing; nothing streams.
+
+A .json or .txt beside an image is common where it is no class: without a .cls a tar is a shard only if its name has a
+number and each of its images has a class there that can be read. Of a sample the first image counts, 000123.jpg; others
+of its name, such as 000123.mask.png, are left out.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cualex.data.image_kinds import ENDINGS
 from cualex.data.sources import split_names
-from cualex.data.sources.filtering import some
 from cualex.data.sources.left_behind import is_left_behind
 from cualex.data.sources.listing import File, Listing
 from cualex.errors import DataError, ImageError
+from cualex.system.amounts import some
 
 _CLASSES = ("cls", "cls.txt", "class", "label")
 _NAMES = ("class_name", "classname", "label_name", "category_name", "wnid", "synset")
@@ -49,11 +53,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard: its name without the suffix, a stamp that changes when it does, and its samples."""
+    """A shard: its name without the suffix, a stamp that changes when it does, and its samples.
+
+    further: how many images its samples have beside those that count.
+    """
 
     name: str
     stamp: str
     samples: tuple[Sample, ...]
+    further: int = 0
 
 
 def shard(name: str, found: Listing, stamp: str) -> Shard | None:
@@ -67,17 +75,32 @@ def shard(name: str, found: Listing, stamp: str) -> Shard | None:
             return None
         key, _, kind = base.partition(".")
         samples.setdefault(f"{folder}/{key}", {})[kind.lower()] = file
-    made = [
-        Sample(file, {other: each for other, each in beside.items() if not other.endswith(_SUFFIXES)})
-        for beside in samples.values()
-        for kind, file in beside.items()
-        if kind.endswith(_SUFFIXES)
-    ]
-    kinds = Counter(kind for sample in made for kind in sample.beside)
-    loose = _NUMBERED.fullmatch(name) and any(kinds[kind] for kind in ("json", "txt"))
-    if not any(kinds[kind] for kind in _CLASSES) and not loose:
-        return None
-    return Shard(name, stamp, tuple(made))
+    made, further = [], 0
+    for beside in samples.values():
+        pictures = sorted((kind for kind in beside if kind.endswith(_SUFFIXES)), key=lambda kind: "." in kind)
+        if pictures:
+            others = {kind: each for kind, each in beside.items() if kind not in pictures}
+            made.append(Sample(beside[pictures[0]], others))
+            further += len(pictures) - 1
+    found_shard = Shard(name, stamp, tuple(made), further)
+    sure = any(kind in sample.beside for sample in made for kind in _CLASSES)
+    return found_shard if sure or (_NUMBERED.fullmatch(name) and _has_classes(found_shard)) else None
+
+
+def _has_classes(shard: Shard) -> bool:
+    """Return whether the .json or .txt beside each image has its class, and not a caption or whatever else."""
+    labels = [sample.label() for sample in shard.samples]
+    try:
+        classes = {_class(shard.name, shard, file) for file in labels if file}
+    except DataError:
+        return False
+    captions = all(file is not None and file.name.endswith(".txt") for file in labels)
+    return bool(labels) and all(labels) and not (captions and _too_many(classes, len(labels)))
+
+
+def _too_many(classes: Collection[str], images: int) -> bool:
+    """Return whether texts are captions, hardly two of which are alike."""
+    return len(classes) > max(2, images // 2)
 
 
 def arranged(path: str, shards: Sequence[Shard], beside: Iterable[File]) -> tuple[list[File], list[str]]:
@@ -94,7 +117,7 @@ def arranged(path: str, shards: Sequence[Shard], beside: Iterable[File]) -> tupl
     if not labelled:
         raise DataError(f"{path}: shards without classes; expected a .cls with the class beside each image")
     classes = [_class(path, each, file) for each, _, file in labelled]
-    if captions and len(set(classes)) > max(2, len(classes) // 2):
+    if captions and _too_many(set(classes), len(classes)):
         raise DataError(
             f"{path}: shards of captions, {len(set(classes)):,} texts for {len(classes):,} images, and not of classes; "
             "expected a .cls with the class beside each image"
@@ -106,8 +129,11 @@ def arranged(path: str, shards: Sequence[Shard], beside: Iterable[File]) -> tupl
         made.append(
             File(f"{split_of(each.name)}/{name}/{own}", f"{sample.image.stamp} {each.stamp}", sample.image.read)
         )
-    lost = images - len(labelled)
-    return made, [f"{lost:,} images of the shards have no class beside them and are left out"] if lost else []
+    lost, further = images - len(labelled), sum(each.further for each in shards)
+    notes = [f"{lost:,} images of the shards have no class beside them and are left out"] if lost else []
+    if further:
+        notes.append(f"{further:,} further images of the shards' samples, such as masks, are left out")
+    return made, notes
 
 
 def split_of(name: str) -> str:
@@ -208,34 +234,3 @@ def _read(path: str, file: File) -> bytes:
         return file.read()
     except ImageError as error:
         raise DataError(f"{path}: {error}") from None
-
-
-def several(pattern: str, exists: Callable[[str], bool]) -> list[str] | None:
-    """Return the files of a pattern as a-{000..255}.tar or {train,val}.tar, or None where it has no braces.
-
-    Raise DataError for files that are missing.
-    """
-    names = _braces(pattern)
-    if names == [pattern]:
-        return None
-    if missing := [name for name in names if not exists(name)]:
-        raise DataError(f"{pattern}: {len(missing):,} of {len(names):,} files are missing: {some(missing)}")
-    return names
-
-
-_MOST = 100_000  # files of a pattern
-
-
-def _braces(pattern: str) -> list[str]:
-    """Expand braces as a shell does: a range of numbers, with the zeros of its start, or words between commas."""
-    found = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{},]+(?:,[^{},]+)+))\}", pattern)
-    if found is None:
-        return [pattern]
-    if found[3]:
-        parts = found[3].split(",")
-    else:
-        first, last = int(found[1]), int(found[2])
-        if not 0 <= last - first < _MOST:
-            raise DataError(f"{pattern}: expected a range from a smaller to a larger number, of up to {_MOST:,}")
-        parts = [f"{number:0{len(found[1])}}" for number in range(first, last + 1)]
-    return [pattern[: found.start()] + part + rest for part in parts for rest in _braces(pattern[found.end() :])]

@@ -182,3 +182,20 @@ def test_rows_that_are_off_by_one_are_found(place, monkeypatch):
     monkeypatch.setattr(parquet._Table, "read", lambda self, row, name: read(self, row ^ 1 if row < 4 else row, name))
     with pytest.raises(AssertionError):
         test_each_image_has_its_own_bytes_and_class(place)
+
+
+def test_a_damaged_file_is_expanded_once(place, monkeypatch):
+    """It was expanded anew for every image of it, which of a large file is hours."""
+    calls = []
+
+    def damaged(*_):
+        calls.append(1)
+        raise EOFError
+
+    monkeypatch.setattr(parquet.archives, "expanded", damaged)
+    images = sources.find(place).splits["validation" if "validation" in sources.find(place).splits else "val"]
+    for image in images:
+        with pytest.raises(ImageError, match="cannot be read from the Parquet file"):
+            image.read()
+    assert len(images) > 1
+    assert len(calls) == 1

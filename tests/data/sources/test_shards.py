@@ -158,18 +158,10 @@ def test_class_folders_in_archives_are_read_as_before(tmp_path):
 
 
 LINE = "expected a class, a number or a name in a line"
-CAPTIONS = (
-    "shards of captions, 3 texts for 3 images, and not of classes; expected a .cls with the class beside each image"
-)
-NAMELESS = "a-000: 000000.json names no class, as label or class_name; it has"
 REFUSED = {
-    "captions": (samples(0, ["a red car", "two dogs", "the sea"], "txt"), CAPTIONS),
     "two lines": (samples(0, ["a\nb", "c"]), f"a-000: 000000.cls: {LINE}"),
     "empty": (samples(0, ["", "c"]), f"a-000: 000000.cls: {LINE}"),
     "binary": ([("0.png", picture(1)), ("0.cls", b"\xff\xfe\x00")], f"a-000: 0.cls: {LINE}"),
-    "no class in json": (samples(0, [{"width": 3}], "json"), f"{NAMELESS} width"),
-    "damaged json": (samples(0, ["{"], "json"), "000000.json: damaged, expected JSON"),
-    "true": (samples(0, [{"label": True}], "json"), f"{NAMELESS} label"),
 }
 
 
@@ -254,3 +246,48 @@ def test_images_and_classes_that_are_swapped_are_found(place, monkeypatch):
     monkeypatch.setattr(containers.shards, "arranged", swapped)
     with pytest.raises(AssertionError):
         test_a_folder_of_shards_has_splits_by_their_names_and_classes_by_the_list(place)
+
+
+NO_CLASSES = {  # files beside images that are common where there are no shards
+    "captions": samples(0, ["a red car", "two dogs", "the sea"], "txt"),
+    "boxes": samples(0, ["0 0.5 0.5 0.1 0.2\n1 0.2 0.2 0.1 0.1", "0 0.1 0.1 0.1 0.1"], "txt"),
+    "no class in json": samples(0, [{"width": 3}], "json"),
+    "damaged json": samples(0, ["{"], "json"),
+    "true": samples(0, [{"label": True}], "json"),
+    "one of three": [*samples(0, [{"label": 1}], "json"), ("1.png", picture(1)), ("2.png", picture(2))],
+}
+
+
+@pytest.mark.parametrize("case", NO_CLASSES)
+def test_what_lies_beside_images_is_no_class_where_it_reads_as_none(tmp_path, case):
+    """Such a tar was refused as a damaged shard: the names of the user, and the layout, were not asked."""
+    path = tar(tmp_path / "a-000.tar", NO_CLASSES[case])
+    with pytest.raises(DataError, match=r"images? without labels|or give --names a list"):
+        sources.find(path)
+    files = [name for name, _ in NO_CLASSES[case] if name.endswith(".png")]
+    (tmp_path / "names.txt").write_text("".join(f"{name} {'ab'[at % 2]}\n" for at, name in enumerate(files)))
+    assert sum(map(len, sources.find_images(path).splits.values())) == len(files)
+    if len(files) > 1:
+        found = sources.find(path, names=tmp_path / "names.txt", val_split=0)
+        assert list(found.classes) == ["a", "b"]
+
+
+def test_tars_of_classes_may_have_files_beside_their_images(tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in ("n01440764", "n01443537"):
+        tar(tmp_path / f"set/{name}.tar", samples(0, [{"width": 3}] * 4, "json"))
+    assert counts(sources.find(tmp_path / "set", val_split=0)) == {"train": {"n01440764": 4, "n01443537": 4}}
+
+
+def test_a_mask_beside_an_image_is_no_image_of_its_class(tmp_path):
+    members = []
+    for number in range(4):
+        members += [
+            (f"{number}.mask.png", picture(200)),
+            (f"{number}.png", picture(number)),
+            (f"{number}.cls", str(number % 2)),
+        ]
+    found = sources.find(tar(tmp_path / "a-000.tar", members), val_split=0)
+    assert counts(found) == {"train": {"0": 2, "1": 2}}
+    assert {image.read() for image in found.splits["train"]} == {picture(number) for number in range(4)}
+    assert any(note.startswith("4 further images of the shards' samples") for note in found.notes)

@@ -5,11 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cualex.devices.fallbacks import Fallbacks
-from cualex.emulator import build
 from cualex.engine.cuda import gemm_tiles
 from cualex.engine.cuda.gemm import Shape
 from cualex.errors import UsageError
-from tests.emulator import EmulationError
+from tests.emulator import EmulationError, programs
 from tests.support import reference
 from tests.support.conv_cases import CASES, Case, draw, equal
 from tests.support.cuda_arrays import CUDA, PRECISIONS, Convolution, cut_into, open_bench, small, wanted
@@ -116,7 +115,7 @@ FAULTS = {
 def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
     """By the numbers, or by the checked build; most by both."""
     right, wrong = FAULTS[name]
-    assemble = build._assemble
+    assemble = programs._assemble
 
     def planted(kernel):
         text = assemble(kernel)
@@ -130,7 +129,7 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
     case = CUDA["wide"]
     with cut_into(monkeypatch, (64, 64, 32, 32)):
         check()
-        monkeypatch.setattr(build, "_assemble", planted)
+        monkeypatch.setattr(programs, "_assemble", planted)
         with pytest.raises((EmulationError, AssertionError)):
             check()
 
@@ -140,7 +139,7 @@ def test_planted_faults_are_caught(emulated, precision, name, monkeypatch):
 
 def altered(monkeypatch, *changes):
     """Change the texts of kernels, every time that they are assembled."""
-    assemble = build._assemble
+    assemble = programs._assemble
 
     def assembled(kernel):
         text = assemble(kernel)
@@ -149,7 +148,7 @@ def altered(monkeypatch, *changes):
             text = text.replace(right, wrong)
         return text
 
-    monkeypatch.setattr(build, "_assemble", assembled)
+    monkeypatch.setattr(programs, "_assemble", assembled)
 
 
 REGISTERS = "#define ASYNC_COPIES 1", "#define ASYNC_COPIES 0"
