@@ -13,10 +13,10 @@ import click
 
 from cualex.cli import _exit, _options
 from cualex.errors import RanksDiffer, UsageError
-from cualex.ranks import Alone, Ranks, launch
+from cualex.ranks import ALONE, Ranks, launch
 
 TOGETHER = ("train", "evaluate", "doctor")  # commands that ranks run together
-_found: Ranks = Alone()
+_found: Ranks = ALONE
 
 
 def team() -> Ranks:
@@ -144,7 +144,7 @@ def _connect(found: launch.Launch) -> None:
     _found = MpiRanks(found)
     if found.rank and _found.first:
         sys.stdout, sys.stderr = visible
-    elif not _found.first:
+    elif not _found.first and not found.rank:
         _exit.silence()
 
 

@@ -122,7 +122,7 @@ def show(
         _output.document(_document(network, made, on, near, far))
         return
     _output.table([_cells(each) for each in made])
-    for line in _assumptions(near, on, made):
+    for line in _assumptions(near, compute, on, made):
         click.echo(line)
 
 
@@ -161,7 +161,7 @@ def _fastest(each: Estimate) -> float | None:
     return min(found) if found else None
 
 
-def _assumptions(near: Link | None, on: Machines, made: list[Estimate]) -> list[str]:
+def _assumptions(near: Link | None, compute: float | None, on: Machines, made: list[Estimate]) -> list[str]:
     """Return what the table assumes, in sentences."""
     from cualex.ranks.model import HIDDEN
 
@@ -173,8 +173,8 @@ def _assumptions(near: Link | None, on: Machines, made: list[Estimate]) -> list[
         f"all-gather. split: dense layers in groups of ranks ({groups}), the other gradients as sum.",
     ]
     if on.compute is None:
-        missing = [name for name, value in (("--link", near), ("--compute", on.compute)) if value is None]
-        return [*said, f"No times: give {' and '.join(missing or ['--compute'])}."]
+        missing = [name for name, value in (("--link", near), ("--compute", compute)) if value is None]
+        return [*said, f"No times: give {' and '.join(missing)}."]
     assert near is not None
     links = f"{near.rate / 1e9:g} GB/s and {near.latency * 1e6:g} us"
     if on.far:

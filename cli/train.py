@@ -152,7 +152,7 @@ def _introduce(setup, verbose: bool) -> None:
         _output.say(f"Note: {note}")
     _recipe.introduce(setup, verbose)
     if setup.ranks.size > 1:
-        for line in parts.introduced(setup.recipe, setup.ranks.size, setup.automatic):
+        for line in parts.introduced(setup.recipe, setup.ranks.size):
             _output.say(line)
     if setup.start:
         _output.say(f"Weights of {setup.options.weights}: {setup.start.said}.")
@@ -181,7 +181,7 @@ def _run(training, packs, as_json: bool) -> None:
     skipped = sum(len(pack.skipped) for pack in packs.values())
     if setup.ranks.first:
         _conclude(training, as_json)
-    if skipped:
+    if skipped and setup.ranks.first:  # the others would leave while it concludes, and end it
         raise Unreadable(f"{skipped} images could not be read and were skipped; {run.path / 'skipped.csv'} lists them")
 
 

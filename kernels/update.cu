@@ -106,8 +106,8 @@ extern "C" __global__ void __launch_bounds__(256)
 //
 //     L[t] = trust * |w| / (|g| + DECAY * decay * |w|),    trust where |w| or |g| is 0
 //
-// A norm of up to SMALLEST counts as 0, so that no quotient overflows. Norms are roots of the sums over PIECES pieces, added as those of a piece are; all in float64, rounded once at the
-// end. A block has a tower. rates: a float a tower. Cost: reads 16 bytes a piece. Shared memory: 8 bytes a thread.
+// A norm of up to SMALLEST counts as 0, so that no quotient overflows. Norms are roots of the sums over PIECES pieces,
+// added as those of a piece are; all in float64, rounded once at the end. A block has a tower. rates: a float a tower. Cost: reads 16 bytes a piece. Shared memory: 8 bytes a thread.
 // Checked in tests/engine/test_lars.py: the bits of the host engine.
 //
 // dimensions: PIECES

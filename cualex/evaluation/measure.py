@@ -16,11 +16,10 @@ from cualex.engine.contract import rank
 from cualex.errors import DataError, UsageError
 from cualex.evaluation.result import Evaluation
 from cualex.model import Model, load
-from cualex.ranks import Alone, Ranks
+from cualex.ranks import ALONE, Ranks
 from cualex.system.amounts import some
 from cualex.system.keywords import checked
 
-ALONE = Alone()
 Evaluated = Model | str | os.PathLike[str]  # a model, or the path of weights
 
 

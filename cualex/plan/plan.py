@@ -21,13 +21,11 @@ from cualex.plan.graph import Replay
 from cualex.plan.inputs import Inputs
 from cualex.plan.step import Outcome, Result, Step
 from cualex.plan.update_rule import Rule
-from cualex.ranks import Alone, Ranks
+from cualex.ranks import ALONE, Ranks
 from cualex.weights.parameters import Parameters
 
 if TYPE_CHECKING:
-    from cualex.plan.sums import RankSums
-
-ALONE = Alone()
+    from cualex.plan.sums import RankSums, Words
 
 
 class Plan(BoundSteps):
@@ -78,6 +76,7 @@ class Plan(BoundSteps):
         )
         self.images = self.rule.own * self._part  # of the batch, those that this process computes
         self._sums_over_ranks: RankSums | None = None
+        self._words: Words | None = None
         if ranks.size > 1:
             from cualex.plan import sums as over_ranks  # which one process is not to pay for
 
@@ -128,7 +127,8 @@ class Plan(BoundSteps):
         With `each`, hand every step to it instead, which runs it: never as a graph, and of several ranks without the
         sums and the update. What overflows shows in the loss.
         """
-        sums, devices, rule, over = [], self.parameters.devices, self.rule, None if each else self._sums_over_ranks
+        sums, devices, rule = [], self.parameters.devices, self.rule
+        over, words = (None, None) if each else (self._sums_over_ranks, self._words)
         with np.errstate(all="ignore"):
             for turn in range(rule.own):
                 if rule.own > 1:
@@ -139,28 +139,30 @@ class Plan(BoundSteps):
                 self._run(self._last if over and turn == rule.own - 1 else self._often, each)
                 for device in devices:
                     device.end(self.control, self.training)
-                if over:
-                    self._words.note()
-                    continue  # the last was sent with its loss
+                if words:
+                    if turn < rule.own - 1:  # the last was sent with its loss
+                        words.note()
+                    continue
                 home, own = devices[self._sums.place], self._sums.array
                 soon = self.training or rule.parts > 1  # the next run, or part, overwrites them
                 sums.append(home.fetch(own) if soon else partial(home.download, own))
-            if over:
-                self._update(over)
-            elif rule.ranks == 1:
-                self._run(self._once, each)
+            if over and words:
+                self._update(over, words)
+            else:
+                if rule.ranks == 1:
+                    self._run(self._once, each)
                 self._outcome = Outcome(lambda: np.sum([part() for part in sums], axis=0))
         return self._outcome
 
     def post(self, words: Sequence[float]) -> None:
         """Let the next run tell the other ranks these numbers; `heard` are then those of all (ranks, numbers)."""
-        if self._sums_over_ranks:
+        if self._words:
             self._words.posted = words
 
-    def _update(self, over: "RankSums") -> None:
+    def _update(self, over: "RankSums", words: "Words") -> None:
         """Hear the loss of all ranks, then update by the sums of all gradients."""
-        self.heard, of_parts = self._words.hear()
-        self._words.move_averages(self._averages)
+        self.heard, of_parts = words.hear()
+        words.move_averages(self._averages)
         for step in self._once.steps:
             over.wait_for(step)
             step.run()
@@ -197,6 +199,7 @@ class Plan(BoundSteps):
         """Let go of all memory, the graph's too: this plan cannot run again, and another takes its place."""
         super().release()
         del self._often, self._once, self._last, self.inputs
+        self._sums_over_ranks, self._words, self._averages = None, None, []
 
     def parts(self, name: str) -> list[tuple[int, Array]]:
         """Return the maps of a layer named in `outputs` as they are stored: (device, its towers)."""

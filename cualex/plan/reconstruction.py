@@ -4,7 +4,6 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.layers.maps import Maps
-from cualex.networks import Network
 from cualex.plan.bound_steps import BoundSteps, check_layers
 from cualex.plan.builder import Builder, Passed
 from cualex.plan.fusion import Unit
@@ -64,7 +63,7 @@ class ReconstructionPlan(BoundSteps):
     def put(self, pictures: np.ndarray) -> None:
         """Take stored images, uint8 (batch, stored, stored, 3), of which the network sees the centre."""
         views, nothing = np.zeros((self.batch, 3), np.int32), np.zeros((self.batch, 3), np.float32)
-        views[:, :2] = centre(self.parameters.network)
+        views[:, :2] = self.parameters.network.centre.start
         labels = np.full(self.batch, -1, np.int32)
         self._inputs.put(pictures=pictures, views=views, colours=nothing, labels=labels)
 
@@ -95,8 +94,3 @@ class ReconstructionPlan(BoundSteps):
                 device.end(self.control, True)
         self.control.step += 1
         return float(np.square(error, dtype=np.float64).sum()) / (2 * count)
-
-
-def centre(network: Network) -> int:
-    """Return the row and column at which the centre crop begins."""
-    return (network.stored - network.crop) // 2

@@ -82,6 +82,9 @@ class Alone:
         """Wait for nobody."""
 
 
+ALONE = Alone()
+
+
 def share(length: int, size: int, rank: int) -> slice:
     """Return the part of a flat array that a rank adds up: equal parts, to within one number."""
     return slice(rank * length // size, (rank + 1) * length // size)

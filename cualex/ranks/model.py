@@ -9,7 +9,7 @@ inputs and O outputs in all, C = P - D, and b images a rank:
              + 2 * 4 C (N - 1) / N                        gradients of the convolutions
              + 2 * 4 D / G (N / G - 1) / (N / G)          of the own dense weights, between groups
 
-G: the largest power of two up to 8 that divides N, and no more than g. a: with bfloat16 maps, inputs and the gradients
+G: the largest power of two up to 8 that divides g. a: with bfloat16 maps, inputs and the gradients
 of outputs have half of these bytes. Krizhevsky (2014), "One weird trick", scheme (a) of section 4.
 
     sum      compute + kept + max(0, traffic - hidden) + 3 latencies
@@ -104,7 +104,7 @@ def estimate(sizes: Sizes, ranks: int, images: int, on: Machines) -> Estimate:
     inside = min(ranks, on.per_machine) if on.far else ranks
     if ranks % inside:
         raise ValueError(f"{ranks} ranks do not fill machines of {inside}")
-    machines, group = ranks // inside, group_of(ranks, inside)
+    machines, group = ranks // inside, group_of(inside)
     return Estimate(
         ranks,
         machines,
@@ -115,9 +115,9 @@ def estimate(sizes: Sizes, ranks: int, images: int, on: Machines) -> Estimate:
     )
 
 
-def group_of(ranks: int, inside: int) -> int:
+def group_of(inside: int) -> int:
     """Return the size of the groups that share dense layers: a power of two that divides the ranks of a machine."""
-    return max(size for size in (1, 2, 4, LARGEST_GROUP) if inside % size == 0 and ranks % size == 0)
+    return max(size for size in (1, 2, 4, LARGEST_GROUP) if inside % size == 0)
 
 
 def _two_levels(count: float, inside: int, machines: int) -> tuple[float, float]:

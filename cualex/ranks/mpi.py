@@ -106,7 +106,7 @@ class MpiRanks:
             of_first = CualexError(text)
             of_first.exit_code = code  # of rank 0's own kind
             raise of_first
-        return told[0] if self.first else value
+        return value
 
     def begin_updates(self, over: bool = False) -> None:
         """From here on, give up after `timeout` seconds without an answer; `over`: wait without limit again."""
@@ -163,7 +163,11 @@ class MpiRanks:
                 f"{launch.launcher} started {launch.size} processes, and there is no mpi4py: {INSTALL}"
             ) from None
         mpi4py.rc.initialize = mpi4py.rc.finalize = False
-        from mpi4py import MPI
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:  # mpi4py alone has no library of MPI
+            told = str(error).partition("\n")[0]
+            raise UsageError(f"mpi4py finds no library of MPI ({told}): {INSTALL}") from None
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of another MPI's launcher, which is told below
@@ -201,7 +205,7 @@ class MpiRanks:
             received = packed.copy() if self.first else np.empty(int(length[0]), np.uint8)
             for start in range(0, len(received), CHUNK):
                 self._wait(self._world.Ibcast(received[start : start + CHUNK], root=0), what)
-            return None if self.first else pickle.loads(received.tobytes())
+            return None if self.first else pickle.loads(received.data)
 
         sent = self._submit(work).result()
         return value if self.first else sent

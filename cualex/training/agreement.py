@@ -90,17 +90,17 @@ class Agreement:
 
     def save_now(self) -> None:
         """Write a checkpoint as the training ends early."""
-        if self.stopped:  # all ranks are here; else they wait for what this one will not send
+        if self.stopped:  # all ranks are here, and wait: one that leaves ends the others, while they write
             self.compare()
-        if self.ranks.first:
+            self.ranks.at_first(self._saver.save, "write the checkpoint")
+        elif self.ranks.first:
             self._saver.save()
 
     def finish(self, pack: Split, validation: Split) -> None:
         """Let rank 0 write the end of the run, after all have compared their weights."""
         self.compare()
         self.ranks.begin_updates(over=True)
-        if self.ranks.first:
-            self._writer.finish(pack, validation)
+        self.ranks.at_first(lambda: self._writer.finish(pack, validation), "finish the run")
 
     def compare(self) -> None:
         """Raise RanksDiffer unless all ranks have the same weights and velocities."""

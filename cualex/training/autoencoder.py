@@ -28,7 +28,6 @@ from cualex.errors import Diverged, UsageError
 from cualex.layers import Activation, Conv, Dense, Dropout, Layer, MeanDropout, ReLU
 from cualex.networks import Network, build
 from cualex.plan import ReconstructionPlan
-from cualex.plan.reconstruction import centre
 from cualex.training.finetuning import Start
 from cualex.training.rates import head_of
 from cualex.training.recipes import Recipe
@@ -203,6 +202,5 @@ def _mean_square(maps: np.ndarray) -> float:
 
 def _pictures(network: Network, images: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return stored images as the first layer reads them: (n, 3, crop, crop), without their mean, scaled."""
-    first, side = centre(network), network.crop
-    seen = (images - mean)[:, first : first + side, first : first + side] * np.asarray(network.scale, np.float32)
+    seen = (images - mean)[:, network.centre, network.centre] * np.asarray(network.scale, np.float32)
     return np.ascontiguousarray(seen.transpose(0, 3, 1, 2), np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.plan import Outcome, Plan
-from cualex.ranks import Alone, Ranks
+from cualex.ranks import ALONE, Ranks
 from cualex.training.rates import Course
 from cualex.weights.parameters import Parameters
 
@@ -23,12 +23,12 @@ class Stepper:
         parameters: Parameters,
         mean: np.ndarray,
         class_weights: np.ndarray | None = None,
-        ranks: Ranks | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Keep the arguments; `begin` makes the plan. class_weights: of the classes in the loss (classes,)."""
         recipe = course.recipe
         self.course, self.parameters, self.mean, self.class_weights = course, parameters, mean, class_weights
-        self.ranks = ranks or Alone()
+        self.ranks = ranks
         self.control = Control(recipe.rate, recipe.momentum, recipe.decay, seed=recipe.seed, trust=recipe.trust)
         self._plan: Plan | None = None
         self.flying: deque[tuple[Outcome, float]] = deque()

@@ -8,10 +8,10 @@ from typing import Any
 
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
-from cualex.errors import CualexError, DeviceLost, Diverged
+from cualex.errors import CualexError, DeviceLost, Diverged, RanksDiffer
 from cualex.evaluation import evaluate
 from cualex.model import Model
-from cualex.ranks import Alone, Ranks
+from cualex.ranks import ALONE, Ranks
 from cualex.training import agreement
 from cualex.training.debugging.inspection import Inspection
 from cualex.training.finetuning import Start, begin
@@ -24,8 +24,6 @@ from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
 from cualex.training.state import RECENT, Losses
 from cualex.weights.parameters import Parameters
-
-ALONE = Alone()
 
 
 def train(
@@ -121,7 +119,7 @@ class Training:
                 except DeviceLost as error:
                     raise self.writer.lost(error) from error
                 except BaseException as error:
-                    if not isinstance(error, Diverged):
+                    if not isinstance(error, Diverged | RanksDiffer):
                         self._leave()
                     raise
         finally:

@@ -47,8 +47,8 @@ def _listed(counts: list[int]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def introduced(recipe: Recipe, size: int, rate_of: Recipe | None) -> list[str]:
-    """Return what ranks make of a recipe, as lines; rate_of: the recipe that the rate was chosen for, if known."""
+def introduced(recipe: Recipe, size: int) -> list[str]:
+    """Return what ranks make of a recipe, as lines."""
     each, own = recipe.batch // size, recipe.accumulate // size
     lines = [f"{recipe.batch:,} images an update: {each:,} on each of {size} ranks"]
     if own > 1:
@@ -56,11 +56,5 @@ def introduced(recipe: Recipe, size: int, rate_of: Recipe | None) -> list[str]:
     if own & (own - 1):
         lines.append(
             f"Note: {own} parts on each rank, which is no power of two: another number of ranks gives other bits."
-        )
-    if rate_of and rate_of.batch != recipe.batch and rate_of.rate == recipe.rate:
-        scaled = recipe.rate * recipe.batch / rate_of.batch
-        lines.append(
-            f"Note: the learning rate stays {recipe.rate:g}, that of batch size {rate_of.batch:,}; "
-            f"linear scaling would give --lr {scaled:.3g}."
         )
     return lines

@@ -13,7 +13,7 @@ from cualex.devices import placement
 from cualex.errors import UsageError
 from cualex.networks import Network, own
 from cualex.networks.from_file import File
-from cualex.ranks import Alone, Ranks
+from cualex.ranks import ALONE, Ranks
 from cualex.training import beginning, finetuning, large_batches, loop, parts, recipe_choice
 from cualex.training.finetuning import Start
 from cualex.training.options import AUTO, Options
@@ -26,7 +26,6 @@ from cualex.training.run.unwritten import shared
 from cualex.training.signals import SignalHandler
 from cualex.weights import Weights
 
-ALONE = Alone()
 Records = Generator[Update | Epoch | Notice, None, None]
 
 

@@ -187,8 +187,8 @@ def test_a_file_in_place_of_the_directory_is_named(tmp_path):
 def test_a_script_by_itself_writes_each_of_its_figures(tmp_path):
     """All had one name, so that the last was left."""
     (tmp_path / "IPython.py").write_text("raise ImportError")
-    draw = "    with figure('A', 3, 2) as drawn:\\n        drawn.subplots()\\n"
-    code = f"from cualex.lessons import figure\\nfor _ in range(2):\\n{draw}"
+    draw = "    with figure('A', 3, 2) as drawn:\n        drawn.subplots()\n"
+    code = f"from cualex.lessons import figure\nfor _ in range(2):\n{draw}"
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": paths})
     assert {path.name for path in tmp_path.glob("*.png")} == {"figure-1.png", "figure-2.png"}

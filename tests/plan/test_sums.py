@@ -47,6 +47,7 @@ def small_buckets(monkeypatch):
         (tiny_runs.speck, (2, 4), {}),
         (tiny_runs.mote, (1, 2, 4), {}),
         (tiny_runs.speck, (2,), {"device": "cpu,cpu", "sink": "adam"}),
+        (tiny_runs.speck, (2,), {"sink": "lars"}),
         (tiny_runs.mote, (8, 2), {"parts": 8, "factors": {"conv1.weight": 0.0, "conv1.bias": 0.0}}),
     ],
 )
@@ -67,6 +68,20 @@ def test_the_bytes_in_the_ledger_are_those_of_the_formula():
     (_, _, floats), *_ = rank_threads.run(4, lambda ranks: trained(net, ranks, updates=3))
     count = sum(np.prod(shape) for shape in net.parameters().values())
     assert floats[sums.LEDGER] == pytest.approx(3 * 2 * 3 / 4 * count, abs=3 * 2 * 4 * 10)  # shares differ by a number
+
+
+def test_a_run_step_by_step_has_its_own_loss_and_release_leaves_nothing():
+    """Its result was that of the run before, or none; and the gradients of ranks stayed behind a plan."""
+
+    def work(ranks):
+        made = Parameters(tiny_runs.speck(), "cpu", workers=1)
+        made.load(draw(tiny_runs.speck(), 0))
+        plan = Plan(made, BATCH, accumulate=4, order="tree", ranks=ranks)
+        loss = plan.run(lambda step: step.run()).result.loss
+        plan.release()
+        return np.isfinite(loss), plan._sums_over_ranks, plan._words
+
+    assert rank_threads.run(2, work) == [(True, None, None)] * 2
 
 
 def test_the_dense_layers_are_exchanged_first():

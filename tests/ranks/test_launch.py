@@ -66,6 +66,16 @@ def test_the_launcher_of_another_mpi_is_named():
     assert end.endswith(", which sees 1: use the mpiexec of that library, or --ranks 2\n")
 
 
+def test_mpi4py_without_a_library_of_mpi_is_a_line():
+    """As `pip install mpi4py` alone leaves it."""
+    pytest.importorskip("mpi4py")
+    code = "from cualex.cli import main; main(['doctor'])"
+    ended = run(code, PMI_SIZE="2", PMI_RANK="0", MPI4PY_LIBMPI="/nonexistent.so")
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert 'pip install "cualex[mpi]"' in ended.stderr
+
+
 def test_one_process_imports_no_mpi(tmp_path):
     """Nor does it start a thread for ranks: `cualex train` alone costs nothing more."""
     code = f"""

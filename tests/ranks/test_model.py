@@ -132,6 +132,8 @@ def test_json_has_the_same_numbers():
 def test_without_times_it_says_what_is_missing():
     result = run("--ranks", 2)
     assert "No times: give --link and --compute." in result.output
+    assert "No times: give --link." in run("--ranks", 2, "--compute", 5).output
+    assert "No times: give --compute." in run("--ranks", 2, "--link", "1.1,60").output
     assert "243.9" in result.output
 
 

@@ -6,6 +6,7 @@ RANK_FAULT is "what:rank"; see `planted`.
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from cualex.ranks import launch
@@ -30,6 +31,11 @@ def planted():
         sys.argv = [os.environ["OTHER_DATA"] if each == os.environ["DATA"] else each for each in sys.argv]
     else:
         from cualex.plan import Plan
+        from cualex.training.run import Run
+
+        if what == "slow":  # as a large network's checkpoint is
+            save = Run.save
+            Run.save = lambda *given: (time.sleep(4), save(*given))
 
         run, count = Plan.run, 0
 
@@ -41,6 +47,8 @@ def planted():
                     raise ZeroDivisionError("planted")
                 if what == "weights":
                     plan.parameters.arrays["fc3.bias", 0][...] += 1
+                if what == "slow":
+                    os.kill(os.getpid(), signal.SIGINT)
                 if what in ("SIGSTOP", "SIGKILL"):
                     os.kill(os.getpid(), getattr(signal, what))
             return run(plan, *arguments, **settings)

@@ -8,7 +8,7 @@
                 s  <-  s + (g * g - s) * (1 - second)
                 w  <-  w - m * corrected / (sqrt(s) + epsilon)  (Keras; `Control.corrected` has the corrections)
 
-    Lars        L  =   trust * |w| / (|g| + decay * |w|),       trust where |w| or |g| is 0
+    Lars        L  =   trust * |w| / (|g| + decay * |w|),       trust where |w| or |g| is at most 2^-100
                 `Momentum`, rate times L                        (You, Gitman and Ginsburg 2017, algorithm 1)
 
 g: the mean gradient of the batch. rate: that of weights or of biases (--bias-lr), times the layer's multiplier. decay:
