@@ -99,6 +99,15 @@ def test_what_is_wrong_is_a_line(file, words, code, said):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(("define", "value"), [("N=", 2), ("N", 3)])
+def test_a_macro_without_a_value_is_1_and_an_empty_one_is_empty(tmp_path, define, value):
+    """As nvcc has it."""
+    (tmp_path / "k.cu").write_text("__global__ void k(int* y) { y[0] = 2 + N + 0; }")
+    done = run(tmp_path / "k.cu", "--block", 1, "--args", "zeros(1)", "-D", define)
+    assert done.exit_code == 0, done.output
+    assert f"y = {value}" in done.stdout
+
+
 def test_what_the_compiler_says_comes_before_the_line(file):
     file.write_text(KERNEL.replace("2 * x", "2 * z"))
     result = run(file, "--args", "zeros(4), zeros(4), 4")
