@@ -1,5 +1,6 @@
 """Data sets as commands open them: what is evaluated, packing, disk space, and images that could not be read."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,19 +49,23 @@ def packs(
 
 
 def watch(work, label: str, lost: str):
-    """Show a generator's progress to its end, and return its value; `lost` names the unreadable images."""
-    try:
-        record = next(work)
-    except StopIteration as end:  # it was there already
-        return end.value
-    with _output.Progress(label, record.total) as progress:
-        while True:
-            note = f"{record.skipped} {lost}" if record.skipped else ""
-            progress(record.done, "waiting for another process that is packing it" if record.waiting else note)
-            try:
-                record = next(work)
-            except StopIteration as end:
-                return end.value
+    """Show a generator's progress to its end, and return its value; `lost` names the unreadable images.
+
+    It is closed at Ctrl-C too, so that nothing of a pack is left, however long somebody holds the exception.
+    """
+    with contextlib.closing(work):
+        try:
+            record = next(work)
+        except StopIteration as end:  # it was there already
+            return end.value
+        with _output.Progress(label, record.total) as progress:
+            while True:
+                note = f"{record.skipped} {lost}" if record.skipped else ""
+                progress(record.done, "waiting for another process that is packing it" if record.waiting else note)
+                try:
+                    record = next(work)
+                except StopIteration as end:
+                    return end.value
 
 
 def _report(split: str, named: tuple[tuple[str, str], ...], what: str) -> None:
