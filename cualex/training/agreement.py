@@ -25,12 +25,14 @@ from cualex.weights import Weights
 class Agreement:
     """When to pause: one process by its own signals and clock, ranks by what all have posted.
 
-    stopped: a signal is being obeyed by all ranks, so that all leave together.
+    stopped: a signal is being obeyed by all ranks, so that all leave together.  in_doubt: a comparison of weights has
+    begun and not ended well, whatever ended it; they are not written.
     """
 
     def __init__(self, ranks: Ranks, writer: RunWriter) -> None:
         """Agree on nothing yet."""
-        self.ranks, self._writer, self._saver, self.stopped = ranks, writer, writer.saver, False
+        self.ranks, self._writer, self._saver = ranks, writer, writer.saver
+        self.stopped = self.in_doubt = False
         self.signals = SignalHandler()
         self._signal, self._due = 0, False
 
@@ -89,7 +91,9 @@ class Agreement:
             self._writer.save_if_due(between_epochs)
 
     def save_now(self) -> None:
-        """Write a checkpoint as the training ends early."""
+        """Write a checkpoint as the training ends early, unless the weights are in doubt."""
+        if self.in_doubt:
+            return
         if self.stopped:  # all ranks are here, and wait: one that leaves ends the others, while they write
             self.compare()
             self.ranks.at_first(self._saver.save, "write the checkpoint")
@@ -106,6 +110,7 @@ class Agreement:
         """Raise RanksDiffer unless all ranks have the same weights and velocities."""
         if self.ranks.size == 1:
             return
+        self.in_doubt = True
         total, parameters, update = hashlib.blake2b(digest_size=16), self._writer.model.parameters, self._update
         for arrays in (parameters.arrays, parameters.velocities):
             for (_, place), array in arrays.items():
@@ -117,6 +122,7 @@ class Agreement:
                 f"rank {other} has other weights than rank 0 after update {update:,}.",
                 "One of their machines computes or sends wrong bits: resume on others.",
             )
+        self.in_doubt = False
 
     @property
     def _update(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
-from cualex.errors import CualexError, DeviceLost, Diverged, RanksDiffer
+from cualex.errors import CualexError, DeviceLost, Diverged
 from cualex.evaluation import evaluate
 from cualex.model import Model
 from cualex.ranks import ALONE, Ranks
@@ -119,7 +119,7 @@ class Training:
                 except DeviceLost as error:
                     raise self.writer.lost(error) from error
                 except BaseException as error:
-                    if not isinstance(error, Diverged | RanksDiffer):
+                    if not isinstance(error, Diverged):
                         self._leave()
                     raise
         finally:

@@ -13,6 +13,7 @@ from cualex.training.records import Update
 from cualex.training.run import Run, restore
 from cualex.training.run.unwritten import shared
 from cualex.training.signals import SignalHandler
+from cualex.training.state import State
 from tests.support import rank_threads, tiny_runs
 from tests.support.tiny_runs import RECIPE, UPDATES, left
 
@@ -154,6 +155,21 @@ def test_other_weights_on_one_rank_end_the_run_at_the_next_checkpoint(tmp_path, 
     )
     kept = Run(tmp_path / "many").checkpoint()  # what may be wrong is not written
     assert abs(kept.tensors["fc3.bias"]).max() < 100
+
+
+def test_weights_whose_comparison_did_not_end_are_not_written(tmp_path, monkeypatch):
+    """Planted: rank 0 loses the others while it compares wrong weights."""
+    gather = rank_threads.ThreadRanks.gather
+
+    def lost(ranks, values, what):
+        if ranks.first and what == "compare the weights after update 5":
+            raise OSError("the other ranks are gone")
+        return gather(ranks, values, what)
+
+    monkeypatch.setattr(rank_threads.ThreadRanks, "gather", lost)
+    with pytest.raises(OSError, match="are gone"):
+        on_ranks(tmp_path / "many", 2, SHORT, save_every=0.0)
+    assert State.of(Run(tmp_path / "many").checkpoint()).update == 4
 
 
 @pytest.mark.parametrize(("what", "field"), [("recipe", "momentum"), ("data set", None), ("version", None)])
