@@ -1,8 +1,9 @@
 """The `cualex` command.
 
-Every other file here is one command, found by its name: train.py holds `train`, which is `cualex train`.
-Nothing lists them. A file that starts with _ is shared by commands. A command imports what is heavy inside
-its function, so that `cualex --help` loads neither NumPy nor CuPy.
+Every other file here is one command, found by its name: train.py holds `train`, which is `cualex train`, and
+new_one.py would hold `new_one`, `cualex new-one`. Nothing lists them. A file that starts with _ is shared by
+commands. A command imports what is heavy inside its function, so that `cualex --help` loads neither NumPy nor
+CuPy.
 """
 
 import functools
@@ -24,14 +25,17 @@ class OneFileEach(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the files of this folder that are commands."""
-        return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_")
+        return sorted(
+            module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"
+        )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's file; a name that Python keeps for itself ends in _ there (`import_`)."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"{__name__}.{cmd_name}")
-        return getattr(module, cmd_name + "_" * keyword.iskeyword(cmd_name))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{__name__}.{name}")
+        return getattr(module, name + "_" * keyword.iskeyword(name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Find the command, or name the nearest one there is."""

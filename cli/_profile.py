@@ -80,12 +80,13 @@ def _sums(measured) -> list[tuple[float, str]]:
     """List what the rows come to, and the real step beside it."""
     serial, images = measured.serial, measured.conditions["batch_size"] / measured.real
     gained = measured.gained / serial
+    saved = f"{gained:.1%}" if gained >= 0 else f"nothing, {-gained:.1%} longer"
     return [
         (measured.sum, "sum of the rows"),
         (measured.rest, f"in no row: {measured.rest / serial:.1%} of the serial step"),
         (measured.spread, "by which the medians do not add up"),
         (serial, "serial step: one operation at a time"),
-        (measured.gained, f"gained by overlap and graph: {gained:.1%}"),
+        (measured.gained, f"saved by overlap and graph: {saved}"),
         (measured.real, f"actual step: {images:.4g} images/s"),
     ]
 

@@ -43,12 +43,16 @@ def kernels(network, arch, batch_size, mode, classes, crop, variant, device, pre
     """Count what GPU kernels do; model their time; need no GPU.
 
     NETWORK is an architecture, a weights file, or a run directory. The kernels of a training step, or with --predict
-    of inference, are compiled and disassembled. For each launch: blocks; waves: blocks over those that all SMs
-    (multiprocessors) hold at once; registers of a thread, and bytes of them spilled; shared memory in bytes; blocks on
-    an SM, and occupancy, their share of its warps; loop: of the instructions in a step of the main loop, those that
-    multiply / all; megabytes read and written; microseconds of a model, and what limits them. The model is of an H200
-    (sm_90); other architectures have counts alone. What it assumes is printed. --json has the instructions by kind,
-    and the time of each resource alone. `cualex profile --against-model` compares it with a GPU.
+    of inference, are compiled and disassembled. For each launch: its kernel, with the tile of output rows x columns
+    that a block computes, and /N where N blocks share its depth (split-K, whose parts sum_splits adds); blocks;
+    waves: blocks over those that all SMs (multiprocessors) hold at once; registers of a thread, and bytes of them
+    spilled; shared memory in bytes; blocks on an SM, and occupancy, their share of its warps; loop: of the
+    instructions in a step of the main loop, those that multiply / all; megabytes read and written; microseconds of a
+    model, and what limits them: tensor cores, issue (of instructions), shared memory, L2, memory, latency (of a block
+    from load to store) or launch. Steps of layers that read the maps of both come once for each; dense weights are
+    updated by their gradient's kernel. The model is of an H200 (sm_90); other architectures have counts alone. What
+    it assumes is printed. --json has the instructions by kind, and the time of each resource alone. `cualex profile
+    --against-model` compares it with a GPU.
 
     Needs compiler and disassembler: pip install 'cualex[kernels]'.
 

@@ -78,7 +78,8 @@ def ready(kernel: UserKernel, types: list[Type], given: tuple[Any, ...]) -> list
     """Return the arguments as the kernel's types; raise UsageError where they do not fit."""
     if len(given) != len(types):
         takes = f"{kernel.name}({', '.join(kernel.declared)}) takes {len(types)} arguments"
-        raise UsageError(f"{takes}, but got {len(given)}. Give --args as 'zeros(1024), 3'.")
+        example = ", ".join("zeros(1024)" if each.pointer else "3" for each in types)
+        raise UsageError(f"{takes}, but got {len(given)}. Give --args with commas between, as '{example}'.")
     each = zip(kernel.arguments, kernel.declared, types, given, strict=True)
     return [_ready(name, declared, kind, value) for name, declared, kind, value in each]
 

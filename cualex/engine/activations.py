@@ -8,7 +8,8 @@ A function is added here, at the end of `_ALL`; in kernels/activations.cuh (a nu
 `slope`); in formats/onnx/graph.py, `_activation`, where ONNX's opset has no operator for it; to `ACTIVATIONS` of
 devices/self_test/maps.py (function and derivative, for the first use on a GPU); and in tests/support/reference.py (the
 formula in float64). cli/topics/networks.txt names all of them; tests with lists of them fail
-(tests/engine/test_activation.py).
+(tests/engine/test_activation.py). Where it should also be drawn in a tour without a server, or be written for Caffe:
+`FUNCTIONS` of page/tour.py and page/offline/engine.js; `_activation` of formats/caffe/graph.py.
 """
 
 import math

@@ -340,3 +340,12 @@ def test_an_error_of_a_lock_without_a_signal_is_a_fault():
         "sys.exit(_exit.finish(work))\n"
     )
     assert "release unlocked lock" in program(code=code, capture_output=True).stderr
+
+
+def test_a_command_with_a_hyphen_is_a_file_with_an_underscore(tmp_path, monkeypatch):
+    (tmp_path / "dream_on.py").write_text(
+        "import click\n\n@click.command()\ndef dream_on():\n    click.echo('on and on')\n"
+    )
+    monkeypatch.setattr("cualex.cli.__path__", [*cli.__path__, str(tmp_path)])
+    assert "dream-on" in CliRunner().invoke(cli.main, ["--help"]).output
+    assert CliRunner().invoke(cli.main, ["dream-on"]).output == "on and on\n"

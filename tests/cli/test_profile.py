@@ -127,7 +127,7 @@ def test_the_command_prints_a_table(run):
         "in no row",
         "by which the medians",
         "serial step",
-        "gained by overlap",
+        "saved by overlap and graph",
         "actual step",
     ]
     for line, words in zip(lines[end:], said, strict=False):

@@ -110,7 +110,9 @@ def test_what_does_not_fit_is_refused(kind, value, said):
 
 def test_their_number_is_checked():
     kernel = UserKernel("k", ("x", "n"), ("float* x", "int n"), "", "", 1)
-    with pytest.raises(UsageError, match=r"^k\(float\* x, int n\) takes 2 arguments, but got 1\. Give --args as"):
+    with pytest.raises(
+        UsageError, match=r"^k\(float\* x, int n\) takes 2 arguments, but got 1\..* as 'zeros\(1024\), 3'\."
+    ):
         arguments.ready(kernel, [FLOATS, INT], ("zeros(3)",))
 
 
