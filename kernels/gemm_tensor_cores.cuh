@@ -1,10 +1,12 @@
-// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in TF32 or bfloat16.
+// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in TF32 or, where maps are stored so,
+// bfloat16. TF32's operands are float32 that was rounded when it was stored (common/values.cuh); tensor cores ignore the
+// last 13 bits. With ROUND_B those of b are rounded here: dense weights.
 //
 // One step takes two chunks of depth: 8 values in TF32, 16 in bfloat16. A fragment is 16 rows (or columns) of a step:
 // four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and
 // transposes those across it in bfloat16; it cannot transpose TF32, whose lanes read single values.
 //
-// expects: PRECISION TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+// expects: PRECISION TENSOR_CORES ROUND_B TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
 #include "gemm_tile.cuh"
 
@@ -25,12 +27,12 @@ struct Matrix {
         : outer_half(of_a ? index % 2 : index / 2), depth_half(of_a ? index / 2 : index % 2) {}
 };
 
-// Round a fragment to TF32; bfloat16 needs no rounding.
+// Round a fragment of b to TF32 where it was not rounded when it was stored.
+template <bool of_a>
 __device__ __forceinline__ void round_fragment(unsigned (&fragment)[4]) {
-#if PRECISION == TF32
+    if (of_a || !ROUND_B) return;
 #pragma unroll
     for (int q = 0; q < 4; ++q) fragment[q] = round_tf32(__uint_as_float(fragment[q]));
-#endif
 }
 
 // Loads a lane's registers of the fragments of one operand, from row (or column) `first` on. Within 128 bytes chunks
@@ -57,7 +59,7 @@ struct FragmentLoader<outer, true, of_a> {
     // Read the i-th fragment of a step.
     __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
         load_matrix_x4(fragment, tile + i * 16 * Tiles::pitch * CHUNK + offsets[step]);
-        round_fragment(fragment);
+        round_fragment<of_a>(fragment);
     }
 };
 
@@ -119,7 +121,7 @@ struct FragmentLoader<outer, false, of_a> {
             const int deeper = narrow ? 0 : matrix.depth_half * 4 * line;
             fragment[q] = __float_as_uint(load(start(tile, i, step) + (offset + deeper)));
         }
-        round_fragment(fragment);
+        round_fragment<of_a>(fragment);
     }
 #endif
 };
@@ -161,10 +163,10 @@ struct Accumulators {
                     unsigned column[2] = {b[j][2 * half], b[j][2 * half + 1]};
 #pragma unroll
                     for (int i = 0; i < rows; ++i) {
-#if PRECISION == TF32
-                        mma_tf32(sums[i][2 * j + half], a[i], column);
-#else
+#if PRECISION == BF16
                         mma_bf16(sums[i][2 * j + half], a[i], column);
+#else
+                        mma_tf32(sums[i][2 * j + half], a[i], column);
 #endif
                     }
                 }

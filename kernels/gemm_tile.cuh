@@ -56,7 +56,7 @@ struct Tile {
         int key = along ? line / 4 : 0;  // eight threads read every fourth line, or one line
 #else
         int key = pitch < 8 ? line / (8 / pitch) : line;   // eight lines are read together
-        if (PRECISION == TF32 && !along) key = (key & 3) * 2;  // or eight values of each of four lines
+        if (PRECISION != BF16 && !along) key = (key & 3) * 2;  // or eight values of each of four lines
 #endif
         return (line * pitch + chunk ^ (key & 7)) * CHUNK;
     }

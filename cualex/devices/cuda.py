@@ -16,7 +16,7 @@ from cualex.devices.control import Control, Ledger
 from cualex.devices.fallbacks import Fallbacks, SelfTested, Touched
 from cualex.devices.input_copies import InputCopies
 from cualex.devices.runtime import Array, Event, Runtime, Stream
-from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
+from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16, to_tf32
 from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.kernels.architectures import precisions
@@ -52,6 +52,7 @@ class CudaDevice(SelfTested):
         self.linking: Stream | None = None  # of copies from other devices, once there are any
         self.links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._sent: tuple | None = None  # the numbers that the last step began with
+        self.rounds = False  # whether, in tf32, the maps that functions write are rounded for gemms
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
@@ -104,6 +105,17 @@ class CudaDevice(SelfTested):
         """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
         self.runtime.upload(self.stream, target, as_stored(values, target))
 
+    def upload_rounded(self, target: Array, values: np.ndarray) -> None:
+        """Queue a copy from the host of what gemms read: in tf32 they do not round it."""
+        self.upload(target, to_tf32(values) if self.precision == "tf32" else values)
+
+    def copies(self, dimensions: int) -> bool:
+        """Return whether gemms read a copy of weights with so many axes: bfloat16, or filters rounded to TF32.
+
+        engine/cuda/dense.py says why dense weights have none in tf32.
+        """
+        return self.dtype != self.master or (self.precision == "tf32" and dimensions > 2)
+
     def zero(self, target: Array) -> None:
         """Queue that all of an array becomes zero."""
         self.runtime.zero(self.stream, target)
@@ -146,14 +158,19 @@ class CudaDevice(SelfTested):
         else:
             self._recorded.append(made)
 
-    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list[Launch]]:
-        """Let an engine function describe its launches, without running them; return what repeats them, and them."""
-        self._recorded = []
+    def prepare(
+        self, function: Callable[[], None], rounds: bool = False
+    ) -> tuple[Callable[[], None], list[Launch]]:
+        """Let an engine function describe its launches, without running them; return what repeats them, and them.
+
+        With `rounds` gemms read the maps that it writes, which in tf32 are rounded.
+        """
+        self._recorded, self.rounds = [], rounds
         try:
             function()
             launches = self._recorded
         finally:
-            self._recorded = None
+            self._recorded, self.rounds = None, False
         return partial(self._repeat, launches), launches
 
     def compile(self, launches: list[Launch], progress: Callable[[int, int], None] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Values as the arrays of a GPU store them: the bits of bfloat16, and of struct Control."""
+"""Values as the arrays of a GPU store them: the bits of bfloat16, of TF32, and of struct Control."""
 
 import numpy as np
 
@@ -34,6 +34,13 @@ def to_bf16(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     near = ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(values), (bits >> 16 | 0x40).astype(np.uint16), near)
+
+
+def to_tf32(values: np.ndarray) -> np.ndarray:
+    """Round float32 to TF32, to nearest, ties away from zero, as to_tf32 of kernels/common/values.cuh does."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    near = np.where(np.isnan(values), bits | np.uint32(0x400000), bits + np.uint32(0x1000))
+    return (near & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def from_bf16(bits: np.ndarray) -> np.ndarray:

@@ -98,7 +98,14 @@ __device__ __forceinline__ void load_vector(float (&values)[count], const Value*
 
 template <int count>
 __device__ __forceinline__ void store_vector(Value* address, const float (&values)[count]) {
+#if PRECISION == TF32
+    float stored[count];
+#pragma unroll
+    for (int i = 0; i < count; ++i) stored[i] = to_tf32(values[i]);
+    store_floats(address, stored);
+#else
     store_floats(address, values);
+#endif
 }
 
 #endif
