@@ -233,7 +233,7 @@ struct GradientIterator {
     int count;
 
     __device__ __forceinline__ Element at(int, int filter, int pixel) const {
-        return {dy + ((size_t)pixel * FILTERS + filter), filter < count && pixel < PIXELS};
+        return {dy + (pixel * FILTERS + filter), filter < count && pixel < PIXELS};
     }
 };
 

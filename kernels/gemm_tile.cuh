@@ -58,7 +58,8 @@ struct Tile {
         int key = pitch < 8 ? line / (8 / pitch) : line;   // eight lines are read together
         if (PRECISION != BF16 && !along) key = (key & 3) * 2;  // or eight values of each of four lines
 #endif
-        return (line * pitch + chunk ^ (key & 7)) * CHUNK;
+        const int position = line * pitch + chunk, within = position & 7;  // in 128 bytes
+        return (position - within + (within ^ key & 7)) * CHUNK;
     }
 
     // Return the offset of the value at this row (or column) and depth.
