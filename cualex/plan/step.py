@@ -28,7 +28,7 @@ class Step:
     `call` is the engine's function, `function` its name; a link has none, for the device itself copies. `reads` and
     `writes` have its arrays by argument: operands, lists of them, the parameters' arrays, or None. `sinks` name the
     parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link". With `rounds`
-    gemms read the maps that it writes (operands.py). `launches` are the kernels that it runs on a GPU, once it is bound.
+    gemms read the maps that it writes (operands.py). `launches` are the kernels that it runs on a GPU, once bound.
     """
 
     name: str

@@ -138,7 +138,7 @@ class Trial:
     def expect(self, name: str, at: Any, values: Any, tolerance: Any = None) -> None:
         """Expect values of an output at flat indices: just these, as it stores them, or with a tolerance.
 
-        A tolerance is for numbers in float32; what is stored in bfloat16 or TF32 may be off by its own rounding as well.
+        A tolerance is for numbers in float32; what is stored in bfloat16 or TF32 is off by its own rounding as well.
         """
         at, values = np.broadcast_arrays(at, np.asarray(values, np.float64))
         if tolerance is None:

@@ -12,7 +12,7 @@ instructions that the forward pass and the input gradient hide behind the same m
 import numpy as np
 
 from cualex.engine.cuda import gemm
-from cualex.engine.cuda.gemm import Shape
+from cualex.engine.cuda.gemm_shape import Shape
 
 
 def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:

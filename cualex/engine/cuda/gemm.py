@@ -4,75 +4,11 @@ Where a gemm has too few tiles to fill a GPU, its depth is split (split-K): the 
 one more kernel adds up in their order. A tower's sums are the same whether or not the other is in the same launch.
 """
 
-from dataclasses import dataclass
-from math import prod
-
 import numpy as np
 
 from cualex.engine.cuda import gemm_tiles
+from cualex.engine.cuda.gemm_shape import Shape
 from cualex.engine.cuda.launching import THREADS, grid, storage
-from cualex.errors import UsageError
-
-LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The dimensions of a convolution as the kernels name them; `sources`: how many maps one tower reads."""
-
-    batch: int
-    rows: int
-    columns: int
-    channels: int
-    sources: int
-    reads_all: int
-    out_rows: int
-    out_columns: int
-    filters: int
-    towers: int
-    groups: int
-    filter_size: int
-    stride: int
-    pad: int
-
-    @classmethod
-    def of(cls, x, y, shared, groups=1, *, size=1, stride=1, pad=0) -> "Shape":
-        """Return the dimensions of the arrays; maps of a dense layer have one pixel."""
-        batch, *maps, channels = x[0].shape
-        towers, _, *out, filters = y.shape
-        if max(prod(x[0].shape), prod(y.shape)) > LARGEST:
-            raise UsageError(f"batch size {batch} overflows the kernels' 32-bit offsets; use a smaller one")
-        rows, columns = maps or (1, 1)
-        out_rows, out_columns = out or (1, 1)
-        sources = len(x) if shared else 1
-        return cls(
-            batch, rows, columns, channels, sources, int(shared),
-            out_rows, out_columns, filters, towers, groups, size, stride, pad,
-        )  # fmt: skip
-
-    @property
-    def pixels(self) -> int:
-        """Return the pixels of one tower's output."""
-        return self.batch * self.out_rows * self.out_columns
-
-    @property
-    def read(self) -> int:
-        """Return the channels that a group reads of one source."""
-        return self.channels // self.groups
-
-    @property
-    def made(self) -> int:
-        """Return the filters of a group."""
-        return self.filters // self.groups
-
-    @property
-    def window(self) -> int:
-        """Return the values of a window: the summands of one output value."""
-        return self.sources * self.filter_size**2 * self.read
-
-    def constants(self, without: str = "") -> dict[str, int]:
-        """Return the constants by their names in the kernels."""
-        return {name.upper(): value for name, value in vars(self).items() if name != without}
 
 
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool, rounds_weight: bool = False) -> None:
@@ -152,6 +88,7 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         "conv_weight_gradient",
         (shape.made, shape.window, shape.pixels, shape.groups),
         _of_copy(device, sink),
+        False,
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
         SINK=sink.kind,
@@ -228,7 +165,7 @@ def _sum_splits(device, slabs, bias, relu_of, y, stored, relu=False, add=False) 
 
 
 def _tiles(
-    device, name: str, gemm: tuple[int, int, int, int], stored: str, rounds_weight: bool = False, **constants
+    device, name: str, gemm: tuple[int, int, int, int], stored: str, rounds_weight: bool, **constants
 ) -> tuple[gemm_tiles.Tiles, dict]:
     """Choose the tiles of a gemm (rows, columns, depth, groups); return them, and all constants of its kernel.
 

@@ -7,7 +7,7 @@ ACCESS = 16  # bytes that a thread reads or writes at once, where the sizes allo
 
 
 def storage(device, rounds: bool | None = None) -> str:
-    """Return how maps are stored, as kernels/common/values.cuh names it: TF32 where the device, or `rounds`, says so."""
+    """Return how maps are stored, as kernels/common/values.cuh names it; in tf32 `rounds`, or the device, says."""
     if device.precision != "tf32":
         return device.precision.upper()
     return "TF32" if (device.rounds if rounds is None else rounds) else "FP32"
