@@ -1,4 +1,4 @@
-// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile. For fp32, and for bfloat16 where
+// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile. For fp32, and for tf32 and bf16 where
 // tensor cores failed their self-test (cualex/devices/self_test).
 //
 // A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in fragments of four neighbours each, and

@@ -42,9 +42,7 @@ def test_what_is_no_number_stays_none_when_it_is_rounded(emulated):
 def test_what_is_stored_as_tf32_is_rounded_to_the_nearest_and_ties_away_from_zero(emulated, rng):
     """By kernels and on the host to the same bits: the copies of weights come from both."""
     tie = 1 + 2.0**-11
-    given = np.array(
-        [tie, -tie, tie - 2.0**-23, tie + 2.0**-23, 1 + 3 * 2.0**-11, 3.4028e38, np.inf, -np.inf], np.float32
-    )
+    near = [tie, -tie, tie - 2.0**-23, tie + 2.0**-23, 1 + 3 * 2.0**-11, 3.4028e38, np.inf, -np.inf]
     bits = np.array([0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, 1, 0xFFF, 0x1000], np.uint32)
     drawn = rng.integers(0, 2**32, 240, np.uint32)
     given = np.concatenate([np.array(near, np.float32), bits.view(np.float32), drawn.view(np.float32)])
