@@ -1,10 +1,10 @@
-// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in TF32 or, where maps are stored so,
-// bfloat16. TF32's operands are float32 that was rounded when it was stored (common/values.cuh); tensor cores ignore the
-// last 13 bits. With ROUND_B those of b are rounded here: dense weights.
+// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in bfloat16 where PRECISION is BF16,
+// else in TF32. Operands in TF32 were rounded when they were stored (common/values.cuh), since tensor cores ignore the
+// last 13 bits of a float; with ROUND_B those of b, dense weights, are rounded here.
 //
 // One step takes two chunks of depth: 8 values in TF32, 16 in bfloat16. A fragment is 16 rows (or columns) of a step:
-// four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and
-// transposes those across it in bfloat16; it cannot transpose TF32, whose lanes read one value or two.
+// four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and transposes those across it in bfloat16;
+// it cannot transpose TF32: of such tiles a lane reads one value at a time, or two.
 //
 // expects: PRECISION TENSOR_CORES ROUND_B TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
@@ -67,7 +67,7 @@ struct FragmentLoader<outer, true, of_a> {
         round_fragment<of_a>(fragment);
     }
 
-    // The row (or column), of a fragment's 16, that lane 4 * `index` has in the first or second half.
+    // Return which of a fragment's 16 rows (or columns) lanes 4 * index to 4 * index + 3 have in a half, 0 or 1.
     static __device__ __forceinline__ int outer_of(int half, int index) { return half * 8 + index; }
 };
 
@@ -104,8 +104,9 @@ struct FragmentLoader<outer, false, of_a> {
 
     static __device__ __forceinline__ int outer_of(int half, int index) { return half * 8 + index; }
 #else
-    // A lane reads one value of each matrix; of a two neighbours at once, for the two registers of mma.sync's a that
-    // differ in the row alone. Four depths further the swizzle is the same, unless lines are narrow.
+    // A lane reads one value of each matrix. Of a it reads two neighbours at once, one for either half of the rows, which
+    // thereby alternate: mma.sync has both in neighbouring registers. (Of b it has two depths there.) Four depths further
+    // the swizzle is the same, unless lines are narrow.
     static constexpr int depth_halves = narrow ? 2 : 1, outer_halves = of_a ? 1 : 2;
     int offsets[steps][per_line][outer_halves][depth_halves];
 

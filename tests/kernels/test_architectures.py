@@ -252,6 +252,17 @@ def test_every_kernel_compiles_without_spills(compiled, architecture):
         check(launch, figures, sass, architecture)
 
 
+@pytest.mark.slow
+def test_gemms_of_a_small_network_do_not_spill(compiled):
+    """Where values are copied one by one: on sm_75 the gradient of ten outputs' weights had too few registers."""
+    runtime = DryRuntime()
+    Plan(Parameters(networks.build("cifar-relu"), "cuda:0", precision="fp32", runtime=runtime), 32, "train")
+    gemms = [launch for launch in runtime.launches if launch.kernel.gemm]
+    assert any(launch.constants["TILE_ROWS"] == 16 and not launch.constants["WHOLE_A"] for launch in gemms)
+    for launch, figures, sass in compiled(gemms, 75):
+        check(launch, figures, sass, 75)
+
+
 def beside_alexnet(launch):
     """Return whether a launch is another network's, or what takes the place of tensor cores that fail."""
     constants, others = launch.constants, ("averagepool", "batchnorm", "spatial_lrn")
