@@ -14,7 +14,7 @@
 //
 // dimensions: BATCH ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS
 // dimensions: FILTER_SIZE STRIDE PAD SPLITS WHOLE_A WHOLE_B
-// choices: PRECISION TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS STAGES
+// choices: PRECISION TENSOR_CORES ROUND_B TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS STAGES
 #include "gemm.cuh"
 #include "im2col.cuh"
 
@@ -233,7 +233,7 @@ struct GradientIterator {
     int count;
 
     __device__ __forceinline__ Element at(int, int filter, int pixel) const {
-        return {dy + ((size_t)pixel * FILTERS + filter), filter < count && pixel < PIXELS};
+        return {dy + (pixel * FILTERS + filter), filter < count && pixel < PIXELS};
     }
 };
 
@@ -254,7 +254,7 @@ struct TransposedActivationIterator {
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_weight_gradient(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ dy,
                          const Control* __restrict__ control, float* __restrict__ weight,
-                         float* __restrict__ velocity, unsigned short* __restrict__ copy, float* __restrict__ bias,
+                         float* __restrict__ velocity, Value* __restrict__ copy, float* __restrict__ bias,
                          float* __restrict__ bias_velocity, float* __restrict__ slabs,
                          float* __restrict__ bias_slabs, float factor, float bias_factor) {
     const Block block(WINDOW);

@@ -1,5 +1,5 @@
-// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile. For fp32, and for bfloat16 where
-// tensor cores failed their self-test (cualex/devices/self_test).
+// A warp's accumulators by FFMA in float32: WARP_ROWS x WARP_COLUMNS of a gemm's tile. For fp32, and for tf32 and bf16
+// where tensor cores failed their self-test (cualex/devices/self_test).
 //
 // A thread has WARP_ROWS / 4 rows and WARP_COLUMNS / 8 columns (or 8 and 4), in fragments of four neighbours each, and
 // reads four values at a time from either kind of tile. Each sum adds in the order of the depth.
@@ -43,9 +43,9 @@ struct Accumulators {
         }
     }
 
-    // Accumulate the product of two tiles.
+    // Accumulate the product of two tiles. Before sm_80 registers hold the next tiles, and a longer loop spills.
     __device__ __forceinline__ void add(const Value* a_tile, const Value* b_tile) {
-#pragma unroll
+#pragma unroll(ASYNC_COPIES ? TILE_DEPTH / 4 : 4)
         for (int depth = 0; depth < TILE_DEPTH; depth += 4) {
             float a[rows / 4][4][4];
 #pragma unroll

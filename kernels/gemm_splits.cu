@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256)
 //
 //     slabs (SPLITS, COUNT); weight, velocity, copy (COUNT)
 //
-// Cost: reads 4 * SPLITS bytes a weight, and with MOMENTUM reads 8 and writes 8 or 10.
+// Cost: reads 4 * SPLITS bytes a weight, and with MOMENTUM reads 8 and writes 8 or, with a copy, 10 or 12.
 //
 // dimensions: COUNT SPLITS SINK BIAS
 // reals: DECAY
@@ -50,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 extern "C" __global__ void __launch_bounds__(256)
     weight_update(const float* __restrict__ slabs, const Control* __restrict__ control, float* __restrict__ weight,
-                  float* __restrict__ velocity, unsigned short* __restrict__ copy, float factor) {
+                  float* __restrict__ velocity, Value* __restrict__ copy, float factor) {
     const int offset = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
     const Sink sink = {SINK, DECAY, BIAS != 0, control, velocity, copy, factor};
     if (offset >= COUNT || sink.idle()) return;

@@ -1,11 +1,14 @@
-// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in TF32 or bfloat16.
+// A warp's accumulators on tensor cores: WARP_ROWS x WARP_COLUMNS of a gemm's tile, in bfloat16 where PRECISION is BF16,
+// else in TF32. Operands in TF32 were rounded when they were stored (common/values.cuh), since tensor cores ignore the
+// last 13 bits of a float; with ROUND_B those of b, dense weights, are rounded here.
 //
 // One step takes two chunks of depth: 8 values in TF32, 16 in bfloat16. A fragment is 16 rows (or columns) of a step:
-// four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and
-// transposes those across it in bfloat16; it cannot transpose TF32, whose lanes read single values.
+// four matrices of 8 rows by a chunk. ldmatrix reads tiles along the depth, and transposes those across it in bfloat16;
+// it cannot transpose TF32: of such tiles a lane reads one value at a time, or two.
 //
-// expects: PRECISION TENSOR_CORES TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
+// expects: PRECISION TENSOR_CORES ROUND_B TILE_ROWS TILE_COLUMNS TILE_DEPTH WARP_ROWS WARP_COLUMNS
 #pragma once
+#include "common/vectors.cuh"
 #include "gemm_tile.cuh"
 
 #if TENSOR_CORES
@@ -23,14 +26,18 @@ struct Matrix {
 
     __device__ __forceinline__ Matrix(int index)
         : outer_half(of_a ? index % 2 : index / 2), depth_half(of_a ? index / 2 : index % 2) {}
+
+    static __device__ __forceinline__ int index(int outer_half, int depth_half) {
+        return of_a ? outer_half + depth_half * 2 : outer_half * 2 + depth_half;
+    }
 };
 
-// Round a fragment to TF32; bfloat16 needs no rounding.
+// Round a fragment of b to TF32 where it was not rounded when it was stored.
+template <bool of_a>
 __device__ __forceinline__ void round_fragment(unsigned (&fragment)[4]) {
-#if PRECISION == TF32
+    if (of_a || !ROUND_B) return;
 #pragma unroll
     for (int q = 0; q < 4; ++q) fragment[q] = round_tf32(__uint_as_float(fragment[q]));
-#endif
 }
 
 // Loads a lane's registers of the fragments of one operand, from row (or column) `first` on. Within 128 bytes chunks
@@ -57,8 +64,11 @@ struct FragmentLoader<outer, true, of_a> {
     // Read the i-th fragment of a step.
     __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
         load_matrix_x4(fragment, tile + i * 16 * Tiles::pitch * CHUNK + offsets[step]);
-        round_fragment(fragment);
+        round_fragment<of_a>(fragment);
     }
+
+    // Return which of a fragment's 16 rows (or columns) lanes 4 * index to 4 * index + 3 have in a half, 0 or 1.
+    static __device__ __forceinline__ int outer_of(int half, int index) { return half * 8 + index; }
 };
 
 // Across the depth: 128 bytes of a line hold `per_line` fragments side by side, each with its offsets. Where a line is
@@ -91,10 +101,14 @@ struct FragmentLoader<outer, false, of_a> {
     __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
         load_matrix_x4_transposed(fragment, start(tile, i, step) + offsets[narrow ? step : 0][i % per_line]);
     }
+
+    static __device__ __forceinline__ int outer_of(int half, int index) { return half * 8 + index; }
 #else
-    // A lane reads one value of each matrix. Four depths further the swizzle is the same, unless lines are narrow.
-    static constexpr int depth_halves = narrow ? 2 : 1;
-    int offsets[steps][per_line][2][depth_halves];
+    // A lane reads one value of each matrix. Of a it reads two neighbours at once, one for either half of the rows, which
+    // thereby alternate: mma.sync has both in neighbouring registers. (Of b it has two depths there.) Four depths further
+    // the swizzle is the same, unless lines are narrow.
+    static constexpr int depth_halves = narrow ? 2 : 1, outer_halves = of_a ? 1 : 2;
+    int offsets[steps][per_line][outer_halves][depth_halves];
 
     __device__ __forceinline__ FragmentLoader(int first) {
         const int lane = threadIdx.x % 32;
@@ -103,23 +117,31 @@ struct FragmentLoader<outer, false, of_a> {
 #pragma unroll
             for (int j = 0; j < per_line; ++j)
 #pragma unroll
-                for (int half = 0; half < 2; ++half)
+                for (int half = 0; half < outer_halves; ++half)
 #pragma unroll
                     for (int deep = 0; deep < depth_halves; ++deep)
-                        offsets[step][j][half][deep] = Tiles::at(first + j * 16 + half * 8 + lane / 4,
+                        offsets[step][j][half][deep] = Tiles::at(first + j * 16 + outer_of(half, lane / 4),
                                                                  step * STEP + deep * 4 + lane % 4);
     }
 
     __device__ __forceinline__ void read(unsigned (&fragment)[4], const Value* tile, int i, int step) const {
-        const int(&lane_offsets)[2][depth_halves] = offsets[narrow ? step : 0][i % per_line];
 #pragma unroll
-        for (int q = 0; q < 4; ++q) {
-            const Matrix<of_a> matrix(q);
-            const int offset = lane_offsets[matrix.outer_half][matrix.depth_half % depth_halves];
-            const int deeper = narrow ? 0 : matrix.depth_half * 4 * line;
-            fragment[q] = __float_as_uint(load(start(tile, i, step) + (offset + deeper)));
+        for (int deep = 0; deep < 2; ++deep) {
+            const Value* source = start(tile, i, step) + (narrow ? 0 : deep * 4 * line);
+#pragma unroll
+            for (int half = 0; half < outer_halves; ++half) {
+                float values[3 - outer_halves];
+                load_floats(values, source + offsets[narrow ? step : 0][i % per_line][half][deep % depth_halves]);
+#pragma unroll
+                for (int e = 0; e < 3 - outer_halves; ++e)
+                    fragment[Matrix<of_a>::index(half + e, deep)] = __float_as_uint(values[e]);
+            }
         }
-        round_fragment(fragment);
+        round_fragment<of_a>(fragment);
+    }
+
+    static __device__ __forceinline__ int outer_of(int half, int index) {
+        return of_a ? index * 2 + half : half * 8 + index;
     }
 #endif
 };
@@ -129,7 +151,8 @@ struct Accumulators {
     static constexpr int rows = WARP_ROWS / 16, columns = WARP_COLUMNS / 16;
     float sums[rows][2 * columns][4];
     int first_row, first_column;
-    FragmentLoader<TILE_ROWS, a_along, true> a_fragments;
+    typedef FragmentLoader<TILE_ROWS, a_along, true> LoaderA;
+    LoaderA a_fragments;
     FragmentLoader<TILE_COLUMNS, b_along, false> b_fragments;
 
     __device__ __forceinline__ Accumulators()
@@ -161,10 +184,10 @@ struct Accumulators {
                     unsigned column[2] = {b[j][2 * half], b[j][2 * half + 1]};
 #pragma unroll
                     for (int i = 0; i < rows; ++i) {
-#if PRECISION == TF32
-                        mma_tf32(sums[i][2 * j + half], a[i], column);
-#else
+#if PRECISION == BF16
                         mma_bf16(sums[i][2 * j + half], a[i], column);
+#else
+                        mma_tf32(sums[i][2 * j + half], a[i], column);
 #endif
                     }
                 }
@@ -180,7 +203,7 @@ struct Accumulators {
     __device__ __forceinline__ void for_each(const Epilogue& epilogue) const {
         const int lane = threadIdx.x % 32;
         const bool odd = lane % 2;
-        int row = first_row + lane / 4 + odd * 8, column = first_column + lane % 4 / 2 * 4;
+        int row = first_row + LoaderA::outer_of(odd, lane / 4), column = first_column + lane % 4 / 2 * 4;
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
             float quads[fragments][4];

@@ -56,9 +56,10 @@ struct Tile {
         int key = along ? line / 4 : 0;  // eight threads read every fourth line, or one line
 #else
         int key = pitch < 8 ? line / (8 / pitch) : line;   // eight lines are read together
-        if (PRECISION == TF32 && !along) key = (key & 3) * 2;  // or eight values of each of four lines
+        if (PRECISION != BF16 && !along) key = (key & 3) * 2;  // or eight values of each of four lines
 #endif
-        return (line * pitch + chunk ^ (key & 7)) * CHUNK;
+        const int position = line * pitch + chunk, within = position & 7;  // in 128 bytes
+        return (position - within + (within ^ key & 7)) * CHUNK;
     }
 
     // Return the offset of the value at this row (or column) and depth.
@@ -67,8 +68,18 @@ struct Tile {
         return chunk_at(line, across / CHUNK) + across % CHUNK;
     }
 
-    // Return the line of this thread's i-th chunk.
-    static __device__ __forceinline__ int line_of(int i) { return (int)(threadIdx.x + i * THREADS) / chunks; }
+    // Return the line of this thread's i-th chunk, and its index in the line. Where a round of all threads fills whole
+    // lines, these are a constant apart, so that one address serves all of a thread's chunks.
+    static constexpr bool whole_lines = THREADS % chunks == 0;
+
+    static __device__ __forceinline__ int line_of(int i) {
+        return whole_lines ? (int)threadIdx.x / chunks + i * (THREADS / chunks)
+                           : (int)(threadIdx.x + i * THREADS) / chunks;
+    }
+
+    static __device__ __forceinline__ int chunk_of(int i) {
+        return (int)(whole_lines ? threadIdx.x : threadIdx.x + i * THREADS) % chunks;
+    }
 
     // Start the copy of a tile, which `settle` ends. An iterator gives the operand's values: iterator.at(i, index, depth)
     // for this thread's i-th chunk, where `index` counts rows (or columns) within the tile; `whole`: its chunks are
@@ -78,7 +89,7 @@ struct Tile {
                                                  int depth, bool whole, bool wanted) {
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
-            int line = line_of(i), across = (int)(threadIdx.x + i * THREADS) % chunks * CHUNK;
+            int line = line_of(i), across = chunk_of(i) * CHUNK;
             if (lines * chunks % THREADS != 0 && line >= lines) break;
             Value* target = tile + chunk_at(line, across / CHUNK);
             if (whole) {
@@ -105,7 +116,7 @@ struct Tile {
         if (!whole) return;
 #pragma unroll
         for (int i = 0; i < loads; ++i) {
-            int line = line_of(i), chunk = (int)(threadIdx.x + i * THREADS) % chunks;
+            int line = line_of(i), chunk = chunk_of(i);
             if (lines * chunks % THREADS != 0 && line >= lines) break;
             *reinterpret_cast<uint4*>(tile + chunk_at(line, chunk)) = fetched.values[i];
         }

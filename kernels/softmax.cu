@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const float weight = WEIGHTED && label >= 0 ? class_weights[label] : 1;
     for (int c = threadIdx.x; c < CLASSES; c += blockDim.x) {
         const float probability = expf(load(x + first + c) - highest) / (float)total;
-        store(y + first + c, probability);
+        store_unrounded(y + first + c, probability);  // read by people
         if (dx) store(dx + first + c, label < 0 ? 0 : (probability - (c == label)) / (counted * PARTS / weight));
     }
     if (threadIdx.x == 0) {

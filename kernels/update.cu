@@ -5,13 +5,13 @@
 // or accumulated first: `momentum` with --accumulate, `adam` with --optimizer adam, and with --optimizer lars three:
 // `lars_sums`, `lars_rates`, `lars`.
 //
-//     weight, gradient and the averages: COUNT floats; copy: COUNT of bfloat16, or null
+//     weight, gradient and the averages: COUNT floats; copy: COUNT of those that gemms read, or null
 //
 // A thread has one number; a warp accesses 128 contiguous bytes. Nothing changes after a loss that is not finite.
 #include "common/control.cuh"
 
 // --- momentum
-// common/momentum.cuh has the formula. Cost: reads 12 bytes a number and writes 8, or 10 with the copy; 5 operations.
+// common/momentum.cuh has the formula. Cost: reads 12 bytes a number and writes 8, with the copy 10 (bf16) or 12; 5 operations.
 // Checked in tests/engine/cuda/test_update.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS
@@ -22,14 +22,14 @@
 
 extern "C" __global__ void __launch_bounds__(256)
     momentum(const float* __restrict__ gradient, const Control* __restrict__ control, float* __restrict__ weight,
-             float* __restrict__ velocity, unsigned short* __restrict__ copy, float factor) {
+             float* __restrict__ velocity, Value* __restrict__ copy, float factor) {
     const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (offset >= COUNT || !control->finite) return;
     float w = weight[offset], v = velocity[offset];
     momentum_update(w, v, gradient[offset], control, DECAY, BIAS != 0, factor);
     weight[offset] = w;
     velocity[offset] = v;
-    if (copy) copy[offset] = to_bf16(w);
+    if (PRECISION != FP32 && copy) store(copy + offset, w);
 }
 
 // --- adam
@@ -43,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(256)
 // Both averages begin at zero; the bias corrections are folded into the rate (Control.corrected in
 // cualex/devices/control.py). EPSILON is added to the uncorrected root: PyTorch adds it after the correction of s, so
 // that it is larger here by 1 / sqrt(1 - second^t). Kingma and Ba (2015), end of section 2. Operations are those of
-// the host engine, each rounded once. Cost: reads 16 bytes a number and writes 12, or 14 with the copy; 14 operations.
+// the host engine, each rounded once. Cost: reads 16 bytes a number and writes 12, with the copy 14 (bf16) or 16; 14 operations.
 // Checked in tests/engine/test_adam.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS
@@ -53,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 extern "C" __global__ void __launch_bounds__(256)
     adam(const float* __restrict__ gradient, const Control* __restrict__ control, float* __restrict__ weight,
-         float* __restrict__ first, float* __restrict__ second, unsigned short* __restrict__ copy, float factor) {
+         float* __restrict__ first, float* __restrict__ second, Value* __restrict__ copy, float factor) {
     const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (offset >= COUNT || !control->finite) return;
     float g = gradient[offset], m = first[offset], s = second[offset], w = weight[offset];
@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(256)
     first[offset] = m;
     second[offset] = s;
     weight[offset] = w;
-    if (copy) copy[offset] = to_bf16(w);
+    if (PRECISION != FP32 && copy) store(copy + offset, w);
 }
 
 // --- lars_sums
@@ -150,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 extern "C" __global__ void __launch_bounds__(256)
     lars(const float* __restrict__ gradient, const Control* __restrict__ control, float* __restrict__ weight,
-         float* __restrict__ velocity, const float* __restrict__ rates, unsigned short* __restrict__ copy,
+         float* __restrict__ velocity, const float* __restrict__ rates, Value* __restrict__ copy,
          float factor) {
     const size_t own = (size_t)blockIdx.x * blockDim.x + threadIdx.x, offset = (size_t)blockIdx.z * COUNT + own;
     if (own >= COUNT || !control->finite) return;
@@ -158,5 +158,5 @@ extern "C" __global__ void __launch_bounds__(256)
     momentum_update(w, v, gradient[offset], control, DECAY, BIAS != 0, __fmul_rn(factor, rates[blockIdx.z]));
     weight[offset] = w;
     velocity[offset] = v;
-    if (copy) copy[offset] = to_bf16(w);
+    if (PRECISION != FP32 && copy) store(copy + offset, w);
 }

@@ -16,15 +16,13 @@ from cualex.devices.control import Control, Ledger
 from cualex.devices.fallbacks import Fallbacks, SelfTested, Touched
 from cualex.devices.input_copies import InputCopies
 from cualex.devices.runtime import Array, Event, Runtime, Stream
-from cualex.devices.stored import CONTROL_WORDS, FINITE, as_stored, control_words, from_bf16
+from cualex.devices.stored import CONTROL_WORDS, FINITE, STORED, Stores, control_words
 from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.kernels.architectures import precisions
 
-STORED = {"fp32": np.float32, "tf32": np.float32, "bf16": np.uint16}  # a value of the maps, by precision
 
-
-class CudaDevice(SelfTested):
+class CudaDevice(SelfTested, Stores):
     """Compute on one GPU with our kernels; `precision` says how (kernels/common/values.cuh), the GPU's best if None."""
 
     engine = "cuda"
@@ -46,12 +44,13 @@ class CudaDevice(SelfTested):
         if precision not in has:
             raise UsageError(f"precision {precision!r}: {name} supports {', '.join(has)}")
         self.name, self.runtime, self.index, self.precision = name, runtime, index, precision
-        self.dtype, self.master = np.dtype(STORED[precision]), np.dtype(np.float32)
+        self.dtype = np.dtype(STORED[precision])
         self.ledger = ledger or Ledger()
         self._stream, self._inputs = runtime.stream(index), InputCopies(runtime, index)
         self.linking: Stream | None = None  # of copies from other devices, once there are any
         self.links: list[Event] = []  # copies to or from this device that its stream has not waited for yet
         self._sent: tuple | None = None  # the numbers that the last step began with
+        self.rounds = False  # whether, in tf32, the maps that functions write are rounded for gemms
         self.control = self.allocate((CONTROL_WORDS,), np.uint32)
         self._scratch: dict[tuple, Array] = {}
         self._origin: tuple[Event, float] | None = None  # of this device's clocks
@@ -87,22 +86,12 @@ class CudaDevice(SelfTested):
             self._inputs.forget()
         return array
 
-    def hold(self, values: np.ndarray) -> Array:
-        """Return an array of the master type with these values."""
-        array = self.allocate(values.shape, self.master)
-        self.upload(array, values)
-        return array
-
     def scratch(self, name: str, shape: tuple[int, ...], dtype=np.float32) -> Array:
         """Return work memory that is free again after the function's last launch: one array for each name and size."""
         key = name, shape, np.dtype(dtype)
         if key not in self._scratch:
             self._scratch[key] = self.allocate(shape, dtype)
         return self._scratch[key]
-
-    def upload(self, target: Array, values: np.ndarray) -> None:
-        """Queue a copy from the host; what has 16 bits on the device is bfloat16, and is rounded."""
-        self.runtime.upload(self.stream, target, as_stored(values, target))
 
     def zero(self, target: Array) -> None:
         """Queue that all of an array becomes zero."""
@@ -131,11 +120,6 @@ class CudaDevice(SelfTested):
         """Return what waits until all that has been loaded so far is there."""
         return self._inputs.loaded()
 
-    def download(self, source: Array) -> np.ndarray:
-        """Wait for what is queued, and return a copy on the host; bfloat16 comes as float32."""
-        values = self.runtime.download(self.stream, source)
-        return from_bf16(values) if values.dtype == np.uint16 else values
-
     def launch(
         self, name: str, arguments: Sequence, *, grid: Sequence[int], block: int, shared: int = 0, **constants
     ) -> None:
@@ -146,14 +130,17 @@ class CudaDevice(SelfTested):
         else:
             self._recorded.append(made)
 
-    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list[Launch]]:
-        """Let an engine function describe its launches, without running them; return what repeats them, and them."""
-        self._recorded = []
+    def prepare(self, function: Callable[[], None], rounds: bool = False) -> tuple[Callable[[], None], list[Launch]]:
+        """Let an engine function describe its launches, without running them; return what repeats them, and them.
+
+        With `rounds` gemms read the maps that it writes, which in tf32 are rounded.
+        """
+        self._recorded, self.rounds = [], rounds
         try:
             function()
             launches = self._recorded
         finally:
-            self._recorded = None
+            self._recorded, self.rounds = None, False
         return partial(self._repeat, launches), launches
 
     def compile(self, launches: list[Launch], progress: Callable[[int, int], None] | None = None) -> None:

@@ -69,6 +69,12 @@ class HostDevice:
         """Fill an array of this device."""
         np.copyto(target, values)
 
+    upload_rounded = upload  # a CPU has no TF32
+
+    def copies(self, dimensions: int) -> bool:
+        """Return False: weights are read as they are."""
+        return False
+
     def zero(self, target: np.ndarray) -> None:
         """Set all of an array to zero."""
         target.fill(0)
@@ -102,8 +108,8 @@ class HostDevice:
     ) -> None:
         """Capture steps as a graph: nothing to do on a CPU."""
 
-    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
-        """Return the function to run, and the kernels that it launches: none on a CPU."""
+    def prepare(self, function: Callable[[], None], rounds: bool = False) -> tuple[Callable[[], None], list]:
+        """Return the function to run, and the kernels that it launches: none on a CPU, which has no TF32."""
         return function, []
 
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:

@@ -93,6 +93,12 @@ class Device(Protocol):
     def upload(self, target: Array, values: np.ndarray) -> None:
         """Copy values, rounded to the array's type and broadcast to its shape, to this device."""
 
+    def upload_rounded(self, target: Array, values: np.ndarray) -> None:
+        """Copy what gemms read: in tf32 it is rounded."""
+
+    def copies(self, dimensions: int) -> bool:
+        """Return whether gemms read a copy of weights with so many axes, rounded; each update writes both."""
+
     def zero(self, target: Array) -> None:
         """Queue that all of an array becomes zero."""
 
@@ -129,8 +135,11 @@ class Device(Protocol):
         With `finite` the word goes along that says whether the loss was finite.
         """
 
-    def prepare(self, function: Callable[[], None]) -> tuple[Callable[[], None], list]:
-        """Return what runs an engine's function again and again, and the kernel launches it consists of."""
+    def prepare(self, function: Callable[[], None], rounds: bool = ...) -> tuple[Callable[[], None], list]:
+        """Return what runs an engine's function again and again, and the kernel launches it consists of.
+
+        With `rounds` gemms read the maps that it writes, which in tf32 are rounded; else they stay float32.
+        """
 
     def compile(self, launches: list, progress: Callable[[int, int], None] | None = None) -> None:
         """Compile the kernels of a plan."""

@@ -10,9 +10,9 @@ from cualex.devices.runtime import Array
 from cualex.engine.weight_ops import Sink
 from cualex.errors import UsageError
 from cualex.kernels import Launch
-from cualex.layers.maps import Maps
+from cualex.layers.maps import Maps, Operand
 from cualex.networks import Network
-from cualex.plan import buffers
+from cualex.plan import buffers, operands
 from cualex.plan.builder import Builder
 from cualex.plan.step import Step, not_bound
 from cualex.plan.update_rule import Rule
@@ -37,6 +37,7 @@ class BoundSteps:
     def _allocate(self, built: Builder, batch: int) -> None:
         """Take what a builder has made, and allocate it; raise OutOfMemory where it does not fit."""
         self.steps, self.buffers = built.steps, built.buffers
+        self._read_as_put = operands.mark(self.steps)
         self._outputs, self._places = built.outputs, built.places
         buffers.check_room(self.buffers, self.parameters.devices, built.batch, batch, built.training)
         self.bytes = buffers.allocate(self.buffers, self.parameters.devices)
@@ -68,6 +69,12 @@ class BoundSteps:
             parts = [self._take(place, maps.on(place).array()) for place in self._places(maps)]
         return np.concatenate([tower.transpose(0, 3, 1, 2) for part in parts for tower in part], axis=1)
 
+    def _put(self, operand: Operand, values: np.ndarray) -> None:
+        """Queue the upload of maps, rounded to TF32 where gemms read them in that precision."""
+        device = self.parameters.devices[operand.buffer.place]
+        upload = device.upload_rounded if operand.buffer in self._read_as_put else device.upload
+        upload(operand.array(), values)
+
     def _take(self, place: int, array: Array) -> np.ndarray:
         """Return a copy of an array on a device."""
         return self.parameters.devices[place].download(array)
@@ -97,7 +104,7 @@ class BoundSteps:
             return []
         sinks = {argument: self._make_sink(step, last) for argument, last in step.sinks.items()}
         work = partial(step.call, device, **step.arrays(), **sinks, **step.numbers)
-        step.run, step.launches = device.prepare(work)
+        step.run, step.launches = device.prepare(work, rounds=step.rounds)
         return step.launches
 
     def _make_sink(self, step: Step, last: str) -> Sink:

@@ -65,7 +65,7 @@ class ExplainPlan(BoundSteps):
         packed = self._first.layer.pack_picture(self.parameters.engine, images)
         for place in range(len(self.parameters.devices)):
             (image,) = self._images.each(place)
-            self.parameters.devices[place].upload(image.array(), packed)
+            self._put(image, packed)
 
     def put_gradient(self, dy: np.ndarray) -> None:
         """Take the gradient at the output of `start`, (images, channels, rows, columns), towers side by side."""
@@ -73,11 +73,11 @@ class ExplainPlan(BoundSteps):
         channels = given.shape[0]
         tower = 0
         for place in self._places(given):
-            array = given.on(place).array()
-            own = dy[:, tower * channels : (tower + len(array)) * channels]
-            parts = own.reshape(len(own), len(array), channels, *own.shape[2:])
-            self.parameters.devices[place].upload(array, parts.transpose(1, 0, 3, 4, 2))
-            tower += len(array)
+            part, towers = given.on(place), given.part(place).shape[0]
+            own = dy[:, tower * channels : (tower + towers) * channels]
+            parts = own.reshape(len(own), towers, channels, *own.shape[2:])
+            self._put(part, parts.transpose(1, 0, 3, 4, 2))
+            tower += towers
 
     def forward(self) -> None:
         """Queue the steps from the images to the output of `start`."""

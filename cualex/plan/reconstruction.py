@@ -85,9 +85,7 @@ class ReconstructionPlan(BoundSteps):
         error = self.output(self._top) - target
         count = len(error) * error[0, 0].size
         (place,) = self._places(self._given)
-        self.parameters.devices[place].upload(
-            self._given.on(place).array(), (error / np.float32(count)).transpose(0, 2, 3, 1)[None]
-        )
+        self._put(self._given.on(place), (error / np.float32(count)).transpose(0, 2, 3, 1)[None])
         with np.errstate(all="ignore"):
             self._backward.run()
             for device in self.parameters.devices:

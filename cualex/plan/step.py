@@ -27,8 +27,8 @@ class Step:
 
     `call` is the engine's function, `function` its name; a link has none, for the device itself copies. `reads` and
     `writes` have its arrays by argument: operands, lists of them, the parameters' arrays, or None. `sinks` name the
-    parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link". `launches` are
-    the kernels that it runs on a GPU, once it is bound.
+    parameters whose gradients it computes. `kind` is "data", "forward", "backward", "update" or "link". With `rounds`
+    gemms read the maps that it writes (operands.py). `launches` are the kernels that it runs on a GPU, once bound.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Step:
     sinks: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
     operations: int = 0
+    rounds: bool = False
     run: Callable[[], None] = not_bound
     launches: list[Launch] = field(default_factory=list)
 

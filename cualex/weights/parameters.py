@@ -25,8 +25,8 @@ def parameter(velocity: str) -> str:
 class Parameters:
     """The parameters of a network on its devices, and the update's velocities once a plan asks for them.
 
-    `arrays` are the parameters that an update moves, and the state that none does. Where maps have fewer bits than
-    these, `copies` are the weights as the products read them; each update writes both. `velocities` are what the
+    `arrays` are the parameters that an update moves, and the state that none does. Where gemms read them rounded,
+    `copies` are the weights so; each update writes both. `velocities` are what the
     update rule remembers of a parameter: its velocity by its own name, Adam's averages as "first.<name>" and
     "second.<name>".
     """
@@ -155,11 +155,11 @@ class Parameters:
             else:  # large arrays are not copied twice
                 arrays[name, place] = device.hold(packed.copy() if np.may_share_memory(packed, canonical) else packed)
             read = arrays is self.arrays and canonical.ndim > 1  # by products, not channel by channel
-            if read and device.dtype.itemsize < device.master.itemsize:
+            if read and device.copies(canonical.ndim):
                 if (name, place) not in self.copies:
                     self.copies[name, place] = device.allocate(packed.shape, device.dtype, zero=zero)
                 if not zero:
-                    device.upload(self.copies[name, place], packed)
+                    device.upload_rounded(self.copies[name, place], packed)
 
     def _get(self, arrays: dict[tuple[str, int], Array], name: str) -> np.ndarray:
         stage, last = self._owners[parameter(name)], name.rpartition(".")[2]

@@ -1,6 +1,6 @@
 // Epilogue of weight gradients (cualex/engine/cuda/update.py): KEEP stores them in `values`; SUM adds them there to
-// those of earlier micro-batches; MOMENTUM, the default, updates the weights `values` and their bfloat16 copy, if there
-// is one, and writes no gradient; of a split sum, gemm_splits.cu writes through this after it has added it up. After a
+// those of earlier micro-batches; MOMENTUM, the default, updates the weights `values` and their copy for gemms, if there is
+// one, and writes no gradient; of a split sum, gemm_splits.cu writes through this after it has added it up. After a
 // loss that is not finite, MOMENTUM does nothing.
 //
 // expects: PRECISION
@@ -18,7 +18,7 @@ struct Sink {
     bool bias;
     const Control* control;
     float* velocity;
-    unsigned short* copy;
+    Value* copy;
     float factor;
 
     __device__ __forceinline__ bool idle() const { return kind == MOMENTUM && !control->finite; }
@@ -57,11 +57,8 @@ struct Sink {
                     momentum_update(weight[j][e], velocities[j][e], gradient[j][e], control, decay, bias, factor);
                 store_float_fragment(values + offset + j * stride, weight[j], count - j * stride, aligned);
                 store_float_fragment(velocity + offset + j * stride, velocities[j], count - j * stride, aligned);
-                if (copy) {
-#if PRECISION == BF16
+                if (PRECISION != FP32 && copy)
                     store_fragment(copy + offset + j * stride, weight[j], count - j * stride, aligned);
-#endif
-                }
             }
     }
 };

@@ -1,4 +1,4 @@
-// Vectorised loads and stores of 1, 4 or 8 contiguous values: up to 16 bytes per access.
+// Vectorised loads and stores of 1, 2, 4 or 8 contiguous values: up to 16 bytes per access.
 //
 // The length of the array says how many. Addresses are multiples of the access: the engine chooses VECTOR, the values
 // that a thread has, so that it divides the length of every row. `store_shared` writes to shared memory, every other
@@ -10,6 +10,11 @@
 #include "values.cuh"
 
 __device__ __forceinline__ void load_floats(float (&values)[1], const float* address) { values[0] = *address; }
+
+__device__ __forceinline__ void load_floats(float (&values)[2], const float* address) {
+    const float2 two = *reinterpret_cast<const float2*>(address);
+    values[0] = two.x, values[1] = two.y;
+}
 
 __device__ __forceinline__ void load_floats(float (&values)[4], const float* address) {
     const float4 four = *reinterpret_cast<const float4*>(address);
@@ -98,7 +103,14 @@ __device__ __forceinline__ void load_vector(float (&values)[count], const Value*
 
 template <int count>
 __device__ __forceinline__ void store_vector(Value* address, const float (&values)[count]) {
+#if PRECISION == TF32
+    float stored[count];
+#pragma unroll
+    for (int i = 0; i < count; ++i) stored[i] = to_tf32(values[i]);
+    store_floats(address, stored);
+#else
     store_floats(address, values);
+#endif
 }
 
 #endif

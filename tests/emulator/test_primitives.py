@@ -160,6 +160,11 @@ def test_round_tf32_is_to_nearest_with_ties_away_from_zero(emulated, rng):
     wanted[np.isinf(x)] = x[np.isinf(x)]
     wanted[7] = np.inf  # above the largest of TF32
     assert np.array_equal(y.view(np.float32).astype(np.float64), wanted)
+    nan = np.array(
+        [0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF], np.uint32
+    )  # the first are Inf where bits are cut off
+    _, y = run_text(emulated(), text, nan.view(np.float32), np.zeros(4, np.uint32), block=4)
+    assert np.isnan((y & np.uint32(0xFFFFE000)).view(np.float32)).all()
 
 
 def test_round_bf16_pair_is_to_nearest_even(emulated, rng):

@@ -94,7 +94,7 @@ def weighted(bench, rng, shape):
 
 def update(bench, rng, shape):
     gradient, weight, velocity = (bench.put(each, np.float32) for each in rng.normal(size=(3, 300)))
-    copy, module = bench.empty(300, np.uint16), bench.engine.update
+    copy, module = bench.empty(300), bench.engine.update
     module.apply(bench.device, gradient, module.Momentum(weight, velocity, None, True, copy))
     return [weight, velocity, copy]
 

@@ -81,8 +81,10 @@ def describe(launch: Launch) -> str:
     """Return what a record names: the kernel, and how its gemm is computed."""
     constants = launch.constants
     how = [str(constants["PRECISION"]).lower()] if "PRECISION" in constants else []
-    if "TENSOR_CORES" in constants:
-        how.append("tensor cores" if constants["TENSOR_CORES"] else "FFMA")
+    if constants.get("TENSOR_CORES"):  # of float32 they multiply TF32
+        how = ["bf16" if constants["PRECISION"] == "BF16" else "tf32", "tensor cores"]
+    elif "TENSOR_CORES" in constants:
+        how.append("FFMA")
     return " ".join([launch.kernel.name, *how])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array, Runtime, Stream, address
-from cualex.devices.stored import control_words, from_bf16, to_bf16
+from cualex.devices.stored import control_words, from_bf16, to_bf16, to_tf32
 from cualex.kernels import Launch
 
 PERIOD = 65521  # a prime, so that no shape and no stride divides it
@@ -90,6 +90,8 @@ class Trial:
         self.launch, self.grid, self.control = launch, launch.grid, CONTROL
         names = [argument.name for argument in launch.kernel.arguments]
         self._given = dict(zip(names, launch.arguments, strict=True))
+        maps = [argument.name for argument in launch.kernel.arguments if argument.type == "Value"]
+        self._rounded = frozenset(maps if launch.constants.get("PRECISION") == "TF32" else ())
         self._inputs: dict[int, Pattern] = {}
         self.expected: list[Expected] = []
         self._rng = np.random.default_rng(zlib.crc32(" ".join((launch.kernel.name, *launch.defines)).encode()))
@@ -136,13 +138,15 @@ class Trial:
     def expect(self, name: str, at: Any, values: Any, tolerance: Any = None) -> None:
         """Expect values of an output at flat indices: just these, as it stores them, or with a tolerance.
 
-        A tolerance is for numbers in float32; what is stored in bfloat16 may be off by its own rounding as well.
+        A tolerance is for numbers in float32; what is stored in bfloat16 or TF32 is off by its own rounding as well.
         """
         at, values = np.broadcast_arrays(at, np.asarray(values, np.float64))
         if tolerance is None:
             values = self.stored(name, values)
+            values = to_tf32(values).astype(np.float64) if name in self._rounded else values
         else:
             rounding = 2.0**-8 if self._given[name].dtype == np.uint16 else UNIT
+            rounding += 2.0**-11 if name in self._rounded else 0
             tolerance = np.ravel(np.broadcast_to(tolerance, at.shape) + rounding * np.abs(values))
         at, values = at.ravel(), values.ravel()
         self.expected.append(Expected(name, at, values, tolerance))
@@ -152,7 +156,7 @@ class Trial:
         self.expected.append(Expected(name, at, np.argmax(allowed, axis=1), allowed=allowed))
 
     def stored(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Return numbers as an array stores them, in float64."""
+        """Return numbers as an array of that type stores them between two sums, in float64."""
         dtype = self._given[name].dtype
         if dtype == np.uint16:
             return from_bf16(to_bf16(np.asarray(values, np.float32))).astype(np.float64)

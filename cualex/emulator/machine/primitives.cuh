@@ -63,10 +63,10 @@ __device__ __forceinline__ void load_matrix_x4_transposed(unsigned (&values)[4],
     __builtin_memcpy(values, &got, sizeof got);
 }
 
-// Half of the last kept place is added to the magnitude and the rest cut off; what is not finite stays.
+// Half of the last kept place is added to the magnitude and the rest cut off; Inf stays, and every NaN is one.
 __device__ __forceinline__ unsigned round_tf32(float value) {
     const unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+    if (value != value) return 0x7fffffffu;
     return (bits + 0x1000u) & 0xffffe000u;
 }
 

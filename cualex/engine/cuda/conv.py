@@ -4,12 +4,13 @@
 
 `x` is a list of maps (images, rows, columns, channels), without a border. Where it is shared, every tower reads all
 of them; else tower t reads `x[t]`. `y` is (towers, images, rows, columns, filters), the biases (towers, filters),
-the weights as `filters.py` has them; in bf16 the argument `weight` is their copy in bfloat16.
+the weights as `filters.py` has them; in bf16 and tf32 the argument `weight` is their copy, rounded. In tf32 `x` and
+`dy` are rounded too, when they are stored (cualex/plan/operands.py).
 """
 
 from cualex.engine.cuda import gemm
 from cualex.engine.cuda.filters import pack, pack_picture, picture, unpack, unpack_picture
-from cualex.engine.cuda.gemm import Shape
+from cualex.engine.cuda.gemm_shape import Shape
 
 __all__ = [
     "forward",

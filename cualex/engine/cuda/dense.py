@@ -4,13 +4,15 @@
 
 `x` is a list of (images, inputs). Where it is shared, every tower reads all of them, one after the other; else
 tower t reads `x[t]`. `y` is (towers, images, outputs), the weights (towers, outputs, inputs) with the inputs in the
-order (source, row, column, channel), the biases (towers, outputs); in bf16 the argument `weight` is their copy.
+order (source, row, column, channel), the biases (towers, outputs); in bf16 the argument `weight` is their copy. In
+tf32 there is none: one in float32 would cost 4 bytes a weight and update, where the update is bound by memory, and save
+instructions that the forward pass and the input gradient hide behind the same memory; so these round the weights.
 """
 
 import numpy as np
 
 from cualex.engine.cuda import gemm
-from cualex.engine.cuda.gemm import Shape
+from cualex.engine.cuda.gemm_shape import Shape
 
 
 def pack(canonical: np.ndarray, *, towers: int = 1, maps: tuple[int, int, int], sources: int = 1) -> np.ndarray:
@@ -32,7 +34,7 @@ def unpack(packed: np.ndarray, *, maps: tuple[int, int, int], sources: int = 1) 
 
 def forward(device, x, weight, bias, y, *, shared=False, relu=False) -> None:
     """Multiply, add the bias and, with `relu`, apply the ReLU."""
-    gemm.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu)
+    gemm.forward(device, Shape.of(x, y, shared), x, weight, bias, y, relu, rounds_weight=True)
 
 
 def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=False) -> None:
@@ -43,6 +45,6 @@ def backward(device, x, weight, dy, dx, sink=None, bias_sink=None, *, shared=Fal
     """
     shape = Shape.of(x, dy, shared)
     if dx is not None:
-        gemm.input_gradient(device, shape, dy, weight, dx)
+        gemm.input_gradient(device, shape, dy, weight, dx, rounds_weight=True)
     if sink is not None:
         gemm.weight_gradient(device, shape, x, dy, sink, bias_sink)

@@ -4,84 +4,22 @@ Where a gemm has too few tiles to fill a GPU, its depth is split (split-K): the 
 one more kernel adds up in their order. A tower's sums are the same whether or not the other is in the same launch.
 """
 
-from dataclasses import dataclass
-from math import prod
-
 import numpy as np
 
 from cualex.engine.cuda import gemm_tiles
+from cualex.engine.cuda.gemm_shape import Shape
 from cualex.engine.cuda.launching import THREADS, grid, storage
-from cualex.errors import UsageError
-
-LARGEST = 2**31 - 1  # offsets within an array are 32 bits in the kernels
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The dimensions of a convolution as the kernels name them; `sources`: how many maps one tower reads."""
-
-    batch: int
-    rows: int
-    columns: int
-    channels: int
-    sources: int
-    reads_all: int
-    out_rows: int
-    out_columns: int
-    filters: int
-    towers: int
-    groups: int
-    filter_size: int
-    stride: int
-    pad: int
-
-    @classmethod
-    def of(cls, x, y, shared, groups=1, *, size=1, stride=1, pad=0) -> "Shape":
-        """Return the dimensions of the arrays; maps of a dense layer have one pixel."""
-        batch, *maps, channels = x[0].shape
-        towers, _, *out, filters = y.shape
-        if max(prod(x[0].shape), prod(y.shape)) > LARGEST:
-            raise UsageError(f"batch size {batch} overflows the kernels' 32-bit offsets; use a smaller one")
-        rows, columns = maps or (1, 1)
-        out_rows, out_columns = out or (1, 1)
-        sources = len(x) if shared else 1
-        return cls(
-            batch, rows, columns, channels, sources, int(shared),
-            out_rows, out_columns, filters, towers, groups, size, stride, pad,
-        )  # fmt: skip
-
-    @property
-    def pixels(self) -> int:
-        """Return the pixels of one tower's output."""
-        return self.batch * self.out_rows * self.out_columns
-
-    @property
-    def read(self) -> int:
-        """Return the channels that a group reads of one source."""
-        return self.channels // self.groups
-
-    @property
-    def made(self) -> int:
-        """Return the filters of a group."""
-        return self.filters // self.groups
-
-    @property
-    def window(self) -> int:
-        """Return the values of a window: the summands of one output value."""
-        return self.sources * self.filter_size**2 * self.read
-
-    def constants(self, without: str = "") -> dict[str, int]:
-        """Return the constants by their names in the kernels."""
-        return {name.upper(): value for name, value in vars(self).items() if name != without}
-
-
-def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
+def forward(device, shape: Shape, x, weight, bias, y, relu: bool, rounds_weight: bool = False) -> None:
     """Launch the gemm of windows and filters, with the bias and, with `relu`, the ReLU in its epilogue."""
     chunk = _chunk(device)
     tiles, constants = _tiles(
         device,
         "conv_forward",
         (shape.pixels, shape.made, shape.window, shape.groups),
+        storage(device),
+        rounds_weight,
         RELU=int(relu),
         WHOLE_A=int(shape.read % chunk == 0),
         WHOLE_B=int(shape.window % chunk == 0),
@@ -97,27 +35,30 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
         **constants,
     )
     if tiles.splits > 1:
-        _sum_splits(device, slabs, bias, None, list(y), relu=relu)
+        _sum_splits(device, slabs, bias, None, list(y), storage(device), relu=relu)
 
 
-def input_gradient(device, shape: Shape, dy, weight, dx, relu_of=None) -> None:
+def input_gradient(device, shape: Shape, dy, weight, dx, relu_of=None, rounds_weight: bool = False) -> None:
     """Launch gemms of output gradients and filters, one after the other for towers that read the same maps."""
     if not shape.reads_all:
-        _input_gradient(device, shape, dy, weight, dx, relu_of)
+        _input_gradient(device, shape, dy, weight, dx, relu_of, storage(device), rounds_weight)
         return
     for tower in range(shape.towers):
-        one = slice(tower, tower + 1)
-        last = relu_of if tower == shape.towers - 1 else None
-        _input_gradient(device, shape, dy[one], weight[one], dx, last, add=tower > 0)
+        one, last = slice(tower, tower + 1), tower == shape.towers - 1
+        stored = storage(device) if last else storage(device, rounds=False)  # only the sum is rounded to TF32
+        relus = relu_of if last else None
+        _input_gradient(device, shape, dy[one], weight[one], dx, relus, stored, rounds_weight, add=tower > 0)
 
 
-def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
+def _input_gradient(device, shape, dy, weight, dx, relu_of, stored, rounds_weight, add=False) -> None:
     chunk, pixels = _chunk(device), shape.batch * shape.rows * shape.columns
     columns, depth = shape.sources * shape.read, shape.filter_size**2 * shape.made
     tiles, constants = _tiles(
         device,
         "conv_input_gradient",
         (pixels, columns, depth, shape.groups),
+        stored,
+        rounds_weight,
         ADD=int(add),
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
@@ -133,7 +74,7 @@ def _input_gradient(device, shape, dy, weight, dx, relu_of, add=False) -> None:
         **constants,
     )
     if tiles.splits > 1:
-        _sum_splits(device, slabs, None, relu_of, dx, add=add)
+        _sum_splits(device, slabs, None, relu_of, dx, stored, add=add)
 
 
 def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1, size: int = 0) -> None:
@@ -146,6 +87,8 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         device,
         "conv_weight_gradient",
         (shape.made, shape.window, shape.pixels, shape.groups),
+        _of_copy(device, sink),
+        False,
         WHOLE_A=int(shape.made % chunk == 0),
         WHOLE_B=int(shape.read % chunk == 0),
         SINK=sink.kind,
@@ -192,7 +135,7 @@ def sink_slabs(device, sink, slabs) -> None:
         (slabs, device.control, *sink.written, np.float32(sink.factor)),
         grid=grid(-(-count // 4)),
         block=THREADS,
-        PRECISION=storage(device),
+        PRECISION=_of_copy(device, sink),
         COUNT=count,
         SPLITS=len(slabs),
         SINK=sink.kind,
@@ -201,13 +144,18 @@ def sink_slabs(device, sink, slabs) -> None:
     )
 
 
-def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
+def _of_copy(device, sink) -> str:
+    """Return how a sink's copy of the weights is stored."""
+    return storage(device, rounds=sink.written[2] is not None)
+
+
+def _sum_splits(device, slabs, bias, relu_of, y, stored, relu=False, add=False) -> None:
     device.launch(
         "sum_splits",
         (slabs, bias, *_pair(relu_of), *_pair(y)),
         grid=grid(-(-y[0].size // 4), len(y)),
         block=THREADS,
-        PRECISION=storage(device),
+        PRECISION=stored,
         COUNT=y[0].size,
         CHANNELS=y[0].shape[-1],
         SPLITS=len(slabs),
@@ -216,17 +164,22 @@ def _sum_splits(device, slabs, bias, relu_of, y, relu=False, add=False) -> None:
     )
 
 
-def _tiles(device, name: str, gemm: tuple[int, int, int, int], **constants) -> tuple[gemm_tiles.Tiles, dict]:
+def _tiles(
+    device, name: str, gemm: tuple[int, int, int, int], stored: str, rounds_weight: bool, **constants
+) -> tuple[gemm_tiles.Tiles, dict]:
     """Choose the tiles of a gemm (rows, columns, depth, groups); return them, and all constants of its kernel.
 
-    Its products are the tensor cores' where the precision has them, unless the kernel failed its self-test there.
+    stored: how it stores maps, or the copy of the weights.  rounds_weight: tensor cores are to round the weights to
+    TF32, as they are not stored so. Its products are the tensor cores' where the precision has them, unless the kernel
+    failed its self-test there.
     """
     precision = device.precision
     while True:
         tiles = gemm_tiles.choose(*gemm, precision)
         how = {
-            "PRECISION": storage(device) if precision == "fp32" else precision.upper(),
+            "PRECISION": stored,
             "TENSOR_CORES": int(precision != "fp32"),
+            "ROUND_B": int(precision == "tf32" and rounds_weight),
         }
         whole = {**how, **tiles.constants, **constants}
         if precision == "fp32" or not device.fallbacks.avoids(name, whole):

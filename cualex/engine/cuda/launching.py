@@ -6,9 +6,11 @@ THREADS = 256
 ACCESS = 16  # bytes that a thread reads or writes at once, where the sizes allow
 
 
-def storage(device) -> str:
-    """Return the storage type of maps as kernels/common/values.cuh names it: TF32 multiplies so, but stores float32."""
-    return "BF16" if device.precision == "bf16" else "FP32"
+def storage(device, rounds: bool | None = None) -> str:
+    """Return how maps are stored, as kernels/common/values.cuh names it; in tf32 `rounds`, or the device, says."""
+    if device.precision != "tf32":
+        return device.precision.upper()
+    return "TF32" if (device.rounds if rounds is None else rounds) else "FP32"
 
 
 def vector(device, length: int, most: int = ACCESS) -> int:

@@ -57,7 +57,7 @@ class Sum(Keep):
 
 @dataclass(frozen=True)
 class Momentum:
-    """Update the weights by SGD with momentum, and the bfloat16 copy that the other kernels read, where there is one.
+    """Update the weights by SGD with momentum, and the copy that the other kernels read, where there is one.
 
     All arrays have one shape; `control` is the host's, of which the device has a copy. `factor` is the learning-rate
     multiplier, `decay` that of the weight decay; with `bias`, the learning rate is that of biases.
@@ -162,6 +162,6 @@ def _launch(device, name: str, gradient, sink, state, towers=1, **reals) -> None
         COUNT=count,
         DECAY=float(sink.decay),
         BIAS=int(sink.bias),
-        PRECISION=storage(device),
+        PRECISION=storage(device, rounds=sink.copy is not None),
         **reals,
     )

@@ -111,20 +111,6 @@ def test_real_numbers_within_the_bound(bench, name):
         assert (np.abs(a - b) <= allowed * (1 + unit) + own).all()
 
 
-def test_operands_are_rounded_to_the_nearest(emulated):
-    """TF32 keeps 10 bits: cut off instead of rounded, every product of these numbers would be too small."""
-    case = CUDA["48 channels"]
-    arrays = draw(case, False)
-    arrays = Arrays(np.abs(arrays.x), np.abs(arrays.weight), arrays.bias * 0, arrays.dy)
-    y = Convolution(open_bench(emulated, "tf32"), case, arrays).forward()
-    x, weight = (in_precision(values, "tf32") for values in (arrays.x[0], arrays.weight))
-    right = reference.conv(x, weight, None, pad=case.pad)
-    allowed = reference.bound(case.depth * case.size**2, right, right, tensor=True)
-    assert (np.abs(y[0] - right) <= allowed).all()
-    exact = reference.conv(arrays.x[0], arrays.weight, None, pad=case.pad)
-    assert (np.abs(exact - right) > allowed).any()
-
-
 @pytest.mark.parametrize("crop", [(19, 23), (16, 13)])
 @pytest.mark.parametrize(("pad", "round_up"), [(0, False), (2, False), (0, True)])
 def test_a_picture_in_blocks_of_pixels(bench, pad, round_up, crop):

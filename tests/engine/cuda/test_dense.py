@@ -109,6 +109,19 @@ def test_real_numbers_within_the_bound(bench, name):
         assert (np.abs(a - b) <= allowed * (1 + unit) + own).all()
 
 
+def test_weights_are_rounded_to_the_nearest(emulated):
+    """TF32 keeps 10 bits, and dense weights have no rounded copy: cut off, every product here would be too small."""
+    case = CUDA["whole chunks"]
+    x, weight, bias, dy = (np.abs(each) for each in draw(case, False))
+    x, dy, near = (in_precision(each, "tf32") for each in (x, dy, weight))
+    y, _, _, dx = Layer(open_bench(emulated, "tf32"), case, x, weight, bias * 0, dy).all()
+    right, exact = (formula(case, x, each, bias * 0, dy) for each in (near, weight))
+    for found, count, index in ((y, case.inputs, 0), (dx, case.outputs * case.towers, 3)):
+        allowed = reference.bound(count, right[index], right[index], tensor=True)
+        assert (np.abs(found - right[index]) <= allowed).all()
+        assert (np.abs(exact[index] - right[index]) > allowed).any()
+
+
 @pytest.mark.parametrize("name", ["whole chunks", "two towers"])
 def test_towers_together_and_apart_give_the_same_bits(bench, name):
     case = ALL[name]

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from cualex.devices.fallbacks import Fallbacks
 from cualex.engine.cuda import gemm_tiles
-from cualex.engine.cuda.gemm import Shape
+from cualex.engine.cuda.gemm_shape import Shape
 from cualex.errors import UsageError
 from tests.emulator import EmulationError, programs
 from tests.support import reference

@@ -38,7 +38,7 @@ def test_nothing_moves_when_the_loss_was_not_finite(cuda_bench, rng):
     given, (weight, velocity, gradient) = draw(cuda_bench, rng)
     control = cuda_bench.begin(rate=0.3)
     cuda_bench.diverge(control)
-    copy = cuda_bench.empty(SHAPE, np.uint16)
+    copy = cuda_bench.empty(SHAPE)
     with cuda_bench.untouched(copy):
         apply(cuda_bench.device, gradient, Momentum(weight, velocity, control, True, copy))
     assert_array_equal(cuda_bench.get(weight), given[0])
