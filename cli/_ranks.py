@@ -15,7 +15,7 @@ from cualex.cli import _exit, _options
 from cualex.errors import RanksDiffer, UsageError
 from cualex.ranks import ALONE, Ranks, launch
 
-TOGETHER = ("train", "evaluate", "doctor")  # commands that ranks run together
+TOGETHER = ("train", "evaluate", "benchmark", "profile", "doctor")  # commands that ranks run together
 _found: Ranks = ALONE
 
 

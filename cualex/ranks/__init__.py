@@ -30,6 +30,10 @@ class Ranks(Protocol):
         """Return the index of this rank; 0 alone locks, writes and prints."""
 
     @property
+    def machines(self) -> int:
+        """Return the number of machines that the ranks are on."""
+
+    @property
     def first(self) -> bool:
         """Return whether this is rank 0."""
 
@@ -60,7 +64,7 @@ class Ranks(Protocol):
 class Alone:
     """One process, which is rank 0 of 1: nothing is sent."""
 
-    size, rank, first, first_here = 1, 0, True, True
+    size, rank, machines, first, first_here = 1, 0, 1, True, True
 
     def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Leave the array as it is: it is the sum."""

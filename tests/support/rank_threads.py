@@ -32,6 +32,7 @@ class ThreadRanks:
     def __init__(self, meeting, rank):
         self._meeting, self.size, self.rank, self._count = meeting, meeting.size, rank, 0
         self.first = self.first_here = rank == 0
+        self.machines = 1
         self.asked = []
 
     def _exchange(self, value, what):
