@@ -7,6 +7,7 @@ sleeps between two looks at them: MPI's own waiting spins, and would take the co
 import os
 import pickle
 import queue
+import sys
 import threading
 import time
 import warnings
@@ -56,18 +57,34 @@ class MpiRanks:
 
     def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Begin to replace a flat array by the sum of all ranks'; return what waits for it."""
-        own = [share(len(values), self.size, rank) for rank in range(self.size)]
-        counts, starts = [each.stop - each.start for each in own], [each.start for each in own]
-        mine, kind = counts[self.rank], values.dtype.char
 
         def work() -> None:
-            shares = np.empty((self.size, mine), values.dtype)
-            received = [mine] * self.size, [mine * rank for rank in range(self.size)]
-            self._wait(self._world.Ialltoallv([values, counts, starts, kind], [shares, *received, kind]), what)
-            total = add(shares)
-            self._wait(self._world.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
+            if self._levels:
+                within, between = self._levels
+                self._add_up(within, values, add, what, lambda part: self._add_up(between, part, add, what))
+            else:
+                self._add_up(self._world, values, add, what)
 
         return self._submit(work).result
+
+    def _add_up(
+        self,
+        ranks: Any,
+        values: np.ndarray,
+        add: Callable[[np.ndarray], np.ndarray],
+        what: str,
+        further: Callable[[np.ndarray], None] = lambda part: None,
+    ) -> None:
+        """Add up over the ranks of a communicator; `further` adds to the sum of a share before it is sent to all."""
+        own = [share(len(values), ranks.size, rank) for rank in range(ranks.size)]
+        counts, starts = [each.stop - each.start for each in own], [each.start for each in own]
+        mine, kind = counts[ranks.rank], values.dtype.char
+        shares = np.empty((ranks.size, mine), values.dtype)
+        received = [mine] * ranks.size, [mine * rank for rank in range(ranks.size)]
+        self._wait(ranks.Ialltoallv([values, counts, starts, kind], [shares, *received, kind]), what)
+        total = add(shares)
+        further(total)
+        self._wait(ranks.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
 
     def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:
         """Begin to collect an array of every rank, all of one shape; return what waits for (size, *shape)."""
@@ -144,7 +161,16 @@ class MpiRanks:
         return self._cut_off
 
     def abort(self, code: int) -> None:
-        """End all ranks with this exit code."""
+        """End all ranks with this exit code.
+
+        Where an exchange was given up, this rank alone ends: MPI_Abort of MPICH 5 waits for what is on its way, without
+        end where a cable is cut, and holds the interpreter lock meanwhile. The launcher sees a rank that ended without
+        a word to MPI, and ends the others that it can reach; those that it cannot have given up, too.
+        """
+        if self._cut_off:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
         self._submit(lambda: self._world.Abort(code), always=True).result()
 
     # --- measurements
@@ -193,6 +219,14 @@ class MpiRanks:
             if name == machines[world.rank]
         ]
         self.here, self.first_here = len(ranks), ranks[0] == self.rank
+        # Several machines with equally many ranks: sums are made within each first, and then between ranks of the same
+        # index there, as an all-to-all of all crosses the network `here` times as often. A tree of the ranks has those
+        # of a machine as a branch, if they are a power of two; else the bits would change with the machines.
+        equal = set(self._world.allgather(self.here)) == {self.here}
+        self._levels: tuple[Any, Any] | None = None
+        if self.machines > 1 and self.here > 1 and equal and self.here & (self.here - 1) == 0:
+            machine, index = divmod(self.rank, self.here)
+            self._levels = self._world.Split(machine, self.rank), self._world.Split(index, self.rank)
         bound = self._world.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
         environment.sharing = sum(bound[rank] == bound[self.rank] for rank in ranks)
 

@@ -47,6 +47,13 @@ def test_a_run_of_four_ranks_is_that_of_one_process(fixed, whole, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["train"]
 
 
+def test_sums_on_two_levels_have_the_bits_of_one_process(fixed, whole, tmp_path):
+    """Two ranks on each of two machines, which have other names only."""
+    ended = launches.launch(4, *fixed, RANK_MACHINES=2)
+    assert ended.returncode == 0, ended.stderr
+    assert left(Run(tmp_path / "train")) == left(whole)
+
+
 def test_batch_normalisation_on_two_ranks(forks, data, whole, tmp_path):
     options = [data, *MOTE, "--cache", whole.path.parent.parent / "packs", "--output", tmp_path]
     alone(forks, *options, "--name", "one")
