@@ -95,6 +95,23 @@ peer_timeout = click.option(
 )
 
 
+def _exchange(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and _found.size == 1:
+        raise UsageError("--exchange-rows is for ranks on several machines: add mpiexec, or leave it out")
+    if value:
+        _found.exchanges_rows = True  # type: ignore[misc]  # several ranks have one that is set
+
+
+exchange_rows = click.option(
+    "--exchange-rows",
+    is_flag=True,
+    expose_value=False,
+    callback=_exchange,
+    help="Let each of M machines read every M-th training image only, and send it to the ranks that need it, where "
+    "their memory is too short for the pack; the bits are the same.",
+)
+
+
 def finish(call: Callable[[], object]) -> int:
     """Run `call` and return the exit code that it earned, of several ranks the one that all of them return."""
     found = launch.found()

@@ -36,6 +36,7 @@ class Watched:
         """Note nothing yet."""
         self._ranks, self._noted = ranks, list[Waited]()
         self.size, self.rank, self.machines = ranks.size, ranks.rank, ranks.machines
+        self.machine_of, self.exchanges_rows = ranks.machine_of, ranks.exchanges_rows
         self.first, self.first_here = ranks.first, ranks.first_here
 
     def noted(self) -> list[Waited]:
@@ -46,6 +47,12 @@ class Watched:
     def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Add up, and note it."""
         return self._note(values.nbytes, self._ranks.add_up(values, add, what))
+
+    def exchange(
+        self, sent: np.ndarray, counts: list[int], received: np.ndarray, from_each: list[int], what: str
+    ) -> Callable[[], None]:
+        """Exchange rows."""
+        return self._ranks.exchange(sent, counts, received, from_each, what)
 
     def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:
         """Gather, and note it."""

@@ -24,6 +24,7 @@ from cualex.system import environment
 
 T = TypeVar("T")
 NAP = 1e-4  # seconds between two rounds of looks
+LONG_NAP = 1e-3  # the same outside of updates, as while another rank packs: a tenth of the looks
 LOOKS = 16  # of a round: each moves a piece of a large message
 TIMEOUT = 600.0  # seconds without an answer after which a rank gives up
 WORDS = 2048  # bytes of the last words of a rank
@@ -38,12 +39,14 @@ class Stopped(Exception):
 class MpiRanks:
     """All ranks of a launch, numbered machine by machine; see `Ranks`.
 
-    timeout: seconds.  here: how many ranks this machine has.  machines: how many machines there are.
+    timeout: seconds.  exchanges_rows: set by a command (rows.py).
+    here: how many ranks this machine has.  machines: how many machines there are.
     """
 
     def __init__(self, launch: Launch) -> None:
         """Start MPI; raise UsageError without mpi4py, and where another MPI's launcher was used."""
         self.timeout, self._limited, self._failed = TIMEOUT, False, False
+        self.exchanges_rows = False
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], bool] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="exchange", daemon=True).start()
         self._submit(lambda: self._connect(launch)).result()
@@ -85,6 +88,22 @@ class MpiRanks:
         total = add(shares)
         further(total)
         self._wait(ranks.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
+
+    def exchange(
+        self, sent: np.ndarray, counts: list[int], received: np.ndarray, from_each: list[int], what: str
+    ) -> Callable[[], None]:
+        """Begin to send rows to every rank; return what waits for `received`."""
+
+        def work() -> None:
+            row = self._mpi.BYTE.Create_contiguous(received[0].nbytes).Commit()  # MPI counts in 32 bits
+            try:
+                starts = [np.cumsum([0, *each[:-1]]).tolist() for each in (counts, from_each)]
+                buffers = [sent, counts, starts[0], row], [received, from_each, starts[1], row]
+                self._wait(self._world.Ialltoallv(*buffers), what)
+            finally:
+                row.Free()
+
+        return self._submit(work).result
 
     def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:
         """Begin to collect an array of every rank, all of one shape; return what waits for (size, *shape)."""
@@ -213,11 +232,8 @@ class MpiRanks:
         self._world = world.Split(0, order.index(machines[world.rank]) * world.size + world.rank)
         self._words = self._world.Dup()  # for last words alone, which may come in the middle of anything
         self.size, self.rank, self.machines = self._world.size, self._world.rank, len(order)
-        ranks = [
-            rank
-            for rank, name in enumerate(self._world.allgather(machines[world.rank]))
-            if name == machines[world.rank]
-        ]
+        self.machine_of = tuple(self._world.allgather(order.index(machines[world.rank])))
+        ranks = [rank for rank, machine in enumerate(self.machine_of) if machine == self.machine_of[self.rank]]
         self.here, self.first_here = len(ranks), ranks[0] == self.rank
         # Several machines with equally many ranks: sums are made within each first, and then between ranks of the same
         # index there, as an all-to-all of all crosses the network `here` times as often. A tree of the ranks has those
@@ -273,7 +289,7 @@ class MpiRanks:
                     f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
                     "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
                 )
-            time.sleep(NAP)
+            time.sleep(NAP if self._limited else LONG_NAP)
 
 
 def _name(version: str) -> str:

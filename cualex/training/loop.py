@@ -4,8 +4,9 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cualex.data.batches import Stream
 from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
 from cualex.errors import CualexError, DeviceLost, Diverged
@@ -24,6 +25,9 @@ from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
 from cualex.training.state import RECENT, Losses
 from cualex.weights.parameters import Parameters
+
+if TYPE_CHECKING:
+    from cualex.ranks.rows import ExchangedRows
 
 
 def train(
@@ -137,10 +141,8 @@ class Training:
             return
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
-        own = self.stepper.plan.images
-        start = state.position + self.agreed.ranks.rank * own
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with Prefetcher(stream, own, 2, start, None, device.staging, lag, batch) as prefetcher:
+        with self._prefetcher(stream) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 if not self.agreed.pause and state.position + len(self.flying) * batch < end:
@@ -154,7 +156,17 @@ class Training:
                     self.agreed.obey()
                     self.agreed.save_if_due()
 
-    def _queue(self, prefetcher: Prefetcher) -> None:
+    def _prefetcher(self, stream: Stream) -> "Prefetcher | ExchangedRows":
+        """Return what reads this rank's images of each batch ahead."""
+        ranks, device, own = self.agreed.ranks, self.parameters.devices[0], self.stepper.plan.images
+        if ranks.exchanges_rows and ranks.machines > 1:
+            from cualex.ranks.rows import ExchangedRows  # which one process is not to pay for
+
+            return ExchangedRows(ranks, stream, own, self.state.position, device.staging, device.lag)
+        start = self.state.position + ranks.rank * own
+        return Prefetcher(stream, own, 2, start, None, device.staging, device.lag, self.recipe.batch)
+
+    def _queue(self, prefetcher: "Prefetcher | ExchangedRows") -> None:
         """Queue an update on the next batch."""
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():

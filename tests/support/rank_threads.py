@@ -32,7 +32,7 @@ class ThreadRanks:
     def __init__(self, meeting, rank):
         self._meeting, self.size, self.rank, self._count = meeting, meeting.size, rank, 0
         self.first = self.first_here = rank == 0
-        self.machines = 1
+        self.machines, self.machine_of, self.exchanges_rows = 1, (0,) * meeting.size, False
         self.asked = []
 
     def _exchange(self, value, what):
@@ -45,6 +45,13 @@ class ThreadRanks:
         every, own = self._exchange(values, what), share(len(values), self.size, self.rank)
         total = add(np.stack([each[own] for each in every]))
         values[:] = np.concatenate(self._exchange(total, what))
+        return lambda: None
+
+    def exchange(self, sent, counts, received, from_each, what):
+        """Exchange rows at once."""
+        starts = np.cumsum([0, *counts])
+        every = self._exchange([sent[start:][:count] for start, count in zip(starts, counts, strict=False)], what)
+        received[...] = np.concatenate([each[self.rank] for each in every])
         return lambda: None
 
     def gather(self, values, what):
