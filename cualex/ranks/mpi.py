@@ -1,42 +1,28 @@
-"""Ranks on MPI: the one file that imports mpi4py.
-
-One thread makes all calls of MPI, in the order in which they were asked for. They are non-blocking, and the thread
-sleeps between two looks at them: MPI's own waiting spins, and would take the core from a worker.
-"""
+"""Ranks on MPI: the one file that imports mpi4py. One thread makes all of its calls (exchange_thread.py)."""
 
 import os
 import pickle
-import queue
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import numpy as np
 
-from cualex.errors import CualexError, RankLost, UsageError
+from cualex.errors import CualexError, UsageError
 from cualex.ranks import share
+from cualex.ranks.exchange_thread import NAP, ExchangeThread
 from cualex.ranks.launch import INSTALL, Launch
 from cualex.system import environment
 
 T = TypeVar("T")
-NAP = 1e-4  # seconds between two rounds of looks
-LONG_NAP = 1e-3  # the same outside of updates, as while another rank packs: a tenth of the looks
-LOOKS = 16  # of a round: each moves a piece of a large message
-TIMEOUT = 600.0  # seconds without an answer after which a rank gives up
 WORDS = 2048  # bytes of the last words of a rank
 LAST = 2.0  # seconds that a failed rank waits for those of the others
 CHUNK = 1 << 30  # bytes of one message: MPI counts in 32 bits
 
 
-class Stopped(Exception):
-    """An exchange that was given up, since this rank has failed."""
-
-
-class MpiRanks:
+class MpiRanks(ExchangeThread):
     """All ranks of a launch, numbered machine by machine; see `Ranks`.
 
     timeout: seconds.  exchanges_rows: set by a command (rows.py).
@@ -45,10 +31,8 @@ class MpiRanks:
 
     def __init__(self, launch: Launch) -> None:
         """Start MPI; raise UsageError without mpi4py, and where another MPI's launcher was used."""
-        self.timeout, self._limited, self._failed = TIMEOUT, False, False
+        super().__init__()
         self.exchanges_rows = False
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], bool] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="exchange", daemon=True).start()
         self._submit(lambda: self._connect(launch)).result()
 
     @property
@@ -174,11 +158,6 @@ class MpiRanks:
 
         return self._submit(work, always=True).result()
 
-    @property
-    def cut_off(self) -> bool:
-        """Return whether an exchange was given up, so that only `abort` can end this process."""
-        return self._cut_off
-
     def abort(self, code: int) -> None:
         """End all ranks with this exit code.
 
@@ -226,7 +205,7 @@ class MpiRanks:
                 f"{launch.launcher} started {launch.size} processes, but mpi4py uses {library}, which sees "
                 f"{seen}: use the mpiexec of that library, or --ranks {launch.size}"
             )
-        self._mpi, self._cut_off = MPI, False
+        self._mpi = MPI
         machines = world.allgather(MPI.Get_processor_name())  # MPI has just started: nothing else wants the cores
         order = list(dict.fromkeys(machines))
         self._world = world.Split(0, order.index(machines[world.rank]) * world.size + world.rank)
@@ -259,37 +238,6 @@ class MpiRanks:
 
         sent = self._submit(work).result()
         return value if self.first else sent
-
-    def _submit(self, job: Callable[[], T], always: bool = False) -> "Future[T]":
-        """Queue a job for the thread; `always`: also after a failure."""
-        future: Future[T] = Future()
-        self._jobs.put((job, future, always))
-        return future
-
-    def _work(self) -> None:
-        while entry := self._jobs.get():
-            job, future, always = entry
-            try:
-                if self._failed and not always:
-                    raise Stopped
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
-
-    def _wait(self, request: Any, what: str) -> None:
-        """Sleep until a request is done; raise RankLost after the timeout."""
-        until = time.monotonic() + self.timeout if self._limited else np.inf
-        while not any(request.Test() for _ in range(LOOKS)):
-            if self._failed:
-                self._cut_off = True
-                raise Stopped
-            if time.monotonic() > until:
-                self._cut_off = True
-                raise RankLost(
-                    f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
-                    "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
-                )
-            time.sleep(NAP if self._limited else LONG_NAP)
 
 
 def _name(version: str) -> str:

@@ -4,10 +4,8 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cualex.data.batches import Stream
-from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
 from cualex.errors import CualexError, DeviceLost, Diverged
 from cualex.evaluation import evaluate
@@ -16,7 +14,7 @@ from cualex.ranks import ALONE, Ranks
 from cualex.training import agreement
 from cualex.training.debugging.inspection import Inspection
 from cualex.training.finetuning import Start, begin
-from cualex.training.in_flight import Stepper
+from cualex.training.in_flight import Ahead, Stepper
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
@@ -25,9 +23,6 @@ from cualex.training.run.writer import RunWriter
 from cualex.training.signals import SignalHandler
 from cualex.training.state import RECENT, Losses
 from cualex.weights.parameters import Parameters
-
-if TYPE_CHECKING:
-    from cualex.ranks.rows import ExchangedRows
 
 
 def train(
@@ -142,7 +137,7 @@ class Training:
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with self._prefetcher(stream) as prefetcher:
+        with self.stepper.prefetcher(stream, state.position) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 if not self.agreed.pause and state.position + len(self.flying) * batch < end:
@@ -156,17 +151,7 @@ class Training:
                     self.agreed.obey()
                     self.agreed.save_if_due()
 
-    def _prefetcher(self, stream: Stream) -> "Prefetcher | ExchangedRows":
-        """Return what reads this rank's images of each batch ahead."""
-        ranks, device, own = self.agreed.ranks, self.parameters.devices[0], self.stepper.plan.images
-        if ranks.exchanges_rows and ranks.machines > 1:
-            from cualex.ranks.rows import ExchangedRows  # which one process is not to pay for
-
-            return ExchangedRows(ranks, stream, own, self.state.position, device.staging, device.lag)
-        start = self.state.position + ranks.rank * own
-        return Prefetcher(stream, own, 2, start, None, device.staging, device.lag, self.recipe.batch)
-
-    def _queue(self, prefetcher: "Prefetcher | ExchangedRows") -> None:
+    def _queue(self, prefetcher: Ahead) -> None:
         """Queue an update on the next batch."""
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():
