@@ -35,7 +35,8 @@ def alone(forks, data, packs, place, *more):
 
 def test_two_ranks_on_each_of_two_machines_train_to_the_bits_of_one_process(forks, data, packs, machines, tmp_path):
     whole = alone(forks, data, packs, tmp_path / "one")
-    ended = machines.launch(2, "train", data, *PARTS, "--output", tmp_path / "four", "--cache", packs)
+    words = ("train", data, *PARTS, "--exchange-rows", "--output", tmp_path / "four", "--cache", packs)
+    ended = machines.launch(2, *words)
     assert ended.returncode == 0, ended.stderr
     assert left(Run(tmp_path / "four" / "train")) == whole
 
