@@ -50,7 +50,10 @@ def on_a_cable():
             f"\n2. {megabits} Mbit/s: {found['milliseconds']:.0f} ms a step ({min(rounds):.0f} to {max(rounds):.0f}), "
             f"{found['milliseconds'] / expected - 1:+.1%} of the model's {expected:.0f} ms ("
             f"{found['alone_milliseconds']:.0f} alone, {found['bytes'] / 1e6:.1f} MB); exposed "
-            f"{found['exposed_milliseconds']['least']:.0f} ms; {before}",
+            f"{found['exposed_milliseconds']['least']:.0f} ms. With the rate measured first, "
+            f"{found['predicted']['bytes_per_s'] / 1e6:.1f} MB/s instead of {link.rate / 1e6:.1f}, the model says "
+            f"{found['predicted']['milliseconds']:.0f} ms: "
+            f"{found['milliseconds'] / found['predicted']['milliseconds'] - 1:+.1%}; {before}",
             flush=True,
         )
 

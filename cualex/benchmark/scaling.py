@@ -166,7 +166,9 @@ class _Team:
         """Take steps; return the seconds of one, of the slowest rank, and those that are exposed: least and most."""
         self.ranks.collect(None, "begin a turn")
         self.watched.noted()
+        self.ranks.begin_updates()
         took = self.ours.turn(steps)
+        self.ranks.begin_updates(over=True)
         waited = sum(each.waited for each in self.watched.noted()) / (steps + 1)  # one warms the caches
         every = self.ranks.collect((took / steps, waited), "compare times")
         exposed = [each for _, each in every]

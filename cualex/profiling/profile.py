@@ -100,6 +100,7 @@ def profile(
         batch = _staged(plan, problem)
         plan.put(*batch)
         passes = []
+        ranks.begin_updates()
         for number in range(-WARM_UP, repeat):
             if torch:
                 torch.run(counted=number >= 0)
@@ -108,6 +109,7 @@ def profile(
             if number >= 0:
                 passes.append(made)
                 yield made
+        ranks.begin_updates(over=True)
         again = _rooflines(parameters, side, copied)
         roofs = {name: roof.or_better(again[name]) for name, roof in roofs.items()}
     waited = None

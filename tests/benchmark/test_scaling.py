@@ -13,8 +13,6 @@ from cualex.ranks import ALONE, measure, model
 from tests.support import json_keys, launches, rank_threads
 from tests.support.tiny_runs import mote, speck
 
-MADE = {"bytes": 12.0, "formula_bytes": 12.0}
-
 
 @pytest.fixture(autouse=True)
 def small_buckets(monkeypatch):
@@ -25,7 +23,9 @@ def small_buckets(monkeypatch):
 def benchmark(ranks, network, batch=8, rounds=1):
     """Return the records of a rank, on two machines, so that no process of its own is started beside them."""
     ranks.machines = 2
-    return list(scaling.benchmark(ranks, network, batch, rounds, seconds=0))
+    made = list(scaling.benchmark(ranks, network, batch, rounds, seconds=0))
+    assert (ranks.unlimited, ranks.limited) == ([], False)  # outside of updates a rank looks for answers seldom
+    return made
 
 
 @pytest.mark.parametrize("network", [speck(), mote(), speck(classes=1)], ids=["speck", "mote", "one class"])
@@ -74,7 +74,7 @@ def test_what_a_rank_waits_is_noted(monkeypatch):
     monkeypatch.setattr(measure.time, "perf_counter", lambda: now)
 
     class Slow:
-        size, rank, machines, first, first_here = 2, 0, 1, True, True
+        size, rank, machines, machine_of, exchanges_rows, first, first_here = 2, 0, 1, (0, 0), False, True, True
 
         def __init__(self, of):
             self.of = of

@@ -19,6 +19,7 @@ fast = functools.partial(profiles.profile, side=32, copied=2**12)
 
 def profiled(ranks, network):
     *_, found = fast(problem.make(network, 8), repeat=2, ranks=ranks)
+    assert (ranks.unlimited, ranks.limited) == ([], False)  # outside of updates a rank looks for answers seldom
     return found
 
 

@@ -33,7 +33,7 @@ class ThreadRanks:
         self._meeting, self.size, self.rank, self._count = meeting, meeting.size, rank, 0
         self.first = self.first_here = rank == 0
         self.machines, self.machine_of, self.exchanges_rows = 1, (0,) * meeting.size, False
-        self.asked = []
+        self.asked, self.limited, self.unlimited = [], False, []
 
     def _exchange(self, value, what):
         self._count += 1
@@ -41,7 +41,8 @@ class ThreadRanks:
         return self._meeting.exchange(self._count, self.rank, value)
 
     def add_up(self, values, add, what):
-        """Add up at once."""
+        """Add up at once; `unlimited` lists the sums that were asked for outside of updates."""
+        self.unlimited += [] if self.limited else [what]
         every, own = self._exchange(values, what), share(len(values), self.size, self.rank)
         total = add(np.stack([each[own] for each in every]))
         values[:] = np.concatenate(self._exchange(total, what))
@@ -68,7 +69,8 @@ class ThreadRanks:
         return self._exchange(call() if self.first else None, what)[0]
 
     def begin_updates(self, over=False):
-        """Wait as long as before."""
+        """Note it; wait as long as before."""
+        self.limited = not over
 
 
 def run(size, work):
