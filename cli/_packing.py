@@ -24,13 +24,33 @@ def packs(
     """Return each split of a source ready to read, packed now if it was not; ask before more than 20 GB.
 
     With `keep=False` (--no-pack) the splits are only looked through, and decoded each time. Of several ranks the first
-    of each machine packs, while the others wait.
+    of each machine packs, while the others wait, and raise its error where it fails.
     """
+    if ranks is None or ranks.size == 1:
+        return _opened(source, splits, size, cache, workers, yes, keep)
+    from cualex.errors import CualexError
+
+    made, fault = None, None
+    if ranks.first_here:
+        try:
+            made = _opened(source, splits, size, cache, workers, yes, keep)
+        except CualexError as error:
+            fault = error
+    told = ranks.collect(fault and (str(fault), fault.exit_code), "pack")
+    if fault:
+        raise fault
+    if failed := next((each for each in told if each), None):
+        of_first = CualexError(failed[0])
+        of_first.exit_code = failed[1]  # of its own kind
+        raise of_first
+    return made or _opened(source, splits, size, cache, workers, yes, keep)
+
+
+def _opened(source, splits, size, cache, workers, yes, keep) -> dict:
+    """Pack what this process has to, and return each split."""
     from cualex.data.opening import Packing
 
     packing, splits = Packing(keep, cache, workers), list(splits)
-    if ranks is not None and not ranks.first_here:
-        ranks.collect(None, "pack")
     if found := packing.needed(source, splits, size):
         needed, said = found
         if needed > ASK:
@@ -43,8 +63,6 @@ def packs(
         made[split] = watch(packing.work(source, split, size), label, "skipped")
         _report(split, made[split].skipped, "could not be read and {} skipped")
         _report(split, made[split].noted, "{} read without a colour profile")
-    if ranks is not None and ranks.first_here:
-        ranks.collect(None, "pack")
     return made
 
 

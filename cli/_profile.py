@@ -27,9 +27,10 @@ def show(measured) -> None:
     rows = [_cells(row, measured, ms) for row in measured.rows]
     spare = ["p95", *(["tower"] if len({row.place for row in measured.rows}) == 1 else []), "GB/s", "GFLOP/s"]
     _output.table(rows, {"layer": "total", "ms": ms(measured.sum).strip(), **_work(measured, measured)}, spare, NUMBERS)
+    images = said["batch_size"] // (measured.sums["ranks"] if measured.sums else 1)  # of the rows
     _output.echo(
         f"\nGFLOP: operations, 2 per multiply-add; MB: bytes read and written, each once; of a\n"
-        f"batch of {said['batch_size']}. dx: gradient of the layer's input; dw: of its parameters, and update."
+        f"batch of {images}. dx: gradient of the layer's input; dw: of its parameters, and update."
     )
     _output.echo("\n" + "\n".join(f"{ms(seconds)} ms  {what}" for seconds, what in _sums(measured)))
     if not measured.attributed:
@@ -44,6 +45,8 @@ def show(measured) -> None:
         images = said["batch_size"] / measured.real
         _output.echo(f"Images/s that one CPU core prepares; the step needs {images:.4g}:\n")
         _output.table([_stage(rate, images) for rate in measured.waiting.rates])
+    if measured.sums:
+        _over_ranks(measured.sums)
     if measured.torch:
         _against(measured, ms)
     if measured.model:
@@ -129,6 +132,29 @@ def _overlap(measured) -> str:
 def _share(part: float, whole: float) -> str:
     """Return a fraction of a time that may be shorter than the clock can tell."""
     return f"{part / whole:.0%}" if whole else "none"
+
+
+def _over_ranks(sums: dict) -> None:
+    """Print the sums over ranks."""
+    rows = [
+        {
+            "sum": row["sum"],
+            "MB": f"{row['bytes'] / 1e6:.2f}",
+            "begun after, ms": f"{row['begun_milliseconds']:.2f}",
+            "alone, ms": f"{row['alone_milliseconds']:.2f}",
+            "exposed, ms": f"{row['exposed_milliseconds']:.2f}",
+        }
+        for row in sums["rows"]
+    ]
+    exposed = sums["exposed_milliseconds"]
+    _output.echo(f"\nSums over {sums['ranks']} ranks, of the actual step; the rows above are of rank 0's images.\n")
+    _output.table(rows)
+    _output.echo(
+        f"\nA rank waits for losses and sums {exposed['least']:.2f} ms (the last to come) to {exposed['most']:.2f} ms; "
+        f"alone the sums take {sums['alone_milliseconds']:.2f} ms.\n"
+        f"Sent: {sums['bytes'] / 1e6:.2f} MB from each rank in an update; the formula says "
+        f"{sums['formula_bytes'] / 1e6:.2f}."
+    )
 
 
 def _waiting(waiting) -> str:

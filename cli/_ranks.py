@@ -15,7 +15,7 @@ from cualex.cli import _exit, _options
 from cualex.errors import RanksDiffer, UsageError
 from cualex.ranks import ALONE, Ranks, launch
 
-TOGETHER = ("train", "evaluate", "doctor")  # commands that ranks run together
+TOGETHER = ("train", "evaluate", "benchmark", "profile", "doctor")  # commands that ranks run together
 _found: Ranks = ALONE
 
 
@@ -92,6 +92,23 @@ peer_timeout = click.option(
     expose_value=False,
     callback=_limit,
     help="Seconds without an answer after which a rank gives up on the others, with exit code 7.  [default: 600]",
+)
+
+
+def _exchange(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and _found.size == 1:
+        raise UsageError("--exchange-rows is for ranks on several machines: add mpiexec, or leave it out")
+    if value:
+        _found.exchanges_rows = True  # type: ignore[misc]  # several ranks have one that is set
+
+
+exchange_rows = click.option(
+    "--exchange-rows",
+    is_flag=True,
+    expose_value=False,
+    callback=_exchange,
+    help="Let each of M machines read every M-th training image only, and send it to the ranks that need it, where "
+    "their memory is too short for the pack; the bits are the same.",
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from cualex.cli import _options, _output
 
 if TYPE_CHECKING:
     from cualex.networks import Network
-    from cualex.ranks.model import Estimate, Link, Machines, Sizes
+    from cualex.ranks.model import Estimate, Link, Machines
 
 IMAGES = 128  # of a rank, where no batch size is given
 TRAINING = 95, 1_281_167  # epochs and images of ImageNet
@@ -100,6 +99,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Print the model for each number of ranks. batch: the whole one, or None. halved: bfloat16 maps."""
+    from cualex.benchmark.scaling import sizes
     from cualex.errors import UsageError
     from cualex.ranks import model
 
@@ -124,22 +124,6 @@ def show(
     _output.table([_cells(each) for each in made])
     for line in _assumptions(near, compute, on, made):
         click.echo(line)
-
-
-def sizes(network: Network) -> Sizes:
-    """Return the numbers of a network that the model needs."""
-    from cualex.layers import Dense
-    from cualex.ranks.model import Sizes
-
-    shapes = network.parameters()
-    dense = [name for name, layer in network.layers.items() if isinstance(layer, Dense)]
-    weights = [shapes[f"{name}.weight"] for name in dense]
-    return Sizes(
-        sum(map(math.prod, shapes.values())),
-        sum(math.prod(shapes[f"{name}.{last}"]) for name in dense for last in ("weight", "bias")),
-        sum(shape[1] for shape in weights),
-        sum(shape[0] for shape in weights),
-    )
 
 
 def _cells(each: Estimate) -> dict[str, str | int]:

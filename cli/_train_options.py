@@ -173,6 +173,7 @@ _RUN = _options.grouped(
     _options.precision,
     _ranks.ranks,
     _ranks.peer_timeout,
+    _ranks.exchange_rows,
     click.option(
         "--resume",
         is_flag=False,

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from cualex.cli import _aliases, _options, _output
+from cualex.cli import _aliases, _options, _output, _ranks
 
 PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"}
 
@@ -30,6 +30,8 @@ PARTS = {"train": "training", "infer": "inference", "infer_batch_1": "one image"
 )
 @_options.device
 @_options.precision
+@_ranks.ranks
+@_ranks.peer_timeout
 @_options.as_json
 def benchmark(
     network: str,
@@ -51,20 +53,33 @@ def benchmark(
     rounds: at 2 PyTorch takes twice as long. PyTorch without LRN, a different network, is measured too. This takes
     minutes; keep the machine idle.
 
+    Several ranks measure a training step alone: rank 0 with its share of the batch while the others sleep, one process
+    on all of their cores, and all ranks together, with the time that sums leave a rank waiting and the bytes that it
+    sends. The model of `cualex summary --ranks` predicts the step before.
+
     \b
     Examples:
         cualex benchmark
+        cualex benchmark --ranks 2 --batch-size 128
         cualex benchmark --against torch
         cualex benchmark --against torch --batch-size 128 --json
     """
     from cualex import networks
     from cualex.benchmark import rounds as benchmarks
     from cualex.benchmark.results import Result
+    from cualex.errors import UsageError
 
     command: list[object] = ["--network", network, "--batch-size", batch_size, "--rounds", rounds, "--device", device]
     extra = ["--against", against, "--allocator", allocator] if against else []
     extra += ["--precision", precision] if precision else []
     words = ["cualex", "benchmark", *map(str, command), *extra]
+    if (ranks := _ranks.team()).size > 1:
+        if against or precision:
+            raise UsageError(f"{'--against' if against else '--precision'} is for one process: leave it or --ranks out")
+        _together(
+            ranks, networks.named(network), batch_size, rounds, device, [*words, "--ranks", str(ranks.size)], as_json
+        )
+        return
     records = benchmarks.benchmark(
         networks.named(network),
         batch_size,
@@ -85,6 +100,62 @@ def benchmark(
         _output.document(document)
     else:
         _show(document)
+
+
+def _together(ranks, network, batch: int, rounds: int, device: str, words: list[str], as_json: bool) -> None:
+    """Measure a step of several ranks, of which rank 0 prints."""
+    from cualex.benchmark import scaling
+    from cualex.ranks.model import Update
+
+    records = scaling.benchmark(ranks, network, batch, rounds, device)
+    with contextlib.closing(records):
+        for record in records:
+            if isinstance(record, Update):
+                _output.say(f"Predicted: {1e3 * (record.seconds or 0):.4g} ms a step of {ranks.size} ranks")
+            elif isinstance(record, scaling.Round):
+                _output.say(f"Round {record.number} of {rounds}: {record.milliseconds:.4g} ms a step")
+            else:
+                document = record
+    document["conditions"]["command"] = shlex.join(words)
+    if not ranks.first:
+        return
+    if as_json:
+        _output.document(document)
+    else:
+        _show_together(document)
+
+
+def _show_together(document: dict) -> None:
+    """Print the figures of several ranks."""
+    count, batch, took = document["ranks"], document["batch_size"], document["milliseconds"]
+    sides = [(f"rank 0 alone, {batch // count} images", document["alone_milliseconds"], batch / count, "efficiency")]
+    if document["one_process_milliseconds"]:
+        one = document["one_process_milliseconds"]
+        sides.append((f"one process of all cores, {batch} images", one, batch, "efficiency_of_one_process"))
+    rows = [
+        {
+            "median of the rounds": what,
+            "ms a step": f"{each:.1f}",
+            "images/s": f"{1e3 * images / each:.1f}",
+            f"{count} ranks beside it": f"{document[key]:.0%}",
+        }
+        for what, each, images, key in sides
+    ]
+    together = {"median of the rounds": f"{count} ranks, {batch} images", "ms a step": f"{took:.1f}"}
+    rows.append({**together, "images/s": f"{document['images_per_s']:.1f}", f"{count} ranks beside it": ""})
+    _output.table(rows)
+    predicted, exposed = document["predicted"], document["exposed_milliseconds"]
+    _output.echo(
+        f"\nPredicted: {predicted['milliseconds']:.1f} ms, from {predicted['alone_milliseconds']:.1f} ms alone, "
+        f"{predicted['bytes_per_s'] / 1e6:,.0f} MB/s from each rank and {predicted['latency_s'] * 1e6:,.0f} us.\n"
+        f"Exposed: a rank waits for losses and sums {exposed['least']:.1f} ms (the last to come) to "
+        f"{exposed['most']:.1f} ms a step.\n"
+        f"Sent: {document['bytes'] / 1e6:.2f} MB from each rank in an update; the formula says "
+        f"{document['formula_bytes'] / 1e6:.2f}.\n"
+        f"{_losses({**document, 'torch_loss_before': None})}\n{_output.machine(document['conditions'])} "
+        "Cores are of rank 0."
+    )
+    _output.echo(f"Command: {document['conditions']['command']}")
 
 
 def _line(played, rounds: int) -> str:

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
+from cualex.cli import _aliases, _model, _options, _output, _packing, _profile, _ranks
 
 
 @click.command(cls=_aliases.Command)
@@ -51,6 +51,8 @@ from cualex.cli import _aliases, _model, _options, _output, _packing, _profile
 @_options.yes
 @_options.device
 @_options.precision
+@_ranks.ranks
+@_ranks.peer_timeout
 @_options.as_json
 def profile(
     network,
@@ -82,6 +84,9 @@ def profile(
 
     --against torch runs the same network in PyTorch, layer by layer, in a second process.
 
+    Several ranks take a training step together, each of its part of the batch: rows are of rank 0, and below them
+    stand the sums over ranks, each alone and beside the backward pass, with the time that a rank waits for them.
+
     \b
     Examples:
         cualex profile
@@ -89,7 +94,10 @@ def profile(
         cualex profile alexnet --variant norm=none
         cualex profile runs/train demo --trace step.json
         cualex profile --against torch --json
+        cualex profile --ranks 2 -b 64
     """
+    from cualex.benchmark import scaling
+    from cualex.errors import UsageError
     from cualex.profiling import profile as profiles
     from cualex.profiling import trace as timeline
 
@@ -112,13 +120,23 @@ def profile(
     command += [word for each in variant for word in ("--variant", each)]
     if trace is not None:
         timeline.check(trace)
+    if (ranks := _ranks.team()).size > 1:
+        single = {"DATA": data, "--against": against, "--against-model": against_model, "--mode infer": mode == "infer"}
+        single |= {"--precision": precision}
+        if named := next((name for name, value in single.items() if value), None):
+            raise UsageError(f"{named} is for one process: leave it or --ranks out")
+        command += ["--ranks", ranks.size]
     problem = _problem(network, batch_size, classes, crop, variant)
+    if ranks.size > 1:
+        scaling.check(ranks, problem.network, batch_size, device)
     source, pack = _pack(data, problem.network, batch_size, **packing) if data else (None, None)
     wanted = {"precision": precision, "against": against, "pack": pack, "data": data, "source": source}
-    wanted |= {"modelled": against_model, "compiling": _output.Compiling()}
+    wanted |= {"modelled": against_model, "compiling": _output.Compiling(), "ranks": ranks}
     records = profiles.profile(problem, mode, device, repeat, **wanted)
     measured = _watch(records, repeat)
     measured.conditions["command"] = shlex.join(map(str, ["cualex", "profile", *command]))
+    if not ranks.first:
+        return
     if trace is not None:
         if trace.suffix.lower() == ".png":
             from cualex.plots import timeline as plot

@@ -134,7 +134,7 @@ def test_options_are_the_keywords_and_the_commands_options():
     parameters = {{"named": "recipe", "start": "weights"}.get(each.name, each.name): each for each in command.params}
     assert set(parameters) - keywords == {
         *("overfit", "check_gradients", "find_lr", "yes", "as_json", "verbose"),
-        *("ranks", "peer_timeout"),  # of commands, which a launcher starts
+        *("ranks", "peer_timeout", "exchange_rows"),  # of commands, which a launcher starts
     }
     assert keywords <= set(parameters)
     defaults = options.Options()

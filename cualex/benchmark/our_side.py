@@ -7,21 +7,28 @@ from cualex.devices.control import Control
 from cualex.devices.cuda import CudaDevice
 from cualex.devices.host import HostDevice
 from cualex.plan import Plan
+from cualex.ranks import ALONE, Ranks
 from cualex.weights.parameters import Parameters
 
 
 class Ours:
     """The plan of a network on a batch: stored images are loaded, cropped and computed.
 
-    A GPU's batch is loaded once, as the next one would be loaded beside the step.
+    A GPU's batch is loaded once, as the next one would be loaded beside the step. Of several ranks each computes its
+    part of the batch, and all add up the gradients.
     """
 
-    def __init__(self, problem: Problem, mode: str, device: str, precision: str | None = None) -> None:
-        """Build the plan for "train" or "infer" and load the problem's weights."""
-        self.problem, self.mode = problem, mode
+    def __init__(
+        self, problem: Problem, mode: str, device: str, precision: str | None = None, ranks: Ranks = ALONE
+    ) -> None:
+        """Build the plan for "train" or "infer" and load the problem's weights; problem: with this rank's images."""
+        self.problem, self.mode, self._ranks = problem, mode, ranks
         self.parameters = Parameters(problem.network, device, precision=precision)
         self.control = Control(RATE, MOMENTUM, DECAY)
-        self.plan = Plan(self.parameters, len(problem.labels), mode, control=self.control)
+        batch, order = ranks.size * len(problem.labels), "chain" if ranks.size == 1 else "tree"
+        self.plan = Plan(
+            self.parameters, batch, mode, accumulate=ranks.size, order=order, control=self.control, ranks=ranks
+        )
         self.plan.put_mean(problem.mean)
         self.restart()
 
@@ -45,10 +52,10 @@ class Ours:
         return time.perf_counter() - began
 
     def loss(self) -> float:
-        """Return the mean loss of the batch with the current weights, without dropout."""
+        """Return the mean loss of the batch with the current weights, without dropout; of a rank, of its images."""
         plan = self.plan
         if self.mode == "train":
-            plan = Plan(self.parameters, plan.batch, "infer")
+            plan = Plan(self.parameters, plan.images, "infer")
             plan.put_mean(self.problem.mean)
         self._put(plan)
         plan.run()

@@ -27,7 +27,11 @@ class Problem:
 
     def first(self, count: int) -> "Problem":
         """Return the problem with the first `count` images."""
-        return replace(self, images=self.images[:count], views=self.views[:count], labels=self.labels[:count])
+        return self.part(slice(count))
+
+    def part(self, which: slice) -> "Problem":
+        """Return the problem with some of the images."""
+        return replace(self, images=self.images[which], views=self.views[which], labels=self.labels[which])
 
     def crops(self) -> np.ndarray:
         """Return the preprocessed crops, minus the mean and scaled: float32 (n, 3, crop, crop)."""

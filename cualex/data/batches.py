@@ -40,10 +40,14 @@ class Stream:
         images: uint8 (batch, size, size, 3).  views: int32 (batch, 3), row and column of the crop's corner and
         1 for a mirror image.  labels: int32 (batch,).  colours: float32 (batch, 3), added to red, green and blue.
         """
+        self.pack.read(self.chosen(position, len(labels)), images)
+        self.draw(position, views, labels, colours)
+
+    def draw(self, position: int, views: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> None:
+        """Write what `fill` does, but for the images."""
         done = 0
         for epoch, chosen in self._parts(position, len(labels)):
             part = slice(done, done + len(chosen))
-            self.pack.read(chosen, images[part])
             views[part] = self._views(epoch, chosen)
             labels[part] = self.pack.labels[chosen]
             colours[part] = 0 if self.noise is None else self.noise.draw(self.seed, epoch, chosen)

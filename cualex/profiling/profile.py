@@ -20,11 +20,13 @@ from cualex.data.sources import Source
 from cualex.data.split import Split
 from cualex.devices.placement import placement
 from cualex.plan import Plan
-from cualex.profiling import against_model, data_throughput, data_wait, roofline
+from cualex.profiling import against_model, data_throughput, data_wait, rank_sums, roofline
 from cualex.profiling.against_torch import TorchLayers
 from cualex.profiling.passes import Pass, measure
 from cualex.profiling.roofline import Roofline
 from cualex.profiling.table import Profile, summarise
+from cualex.ranks import ALONE, Ranks
+from cualex.ranks.measure import Watched
 from cualex.system import environment
 from cualex.weights.parameters import Parameters
 
@@ -57,27 +59,33 @@ def profile(
     copied: int = roofline.COPIED,
     modelled: bool = False,
     compiling: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Pass | Profile]:
     """Measure a network's step, "train" or "infer", layer by layer; yield every pass, and the profile last.
 
     against: "torch" runs PyTorch layer by layer after every pass.  pack, data: a split and the name of its set, on
     which as many steps run, to measure how long they wait.  source: its set, to measure the data throughput by stage.
     modelled: whether to put the model of kernels beside a GPU's times; `compiling` hears how many kernels are compiled
-    for it.  side, copied: of the roofline's matrices, and its copy in bytes. Raise CualexError when PyTorch is not
-    installed.
+    for it.  side, copied: of the roofline's matrices, and its copy in bytes.  ranks: the processes that take the step
+    together, each of its part of the problem's batch. Raise CualexError when PyTorch is not installed.
     """
+    batch_size = len(problem.labels)
+    watched = Watched(ranks) if ranks.size > 1 else None
+    if watched:
+        own = batch_size // ranks.size
+        problem = problem.part(slice(ranks.rank * own, (ranks.rank + 1) * own))
     conditions: dict[str, Any] = {
         **environment.describe(),
         "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "network": {"name": problem.network.name, **problem.network.arguments},
         "mode": mode,
-        "batch_size": len(problem.labels),
+        "batch_size": batch_size,
         "repeat": repeat,
         "warm_up": WARM_UP,
         "measured": MEASURED,
     }
     placed = placement(device, problem.network.towers)
-    ours = Ours(problem, mode, device, precision)
+    ours = Ours(problem, mode, device, precision, watched or ALONE)
     with ExitStack() as stack:
         kind, used = "cuda" if placed.cuda else "cpu", ours.device.precision
         torch = stack.enter_context(TorchLayers(problem, mode, kind, used)) if against == "torch" else None
@@ -92,14 +100,16 @@ def profile(
         batch = _staged(plan, problem)
         plan.put(*batch)
         passes = []
+        ranks.begin_updates()
         for number in range(-WARM_UP, repeat):
             if torch:
                 torch.run(counted=number >= 0)
                 plan.run()  # PyTorch has used the caches
-            made = measure(plan, batch)
+            made = measure(plan, None if watched else batch, watched)
             if number >= 0:
                 passes.append(made)
                 yield made
+        ranks.begin_updates(over=True)
         again = _rooflines(parameters, side, copied)
         roofs = {name: roof.or_better(again[name]) for name, roof in roofs.items()}
     waited = None
@@ -107,12 +117,14 @@ def profile(
         waited = data_wait.measure(plan, pack, data, repeat, augment=mode == "train")
         if source is not None:
             waited = replace(waited, rates=tuple(data_throughput.measure(plan, pack, source, augment=mode == "train")))
+    sums = rank_sums.document(ranks, passes, parameters, WARM_UP + repeat) if watched else None
     result = summarise(plan.steps, passes, parameters, roofs, conditions)
     yield replace(
         result,
         waiting=waited,
         torch=torch.document(result.rows) if torch else None,
         model=against_model.document(result.rows, table) if table else None,
+        sums=sums,
     )
 
 

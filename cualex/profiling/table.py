@@ -70,7 +70,7 @@ class Profile:
 
         serial = sum + rest + spread = real + gained
 
-    rooflines: by the device's name.
+    rooflines: by the device's name.  sums: of ranks (rank_sums.py).
     """
 
     rows: tuple[Row, ...]
@@ -80,6 +80,7 @@ class Profile:
     waiting: Waiting | None = None
     torch: dict[str, Any] | None = None
     model: dict[str, Any] | None = None
+    sums: dict[str, Any] | None = None
 
     @property
     def serial(self) -> float:
@@ -165,6 +166,7 @@ class Profile:
             "waiting": self.waiting and self.waiting.document(self.conditions["batch_size"] / self.real),
             "torch": self.torch,
             "model": self.model,
+            "sums": self.sums,
             "conditions": self.conditions,
         }
 

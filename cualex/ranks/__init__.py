@@ -30,6 +30,18 @@ class Ranks(Protocol):
         """Return the index of this rank; 0 alone locks, writes and prints."""
 
     @property
+    def machines(self) -> int:
+        """Return the number of machines that the ranks are on."""
+
+    @property
+    def machine_of(self) -> tuple[int, ...]:
+        """Return the machine of each rank, by index."""
+
+    @property
+    def exchanges_rows(self) -> bool:
+        """Return whether each machine reads its own rows of the training images only (rows.py)."""
+
+    @property
     def first(self) -> bool:
         """Return whether this is rank 0."""
 
@@ -42,6 +54,14 @@ class Ranks(Protocol):
 
         Each rank gets its share of every rank's array (all-to-all), `add` makes (size, share) its sum, and every rank
         gets all sums (all-gather): 2 (size - 1) / size of the array leave a rank.
+        """
+
+    def exchange(
+        self, sent: np.ndarray, counts: list[int], received: np.ndarray, from_each: list[int], what: str
+    ) -> Callable[[], None]:
+        """Begin to send rows to every rank, `counts` of them, those for rank 0 first; return what waits for `received`.
+
+        It gets `from_each` rows, those of rank 0 first.
         """
 
     def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:
@@ -60,10 +80,17 @@ class Ranks(Protocol):
 class Alone:
     """One process, which is rank 0 of 1: nothing is sent."""
 
-    size, rank, first, first_here = 1, 0, True, True
+    size, rank, machines, machine_of, exchanges_rows, first, first_here = 1, 0, 1, (0,), False, True, True
 
     def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Leave the array as it is: it is the sum."""
+        return lambda: None
+
+    def exchange(
+        self, sent: np.ndarray, counts: list[int], received: np.ndarray, from_each: list[int], what: str
+    ) -> Callable[[], None]:
+        """Copy the rows."""
+        received[...] = sent
         return lambda: None
 
     def gather(self, values: np.ndarray, what: str) -> Callable[[], np.ndarray]:

@@ -1,12 +1,12 @@
-"""Find out whether this process is one of several that an MPI launcher has started; no MPI is imported for that."""
+"""Find out whether this process is one of several that an MPI launcher has started; no MPI is imported for that.
 
-import importlib.util
+Every command imports this, so that it imports little itself.
+"""
+
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from cualex.errors import UsageError
 
@@ -22,8 +22,7 @@ VARIABLES = (
 INSTALL = 'pip install "cualex[mpi]", or mpi4py alone where the machine has an MPI of its own'
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """What the environment says: `rank` of `size` processes, and which launcher has started them."""
 
     rank: int
@@ -45,6 +44,10 @@ def command(ranks: int, arguments: Sequence[str]) -> list[str]:
 
     mpiexec is the one beside Python, where pip installs it, else that of PATH. Raise UsageError without MPI.
     """
+    import importlib.util
+    import shutil
+    from pathlib import Path
+
     beside = Path(sys.executable).parent / "mpiexec"
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
     lacking = "mpiexec" if mpiexec is None else "mpi4py"

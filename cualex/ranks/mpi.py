@@ -1,50 +1,38 @@
-"""Ranks on MPI: the one file that imports mpi4py.
-
-One thread makes all calls of MPI, in the order in which they were asked for. They are non-blocking, and the thread
-sleeps between two looks at them: MPI's own waiting spins, and would take the core from a worker.
-"""
+"""Ranks on MPI: the one file that imports mpi4py. One thread makes all of its calls (exchange_thread.py)."""
 
 import os
 import pickle
-import queue
-import threading
+import sys
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import numpy as np
 
-from cualex.errors import CualexError, RankLost, UsageError
+from cualex.errors import CualexError, UsageError
 from cualex.ranks import share
+from cualex.ranks.exchange_thread import NAP, ExchangeThread
 from cualex.ranks.launch import INSTALL, Launch
 from cualex.system import environment
 
 T = TypeVar("T")
-NAP = 1e-4  # seconds between two rounds of looks
-LOOKS = 16  # of a round: each moves a piece of a large message
-TIMEOUT = 600.0  # seconds without an answer after which a rank gives up
 WORDS = 2048  # bytes of the last words of a rank
 LAST = 2.0  # seconds that a failed rank waits for those of the others
 CHUNK = 1 << 30  # bytes of one message: MPI counts in 32 bits
 
 
-class Stopped(Exception):
-    """An exchange that was given up, since this rank has failed."""
-
-
-class MpiRanks:
+class MpiRanks(ExchangeThread):
     """All ranks of a launch, numbered machine by machine; see `Ranks`.
 
-    timeout: seconds.  here: how many ranks this machine has.  machines: how many machines there are.
+    timeout: seconds.  exchanges_rows: set by a command (rows.py).
+    here: how many ranks this machine has.  machines: how many machines there are.
     """
 
     def __init__(self, launch: Launch) -> None:
         """Start MPI; raise UsageError without mpi4py, and where another MPI's launcher was used."""
-        self.timeout, self._limited, self._failed = TIMEOUT, False, False
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], bool] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="exchange", daemon=True).start()
+        super().__init__()
+        self.exchanges_rows = False
         self._submit(lambda: self._connect(launch)).result()
 
     @property
@@ -56,16 +44,48 @@ class MpiRanks:
 
     def add_up(self, values: np.ndarray, add: Callable[[np.ndarray], np.ndarray], what: str) -> Callable[[], None]:
         """Begin to replace a flat array by the sum of all ranks'; return what waits for it."""
-        own = [share(len(values), self.size, rank) for rank in range(self.size)]
-        counts, starts = [each.stop - each.start for each in own], [each.start for each in own]
-        mine, kind = counts[self.rank], values.dtype.char
 
         def work() -> None:
-            shares = np.empty((self.size, mine), values.dtype)
-            received = [mine] * self.size, [mine * rank for rank in range(self.size)]
-            self._wait(self._world.Ialltoallv([values, counts, starts, kind], [shares, *received, kind]), what)
-            total = add(shares)
-            self._wait(self._world.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
+            if self._levels:
+                within, between = self._levels
+                self._add_up(within, values, add, what, lambda part: self._add_up(between, part, add, what))
+            else:
+                self._add_up(self._world, values, add, what)
+
+        return self._submit(work).result
+
+    def _add_up(
+        self,
+        ranks: Any,
+        values: np.ndarray,
+        add: Callable[[np.ndarray], np.ndarray],
+        what: str,
+        further: Callable[[np.ndarray], None] = lambda part: None,
+    ) -> None:
+        """Add up over the ranks of a communicator; `further` adds to the sum of a share before it is sent to all."""
+        own = [share(len(values), ranks.size, rank) for rank in range(ranks.size)]
+        counts, starts = [each.stop - each.start for each in own], [each.start for each in own]
+        mine, kind = counts[ranks.rank], values.dtype.char
+        shares = np.empty((ranks.size, mine), values.dtype)
+        received = [mine] * ranks.size, [mine * rank for rank in range(ranks.size)]
+        self._wait(ranks.Ialltoallv([values, counts, starts, kind], [shares, *received, kind]), what)
+        total = add(shares)
+        further(total)
+        self._wait(ranks.Iallgatherv([total, kind], [values, counts, starts, kind]), what)
+
+    def exchange(
+        self, sent: np.ndarray, counts: list[int], received: np.ndarray, from_each: list[int], what: str
+    ) -> Callable[[], None]:
+        """Begin to send rows to every rank; return what waits for `received`."""
+
+        def work() -> None:
+            row = self._mpi.BYTE.Create_contiguous(received[0].nbytes).Commit()  # MPI counts in 32 bits
+            try:
+                starts = [np.cumsum([0, *each[:-1]]).tolist() for each in (counts, from_each)]
+                buffers = [sent, counts, starts[0], row], [received, from_each, starts[1], row]
+                self._wait(self._world.Ialltoallv(*buffers), what)
+            finally:
+                row.Free()
 
         return self._submit(work).result
 
@@ -138,13 +158,17 @@ class MpiRanks:
 
         return self._submit(work, always=True).result()
 
-    @property
-    def cut_off(self) -> bool:
-        """Return whether an exchange was given up, so that only `abort` can end this process."""
-        return self._cut_off
-
     def abort(self, code: int) -> None:
-        """End all ranks with this exit code."""
+        """End all ranks with this exit code.
+
+        Where an exchange was given up, this rank alone ends: MPI_Abort of MPICH 5 waits for what is on its way, without
+        end where a cable is cut, and holds the interpreter lock meanwhile. The launcher sees a rank that ended without
+        a word to MPI, and ends the others that it can reach; those that it cannot have given up, too.
+        """
+        if self._cut_off:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
         self._submit(lambda: self._world.Abort(code), always=True).result()
 
     # --- measurements
@@ -181,18 +205,23 @@ class MpiRanks:
                 f"{launch.launcher} started {launch.size} processes, but mpi4py uses {library}, which sees "
                 f"{seen}: use the mpiexec of that library, or --ranks {launch.size}"
             )
-        self._mpi, self._cut_off = MPI, False
+        self._mpi = MPI
         machines = world.allgather(MPI.Get_processor_name())  # MPI has just started: nothing else wants the cores
         order = list(dict.fromkeys(machines))
         self._world = world.Split(0, order.index(machines[world.rank]) * world.size + world.rank)
         self._words = self._world.Dup()  # for last words alone, which may come in the middle of anything
         self.size, self.rank, self.machines = self._world.size, self._world.rank, len(order)
-        ranks = [
-            rank
-            for rank, name in enumerate(self._world.allgather(machines[world.rank]))
-            if name == machines[world.rank]
-        ]
+        self.machine_of = tuple(self._world.allgather(order.index(machines[world.rank])))
+        ranks = [rank for rank, machine in enumerate(self.machine_of) if machine == self.machine_of[self.rank]]
         self.here, self.first_here = len(ranks), ranks[0] == self.rank
+        # Several machines with equally many ranks: sums are made within each first, and then between ranks of the same
+        # index there, as an all-to-all of all crosses the network `here` times as often. A tree of the ranks has those
+        # of a machine as a branch, if they are a power of two; else the bits would change with the machines.
+        equal = set(self._world.allgather(self.here)) == {self.here}
+        self._levels: tuple[Any, Any] | None = None
+        if self.machines > 1 and self.here > 1 and equal and self.here & (self.here - 1) == 0:
+            machine, index = divmod(self.rank, self.here)
+            self._levels = self._world.Split(machine, self.rank), self._world.Split(index, self.rank)
         bound = self._world.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
         environment.sharing = sum(bound[rank] == bound[self.rank] for rank in ranks)
 
@@ -209,37 +238,6 @@ class MpiRanks:
 
         sent = self._submit(work).result()
         return value if self.first else sent
-
-    def _submit(self, job: Callable[[], T], always: bool = False) -> "Future[T]":
-        """Queue a job for the thread; `always`: also after a failure."""
-        future: Future[T] = Future()
-        self._jobs.put((job, future, always))
-        return future
-
-    def _work(self) -> None:
-        while entry := self._jobs.get():
-            job, future, always = entry
-            try:
-                if self._failed and not always:
-                    raise Stopped
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
-
-    def _wait(self, request: Any, what: str) -> None:
-        """Sleep until a request is done; raise RankLost after the timeout."""
-        until = time.monotonic() + self.timeout if self._limited else np.inf
-        while not any(request.Test() for _ in range(LOOKS)):
-            if self._failed:
-                self._cut_off = True
-                raise Stopped
-            if time.monotonic() > until:
-                self._cut_off = True
-                raise RankLost(
-                    f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
-                    "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",
-                )
-            time.sleep(NAP)
 
 
 def _name(version: str) -> str:

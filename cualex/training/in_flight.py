@@ -1,14 +1,22 @@
 """Updates in flight: the training plan, its control numbers, and the queued updates with their results."""
 
 from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cualex.data.batches import Stream
+from cualex.data.prefetch import Prefetcher
 from cualex.devices.control import Control
 from cualex.plan import Outcome, Plan
 from cualex.ranks import ALONE, Ranks
 from cualex.training.rates import Course
 from cualex.weights.parameters import Parameters
+
+if TYPE_CHECKING:
+    from cualex.ranks.rows import ExchangedRows
+
+Ahead: TypeAlias = "Prefetcher | ExchangedRows"
 
 
 class Stepper:
@@ -65,6 +73,16 @@ class Stepper:
             ranks=self.ranks,
         )
         self._plan.put_mean(self.mean)
+
+    def prefetcher(self, stream: Stream, position: int) -> Ahead:
+        """Return what reads this rank's images of each batch ahead, from the whole batch at `position` on."""
+        ranks, device, own = self.ranks, self.parameters.devices[0], self.plan.images
+        if ranks.exchanges_rows and ranks.machines > 1:
+            from cualex.ranks.rows import ExchangedRows  # which one process is not to pay for
+
+            return ExchangedRows(ranks, stream, own, position, device.staging, device.lag)
+        start = position + ranks.rank * own
+        return Prefetcher(stream, own, 2, start, None, device.staging, device.lag, self.plan.batch)
 
     def queue(self, epoch: int, done: float) -> None:
         """Queue an update on the batch in the plan. done: the fraction of the training that is over."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
 from cualex.errors import CualexError, DeviceLost, Diverged
 from cualex.evaluation import evaluate
@@ -15,7 +14,7 @@ from cualex.ranks import ALONE, Ranks
 from cualex.training import agreement
 from cualex.training.debugging.inspection import Inspection
 from cualex.training.finetuning import Start, begin
-from cualex.training.in_flight import Stepper
+from cualex.training.in_flight import Ahead, Stepper
 from cualex.training.rates import Course
 from cualex.training.recipes import Recipe
 from cualex.training.records import Epoch, Notice, Update
@@ -137,10 +136,8 @@ class Training:
             return
         self.stepper.begin(state.epoch, state.update)
         stream = self.recipe.stream(self.pack, self.model.network.crop, self.course.noisy)
-        own = self.stepper.plan.images
-        start = state.position + self.agreed.ranks.rank * own
         # A new prefetcher an epoch: changes between epochs apply from the first batch on.
-        with Prefetcher(stream, own, 2, start, None, device.staging, lag, batch) as prefetcher:
+        with self.stepper.prefetcher(stream, state.position) as prefetcher:
             while state.position < end or self.flying:
                 yield from self.writer.told()
                 if not self.agreed.pause and state.position + len(self.flying) * batch < end:
@@ -154,7 +151,7 @@ class Training:
                     self.agreed.obey()
                     self.agreed.save_if_due()
 
-    def _queue(self, prefetcher: Prefetcher) -> None:
+    def _queue(self, prefetcher: Ahead) -> None:
         """Queue an update on the next batch."""
         self.stepper.plan.put(*prefetcher.take())
         with self._moving():

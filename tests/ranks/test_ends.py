@@ -157,12 +157,17 @@ def test_a_rank_that_is_stopped_ends_all_after_the_timeout(data, packs, tmp_path
     assert launches.alive([int((tmp_path / "pids" / "1").read_text())]) == []
 
 
-def test_ctrl_c_waits_for_a_checkpoint_that_takes_long(data, packs, tmp_path):
+@pytest.mark.parametrize("more", [(), ("--exchange-rows",)], ids=["", "rows on their way"])
+def test_ctrl_c_waits_for_a_checkpoint_that_takes_long(data, packs, whole, tmp_path, more):
     """The other ranks had left after two seconds, and their launcher ended rank 0, which was writing."""
-    words = ("train", data, *PARTS, "--output", tmp_path, "--cache", packs)
-    ended = launches.launch(2, *words, RANK_FAULT="slow:0")
+    words = ("train", data, *PARTS, *more, "--output", tmp_path, "--cache", packs)
+    ended = launches.launch(2, *words, RANK_FAULT="slow:0", RANK_MACHINES=1)
     assert ended.returncode == 130, ended.stderr
-    assert Run(tmp_path / "train").checkpoint() is not None
+    run = Run(tmp_path / "train")
+    assert run.checkpoint() is not None
+    ended = launches.launch(4, "train", "--resume", run.path, *more, "--cache", packs, RANK_MACHINES=2)
+    assert ended.returncode == 0, ended.stderr
+    assert in_the_run(run) == whole
 
 
 def test_other_images_on_a_rank_are_named(data, packs, tmp_path):

@@ -11,6 +11,8 @@ from cualex.ranks import launch
 from tests import ROOT
 from tests.support import launches
 
+FOR_RANKS = ("cualex.ranks.mpi", "cualex.ranks.measure", "cualex.ranks.rows", "cualex.plan.sums")
+
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
@@ -90,7 +92,7 @@ with tiny_runs.known():
     names = [thread.name for thread in threading.enumerate()]
     records.close()
 import cualex.cli.train
-print([name for name in sys.modules if "mpi4py" in name or name in ("cualex.ranks.mpi", "cualex.plan.sums")])
+print([name for name in sys.modules if "mpi4py" in name or name in ({", ".join(map(repr, FOR_RANKS))})])
 print([name for name in names if name == "exchange"])
 """
     ended = run(code)

@@ -47,6 +47,13 @@ def test_a_run_of_four_ranks_is_that_of_one_process(fixed, whole, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["train"]
 
 
+def test_two_machines_that_exchange_rows_have_the_bits_of_one_process(fixed, whole, tmp_path):
+    """Two ranks on each of two machines, which have other names only: sums on two levels, rows from the other."""
+    ended = launches.launch(4, *fixed, "--exchange-rows", RANK_MACHINES=2)
+    assert ended.returncode == 0, ended.stderr
+    assert left(Run(tmp_path / "train")) == left(whole)
+
+
 def test_batch_normalisation_on_two_ranks(forks, data, whole, tmp_path):
     options = [data, *MOTE, "--cache", whole.path.parent.parent / "packs", "--output", tmp_path]
     alone(forks, *options, "--name", "one")
@@ -70,6 +77,19 @@ def test_a_rank_that_fails_ends_all(fixed):
     assert ended.returncode == 1
     assert "rank 1: Traceback" in ended.stderr
     assert "ZeroDivisionError: planted" in ended.stderr
+
+
+def test_packing_that_fails_is_told_once(tmp_path):
+    for number, kind in enumerate("ab"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for each in range(8):
+            (tmp_path / "data" / kind / f"{number}-{each}.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    words = ("train", tmp_path / "data", *OPTIONS, "--output", tmp_path / "runs", "--cache", tmp_path / "packs")
+    ended = launches.launch(4, *words, RANK_MACHINES=2)
+    assert ended.returncode == 1
+    assert "train images can be read; the first: " in ended.stderr
+    assert ended.stderr.count("images can be read") == 1
+    assert "Abort" not in ended.stderr
 
 
 def test_ranks_that_differ_end_with_one_line(fixed):

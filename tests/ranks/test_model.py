@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from cualex import networks
-from cualex.cli import _ranks_model, main
+from cualex.benchmark import scaling
+from cualex.cli import main
 from cualex.ranks import model
 from cualex.ranks.model import Link, Machines, Sizes, estimate
 from tests.support import json_keys
@@ -35,7 +36,7 @@ def test_the_table_of_the_specification(ranks):
 
 
 def test_the_sizes_are_those_of_the_network():
-    assert _ranks_model.sizes(networks.build("alexnet")) == ALEXNET
+    assert scaling.sizes(networks.build("alexnet")) == ALEXNET
 
 
 def test_bytes_at_eight_ranks_of_128_images():

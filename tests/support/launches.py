@@ -27,14 +27,14 @@ def mpiexec():
     return found
 
 
-def begin(size, *arguments, **environment):
-    """Start `cualex` on so many ranks."""
+def begin(size, *arguments, launcher=(), **environment):
+    """Start `cualex` on so many ranks; launcher: the words that start them, by default mpiexec's."""
     own = {
         "OPENBLAS_NUM_THREADS": "1",
         "MPLBACKEND": "agg",
         **{name: str(value) for name, value in environment.items()},
     }
-    words = [mpiexec(), "-n", str(size), sys.executable, "-m", PROGRAM, *map(str, arguments)]
+    words = [*(launcher or [mpiexec()]), "-n", str(size), sys.executable, "-m", PROGRAM, *map(str, arguments)]
     return subprocess.Popen(
         words,
         cwd=ROOT,

@@ -1,8 +1,10 @@
 """`cualex` with the networks of the tests, as a launcher starts it; the environment plants what goes wrong.
 
-RANK_FAULT is "what:rank"; see `planted`.
+RANK_FAULT is "what:rank"; see `planted`. RANK_TURN: seconds of a turn of `cualex benchmark`. RANK_MACHINES: how many
+ranks of this machine pass for one.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -56,9 +58,25 @@ def planted():
         Plan.run = faulty
 
 
+def pretended():
+    """Shorten the turns of a benchmark; let ranks of one machine be on several."""
+    if seconds := os.environ.get("RANK_TURN"):
+        from cualex.benchmark import scaling
+
+        scaling.benchmark = functools.partial(scaling.benchmark, seconds=float(seconds))
+    if each := os.environ.get("RANK_MACHINES"):
+        from mpi4py import rc
+
+        rc.initialize = rc.finalize = False
+        from mpi4py import MPI
+
+        MPI.Get_processor_name = lambda: f"machine {launch.found().rank // int(each)}"
+
+
 if __name__ == "__main__":
     from cualex.cli import main
 
     with tiny_runs.known():
+        pretended()
         planted()
         main()

@@ -32,7 +32,8 @@ class ThreadRanks:
     def __init__(self, meeting, rank):
         self._meeting, self.size, self.rank, self._count = meeting, meeting.size, rank, 0
         self.first = self.first_here = rank == 0
-        self.asked = []
+        self.machines, self.machine_of, self.exchanges_rows = 1, (0,) * meeting.size, False
+        self.asked, self.limited, self.unlimited = [], False, []
 
     def _exchange(self, value, what):
         self._count += 1
@@ -40,10 +41,18 @@ class ThreadRanks:
         return self._meeting.exchange(self._count, self.rank, value)
 
     def add_up(self, values, add, what):
-        """Add up at once."""
+        """Add up at once; `unlimited` lists the sums that were asked for outside of updates."""
+        self.unlimited += [] if self.limited else [what]
         every, own = self._exchange(values, what), share(len(values), self.size, self.rank)
         total = add(np.stack([each[own] for each in every]))
         values[:] = np.concatenate(self._exchange(total, what))
+        return lambda: None
+
+    def exchange(self, sent, counts, received, from_each, what):
+        """Exchange rows at once."""
+        starts = np.cumsum([0, *counts])
+        every = self._exchange([sent[start:][:count] for start, count in zip(starts, counts, strict=False)], what)
+        received[...] = np.concatenate([each[self.rank] for each in every])
         return lambda: None
 
     def gather(self, values, what):
@@ -60,7 +69,8 @@ class ThreadRanks:
         return self._exchange(call() if self.first else None, what)[0]
 
     def begin_updates(self, over=False):
-        """Wait as long as before."""
+        """Note it; wait as long as before."""
+        self.limited = not over
 
 
 def run(size, work):

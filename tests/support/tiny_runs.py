@@ -67,11 +67,27 @@ def mote(classes=3, crop=11, dropout=0.4, **numbers):
     return Network("mote", layers, 2, classes, crop, stored=16, scale=1 / 64, arguments=arguments, **numbers)
 
 
+def broad(classes=3, crop=11, width=3072, **numbers):
+    """Build a network whose 12 million weights take longer to send than to compute with."""
+    layers = {
+        "conv1": Conv(4, size=3, std=0.1),
+        "relu1": ReLU(),
+        "fc2": Dense(width, std=0.01),
+        "relu2": ReLU(),
+        "fc3": Dense(width, std=0.01),
+        "relu3": ReLU(),
+        "fc4": Dense(classes, std=0.1),
+        "softmax": Softmax(),
+    }
+    arguments = {"classes": classes, "crop": crop, "width": width, **numbers}
+    return Network("broad", layers, 1, classes, crop, stored=16, scale=1 / 64, arguments=arguments, **numbers)
+
+
 @contextlib.contextmanager
 def known():
     """Let the networks be found by their names."""
     before = dict(networks._NETWORKS)
-    networks._NETWORKS |= {"speck": speck, "mote": mote}
+    networks._NETWORKS |= {"speck": speck, "mote": mote, "broad": broad}
     yield
     networks._NETWORKS.clear()
     networks._NETWORKS.update(before)
