@@ -119,6 +119,14 @@ def colours(theme: str) -> Any:
     return THEMES[theme]
 
 
+def untrained(model: Any) -> str:
+    """Return what a plot says of weights that are random, behind a space; "" of a trained network."""
+    from cualex.weights import initial
+
+    said = initial.said(model.untrained, model.network)
+    return f" {said}" if said else ""
+
+
 def described(network: Any, weights: Path) -> Mapping[str, Any]:
     """Return what JSON says of the network that was drawn."""
     return {"weights": weights, "network": network.name}

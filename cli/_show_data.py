@@ -44,7 +44,7 @@ class Opened:
     @property
     def counted(self) -> str:
         """The title with the number of images."""
-        return f"{self.name.removesuffix(' all')}, {len(self.pack):,} images"
+        return f"{self.name.removesuffix(' all')}, {len(self.pack):,} image{'s' if len(self.pack) != 1 else ''}"
 
     def crops(self, indices: Any) -> tuple[Any, Any]:
         """Return images of the pack, (n, stored, stored, 3), and their centre crops."""

@@ -7,6 +7,7 @@ import click
 
 from cualex.cli import _aliases, _options, _show, _show_data
 from cualex.cli._show_data import on_data
+from cualex.errors import UsageError
 
 METRICS = {"l2": "Euclidean", "cosine": "cosine"}
 
@@ -48,7 +49,8 @@ def neighbours(
 
     The queries are IMAGES, image files, or else images of DATA drawn at random, of as many classes as there are. DATA
     is what `cualex evaluate` takes, by default the data set of the run; its classes need not be the network's, and
-    images without classes will do. Columns of the numbers: query, query_class, rank, picture, class, distance.
+    images without classes will do. A query that is in DATA too is left out of its neighbours. Columns of the numbers:
+    query, query_class, rank, picture, class, distance.
 
     \b
     Examples:
@@ -73,22 +75,30 @@ def neighbours(
     found = drawing.search(asked, (model.features(each, layer) for each in shown.batches()), metric)
     if own:  # an image is its own nearest
         found[np.arange(len(own)), own] = np.inf
-    order = np.argsort(found, axis=1, kind="stable")[:, :count]
-    nearest = [each[np.isfinite(row[each])] for each, row in zip(order, found, strict=True)]
-    rows = []
-    for at, (crop, indices) in enumerate(zip(_show_data.cropped(model, stored), nearest, strict=True)):
+    order = np.argsort(found, axis=1, kind="stable")[:, : count + 1]
+    rows, left_out = [], len(own)
+    for at, (crop, nearest) in enumerate(zip(_show_data.cropped(model, stored), order, strict=True)):
         name, cls = (pack.names[own[at]], shown.class_of(own[at])) if own else (Path(files[at]).name, None)
-        crops = shown.crops(indices)[1]
-        rows.append([drawing.Shown(name, crop, cls)])
-        rows[-1] += [
-            drawing.Shown(pack.names[index], each, shown.class_of(index), float(found[at, index]))
-            for index, each in zip(indices.tolist(), crops, strict=True)
+        nearest = nearest[np.isfinite(found[at, nearest])]
+        images, crops = shown.crops(nearest)
+        same = (images == stored[at]).all(axis=(1, 2, 3))
+        kept = [
+            drawing.Shown(pack.names[index], each, shown.class_of(index), float(found[at, index]), bool(equal))
+            for index, each, equal in zip(nearest.tolist(), crops, same, strict=True)
         ]
+        if not own and same.any():  # a file that is in the set too
+            del kept[int(same.argmax())]
+            left_out += 1
+        rows.append([drawing.Shown(name, crop, cls), *kept[:count]])
     said = f"{shown.counted}; {METRICS[metric]} distance of {asked.shape[1]:,} features, {layer} of "
     said += f"{model.network.name}."
+    if not any(near for _, *near in rows):
+        raise UsageError(f"{shown.counted}: there is none beside the query; give a set with others")
+    said += " The query itself is left out." if left_out else ""
     pairs = [near.cls == query.cls for query, *every in rows for near in every if query.cls and near.cls]
     if pairs:
         said += f" Green: of the query's class, {sum(pairs)} of {len(pairs)}."
+    said += _show.untrained(model)
     table = drawing.draw(rows, path, said, _show.colours(theme))
     about = {"layer": layer, "metric": metric, "neighbours": table}
     _show.finish(path, table, as_json, **shown.document, **about)
@@ -152,7 +162,7 @@ def strongest(
     )
     side = model.network.side(layer)
     said = f"{shown.counted}; {model.network.name}, {layer}{f', {side}' if side else ''}. "
-    said += drawing.legend(model.network, layer)
+    said += drawing.legend(model.network, layer) + _show.untrained(model)
     table = drawing.draw(model.network, layer, found, path, said, _show.colours(theme))
     _show.finish(path, table, as_json, **shown.document, layer=layer, strongest=table)
     _show_data.refuse_skipped(pack)

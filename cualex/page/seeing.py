@@ -12,12 +12,11 @@ import numpy as np
 
 from cualex.errors import UsageError
 from cualex.explain import occlusion
-from cualex.explain.grad_cam import last_maps
 from cualex.explain.occlusion import Square
 from cualex.model import Model
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 GRID = 14  # positions of the cover along each side of a heat map
 METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
@@ -47,6 +46,7 @@ class Seer:
         self.weights, self.device, self.precision = weights, device, precision
         self.model = Model(weights, device, precision)
         self.description = description.describe(weights.network, list(weights.classes))
+        self.description["untrained"] = initial.said(self.model.untrained, weights.network)
         self._variants: OrderedDict[frozenset[str], tuple[Model, dict[str, np.ndarray]]] = OrderedDict()
 
     @cached_property
@@ -92,8 +92,8 @@ class Seer:
     @cached_property
     def methods(self) -> list[str]:
         """Return the heat maps that there are of this network: Grad-CAM needs a convolution with several positions."""
-        layers, convolves = self.description["layers"], any(b["window"] for b in self.description["blocks"])
-        maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
+        last = self.description["last_maps"]
+        maps = last and self.description["layers"][last]["rows"] > 1
         return [method for method in METHODS if method != "grad-cam" or maps]
 
     def heat(

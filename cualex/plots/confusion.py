@@ -20,7 +20,7 @@ PAIRS, ROW = 20, 0.262  # confusions that are listed, and inches for one
 BAR = 0.9  # inches, of the longest bar
 
 
-def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT) -> None:
+def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT, more: str = "") -> None:
     """Draw the matrix: rows are true classes, columns predicted ones, in fractions of the row.
 
     Correct fractions are green, confusions purple.
@@ -28,7 +28,7 @@ def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT) -> None
     matrix = evaluation.confusion
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     said = f"{evaluation.count:,} images, top-1 {100 * evaluation.top1:.1f} %. "
-    said += "Rows are true classes, columns predicted ones; green is correct."
+    said += f"Rows are true classes, columns predicted ones; green is correct.{more}"
     names = [label(name) for name in evaluation.classes]
     if len(names) <= NAMED:
         _named(matrix, shares, names, path, f"{said} Shades: fractions of the row; of purple, the square root.", theme)

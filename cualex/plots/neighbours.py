@@ -22,12 +22,16 @@ WIDE, GAP, AFTER, SIDE = (
 
 @dataclass(frozen=True)
 class Shown:
-    """An image, uint8 (rows, columns, 3), with its name and class, and its distance from the query, 0 of itself."""
+    """An image, uint8 (rows, columns, 3), with its name and class, and its distance from the query, 0 of itself.
+
+    same: whether it has the query's pixels under another name.
+    """
 
     name: str
     image: np.ndarray
     cls: str | None = None
     distance: float = 0.0
+    same: bool = False
 
 
 def search(queries: np.ndarray, features: Iterable[np.ndarray], metric: str) -> np.ndarray:
@@ -60,7 +64,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
                 axes = blocks.image(drawn, each.image, side + AFTER + column * (side + GAP), top, side)
                 colour = theme.positive if each.cls == query.cls else theme.negative
                 known = query.cls is not None and each.cls is not None
-                said = f"distance {short(each.distance)}"
+                said = "the same image" if each.same else f"distance {short(each.distance)}"
                 blocks.caption(axes, side, _named(each)[0], said, colour if known else None)
     return [
         {

@@ -1,5 +1,6 @@
 """What the page is told of an image: cualex's own maps, and arithmetic that adds up to them."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from cualex.errors import UsageError
 from cualex.layers import Dense, Softmax
 from cualex.networks import Network
+from cualex.page import charts, notebook, report, sections
 from cualex.page.gallery import Strongest
 from cualex.page.seeing import GRID, Seer, check_alike
 from cualex.weights import Weights
-from tests.support import page_networks
+from tests.support import page_networks, tiny_runs
 
 
 @pytest.fixture(params=page_networks.EACH)
@@ -166,3 +168,18 @@ def test_two_seers_share_no_arrays():
     before = first.name(image)
     second.name(image)
     assert np.array_equal(first.name(image), before)
+
+
+def test_the_page_its_report_and_notebooks_say_that_weights_are_random(monkeypatch):
+    random = tiny_runs.small_model()
+    made = Weights(random.network, random.parameters.unload(), random.classes, random.mean)
+    said = "Untrained: all weights are random."
+    monkeypatch.setattr(charts, "plot", lambda draw, label: "")
+    read = report.Report(Path("random.safetensors"), made, random)
+    assert Seer(made).description["untrained"] == said
+    assert f'<p class="missing">{said}</p>' in sections.headline(read)
+    assert f"<p>{said}</p>" in notebook.model(random)
+    trained = page_networks.seer()
+    assert trained.description["untrained"] == ""
+    read = report.Report(Path("trained.safetensors"), trained.weights, trained.model)
+    assert "ntrained" not in sections.headline(read) + notebook.model(trained.model)
