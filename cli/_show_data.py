@@ -85,15 +85,18 @@ def opened(
     device,
     precision,
     any_classes: bool = False,
+    check: Callable[[Any], object] = lambda model: None,
     **packing,
 ) -> Opened:
     """Open the weights, and the data set that was named, or that of their run.
 
+    check: is called with the model before the data set is read, and raises what is wrong with the options.
     any_classes: take images of any class, and images without one; else the classes must be those of the weights.
     """
     from cualex import evaluation
 
     path, model = _model.load(weights, device, precision, inside=True)
+    check(model)
     source = _packing.find_evaluated(data, path, None if any_classes else model.classes, None, names)
     if not any_classes:
         evaluation.check_classes(model.classes, source.classes)

@@ -15,7 +15,7 @@ METRICS = {"l2": "Euclidean", "cosine": "cosine"}
 @click.command(cls=_aliases.Command)
 @click.argument("named", nargs=-1, metavar="[DATA] [IMAGES...]")
 @_options.weights
-@_show.count(6, "Number of neighbours of each query.")
+@_show.count(6, "Number of neighbours of each query.", most=_show.IN_A_ROW)
 @click.option(
     "--queries", type=click.IntRange(1), default=5, show_default=True, help="Number of queries, where none are named."
 )
@@ -65,7 +65,9 @@ def neighbours(
 
     path = _show.target(output, "neighbours", ".csv")
     data, files = _show_data.divided(named)
-    shown = _show_data.opened(data, weights, any_classes=True, **options)
+    shown = _show_data.opened(
+        data, weights, any_classes=True, check=lambda model: model.network.require([layer] if layer else []), **options
+    )
     model, pack = shown.model, shown.pack
     layer = layer or model.hidden
     own = [] if files else gallery.chosen(pack.labels, queries, seed).tolist()
@@ -109,7 +111,7 @@ def neighbours(
 @click.argument("data", required=False)
 @click.option("--layer", help="Layer, named as in `cualex summary`.  [default: relu5 of alexnet]")
 @_show.filters
-@_show.count(8, "Number of images of each filter.")
+@_show.count(8, "Number of images of each filter.", most=_show.IN_A_ROW)
 @click.option(
     "--rows",
     type=click.IntRange(1),
@@ -147,11 +149,16 @@ def strongest(
         cualex show strongest photos/ --layer conv2 --filters 0-3,40
     """
     from cualex.explain.grad_cam import last_maps
+    from cualex.explain.strongest import check_filters
     from cualex.plots import strongest as drawing
 
     path = _show.target(output, "strongest", ".csv")
     numbers = _show.numbers(filters)
-    shown = _show_data.opened(data, weights, any_classes=True, **options)
+
+    def check(model: Any) -> None:
+        check_filters(drawing.channels_of(model.network, layer or last_maps(model.network)), numbers)
+
+    shown = _show_data.opened(data, weights, any_classes=True, check=check, **options)
     model, pack = shown.model, shown.pack
     layer = layer or last_maps(model.network)
     numbers = numbers or drawing.spread(drawing.channels_of(model.network, layer), rows)

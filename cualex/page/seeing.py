@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from cualex.errors import UsageError
 from cualex.explain import occlusion
 from cualex.explain.occlusion import Square
 from cualex.model import Model
+from cualex.networks import Network
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
 from cualex.weights import Weights, initial
@@ -195,12 +197,16 @@ def check_alike(compared: Sequence[Weights]) -> None:
     """Raise UsageError unless all networks have the same layers and shapes, and read images of one size."""
     first, *others = (each.network for each in compared)
     for other in others:
-        if [(s.name, s.output, s.towers) for s in other.stages()] != [
-            (s.name, s.output, s.towers) for s in first.stages()
-        ]:
+        pairs = zip_longest(_shapes(other), _shapes(first), fillvalue="no more layers")
+        if different := next((f"{own}, expected {one}" for own, one in pairs if own != one), ""):
             raise UsageError(
-                f"--against: {other.name} has other layers than {first.name}, or other shapes; give weights of the "
-                "same network, with as many classes"
+                f"--against: {other.name} has other layers than {first.name}, or other shapes ({different}); give "
+                "weights of the same network, with as many classes"
             )
         if other.stored != first.stored:
             raise UsageError(f"--against: images of {other.stored} pixels, expected {first.stored}")
+
+
+def _shapes(network: Network) -> list[str]:
+    """Return each layer's name and output, a text such as conv1 2 x 48 x 55 x 55 of two towers."""
+    return [f"{stage.name} {' x '.join(map(str, (stage.towers, *stage.output)))}" for stage in network.stages()]

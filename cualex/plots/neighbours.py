@@ -12,12 +12,8 @@ from cualex.plots.figure import Table, figure
 from cualex.plots.text import file_title, label, short
 from cualex.plots.theme import LIGHT, Theme
 
-WIDE, GAP, AFTER, SIDE = (
-    10.0,
-    0.14,
-    0.36,
-    1.72,
-)  # inches: of a row, between images, after the query; of an image at most
+WIDE, GAP, AFTER = 10.0, 0.14, 0.36  # inches: of a row, between images, after the query
+LEAST, SIDE = 0.9, 1.72  # inches of an image; where a row has many it is wider
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
     picture, class, distance.
     """
     across = max(map(len, rows))
-    side = min(SIDE, (WIDE - AFTER - (across - 2) * GAP) / across)
+    side = max(LEAST, min(SIDE, (WIDE - AFTER - (across - 2) * GAP) / across))
     tall = side + blocks.below((_named(each)[0] for row in rows for each in row), side)
     size = (across * (side + GAP) - GAP + (AFTER - GAP), blocks.HEAD + len(rows) * (tall + GAP) - GAP)
     with figure(path, size, "Nearest images", subtitle, theme) as drawn:

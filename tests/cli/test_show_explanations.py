@@ -10,9 +10,10 @@ from PIL import Image
 
 import cualex
 from cualex import cli, weights
-from cualex.cli import _show, _show_explain
+from cualex.cli import _show, _show_data, _show_explain
 from cualex.errors import UsageError
 from cualex.explain import METHODS
+from cualex.plots.theme import DPI
 from cualex.weights import Weights
 from tests.golden.pictures import scene
 from tests.support import colour_network, json_keys, plot_texts, tiny_runs
@@ -221,6 +222,37 @@ def test_images_that_cannot_be_read_are_exit_code_3(here, colours):
         assert result.exit_code == 3
         assert "1 of 13 images could not be read; the others are drawn." in result.stderr
         assert (here / f"{words[0]}.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("strongest", "set", "--layer", "conv9"), "alexnet has no layer 'conv9'"),
+        (("strongest", "set", "--filters", "0,128"), "filter 128: expected a number from 0 to 127"),
+        (("neighbours", "set", "--layer", "conv9"), "alexnet has no layer 'conv9'"),
+    ],
+)
+def test_a_layer_or_filter_that_is_not_there_is_told_before_the_images_are_read(words, said, here, monkeypatch):
+    monkeypatch.setattr(_show_data._packing, "find_evaluated", None)
+    result = run(*words, *BUNDLED)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["neighbours", "strongest"])
+def test_as_many_images_beside_one_another_as_may_be(command, here):
+    """A count of a million ended in a traceback of matplotlib."""
+    for number in range(26):
+        colour_network.picture(here / "set/red" / f"{number}.png", "red", 250 - number)
+    rows = ["--queries", "1"] if command == "neighbours" else ["--filters", "1"]
+    found = told(command, "set", *BUNDLED, "--count", "24", *rows)
+    assert len(found[command]) == 24
+    with Image.open(here / f"{command}.png") as image:
+        assert image.width > 24 * 0.9 * DPI
+    result = run(command, "set", *BUNDLED, "--count", "25", *rows)
+    assert result.exit_code == 2
+    assert "25 is not in the range 1<=x<=24" in result.stderr
 
 
 @pytest.mark.slow
