@@ -23,7 +23,7 @@ from cualex.weights import Weights, initial
 GRID = 14  # positions of the cover along each side of a heat map
 METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
 COVER = 0.24  # side of that cover, as a fraction of the crop
-KEPT = 4  # networks with parts off that are kept, the last used
+KEPT = 4  # networks with parts off, and answers, that are kept, the last used
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Seer:
         self.model = Model(weights, device, precision)
         self.description = description.describe(weights.network, list(weights.classes))
         self.description["untrained"] = initial.said(self.model.untrained, weights.network)
+        self._seen: OrderedDict[tuple[bytes, frozenset[str], Square | None], Seen] = OrderedDict()
         self._variants: OrderedDict[frozenset[str], tuple[Model, dict[str, np.ndarray]]] = OrderedDict()
 
     @cached_property
@@ -66,14 +67,28 @@ class Seer:
     def see(
         self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Square | None = None
     ) -> Seen:
-        """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks."""
+        """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks.
+
+        The page asks for an image's layers a few at a time, so the last answers are kept whole.
+        """
+        key = image.tobytes(), frozenset(off), cover
+        if key not in self._seen:
+            self._seen[key] = self._see(image, off, cover)
+            while len(self._seen) > KEPT:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(key)
+        seen = self._seen[key]
+        return replace(seen, layers={name: seen.layers[name] for name in names})
+
+    def _see(self, image: np.ndarray, off: Collection[str], cover: Square | None) -> Seen:
+        """Return all layers that are described, and what `see` returns beside them."""
         layers = self.maps(image, off, cover)
         network, (_, tensors) = self.weights.network, self._without(off)
         silent = changes.silent(network, off)
         passed = crossing.passed(self.description["blocks"], layers, tensors, network, silent)
         probabilities = layers[self.model.output][:, 0, 0]
         broken = next((name for name, layer in layers.items() if not np.isfinite(layer).all()), "")
-        return Seen({name: layers[name] for name in names}, probabilities, passed, broken)
+        return Seen(layers, probabilities, passed, broken)
 
     def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Square | None = None) -> dict[str, np.ndarray]:
         """Return the outputs (maps, rows, columns) of all layers that are described, and the image as it is read."""

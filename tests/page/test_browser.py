@@ -4,7 +4,9 @@ import json
 import re
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="needs Chromium, Playwright, starlette and uvicorn")
@@ -322,9 +324,17 @@ def test_a_network_that_has_diverged_says_so_in_every_layer(opening):
         assert "NaN" in tab.inner_text("#lens .result")
 
 
-def test_the_line_beside_the_title_says_that_weights_are_random(opening):
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_says_that_weights_are_random(opening, width):
     random = tiny_runs.small_model()
     made = weights_file.Weights(random.network, random.parameters.unload(), random.classes, random.mean)
+    moved = {name: tensor + np.float32(0.01) for name, tensor in made.tensors.items()}
     with served(Seer(made)) as at:
-        tab = ready(opening(at))
-        assert tab.inner_text("#about") == "cifar-relu, 27 pixels, 3 classes. Untrained: all weights are random."
+        tab = ready(opening(at, width))
+        assert tab.is_visible("#kept")
+        assert tab.inner_text("#kept") == "Untrained: all weights are random."
+    with served(Seer(replace(made, tensors=moved)), Seer(made)) as at:
+        tab = ready(opening(at, width))
+        assert tab.inner_text("#kept") == "Network B: Untrained: all weights are random."
+    with served(Seer(replace(made, tensors=moved))) as at:
+        assert not ready(opening(at, width)).is_visible("#kept")

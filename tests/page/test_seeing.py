@@ -11,7 +11,7 @@ from cualex.layers import Dense, Softmax
 from cualex.networks import Network
 from cualex.page import charts, notebook, report, sections
 from cualex.page.gallery import Strongest
-from cualex.page.seeing import GRID, Seer, check_alike
+from cualex.page.seeing import GRID, KEPT, Seer, check_alike
 from cualex.weights import Weights
 from tests.support import page_networks, tiny_runs
 
@@ -168,6 +168,37 @@ def test_two_seers_share_no_arrays():
     before = first.name(image)
     second.name(image)
     assert np.array_equal(first.name(image), before)
+
+
+def test_the_last_answers_are_kept_whole(monkeypatch):
+    """The page asks for layers of an image a few at a time: each question ran the network anew."""
+    seer = Seer(page_networks.weights())
+    images = [page_networks.image(seer.weights.network, seed) for seed in range(KEPT + 1)]
+    asked, maps = [], seer.maps
+    monkeypatch.setattr(seer, "maps", lambda *question: asked.append(question) or maps(*question))
+    first = seer.see(images[0], ["relu1"])
+    again = seer.see(images[0].copy(), ["conv1", "norm1"])
+    assert len(asked) == 1
+    assert list(again.layers) == ["conv1", "norm1"]
+    assert (again.passed, again.probabilities.tolist()) == (first.passed, first.probabilities.tolist())
+    for different in (
+        {"off": ["norm"]},
+        {"off": ["tower1"]},
+        {"cover": (3, 4, 20)},
+        {"off": ["tower1"], "cover": (3, 4, 20)},
+    ):
+        changed = seer.see(images[0], ["relu1", "fc8"], **different)
+        assert np.array_equal(changed.layers["fc8"], maps(images[0], **different)["fc8"])
+        assert not np.array_equal(changed.layers["fc8"], maps(images[0])["fc8"])
+    for image in images:
+        found = seer.see(image, ["fc8"]).layers["fc8"]
+        assert np.array_equal(found, maps(image)["fc8"])
+    assert len(seer._seen) == KEPT
+    count = len(asked)
+    seer.see(images[-1], ["relu5"])
+    assert len(asked) == count
+    seer.see(images[0], ["relu5"])  # the oldest has gone
+    assert len(asked) == count + 1
 
 
 def test_the_page_its_report_and_notebooks_say_that_weights_are_random(monkeypatch):

@@ -72,9 +72,9 @@ function likeliest(said, cls = "") {
 
 // The line beside the title.
 export function headline() {
-  const { network, crop, classes, untrained } = about, { epochs, planned, training } = state.run ?? {}, last = epochs?.at(-1);
+  const { network, crop, classes } = about, { epochs, planned, training } = state.run ?? {}, last = epochs?.at(-1);
   const run = !last ? "" : `; ${training ? "training, " : ""}epoch ${last.epoch}${planned ? ` of ${planned}` : ""}${last.top1 == null ? "" : `, top-1 ${(100 * last.top1).toFixed(1)} %`}`;
-  $("about").textContent = `${network}, ${crop} pixels, ${plural(classes.length, "class").replace("classs", "classes")}${run}${untrained && `. ${untrained}`}`;
+  $("about").textContent = `${network}, ${crop} pixels, ${plural(classes.length, "class").replace("classs", "classes")}${run}`;
 }
 
 // What the loupe says of a map.
