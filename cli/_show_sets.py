@@ -164,8 +164,9 @@ def confusion(
     """Plot the confusion matrix.
 
     DATA is what `cualex evaluate` takes, by default the data set of the run. Of more than 40 classes an overview is
-    drawn, in which those that are confused lie beside one another, and a list of the most frequent confusions. The
-    numbers are the confusion.csv of `cualex evaluate`: rows are true classes, columns predicted ones.
+    drawn, without classes that no image is of or was taken for, in which those that are confused lie beside one
+    another, and a list of the most frequent confusions. The numbers are the confusion.csv of `cualex evaluate`: rows
+    are true classes, columns predicted ones.
 
     \b
     Examples:
