@@ -11,9 +11,13 @@ def load(
 ) -> tuple:
     """Return the weights file's path and its Model; say aloud which one where none was named. See `chosen`."""
     from cualex import model
+    from cualex.weights import initial
 
     weights = weights or chosen(bundled, inside)
-    return weights, model.load(weights, device, precision, _output.Compiling())
+    found = model.load(weights, device, precision, _output.Compiling())
+    if said := initial.said(found.untrained, found.network):
+        _output.say(f"Note: {weights} is {said[0].lower()}{said[1:]}")
+    return weights, found
 
 
 def weights_named(named: str, given: Mapping[str, object], variant: tuple[str, ...] = ()) -> Path | None:

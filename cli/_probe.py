@@ -25,6 +25,7 @@ def run(data: str, layer: str | None, weights: Path | None, device: str, precisi
         raise DataError(f"{source.name} has no {'training' if held_out else 'held-out'} images: a probe needs both")
     path, model = _model.load(weights, device, precision, bundled=True)
     layer = layer or model.hidden
+    model.network.require([layer])
     packs = _packing.packs(source, ["train", held_out], model.network.stored, keep=False)
     features, labels = {}, {}
     for name, pack in packs.items():

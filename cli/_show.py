@@ -9,6 +9,8 @@ import click
 from cualex.cli import _options, _output
 from cualex.errors import UsageError
 
+IN_A_ROW = 24  # images that a plot of rows has beside one another, at most
+
 theme = click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the plot."
 )
@@ -40,9 +42,9 @@ def seed(of: str, default: int | None = 0):
     )
 
 
-def count(default: int, of: str):
+def count(default: int, of: str, most: int | None = None):
     """Make the option --count."""
-    return click.option("--count", type=click.IntRange(1), default=default, show_default=True, help=of)
+    return click.option("--count", type=click.IntRange(1, most), default=default, show_default=True, help=of)
 
 
 def classes(of: str):
@@ -117,6 +119,14 @@ def colours(theme: str) -> Any:
     from cualex.plots.theme import THEMES
 
     return THEMES[theme]
+
+
+def untrained(model: Any) -> str:
+    """Return what a plot says of weights that are random, behind a space; "" of a trained network."""
+    from cualex.weights import initial
+
+    said = initial.said(model.untrained, model.network)
+    return f" {said}" if said else ""
 
 
 def described(network: Any, weights: Path) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ class Opened:
     @property
     def counted(self) -> str:
         """The title with the number of images."""
-        return f"{self.name.removesuffix(' all')}, {len(self.pack):,} images"
+        return f"{self.name.removesuffix(' all')}, {len(self.pack):,} image{'s' if len(self.pack) != 1 else ''}"
 
     def crops(self, indices: Any) -> tuple[Any, Any]:
         """Return images of the pack, (n, stored, stored, 3), and their centre crops."""
@@ -85,15 +85,18 @@ def opened(
     device,
     precision,
     any_classes: bool = False,
+    check: Callable[[Any], object] = lambda model: None,
     **packing,
 ) -> Opened:
     """Open the weights, and the data set that was named, or that of their run.
 
+    check: is called with the model before the data set is read, and raises what is wrong with the options.
     any_classes: take images of any class, and images without one; else the classes must be those of the weights.
     """
     from cualex import evaluation
 
     path, model = _model.load(weights, device, precision, inside=True)
+    check(model)
     source = _packing.find_evaluated(data, path, None if any_classes else model.classes, None, names)
     if not any_classes:
         evaluation.check_classes(model.classes, source.classes)

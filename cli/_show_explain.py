@@ -76,7 +76,7 @@ def heat(
                 row.append(model.explain(stored, index, method, **own))
                 done(sum(map(len, rows)))
     chosen = "Classes as named" if len(indices) > 1 else "The class as named" if classes else "The likeliest class"
-    said = f"{image.name}, {model.network.name}. {chosen}; its score is before the softmax."
+    said = f"{image.name}, {model.network.name}. {chosen}; its score is before the softmax.{_show.untrained(model)}"
     probabilities = [float(shares[row[0].index]) for row in rows]
     data = drawing.draw(rows, probabilities, path, said, _show.colours(theme))
     about = {
@@ -161,7 +161,7 @@ def dream(
     title = f"What excites {'the classes' if of_classes else layer}"
     said = (
         f"{model.network.name}; gradient ascent of {steps} steps from noise. Below: the "
-        f"{'score' if of_classes else 'mean activation'} before and after."
+        f"{'score' if of_classes else 'mean activation'} before and after.{_show.untrained(model)}"
     )
     data = drawing.draw(dreams, path, title, said, colours)
     about = {

@@ -25,12 +25,14 @@ def filters(weights: Path | None, output: Path | None, theme: str, as_json: bool
     """
     from cualex import weights as files
     from cualex.plots import filters as drawing
+    from cualex.weights import initial
 
     path = _show.target(output, "filters", ".npy")
     named = weights or _model.chosen(inside=True)
     loaded = files.load(named)
     layer, towers = drawing.first(loaded.network)
-    data = drawing.draw(loaded.network, loaded.tensors[f"{layer}.weight"], path, _show.colours(theme))
+    more = initial.said(initial.untrained(loaded.network, loaded.tensors.__getitem__), loaded.network)
+    data = drawing.draw(loaded.network, loaded.tensors[f"{layer}.weight"], path, _show.colours(theme), more)
     about = {"layer": layer, "towers": towers, "shape": data.shape}
     _show.finish(path, data, as_json, **_show.described(loaded.network, named), **about)
 

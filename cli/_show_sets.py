@@ -44,7 +44,7 @@ def predictions(
 
     path = _show.target(output, "predictions", ".csv")
     if all(map(_show_data.is_image, named)) and named:
-        cards, document = _of_files(named[:count], weights, options)
+        cards, model, document = _of_files(named[:count], weights, options)
         said, shown = "The likeliest classes.", None
         if len(named) > count:
             _output.say(f"Note: {count} of {len(named)} images are drawn; --count {len(named)} draws all.")
@@ -52,17 +52,18 @@ def predictions(
         if len(named) > 1:
             _refuse(named)
         shown = _show_data.opened(named[0] if named else None, weights, **options)
+        model = shown.model
         indices = gallery.chosen(shown.pack.labels, count, seed)
         stored, crops = shown.crops(indices)
-        found = [shown.model.best(each) for each in shown.model.probabilities(stored)]
+        found = [model.best(each) for each in model.probabilities(stored)]
         cards = [
             gallery.Card(shown.pack.names[index], image, guesses, shown.pack.classes[shown.pack.labels[index]])
             for index, image, guesses in zip(indices, crops, found, strict=True)
         ]
-        said = f"{shown.title}; {shown.model.network.name}. The true class, then the likeliest: "
+        said = f"{shown.title}; {model.network.name}. The true class, then the likeliest: "
         said += "green is the true one, purple a wrong first."
         document = shown.document
-    rows = gallery.draw_predictions(cards, path, said, _show.colours(theme))
+    rows = gallery.draw_predictions(cards, path, said + _show.untrained(model), _show.colours(theme))
     _show.finish(path, rows, as_json, **document, predictions=rows)
     if shown:
         _show_data.refuse_skipped(shown.pack)
@@ -75,8 +76,10 @@ def _refuse(named: tuple[str, ...]) -> None:
     raise UsageError(f"{other} is no image file: give image files alone, or one data set")
 
 
-def _of_files(named: tuple[str, ...], weights: Path | None, options: dict[str, Any]) -> tuple[list, dict[str, Any]]:
-    """Return cards of image files, and what JSON says of the network."""
+def _of_files(
+    named: tuple[str, ...], weights: Path | None, options: dict[str, Any]
+) -> tuple[list, Any, dict[str, Any]]:
+    """Return cards of image files, the model, and what JSON says of it."""
     import numpy as np
 
     from cualex.plots import gallery
@@ -87,7 +90,7 @@ def _of_files(named: tuple[str, ...], weights: Path | None, options: dict[str, A
         gallery.Card(Path(name).name, image, model.best(each))
         for name, image, each in zip(named, _show_data.cropped(model, images), model.probabilities(images), strict=True)
     ]
-    return cards, dict(_show.described(model.network, path))
+    return cards, model, dict(_show.described(model.network, path))
 
 
 @click.command(cls=_aliases.Command)
@@ -131,6 +134,7 @@ def mistakes(
         _, crops = shown.crops(wrong[:count])
         said += f"; the {count} most confident mistakes." if len(wrong) > count else "; the most confident comes first."
         said += " Bold: what an image was taken for, with the probability; below it, what it is."
+        said += _show.untrained(shown.model)
         rows = gallery.draw_mistakes(found, crops, path, said, _show.colours(theme))
         _show.finish(path, rows, as_json, **shown.document, mistakes=rows)
     else:
@@ -160,8 +164,9 @@ def confusion(
     """Plot the confusion matrix.
 
     DATA is what `cualex evaluate` takes, by default the data set of the run. Of more than 40 classes an overview is
-    drawn, in which those that are confused lie beside one another, and a list of the most frequent confusions. The
-    numbers are the confusion.csv of `cualex evaluate`: rows are true classes, columns predicted ones.
+    drawn, without classes that no image is of or was taken for, in which those that are confused lie beside one
+    another, and a list of the most frequent confusions. The numbers are the confusion.csv of `cualex evaluate`: rows
+    are true classes, columns predicted ones.
 
     \b
     Examples:
@@ -174,7 +179,7 @@ def confusion(
     path = _show.target(output, "confusion", ".csv")
     shown = _show_data.opened(data, weights, **options)
     found = evaluation.evaluate(shown.model, shown.pack, batch_size)
-    drawing.draw(found, path, _show.colours(theme))
+    drawing.draw(found, path, _show.colours(theme), _show.untrained(shown.model))
     about = {"pictures": found.count, "top1": found.top1, "classes": found.classes, "confusion": found.confusion}
     _show.finish(path, found.confusion_csv(), as_json, **shown.document, **about)
     _show_data.refuse_skipped(shown.pack)

@@ -93,6 +93,23 @@ def check_options(words):
     given = [word.partition("=")[0] for word in rest if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)]
     for option in given:
         assert option in known, f"cualex {name} has no {option}"
+    if name in NAMED and rest and re.fullmatch(r"[a-z][\w-]+", rest[0]):
+        assert rest[0] in NAMED[name](), f"cualex {name} has no {rest[0]}"
+
+
+NAMED = {  # commands whose first argument is a name of ours
+    "experiment": lambda: importlib.import_module("cualex.experiments.catalogue").names(),
+    "lesson": lambda: importlib.import_module("cualex.lessons.lesson").NAMES,
+    "help": lambda: [*importlib.import_module("cualex.cli.help").TOPICS, *COMMANDS],
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "cualex/lessons").glob("*.py")), ids=lambda path: path.stem)
+def test_commands_of_a_lesson_exist(path):
+    """One named an experiment that there never was."""
+    for words in commands_in(re.sub(r"\n# (?=\S)", " ", path.read_text())):
+        if words[0] in COMMANDS:  # other sentences begin with the name too
+            check_options(words)
 
 
 def code_of_readme(language):

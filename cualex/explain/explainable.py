@@ -17,6 +17,7 @@ from cualex.explain.receptive_fields import receptive_field
 from cualex.explain.strongest import Strongest, check_count, largest
 from cualex.networks import Network
 from cualex.system.keywords import checked
+from cualex.weights import initial
 from cualex.weights.parameters import Parameters
 
 
@@ -48,6 +49,15 @@ class Explainable(ABC):
         'fc8'
         """
         return self._passes.scores
+
+    @property
+    def untrained(self) -> list[str]:
+        """Layers whose weights are random, as before a training: what is seen of them is chance.
+
+        >>> model.untrained
+        []
+        """
+        return initial.untrained(self.network, lambda name: self.parameters.gather(self.parameters.arrays, name))
 
     def maps(self, image: ImageSource, layer: str) -> np.ndarray:
         """Return the feature maps of one image at a layer, float32 (channels, rows, columns), towers concatenated.
@@ -156,9 +166,10 @@ class Explainable(ABC):
             >>> nearest.image, other
             ('cat.jpg', Neighbour(image 0, distance 0...))
 
-        images: a list, each as for `predict`; among equals the earlier is nearer.  layer: by default the last hidden
-        one, as in section 6.1 of the paper.  metric: "cosine" or "l2".  features: those of `images`, where
-        `model.features` has made them already. Raise ImageError for the first that cannot be read.
+        images: a list, each as for `predict`; among equals the earlier is nearer. Where the query is among them it is
+        its own nearest, at distance 0 or nearly: ask for one more.  layer: by default the last hidden one, as in
+        section 6.1 of the paper.  metric: "cosine" or "l2".  features: those of `images`, where `model.features` has
+        made them already. Raise ImageError for the first that cannot be read.
         """
         check_count(count, 1, images)
         (query,) = self._every([image], layer)

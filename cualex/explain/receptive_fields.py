@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from cualex.errors import UsageError
 from cualex.layers import SpatialLRN
 from cualex.layers.pool import Pool
 from cualex.networks import Network
@@ -37,8 +36,7 @@ def receptive_field(network: Network, layer: str) -> ReceptiveField:
     layer by layer from size 1, stride 1, start 0; a dense layer sees all. Those of alexnet's conv5 are 163 pixels wide.
     Raise UsageError for a layer that does not exist.
     """
-    if layer not in network.layers:
-        raise UsageError(f"{network.name} has no layer {layer!r}; its layers are {', '.join(network.layers)}")
+    network.require([layer])
     size, stride, start = 1, 1, 0
     for stage in network.stages():
         own = stage.layer

@@ -53,9 +53,7 @@ class Ranking:
 
     def add(self, maps: np.ndarray) -> None:
         """Take the maps (channels, rows, columns) of the next image; raise UsageError for a channel that they lack."""
-        for channel in self._channels or ():
-            if not 0 <= channel < len(maps):
-                raise UsageError(f"filter {channel}: expected a number from 0 to {len(maps) - 1}")
+        check_filters(len(maps), self._channels or ())
         values, positions = peaks(maps if self._channels is None else maps[list(self._channels)])
         found: tuple[np.ndarray, ...] = np.full(len(values), self._images), values, positions
         found = tuple(each[:, None] for each in found)
@@ -91,6 +89,12 @@ def peaks(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flat = np.where(np.isnan(maps), -np.inf, maps).reshape(len(maps), -1)
     positions = flat.argmax(axis=1)
     return np.take_along_axis(flat, positions[:, None], 1)[:, 0], positions
+
+
+def check_filters(channels: int, filters: Sequence[int]) -> None:
+    """Raise UsageError for a filter that a layer of so many channels lacks."""
+    if wrong := [each for each in filters if not 0 <= each < channels]:
+        raise UsageError(f"filter {wrong[0]}: expected a number from 0 to {channels - 1}")
 
 
 def check_count(count: int, least: int, images: Sequence[Any]) -> None:

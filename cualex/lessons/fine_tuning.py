@@ -50,7 +50,7 @@ with figure("New drawings right, by the layer whose features are used", 6.5, 2.6
 # fc8 has one number for each of its ten classes, and what does not matter for telling a cat from a ship has been left
 # out on the way: here for instance where in a drawing its colours are. The nearer two tasks are to each other, the
 # higher up the best features lie; the paper's section 6.1 compares photographs by the last hidden layer. Of 200
-# images, seven percentage points could be chance: the layers in the middle are equal.
+# images, eight percentage points could be chance: the layers in the middle are equal.
 
 # %% [markdown]
 # Fine-tuning trains all layers from there. Two trainings on the hundred drawings, of the same updates: one begins with

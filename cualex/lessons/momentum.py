@@ -18,7 +18,7 @@ from cualex.lessons import Learner, demo_images, figure, work
 # %% [markdown]
 # A valley that is steep across (a) and flat along (b): the loss is (50 a^2 + b^2) / 2. Both paths begin at a = 1, b =
 # 10 and make sixty steps. Plain descent is near the largest rate it can take, 2/50: it jumps from side to side, and
-# along the valley it hardly moves. With more it would leave the valley.
+# along the valley each step takes 3.5 % of what is left. With more it would leave the valley.
 
 
 # %%

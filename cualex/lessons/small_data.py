@@ -111,5 +111,6 @@ with figure("New images right", 7.0, 2.8, subtitle) as drawn:
 # %% [answer]
 # A share p of n images has the standard deviation sqrt(p (1 - p) / n), about 2.5 percentage points here, and a
 # difference of two shares the root of 2 times that. So two networks that differ by less than seven points may be
-# equally good; and another random seed of the training moves both. By that measure only what is seven points above
-# "nothing" in the list says anything. That is why `cualex experiment` repeats with other seeds and prints deviations.
+# equally good; and another random seed of the training moves both. By that measure only what is seven points above or
+# below "nothing" in the list says anything. That is why `cualex experiment` repeats with other seeds and prints
+# deviations.

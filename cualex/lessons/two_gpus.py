@@ -1,7 +1,8 @@
 """Two GPUs, two towers.
 
-In 2012 a GPU had 3 GB: half of the network's weights, maps and gradients. So each layer's filters were divided between
-two GPUs, and the GPUs met at certain layers only: conv3, fc6, fc7 and fc8. Sections 3.2 and 3.5 of the paper.
+In 2012 a GPU had 3 GB, and the authors' network was too large to train on one. So each layer's filters, with half of
+the maps and gradients, were divided between two GPUs, and the GPUs met at certain layers only: conv3, fc6, fc7 and fc8.
+Sections 3.2 and 3.5 of the paper.
 """
 
 # %%

@@ -52,10 +52,10 @@ for function, values in sizes.items():
     )
 
 # %% [answer]
-# The factor of one layer, raised to the tenth power, is that of ten more: for the sigmoid nearly a million, so that
-# nothing would reach the image. For tanh and ReLU the factor is below 1: their gradients even grow a little towards the
-# image, *before* training. Tanh's trouble comes later: where weights grow, its inputs leave the steep part. That is
-# what the paper means by a saturating function.
+# The factor of one layer, raised to the tenth power, is that of ten more: for the sigmoid hundreds of thousands, so
+# that nothing would reach the image. For tanh and ReLU the factor is below 1: their gradients even grow a little
+# towards the image, *before* training. Tanh's trouble comes later: where weights grow, its inputs leave the steep part.
+# That is what the paper means by a saturating function.
 
 # %% [markdown]
 # Does it matter? The same networks, trained for as many updates at the same rate.

@@ -1,7 +1,7 @@
 """An architecture as data: a list of named layers, written once for all towers; and how functions make networks."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec
@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec
 import numpy as np
 
 from cualex.data.split import centre
+from cualex.errors import UsageError
 from cualex.layers import Activation, Conv, Dense, Exchange, Layer, Parameter, Reading, ReLU, Shape
 
 
@@ -105,6 +106,11 @@ class Network:
             return f"before {function}, which is {above}"
         function = _function(own)
         return f"after {function}, of {names[at - 1]}" if function and at else ""
+
+    def require(self, layers: Iterable[str]) -> None:
+        """Raise UsageError unless there are layers of all these names."""
+        if unknown := sorted(set(layers) - set(self.layers)):
+            raise UsageError(f"{self.name} has no layer {unknown[0]!r}; its layers are {', '.join(self.layers)}")
 
     def mean_picture(self, found: np.ndarray) -> np.ndarray:
         """Return the mean that is subtracted, (stored, stored, 3), where that of the images was `found`."""

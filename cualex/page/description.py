@@ -9,6 +9,7 @@ from typing import Any
 
 from cualex.data.sources import imagenet_classes
 from cualex.engine import activations
+from cualex.explain.grad_cam import last_maps
 from cualex.explain.receptive_fields import receptive_field
 from cualex.layers import Activation, Conv, Dense, Dropout, Exchange, Layer
 from cualex.networks import Network, Stage
@@ -37,7 +38,7 @@ def describe(network: Network, classes: list[str]) -> dict[str, Any]:
     for it to the other (`crosses`).
     layers: by name, the maps of all towers together, their size, whether they can be negative, and `field`, the
     receptive field (size, step, start) in pixels of the crop; None where it is the whole image.
-    parts: what can be switched off (changes.py).
+    parts: what can be switched off (changes.py).  last_maps: the layer that Grad-CAM reads; None without maps.
     """
     sent = {row.layer: row.sent_forward for row in rows(network)}
     layers: dict[str, Any] = {IMAGE: _image(network.crop)}
@@ -73,6 +74,7 @@ def describe(network: Network, classes: list[str]) -> dict[str, Any]:
         "blocks": blocks,
         "layers": layers,
         "parts": changes.parts(network),
+        "last_maps": last_maps(network) if any(block["window"] for block in blocks) else None,
     }
 
 

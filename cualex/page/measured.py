@@ -5,6 +5,7 @@ import numpy as np
 from cualex.errors import CualexError, UsageError
 from cualex.evaluation import Evaluation
 from cualex.explain.grad_cam import last_maps
+from cualex.networks import Network
 from cualex.page import charts
 from cualex.page.markup import bar, folded, missing, percent, table, text, title, wide
 from cualex.page.report import EXPLAINED, Explained, Report
@@ -119,11 +120,18 @@ def mistakes(report: Report) -> str:
         said = f"{wrong:,} of {found.count:,} images are classified wrongly; {shown_}."
     else:
         said = f"None of {found.count:,} images is classified wrongly; these are the least confident."
-    maps = any(layer.kind == "conv" for layer in report.model.network.layers.values())
-    method = f"Grad-CAM at {last_maps(report.model.network)}" if maps else "saliency"
-    said += f" Green: what spoke for the predicted class ({method})."
+    said += f" Green: what spoke for the predicted class ({_method(report.model.network)})."
     cards = "".join(_card(each) for each in report.explained)
     return f'<p>{said}</p><ul class="cards">{cards}</ul>'
+
+
+def _method(network: Network) -> str:
+    """Return what the heat maps are made by; of Grad-CAM the maps that it reads, which are enlarged to the image."""
+    if not any(layer.kind == "conv" for layer in network.layers.values()):
+        return "saliency"
+    layer = last_maps(network)
+    _, rows, columns = next(stage.output for stage in network.stages() if stage.name == layer)
+    return f"Grad-CAM at {layer}, {rows}×{columns}, enlarged"
 
 
 def _card(each: Explained) -> str:

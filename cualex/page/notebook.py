@@ -22,6 +22,7 @@ from cualex.system.amounts import some
 from cualex.training import confidence
 from cualex.training.run import Run
 from cualex.training.verdict import Verdict
+from cualex.weights import initial
 
 DARK = ('[data-jp-theme-light="false"] .cualex', ".vscode-dark .cualex", 'html[theme="dark"] .cualex')
 OWN = """
@@ -49,7 +50,9 @@ def network(found: Network) -> str:
 def model(found: Model) -> str:
     """Return a model as HTML: its classes and device, and its network."""
     names = some([title(name) for name in found.classes], SHOWN)
-    return _styled(f"<p>{text(found)}: {text(names)}</p>") + network(found.network)
+    random = initial.said(found.untrained, found.network)
+    about = f"<p>{text(found)}: {text(names)}</p>" + (f"<p>{text(random)}</p>" if random else "")
+    return _styled(about) + network(found.network)
 
 
 def run(found: Run) -> str:

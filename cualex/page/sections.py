@@ -22,6 +22,7 @@ from cualex.system import files
 from cualex.system.amounts import duration
 from cualex.training import confidence
 from cualex.training.run import Run, restore
+from cualex.weights import initial
 
 PAPER = "alexnet"
 
@@ -85,9 +86,10 @@ def headline(report: Report) -> str:
         f"<li><b>{text(number)}</b><span>{text(what)}</span><small>{text(rest)}</small></li>"
         for number, what, rest in cards
     )
+    random = initial.said(report.model.untrained, report.model.network)
     return (
         f'<header><p class="made">cualex report</p><h1>{text(_name(report))}</h1>\n'
-        f'<ul class="figures">{drawn}</ul>\n{_verdict(report)}</header>'
+        f'<ul class="figures">{drawn}</ul>\n{missing(random) if random else ""}{_verdict(report)}</header>'
     )
 
 

@@ -7,22 +7,23 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 
 from cualex.errors import UsageError
 from cualex.explain import occlusion
-from cualex.explain.grad_cam import last_maps
 from cualex.explain.occlusion import Square
 from cualex.model import Model
+from cualex.networks import Network
 from cualex.page import changes, crossing, description
 from cualex.plan import Plan
-from cualex.weights import Weights
+from cualex.weights import Weights, initial
 
 GRID = 14  # positions of the cover along each side of a heat map
 METHODS = ("occlusion", "grad-cam", "saliency")  # of heat maps
 COVER = 0.24  # side of that cover, as a fraction of the crop
-KEPT = 4  # networks with parts off that are kept, the last used
+KEPT = 4  # networks with parts off, and answers, that are kept, the last used
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Seer:
         self.weights, self.device, self.precision = weights, device, precision
         self.model = Model(weights, device, precision)
         self.description = description.describe(weights.network, list(weights.classes))
+        self.description["untrained"] = initial.said(self.model.untrained, weights.network)
+        self._seen: OrderedDict[tuple[bytes, frozenset[str], Square | None], Seen] = OrderedDict()
         self._variants: OrderedDict[frozenset[str], tuple[Model, dict[str, np.ndarray]]] = OrderedDict()
 
     @cached_property
@@ -64,14 +67,28 @@ class Seer:
     def see(
         self, image: np.ndarray, names: Collection[str], off: Collection[str] = (), cover: Square | None = None
     ) -> Seen:
-        """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks."""
+        """Return layers' outputs for an image (stored, stored, 3), probabilities, and what passed between blocks.
+
+        The page asks for an image's layers a few at a time, so the last answers are kept whole.
+        """
+        key = image.tobytes(), frozenset(off), cover
+        if key not in self._seen:
+            self._seen[key] = self._see(image, off, cover)
+            while len(self._seen) > KEPT:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(key)
+        seen = self._seen[key]
+        return replace(seen, layers={name: seen.layers[name] for name in names})
+
+    def _see(self, image: np.ndarray, off: Collection[str], cover: Square | None) -> Seen:
+        """Return all layers that are described, and what `see` returns beside them."""
         layers = self.maps(image, off, cover)
         network, (_, tensors) = self.weights.network, self._without(off)
         silent = changes.silent(network, off)
         passed = crossing.passed(self.description["blocks"], layers, tensors, network, silent)
         probabilities = layers[self.model.output][:, 0, 0]
         broken = next((name for name, layer in layers.items() if not np.isfinite(layer).all()), "")
-        return Seen({name: layers[name] for name in names}, probabilities, passed, broken)
+        return Seen(layers, probabilities, passed, broken)
 
     def maps(self, image: np.ndarray, off: Collection[str] = (), cover: Square | None = None) -> dict[str, np.ndarray]:
         """Return the outputs (maps, rows, columns) of all layers that are described, and the image as it is read."""
@@ -92,8 +109,8 @@ class Seer:
     @cached_property
     def methods(self) -> list[str]:
         """Return the heat maps that there are of this network: Grad-CAM needs a convolution with several positions."""
-        layers, convolves = self.description["layers"], any(b["window"] for b in self.description["blocks"])
-        maps = convolves and layers[last_maps(self.weights.network)]["rows"] > 1
+        last = self.description["last_maps"]
+        maps = last and self.description["layers"][last]["rows"] > 1
         return [method for method in METHODS if method != "grad-cam" or maps]
 
     def heat(
@@ -195,12 +212,16 @@ def check_alike(compared: Sequence[Weights]) -> None:
     """Raise UsageError unless all networks have the same layers and shapes, and read images of one size."""
     first, *others = (each.network for each in compared)
     for other in others:
-        if [(s.name, s.output, s.towers) for s in other.stages()] != [
-            (s.name, s.output, s.towers) for s in first.stages()
-        ]:
+        pairs = zip_longest(_shapes(other), _shapes(first), fillvalue="no more layers")
+        if different := next((f"{own}, expected {one}" for own, one in pairs if own != one), ""):
             raise UsageError(
-                f"--against: {other.name} has other layers than {first.name}, or other shapes; give weights of the "
-                "same network, with as many classes"
+                f"--against: {other.name} has other layers than {first.name}, or other shapes ({different}); give "
+                "weights of the same network, with as many classes"
             )
         if other.stored != first.stored:
             raise UsageError(f"--against: images of {other.stored} pixels, expected {first.stored}")
+
+
+def _shapes(network: Network) -> list[str]:
+    """Return each layer's name and output, a text such as conv1 2 x 48 x 55 x 55 of two towers."""
+    return [f"{stage.name} {' x '.join(map(str, (stage.towers, *stage.output)))}" for stage in network.stages()]

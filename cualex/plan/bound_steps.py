@@ -1,6 +1,5 @@
 """Steps with their memory on their devices: what the plans of training, inference and explanations share."""
 
-from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -8,21 +7,13 @@ import numpy as np
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
 from cualex.engine.weight_ops import Sink
-from cualex.errors import UsageError
 from cualex.kernels import Launch
 from cualex.layers.maps import Maps, Operand
-from cualex.networks import Network
 from cualex.plan import buffers, operands
 from cualex.plan.builder import Builder
 from cualex.plan.step import Step, not_bound
 from cualex.plan.update_rule import Rule
 from cualex.weights.parameters import Parameters
-
-
-def check_layers(network: Network, names: Iterable[str]) -> None:
-    """Raise UsageError unless a network has layers of all these names."""
-    if unknown := sorted(set(names) - set(network.layers)):
-        raise UsageError(f"{network.name} has no layer {unknown[0]!r}; its layers are {', '.join(network.layers)}")
 
 
 class BoundSteps:

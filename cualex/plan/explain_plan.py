@@ -5,7 +5,7 @@ import numpy as np
 from cualex.devices.control import Control
 from cualex.devices.stored import from_bf16, to_bf16
 from cualex.errors import UsageError
-from cualex.plan.bound_steps import BoundSteps, check_layers
+from cualex.plan.bound_steps import BoundSteps
 from cualex.plan.explain_builder import ExplainBuilder, source
 from cualex.plan.graph import Replay
 from cualex.plan.update_rule import Rule
@@ -44,7 +44,7 @@ class ExplainPlan(BoundSteps):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control, self.rule = parameters, batch, Control(), Rule()
         network = parameters.network
-        check_layers(network, (start, *outputs, *gradients))
+        network.require((start, *outputs, *gradients))
         if network.layers[start].kind == "softmax":
             scores = source(network, list(network.layers)[-2])
             raise UsageError(f"a backward pass cannot start at {start}: start at {scores}, the scores before it")

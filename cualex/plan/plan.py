@@ -15,7 +15,7 @@ import numpy as np
 from cualex.devices.control import Control
 from cualex.devices.runtime import Array
 from cualex.errors import UsageError
-from cualex.plan.bound_steps import BoundSteps, check_layers
+from cualex.plan.bound_steps import BoundSteps
 from cualex.plan.builder import Builder
 from cualex.plan.graph import Replay
 from cualex.plan.inputs import Inputs
@@ -61,7 +61,7 @@ class Plan(BoundSteps):
     ):
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
-        check_layers(parameters.network, outputs)
+        parameters.network.require(outputs)
         self.rule = Rule(sink, factors or {}, accumulate, decays or {}, order, ranks.size, ranks.rank)
         if mode == "train":
             self.rule.check(parameters.network, batch)

@@ -4,7 +4,7 @@ import numpy as np
 
 from cualex.devices.control import Control
 from cualex.layers.maps import Maps
-from cualex.plan.bound_steps import BoundSteps, check_layers
+from cualex.plan.bound_steps import BoundSteps
 from cualex.plan.builder import Builder, Passed
 from cualex.plan.fusion import Unit
 from cualex.plan.graph import Replay
@@ -48,7 +48,7 @@ class ReconstructionPlan(BoundSteps):
     ) -> None:
         """Build the steps, allocate their buffers and bind both."""
         self.parameters, self.batch, self.control = parameters, batch, control or Control()
-        check_layers(parameters.network, outputs)
+        parameters.network.require(outputs)
         self.rule = Rule("adam", factors or {})
         self.rule.check(parameters.network, batch)
         built = ReconstructionBuilder(parameters, batch, True, self.control, True, outputs, self.rule)

@@ -28,8 +28,7 @@ def mosaic(images: np.ndarray, across: int, side: int, gap: int, most: int = MOS
 
     A pixel of an image becomes a square of as many as fit, at least one and at most `most` a side.
     """
-    reduced = -(-max(images.shape[1:3]) // LARGEST)
-    if reduced > 1:
+    if (reduced := reduction(images.shape)) > 1:
         rows, wide = (size // reduced * reduced for size in images.shape[1:3])
         cut = images[:, :rows, :wide]
         images = cut.reshape(len(cut), rows // reduced, reduced, wide // reduced, reduced, *cut.shape[3:]).mean((2, 4))
@@ -42,6 +41,11 @@ def mosaic(images: np.ndarray, across: int, side: int, gap: int, most: int = MOS
         top, left = (index // across) * (height + gap), (index % across) * (width + gap)
         laid[top : top + height, left : left + width] = image
     return laid
+
+
+def reduction(shape: tuple[int, ...]) -> int:
+    """Return of how many values a side a pixel of `mosaic` is the mean, for images (n, rows, columns[, 3])."""
+    return -(-max(shape[1:3]) // LARGEST)
 
 
 def inches(laid: np.ndarray) -> tuple[float, float]:

@@ -20,16 +20,19 @@ PAIRS, ROW = 20, 0.262  # confusions that are listed, and inches for one
 BAR = 0.9  # inches, of the longest bar
 
 
-def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT) -> None:
+def draw(evaluation: Evaluation, path: str | Path, theme: Theme = LIGHT, more: str = "") -> None:
     """Draw the matrix: rows are true classes, columns predicted ones, in fractions of the row.
 
-    Correct fractions are green, confusions purple.
+    Correct fractions are green, confusions purple. Of many classes those without an image are left out.
     """
-    matrix = evaluation.confusion
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    matrix, names = evaluation.confusion, [label(name) for name in evaluation.classes]
+    here = np.flatnonzero(matrix.any(axis=0) | matrix.any(axis=1))
     said = f"{evaluation.count:,} images, top-1 {100 * evaluation.top1:.1f} %. "
-    said += "Rows are true classes, columns predicted ones; green is correct."
-    names = [label(name) for name in evaluation.classes]
+    said += f"Rows are true classes, columns predicted ones; green is correct.{more}"
+    if len(here) < len(names) > NAMED:
+        said += f" Left out: {len(names) - len(here):,} classes, which no image is of or was taken for."
+        matrix, names = matrix[np.ix_(here, here)], [names[index] for index in here]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     if len(names) <= NAMED:
         _named(matrix, shares, names, path, f"{said} Shades: fractions of the row; of purple, the square root.", theme)
     else:

@@ -20,6 +20,7 @@ from cualex.plots.theme import DPI, LEADING, LIGHT, MARGIN, NARROWEST, SANS, SER
 from cualex.system import cache, files
 
 ENDINGS = (".png", ".svg")
+MOST = 2**16  # pixels a side of a PNG, matplotlib's bound
 
 Table = Sequence[Mapping[str, object]]
 
@@ -61,6 +62,11 @@ def figure(
     above = 0.36 if title else 0.0
     head = above + line * len(said) + (0.1 if title or said else 0)
     width, height = across + 2 * MARGIN, size[1] + 2 * MARGIN + head
+    if kind == "png" and max(width, height) * DPI >= MOST:
+        raise UsageError(
+            f"{path} would have {width * DPI:.0f} x {height * DPI:.0f} pixels, and a PNG has fewer than {MOST:,} a "
+            "side: draw less, or an .svg"
+        )
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING)
         matplotlib.rcdefaults()

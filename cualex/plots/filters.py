@@ -24,7 +24,7 @@ def first(network: Network) -> tuple[str, int]:
     raise UsageError(f"{network.name} has no convolution, so there are no filters to draw")
 
 
-def draw(network: Network, weights: np.ndarray, path: str | Path, theme: Theme = LIGHT) -> np.ndarray:
+def draw(network: Network, weights: np.ndarray, path: str | Path, theme: Theme = LIGHT, more: str = "") -> np.ndarray:
     """Draw the weights of the first convolution (filters, channels, rows, columns), and return them.
 
     channels: red, green and blue, or one, whose weights are green where positive and purple where negative. Each filter
@@ -38,7 +38,7 @@ def draw(network: Network, weights: np.ndarray, path: str | Path, theme: Theme =
     wide, tall = blocks.inches(parts[0])
     above = blocks.HEAD if towers > 1 else 0.0
     zero = "grey is 0" if channels == COLOURED else "green is positive, purple negative"
-    said = f"{count} filters of {rows}×{columns}×{channels}; each is scaled by its largest weight, {zero}."
+    said = f"{count} filters of {rows}×{columns}×{channels}; each is scaled by its largest weight, {zero}. {more}"
     height = towers * (above + tall) + (towers - 1) * 0.12
     with figure(path, (wide, height), f"Filters of {layer}, {network.name}", said, theme) as drawn:
         for number, part in enumerate(parts):

@@ -86,7 +86,8 @@ def _said(found: Explanation) -> str:
     if not found.heat.any():
         return "0 at every pixel"
     if "layer" in settings:
-        return f"{settings['layer']}, enlarged"
+        rows, columns = settings["coarse"].shape
+        return f"{settings['layer']}, {rows}×{columns}, enlarged"
     if "patch" in settings:
         return f"patch {settings['patch']}, stride {settings['stride']}"
     return f"from the mean, {settings['steps']} steps" if "steps" in settings else "|gradient|"

@@ -11,6 +11,7 @@ from cualex.networks import Network
 from cualex.plots import blocks
 from cualex.plots.figure import figure, place
 from cualex.plots.theme import DPI, LIGHT, Theme
+from cualex.weights import initial
 
 BRIGHTEST = 99.5  # percentile of a layer's values that is drawn as ink
 PICTURE, GAP = 2.3, 0.32  # inches: of the image, and between it and blocks
@@ -39,8 +40,11 @@ def draw(model: Model, image: ImageSource, layer: str, path: str | Path, theme: 
     side = model.network.side(layer)
     scale = "linear" if signed else "square-root"
     said = f"{model.network.name}; {what}{f', {side}' if side else ''}. One {scale} scale for all."
+    if (reduced := blocks.reduction(maps.shape)) > 1:
+        said += f" A pixel is the mean of {reduced}×{reduced} values."
     if finite.size < maps.size:
         said += f" {maps.size - finite.size:,} values are NaN or Inf."
+    said += f" {initial.said(model.untrained, model.network)}"
     size = (PICTURE + towers * (wide + GAP), max(blocks.HEAD + tall, PICTURE + blocks.HEAD) + 0.45)
     with figure(path, size, f"{'Maps' if rows * columns > 1 else 'Units'} of {layer}", said, theme) as drawn:
         picture(drawn, model, image, blocks.HEAD, PICTURE)

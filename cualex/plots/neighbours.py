@@ -12,22 +12,22 @@ from cualex.plots.figure import Table, figure
 from cualex.plots.text import file_title, label, short
 from cualex.plots.theme import LIGHT, Theme
 
-WIDE, GAP, AFTER, SIDE = (
-    10.0,
-    0.14,
-    0.36,
-    1.72,
-)  # inches: of a row, between images, after the query; of an image at most
+WIDE, GAP, AFTER = 10.0, 0.14, 0.36  # inches: of a row, between images, after the query
+LEAST, SIDE = 0.9, 1.72  # inches of an image; where a row has many it is wider
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An image, uint8 (rows, columns, 3), with its name and class, and its distance from the query, 0 of itself."""
+    """An image, uint8 (rows, columns, 3), with its name and class, and its distance from the query, 0 of itself.
+
+    same: whether it has the query's pixels under another name.
+    """
 
     name: str
     image: np.ndarray
     cls: str | None = None
     distance: float = 0.0
+    same: bool = False
 
 
 def search(queries: np.ndarray, features: Iterable[np.ndarray], metric: str) -> np.ndarray:
@@ -46,7 +46,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
     picture, class, distance.
     """
     across = max(map(len, rows))
-    side = min(SIDE, (WIDE - AFTER - (across - 2) * GAP) / across)
+    side = max(LEAST, min(SIDE, (WIDE - AFTER - (across - 2) * GAP) / across))
     tall = side + blocks.below((_named(each)[0] for row in rows for each in row), side)
     size = (across * (side + GAP) - GAP + (AFTER - GAP), blocks.HEAD + len(rows) * (tall + GAP) - GAP)
     with figure(path, size, "Nearest images", subtitle, theme) as drawn:
@@ -60,7 +60,7 @@ def draw(rows: Sequence[Sequence[Shown]], path: str | Path, subtitle: str, theme
                 axes = blocks.image(drawn, each.image, side + AFTER + column * (side + GAP), top, side)
                 colour = theme.positive if each.cls == query.cls else theme.negative
                 known = query.cls is not None and each.cls is not None
-                said = f"distance {short(each.distance)}"
+                said = "the same image" if each.same else f"distance {short(each.distance)}"
                 blocks.caption(axes, side, _named(each)[0], said, colour if known else None)
     return [
         {

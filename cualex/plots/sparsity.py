@@ -12,11 +12,12 @@ from cualex.model import Model
 from cualex.plots import blocks
 from cualex.plots.figure import Table, figure, place
 from cualex.plots.maps import colour_of, picture, towers_of
-from cualex.plots.theme import LIGHT, SMALL, TEXT, Theme
+from cualex.plots.theme import DPI, LIGHT, SMALL, TEXT, Theme
+from cualex.weights import initial
 
-LANE, WIDEST, ABOVE, BELOW = 1.5, 1.35, 0.5, 0.5  # inches: a tower's block, and what is written above and below
-IMAGE, GAP, BETWEEN = 1.5, 0.36, 0.25  # inches: the image, from it to the layers, and between these
-SMALLEST = 6  # pixels of a map, so that the gap of one between maps is small
+LANE, WIDEST = 1.5, 1.35  # inches of a tower's block, unless its values need more to have a pixel each
+ABOVE, BETWEEN_LANES = 0.72, 0.4  # inches: for what is written above the towers, and above the next
+IMAGE, GAP, BETWEEN, NARROWEST = 1.5, 0.36, 0.25, 0.75  # inches: image, from it to layers, between these, of a layer
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,15 @@ class Sparse:
 
     @property
     def blocks(self) -> list[np.ndarray]:
-        """Blocks of the towers: 1 where a value is not 0."""
-        side = max(SMALLEST, *self.towers[0].shape[1:])
-        across = blocks.columns(len(self.towers[0]))
+        """Blocks of the towers: 1 where a value is not 0; a value is a square of whole pixels."""
+        count, across = len(self.towers[0]), blocks.columns(len(self.towers[0]))
+        side = min(int(LANE * DPI) // -(-count // across), int(WIDEST * DPI) // across) - 1
         return [blocks.mosaic((part != 0).astype(np.float32), across, side, 1) for part in self.towers]
 
     @property
     def width(self) -> float:
-        """Width of a block in inches."""
-        rows, columns = self.blocks[0].shape
-        return min(WIDEST, LANE * columns / rows)
+        """Width in inches, of the block or of what is written about it."""
+        return max(NARROWEST, blocks.inches(self.blocks[0])[0])
 
 
 def draw(model: Model, image: ImageSource, path: str | Path, theme: Theme = LIGHT) -> Table:
@@ -65,16 +65,21 @@ def draw(model: Model, image: ImageSource, path: str | Path, theme: Theme = LIGH
         for tower, part in enumerate(each.towers, 1)
     ]
     every = np.concatenate([part.ravel() for each in layers for part in each.towers])
-    lanes = max(len(each.towers) for each in layers)
+    lanes, lane = (
+        max(of) for of in zip(*((len(each.towers), blocks.inches(each.blocks[0])[1]) for each in layers), strict=True)
+    )
     wide = IMAGE + GAP + sum(each.width + BETWEEN for each in layers) - BETWEEN
-    tall = ABOVE + lanes * (LANE + BELOW) - BELOW / 2
+    tall = ABOVE + lanes * (lane + BETWEEN_LANES) - BETWEEN_LANES
     said = f"{model.network.name}; {100 * (every == 0).mean():.0f} % of all values after ReLU are 0, drawn faint; "
     said += "the others are coloured."
+    if large := [each.layer for each in layers if blocks.reduction(each.towers[0].shape) > 1]:
+        said += f" Of {', '.join(large)} a pixel is the mean of several values."
+    said += f" {initial.said(model.untrained, model.network)}"
     with figure(path, (wide, tall), "What ReLU sets to zero", said, theme) as drawn:
-        picture(drawn, model, image, ABOVE + (lanes * (LANE + BELOW) - BELOW - IMAGE) / 2, IMAGE)
+        picture(drawn, model, image, (ABOVE + tall - IMAGE) / 2, IMAGE)
         left = IMAGE + GAP
         for each in layers:
-            _layer(drawn, model, each, left, lanes, theme)
+            _layer(drawn, model, each, left, (lanes, lane), theme)
             left += each.width + BETWEEN
     return rows
 
@@ -87,19 +92,20 @@ def found(model: Model, image: ImageSource) -> list[Sparse]:
     return [Sparse(name, np.split(model.maps(image, name), towers_of(model.network, name))) for name in names]
 
 
-def _layer(drawn: Any, model: Model, each: Sparse, left: float, lanes: int, theme: Theme) -> None:
-    """Draw the blocks of a layer, its name and shape above, the fraction of zeros below."""
+def _layer(drawn: Any, model: Model, each: Sparse, left: float, every: tuple[int, float], theme: Theme) -> None:
+    """Draw the blocks of a layer, its name, shape and fractions of zeros above; every: towers, and a lane."""
+    lanes, height = every
     axes = place(drawn, left, 0, each.width, ABOVE)
-    blocks.note(axes, each.layer, (0, 0.62), fontsize=TEXT, fontweight="bold", color=theme.ink)
-    blocks.note(axes, each.shape, (0, 0.24))
+    blocks.note(axes, each.layer, (0, 0.73), fontsize=TEXT, fontweight="bold", color=theme.ink)
+    blocks.note(axes, each.shape, (0, 0.46))
     count = len(each.towers)
     for tower, (part, laid) in enumerate(zip(each.towers, each.blocks, strict=True)):
         lane = tower if count == lanes else (lanes - 1) / 2
-        axes = place(drawn, left, ABOVE + lane * (LANE + BELOW), each.width, LANE)
+        axes = place(drawn, left, ABOVE + lane * (height + BETWEEN_LANES), *blocks.inches(laid))
         colour = colour_of(model.network, count, tower, theme)
         blocks.show(axes, laid, theme, theme.flat(colour))
-        style: dict[str, Any] = {"fontweight": "bold", "color": colour, "fontsize": TEXT, "va": "top"}
-        blocks.note(axes, f"{100 * (part == 0).mean():.0f} % zero", (0, 0), (0, -5), **style)
+        style: dict[str, Any] = {"fontweight": "bold", "color": colour, "fontsize": SMALL}
+        blocks.note(axes, f"{100 * (part == 0).mean():.0f} % zero", (0, 1), (0, 5), **style)
         if left == IMAGE + GAP and lanes > 1:
             style |= {"rotation": 90, "va": "center", "ha": "right", "fontsize": SMALL}
             blocks.note(axes, f"tower {tower + 1}", (0, 0.5), (-6, 0), **style)

@@ -17,7 +17,8 @@ from cualex.plots.maps import colour_of, towers_of
 from cualex.plots.text import file_title, label, short
 from cualex.plots.theme import LIGHT, Theme
 
-WIDE, GAP, SIDE = 10.0, 0.12, 1.72  # inches: of a row, between images, and of an image at most
+WIDE, GAP = 10.0, 0.12  # inches: of a row, and between images
+LEAST, SIDE = 0.9, 1.72  # inches of an image; where a row has many it is wider
 VEIL = 0.45  # of the brightness of pixels that a unit does not see
 PADDING = 0.15  # of a colour, for what lies beyond the image
 
@@ -94,7 +95,7 @@ def draw(
     """
     field = receptive_field(network, layer)
     across = max(len(each.strongest) for each in filters)
-    side = min(SIDE, (WIDE + GAP) / across - GAP)
+    side = max(LEAST, min(SIDE, (WIDE + GAP) / across - GAP))
     lines = 1 if field.size >= field.crop else 2
     below = blocks.below((_named(strong) for each in filters for strong in each.strongest), side)
     tall = blocks.HEAD + lines * (side + GAP) + below

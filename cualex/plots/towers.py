@@ -22,7 +22,7 @@ PIXELS = 192  # of the height of a block, which all layers of the paper divide; 
 LANE, BETWEEN, ABOVE = PIXELS / DPI, 0.3, 0.46  # inches: of a tower, between towers, and for the names above
 LINE, BELOW = 0.145, 2  # inches, of a caption; lines below a layer, under which are those of what lies between
 GAP, FIRST, IMAGE = 0.3, 0.55, 0.75  # inches: between layers, at least, and before the first; side of the image
-THREADS = 9  # lines from one tower to another
+THREADS = 5  # lines from one tower to another
 WIDE = 20  # pixels, of a square from which on the gap is wider
 FULL = 0.6  # part of a colour in a block
 

@@ -17,13 +17,15 @@ WAY = "Give a weights file such as runs/train/best.safetensors."
 def located(path: str | Path) -> Path:
     """Return the path of a weights file: a run directory's best weights, the bundled ones for their name.
 
-    A file or directory of that name comes first.
+    A file or run of that name comes first; another directory does not, such as the one that CIFAR-10 unpacks to.
     """
     given = Path(path)
-    if str(path) == NAME and not given.exists():
-        return FILE
     best = given / "best.safetensors"
-    return best if os.path.exists(best) else given  # False for names that no file can have, too
+    if os.path.exists(best):  # False for names that no file can have, too
+        return best
+    if str(path) == NAME and not given.is_file() and not (given / "args.json").exists():
+        return FILE
+    return given
 
 
 def no_weights(directory: Path) -> str:

@@ -109,9 +109,8 @@ def autoencoder(network: Network, name: str) -> Network:
     """Return the network that gives back what the layer `name` reads: those below, it, its activation, its decoder."""
     if network.towers > 1:
         raise UsageError(f"{network.name} has {network.towers} towers: an auto-encoder is for networks of one")
+    network.require([name])
     names = list(network.layers)
-    if name not in names:
-        raise UsageError(f"{network.name} has no layer {name!r}; its layers are {', '.join(names)}")
     at = names.index(name)
     stage = list(network.stages())[at]
     layers = {below: _as_at_test(network.layers[below]) for below in names[:at]}

@@ -138,7 +138,7 @@ def test_an_empty_class_is_noted(file, data, tmp_path):
     result = run("evaluate", data, "-w", file, "--cache", tmp_path / "cache")
     assert result.exit_code == 0
     assert "Note: left out, no pictures inside: green\n" in result.stderr
-    assert "Note: no pictures of the model's class green\n" in result.stderr
+    assert "Note: no images of the model's class green\n" in result.stderr
     assert "all, 10 images: top-1 100.0%" in result.stdout
 
 

@@ -197,7 +197,7 @@ def test_a_folder_that_is_no_class_is_named(data, weights):
 def test_a_class_without_a_folder_is_noted(judged, tmp_path):
     place = fill(tmp_path / "two", {"red": ["red"] * 3, "blue": ["blue"] * 2})
     found, said = judged(where=place)
-    assert "Note: no pictures of the model's class green\n" in said
+    assert "Note: no images of the model's class green\n" in said
     assert [(row["pictures"], row["share"]) for row in found["classes"]] == [(0, None), (3, 1.0), (2, 1.0)]
 
 

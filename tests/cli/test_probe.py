@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cualex.cli import _probe
 from tests.support import colour_network
 from tests.support.colour_network import broken, run
 
@@ -64,3 +65,10 @@ def test_what_does_not_go_together_is_said(place, words, said):
     result = run("features", *words, "-w", "weights.safetensors")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == f"Error: {said}"
+
+
+def test_a_layer_that_is_not_there_is_told_before_images_are_read(place, monkeypatch):
+    monkeypatch.setattr(_probe._packing, "packs", None)
+    result = run("features", "set", "--probe", "-w", "weights.safetensors", "--layer", "fc9")
+    assert result.exit_code == 2
+    assert "cifar-relu has no layer 'fc9'; its layers are conv1, relu1" in result.stderr

@@ -9,12 +9,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cualex
-from cualex import cli
-from cualex.cli import _show, _show_explain
+from cualex import cli, weights
+from cualex.cli import _show, _show_data, _show_explain
 from cualex.errors import UsageError
 from cualex.explain import METHODS
+from cualex.plots.theme import DPI
+from cualex.weights import Weights
 from tests.golden.pictures import scene
-from tests.support import colour_network, json_keys
+from tests.support import colour_network, json_keys, plot_texts, tiny_runs
 
 BUNDLED = ("-w", "cifar10", "--device", "cpu")
 
@@ -180,8 +182,8 @@ def test_the_nearest_images_have_the_querys_colour_and_are_others(here, colours)
 
 
 @pytest.mark.slow
-def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours):
-    """An image that lies in the set too is its own nearest; classes that the network lacks, and none, are no fault."""
+def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours, monkeypatch):
+    """A query that lies in the set too is left out, its copies are not; other classes, and none, are no fault."""
     colour_network.picture(here / "other/rouge/a.png", "red", 200)
     colour_network.picture(here / "other/vert/b.png", "green", 200)
     found = told("neighbours", "other", "set/red/0.png", "--count", "9", "--metric", "cosine")
@@ -190,8 +192,20 @@ def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours)
         ("0.png", None, "vert"),
     ]
     Image.fromarray(scene(90)).save(here / "other/rouge/c.png")
-    found = told("neighbours", "other", "other/rouge/c.png", *BUNDLED, "--count", "1", "-o", "same.png")
-    assert [(row["picture"], row["distance"]) for row in found["neighbours"]] == [("rouge/c.png", 0)]
+    query = ("neighbours", "other", "other/rouge/c.png", *BUNDLED)
+    found = told(*query, "--count", "9")
+    assert {row["picture"] for row in found["neighbours"]} == {"rouge/a.png", "vert/b.png"}
+    Image.fromarray(scene(90)).save(here / "other/vert/copy.png")
+    texts = plot_texts.record(monkeypatch)
+    found = told(*query, "--count", "1", "-o", "same.png")
+    assert [(row["picture"], row["distance"]) for row in found["neighbours"]] == [("vert/copy.png", 0)]
+    assert "the same image" in texts
+    assert "The query itself is left out." in " ".join(texts)
+    colour_network.picture(here / "one/rouge/a.png", "red", 200)
+    for words in (("neighbours", "one"), ("neighbours", "one", "one/rouge/a.png")):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "one, 1 image: there is none beside the query; give a set with others" in result.stderr
     for number, colour in enumerate(("green", "red", "blue")):
         colour_network.picture(here / "flat" / f"{colour}.png", colour, 220 - number)
     result = run("strongest", "flat", "--layer", "conv1", "--filters", "0", "--count", "1", "-o", "flat.png")
@@ -208,3 +222,67 @@ def test_images_that_cannot_be_read_are_exit_code_3(here, colours):
         assert result.exit_code == 3
         assert "1 of 13 images could not be read; the others are drawn." in result.stderr
         assert (here / f"{words[0]}.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("strongest", "set", "--layer", "conv9"), "alexnet has no layer 'conv9'"),
+        (("strongest", "set", "--filters", "0,128"), "filter 128: expected a number from 0 to 127"),
+        (("neighbours", "set", "--layer", "conv9"), "alexnet has no layer 'conv9'"),
+    ],
+)
+def test_a_layer_or_filter_that_is_not_there_is_told_before_the_images_are_read(words, said, here, monkeypatch):
+    monkeypatch.setattr(_show_data._packing, "find_evaluated", None)
+    result = run(*words, *BUNDLED)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["neighbours", "strongest"])
+def test_as_many_images_beside_one_another_as_may_be(command, here):
+    """A count of a million ended in a traceback of matplotlib."""
+    for number in range(26):
+        colour_network.picture(here / "set/red" / f"{number}.png", "red", 250 - number)
+    rows = ["--queries", "1"] if command == "neighbours" else ["--filters", "1"]
+    found = told(command, "set", *BUNDLED, "--count", "24", *rows)
+    assert len(found[command]) == 24
+    with Image.open(here / f"{command}.png") as image:
+        assert image.width > 24 * 0.9 * DPI
+    result = run(command, "set", *BUNDLED, "--count", "25", *rows)
+    assert result.exit_code == 2
+    assert "25 is not in the range 1<=x<=24" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            ("heat", "scene.png"),
+            ("dream", "--count", "1", "--steps", "1"),
+            ("strongest", "set"),
+            ("neighbours", "set"),
+        ),
+        *(("maps", "scene.png"), ("sparsity", "scene.png"), ("filters",)),
+        *(("predictions", "scene.png"), ("predictions", "set"), ("mistakes", "set"), ("confusion", "set")),
+    ],
+)
+def test_every_plot_of_untrained_weights_says_that_they_are_random(words, here, monkeypatch):
+    for colour in ("a", "b", "c"):
+        for number in range(2):
+            colour_network.picture(
+                here / "set" / colour / f"{number}.png", colour_network.CLASSES[0], 250 - 90 * number
+            )
+    model = tiny_runs.small_model()
+    made = Weights(model.network, model.parameters.unload(), model.classes, model.mean)
+    for name, said in (("random", True), ("trained", False)):
+        if not said:
+            for bias in (each for each in made.tensors if each.endswith(".bias")):
+                made.tensors[bias][0] += 1e-3
+        weights.save(here / f"{name}.safetensors", made)
+        texts = plot_texts.record(monkeypatch)
+        result = run(*words, "-w", f"{name}.safetensors", "-o", f"{name}.png")
+        assert result.exit_code == 0, result.output
+        assert ("ntrained" in " ".join(texts)) == said

@@ -185,3 +185,12 @@ def test_the_readme_s_table_is_of_the_results(name):
             told.append(int(seeds.group(1)))
     if told and not any("larger than" in line or "never got there" in line for line in lines):
         assert f"{max(told)} seeds would tell" in row
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_results_of_fewer_seeds_than_the_default_say_so(name):
+    """Defaults were raised to what would tell a difference; the results are of what was run."""
+    default, result = catalogue.find(name).scale.seeds, evidence.committed()["results"][name]
+    run = {found["seeds"] for found in result["effects"].values()}
+    assert max(run) <= default
+    assert (max(run) < default) == ("the default since then" in result["reading"])

@@ -127,7 +127,7 @@ def explanations():
     values = {
         "saliency": (stripes, {}),
         "guided-backpropagation": (np.maximum(stripes, 0), {}),
-        "grad-cam": (disc**2, {"layer": "relu5"}),
+        "grad-cam": (disc**2, {"layer": "relu5", "coarse": coarse[:3, :3]}),
         "integrated-gradients": (disc * stripes, {"steps": 64}),
         "occlusion": (np.pad(coarse, (0, 67 - len(coarse))) - 0.3, {"patch": 16, "stride": 8}),
     }

@@ -4,7 +4,9 @@ import json
 import re
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="needs Chromium, Playwright, starlette and uvicorn")
@@ -20,7 +22,7 @@ from cualex.page.answers import Page
 from cualex.page.gallery import Example
 from cualex.page.live import Live
 from cualex.page.seeing import Seer
-from tests.support import page_networks
+from tests.support import page_networks, tiny_runs
 from tests.support.chromium import ready, until, verdict, watch, widest
 
 pytestmark = pytest.mark.slow
@@ -147,7 +149,7 @@ def test_occlusion_changes_the_answer_and_a_heat_map_is_drawn_row_by_row(opening
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')")
     tab.click("[data-method=grad-cam]")
-    tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
+    tab.wait_for_selector("#heat-key:has-text('where the maps of relu5, 3×3, speak for')")
     tab.click("[data-method=saliency]")
     tab.wait_for_selector("#heat-key:has-text('pixels that the score of')")
     assert tab.locator("#methods [aria-pressed=true]").inner_text() == "Saliency"
@@ -320,3 +322,19 @@ def test_a_network_that_has_diverged_says_so_in_every_layer(opening):
         tab.click(".bar >> nth=2")
         tab.wait_for_selector("#lens h2:text-is('fc8')")
         assert "NaN" in tab.inner_text("#lens .result")
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_says_that_weights_are_random(opening, width):
+    random = tiny_runs.small_model()
+    made = weights_file.Weights(random.network, random.parameters.unload(), random.classes, random.mean)
+    moved = {name: tensor + np.float32(0.01) for name, tensor in made.tensors.items()}
+    with served(Seer(made)) as at:
+        tab = ready(opening(at, width))
+        assert tab.is_visible("#kept")
+        assert tab.inner_text("#kept") == "Untrained: all weights are random."
+    with served(Seer(replace(made, tensors=moved)), Seer(made)) as at:
+        tab = ready(opening(at, width))
+        assert tab.inner_text("#kept") == "Network B: Untrained: all weights are random."
+    with served(Seer(replace(made, tensors=moved))) as at:
+        assert not ready(opening(at, width)).is_visible("#kept")

@@ -1,5 +1,6 @@
 """What the page is told of an image: cualex's own maps, and arithmetic that adds up to them."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from cualex.errors import UsageError
 from cualex.layers import Dense, Softmax
 from cualex.networks import Network
+from cualex.page import charts, notebook, report, sections
 from cualex.page.gallery import Strongest
-from cualex.page.seeing import GRID, Seer, check_alike
+from cualex.page.seeing import GRID, KEPT, Seer, check_alike
 from cualex.weights import Weights
-from tests.support import page_networks
+from tests.support import page_networks, tiny_runs
 
 
 @pytest.fixture(params=page_networks.EACH)
@@ -156,7 +158,7 @@ def test_networks_that_are_compared_have_the_same_layers():
     check_alike([page_networks.weights(seed=1), page_networks.weights(seed=2)])
     with pytest.raises(UsageError, match=r"^--against: lenet5 has other layers than alexnet, .* as many classes$"):
         check_alike([page_networks.weights(), page_networks.weights("lenet5")])
-    with pytest.raises(UsageError, match="other layers"):
+    with pytest.raises(UsageError, match=r"or other shapes \(fc8 1 x 6 x 1 x 1, expected fc8 1 x 5 x 1 x 1\); "):
         check_alike([page_networks.weights(), page_networks.weights(classes=6)])
 
 
@@ -166,3 +168,49 @@ def test_two_seers_share_no_arrays():
     before = first.name(image)
     second.name(image)
     assert np.array_equal(first.name(image), before)
+
+
+def test_the_last_answers_are_kept_whole(monkeypatch):
+    """The page asks for layers of an image a few at a time: each question ran the network anew."""
+    seer = Seer(page_networks.weights())
+    images = [page_networks.image(seer.weights.network, seed) for seed in range(KEPT + 1)]
+    asked, maps = [], seer.maps
+    monkeypatch.setattr(seer, "maps", lambda *question: asked.append(question) or maps(*question))
+    first = seer.see(images[0], ["relu1"])
+    again = seer.see(images[0].copy(), ["conv1", "norm1"])
+    assert len(asked) == 1
+    assert list(again.layers) == ["conv1", "norm1"]
+    assert (again.passed, again.probabilities.tolist()) == (first.passed, first.probabilities.tolist())
+    for different in (
+        {"off": ["norm"]},
+        {"off": ["tower1"]},
+        {"cover": (3, 4, 20)},
+        {"off": ["tower1"], "cover": (3, 4, 20)},
+    ):
+        changed = seer.see(images[0], ["relu1", "fc8"], **different)
+        assert np.array_equal(changed.layers["fc8"], maps(images[0], **different)["fc8"])
+        assert not np.array_equal(changed.layers["fc8"], maps(images[0])["fc8"])
+    for image in images:
+        found = seer.see(image, ["fc8"]).layers["fc8"]
+        assert np.array_equal(found, maps(image)["fc8"])
+    assert len(seer._seen) == KEPT
+    count = len(asked)
+    seer.see(images[-1], ["relu5"])
+    assert len(asked) == count
+    seer.see(images[0], ["relu5"])  # the oldest has gone
+    assert len(asked) == count + 1
+
+
+def test_the_page_its_report_and_notebooks_say_that_weights_are_random(monkeypatch):
+    random = tiny_runs.small_model()
+    made = Weights(random.network, random.parameters.unload(), random.classes, random.mean)
+    said = "Untrained: all weights are random."
+    monkeypatch.setattr(charts, "plot", lambda draw, label: "")
+    read = report.Report(Path("random.safetensors"), made, random)
+    assert Seer(made).description["untrained"] == said
+    assert f'<p class="missing">{said}</p>' in sections.headline(read)
+    assert f"<p>{said}</p>" in notebook.model(random)
+    trained = page_networks.seer()
+    assert trained.description["untrained"] == ""
+    read = report.Report(Path("trained.safetensors"), trained.weights, trained.model)
+    assert "ntrained" not in sections.headline(read) + notebook.model(trained.model)

@@ -151,7 +151,7 @@ def test_a_heat_map_is_computed_and_images_of_ones_own_are_read(opening, file, s
     tab.click("#heating")
     tab.wait_for_selector("#heat-key:has-text('covering takes up to')", timeout=120_000)
     tab.click("[data-method=grad-cam]")
-    tab.wait_for_selector("#heat-key:has-text('where the last maps speak for')")
+    tab.wait_for_selector("#heat-key:has-text('where the maps of relu5, 3×3, speak for')")
     painted = "canvas => canvas.getContext('2d').getImageData(0, 0, 280, 280).data.some(Boolean)"
     until(tab, f"() => ({painted})(document.querySelector('#heat'))")
     tab.click(".bar >> nth=3")

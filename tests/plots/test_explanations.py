@@ -62,6 +62,12 @@ def test_heat_is_scaled_by_itself_and_nan_is_said():
     assert heat._said(explanation(-values)) == "0 at every pixel"
 
 
+def test_grad_cam_tells_the_size_of_the_maps_that_are_enlarged(model, images):
+    found = model.explain(images[0], 1, "grad-cam")
+    rows, columns = model.maps(images[0], "relu5").shape[1:]
+    assert heat._said(dataclasses.replace(found, values=np.ones((67, 67)))) == f"relu5, {rows}×{columns}, enlarged"
+
+
 @pytest.mark.parametrize(("layer", "filters"), [("conv2", [0, 31, 16]), ("relu5", [1]), ("fc7", [300, 2])])
 def test_one_pass_finds_what_the_model_finds_filter_by_filter(model, images, layer, filters):
     batches = (images[first : first + 4] for first in range(0, len(images), 4))

@@ -67,6 +67,17 @@ def test_what_is_neither_png_nor_svg_is_refused(tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_png_of_too_many_pixels_is_refused_before_it_is_drawn(tmp_path):
+    with pytest.raises(UsageError) as error:
+        draw(tmp_path / "a.png", "", "", size=(5.0, 455.0))
+    assert str(error.value) == (
+        f"{tmp_path / 'a.png'} would have 801 x 65601 pixels, and a PNG has fewer than 65,536 a side: draw less, or an "
+        ".svg"
+    )
+    draw(tmp_path / "a.svg", "", "", size=(5.0, 455.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
+
+
 def test_a_drawing_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), figure.figure(tmp_path / "a.png"):
         _ = 1 / 0

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.golden import pictures
+from tests.support import plot_texts, seeing, small_alexnet
 
 # Under the same versions of matplotlib and FreeType another processor may round the last bit of a coordinate or of a
 # map otherwise, which moves a pixel of the plot by a level, and their mean over 16 by no more.
@@ -62,3 +63,28 @@ def test_maps_of_which_some_are_nan_show_the_others(tmp_path, monkeypatch):
         drawn.append(pictures.smaller(tmp_path / "a.png").astype(int))
     changed = [(np.abs(each - drawn[0]).max(axis=2) > 16).mean() for each in drawn]
     assert 0 < changed[1] < 0.02 < changed[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("crop", "reduced"), [(67, 1), (227, 1), (291, 2)])
+def test_every_value_has_a_pixel_of_its_own_or_the_plot_says_that_it_has_none(crop, reduced, tmp_path, monkeypatch):
+    """relu1 at 227 pixels was drawn smaller than its values, and no word said so."""
+    model = seeing.model(net=small_alexnet.network(crop=crop), precision="fp32")
+    shown, show, texts = [], pictures.maps.blocks.show, plot_texts.record(monkeypatch)
+
+    def recorded(axes, laid, *rest):
+        box = axes.get_position()
+        size = axes.figure.get_size_inches() * pictures.maps.DPI
+        shown.append((laid.shape[1] - box.width * size[0], laid.shape[0] - box.height * size[1]))
+        return show(axes, laid, *rest)
+
+    monkeypatch.setattr(pictures.maps.blocks, "show", recorded)
+    scene = pictures.scene(model.network.stored)
+    for draw in (
+        lambda path: pictures.sparsity.draw(model, scene, path),
+        lambda path: pictures.maps.draw(model, scene, "relu1", path),
+    ):
+        draw(tmp_path / "a.png")
+        said = " ".join(texts)
+        assert ("a pixel is the mean of" in said.lower()) == (reduced > 1)
+    assert np.abs(shown).max() < 0.01

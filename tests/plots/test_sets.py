@@ -13,6 +13,7 @@ from cualex.plots import augment, confusion, curves, gallery
 from cualex.training.recipes import Recipe
 from cualex.training.run import Run
 from tests.golden import pictures
+from tests.support import plot_texts
 
 
 def test_images_are_drawn_of_as_many_classes_as_there_are():
@@ -76,6 +77,22 @@ def test_chains_of_classes_are_joined_at_their_strongest_confusions():
     shares[0, 3], shares[3, 1], shares[4, 0] = 0.5, 0.4, 0.3  # class 2 is confused with none
     assert confusion.similar_together(shares).tolist() == [1, 3, 0, 4, 2]
     assert confusion.similar_together(np.zeros((3, 3))).tolist() == [0, 1, 2]
+
+
+def test_classes_without_an_image_are_left_out_of_many(tmp_path, monkeypatch):
+    """Of 1,000 classes a folder of 99 images was an empty square, eight classes a cell."""
+    texts = plot_texts.record(monkeypatch)
+    counts = np.zeros((60, 60), int)
+    counts[7, 7], counts[7, 50], counts[12, 3] = 5, 2, 1
+    found = pictures.evaluation([f"class {index}" for index in range(60)], counts)
+    confusion.draw(found, tmp_path / "a.png")
+    assert "Left out: 56 classes, which no image is of or was taken for." in " ".join(texts)
+    assert {each for each in texts if each.startswith("class ")} == {"class 3", "class 7", "class 12", "class 50"}
+    assert {"5", "2", "1"} < set(texts)
+    few = pictures.evaluation(["class 0", "class 1", "class 2"], np.diag([4, 0, 0]))
+    confusion.draw(few, tmp_path / "b.png")
+    assert {"class 0", "class 1", "class 2"} <= set(texts)
+    assert "Left out" not in " ".join(texts)
 
 
 def test_an_overview_sums_squares_of_classes():

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
+import cualex
 from cualex import networks
 from cualex.layers import BatchNorm, Conv, Dense, Softmax
 from cualex.layers.layer import glorot
 from cualex.networks import Network
-from cualex.weights import initial
+from cualex.weights import initial, quantisation
+from tests.support import page_networks
 
 
 def network(**layers):
@@ -57,3 +59,47 @@ def test_norms_begin_with_one_and_zero():
 def test_only_glorot_and_normal_weights_are_drawn():
     """A deviation of 0 is no request for Glorot's."""
     assert (initial.draw(network(fc1=Dense(7, std=0.0)), 0)["fc1.weight"] == 0).all()
+
+
+def small(name):
+    """Return a network of little width, and initial weights of it."""
+    net = networks.build(name, **page_networks.SMALL[name])
+    return net, initial.draw(net, 3)
+
+
+@pytest.mark.parametrize("name", page_networks.SMALL)
+def test_what_was_drawn_is_told_from_what_was_trained(name):
+    net, tensors = small(name)
+    layers = [stage.name for stage in net.stages() if stage.parameters]
+    assert initial.untrained(net, tensors.__getitem__) == layers
+    assert initial.said(layers, net) == "Untrained: all weights are random."
+    restored = quantisation.restored(quantisation.quantised(tensors))
+    assert initial.untrained(net, restored.__getitem__) == layers
+    last = layers[-1]
+    tensors[f"{last}.bias"][-1] = np.nextafter(tensors[f"{last}.bias"][-1], np.float32(9))
+    found = initial.untrained(net, tensors.__getitem__)
+    assert last not in found
+    assert set(found) < set(layers)
+    assert initial.said([], net) == ""
+    assert initial.said(found[:1], net) == (f"Partly untrained: the weights of {found[0]} are random." if found else "")
+
+
+def test_layers_without_learned_biases_are_told_by_their_weights():
+    """Imported layers may lack biases, and have 0."""
+    net, tensors = small("cifar-relu")
+    tensors["conv2.weight"] *= np.float32(1.5)
+    assert "conv2" not in initial.untrained(net, tensors.__getitem__)
+    tensors["conv3.weight"][0, 0, 0, 0] = np.nan
+    assert "conv3" not in initial.untrained(net, tensors.__getitem__)
+    assert "conv1" in initial.untrained(net, tensors.__getitem__)
+
+
+def test_weights_are_asked_for_where_biases_are_initial_alone():
+    net, tensors = small("alexnet")
+    for name in tensors:
+        if name.endswith(".bias"):
+            tensors[name] += np.float32(0.01)
+    asked = []
+    assert initial.untrained(net, lambda name: asked.append(name) or tensors[name]) == []
+    assert asked == [name for name in tensors if name.endswith(".bias")]
+    assert cualex.load("cifar10").untrained == []

@@ -1,6 +1,7 @@
 """The bundled network: its file, its name in every command, and the program that makes it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,9 +66,17 @@ def test_the_card_names_the_file_by_its_digest():
 # --- its name
 
 
-def test_it_is_meant_by_its_name_unless_a_file_has_that_name(here):
-    assert pretrained.located("cifar10") == pretrained.FILE
-    assert pretrained.named("cifar10") == pretrained.named(pretrained.FILE) == "cifar10"
+def test_it_is_meant_by_its_name_unless_a_file_or_run_has_that_name(here):
+    """CIFAR-10 itself unpacks to a directory cifar10, beside which no command found the network."""
+    for make in (lambda: None, (here / "cifar10").mkdir):
+        make()
+        assert pretrained.located("cifar10") == pretrained.FILE
+        assert pretrained.named("cifar10") == pretrained.named(pretrained.FILE) == "cifar10"
+    (here / "cifar10/args.json").touch()
+    assert pretrained.located("cifar10") == Path("cifar10")
+    (here / "cifar10/best.safetensors").touch()
+    assert pretrained.located("cifar10") == Path("cifar10/best.safetensors")
+    shutil.rmtree(here / "cifar10")
     (here / "cifar10").write_bytes(b"a file of the user's")
     assert pretrained.located("cifar10") == Path("cifar10")
     assert pretrained.named("cifar10") == str(here / "cifar10")

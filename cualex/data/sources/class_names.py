@@ -37,7 +37,9 @@ def check_known(path: str, arranged: Arranged, known: Sequence[str]) -> list[str
             "rename or remove these folders"
         )
     missing = [name for name in known if name not in present]
-    return [f"no pictures of the model's class {some(missing)}"] if missing else []
+    if len(missing) > 1:
+        return [f"no images of {len(missing):,} of the model's {len(known):,} classes: {some(missing)}"]
+    return [f"no images of the model's class {missing[0]}"] if missing else []
 
 
 def as_train_has_them(arranged: Arranged, known: Sequence[str] | None) -> None:

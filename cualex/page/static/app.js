@@ -275,6 +275,9 @@ export async function load() {
   Object.assign(state, { networks: answer.networks, examples: answer.examples, grid: answer.grid, methods: answer.methods, coverSize: answer.cover, run: answer.run, stamp: answer.stamp, kept: answer.kept ?? "", lacking: answer.lacking ?? "" });
   for (const other of state.networks) other.blocks = state.networks[0].blocks; // they are alike: one figure for all
   take(state.networks[now()?.network ?? 0]);
+  const random = state.networks.map(({ untrained }, n) => (untrained && state.networks.length > 1 ? `Network ${"AB"[n]}: ${untrained}` : untrained));
+  $("kept").textContent = [state.kept, ...new Set(random)].filter(Boolean).join(" ");
+  $("kept").hidden = !$("kept").textContent;
   figure.build({ open, point, leave: hideLoupe });
   server.forget();
   return answer;
@@ -291,8 +294,6 @@ async function start() {
     const { examples } = await load();
     await images.offer(examples);
     headline();
-    $("kept").textContent = state.kept;
-    $("kept").hidden = !state.kept;
     document.body.toggleAttribute("data-lacking", Boolean(state.lacking));
     switches();
     wire();

@@ -1,7 +1,7 @@
 // Occlusion: a cover that the pointer moves, and a heat map of all its positions.
 
 import { h } from "./maps.js";
-import { about } from "./network.js";
+import { about, layer } from "./network.js";
 import * as server from "./server.js";
 import { drawImage } from "./images.js";
 import { $, best, now, off, say, state, tell } from "./state.js";
@@ -47,7 +47,7 @@ export function resize(by) {
 
 const METHODS = { // names, and what a heat map shows of a class
   occlusion: { name: "Covering" },
-  "grad-cam": { name: "Grad-CAM", says: name => `where the last maps speak for ${name}` },
+  "grad-cam": { name: "Grad-CAM", says: name => `where the maps of ${about.last_maps}, ${layer(about.last_maps).rows}×${layer(about.last_maps).columns}, speak for ${name}` },
   saliency: { name: "Saliency", says: name => `pixels that the score of ${name} depends on most` },
 };
 

@@ -5,7 +5,7 @@ import { about, dense, each, hidden, hue, layer, output, signed, towers, unit } 
 import { $, best } from "./state.js";
 
 const svg = $("links"), holder = $("blocks");
-const LINES = 9; // of a bundle between two lanes
+const LINES = 5; // of a bundle between two lanes
 const NARROW = 960; // pixels, below which the figure runs downwards
 
 export const columns = []; // a canvas and button for each block and tower

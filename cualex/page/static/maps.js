@@ -37,13 +37,23 @@ export const palette = name => ramps[theme()][name];
 // Where 0 and the end of a scale lie. Activations: square root from 0 to the 99.5 % quantile of the layer, so that weak
 // ones are seen beside strong ones. Signed numbers: straight, to the same distance on both sides of 0.
 export function scale(values, signed = false) {
-  const sample = (values.length > 60000 ? values.filter((_, i) => i % 5 === 0) : values).filter(Number.isFinite);
-  const sorted = Float32Array.from(sample, Math.abs).sort();
-  const top = sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1;
+  const top = end(values);
   const f = signed
     ? value => 127.5 + 127.5 * Math.max(-1, Math.min(1, value / top))
     : value => 255 * Math.sqrt(Math.max(0, Math.min(1, value / top)));
   return Object.assign(f, { top, signed });
+}
+
+const ends = new WeakMap(); // by array: a layer is drawn many times
+
+function end(values) {
+  if (ends.has(values)) return ends.get(values);
+  const step = values.length > 60000 ? 5 : 1, sample = new Float32Array(Math.ceil(values.length / step));
+  let count = 0;
+  for (let i = 0; i < values.length; i += step) if (Number.isFinite(values[i])) sample[count++] = Math.abs(values[i]);
+  const sorted = sample.subarray(0, count).sort(), top = sorted[Math.floor(0.995 * (count - 1))] || sorted[count - 1] || 1;
+  ends.set(values, top);
+  return top;
 }
 
 const NOT_A_NUMBER = [214, 45, 90]; // a colour that no scale has

@@ -121,7 +121,7 @@ def test_labels_are_places_in_a_models_classes(tmp_path):
     assert source.classes == tuple(known)
     by_class = {picture.name.split("/")[1]: picture.label for p in source.splits.values() for picture in p}
     assert by_class == {"ant": 3, "bee": 2, "cow": 0}
-    assert source.notes == ("no pictures of the model's class eel",)
+    assert source.notes == ("no images of the model's class eel",)
 
 
 def test_a_folder_that_the_model_does_not_know(tmp_path):
