@@ -14,6 +14,7 @@ from cualex.data.images import ImageSource
 from cualex.errors import ImageError, UsageError
 from cualex.explain.explainable import Explainable
 from cualex.plan import Plan
+from cualex.plan.buffers import fitting
 from cualex.system.keywords import checked
 from cualex.weights import Weights, packed
 from cualex.weights.parameters import Parameters
@@ -194,8 +195,10 @@ class Model(Explainable):
             raise UsageError("no pictures were given")
         parts, batch = [], BATCH if len(images) > 1 else 1
         if crops != 1:
-            return views.probabilities(self, images, batch, crops)
-        plan, centre = self.plan(batch, (layer,)), np.full((batch, 3), self.centre(), np.int32)
+            return views.probabilities(self, images, views.fitting(self, batch), crops)
+        plan = fitting(lambda images: self.plan(images, (layer,)), batch)
+        batch = plan.batch
+        centre = np.full((batch, 3), self.centre(), np.int32)
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
             plan.put(views.padded(part, batch), centre, np.full(batch, -1, np.int32))

@@ -12,7 +12,7 @@ import numpy as np
 
 from cualex.data import batches
 from cualex.networks import Network
-from cualex.plan import Plan
+from cualex.plan import Plan, buffers
 
 
 class Planned(Protocol):
@@ -31,13 +31,24 @@ def scores(
 
     images: uint8 (n, stored, stored, 3).  crops: 1 or 10.  between: called before every run of the network.
     """
-    *_, layer, _ = model.network.layers  # the layer before softmax
+    layer = _scored(model)
     plan = model.plan(len(labels), (layer,))
     for view in batches.fixed_views(model.network.stored, model.network.crop, crops):
         between()
         plan.put(images, np.tile(view, (len(labels), 1)), labels)
         plan.run()
         yield plan.output(layer)[labels >= 0, :, 0, 0]
+
+
+def fitting(model: Planned, batch: int) -> int:
+    """Return the batch size, halved until the device has room for the plan of `scores`."""
+    return buffers.fitting(lambda images: model.plan(images, (_scored(model),)), batch).batch
+
+
+def _scored(model: Planned) -> str:
+    """Return the name of the layer before softmax."""
+    *_, layer, _ = model.network.layers
+    return layer
 
 
 def softmax(found: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,13 @@ The headers are part of the text (CuPy's own cache does not see an `#include`), 
 key. Where the cache cannot be written, a folder of this process takes its place.
 """
 
+import atexit
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterable
@@ -131,6 +134,7 @@ def reason(problem: Exception | str) -> str:
 
 def import_cupy():
     """Import CuPy; raise NoGpu where it is not installed, DeviceError where it does not load."""
+    _let_cupy_cache()
     try:
         import cupy
     except ImportError as error:
@@ -141,6 +145,22 @@ def import_cupy():
             "--device cpu needs none.",
         ) from error
     return cupy
+
+
+def _let_cupy_cache() -> None:
+    """Give CuPy a folder of this process where its own cache cannot be written: its import makes that, and fails.
+
+    As in the home directory of a batch job or a container. `cualex` compiles through `Binaries` alone.
+    """
+    if "cupy" in sys.modules or importlib.util.find_spec("cupy") is None:
+        return
+    try:
+        wanted = Path(os.environ.get("CUPY_CACHE_DIR") or Path("~/.cupy/kernel_cache").expanduser())
+        wanted.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: no home directory
+        own = tempfile.mkdtemp(prefix="cualex-cupy-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        os.environ["CUPY_CACHE_DIR"] = own
 
 
 def _nvrtc():

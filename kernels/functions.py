@@ -1,7 +1,6 @@
 """Compiled kernels on real GPUs: all of a plan's compiled together, each loaded once a GPU."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 
 from cualex.kernels import STATIC_SHARED, Launch
@@ -32,12 +31,7 @@ class Functions:
             for kind, launch in kinds.items()
             if self._binaries.path(launch.kernel, launch.defines, kind[0]) is None
         ]
-        with ThreadPoolExecutor(environment.cores(), thread_name_prefix="nvrtc") as threads:
-            jobs = [threads.submit(self._binaries.make, *one) for one in absent]
-            for done, job in enumerate(as_completed(jobs), 1):
-                job.result()
-                if progress:
-                    progress(done, len(jobs))
+        environment.in_threads(lambda one: self._binaries.make(*one), absent, progress)
         for key, launch in missing.items():
             self._load(key, launch)
 

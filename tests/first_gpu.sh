@@ -42,8 +42,10 @@ step() {
     return $code
 }
 
+# By letters: cut counts bytes, and left half of a table's rule.
+shorten() { LC_ALL=C.UTF-8 sed -E 's/^(.{118}).*/\1/; s/^/    /'; }
 # quote NAME LINES: put the last lines of a log on the page.
-quote() { cat "$out/$1.log" "$out/$1.err" 2>/dev/null | tail -n "$2" | cut -c1-118 | sed 's/^/    /' | tee -a "$page"; }
+quote() { cat "$out/$1.log" "$out/$1.err" 2>/dev/null | tail -n "$2" | shorten | tee -a "$page"; }
 
 say "cualex on a GPU, $(date -u '+%Y-%m-%d %H:%M UTC')"
 say "commit $(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)$(git -C "$here" diff --quiet HEAD 2>/dev/null || echo ', changed')"
@@ -94,5 +96,5 @@ else
     say "compute-sanitizer: not here"
 fi
 step tests 300 "$PYTHON" -m pytest --gpu "${options[@]}" ${TESTS:-}
-grep -hE '^(FAILED|ERROR)|passed|failed' "$out/tests.log" | tail -n 25 | cut -c1-118 | sed 's/^/    /' | tee -a "$page"
+grep -hE '^(FAILED|ERROR)|passed|failed' "$out/tests.log" | tail -n 25 | shorten | tee -a "$page"
 say "$SECONDS seconds in all. Send back $page; the logs beside it have the rest."

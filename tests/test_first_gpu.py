@@ -32,6 +32,13 @@ def page(folder, **settings):
     return text
 
 
+def test_long_lines_are_cut_between_letters():
+    (function,) = (line for line in (TESTS / "first_gpu.sh").read_text().splitlines() if line.startswith("shorten()"))
+    words = {"input": "\u2500" * 200 + "\nshort\n", "capture_output": True, "encoding": "utf-8", "check": True}
+    done = subprocess.run(["bash", "-c", f"{function}; shorten"], **words)
+    assert done.stdout.splitlines() == ["    " + "\u2500" * 118, "    short"]
+
+
 @pytest.mark.slow
 def test_the_page_has_every_step(cuda_child, tmp_path):
     text = page(tmp_path / "out")

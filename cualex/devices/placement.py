@@ -49,7 +49,7 @@ def placement(text: str, towers: int) -> Placement:
 
     Raise UsageError for a text of another form, and where devices and towers do not match.
     """
-    names = tuple(_device(name.strip(), text) for name in text.split(","))
+    names = tuple(named(text).split(","))
     if len({name == "cpu" for name in names}) > 1:
         raise UsageError(f"device {text!r}: expected only CPUs, or only GPUs")
     if len(names) == 1:
@@ -111,6 +111,11 @@ def automatic() -> str:
         reason = f"cuda:0 does not work: {error}."
     warnings.warn(f"computing on the CPU: {reason}", GpuNotUsed, stacklevel=2)
     return "cpu"
+
+
+def named(text: str) -> str:
+    """Return a placement with the devices' full names: `auto` is decided here, `cuda` is cuda:0; raise UsageError."""
+    return ",".join(_device(name.strip(), text) for name in text.split(","))
 
 
 def _device(name: str, text: str) -> str:

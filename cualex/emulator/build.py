@@ -97,10 +97,9 @@ def run(words: list[str], made: Path, source: str | None = None, parts: Sequence
             list(pool.map(lambda each, out: _call([*words, "-c", str(each)], out), parts, objects))
         try:
             _call([*words, *objects], str(part), source)
-        except BuildError:
-            part.unlink(missing_ok=True)
-            raise
-        os.replace(part, made)
+            os.replace(part, made)
+        finally:
+            part.unlink(missing_ok=True)  # g++ failed, or Ctrl-C ended it
 
 
 def _call(words: list[str], out: str, source: str | None = None) -> None:

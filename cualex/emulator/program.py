@@ -2,6 +2,8 @@
 
 import _ctypes
 import ctypes
+import errno
+import os
 import re
 from collections.abc import Mapping
 
@@ -123,6 +125,9 @@ class Program:
         own = [each for each in errors if each[0] in self.user.files] or errors
         if not own:
             lines = said.strip().splitlines()
+            if any(os.strerror(errno.ENOSPC) in line for line in lines):
+                told = f"{os.strerror(errno.ENOSPC)}. Free some, or set CUALEX_CACHE to a directory on another disk."
+                return KernelError(f"{self.file}: g++ cannot write what it compiles: {told}", details=said)
             told = next((line for line in lines if "error:" in line), lines[-1])
             return KernelError(f"{self.file}: g++ cannot compile it: {told}", details=said)
         file, line, what = own[0]

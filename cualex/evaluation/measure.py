@@ -15,7 +15,7 @@ from cualex.data.split import Split
 from cualex.engine.contract import rank
 from cualex.errors import DataError, UsageError
 from cualex.evaluation.result import Evaluation
-from cualex.model import Model, load
+from cualex.model import BATCH, Model, load
 from cualex.ranks import ALONE, Ranks
 from cualex.system.amounts import some
 from cualex.system.keywords import checked
@@ -27,7 +27,7 @@ Evaluated = Model | str | os.PathLike[str]  # a model, or the path of weights
 def evaluate(
     models: Evaluated | Sequence[Evaluated],
     data: Split | str | os.PathLike[str] | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     between: Callable[[], None] = lambda: None,
     *,
     crops: int = 1,
@@ -49,7 +49,8 @@ def evaluate(
     models: a Model, the path of a weights file, of a run or a Run, or a list of these.  data: a folder, .zip or .tar as
     for `cualex.train`, "demo", or an opened pack; by default the data set of the run.  split: "train", "val" or "test"
     of it; by default the validation images, else test, else all.  crops: 1, the centre, or 10, corners and centre with
-    their mirror images, whose probabilities are averaged.  between: called before every run of a network.
+    their mirror images, whose probabilities are averaged.  batch_size: 32 if not given, or fewer where these do not
+    fit into a GPU's memory.  between: called before every run of a network.
     val_split, names, no_pack, cache, workers: as the options of `cualex evaluate`.  device, precision: of models that
     are given as paths, as for `cualex.load`.  ranks: the processes that evaluate together.
 
@@ -90,7 +91,12 @@ class Judged:
 
 
 def measure(
-    models: Sequence[Model], pack: Split, batch: int, between: Callable[[], None], crops: int, ranks: Ranks = ALONE
+    models: Sequence[Model],
+    pack: Split,
+    batch: int | None,
+    between: Callable[[], None],
+    crops: int,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate networks on a split; see `evaluate`.
 
@@ -98,6 +104,8 @@ def measure(
     many rounds, empty ones included, and call `between` before each; one process calls it more often.
     """
     check_classes(models[0].classes, pack.classes)
+    if batch is None:
+        batch = min(views.fitting(each, BATCH) for each in models)
     staging = models[0].parameters.devices[0].staging
     own = batches.Sequence(pack, batch, staging, ranks.rank, ranks.size)
     rounds = -(-len(own) // ranks.size)

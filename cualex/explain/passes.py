@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cualex.plan import ExplainPlan
+from cualex.plan.buffers import fitting
 from cualex.plan.explain_builder import source
 from cualex.weights.parameters import Parameters
 
@@ -103,12 +104,14 @@ class Passes:
     def _plan(
         self, count: int, layer: str, outputs: tuple[str, ...], gradients: tuple[str, ...], guided: bool
     ) -> ExplainPlan:
-        batch = BATCH if count > 1 else 1
-        key = batch, layer, outputs, gradients, guided
-        if key not in self._plans:
-            settings: dict[str, Any] = {"outputs": outputs, "gradients": gradients, "guided": guided}
-            self._plans[key] = ExplainPlan(self.parameters, batch, layer, **settings)
-        return self._plans[key]
+        def plan(batch: int) -> ExplainPlan:
+            key = batch, layer, outputs, gradients, guided
+            if key not in self._plans:
+                settings: dict[str, Any] = {"outputs": outputs, "gradients": gradients, "guided": guided}
+                self._plans[key] = ExplainPlan(self.parameters, batch, layer, **settings)
+            return self._plans[key]
+
+        return fitting(plan, BATCH if count > 1 else 1)
 
 
 def _joined(parts: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:

@@ -30,6 +30,8 @@ STARTS = {
 TABLE = bytes.fromhex("57fb808b247547db")  # the end of a table of TensorFlow's checkpoints
 TENSORFLOW = f"a TensorFlow checkpoint. {CONVERT}"
 SUFFIXES = {".weights": "weights of Darknet", ".t7": "a file of Torch7", ".params": "parameters of MXNet"}
+BLOB = {*((length, WHOLE) for length in (1, 2, 3, 4)), (5, LONG), (7, LONG), (8, LONG)}
+MEAN = "one array of Caffe, as mean images are kept (.binaryproto). Import the .caffemodel, and give this to --mean."
 SOLVER = "the state of Caffe's solver (.solverstate), and not the network. Import the .caffemodel beside it."
 
 
@@ -52,6 +54,8 @@ def named_by_suffix(name: str) -> str:
     """Return what a file of numbers alone is, which nothing inside tells apart, or ""."""
     if ".data-0" in name and "-of-0" in name:
         return f"the numbers of a TensorFlow checkpoint, whose names are in its .index. {CONVERT}"
+    if name.endswith((".onnx.data", ".onnx_data")):
+        return "the numbers of an ONNX model, whose names are in its .onnx. Import that, with this file beside it."
     suffix = PurePath(name).suffix
     return f"{SUFFIXES[suffix]}. {CONVERT}" if suffix in SUFFIXES else ""
 
@@ -95,6 +99,8 @@ def named_message(types: set[tuple[int, int]], first: bytes) -> str:
 
     first: the beginning of its first field 1, if that is a text or message.
     """
+    if types <= BLOB and types & {(5, LONG), (8, LONG)}:
+        return MEAN
     if (1, WHOLE) in types and (2, LONG) in types:
         kind = "a Core ML model" if max(types)[0] >= 200 else "a saved model of TensorFlow"
         return f"{kind}. {CONVERT}"

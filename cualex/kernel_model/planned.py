@@ -1,7 +1,6 @@
 """A plan without a GPU: its launches, the code of its kernels, and the table of what they do."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import cast
 
 from cualex.devices.dry_runtime import DryRuntime
@@ -144,14 +143,8 @@ def _compile(
     """Compile and read each kernel once, in a thread a core."""
     binaries = _binaries()
     wanted = {(launch.kernel.name, launch.defines): launch for launch in launches}
-    with ThreadPoolExecutor(environment.cores()) as threads:
-        jobs = {
-            threads.submit(disassemble, binaries, launch.kernel, launch.defines, architecture): key
-            for key, launch in wanted.items()
-        }
-        found = {}
-        for done, job in enumerate(as_completed(jobs), 1):
-            found[jobs[job]] = sass.read(job.result())
-            if compiling:
-                compiling(done, len(jobs))
-    return found
+
+    def read(launch: Launch) -> Sass:
+        return sass.read(disassemble(binaries, launch.kernel, launch.defines, architecture))
+
+    return dict(zip(wanted, environment.in_threads(read, wanted.values(), compiling), strict=True))

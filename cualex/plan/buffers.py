@@ -4,7 +4,8 @@ A plan first says which buffers its steps read and write. From that follows how 
 that never live at the same time may lie in the same memory. Only then is memory allocated, once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from cualex.errors import OutOfMemory
 from cualex.layers.maps import Buffer
 from cualex.system.amounts import size
 
+Made = TypeVar("Made")
 ALIGNMENT = 64  # bytes; a cache line
 
 
@@ -37,6 +39,19 @@ def check_room(buffers: Iterable[Buffer], devices: Sequence[Device], pictures: i
         raise OutOfMemory(
             f"batch size {pictures} needs {size(wanted, 3)} on {device.name}, which has {size(free, 3)} free; {way}"
         )
+
+
+def fitting(make: Callable[[int], Made], batch: int) -> Made:
+    """Return `make(batch)`, with the batch halved until its plan fits; raise OutOfMemory where one image does not.
+
+    For batches that the user has not chosen, and so cannot make smaller.
+    """
+    while batch > 1:
+        try:
+            return make(batch)
+        except OutOfMemory:
+            batch //= 2
+    return make(1)
 
 
 def allocate(buffers: Iterable[Buffer], devices: Sequence[Device]) -> int:

@@ -4,7 +4,10 @@ import importlib.metadata
 import math
 import os
 import platform
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TypeVar
 
 import threadpoolctl
 
@@ -36,6 +39,8 @@ def processor() -> str:
     return platform.processor()
 
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 sharing = 1  # ranks of this machine that may use the same cores; cualex.ranks.mpi finds it
 
 
@@ -51,6 +56,26 @@ def cores() -> int:
     if (slurm := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdecimal() and int(slurm):
         counts.append(int(slurm))
     return min(counts)
+
+
+def in_threads(
+    work: Callable[[Given], Made], given: Iterable[Given], progress: Callable[[int, int], None] | None = None
+) -> list[Made]:
+    """Return work(each) of all that is given, in its order, computed in a thread a core.
+
+    `progress` hears how many are done, of how many. Where one of these raises, or Ctrl-C comes, what has begun is
+    waited for and the rest is not begun: leaving `with ThreadPoolExecutor` alone would first do all of it.
+    """
+    threads = ThreadPoolExecutor(cores())
+    try:
+        jobs = [threads.submit(work, each) for each in given]
+        for done, job in enumerate(as_completed(jobs), 1):
+            job.result()
+            if progress:
+                progress(done, len(jobs))
+        return [job.result() for job in jobs]
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:

@@ -1,5 +1,6 @@
 """Where a training begins: in a run that is resumed, at the weights of another training, or at random weights."""
 
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def chosen(options: Options) -> Weights | None:
     start = Path(pretrained.NAME) if options.pretrained else start
     if start is None:
         return None
-    found = _read(start)
+    found = _read(start, options)
     own, way = found.network.name, ", or add --scratch" if options.config else ""  # --from may be the file's
     if "network" in options.given and options.network != own:
         raise UsageError(
@@ -99,9 +100,10 @@ def chosen(options: Options) -> Weights | None:
     return found
 
 
-def _read(start: Path) -> Weights:
+def _read(start: Path, options: Options) -> Weights:
     """Load weights: a file of cualex, or one of another program, which is imported; `imported` says so in its notes.
 
+    A file that does not say its network or input size is read again with --network and --crop, where these are given.
     Raise WeightsError where it is neither, with the reason why it is not imported unless nothing is known of it.
     """
     try:
@@ -110,12 +112,18 @@ def _read(start: Path) -> Weights:
         unknown = error
     from cualex.formats import load, recognise  # only for such a file: readers take a tenth of a second
 
+    told = {name: getattr(options, name) for name in ("network", "crop") if name in options.given}
     try:
-        found, _ = load.load(start)
+        try:
+            found, _ = load.load(start)
+        except WeightsError as error:
+            if not any(f"--{name}" in str(error) for name in told):
+                raise
+            found, _ = load.load(start, **told)
     except WeightsError as error:
         if recognise.KNOWN in str(error):
             raise unknown from None
-        if "--" not in str(error):
+        if not re.search(r"--(?!network|crop)\w", str(error)):
             raise
         way = f"That is for `cualex import {shlex.quote(str(start))}`, whose weights file --from takes."
         raise WeightsError(f"{error} {way}") from None

@@ -9,6 +9,7 @@ import numpy as np
 from cualex import networks
 from cualex.model import BATCH, Model
 from cualex.plan import Plan
+from cualex.plan.buffers import fitting
 from cualex.training.recipes import Recipe
 from cualex.weights import Weights
 from cualex.weights.parameters import Parameters
@@ -42,7 +43,8 @@ def measure(recipe: Recipe, classes: int, **settings: Any) -> Speed:
     model = Model(Weights(network, {}, [""] * classes, mean), parameters=parameters)
     update = Plan(parameters, recipe.batch, sink=recipe.optimizer, accumulate=recipe.accumulate)
     update.put_mean(mean)
-    return Speed(*(_timed(plan, model.centre()) for plan in (update, model.plan(BATCH))))
+    evaluation = fitting(model.plan, BATCH)
+    return Speed(_timed(update, model.centre()), _timed(evaluation, model.centre()) * BATCH / evaluation.batch)
 
 
 def _timed(plan: Plan, view: tuple[int, int, int]) -> float:

@@ -33,7 +33,7 @@ def begin(options: Options, images: int, found: Weights | None) -> Recipe:
         if "network" in options.given and options.network != recipe.network:
             recipe = recipe.but(network=options.network, variant={})
     elif options.recipe == AUTO:
-        cuda = placement.placement(options.device.partition(",")[0], towers=1).cuda
+        cuda = placement.named(options.device).startswith("cuda")
         tuned = found is not None
         recipe = automatic_recipe.choose(options.network, images, cuda, tuned, options.batch_size, options.crop)
     else:

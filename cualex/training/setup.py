@@ -142,6 +142,8 @@ def prepare(
     """
     asked, file = options, _file(options, run)
     options, recipe, found = _first(_network_of(options, file, asked) if file else options, run)
+    # Once, as it makes a stream on the GPU: what follows must not meet another answer.
+    options = options.but(device=placement.named(options.device))
     source = sources.find(options.data, names=options.names, lost=options.lost, **options.division)
     if file:
         options = _network_of(options, file, asked, len(source.classes))
@@ -163,7 +165,7 @@ def prepare(
             restore.check_fixed(run, recipe)
         recipe = checked(recipe)
     else:
-        cuda = placement.placement(options.device.partition(",")[0], towers=1).cuda
+        cuda = options.device.startswith("cuda")
         recipe = parts.dealt(recipe, options, run is None, ranks, cuda)
         if run is not None:
             restore.check(run, recipe)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from cualex import cli
 from cualex.cli.help import text
+from cualex.emulator import build
 from tests.support import json_keys
 
 pytestmark = [pytest.mark.emulator, pytest.mark.usefixtures("gxx")]
@@ -115,6 +116,19 @@ def test_what_the_compiler_says_comes_before_the_line(file):
     *before, last = result.stderr.splitlines()
     assert last == "Error: twice.cu:3: 'z' was not declared in this scope: if (i < n) y[i] = 2 * z[i];"
     assert any(re.match(r"twice\.cu:3:\d+: error: 'z' was not declared", line) for line in before)
+
+
+def test_a_full_disk_is_no_fault_of_the_kernel(file, monkeypatch):
+    def full(*_):
+        raise build.BuildError("ld: final link failed: No space left on device\ncollect2: error: ld returned 1\n")
+
+    monkeypatch.setattr(build, "library", full)
+    result = run(file, "--args", "zeros(4), zeros(4), 4")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "Error: twice.cu: g++ cannot write what it compiles: No space left on device. Free some, or set CUALEX_CACHE "
+        "to a directory on another disk."
+    )
 
 
 PAGE = text("kernels")

@@ -198,6 +198,8 @@ def plain_zip(members):
         (field(1, 1) + field(2, field(1, b"")), "a saved model of TensorFlow"),
         (field(1, 1) + field(2, b"") + field(500, b""), "a Core ML model"),
         (field(1, 100) + field(2, "net.caffemodel") + field(3, field(5, bytes(8))), "the state of Caffe's solver"),
+        (foreign_files.binaryproto(np.ones((2, 3, 3), np.float32)), r"one array of Caffe.+give this to --mean"),
+        (field(7, field(1, bytes([3]))) + field(8, bytes(24)), "one array of Caffe"),
         (bytes(257) + b"ustar" + bytes(300), r"a tar archive\. Unpack it"),
         (b"\x89PNG\r\n\x1a\n" + bytes(9), "an image"),
         (plain_zip({"conv1.npy": b""}), r"an archive of NumPy arrays \(\.npz\)"),
@@ -223,6 +225,8 @@ def test_other_files_are_named(found, data, words):
             r"the numbers of a TensorFlow checkpoint, whose names are in its \.index",
         ),
         ("alexnet.weights", "weights of Darknet"),
+        ("alexnet.onnx.data", r"the numbers of an ONNX model, whose names are in its \.onnx"),
+        ("model.onnx_data", "the numbers of an ONNX model"),
     ],
 )
 def test_numbers_alone_are_named_by_the_file(tmp_path, name, words):

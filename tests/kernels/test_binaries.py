@@ -1,5 +1,10 @@
 """Compiling without a GPU: the cache of binaries, and what is said when a kernel does not compile."""
 
+import atexit
+import importlib.util
+import os
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +79,25 @@ def test_where_the_cache_cannot_be_written_the_process_keeps_its_own(folder):
     assert make(place) == path
     assert path.parent != folder / "cache"
     assert not place.writable
+
+
+@pytest.mark.parametrize("home", ["writable", "a file", None])
+def test_cupy_is_given_a_cache_that_it_can_write(monkeypatch, tmp_path, home):
+    """Its import makes ~/.cupy, and without write permission `cualex predict` ended there, on a machine without GPU."""
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if home is None else name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CUPY_CACHE_DIR", raising=False)
+    monkeypatch.setattr(atexit, "register", lambda *_, **__: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if home == "a file":
+        (tmp_path / "home").write_text("in the way")
+    binaries._let_cupy_cache()
+    given = os.environ.get("CUPY_CACHE_DIR")
+    monkeypatch.delenv("CUPY_CACHE_DIR", raising=False)
+    assert (tmp_path / "home/.cupy/kernel_cache").is_dir() == (home == "writable")  # nothing is made without CuPy
+    assert (given is not None) == (home == "a file")
+    assert given is None or Path(given).is_dir()
 
 
 def test_a_compile_error_names_file_and_line(folder):

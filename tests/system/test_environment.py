@@ -110,3 +110,30 @@ def test_files_are_read_and_written_at_offsets(tmp_path, monkeypatch, windows):
     assert found == [b"%08d" % i for i in range(count)]
     assert files.read_at(handle, memoryview(bytearray(8)), 8 * count) == 0
     os.close(handle)
+
+
+def test_results_of_threads_are_in_the_order_of_what_is_given():
+    told = []
+    assert environment.in_threads(lambda number: number * number, range(5), lambda *done: told.append(done)) == [
+        *(0, 1, 4, 9, 16)
+    ]
+    assert told == [(done, 5) for done in range(1, 6)]
+
+
+def test_ctrl_c_does_not_wait_for_what_has_not_begun(monkeypatch):
+    """Hundreds of kernels were compiled to the end before the program left."""
+    monkeypatch.setattr(environment, "cores", lambda: 2)
+    begun, interrupted = [], threading.Event()
+
+    def work(number):
+        begun.append(number)
+        if number:
+            assert interrupted.wait(60)
+
+    def interrupt(done, total):
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        environment.in_threads(work, range(1000), interrupt)
+    assert len(begun) < 900

@@ -3,7 +3,8 @@
 import pytest
 
 from cualex import networks
-from cualex.training import automatic_recipe
+from cualex.devices import placement
+from cualex.training import automatic_recipe, options, setup
 from cualex.training.recipes import OWN, PAPER
 
 COUNTS = (2, 5, 16, 17, 48, 100, 127, 128, 240, 300, 999, 1000, 1001, 8_000, 60_000, 1_281_167)
@@ -73,3 +74,12 @@ def test_weights_to_begin_with_learn_slower_and_their_new_layer_faster():
     assert tuned.epochs == scratch.epochs  # 1,000 updates, both
     adam = automatic_recipe.choose("alexnet-batchnorm", 160, False, tuned=True)
     assert (adam.optimizer, adam.rate) == ("adam", 0.001)
+
+
+def test_whether_a_gpu_can_be_used_is_asked_once(monkeypatch, tmp_path):
+    """A GPU that becomes busy in between would get another device's recipe."""
+    answers = iter(["cpu", "cuda:0", "cuda:0"])
+    monkeypatch.setattr(placement, "automatic", lambda: next(answers))
+    made = setup.prepare(options.of(output=str(tmp_path), device="auto"), None)
+    assert made.device == "cpu"
+    assert next(answers) == "cuda:0"

@@ -7,7 +7,8 @@ import pytest
 
 from cualex import model, weights
 from cualex.devices import placement
-from cualex.evaluation import evaluate
+from cualex.errors import OutOfMemory
+from cualex.evaluation import evaluate, measure
 from cualex.model import Model
 from cualex.training import loop
 from cualex.training.records import Epoch, Update
@@ -23,6 +24,7 @@ def gpus(emulated, speck, monkeypatch):
     monkeypatch.setattr(placement, "CupyRuntime", lambda: emulated(streams="random", seed=1))
     monkeypatch.setattr(model, "BATCH", 4)  # pictures are many threads here
     monkeypatch.setattr(loop, "evaluate", partial(evaluate, batch=4))
+    monkeypatch.setattr(measure, "BATCH", 4)
 
 
 def trained(place, device, precision=None):
@@ -72,6 +74,25 @@ def test_weights_that_a_gpu_has_trained_name_pictures_on_the_cpu(gpus, tmp_path,
     assert np.abs(found - expected).max() < {"tf32": 5e-3, "bf16": 5e-2}[precision]
     ours, host = (evaluate(each, pictures, batch=4) for each in models)
     assert ours.loss == pytest.approx(host.loss, rel={"tf32": 1e-2, "bf16": 5e-2}[precision])
+
+
+def test_a_batch_that_nobody_chose_is_as_large_as_fits(gpus, tmp_path, emulated, monkeypatch):
+    """A validation of 32 images ended trainings in batches of 2, and asked for --batch-size 23."""
+    _, kept = trained(tmp_path, "cpu")
+    pictures, made = tiny_runs.Squares(4, seed=1), Model(kept, "cuda:0", "fp32")
+    expected, images = evaluate(made, pictures, batch=4), pictures.pictures
+    probabilities, features = made.probabilities(images), made.features(images)
+    two = made.plan(2).bytes
+
+    full = Model(kept, "cuda:0", "fp32")
+    monkeypatch.setattr(full.parameters.devices[0].runtime, "free", lambda device: two * 5 // 4)
+    found = evaluate(full, pictures)
+    assert (found.top1, found.loss) == (expected.top1, pytest.approx(expected.loss, rel=1e-6))
+    assert np.allclose(full.probabilities(images), probabilities, atol=1e-6)
+    assert np.allclose(full.features(images), features, rtol=1e-5, atol=1e-6)
+    assert {batch for batch, _ in full._plans} == {2}
+    with pytest.raises(OutOfMemory, match="batch size 4 needs"):  # which the caller has chosen
+        evaluate(full, pictures, batch=4)
 
 
 def test_features_come_in_the_same_order_as_on_the_cpu(gpus, tmp_path):

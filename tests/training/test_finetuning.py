@@ -10,7 +10,8 @@ from PIL import Image
 from cualex import weights
 from cualex.cli import main
 from cualex.errors import UsageError, WeightsError
-from cualex.training import beginning, finetuning
+from cualex.formats import load
+from cualex.training import beginning, finetuning, options
 from cualex.training.options import Options
 from cualex.training.records import Update
 from cualex.training.run import Run
@@ -228,14 +229,35 @@ def test_weights_of_another_program_are_imported_to_start_from(tmp_path, to, fil
     assert start.weights.network.classes == 2
 
 
-def test_what_import_must_be_told_is_told_to_import():
+def test_the_input_size_of_a_caffemodel_is_that_of_crop():
     """A caffemodel of 67 pixels: its size is not in the file."""
     model = ROOT / "tests/golden/v0.1/exported/network.caffemodel"
+    said = (
+        f"{model}: fc6.0 is 128x8 here, alexnet-caffe has 128x288. Give its architecture with --network, or its input "
+        "size with --crop."
+    )
+    for wrong in ({}, {"crop": 227}, {"seed": 1}):
+        with pytest.raises(WeightsError) as caught:
+            beginning.chosen(options.of(weights=model, **wrong))
+        assert str(caught.value) == said
+    for right in ({"crop": 67}, {"crop": 67, "network": "alexnet-caffe"}):
+        found = beginning.chosen(options.of(weights=model, **right))
+        assert (found.network.name, found.network.crop) == ("alexnet-caffe", 67)
+        assert found.tensors["fc6.weight"].shape == (128, 8)
+
+
+def test_what_import_alone_can_be_told_is_told_to_import(monkeypatch):
+    model = ROOT / "tests/golden/v0.1/exported/network.caffemodel"
+
+    def refused(path, **told):
+        raise WeightsError(f"{path}: it has no mean image. Give one with --mean.")
+
+    monkeypatch.setattr(load, "load", refused)
     with pytest.raises(WeightsError) as caught:
         beginning.chosen(Options(weights=model))
     assert str(caught.value) == (
-        f"{model}: fc6.0 is 128x8 here, alexnet-caffe has 128x288. Give its architecture with --network, or its input "
-        f"size with --crop. That is for `cualex import {model}`, whose weights file --from takes."
+        f"{model}: it has no mean image. Give one with --mean. That is for `cualex import {model}`, whose weights file "
+        "--from takes."
     )
 
 

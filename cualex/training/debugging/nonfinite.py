@@ -16,6 +16,7 @@ from cualex.data.prefetch import Prefetcher
 from cualex.data.split import Split
 from cualex.model import BATCH, Model
 from cualex.plan import Plan
+from cualex.plan.buffers import fitting
 from cualex.plan.step import Step
 from cualex.weights.parameters import Parameters, parameter
 
@@ -72,10 +73,10 @@ def in_update(plan: Plan, stream: Stream, update: int, position: int) -> Fault |
 
 def in_split(model: Model, pack: Split) -> Fault | None:
     """Run a network on a split until something is not finite."""
-    plan, names = model.plan(BATCH), iter(pack.names)
-    for images, labels in batches.Sequence(pack, BATCH):
-        plan.put(images, np.tile(model.centre(), (BATCH, 1)), labels)
-        if fault := _in_run(plan, list(itertools.islice(names, BATCH))):
+    plan, names = fitting(model.plan, BATCH), iter(pack.names)
+    for images, labels in batches.Sequence(pack, plan.batch):
+        plan.put(images, np.tile(model.centre(), (plan.batch, 1)), labels)
+        if fault := _in_run(plan, list(itertools.islice(names, plan.batch))):
             return fault
     return None
 
