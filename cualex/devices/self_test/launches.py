@@ -81,7 +81,7 @@ def describe(launch: Launch) -> str:
     """Return what a record names: the kernel, and how its gemm is computed."""
     constants = launch.constants
     how = [str(constants["PRECISION"]).lower()] if "PRECISION" in constants else []
-    if "TENSOR_CORES" in constants:
+    if "TENSOR_CORES" in constants and launch.kernel.needs is None:
         how.append("tensor cores" if constants["TENSOR_CORES"] else "FFMA")
     return " ".join([launch.kernel.name, *how])
 

@@ -1,7 +1,6 @@
 """The gemms of convolution and dense layers: which kernels run, on which tiles, with which constants.
 
-Where a gemm has too few tiles to fill a GPU, its depth is split (split-K): the partial sums are slabs of float32, which
-one more kernel adds up in their order. A tower's sums are the same whether or not the other is in the same launch.
+Where its tiles are too few to fill a GPU, the depth is split (split-K), and slabs of partial sums are added in order.
 """
 
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from cualex.engine.cuda import gemm_tiles
+from cualex.engine.cuda import gemm_tiles, gemm_wgmma
 from cualex.engine.cuda.launching import THREADS, grid, storage
 from cualex.errors import UsageError
 
@@ -77,6 +76,8 @@ class Shape:
 
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> None:
     """Launch the gemm of windows and filters, with the bias and, with `relu`, the ReLU in its epilogue."""
+    if gemm_wgmma.forward(device, shape, x, weight, bias, y, relu):
+        return
     chunk = _chunk(device)
     tiles, constants = _tiles(
         device,
@@ -178,10 +179,9 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         shared=tiles.shared(False, False, chunk),
         **constants,
     )
-    if tiles.splits == 1:
-        return
-    sink_slabs(device, sink, slabs)
-    sink_slabs(device, bias_sink, bias_slabs)
+    if tiles.splits > 1:
+        sink_slabs(device, sink, slabs)
+        sink_slabs(device, bias_sink, bias_slabs)
 
 
 def sink_slabs(device, sink, slabs) -> None:
