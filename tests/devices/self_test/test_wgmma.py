@@ -5,9 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cualex.devices.cuda import CudaDevice
+from cualex.devices.cupy_runtime import CupyRuntime
 from cualex.devices.self_test import records
 from cualex.engine.cuda import gemm_wgmma
 from cualex.engine.cuda.gemm_tiles import Tiles
+from tests.support import reference
+from tests.support.benches import Bench
 from tests.support.conv_cases import Case, draw
 from tests.support.cuda_arrays import Convolution, open_bench
 from tests.support.planted_kernels import planted
@@ -35,6 +39,18 @@ def test_a_kernel_that_passes_is_used(emulated, tmp_path):
     assert bench.device.fallbacks.by_wgmma == {"conv_forward 168x40x216"}
     ((_, found),) = records.every(tmp_path)
     assert [(each.what, each.passed) for each in found.values()] == [("conv_forward_wgmma bf16", True)]
+
+
+def test_the_real_cupy_tests_and_runs_it(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUALEX_CACHE", str(tmp_path))
+    monkeypatch.setenv("CUALEX_SELF_TEST", "1")
+    bench = Bench(CudaDevice("cuda:0", CupyRuntime(), 0, "bf16"))
+    names, found = settled(bench)
+    assert names == ["conv_forward_wgmma"]
+    ((_, kept),) = records.every(tmp_path / "self-test")
+    assert [(each.what, each.passed) for each in kept.values()] == [("conv_forward_wgmma bf16", True)]
+    right = reference.conv(draw(CASE, True).x[0], draw(CASE, True).weight, draw(CASE, True).bias, pad=1)
+    np.testing.assert_array_equal(found[0], bench.rounded(right))
 
 
 FAULTS = {
