@@ -99,7 +99,7 @@ def compile_ptx(kernel: Kernel, defines: Iterable[str], architecture: int) -> st
 def _compiled(kernel: Kernel, defines: Iterable[str], architecture: int, kind: str) -> bytes:
     """Compile for "sm", to a binary, or "compute", to PTX."""
     nvrtc = _nvrtc()
-    options = (*OPTIONS, f"-arch={kind}_{architecture}", *defines)
+    options = (*OPTIONS, f"-arch={kind}_{kernel.target(architecture)}", *defines)
     program = nvrtc.createProgram(assemble(kernel), kernel.file, (), ())
     try:
         nvrtc.compileProgram(program, options)

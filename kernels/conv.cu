@@ -30,34 +30,6 @@
 // dimensions: TOWERS RELU
 #include "common/fragments.cuh"
 
-// Rows of the im2col matrix: each thread keeps the pixels that it copies.
-struct ActivationIterator {
-    typedef Tile<TILE_ROWS, true> Tiles;
-    Maps maps;
-    Pixel pixels[Tiles::loads];
-
-    __device__ __forceinline__ ActivationIterator(const Maps& maps, int first) : maps(maps) {
-#pragma unroll
-        for (int i = 0; i < Tiles::loads; ++i) pixels[i].find(first + Tiles::line_of(i));
-    }
-
-    __device__ __forceinline__ Element at(int i, int, int depth) const {
-        Tap tap;
-        tap.find(depth);
-        return maps.at(pixels[i], tap);
-    }
-};
-
-// Columns are filters, along the depth as stored.
-struct FilterIterator {
-    const Value* weight;
-    int count;
-
-    __device__ __forceinline__ Element at(int, int filter, int depth) const {
-        return {weight + ((size_t)filter * WINDOW + depth), filter < count && depth < WINDOW};
-    }
-};
-
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     conv_forward(const Value* __restrict__ x0, const Value* __restrict__ x1, const Value* __restrict__ weight,
                  const float* __restrict__ bias, Value* __restrict__ y, float* __restrict__ slabs) {

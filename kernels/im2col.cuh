@@ -4,6 +4,7 @@
 // window runs over all SOURCES; else a tower reads its own maps and SOURCES is 1.
 //
 // expects: BATCH ROWS COLUMNS CHANNELS SOURCES READS_ALL OUT_ROWS OUT_COLUMNS FILTERS GROUPS FILTER_SIZE STRIDE PAD
+// expects: TILE_ROWS
 #pragma once
 #include "gemm_tile.cuh"
 
@@ -52,5 +53,33 @@ struct Maps {
                       (unsigned)(pixel.left + tap.column) < (unsigned)COLUMNS;
         const Value* maps = SOURCES > 1 && tap.source ? second : first;
         return {maps + (pixel.origin + (tap.row * COLUMNS + tap.column) * CHANNELS + tap.channel), inside};
+    }
+};
+
+// Rows of the im2col matrix: each thread keeps the pixels that it copies.
+struct ActivationIterator {
+    typedef Tile<TILE_ROWS, true> Tiles;
+    Maps maps;
+    Pixel pixels[Tiles::loads];
+
+    __device__ __forceinline__ ActivationIterator(const Maps& maps, int first) : maps(maps) {
+#pragma unroll
+        for (int i = 0; i < Tiles::loads; ++i) pixels[i].find(first + Tiles::line_of(i));
+    }
+
+    __device__ __forceinline__ Element at(int i, int, int depth) const {
+        Tap tap;
+        tap.find(depth);
+        return maps.at(pixels[i], tap);
+    }
+};
+
+// Columns are filters, along the depth as stored.
+struct FilterIterator {
+    const Value* weight;
+    int count;
+
+    __device__ __forceinline__ Element at(int, int filter, int depth) const {
+        return {weight + ((size_t)filter * WINDOW + depth), filter < count && depth < WINDOW};
     }
 };

@@ -8,6 +8,8 @@ Comments list the constants, those of all kernels before the first `// ---`, tho
     // dimensions: IMAGES ROWS COLUMNS         integers of the plan; code never branches on them with #if
     // reals: ALPHA BETA                       floating-point numbers
     // choices: PRECISION RELU TILE_ROWS       integers or words that shape the code
+
+and `// needs: sm_90a` says that a kernel has instructions of that one architecture.
 """
 
 import posixpath
@@ -21,6 +23,7 @@ FOLDER = Path(__file__).parent
 INCLUDE = re.compile(r'^#include "([\w./]+)"\n', re.MULTILINE)
 SECTION = re.compile(r"^// --- (\w+)$", re.MULTILINE)
 SIGNATURE = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^()]*\))?\s+(\w+)\(([^)]*)\)')
+NEEDS = re.compile(r"^// needs: sm_(\d+)a$", re.MULTILINE)
 CONSTANTS = re.compile(r"^// (dimensions|reals|choices):([ \w]*)$", re.MULTILINE)
 
 
@@ -36,7 +39,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel: its arguments in order, the constants to compile it with, its file, and the file's text for it."""
+    """A kernel: its arguments in order, the constants to compile it with, its file, and the file's text for it.
+
+    needs: the only architecture that it runs on, 90 for sm_90a; None where any will do.
+    """
 
     name: str
     arguments: tuple[Argument, ...]
@@ -45,6 +51,11 @@ class Kernel:
     choices: tuple[str, ...]
     file: str
     text: str = field(repr=False)
+    needs: int | None = None
+
+    def target(self, architecture: int) -> str:
+        """Return the architecture to compile for, as NVRTC names it: "90", or "90a" with what only that one has."""
+        return f"{architecture}a" if self.needs == architecture else str(architecture)
 
     @property
     def gemm(self) -> bool:
@@ -119,7 +130,8 @@ def _kernel(name: str, file: str, text: str) -> Kernel:
         listed[kind] = (*listed.get(kind, ()), *words.split())
     arguments = tuple(_argument(part) for part in found[0][1].split(","))
     dimensions, reals, choices = (listed.get(kind, ()) for kind in ("dimensions", "reals", "choices"))
-    return Kernel(name, arguments, dimensions, reals, choices, file, text)
+    needs = NEEDS.search(text)
+    return Kernel(name, arguments, dimensions, reals, choices, file, text, int(needs[1]) if needs else None)
 
 
 def _written(kernel: Kernel, name: str, value) -> str:

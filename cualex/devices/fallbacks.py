@@ -1,4 +1,5 @@
-"""What a GPU uses in place of what failed its self-test there: FFMA for tensor cores, the host for copies of peers.
+"""What a GPU uses in place of what failed its self-test there: mma.sync for wgmma, FFMA for tensor cores, the host for
+copies of peers.
 
 The self-test itself is imported only where there is a GPU, and $CUALEX_SELF_TEST is not 0.
 """
@@ -26,6 +27,7 @@ class Fallbacks:
 
     used: gemms that run on FFMA where tensor cores would be faster, as "conv_forward 387200x48x432": the kernel, then
     rows, columns and depth. Their bits are not those of tensor cores.
+    by_wgmma: gemms that run by wgmma, named likewise. Whether their bits are those of mma.sync is not known.
     through_host: indices of GPUs from which copies to this one go through the host.
     """
 
@@ -33,6 +35,7 @@ class Fallbacks:
         """Nothing has failed yet."""
         self._failed: set[tuple[str, tuple[str, ...]]] = set()
         self.used: set[str] = set()
+        self.by_wgmma: set[str] = set()
         self.through_host: set[int] = set()
         self._copied: set[int] = set()  # the GPUs from which a copy has been tested
         self._staging: dict[int, np.ndarray] = {}  # by size
@@ -56,6 +59,11 @@ class Fallbacks:
         if source.nbytes not in self._staging:
             self._staging[source.nbytes] = runtime.staging(index, source.shape, source.dtype)
         return self._staging[source.nbytes].view(source.dtype).reshape(source.shape)
+
+
+def needs_proof(launch: Launch) -> bool:
+    """Return whether a kernel may only be used where its self-test has passed: one made for a single architecture."""
+    return launch.kernel.needs is not None
 
 
 def self_test(runtime: Runtime) -> "SelfTest | None":
@@ -105,7 +113,10 @@ class SelfTested:
         before it is written. All others are left as they were.
         """
         test = self_test(self.runtime)
-        failed = test.kernels(self, launches, [*disposable, *self.scratch_arrays]) if test else []
+        if test:
+            failed = test.kernels(self, launches, [*disposable, *self.scratch_arrays])
+        else:  # a GPU has not tested them; what stands in for one need not
+            failed = [launch for launch in launches if needs_proof(launch) and self.runtime.name == "cupy"]
         for launch in failed:
             self.fallbacks.avoid(launch)
         return not failed

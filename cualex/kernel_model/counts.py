@@ -59,9 +59,10 @@ class Counts:
     """What a launch does.
 
     resident: blocks that an SM holds at once, by `limit`.  steps: of the main loop, in the longest block.  main: its
-    instructions by kind, a warp and step.  instructions, tensor, special: of a warp.  wavefronts: clocks of an SM's
-    shared memory, a warp.  tiles: bytes that a block's main loop copies from L2.  loads: how often a warp waits for
-    memory, one load after another.  assumed: what is assumed of each other loop, by its address.
+    instructions by kind, a warp and step.  instructions, tensor, special: of a warp; tensor without wgmma.
+    wgmma_columns: N of each wgmma, m64nNk16, added up.  wavefronts: clocks of an SM's shared memory, a warp.  tiles:
+    bytes that a block's main loop copies from L2.  loads: how often a warp waits for memory, one load after another.
+    assumed: what is assumed of each other loop, by its address.
     """
 
     blocks: int
@@ -72,6 +73,7 @@ class Counts:
     main: Mapping[str, int]
     instructions: float
     tensor: float
+    wgmma_columns: float
     special: float
     wavefronts: float
     tiles: int
@@ -92,11 +94,12 @@ def count(launch: Launch, sass: Sass, limits: Mapping[str, int]) -> Counts:
     main, steps = (sass.main_loop, _steps(launch)) if launch.kernel.gemm else (None, 1)
     trips, assumed = _trips(launch, sass, main, steps, sum(each.bytes for each in accesses if not each.written))
     often = [_product(trips, each.address) for each in sass.instructions]
-    total = {"instructions": 0.0, "tensor": 0.0, "special": 0.0, "wavefronts": 0.0}
+    total = {"instructions": 0.0, "tensor": 0.0, "wgmma_columns": 0.0, "special": 0.0, "wavefronts": 0.0}
     for instruction, times in zip(sass.instructions, often, strict=True):
         total["instructions"] += times
         total["wavefronts"] += times * instruction.wavefronts
-        if instruction.kind in ("tensor", "special"):
+        total["wgmma_columns"] += times * instruction.wgmma_columns
+        if instruction.kind in ("tensor", "special") and not instruction.wgmma_columns:
             total[instruction.kind] += times
     waiting = [trips[loop] for loop in trips if loop != main and _loaded(sass, loop)]
     return Counts(
@@ -133,8 +136,10 @@ def _steps(launch: Launch) -> int:
     """Return the steps of a gemm's main loop in the block with most of them (DepthRange in kernels/gemm.cuh)."""
     n = launch.constants
     window = int(n["FILTER_SIZE"]) ** 2
+    forward = int(n["SOURCES"]) * window * int(n["CHANNELS"]) // int(n["GROUPS"])
     depth = {
-        "conv_forward": int(n["SOURCES"]) * window * int(n["CHANNELS"]) // int(n["GROUPS"]),
+        "conv_forward": forward,
+        "conv_forward_wgmma": forward,
         "conv_input_gradient": window * int(n["FILTERS"]) // int(n["GROUPS"]),
         "conv_weight_gradient": int(n["BATCH"]) * int(n["OUT_ROWS"]) * int(n["OUT_COLUMNS"]),
     }[launch.kernel.name]

@@ -6,7 +6,7 @@ Each resource alone would take its seconds; the norm says that they overlap, tho
 blocks = ceil(blocks of the launch / multiprocessors) on the SM that has most (this is where a last, part-filled wave
 costs):
 
-    tensor cores      blocks * warps / 4 * clocks of their instructions
+    tensor cores      blocks * warps / 4 * clocks of their instructions: of wgmma, at the hardware's peak
     issue             blocks * warps / 4 * instructions, one a clock on each of the SM's four schedulers
     special functions blocks * warps * 32 * their instructions / threads a clock
     shared memory     blocks * warps * wavefronts
@@ -98,7 +98,10 @@ def estimate(counts: Counts, missed: Missed, gpu: Mapping[str, Any]) -> Estimate
     blocks = ceil(counts.blocks / sms)
     a_scheduler, an_sm = blocks * counts.warps / SCHEDULERS / clock, blocks * counts.warps / clock
     parts = {
-        "tensor cores": a_scheduler * counts.tensor * gpu["clocks_per_tensor_instruction"],
+        "tensor cores": a_scheduler
+        * (
+            counts.tensor * gpu["clocks_per_tensor_instruction"] + counts.wgmma_columns * gpu["clocks_per_wgmma_column"]
+        ),
         "issue": a_scheduler * counts.instructions,
         "special functions": an_sm * 32 * counts.special / gpu["special_per_clock"],
         "shared memory": an_sm * counts.wavefronts * 128 / gpu["shared_bytes_per_clock"],

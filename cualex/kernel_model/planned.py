@@ -118,6 +118,10 @@ class Planned:
             "until the launch has read its bytes, or once.",
             "Shared memory: without bank conflicts.",
         ]
+        if any(launch.kernel.needs for _, launch in self.launches):
+            said.append(
+                "wgmma: that its self-test passes on the GPU, else mma.sync runs; tensor cores at the hardware's peak."
+            )
         if self.gpu:
             said.append(
                 f"Time: of an {self.gpu['gpu']}, one launch after another in a graph. Constants are assumed, and "

@@ -13,6 +13,7 @@ LINE = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(@\S+\s+)?([A-Z][\w.]*)\s*([^;]*)
 TARGET = re.compile(r"\b0x([0-9a-f]+)\b")
 USED = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 WIDTH = re.compile(r"\.(64|128)\b")
+WGMMA = re.compile(r"^HGMMA\.64x(\d+)x16\.")
 MATRICES = re.compile(r"^LDSM\.\w+\.\w+\.([24])\b")
 
 # The kinds of instructions, by how their names begin: the first that fits. What fits none is integer arithmetic: on
@@ -52,8 +53,19 @@ class Instruction:
         return int(found[1]) // 8 if found else 2 if ".U16" in self.name else 1 if ".U8" in self.name else 4
 
     @property
+    def wgmma_columns(self) -> int:
+        """Return N of a wgmma m64nNk16, 0 of any other instruction."""
+        found = WGMMA.match(self.name)
+        return int(found[1]) if found else 0
+
+    @property
     def wavefronts(self) -> int:
-        """Return the clocks of shared memory that a warp's access takes without bank conflicts: 128 bytes each."""
+        """Return the clocks of shared memory that a warp's access takes without bank conflicts: 128 bytes each.
+
+        A wgmma reads 64 and N lines of 32 bytes: a quarter for each of its four warps.
+        """
+        if columns := self.wgmma_columns:
+            return (64 + columns) * 32 // 128 // 4
         if matrices := MATRICES.match(self.name):
             return int(matrices[1])
         return max(1, 32 * self.bytes // 128) if self.kind == "shared" or self.name.startswith("LDGSTS") else 0

@@ -141,3 +141,63 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], 
 }
 
 #endif
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL  // sm_90a: Hopper, and no other
+
+// Make what this thread has written to shared memory visible to what reads it by the async proxy: wgmma, bulk copies.
+__device__ __forceinline__ void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// Order this warp's accesses to the registers of accumulators before the wgmmas that follow.
+__device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+
+// Close the group of wgmmas that this warp has issued since the last call.
+__device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+// Wait until at most `in_flight` of this warp's groups are not done. Until then accumulators must not be touched, nor
+// shared memory overwritten that a wgmma reads.
+template <int in_flight>
+__device__ __forceinline__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(in_flight) : "memory");
+}
+
+#define WGMMA_SUMS_4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define WGMMA_SUMS(d, i) \
+    WGMMA_SUMS_4(d, i), WGMMA_SUMS_4(d, i + 4), WGMMA_SUMS_4(d, i + 8), WGMMA_SUMS_4(d, i + 12)
+
+// Queue d[64][N] += a[64][16] * b[N][16] in bfloat16, N = 128 or 192, for the four warps of a warpgroup (the first a
+// multiple of 4); a and b are descriptors of matrices in shared memory (gemm_wgmma.cuh), along the depth. Lane l of
+// warp w with g = l / 4, t = l % 4 holds of row 16 * (w % 4) + g
+//   d[4j], d[4j + 1]: columns 8j + 2t and the next    d[4j + 2], d[4j + 3]: the same of row + 8
+__device__ __forceinline__ void wgmma_bf16(float (&d)[64], unsigned long long a, unsigned long long b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "%64, %65, 1, 1, 1, 0, 0;"
+        : WGMMA_SUMS(d, 0), WGMMA_SUMS(d, 16), WGMMA_SUMS(d, 32), WGMMA_SUMS(d, 48)
+        : "l"(a), "l"(b)
+        : "memory");
+}
+
+__device__ __forceinline__ void wgmma_bf16(float (&d)[96], unsigned long long a, unsigned long long b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
+        "%96, %97, 1, 1, 1, 0, 0;"
+        : WGMMA_SUMS(d, 0), WGMMA_SUMS(d, 16), WGMMA_SUMS(d, 32), WGMMA_SUMS(d, 48),
+          WGMMA_SUMS(d, 64), WGMMA_SUMS(d, 80)
+        : "l"(a), "l"(b)
+        : "memory");
+}
+
+#undef WGMMA_SUMS_4
+#undef WGMMA_SUMS
+
+#endif

@@ -33,7 +33,8 @@ def test_the_table_has_a_row_for_each_launch_and_says_what_is_assumed(asked):
         *("step", "kernel", "blocks", "waves", "registers", "spilled", "shared", "an", "SM", "occupancy", "loop"),
         *("MB", "us", "limited", "by"),
     ]
-    assert rows[3].split()[:8] == ["conv2+relu2", "conv_forward", "128x128", "1,458", "5.52", "227", "49,152", "2"]
+    assert rows[3].split()[:8] == ["conv2+relu2", "conv_forward_wgmma", "256x128", "730", "5.53", "124", "197,632", "1"]
+    assert "wgmma: that its self-test passes on the GPU, else mma.sync runs" in result.stdout
     assert rows.index("") == 59
     assert "Launches: 59. Registers spilled: none." in result.stdout
     assert "none of these times was measured" in result.stdout

@@ -8,12 +8,15 @@ from cualex import networks
 from cualex.devices.stored import CONTROL_WORDS
 from cualex.kernel_model import counts, estimate, sass
 from cualex.kernel_model.planned import Planned
+from tests.support.cuda_arrays import by_mma
 from tests.support.written_sass import GEMM, PLAIN, listing
 
 
 @cache
 def planned(network="alexnet", batch=128, mode="train", precision="bf16", architecture=90):
-    return Planned(networks.build(network), batch, mode, precision=precision, architecture=architecture)
+    """Plan without wgmma."""
+    with by_mma():
+        return Planned(networks.build(network), batch, mode, precision=precision, architecture=architecture)
 
 
 def launch(kernel, step=0, **given):
@@ -64,6 +67,19 @@ def test_steps_of_the_main_loop(kernel, step, precision, steps):
     assert found.steps == steps
     assert found.main == {"tensor": 2, "async_copy": 1, "shared": 1, "branch": 1, "integer": 1}
     assert (found.instructions, found.tensor, found.wavefronts) == (3 + 6 * steps, 2 * steps, 8 * steps)
+
+
+def test_a_wgmma_counts_its_columns_and_what_it_reads():
+    made = next(
+        each for _, each in Planned(networks.build("alexnet"), 128, precision="bf16").launches if each.kernel.needs
+    )
+    loop = listing("HGMMA.64x128x16.F32.BF16 R24, gdesc[UR16], R24", "@P0 BRA 0x0", "EXIT")
+    found = count(made, loop)
+    assert made.kernel.name == "conv_forward_wgmma"
+    assert found.steps == 19  # conv2: 5 * 5 * 48 of depth, 64 a step
+    assert (found.tensor, found.wgmma_columns, found.main["tensor"]) == (0, 19 * 128, 1)
+    assert found.wavefronts == 19 * 12  # a quarter of 64 + 128 lines of 32 bytes
+    assert found.tiles == 19 * (256 + 128) * 64 * 2
 
 
 def test_bytes_of_tiles():

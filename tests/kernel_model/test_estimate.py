@@ -13,9 +13,11 @@ GPU = {
     "multiprocessors": 10, "clock_hz": 1e9, "clocks_per_tensor_instruction": 8, "memory_bytes_per_s": 1e12,
     "memory_share": 0.5, "l2_bytes_per_s": 4e12, "shared_bytes_per_clock": 128, "special_per_clock": 16,
     "latency_s": 1e-6, "launch_s": 2e-6, "exponent": 3,
+    "clocks_per_wgmma_column": 0.5,
 }  # fmt: skip
 IDLE = Counts(
     blocks=10, warps=4, resident=2, limit="registers", steps=0, main={}, instructions=0, tensor=0, special=0,
+    wgmma_columns=0,
     wavefronts=0, tiles=0, loads=0, accesses=(), assumed={},
 )  # fmt: skip
 
@@ -30,6 +32,7 @@ def parts(missed=None, **given):
     [
         ({"instructions": 5000}, "issue", 5e-6),  # one a clock on each of four schedulers, a warp on each
         ({"tensor": 5000}, "tensor cores", 40e-6),
+        ({"wgmma_columns": 5000}, "tensor cores", 2.5e-6),
         ({"special": 100}, "special functions", 4 * 32 * 100 / 16 * 1e-9),
         ({"wavefronts": 1000}, "shared memory", 4e-6),
         ({"tiles": 4_000_000}, "L2", 10e-6),

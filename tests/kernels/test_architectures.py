@@ -23,7 +23,7 @@ from cualex.devices.dry_runtime import DryRuntime
 from cualex.engine.activations import ACTIVATIONS
 from cualex.engine.cuda import statistics
 from cualex.errors import DeviceError
-from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, precisions, row
+from cualex.kernels.architectures import ARCHITECTURES, PRECISIONS, TENSOR_CORES, WGMMA, precisions, row
 from cualex.kernels.binaries import compile_kernel, compiler_version
 from cualex.plan import ExplainPlan, Plan
 from cualex.plan.update_rule import Rule
@@ -200,7 +200,7 @@ def code(cubin, kernel):
 def disassemble(nvdisasm, codes, architecture, path):
     """Return the instructions of kernels, a text each. All at once: to start, nvdisasm takes half a second."""
     path.write_bytes(b"".join(codes))
-    words = [nvdisasm, "--binary", f"SM{architecture}", path]
+    words = [nvdisasm, "--binary", f"SM{architecture}{'a' * (architecture == WGMMA)}", path]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines() if codes else []
     ends, texts = list(accumulate(map(len, codes))), [[] for _ in codes]
     for line in lines:
@@ -234,11 +234,13 @@ def check(launch, figures, sass, architecture):
     if "TILE_DEPTH" not in launch.kernel.constants:
         return
     tensor = bool(launch.constants["TENSOR_CORES"])
-    assert bool(re.search(r"\bHMMA\.", sass)) == tensor, what
+    by_wgmma = launch.kernel.needs is not None
+    assert bool(re.search(r"\bHMMA\.", sass)) == (tensor and not by_wgmma), what
+    assert bool(re.search(r"\bHGMMA\.64x", sass)) == by_wgmma, what
     assert tensor or "FFMA" in sass, what
     if architecture >= TENSOR_CORES:
         assert re.search(r"\bLDGSTS\.E\.BYPASS\.(LTC128B\.)?128\b", sass), what
-    if tensor and launch.constants["PRECISION"] == "BF16":
+    if tensor and not by_wgmma and launch.constants["PRECISION"] == "BF16":
         assert "LDSM" in sass, what
 
 
@@ -281,6 +283,14 @@ def test_one_kernel_of_each_precision_compiles(compiled):
     assert {launch.constants["PRECISION"] for launch in tiles.values()} == {"FP32", "TF32", "BF16"}
     for launch, figures, sass in compiled([*tiles.values()], FAST):
         check(launch, figures, sass, FAST)
+
+
+def test_wgmma_compiles_without_spills(compiled):
+    tiles = [launch for launch in planned("bf16", *PLANS[0]) if launch.kernel.needs]
+    assert {launch.kernel.name for launch in tiles} == {"conv_forward_wgmma"}
+    assert {row(launch.kernel, launch.constants) for launch in tiles} == {(WGMMA,)}
+    for launch, figures, sass in compiled(tiles, WGMMA):
+        check(launch, figures, sass, WGMMA)
 
 
 def test_before_sm_80_sums_are_added_while_values_are_loaded(compiled):

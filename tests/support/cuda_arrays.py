@@ -5,9 +5,10 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 
 from cualex.devices.cuda import CudaDevice
-from cualex.engine.cuda import conv, gemm_tiles
+from cualex.engine.cuda import conv, gemm_tiles, gemm_wgmma
 from cualex.engine.cuda.gemm_tiles import Tiles
 from cualex.engine.cuda.update import Keep
 from tests.support.benches import Bench
@@ -51,6 +52,14 @@ def cut_into(monkeypatch, kind=None, **changed):
 
     with monkeypatch.context() as patch:
         patch.setattr(gemm_tiles, "choose", choose)
+        yield
+
+
+@contextmanager
+def by_mma():
+    """Let plans launch mma.sync where they would wgmma."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gemm_wgmma, "forward", lambda *_: False)
         yield
 
 

@@ -22,15 +22,25 @@ GEMM = listing(
     "EXIT",
     registers=227,
 )
+WGMMA = listing(
+    "LDGSTS.E.BYPASS.128 [R2], [R4.64]",
+    "HGMMA.64x128x16.F32.BF16 R24, gdesc[UR16], R24, gsb0",
+    "@P0 BRA 0x0",
+    "STG.E.128 desc[UR4][R2.64], R4",
+    "EXIT",
+    registers=124,
+)
 PLAIN = listing("LDG.E.128 R4, desc[UR4][R2.64]", "FADD R4, R4, R5", "STG.E.128 desc[UR4][R2.64], R4", "EXIT")
 
 
 def stand_in(monkeypatch, asked=None):
-    """Let every gemm have the code GEMM and every other kernel PLAIN; `asked` notes the kernels and architectures."""
+    """Let every gemm have the code GEMM or WGMMA, all other kernels PLAIN; `asked` notes kernels and architectures."""
 
     def disassemble(binaries, kernel, defines, architecture):
         if asked is not None:
             asked.append((kernel.name, architecture))
+        if kernel.needs:
+            return WGMMA
         return GEMM if kernel.gemm else PLAIN
 
     monkeypatch.setattr(planned, "check_tools", lambda: None)

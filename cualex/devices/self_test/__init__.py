@@ -7,9 +7,9 @@ the CPU (gemms.py, maps.py, loss.py, normalisation.py, parameters.py: NumPy in f
 the arrays held is put back, unless nothing will read it. CUDA graphs are compared with their kernels one by one
 (graphs.py), copies between GPUs with copies through the host (copies.py).
 
-What fails is not used again: the device notes it (devices/fallbacks.py), and gemms are launched on FFMA in place of
-tensor cores, steps without a graph, copies through the host. A kernel that nothing can replace ends the program. A
-self-test that cannot be completed ends nothing.
+What fails is not used again: the device notes it (devices/fallbacks.py), and gemms are launched on mma.sync in place of
+wgmma, on FFMA in place of tensor cores, steps without a graph, copies through the host. A kernel that nothing can
+replace ends the program. A self-test that cannot be completed ends nothing; kernels by wgmma then wait for one that is.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cualex.devices.fallbacks import Touched
+from cualex.devices.fallbacks import Touched, needs_proof
 from cualex.devices.runtime import Array, Runtime
 from cualex.devices.self_test.copies import compare_copies
 from cualex.devices.self_test.graphs import after_first, compare
@@ -59,6 +59,8 @@ class SelfTest:
     def kernels(self, device: Any, launches: Sequence[Launch], disposable: Sequence[Array]) -> list[Launch]:
         """Test what has no record yet; return the launches of kernels that failed, all of which can be replaced.
 
+        Those that need proof (fallbacks.py) are also returned where there is still no record.
+
         Raise DeviceError for one that cannot.
         """
         try:
@@ -67,10 +69,11 @@ class SelfTest:
             new = {key: launch for key, launch in wanted.items() if records.find(key) is None}
         except Exception as error:
             self.incomplete(device, error)
-            return []
+            return [launch for launch in launches if needs_proof(launch)]
         if new:
             self._test(device, new, records, disposable)
         results = [(launch, records.find(key)) for key, launch in wanted.items()]
+        unproven = [launch for launch, result in results if result is None and needs_proof(launch)]
         failed = [(launch, result.why) for launch, result in results if result and not result.passed]
         for launch, why in failed:
             if not replaceable(launch):
@@ -79,21 +82,25 @@ class SelfTest:
                     f"{why}. Nothing can take its place. Use another --precision, or --device cpu; CUALEX_SELF_TEST=0 "
                     "would use it all the same; `cualex doctor` lists all results."
                 )
-        if failed:
-            self.say(
-                f"Self-test on {device.title} ({device.name}): {len(failed)} of {len(wanted)} kernels give wrong "
-                f"results on tensor cores and run on FFMA, slower and with other bits: "
-                f"{', '.join(sorted({launch.kernel.name for launch, _ in failed}))} ({failed[0][1]})."
-            )
-        return [launch for launch, _ in failed]
+        for how, other, proved in (("wgmma", "mma.sync", True), ("tensor cores", "FFMA", False)):
+            own = [(launch.kernel.name, why) for launch, why in failed if needs_proof(launch) == proved]
+            if own:
+                self.say(
+                    f"Self-test on {device.title} ({device.name}): {len(own)} of {len(wanted)} kernels give wrong "
+                    f"results on {how} and run on {other}, slower and with other bits: "
+                    f"{', '.join(sorted({name for name, _ in own}))} ({own[0][1]})."
+                )
+        return [*(launch for launch, _ in failed), *unproven]
 
     def _test(self, device: Any, new: Mapping[str, Launch], records: Records, disposable: Sequence[Array]) -> None:
-        """Test launches while there is time, those on tensor cores first; keep the results."""
+        """Test launches while there is time, those that need proof first, then tensor cores; keep the results."""
         found: dict[str, Record] = {}
         start = time.monotonic()
         try:
             self.runtime.synchronize()  # what is in flight may use the same memory
-            for key, launch in sorted(new.items(), key=lambda item: not replaceable(item[1])):
+            for key, launch in sorted(
+                new.items(), key=lambda item: (not needs_proof(item[1]), not replaceable(item[1]))
+            ):
                 left = len(new) - len(found)
                 if self._late(device, time.monotonic() - start, f"{left} kernel{'s are' if left > 1 else ' is'}"):
                     break

@@ -1,14 +1,19 @@
 """What the gemms of convolution and dense layers must give, as direct sums over what kernels/conv.cu lists.
 
-Operands are float32 here: a sum of products of small integers is exact as long as it is below 2^24.
+Operands are float32 here: a sum of products of small integers is exact as long as it is below 2^24. Those of wgmma are
+real numbers, summed in float64, with a tolerance: in which order the hardware adds is not published.
 """
 
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from cualex.devices.self_test.parameters import sink
-from cualex.devices.self_test.trial import Pattern, Trial
+from cualex.devices.self_test.trial import PERIOD, UNIT, Pattern, Trial
+from cualex.devices.stored import from_bf16, to_bf16
 
 MOST = 2_000_000  # values of one operand that are looked up
 FEWEST, MANY = 8, 40  # sampled rows, or columns, beside those at edges
@@ -31,11 +36,11 @@ def _parts(t: Trial, depth: int) -> list[slice]:
     return [slice(one, min(other, depth)) for one, other in pairwise(first)]
 
 
-def _maps(t: Trial, tower: int) -> list[Pattern]:
+def _maps(t: Trial, tower: int, read: Callable[[str], Pattern]) -> list[Pattern]:
     """Return the maps that a tower reads, a source each."""
     if t["READS_ALL"]:
-        return [t.read(f"x{source}") for source in range(t["SOURCES"])]
-    return [t.read(f"x{tower}")]
+        return [read(f"x{source}") for source in range(t["SOURCES"])]
+    return [read(f"x{tower}")]
 
 
 def _pixels(t: Trial) -> int:
@@ -46,7 +51,9 @@ def _window(t: Trial) -> int:
     return t["SOURCES"] * t["FILTER_SIZE"] ** 2 * (t["CHANNELS"] // t["GROUPS"])
 
 
-def _im2col(t: Trial, tower: int, group: int, pixels: np.ndarray, taps: np.ndarray) -> np.ndarray:
+def _im2col(
+    t: Trial, tower: int, group: int, pixels: np.ndarray, taps: np.ndarray, read: Callable[[str], Pattern]
+) -> np.ndarray:
     """Return (pixels, taps): the value that each window has at each index (source, r, s, channel), 0 beyond the maps.
 
     x[source][n, p * STRIDE + r - PAD, q * STRIDE + s - PAD, channel]
@@ -60,7 +67,7 @@ def _im2col(t: Trial, tower: int, group: int, pixels: np.ndarray, taps: np.ndarr
     first = ((image * t["ROWS"] + top) * t["COLUMNS"] + left) * t["CHANNELS"] + group * channels
     further = (r * t["COLUMNS"] + s) * t["CHANNELS"] + channel
     values = np.empty((pixels.size, taps.size), np.float32)
-    for number, maps in enumerate(_maps(t, tower)):
+    for number, maps in enumerate(_maps(t, tower, read)):
         values[:, source == number] = maps.table(first, further[source == number])
     for start, tap, length in ((top, r, t["ROWS"]), (left, s, t["COLUMNS"])):
         inside = (start[:, None] + np.arange(size) >= 0) & (start[:, None] + np.arange(size) < length)
@@ -69,23 +76,56 @@ def _im2col(t: Trial, tower: int, group: int, pixels: np.ndarray, taps: np.ndarr
     return values
 
 
+def conv_forward_wgmma(t: Trial) -> None:
+    """y[pixel, filter] = bias + SUM over the window of x * weight, within what a sum in float32 may be off by."""
+    bias = _reals(t, "bias")
+    for at, filters, a, b in _forward(t, partial(_reals, t)):
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        y = a @ b.T + bias.at(filters)
+        magnitude = np.abs(a) @ np.abs(b).T + np.abs(bias.at(filters))
+        t.expect("y", at, np.maximum(y, 0) if t["RELU"] else y, _error(_window(t) + 1) * magnitude)
+
+
+def _reals(t: Trial, name: str) -> Pattern:
+    """Let an argument hold numbers of bfloat16, around 0.5 with deviation 1."""
+    drawn = np.random.default_rng(zlib.crc32(name.encode())).normal(0.5, 1, PERIOD).astype(np.float32)
+    return t.hold(name, from_bf16(to_bf16(drawn)).astype(np.float64))
+
+
+def _error(terms: int) -> float:
+    """Bound the error of a sum on tensor cores, of SUM |ab|: 4 u sqrt(K) + 2 u K / 8, u = UNIT.
+
+    Roundings count as independent, four of their standard deviations; but the hardware cuts off after each 8 products
+    or more, towards zero, by less than a unit in the last place of the sum, and such errors may have one sign. Stored
+    in bfloat16 a sum that is off may round the other way, so that the bound grows by that rounding, 2^-8.
+    """
+    return (4 * UNIT * terms**0.5 + 2 * UNIT * -(-terms // 8)) * (1 + 2.0**-8)
+
+
 def conv_forward(t: Trial) -> None:
     """y[pixel, filter] = bias + SUM over the window of x * weight; parts of the sum to slabs where it is split."""
+    pixels, window = _pixels(t), _window(t)
+    for at, filters, a, b in _forward(t, t.read):
+        if t["SPLITS"] > 1:
+            for split, part in enumerate(_parts(t, window)):
+                slab = split * t["TOWERS"] * pixels * t["FILTERS"]
+                t.expect("slabs", slab + at, a[:, part] @ b[:, part].T)
+            continue
+        y = a @ b.T + t.read("bias").at(filters)
+        t.expect("y", at, np.maximum(y, 0) if t["RELU"] else y)
+
+
+def _forward(t: Trial, read: Callable[[str], Pattern]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Choose pixels and filters of each tower and group; yield where in y, the filters of all, windows, weights."""
     pixels, window, made = _pixels(t), _window(t), t["FILTERS"] // t["GROUPS"]
-    weight, depth, number = t.read("weight"), np.arange(window), _number(window)
-    for tower in _ends(t["TOWERS"]):
+    weight, depth, number = read("weight"), np.arange(window), _number(window)
+    for tower in _ends(t.grid[2] // (t["GROUPS"] * t["SPLITS"])):
         for group in _ends(t["GROUPS"]):
             rows, columns = t.some(pixels, number, t["TILE_ROWS"]), t.some(made, number, t["TILE_COLUMNS"])
             filters = tower * t["FILTERS"] + group * made + columns
-            a, b = _im2col(t, tower, group, rows, depth), weight.table(filters * window, depth)
+            a, b = _im2col(t, tower, group, rows, depth, read), weight.table(filters * window, depth)
             at = (tower * pixels + rows)[:, None] * t["FILTERS"] + group * made + columns
-            if t["SPLITS"] > 1:
-                for split, part in enumerate(_parts(t, window)):
-                    slab = split * t["TOWERS"] * pixels * t["FILTERS"]
-                    t.expect("slabs", slab + at, a[:, part] @ b[:, part].T)
-                continue
-            y = a @ b.T + t.read("bias").at(filters)
-            t.expect("y", at, np.maximum(y, 0) if t["RELU"] else y)
+            yield at, filters, a, b
 
 
 def accumulated(t: Trial, y: str, relu_of: str, at: np.ndarray, sums: np.ndarray) -> None:
@@ -143,7 +183,7 @@ def conv_weight_gradient(t: Trial) -> None:
             rows, columns = t.some(made, number, t["TILE_ROWS"]), t.some(window, number, t["TILE_COLUMNS"])
             filters = tower * t["FILTERS"] + group * made + rows
             a = dy.table((tower * pixels + depth) * t["FILTERS"], group * made + rows)
-            b = _im2col(t, tower, group, depth, columns) * _within_filter(t, columns)
+            b = _im2col(t, tower, group, depth, columns, t.read) * _within_filter(t, columns)
             at = filters[:, None] * window + columns
             if t["SPLITS"] == 1:
                 sink(t, "SINK", t["DECAY"], False, "factor", ("weight", "velocity", "copy"), at, a.T @ b)

@@ -81,9 +81,9 @@ def describe(launch: Launch) -> str:
     """Return what a record names: the kernel, and how its gemm is computed."""
     constants = launch.constants
     how = [str(constants["PRECISION"]).lower()] if "PRECISION" in constants else []
-    if constants.get("TENSOR_CORES"):  # of float32 they multiply TF32
+    if constants.get("TENSOR_CORES") and launch.kernel.needs is None:  # of float32 they multiply TF32
         how = ["bf16" if constants["PRECISION"] == "BF16" else "tf32", "tensor cores"]
-    elif "TENSOR_CORES" in constants:
+    elif "TENSOR_CORES" in constants and launch.kernel.needs is None:
         how.append("FFMA")
     return " ".join([launch.kernel.name, *how])
 

@@ -115,9 +115,12 @@ class Trial:
 
     def read(self, name: str, low: int = -2, high: int = 2) -> Pattern:
         """Let an argument hold integers from `low` to `high`; where two are one array, the first says which."""
+        return self.hold(name, _integers(name, low, high))
+
+    def hold(self, name: str, values: np.ndarray) -> Pattern:
+        """Let an argument hold PERIOD values again and again; where two are one array, the first says which."""
         array = self._given[name]
-        made = Pattern(array, _integers(name, low, high))
-        return self._inputs.setdefault(address(array), made)
+        return self._inputs.setdefault(address(array), Pattern(array, values))
 
     def read_last_slot(self, name: str, count: int) -> int:
         """Let the control name the last slot of an input that has `count` values a slot, and return that.

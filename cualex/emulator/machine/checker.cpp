@@ -30,16 +30,31 @@ struct Fenced {
 static std::vector<Fenced> fences;
 static bool acquired;
 
+// Of each thread: its fences to the async proxy, all of them and those before the epoch of the last.
+struct Passed {
+    uint32_t count, before, last;
+};
+static std::vector<Passed> passed;
+static std::vector<uint16_t> borrowed;  // by 16 bytes of shared memory: how many wgmmas in flight read them
+
+void pass_to_async_proxy(const Thread& thread) {
+    Passed& own = passed[thread.number];
+    if (own.last != epoch) own.before = own.count, own.last = epoch;
+    ++own.count;
+}
+
 void begin_launch() {
     first_of_launch = ++epoch;
     fences.clear();
     shared_shadow.reset(shared_bytes());
+    passed.assign(threads.size(), {});
     stamps.assign((threads.size() + WARP - 1) / WARP, 0);
     seen.assign(threads.size(), std::vector<uint32_t>(WARP, 0));
 }
 
 void begin_block() {
     first_of_block = ++epoch;
+    borrowed.assign((shared_bytes() + 15) / 16, 0);
     fences.push_back({epoch, 0});
     acquired = false;
 }
@@ -128,7 +143,7 @@ static bool written_by_other_block(const Record& record) {
     return record.write_epoch >= first_of_launch && record.write_epoch < first_of_block;
 }
 
-static Fault read(Record& record, const Thread& thread, bool in_shared, bool empty, int32_t at) {
+static Fault fault_of_read(const Record& record, const Thread& thread, bool in_shared, bool empty) {
     const char* fault = nullptr;
     if (record.write_epoch == IN_FLIGHT)
         fault = "reads the target of an asynchronous copy that has not arrived, ";
@@ -140,6 +155,11 @@ static Fault read(Record& record, const Thread& thread, bool in_shared, bool emp
         fault = "race: reads what another block of this launch has written, ";
     else if (written_by_other(record, thread))
         fault = "race: reads what another thread has written since the last barrier, ";
+    return {fault, record.write_at};
+}
+
+static Fault read(Record& record, const Thread& thread, bool in_shared, bool empty, int32_t at) {
+    const Fault fault = fault_of_read(record, thread, in_shared, empty);
     const unsigned lane = 1u << thread.lane;
     const uint32_t stamp = stamps[thread.warp];
     if (record.read_epoch != epoch) {
@@ -155,7 +175,30 @@ static Fault read(Record& record, const Thread& thread, bool in_shared, bool emp
         record.read_warp = SEVERAL;
     }
     record.read_at = at;
-    return {fault, record.write_at};
+    return fault;
+}
+
+// A wgmma reads by the async proxy: each thread must have passed on what it has written, before a barrier.
+static Fault begin_read(const Record& record, const Thread& thread) {
+    const Fault fault = fault_of_read(record, thread, true, false);
+    if (fault.what) return fault;
+    const Passed writer = record.writer == SEVERAL ? Passed{} : passed[record.writer];
+    const bool late = writer.last == epoch && record.writer / WARP != thread.warp;
+    if ((late ? writer.before : writer.count) > record.write_fences) return fault;
+    return {"a wgmma reads what no fence.proxy.async of its writer has passed on, ", record.write_at};
+}
+
+// The wgmmas of a warp are done with what they have read: its own lanes may overwrite it, others after a barrier.
+static void end_read(Record& record, const Thread& thread, int32_t at) {
+    if (record.read_epoch != epoch) {
+        if (record.read_epoch < first_of_block) record.read_before = record.read_epoch;
+        record.read_epoch = epoch;
+        record.read_warp = thread.warp;
+        record.readers = 0;
+    } else if (record.read_warp != thread.warp) {
+        record.read_warp = SEVERAL;
+    }
+    record.read_at = at;
 }
 
 static bool read_by_others(const Record& record, const Thread& thread) {
@@ -190,6 +233,7 @@ static Fault write(Record& record, const Thread& thread, bool in_shared, Access 
     record.write_at = at;
     record.write_epoch = access == ISSUE ? IN_FLIGHT : epoch;
     record.write_stamp = stamps[thread.warp];
+    record.write_fences = passed[thread.number].count;
     record.writer = thread.number;
     return {fault, other};
 }
@@ -228,6 +272,18 @@ static bool may_touch(uintptr_t address) {
            static_cast<uintptr_t>(launch.own->end - launch.own->begin);
 }
 
+// Count what wgmmas in flight read, and find who overwrites it.
+static void borrow(size_t offset, size_t bytes, Access access, Fault& fault) {
+    for (size_t at = offset / 16; at * 16 < offset + bytes; ++at) {
+        if (access == BEGIN_READ)
+            ++borrowed[at];
+        else if (access == END_READ)
+            --borrowed[at];
+        else if (access != READ && borrowed[at])
+            fault = {"overwrites what a wgmma in flight reads, "};
+    }
+}
+
 static Shadow& shadow_of(const Array& array) {
     std::unique_ptr<Shadow>& shadow = shadows[array.number];
     if (!shadow) {
@@ -263,11 +319,20 @@ void access_by(const Thread& thread, const void* address, size_t bytes, Access a
     Record* const end = shadow.end(offset, bytes);
     Fault fault;
     for (Record* record = first; record != end; ++record) {
-        const Fault found = access == READ     ? read(*record, thread, in_shared, empty, at)
-                            : access == ATOMIC ? change(*record, thread, in_shared, empty, at)
-                                               : write(*record, thread, in_shared, access, at);
+        Fault found;
+        if (access == READ)
+            found = read(*record, thread, in_shared, empty, at);
+        else if (access == ATOMIC)
+            found = change(*record, thread, in_shared, empty, at);
+        else if (access == BEGIN_READ)
+            found = begin_read(*record, thread);
+        else if (access == END_READ)
+            end_read(*record, thread, at);
+        else
+            found = write(*record, thread, in_shared, access, at);
         if (found.what) fault = found;
     }
+    if (in_shared) borrow(offset, bytes, access, fault);
     if (!fault.what) return;
     const std::string size = launch.own ? " @" + std::to_string(bytes) : "";  // of an element, as it seems
     find(fault.what, place(from) + size, thread, code, code_at(fault.other));

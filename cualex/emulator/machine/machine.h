@@ -48,6 +48,16 @@ Pair mma_tf32(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b);
 Pair mma_bf16(Bits d_low, Bits d_high, Bits a_low, Bits a_high, Bits b);
 Pair load_matrix(const void* row, bool transposed);
 
+// wgmma (wgmma.cpp): d, `columns` / 2 values a thread, is poison from here until wgmma_wait.
+void wgmma(float* d, unsigned columns, Bits a, Bits b);
+void wgmma_fence();
+void wgmma_commit();
+void wgmma_wait(unsigned in_flight);
+void fence_async_proxy();
+
+// Shared memory begins at an address that is no more aligned than primitives.cuh declares it.
+constexpr unsigned SHARED_START = 128;
+
 // Asynchronous copies at their most hostile: the target is poison from the issue on, and the bytes arrive in the
 // wait that asks for them, no earlier.
 void copy_issue(void* shared, const void* global, int bytes, bool inside);

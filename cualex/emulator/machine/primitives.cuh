@@ -11,7 +11,7 @@
 #endif
 
 __device__ __forceinline__ unsigned shared_address(const void* pointer) {
-    return (unsigned)((const char*)pointer - emulator::shared_memory());
+    return emulator::SHARED_START + (unsigned)((const char*)pointer - emulator::shared_memory());
 }
 
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool inside) {
@@ -80,4 +80,23 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], 
     const emulator::Pair sum = emulator::mma_bf16(emulator::pair(d), emulator::pair(d + 2), emulator::pair(a),
                                                   emulator::pair(a + 2), emulator::pair(b));
     __builtin_memcpy(d, &sum, sizeof sum);
+}
+
+__device__ __forceinline__ void fence_async_proxy() { emulator::fence_async_proxy(); }
+
+__device__ __forceinline__ void wgmma_fence() { emulator::wgmma_fence(); }
+
+__device__ __forceinline__ void wgmma_commit() { emulator::wgmma_commit(); }
+
+template <int in_flight>
+__device__ __forceinline__ void wgmma_wait() {
+    emulator::wgmma_wait(in_flight);
+}
+
+__device__ __forceinline__ void wgmma_bf16(float (&d)[64], unsigned long long a, unsigned long long b) {
+    emulator::wgmma(d, 128, a, b);
+}
+
+__device__ __forceinline__ void wgmma_bf16(float (&d)[96], unsigned long long a, unsigned long long b) {
+    emulator::wgmma(d, 192, a, b);
 }

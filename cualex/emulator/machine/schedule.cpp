@@ -66,6 +66,7 @@ void yield() {
 
 static void finish() {
     if (!running->copies.empty()) abandon("a thread ends with asynchronous copies that it has not waited for");
+    if (wgmma_in_flight(running->warp)) abandon("a thread ends with wgmmas that it has not waited for");
     running->stack = nullptr;  // for the thread of that number in the next block
     running->group = 0;
     --alive;
@@ -105,6 +106,7 @@ void run_block() {
     ready = all;
     begin_warps();
     begin_barrier();
+    begin_wgmma();
     running = next();
     begin_on_new_stack(&caller, run_threads);
     running = nullptr;

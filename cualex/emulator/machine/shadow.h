@@ -10,6 +10,7 @@ struct Record {
     uint32_t read_epoch, read_stamp;
     uint32_t read_before;  // the last epoch before in which another block has read it
     uint32_t readers;      // lanes of the warp that reads in read_epoch
+    uint32_t write_fences;  // of the writer's to the async proxy, before it wrote
     uint16_t writer, read_warp;
     bool atomic;               // the last write
     int32_t write_at, read_at; // where in the code, from the kernel's entry on

@@ -110,6 +110,10 @@ void begin_barrier();
 void leave_barrier();
 std::string waiting_at_barrier();
 
+// wgmma.cpp: matrix instructions that a warp has issued and not waited for.
+void begin_wgmma();
+bool wgmma_in_flight(unsigned warp);
+
 // memory.cpp: arrays, shared memory, faults.
 struct Array {
     char* start;

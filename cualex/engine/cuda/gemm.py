@@ -6,13 +6,15 @@ one more kernel adds up in their order. A tower's sums are the same whether or n
 
 import numpy as np
 
-from cualex.engine.cuda import gemm_tiles
+from cualex.engine.cuda import gemm_tiles, gemm_wgmma
 from cualex.engine.cuda.gemm_shape import Shape
 from cualex.engine.cuda.launching import THREADS, grid, storage
 
 
 def forward(device, shape: Shape, x, weight, bias, y, relu: bool, rounds_weight: bool = False) -> None:
     """Launch the gemm of windows and filters, with the bias and, with `relu`, the ReLU in its epilogue."""
+    if gemm_wgmma.forward(device, shape, x, weight, bias, y, relu):
+        return
     chunk = _chunk(device)
     tiles, constants = _tiles(
         device,
@@ -121,10 +123,9 @@ def weight_gradient(device, shape: Shape, x, dy, sink, bias_sink, block: int = 1
         shared=tiles.shared(False, False, chunk),
         **constants,
     )
-    if tiles.splits == 1:
-        return
-    sink_slabs(device, sink, slabs)
-    sink_slabs(device, bias_sink, bias_slabs)
+    if tiles.splits > 1:
+        sink_slabs(device, sink, slabs)
+        sink_slabs(device, bias_sink, bias_slabs)
 
 
 def sink_slabs(device, sink, slabs) -> None:

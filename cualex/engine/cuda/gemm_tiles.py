@@ -156,7 +156,7 @@ def estimate(rows: int, columns: int, depth: int, groups: int, precision: str) -
     for kind in _kinds(precision):
         whole = _whole(kind, precision)
         blocks = whole.count(rows, columns) * groups
-        reuse = _reuse(whole.rows, whole.columns) * _reuse(whole.warp_rows, whole.warp_columns)
+        reuse = reuse_of(whole.rows, whole.columns) * reuse_of(whole.warp_rows, whole.warp_columns)
         useful = rows * columns * groups / (blocks * whole.rows * whole.columns)
         for splits in _splits(blocks, -(-depth // whole.depth)):
             waves = -(-blocks * splits // BLOCKS)
@@ -172,7 +172,7 @@ def _splits(blocks: int, steps: int) -> set[int]:
     return {min(most, each) for each in range(-(-filling // 2), filling + 3)} if filling > 1 else {1}
 
 
-def _reuse(rows: int, columns: int) -> float:
+def reuse_of(rows: int, columns: int) -> float:
     """Return the fraction of time that may be spent on multiply-adds, by the reuse of a loaded value."""
     uses = rows * columns / (rows + columns)
     return uses / (uses + MIDDLE)

@@ -58,9 +58,13 @@ def describe_machine(parameters: Parameters) -> dict[str, Any]:
     machine["device"] = sorted({device.title for device in devices})
     if parameters.placement.cuda:
         machine["nvrtc"] = _compiler()
-        replaced = {gemm for each in devices if isinstance(each, CudaDevice) for gemm in each.fallbacks.used}
-        if replaced:
-            machine["gemms_without_tensor_cores"] = sorted(replaced)
+        fallbacks = [each.fallbacks for each in devices if isinstance(each, CudaDevice)]
+        for name, gemms in (
+            ("gemms_without_tensor_cores", [each.used for each in fallbacks]),
+            ("gemms_by_wgmma", [each.by_wgmma for each in fallbacks]),
+        ):
+            if any(gemms):
+                machine[name] = sorted(set().union(*gemms))
     return machine
 
 
