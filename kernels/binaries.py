@@ -134,8 +134,8 @@ def reason(problem: Exception | str) -> str:
 
 def import_cupy():
     """Import CuPy; raise NoGpu where it is not installed, DeviceError where it does not load."""
-    _let_cupy_cache()
     try:
+        _let_cupy_cache()
         import cupy
     except ImportError as error:
         kind = NoGpu if isinstance(error, ModuleNotFoundError) and error.name == "cupy" else DeviceError

@@ -90,8 +90,8 @@ class Trial:
         self.launch, self.grid, self.control = launch, launch.grid, CONTROL
         names = [argument.name for argument in launch.kernel.arguments]
         self._given = dict(zip(names, launch.arguments, strict=True))
-        maps = [argument.name for argument in launch.kernel.arguments if argument.type == "Value"]
-        self._rounded = frozenset(maps if launch.constants.get("PRECISION") == "TF32" else ())
+        rounds = launch.constants.get("PRECISION") == "TF32"
+        self._rounded = {each.name for each in launch.kernel.arguments if rounds and each.type == "Value"}
         self._inputs: dict[int, Pattern] = {}
         self.expected: list[Expected] = []
         self._rng = np.random.default_rng(zlib.crc32(" ".join((launch.kernel.name, *launch.defines)).encode()))
@@ -119,17 +119,15 @@ class Trial:
 
     def hold(self, name: str, values: np.ndarray) -> Pattern:
         """Let an argument hold PERIOD values again and again; where two are one array, the first says which."""
-        array = self._given[name]
-        return self._inputs.setdefault(address(array), Pattern(array, values))
+        return self._inputs.setdefault(address(self._given[name]), Pattern(self._given[name], values))
 
     def read_last_slot(self, name: str, count: int) -> int:
         """Let the control name the last slot of an input that has `count` values a slot, and return that.
 
         Training has two slots, inference one.
         """
-        slot = self._given[name].size // count - 1
-        self.control = replace(CONTROL, slot=slot)
-        return slot
+        self.control = replace(CONTROL, slot=self._given[name].size // count - 1)
+        return self.control.slot
 
     def read_control(self) -> dict[str, np.float32]:
         """Let the control hold CONTROL; return its real numbers by their names in common/control.cuh."""
@@ -145,8 +143,7 @@ class Trial:
         """
         at, values = np.broadcast_arrays(at, np.asarray(values, np.float64))
         if tolerance is None:
-            values = self.stored(name, values)
-            values = to_tf32(values).astype(np.float64) if name in self._rounded else values
+            values = to_tf32(values).astype(np.float64) if name in self._rounded else self.stored(name, values)
         else:
             rounding = 2.0**-8 if self._given[name].dtype == np.uint16 else UNIT
             rounding += 2.0**-11 if name in self._rounded else 0

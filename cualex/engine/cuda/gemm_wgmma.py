@@ -50,6 +50,7 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> bool:
     constants: Mapping[str, int | str] = {
         "PRECISION": "BF16",
         "TENSOR_CORES": 1,
+        "ROUND_B": 0,
         "WHOLE_A": 1,
         "WHOLE_B": 1,
         "RELU": int(relu),
