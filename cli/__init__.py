@@ -123,5 +123,6 @@ def main(verbose: bool) -> None:
         CUALEX_WEIGHTS_CACHE=0   do not cache large weights in the layout that the
                                  CPU computes with
         CUALEX_SELF_TEST=0       do not test kernels, graphs and copies at their
-                                 first use on a type of GPU
+                                 first use on a type of GPU; wgmma, which needs
+                                 that proof, is then not used
     """

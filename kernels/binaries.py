@@ -137,6 +137,11 @@ def import_cupy():
     try:
         _let_cupy_cache()
         import cupy
+    except OSError as error:
+        raise DeviceError(
+            f"GPUs need CuPy, which needs a folder for its cache ({error}).",
+            "Set CUPY_CACHE_DIR to one that can be written; --device cpu needs none.",
+        ) from error
     except ImportError as error:
         kind = NoGpu if isinstance(error, ModuleNotFoundError) and error.name == "cupy" else DeviceError
         raise kind(

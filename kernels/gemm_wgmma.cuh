@@ -88,6 +88,7 @@ __device__ __forceinline__ void wgmma_loop(float (&sums)[TILE_COLUMNS / 2], cons
         __syncthreads();
         fetch(step + STAGES - 2, empty);
         const Value* tile = ring + full * (TileA::size + TileB::size);
+        wgmma_hold(sums);
         wgmma_fence();
 #pragma unroll
         for (int depth = 0; depth < TILE_DEPTH; depth += WGMMA_DEPTH)
@@ -99,6 +100,7 @@ __device__ __forceinline__ void wgmma_loop(float (&sums)[TILE_COLUMNS / 2], cons
         empty = empty + 1 == STAGES ? 0 : empty + 1;
     }
     wgmma_wait<0>();
+    wgmma_hold(sums);
 }
 
 // Transpose a 4 x 4 matrix of words, a column of which each of four neighbouring lanes has.

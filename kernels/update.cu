@@ -11,7 +11,8 @@
 #include "common/control.cuh"
 
 // --- momentum
-// common/momentum.cuh has the formula. Cost: reads 12 bytes a number and writes 8, with the copy 10 (bf16) or 12; 5 operations.
+// common/momentum.cuh has the formula. Cost: reads 12 bytes a number and writes 8, with the copy 10 (bf16) or 12;
+// 5 operations.
 // Checked in tests/engine/cuda/test_update.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS
@@ -43,7 +44,8 @@ extern "C" __global__ void __launch_bounds__(256)
 // Both averages begin at zero; the bias corrections are folded into the rate (Control.corrected in
 // cualex/devices/control.py). EPSILON is added to the uncorrected root: PyTorch adds it after the correction of s, so
 // that it is larger here by 1 / sqrt(1 - second^t). Kingma and Ba (2015), end of section 2. Operations are those of
-// the host engine, each rounded once. Cost: reads 16 bytes a number and writes 12, with the copy 14 (bf16) or 16; 14 operations.
+// the host engine, each rounded once. Cost: reads 16 bytes a number and writes 12, with the copy 14 (bf16) or 16;
+// 14 operations.
 // Checked in tests/engine/test_adam.py: the bits of the host engine.
 //
 // dimensions: COUNT BIAS

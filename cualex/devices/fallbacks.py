@@ -27,7 +27,8 @@ class Fallbacks:
 
     used: gemms that run on FFMA where tensor cores would be faster, as "conv_forward 387200x48x432": the kernel, then
     rows, columns and depth. Their bits are not those of tensor cores.
-    by_wgmma: gemms that run by wgmma, named likewise. Whether their bits are those of mma.sync is not known.
+    by_wgmma: gemms that run by wgmma, named likewise, but with the rows of one image: a resumed run may have another
+    batch size. Whether their bits are those of mma.sync is not known.
     through_host: indices of GPUs from which copies to this one go through the host.
     """
 

@@ -71,6 +71,10 @@ class Planned:
             names = sorted({each.kernel.name for _, each in self.launches})
             raise UsageError(f"no kernel {kernel!r} in this plan; there are {', '.join(names)}")
         fitting = [(step, each) for step, each in found if not layer or layer in (step.name, *step.layers)]
+        if not fitting:
+            own = [each.kernel.name for step, each in self.launches if layer in (step.name, *step.layers)]
+            if own:
+                raise UsageError(f"{name}: {layer} has no {kernel} in this plan; it has {', '.join(sorted({*own}))}")
         if not fitting or (
             len({each.defines for _, each in fitting}) > 1 and len({step.name for step, _ in fitting}) > 1
         ):

@@ -26,9 +26,8 @@ class Parameters:
     """The parameters of a network on its devices, and the update's velocities once a plan asks for them.
 
     `arrays` are the parameters that an update moves, and the state that none does. Where gemms read them rounded,
-    `copies` are the weights so; each update writes both. `velocities` are what the
-    update rule remembers of a parameter: its velocity by its own name, Adam's averages as "first.<name>" and
-    "second.<name>".
+    `copies` are the weights so; each update writes both. `velocities` are what the update rule remembers of a
+    parameter: its velocity by its own name, Adam's averages as "first.<name>" and "second.<name>".
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 // Epilogue of weight gradients (cualex/engine/cuda/update.py): KEEP stores them in `values`; SUM adds them there to
-// those of earlier micro-batches; MOMENTUM, the default, updates the weights `values` and their copy for gemms, if there is
-// one, and writes no gradient; of a split sum, gemm_splits.cu writes through this after it has added it up. After a
+// those of earlier micro-batches; MOMENTUM, the default, updates the weights `values` and their copy for gemms, if there
+// is one, and writes no gradient; of a split sum, gemm_splits.cu writes through this after it has added it up. After a
 // loss that is not finite, MOMENTUM does nothing.
 //
 // expects: PRECISION

@@ -27,10 +27,12 @@ typedef float Value;
 #if PRECISION == BF16
 __device__ __forceinline__ float load(const Value* address) { return from_bf16(*address); }
 __device__ __forceinline__ void store(Value* address, float value) { *address = to_bf16(value); }
+// Unrounded where Value is float32.
 __device__ __forceinline__ void store_unrounded(Value* address, float value) { store(address, value); }
 __device__ __forceinline__ float rounded(float value) { return from_bf16(to_bf16(value)); }  // as stored in between
 #else
-// Round to TF32. Tensor cores ignore the last 13 bits, all that some NaN have: a bit is set above them.
+// Round to TF32. Tensor cores ignore the last 13 bits, all that some NaN have: a bit is set above them. (cvt.rna.tf32
+// leaves those 13 bits open, and sums of biases and FFMA read them.)
 __device__ __forceinline__ float to_tf32(float value) {
     const unsigned bits = __float_as_uint(value);
     return __uint_as_float((value != value ? bits | 0x400000u : bits + 0x1000u) & 0xffffe000u);

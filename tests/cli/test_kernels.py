@@ -107,7 +107,7 @@ def test_the_code_of_a_kernel_is_printed_and_no_other_compiled(asked, monkeypatc
         ),
         (
             ["--sass", "norm1:conv_forward"],
-            "norm1:conv_forward: conv_forward is compiled for several layers, name one ",
+            "norm1:conv_forward: norm1 has no conv_forward in this plan; it has lrn",
         ),
         (["--sass", "crop", "--ptx", "crop"], "--sass and --ptx print one kernel each: give one of them"),
         (["--sass", "crop", "--json"], "--json has the table, and --sass prints code: give one of them"),

@@ -173,11 +173,15 @@ def test_filters_have_a_copy_that_every_update_rounds(emulated, sink, accumulate
     assert {name for name, _ in made.copies} == {"conv1.weight", "conv2.weight"}
     before = made.unload()
     train(made, check_operands, sink=sink, accumulate=accumulate)
+    check_copies(made)
+    assert all((value != before[name]).any() for name, value in made.unload().items())
+
+
+def check_copies(made):
     for (name, place), copy in made.copies.items():
         master = made.devices[place].download(made.arrays[name, place])
         assert not rounded(master)
         assert_array_equal(made.devices[place].download(copy), to_tf32(master))
-    assert all((value != before[name]).any() for name, value in made.unload().items())
 
 
 @pytest.mark.parametrize("fuse", [True, False])
@@ -274,10 +278,8 @@ def test_a_copy_that_is_not_refreshed_is_noticed(emulated, monkeypatch):
     made = parameters(emulated, "meeting")
     monkeypatch.setattr("cualex.plan.update_rule.Rule.mover", without_copy(made))
     train(made)
-    assert any(
-        (made.devices[place].download(copy) != to_tf32(made.devices[place].download(made.arrays[name, place]))).any()
-        for (name, place), copy in made.copies.items()
-    )
+    with pytest.raises(AssertionError, match="Arrays are not equal"):
+        check_copies(made)
 
 
 def without_copy(made):

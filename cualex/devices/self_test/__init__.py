@@ -68,7 +68,7 @@ class SelfTest:
             wanted = {key_of(launch): launch for launch in launches if launch.kernel.name in REFERENCES}
             new = {key: launch for key, launch in wanted.items() if records.find(key) is None}
         except Exception as error:
-            self.incomplete(device, error)
+            self.incomplete(device, error, launches)
             return [launch for launch in launches if needs_proof(launch)]
         if new:
             self._test(device, new, records, disposable)
@@ -82,12 +82,12 @@ class SelfTest:
                     f"{why}. Nothing can take its place. Use another --precision, or --device cpu; CUALEX_SELF_TEST=0 "
                     "would use it all the same; `cualex doctor` lists all results."
                 )
-        for how, other, proved in (("wgmma", "mma.sync", True), ("tensor cores", "FFMA", False)):
+        for how, other, proved in (("wgmma", "mma.sync, perhaps", True), ("tensor cores", "FFMA, slower and", False)):
             own = [(launch.kernel.name, why) for launch, why in failed if needs_proof(launch) == proved]
             if own:
                 self.say(
                     f"Self-test on {device.title} ({device.name}): {len(own)} of {len(wanted)} kernels give wrong "
-                    f"results on {how} and run on {other}, slower and with other bits: "
+                    f"results on {how} and run on {other} with other bits: "
                     f"{', '.join(sorted({name for name, _ in own}))} ({own[0][1]})."
                 )
         return [*(launch for launch, _ in failed), *unproven]
@@ -101,8 +101,8 @@ class SelfTest:
             for key, launch in sorted(
                 new.items(), key=lambda item: (not needs_proof(item[1]), not replaceable(item[1]))
             ):
-                left = len(new) - len(found)
-                if self._late(device, time.monotonic() - start, f"{left} kernel{'s are' if left > 1 else ' is'}"):
+                left = [other for key, other in new.items() if key not in found]
+                if self._late(device, time.monotonic() - start, _untested(left)):
                     break
                 try:
                     found[key] = Record.now(describe(launch), self.trial(device, launch, disposable))
@@ -112,7 +112,7 @@ class SelfTest:
                 except DeviceError:
                     raise
                 except Exception as error:  # its arrays are as they were
-                    self.incomplete(device, error)
+                    self.incomplete(device, error, [launch])
         finally:
             self.spent += time.monotonic() - start
             records.add(found)
@@ -134,7 +134,7 @@ class SelfTest:
         found, start = None, time.monotonic()
         try:
             records = self.records(first.index)
-            if records.find(key) is None and not self._late(first, 0.0, "a CUDA graph is"):
+            if records.find(key) is None and not self._late(first, 0.0, "a CUDA graph is used untested"):
                 why = compare(self.runtime, devices, work, graph, touched)
                 ran = not why
                 records.add({key: Record.now(f"graph of {touched.what.count(';') + 1} steps", why)})
@@ -176,16 +176,18 @@ class SelfTest:
         if self.spent + running <= self._seconds:
             return False
         self.say(
-            f"Self-test on {device.title} ({device.name}): {self._seconds:.0f} s are over; {left} used untested, and "
-            "tested at the next start."
+            f"Self-test on {device.title} ({device.name}): {self._seconds:.0f} s are over; {left}. The next start "
+            "tests what is left."
         )
         return True
 
-    def incomplete(self, device: Any, error: Exception) -> None:
-        """Say that a self-test could not be completed."""
+    def incomplete(self, device: Any, error: Exception, launches: Sequence[Launch] = ()) -> None:
+        """Say that a self-test could not be completed, of these launches among others."""
+        unused = ", but for wgmma, in whose place mma.sync runs" if any(map(needs_proof, launches)) else ""
         self.say(
             f"The self-test on {device.title} ({device.name}) could not be completed: "
-            f"{': '.join(filter(None, (type(error).__name__, str(error))))}. What is not tested is used all the same."
+            f"{': '.join(filter(None, (type(error).__name__, str(error))))}. What is not tested is used all the same"
+            f"{unused}."
         )
 
     def say(self, line: str) -> None:
@@ -193,6 +195,15 @@ class SelfTest:
         if line not in self._said:
             self._said.add(line)
             LOG.warning(line)
+
+
+def _untested(launches: Sequence[Launch]) -> str:
+    """Say what becomes of launches that are not tested yet."""
+    waiting = sum(map(needs_proof, launches))
+    used = len(launches) - waiting
+    said = [f"{waiting} by wgmma wait, and run on mma.sync"] if waiting else []
+    said += [f"{used} kernel{'s are' if used > 1 else ' is'} used untested"] if used else []
+    return "; ".join(said)
 
 
 def conditions(runtime: Any, index: int) -> dict[str, str]:

@@ -81,10 +81,11 @@ def describe(launch: Launch) -> str:
     """Return what a record names: the kernel, and how its gemm is computed."""
     constants = launch.constants
     how = [str(constants["PRECISION"]).lower()] if "PRECISION" in constants else []
-    if constants.get("TENSOR_CORES") and launch.kernel.needs is None:  # of float32 they multiply TF32
-        how = ["bf16" if constants["PRECISION"] == "BF16" else "tf32", "tensor cores"]
-    elif "TENSOR_CORES" in constants and launch.kernel.needs is None:
-        how.append("FFMA")
+    if launch.kernel.needs is None and "TENSOR_CORES" in constants:  # else the name says it
+        on_tensor_cores = bool(constants["TENSOR_CORES"])
+        if on_tensor_cores:  # maps of float32 are multiplied as TF32
+            how = ["bf16" if constants["PRECISION"] == "BF16" else "tf32"]
+        how.append("tensor cores" if on_tensor_cores else "FFMA")
     return " ".join([launch.kernel.name, *how])
 
 

@@ -93,6 +93,11 @@ __device__ __forceinline__ void wgmma_wait() {
     emulator::wgmma_wait(in_flight);
 }
 
+template <int count>
+__device__ __forceinline__ void wgmma_hold(float (&d)[count]) {
+    (void)d;
+}
+
 __device__ __forceinline__ void wgmma_bf16(float (&d)[64], unsigned long long a, unsigned long long b) {
     emulator::wgmma(d, 128, a, b);
 }

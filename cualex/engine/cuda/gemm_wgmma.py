@@ -1,7 +1,8 @@
-"""Gemms by wgmma, on Hopper in bfloat16: which, on which tiles.
+"""Forward gemms by wgmma, on Hopper in bfloat16: of which layers, on which tiles.
 
-They take the place of mma.sync (gemm.py) where the depth need not be split, on sm_90 alone, and where their self-test
-has passed on the GPU (devices/fallbacks.py).
+They take the place of mma.sync (gemm.py) on sm_90 alone, where the depth need not be split and little of the tiles lies
+outside of the result (convolutions, and dense layers of large batches), and where their self-test has passed on the GPU
+(devices/fallbacks.py).
 """
 
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ def forward(device, shape: Shape, x, weight, bias, y, relu: bool) -> bool:
         **tiles.constants,
         **shape.constants(without="towers"),
     }
-    named = f"conv_forward {shape.pixels}x{shape.made}x{shape.window}"
+    named = f"conv_forward {shape.out_rows * shape.out_columns}x{shape.made}x{shape.window}"
     if device.fallbacks.avoids("conv_forward_wgmma", constants):
         device.fallbacks.by_wgmma.discard(named)
         return False
