@@ -96,7 +96,7 @@ peer_timeout = click.option(
 
 
 def _exchange(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and _found.size == 1:
+    if value and _found.machines == 1:
         raise UsageError("--exchange-rows is for ranks on several machines: add mpiexec, or leave it out")
     if value:
         _found.exchanges_rows = True  # type: ignore[misc]  # several ranks have one that is set
@@ -110,6 +110,11 @@ exchange_rows = click.option(
     help="Let each of M machines read every M-th training image only, and send it to the ranks that need it, where "
     "their memory is too short for the pack; the bits are the same.",
 )
+
+
+def words(ranks) -> list[str]:
+    """Return the option that starts as many ranks again; none where a launcher of several machines has started them."""
+    return ["--ranks", str(ranks.size)] if ranks.machines == 1 else []
 
 
 def finish(call: Callable[[], object]) -> int:

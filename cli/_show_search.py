@@ -77,7 +77,7 @@ def neighbours(
     found = drawing.search(asked, (model.features(each, layer) for each in shown.batches()), metric)
     if own:  # an image is its own nearest
         found[np.arange(len(own)), own] = np.inf
-    order = np.argsort(found, axis=1, kind="stable")[:, : count + 1]
+    order = np.argsort(found, axis=1, kind="stable")[:, : count + (not own)]
     rows, left_out = [], len(own)
     for at, (crop, nearest) in enumerate(zip(_show_data.cropped(model, stored), order, strict=True)):
         name, cls = (pack.names[own[at]], shown.class_of(own[at])) if own else (Path(files[at]).name, None)
@@ -96,7 +96,7 @@ def neighbours(
     said += f"{model.network.name}."
     if not any(near for _, *near in rows):
         raise UsageError(f"{shown.counted}: there is none beside the query; give a set with others")
-    said += " The query itself is left out." if left_out else ""
+    said += " Queries that are in the set are not among their neighbours." if left_out else ""
     pairs = [near.cls == query.cls for query, *every in rows for near in every if query.cls and near.cls]
     if pairs:
         said += f" Green: of the query's class, {sum(pairs)} of {len(pairs)}."

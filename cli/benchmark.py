@@ -76,9 +76,7 @@ def benchmark(
     if (ranks := _ranks.team()).size > 1:
         if against or precision:
             raise UsageError(f"{'--against' if against else '--precision'} is for one process: leave it or --ranks out")
-        _together(
-            ranks, networks.named(network), batch_size, rounds, device, [*words, "--ranks", str(ranks.size)], as_json
-        )
+        _together(ranks, networks.named(network), batch_size, rounds, device, [*words, *_ranks.words(ranks)], as_json)
         return
     records = benchmarks.benchmark(
         networks.named(network),

@@ -125,7 +125,7 @@ def profile(
         single |= {"--precision": precision}
         if named := next((name for name, value in single.items() if value), None):
             raise UsageError(f"{named} is for one process: leave it or --ranks out")
-        command += ["--ranks", ranks.size]
+        command += _ranks.words(ranks)
     problem = _problem(network, batch_size, classes, crop, variant)
     if ranks.size > 1:
         scaling.check(ranks, problem.network, batch_size, device)

@@ -37,7 +37,7 @@ class Sparse:
     def blocks(self) -> list[np.ndarray]:
         """Blocks of the towers: 1 where a value is not 0; a value is a square of whole pixels."""
         count, across = len(self.towers[0]), blocks.columns(len(self.towers[0]))
-        side = min(int(LANE * DPI) // -(-count // across), int(WIDEST * DPI) // across) - 1
+        side = max(1, min(int(LANE * DPI) // -(-count // across), int(WIDEST * DPI) // across) - 1)
         return [blocks.mosaic((part != 0).astype(np.float32), across, side, 1) for part in self.towers]
 
     @property

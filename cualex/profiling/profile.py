@@ -100,6 +100,7 @@ def profile(
         batch = _staged(plan, problem)
         plan.put(*batch)
         passes = []
+        ranks.collect(None, "begin to measure")  # a rank that is slower to prepare is not lost
         ranks.begin_updates()
         for number in range(-WARM_UP, repeat):
             if torch:

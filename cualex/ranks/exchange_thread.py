@@ -35,6 +35,7 @@ class ExchangeThread:
     def __init__(self) -> None:
         """Start it."""
         self.timeout, self._limited, self._failed, self._cut_off = TIMEOUT, False, False, False
+        self._lost = False  # another rank, or the network
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any], bool] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="exchange", daemon=True).start()
 
@@ -67,7 +68,7 @@ class ExchangeThread:
                 self._cut_off = True
                 raise Stopped
             if time.monotonic() > until:
-                self._cut_off = True
+                self._cut_off = self._lost = True
                 raise RankLost(
                     f"waited {self.timeout:g} s in vain to {what}: another rank is gone or stuck, or the network is.",
                     "Continue from the last checkpoint with --resume; --peer-timeout sets the limit.",

@@ -1,5 +1,6 @@
 """Ranks on MPI: the one file that imports mpi4py. One thread makes all of its calls (exchange_thread.py)."""
 
+import faulthandler
 import os
 import pickle
 import sys
@@ -18,6 +19,7 @@ from cualex.system import environment
 
 T = TypeVar("T")
 WORDS = 2048  # bytes of the last words of a rank
+ABORT = 10.0  # seconds after which a rank no longer waits for MPI_Abort
 LAST = 2.0  # seconds that a failed rank waits for those of the others
 CHUNK = 1 << 30  # bytes of one message: MPI counts in 32 bits
 
@@ -161,14 +163,16 @@ class MpiRanks(ExchangeThread):
     def abort(self, code: int) -> None:
         """End all ranks with this exit code.
 
-        Where an exchange was given up, this rank alone ends: MPI_Abort of MPICH 5 waits for what is on its way, without
-        end where a cable is cut, and holds the interpreter lock meanwhile. The launcher sees a rank that ended without
-        a word to MPI, and ends the others that it can reach; those that it cannot have given up, too.
+        Where another rank or the network is lost, this rank alone ends: MPI_Abort of MPICH 5 waits for what is on its
+        way, without end where a cable is cut, and holds the interpreter lock meanwhile. The launcher sees a rank that
+        ended without a word to MPI, and ends the others that it can reach; those that it cannot have given up, too.
         """
-        if self._cut_off:
-            sys.stdout.flush()
-            sys.stderr.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if self._lost:
             os._exit(code)
+        # The cable may be cut in just this moment. What watches needs no lock of the interpreter; its exit code is 1.
+        faulthandler.dump_traceback_later(ABORT, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115
         self._submit(lambda: self._world.Abort(code), always=True).result()
 
     # --- measurements

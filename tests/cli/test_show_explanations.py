@@ -200,7 +200,7 @@ def test_queries_that_are_files_and_sets_of_other_classes_or_none(here, colours,
     found = told(*query, "--count", "1", "-o", "same.png")
     assert [(row["picture"], row["distance"]) for row in found["neighbours"]] == [("vert/copy.png", 0)]
     assert "the same image" in texts
-    assert "The query itself is left out." in " ".join(texts)
+    assert "Queries that are in the set are not among their neighbours." in " ".join(texts)
     colour_network.picture(here / "one/rouge/a.png", "red", 200)
     for words in (("neighbours", "one"), ("neighbours", "one", "one/rouge/a.png")):
         result = run(*words)
