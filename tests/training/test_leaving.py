@@ -19,13 +19,13 @@ from tests.support.tiny_runs import RECIPE, left, stop, training
 pytestmark = pytest.mark.usefixtures("speck")
 
 
-def signalled_in(method, number, times=1):
-    """Make a method that sends this process signals when it is called for the third time."""
+def signalled_in(method, number, times=1, at=3):
+    """Make a method that sends this process signals when it is called for the third time, or another one."""
     count = []
 
     def call(self, *arguments, **settings):
         count.append(self)
-        if len(count) == 3:
+        if len(count) == at:
             for _ in range(times):
                 os.kill(os.getpid(), number)
         return method(self, *arguments, **settings)
@@ -38,7 +38,7 @@ def test_in_the_middle_of_validation(whole, tmp_path, monkeypatch):
     """The epoch's updates are done and saved, and the run goes on with its validation."""
     run = Run.create(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(Model, "plan", signalled_in(Model.plan, signal.SIGINT))  # each validation asks for it once
+        patch.setattr(Model, "plan", signalled_in(Model.plan, signal.SIGINT, at=5))  # each validation asks for it twice
         with pytest.raises(KeyboardInterrupt):
             list(training(run))
     state = State.of(run.checkpoint())

@@ -7,6 +7,7 @@ import pytest
 
 from cualex import kernels
 from cualex.devices.cupy_runtime import CupyRuntime
+from cualex.devices.fallbacks import Fallbacks
 from cualex.devices.self_test import REFERENCES, SelfTest, maps, records
 from cualex.engine import activations, cuda
 from cualex.errors import DeviceError
@@ -162,17 +163,20 @@ FAULTS = {
 
 
 def some_of_each(bench, case):
-    """Return what describes the launches of a convolution and its gradients, of LRN and of ReLU."""
+    """Return what describes the launches of a convolution and its gradients, of a dense layer, of LRN and of ReLU."""
     device, arrays = bench.device, Convolution(bench, case, draw(case, True))
     dweight, dbias = (bench.empty(each.shape, np.float32) for each in (arrays.weight, arrays.bias))
     y, dx = bench.empty(arrays.dy.shape), [bench.empty(maps.shape) for maps in arrays.x]
     x, z, numbers = bench.empty((1, 2, 8, 8, 8)), bench.empty((1, 2, 8, 8, 8)), arrays.numbers
+    flat, weight, bias = [bench.empty((2, 64))], bench.empty((1, 8, 64)), bench.empty((1, 8), np.float32)
+    scores = bench.empty((1, 2, 8))
 
     def work():
         conv = cuda.conv
         conv.forward(device, arrays.x, arrays.weight, arrays.bias, y, **numbers)
         conv.input_gradient(device, arrays.dy, arrays.weight, dx, **numbers)
         conv.weight_gradient(device, arrays.x, arrays.dy, cuda.update.Keep(dweight), cuda.update.Keep(dbias), **numbers)
+        cuda.dense.forward(device, flat, weight, bias, scores)
         cuda.lrn.forward(device, x, z, n=5, k=2.0, alpha=1e-4, beta=0.75)
         cuda.relu.forward(device, x, z)
 
@@ -216,10 +220,13 @@ def test_a_fault_in_each_primitive_is_seen(emulated, tmp_path, fault):
 
 @pytest.mark.slow
 @pytest.mark.emulator
-def test_a_training_on_tensor_cores_that_fail_is_one_on_ffma(emulated, tmp_path, caplog):
+def test_a_training_on_tensor_cores_that_fail_is_one_on_ffma(emulated, tmp_path, caplog, monkeypatch):
+    """It stores maps in TF32, as on tensor cores, and multiplies in float32."""
     runtime = self_tested(planted(emulated, SWAPPED.format("mma_tf32"), into=MMA.format("mma_tf32"))(), tmp_path)
     made, digest = speck(runtime, "tf32", batch=9)  # with three images fc3 has no products in the other half
-    assert digest == speck(emulated(), "fp32", batch=9)[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(Fallbacks, "avoids", lambda device, name, constants: bool(constants.get("TENSOR_CORES")))
+        assert digest == speck(emulated(), "tf32", batch=9)[1]
     lines = [record.message for record in caplog.records]
     assert len(lines) == 1
     assert lines[0].startswith("Self-test on emulated (cuda:0): ")
