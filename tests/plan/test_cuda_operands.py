@@ -166,6 +166,7 @@ def test_gemms_of_named_networks_read_rounded_operands(emulated, name):
     train(made, check_once, updates=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["momentum", "adam", "lars"])
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_filters_have_a_copy_that_every_update_rounds(emulated, sink, accumulate):
@@ -184,6 +185,7 @@ def check_copies(made):
         assert_array_equal(made.devices[place].download(copy), to_tf32(master))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fuse", [True, False])
 def test_placements_and_plans_give_the_same_bits(emulated, fuse):
     """Where the gradients of two towers are added, only the sum is rounded: as on two devices."""
@@ -193,6 +195,7 @@ def test_placements_and_plans_give_the_same_bits(emulated, fuse):
     assert small_alexnet.digest(alone) == small_alexnet.digest(apart)
 
 
+@pytest.mark.slow
 def test_what_no_gemm_reads_is_not_rounded(emulated):
     """Normalisation and the choices of pooling have the whole of conv1's output, and people that of the network."""
     plan = train(parameters(emulated, "every layer"), updates=1, outputs=("relu1", "pool1", "fc4", "softmax"))
@@ -204,6 +207,7 @@ def test_what_no_gemm_reads_is_not_rounded(emulated):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["conv1", "fc3"])
 def test_images_and_gradients_that_are_put_in_are_rounded(emulated, start):
     made = parameters(emulated, "meeting")
@@ -215,6 +219,7 @@ def test_images_and_gradients_that_are_put_in_are_rounded(emulated, start):
     assert np.abs(plan.image_gradient()).max() > 0
 
 
+@pytest.mark.slow
 def test_errors_that_are_put_in_are_rounded(emulated):
     made = parameters(emulated, CODER)
     plan = ReconstructionPlan(made, 2, outputs=("pool1",))
@@ -225,6 +230,7 @@ def test_errors_that_are_put_in_are_rounded(emulated):
     assert plan.step(rng.normal(size=plan.output("decoder").shape).astype(np.float32)) > 0
 
 
+@pytest.mark.slow
 def test_a_resumed_training_has_the_same_bits(emulated):
     """A checkpoint holds the weights in float32; their copies come from these."""
     whole, first, second = (parameters(emulated, "meeting") for _ in range(3))
@@ -243,6 +249,7 @@ def test_a_resumed_training_has_the_same_bits(emulated):
 # --- planted faults
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("skipped", ["crop.forward", "maxpool.forward", "relu.backward", "softmax.forward", "dropout"])
 def test_a_step_that_does_not_round_is_noticed(emulated, monkeypatch, skipped):
@@ -264,6 +271,7 @@ def test_a_step_that_does_not_round_is_noticed(emulated, monkeypatch, skipped):
 NEAREST = "bits + 0x1000u) & 0xffffe000u"
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 @pytest.mark.parametrize("fault", ["bits) & 0xffffe000u", "bits + 0x1000u) & 0xfffffffeu"])
 def test_a_wrong_rounding_is_noticed(emulated, fault):
@@ -273,6 +281,7 @@ def test_a_wrong_rounding_is_noticed(emulated, fault):
         train(parameters(planted(emulated, fault, into=NEAREST), "meeting"), check_once, updates=1)
 
 
+@pytest.mark.slow
 @pytest.mark.emulator
 def test_a_copy_that_is_not_refreshed_is_noticed(emulated, monkeypatch):
     made = parameters(emulated, "meeting")

@@ -15,6 +15,7 @@ from tests.support.conv_cases import Case, draw
 from tests.support.cuda_arrays import UNITS, Convolution, in_precision, open_bench, small, wanted
 from tests.support.planted_kernels import nowhere, planted
 
+FIRST = ("tails everywhere", "two towers, as conv2")  # the rest under -m slow
 CASES = {
     # Tails in rows, columns and depth; a step of the depth crosses taps; the maps' border.
     "tails everywhere": Case(channels=24, filters=40, size=3, pad=1, height=6, width=7, pictures=4),
@@ -44,7 +45,9 @@ def launched(bench, work):
     return [launch.kernel.name for launch in bench.device.prepare(work)[1]]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_equals_the_formula_on_integers(emulated, monkeypatch, name):
     case, bench = CASES[name], open_bench(emulated, "bf16")
     with by_wgmma(monkeypatch):
@@ -76,6 +79,7 @@ def test_every_kind_of_tile(emulated, monkeypatch, kind):
     assert_array_equal(found[0], reference.conv(x, arrays.weight, arrays.bias, pad=1))
 
 
+@pytest.mark.slow
 def test_any_schedule_gives_the_same_bits(emulated, monkeypatch):
     """Under some a wgmma reads its operands when it is issued, under others when it is waited for."""
     case = CASES["tails everywhere"]
@@ -88,6 +92,7 @@ def test_any_schedule_gives_the_same_bits(emulated, monkeypatch):
         assert_array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_towers_together_and_apart_give_the_same_bits(emulated, monkeypatch):
     case = CASES["two towers, as conv2"]
     arrays, bench = draw(case, False), open_bench(emulated, "bf16")
@@ -102,6 +107,7 @@ def test_towers_together_and_apart_give_the_same_bits(emulated, monkeypatch):
             assert_array_equal(alone[0], together[tower])
 
 
+@pytest.mark.slow
 def test_real_numbers_within_the_bound(emulated, monkeypatch):
     """What is wrong is the rounding of the sums and of the results."""
     case, bench = CASES["tails everywhere"], open_bench(emulated, "bf16")
